@@ -1,0 +1,26 @@
+"""qdqnp: quantized ONNX models in pure NumPy, bit-exact to a named arithmetic.
+
+model = qdqnp.load("net.onnx")
+outputs = model.run({"input": x})
+trace = model.trace(x)
+"""
+
+from qdqnp.errors import InputError, ModelError, PeerError, Problem, ProfileError, ProofError, QdqnpError
+from qdqnp.model import Model, Trace, load
+from qdqnp.numerics.profile import Profile
+from qdqnp.version import __version__
+
+__all__ = [
+    "InputError",
+    "Model",
+    "ModelError",
+    "PeerError",
+    "Problem",
+    "Profile",
+    "ProfileError",
+    "ProofError",
+    "QdqnpError",
+    "Trace",
+    "__version__",
+    "load",
+]

@@ -1,0 +1,75 @@
+"""The errors qdqnp raises, and the Problem that each of them lists.
+
+A stage that checks something collects *all* its problems and raises once, so that a model with five faults needs one
+attempt to fix them, not five.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it is, what was expected there, what was found, and what to do about it."""
+
+    where: str
+    expected: str
+    got: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: expected {self.expected}, got {self.got}"
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class QdqnpError(Exception):
+    """Base of every error that qdqnp raises on purpose; `problems` lists each fault that was found."""
+
+    def __init__(self, title: str, problems: Iterable[Problem] = ()) -> None:
+        self.title = title
+        self.problems = tuple(problems)
+        super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class ModelError(QdqnpError):
+    """The model file is damaged, invalid, or uses something that qdqnp does not support."""
+
+
+class InputError(QdqnpError):
+    """The arrays handed to a model or a step do not fit it (name, dtype, rank, shape)."""
+
+
+class ProfileError(QdqnpError):
+    """A profile does not define the arithmetic that a layer needs."""
+
+
+class ProofError(QdqnpError):
+    """A computation strategy was forced whose exactness cannot be proven for the layer."""
+
+
+class PeerError(QdqnpError):
+    """ONNX Runtime is missing, or did not do what a comparison with it relies on."""
+
+
+@dataclass
+class Problems:
+    """Collects problems; the stage that owns it calls `raise_if_any` at its end."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, where: str, expected: str, got: object, hint: str = "") -> None:
+        self.found.append(Problem(where, expected, shorten(str(got)), hint))
+
+    def raise_if_any(self, title: str, error: type[QdqnpError] = ModelError) -> None:
+        if self.found:
+            raise error(title, self.found)
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """`text` with its middle cut out beyond `limit` characters: names from a model file may be megabytes long."""
+    if len(text) <= limit:
+        return text
+    half = (limit - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"

@@ -1,0 +1,129 @@
+"""Plan: a program bound to a profile. What each step computes with, and when each tensor is last needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdqnp.errors import InputError, ModelError, Problem, Problems, QdqnpError
+from qdqnp.graph import Shape
+from qdqnp.kernels.scratch import Scratch, ScratchPool
+from qdqnp.numerics.profile import Profile
+from qdqnp.ops.base import Bound, Operator, ShapeError
+from qdqnp.ops.registry import lookup
+from qdqnp.program import Program, Step
+from qdqnp.quant import Array
+from qdqnp.reader.limits import MAX_TENSOR_BYTES, bytes_needed
+
+
+@dataclass(frozen=True, eq=False)
+class BoundStep:
+    """One step with its arithmetic: the unit of execution, on explicit inputs."""
+
+    step: Step
+    operator: Operator
+    bound: Bound
+    consts: Mapping[str, Array]
+
+    def evaluate(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
+        """Output arrays by ONNX name, for input arrays by ONNX name; constants are filled in where not given.
+
+        Raises InputError where an input is missing.
+        """
+        arrays = self.arrays(inputs)
+        outputs = self.bound.evaluate(arrays, scratch or Scratch())
+        return dict(zip(self.step.output_names, outputs, strict=True))
+
+    def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:
+        """The operands' arrays in the operator's order, None where an optional one is absent."""
+        found: list[Array | None] = []
+        for operand in self.step.inputs:
+            if operand is None:
+                found.append(None)
+            elif operand.name in inputs:
+                found.append(inputs[operand.name])
+            elif operand.name in self.consts:
+                found.append(self.consts[operand.name])
+            else:
+                problem = Problem(f"step {self.step.label}", f"an array for '{operand.name}'", "none")
+                raise InputError("an input of the step is missing", [problem])
+        return found
+
+
+class Plan:
+    """A program bound to one profile and one strategy. Immutable after construction; safe to share between threads.
+
+    steps: the bound steps, in order. last_use: by tensor, the index of the last step that reads it.
+    """
+
+    def __init__(self, program: Program, profile: Profile, strategy: str) -> None:
+        self.program = program
+        self.profile = profile
+        self.strategy = strategy
+        self.scratch = ScratchPool()
+        self.consts = {name: t.const for name, t in program.tensors.items() if t.const is not None}
+        self.steps = self._bind()
+        self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
+        self._shapes: dict[tuple[tuple[int, ...], ...], Mapping[str, tuple[int, ...]]] = {}
+
+    def _bind(self) -> tuple[BoundStep, ...]:
+        """Bind every step; what a profile does not define is reported for all layers at once."""
+        problems = Problems()
+        bound: list[BoundStep] = []
+        kind: type[QdqnpError] = ModelError
+        for step in self.program.steps:
+            operator = lookup(step.domain, step.op)
+            assert operator is not None  # the lowering found it
+            consts = {name: self.consts[name] for name in step.input_names if name in self.consts}
+            try:
+                bound.append(
+                    BoundStep(step, operator, operator.bind(step, consts, self.profile, self.strategy), consts)
+                )
+            except QdqnpError as error:
+                kind = type(error)
+                for problem in error.problems:
+                    problems.add(f"step {step.label}, {problem.where}", problem.expected, problem.got, problem.hint)
+        problems.raise_if_any(f"the model cannot run under profile '{self.profile.name}'", kind)
+        return tuple(bound)
+
+    def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+        """Concrete shape of every tensor for these input shapes. Raises InputError where they do not fit a step, or
+        a tensor would need more memory than is allowed."""
+        key = tuple(inputs[name] for name in self.program.inputs)
+        found = self._shapes.get(key)
+        if found is None:
+            found = self._shapes[key] = self._infer(inputs)
+        return found
+
+    def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+        shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}
+        shapes.update(inputs)
+        for bound in self.steps:
+            step = bound.step
+            read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
+            try:
+                made = bound.operator.shapes(step.attributes, read)
+            except ShapeError as error:
+                problem = Problem(f"step {step.label}", error.expected, error.got)
+                raise InputError("the inputs' shapes do not fit the model", [problem]) from error
+            for name, shape in zip(step.output_names, made, strict=False):
+                need = bytes_needed(self.program.tensors[name].dtype, shape)
+                if need > MAX_TENSOR_BYTES:
+                    problem = Problem(f"tensor '{name}'", f"at most {MAX_TENSOR_BYTES} bytes", f"{need} bytes")
+                    raise InputError("the inputs' shapes need too much memory", [problem])
+                shapes[name] = shape
+        return {name: tuple(int(size) for size in shape if size is not None) for name, shape in shapes.items()}  # type: ignore[arg-type]
+
+    def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Multiply-accumulates of one step for concrete shapes."""
+        read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
+        return bound.operator.macs(bound.step, read, [shapes[name] for name in bound.step.output_names])
+
+
+def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:
+    """int32 accumulators (sum plus bias, wrapped) of a step that requantizes sums; None for other steps."""
+    if bound.bound.accumulators is None:
+        return None
+    return bound.bound.accumulators(bound.arrays(values)).astype(np.int32)

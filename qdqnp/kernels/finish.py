@@ -1,0 +1,90 @@
+"""From a tile of raw sums to codes: by one float32 expression where that is proven, else through exact integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.strategy import LIMIT32
+from qdqnp.quant import Array, Codes, Float32, Int64, code_range
+
+
+@dataclass(frozen=True, eq=False)
+class FloatFinish:
+    """codes = rint(clamp(f32(tile + offset) * multiplier)) + zero point.
+
+    offset (bias and zero-point correction) and multiplier are shaped to broadcast over the tile. Exact because tile
+    and offset are integers that their carrier holds exactly, so f32(tile + offset) is the correctly rounded
+    accumulator, which is what a conversion from int32 gives.
+    """
+
+    offset: Array
+    multiplier: Float32
+    low: np.float32
+    high: np.float32
+    zero_point: np.float32
+
+    def __call__(self, tile: Array, out: Array, scratch: Scratch) -> None:
+        if self.offset.dtype == np.float64:
+            real = scratch.take("finish", tile.shape, np.float32)
+            np.add(tile, self.offset, out=real, casting="same_kind")
+        else:
+            real = tile
+            np.add(real, self.offset, out=real)
+        with np.errstate(over="ignore"):
+            np.multiply(real, self.multiplier, out=real)
+        np.clip(real, self.low, self.high, out=real)
+        np.rint(real, out=real)
+        if self.zero_point:
+            np.add(real, self.zero_point, out=real)
+        np.copyto(out, real, casting="unsafe")
+
+
+def float_finish(
+    tile_dtype: np.dtype[Any],
+    bound: int,
+    offset: Int64,
+    multiplier: Float32,
+    zero_point: int,
+    dtype: np.dtype[Any],
+) -> FloatFinish | None:
+    """The float32 finish of int32 accumulators, or None where it is not proven equal to it.
+
+    bound: no |raw sum| exceeds it. Refused where the int32 accumulator could wrap, or a multiplier is not finite.
+    """
+    if tile_dtype == np.int64 or not np.isfinite(multiplier).all() or dtype not in (np.int8, np.uint8):
+        return None
+    reach = int(np.abs(offset).max(initial=0))
+    if bound + reach >= 2**31:
+        return None
+    # float32 holds every integer to 2^24, and the addition then rounds once, as the conversion does.
+    carrier = np.float32 if tile_dtype == np.float32 and reach <= LIMIT32 else np.float64
+    low, high = code_range(dtype)
+    return FloatFinish(
+        offset.astype(carrier),
+        multiplier,
+        np.float32(low - zero_point),
+        np.float32(high - zero_point),
+        np.float32(zero_point),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerFinish:
+    """codes = requantize(int64 sums): the definition itself, for every rule and every range.
+
+    correction: what turns raw sums into sums of (code - zero point), shaped to broadcast over the tile.
+    axis: which axis of the tile is the channel; the rule takes it last.
+    """
+
+    requantize: Callable[[Int64], Codes]
+    correction: Int64
+    axis: int
+
+    def __call__(self, tile: Array, out: Array, scratch: Scratch) -> None:
+        sums = tile.astype(np.int64) + self.correction
+        out[...] = np.moveaxis(self.requantize(np.moveaxis(sums, self.axis, -1)), -1, self.axis)

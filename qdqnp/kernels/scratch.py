@@ -1,0 +1,45 @@
+"""Scratch: reusable work memory. One Scratch belongs to one run at a time; nothing that is returned lives in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from qdqnp.quant import Array
+
+
+class Scratch:
+    """Buffers by tag. A tag's buffer is valid until the same tag is taken again."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
+
+    def take(self, tag: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An uninitialized array in the tag's buffer, which grows as needed."""
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        buffer = self._buffers.get(tag)
+        if buffer is None or buffer.nbytes < size:
+            buffer = self._buffers[tag] = np.empty(size, np.uint8)
+        return buffer[:size].view(dtype).reshape(shape)
+
+
+class ScratchPool:
+    """Lends a Scratch to each run, so that runs in several threads never share one."""
+
+    def __init__(self) -> None:
+        self._free: list[Scratch] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self) -> Iterator[Scratch]:
+        with self._lock:
+            scratch = self._free.pop() if self._free else Scratch()
+        try:
+            yield scratch
+        finally:
+            with self._lock:
+                self._free.append(scratch)

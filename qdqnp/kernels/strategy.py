@@ -1,0 +1,114 @@
+"""Which arithmetic computes a layer's integer sums, and the proof that it is exact.
+
+Every product weight * code is an integer. Let P be the sum over k of the largest product at k (at least 0) and N that
+of the smallest (at most 0), over the whole range of the input's codes. Whatever the order of additions, every partial
+sum lies in [N, P]. If max(P, -N) <= 2^24, every partial sum is a float32, so float32 arithmetic, fused or not, makes no
+rounding at all; 2^53 does the same for float64. `@` on 8-bit integers wraps silently and is never used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from qdqnp.errors import Problem, ProofError
+from qdqnp.quant import Int64
+
+AUTO = "auto"
+FLOAT32 = "float32"  # one float32 BLAS product
+SPLIT = "float32-split"  # several float32 BLAS products over parts of K, added in float64
+FLOAT64 = "float64"  # one float64 BLAS product
+INT64 = "int64"  # NumPy's integer product: no BLAS, exact modulo 2^64
+STRATEGIES = (AUTO, FLOAT32, SPLIT, FLOAT64, INT64)
+
+LIMIT32 = 2**24
+LIMIT64 = 2**53
+# Beyond this many parts one float64 product, which costs about two float32 ones, is cheaper.
+MOST_PARTS = 3
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a layer's sums are computed and why that is exact.
+
+    kind: one of the strategies. bound: no partial sum exceeds this magnitude. terms: K, the products per sum.
+    parts: boundaries 0 = k_0 < k_1 < ... = K of the split; part_bound: the largest bound of a part.
+    """
+
+    kind: str
+    bound: int
+    terms: int
+    parts: tuple[int, ...]
+    part_bound: int
+
+    def __str__(self) -> str:
+        if self.kind == INT64:
+            return "int64: integer arithmetic"
+        if self.kind == SPLIT:
+            return f"float32 in {len(self.parts) - 1} parts of K: each |sum| <= {self.part_bound} <= 2^24"
+        limit = "2^24" if self.kind == FLOAT32 else "2^53"
+        return f"{self.kind}: every partial |sum| <= {self.bound} <= {limit}"
+
+
+def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
+    """The proof for sums over the last axis of `weights`, shape (..., K), times codes in [low, high].
+
+    strategy: AUTO takes the cheapest that is provably exact; any other is forced.
+    Raises ProofError when the forced one is not exact for these weights, or its name is unknown.
+    """
+    terms = weights.shape[-1]
+    largest = np.maximum(np.maximum(weights * low, weights * high), 0).reshape(-1, terms)
+    smallest = np.minimum(np.minimum(weights * low, weights * high), 0).reshape(-1, terms)
+    bound = _magnitude(largest, smallest)
+    parts = _split(largest, smallest) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
+    kind = _cheapest(bound, parts) if strategy == AUTO else strategy
+    if kind == SPLIT and len(parts) == 2 and terms > 1:
+        parts = (0, terms // 2, terms)  # forced where it is not needed: split all the same
+    part_bound = max(
+        (_magnitude(largest[:, a:b], smallest[:, a:b]) for a, b in pairwise(parts)),
+        default=0,
+    )
+    proof = Proof(kind, bound, terms, parts, part_bound)
+    _check(proof)
+    return proof
+
+
+def _magnitude(largest: Int64, smallest: Int64) -> int:
+    if largest.size == 0:
+        return 0
+    return int(max(largest.sum(axis=1).max(), -smallest.sum(axis=1).min()))
+
+
+def _cheapest(bound: int, parts: tuple[int, ...]) -> str:
+    if bound <= LIMIT32:
+        return FLOAT32
+    if len(parts) - 1 <= MOST_PARTS:
+        return SPLIT
+    return FLOAT64 if bound <= LIMIT64 else INT64
+
+
+def _split(largest: Int64, smallest: Int64) -> tuple[int, ...]:
+    """Greedy boundaries over K such that each part of every channel stays within float32."""
+    up, down = np.cumsum(largest, axis=1), np.cumsum(-smallest, axis=1)
+    terms, start, parts = largest.shape[1], 0, [0]
+    while start < terms:
+        base_up = up[:, start - 1 : start] if start else 0
+        base_down = down[:, start - 1 : start] if start else 0
+        inside = (np.maximum(up - base_up, down - base_down) <= LIMIT32).all(axis=0)
+        inside[: start + 1] = True
+        start = int(np.argmin(inside)) if not inside.all() else terms
+        parts.append(start)
+    return tuple(parts)
+
+
+def _check(proof: Proof) -> None:
+    limit = {FLOAT32: LIMIT32, SPLIT: LIMIT32, FLOAT64: LIMIT64, INT64: 2**63 - 1}.get(proof.kind)
+    if limit is None:
+        raise ProofError("unknown strategy", [Problem("strategy", f"one of {STRATEGIES}", repr(proof.kind))])
+    reached = proof.part_bound if proof.kind == SPLIT else proof.bound
+    if reached > limit:
+        problem = Problem(f"strategy {proof.kind}", f"partial sums within {limit}", f"up to {reached}",
+                          "Use another strategy, or 'auto'.")  # fmt: skip
+        raise ProofError("the forced strategy is not exact for this layer", [problem])

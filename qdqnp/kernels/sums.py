@@ -1,0 +1,133 @@
+"""Exact integer sums, tile by tile: convolution by im2col in bands of rows, and matrix products.
+
+A tile of sums is handed to `finish(tile, out)`, which turns it into codes while it is still in cache.
+Tiles hold raw sums: products of weights with codes whose zero point has not been subtracted; `finish` corrects that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.strategy import FLOAT32, FLOAT64, INT64, SPLIT, Proof
+from qdqnp.quant import Array, Codes, Int64
+
+# (tile of raw sums, shape (channels, positions) or (positions, channels); out: codes of the same shape). The tile may
+# be overwritten.
+Finish = Callable[[Array, Array, Scratch], None]
+
+# Elements of one im2col band: large enough for BLAS to run at speed, small enough to stay in the L2 cache.
+BAND_ELEMENTS = 384 * 1024
+
+_PRODUCT_DTYPE = {FLOAT32: np.float32, SPLIT: np.float32, FLOAT64: np.float64, INT64: np.int64}
+_TILE_DTYPE = {FLOAT32: np.float32, SPLIT: np.float64, FLOAT64: np.float64, INT64: np.int64}
+
+
+@dataclass(frozen=True)
+class Window:
+    """The geometry of a 2-D sliding window, (rows, columns). pads: top, left, bottom, right."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        sizes = []
+        for axis, size in enumerate((height, width)):
+            reach = self.dilations[axis] * (self.kernel[axis] - 1) + 1
+            sizes.append((size + self.pads[axis] + self.pads[axis + 2] - reach) // self.strides[axis] + 1)
+        return sizes[0], sizes[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights ready for a proven product: shape (groups, channels per group, K), in the product's dtype."""
+
+    proof: Proof
+    array: Array
+
+    @classmethod
+    def of(cls, centered: Int64, proof: Proof) -> Weights:
+        return cls(proof, np.ascontiguousarray(centered, _PRODUCT_DTYPE[proof.kind]))
+
+    @property
+    def product_dtype(self) -> np.dtype[Any]:
+        return np.dtype(_PRODUCT_DTYPE[self.proof.kind])
+
+    @property
+    def tile_dtype(self) -> np.dtype[Any]:
+        return np.dtype(_TILE_DTYPE[self.proof.kind])
+
+
+def multiply(left: Array, right: Array, proof: Proof, out: Array, scratch: Scratch) -> None:
+    """out = left @ right over the last axis of left, in the proof's arithmetic; out has the proof's tile dtype."""
+    if proof.kind != SPLIT:
+        np.matmul(left, right, out=out)
+        return
+    part = scratch.take("part", out.shape, np.float32)
+    out[...] = 0
+    for start, stop in pairwise(proof.parts):
+        np.matmul(left[..., start:stop], right[..., start:stop, :], out=part)
+        np.add(out, part, out=out)
+
+
+def convolve(
+    x: Codes, pad_code: int, weights: Weights, window: Window, finish: Finish, out: Array, scratch: Scratch
+) -> None:
+    """Convolution sums of codes x (N, C, H, W) to out (N, M, Ho, Wo) through `finish`.
+
+    weights: (groups, M / groups, K) with K = C / groups * kernel rows * kernel columns; x is padded with pad_code.
+    """
+    groups, per_group, terms = weights.array.shape
+    rows_out, cols_out = out.shape[2:]
+    if out.size == 0:
+        return
+    band = max(1, min(rows_out, BAND_ELEMENTS // max(1, groups * terms * cols_out)))
+    columns = scratch.take("columns", (groups * terms * band * cols_out,), weights.product_dtype)
+    sums = scratch.take("sums", (groups * per_group * band * cols_out,), weights.tile_dtype)
+    for image, result in zip(x, out, strict=True):
+        patches = _patches(_padded(image, pad_code, window, scratch), window, rows_out, cols_out)
+        flat = result.reshape(groups * per_group, rows_out * cols_out)
+        for row in range(0, rows_out, band):
+            rows = min(band, rows_out - row)
+            area = rows * cols_out
+            column = columns[: groups * terms * area]
+            np.copyto(column.reshape(*patches.shape[:3], rows, cols_out), patches[:, :, :, row : row + rows])
+            tile = sums[: groups * per_group * area].reshape(groups, per_group, area)
+            multiply(weights.array, column.reshape(groups, terms, area), weights.proof, tile, scratch)
+            start = row * cols_out
+            finish(tile.reshape(groups * per_group, area), flat[:, start : start + area], scratch)
+
+
+def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> Codes:
+    """The image (C, H, W) with pad_code around it; the image itself where there is nothing to pad."""
+    top, left, bottom, right = window.pads
+    if not any(window.pads):
+        return image
+    channels, height, width = image.shape
+    padded = scratch.take("padded", (channels, height + top + bottom, width + left + right), image.dtype)
+    padded[:, :top] = pad_code
+    padded[:, top + height :] = pad_code
+    padded[:, top : top + height, :left] = pad_code
+    padded[:, top : top + height, left + width :] = pad_code
+    padded[:, top : top + height, left : left + width] = image
+    return padded
+
+
+def _patches(image: Codes, window: Window, rows_out: int, cols_out: int) -> Codes:
+    """A read-only view (C, kernel rows, kernel columns, Ho, Wo) of the padded image: im2col without the copy."""
+    channel, row, col = image.strides
+    return as_strided(
+        image,
+        (image.shape[0], *window.kernel, rows_out, cols_out),
+        (channel, row * window.dilations[0], col * window.dilations[1],
+         row * window.strides[0], col * window.strides[1]),
+        writeable=False,
+    )  # fmt: skip

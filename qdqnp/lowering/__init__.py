@@ -1,0 +1,13 @@
+"""Graph -> Program. A lowering is a list of named passes; `LOWERINGS` has those that come with qdqnp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qdqnp.lowering.base import Lowering
+from qdqnp.lowering.emit import lower
+from qdqnp.lowering.ort import ORT
+
+LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT,)}
+
+__all__ = ["LOWERINGS", "Lowering", "lower"]

@@ -1,0 +1,85 @@
+"""What a lowering is: named passes over a Graph, run in order, with a log of what they left alone and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qdqnp.graph import Graph, Node
+from qdqnp.program import Refusal
+
+MAX_ROUNDS = 10  # ONNX Runtime gives up on a fixed point after this many rounds of one level
+
+
+@dataclass
+class Log:
+    """Collects why nodes were left as they were; the last word on a node in a pass counts."""
+
+    _found: dict[tuple[str, str], Refusal] = field(default_factory=dict)
+
+    def refuse(self, node: Node, pass_name: str, reason: str) -> None:
+        self._found[node.label, pass_name] = Refusal(node.label, pass_name, reason)
+
+    def settle(self, node: Node, pass_name: str) -> None:
+        """The pass did change this node after all, in a later round."""
+        self._found.pop((node.label, pass_name), None)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        return tuple(self._found.values())
+
+
+PassFunction = Callable[[Graph, Log], Graph]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named graph rewrite. `run` returns the graph it was given when it has nothing to do."""
+
+    name: str
+    run: PassFunction
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What is integer at all: the passes that turn the file's graph into the graph that runs.
+
+    int8_allowed: whether operators with signed activations may fuse (ONNX Runtime's session.qdqisint8allowed).
+    """
+
+    name: str
+    passes: tuple[Pass, ...] = ()
+    int8_allowed: bool = True
+
+    def lower_graph(self, graph: Graph) -> tuple[Graph, tuple[Refusal, ...]]:
+        log = Log()
+        for step in self.passes:
+            graph = step.run(graph, log)
+        return graph, log.refusals
+
+
+def repeat(name: str, passes: tuple[Pass, ...], rounds: int = MAX_ROUNDS) -> Pass:
+    """The passes as one, run in turn until a whole round changes nothing or `rounds` are over.
+
+    ONNX Runtime 1.32, core/optimizer/graph_transformer_mgr.cc: each optimization level is such a loop.
+    """
+
+    def run(graph: Graph, log: Log) -> Graph:
+        for _ in range(rounds):
+            before = graph
+            for step in passes:
+                graph = step.run(graph, log)
+            if graph is before or _same(graph, before):
+                break
+        return graph
+
+    return Pass(name, run)
+
+
+def _same(one: Graph, other: Graph) -> bool:
+    """Whether two graphs have the same nodes by name: passes may undo each other's work within a round."""
+    return len(one.nodes) == len(other.nodes) and _wires(one) == _wires(other)
+
+
+def _wires(graph: Graph) -> set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    return {(node.domain, node.op, node.inputs, node.outputs) for node in graph.nodes}

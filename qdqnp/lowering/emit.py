@@ -1,0 +1,106 @@
+"""The last stage of every lowering: a Graph in QLinear form becomes a Program of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qdqnp.errors import Problems
+from qdqnp.graph import Graph, Node, Value
+from qdqnp.lowering.base import Lowering
+from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
+from qdqnp.ops.registry import lookup, supported
+from qdqnp.program import EXACT, Program, Promise, Step, Tensor
+from qdqnp.quant import CODE_DTYPES, Quant
+
+
+def lower(graph: Graph, lowering: Lowering) -> Program:
+    """The program that the lowering makes of the graph. Raises ModelError with everything it cannot run."""
+    lowered, refusals = lowering.lower_graph(graph)
+    emitter = _Emitter(lowered)
+    emitter.run()
+    emitter.problems.raise_if_any(f"the model cannot run under the lowering '{lowering.name}'")
+    return Program(
+        lowering.name, tuple(emitter.steps), emitter.tensors, lowered.inputs, lowered.outputs, refusals
+    )
+
+
+class _Emitter:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.problems = Problems()
+        self.steps: list[Step] = []
+        self.tensors: dict[str, Tensor] = {}
+        self.values: dict[str, Value] = {}
+
+    def run(self) -> None:
+        for name in self.graph.inputs:
+            value = self.graph.values[name]
+            self.values[name] = value
+            self.tensors[name] = Tensor(name, value.dtype, value.shape)
+        for node in self.graph.nodes:
+            try:
+                self._node(node)
+            except Refused:
+                continue
+        self._read_codes_backwards()
+
+    def _node(self, node: Node) -> None:
+        known = tuple(self._value(name) if name else None for name in node.inputs)
+        if any(name and value is None for name, value in zip(node.inputs, known, strict=True)):
+            raise Refused  # its problem was noted where the tensor failed to be made
+        site = Site(node, self.graph.opset, known, self.problems)
+        operator = lookup(node.domain, node.op)
+        if operator is None:
+            site.refuse("operator", f"one of {', '.join(supported())}", f"{node.domain or 'ONNX'} {node.op}")
+        try:
+            attributes = operator.attributes(site)
+            inferred = operator.infer(site, attributes)
+        except ShapeError as error:
+            site.refuse("shapes", error.expected, error.got)
+        self._emit(node, operator, operator.step(site, attributes), inferred)
+
+    def _emit(self, node: Node, operator: Operator, step: Step, inferred: Inferred) -> None:
+        for operand in step.inputs:
+            if operand is not None:
+                self._constant(operand.name, operand.quant)
+        promise = self._promise(step, operator)
+        names = [name for name in node.outputs if name]
+        for operand, (dtype, shape) in zip(step.outputs, inferred, strict=False):
+            quant = operand.quant or self._inherited(step, dtype.type)
+            self.values[operand.name] = Value(operand.name, dtype, shape)
+            self.tensors[operand.name] = Tensor(operand.name, dtype, shape, quant, promise=promise)
+        assert len(names) == len(step.outputs)
+        self.steps.append(step)
+
+    def _value(self, name: str) -> Value | None:
+        found = self.values.get(name)
+        if found is None and self.graph.constant(name) is not None:
+            found = self.values[name] = self.graph.values[name]
+        return found
+
+    def _constant(self, name: str, quant: Quant | None) -> None:
+        if name not in self.tensors:
+            value = self.values[name]
+            self.tensors[name] = Tensor(name, value.dtype, value.shape, quant, value.const)
+
+    def _promise(self, step: Step, operator: Operator) -> Promise:
+        """The first reason for doubt: inherited from an input, else the operator's own."""
+        inherited: Sequence[Promise] = [self.tensors[name].promise for name in step.input_names]
+        return next((promise for promise in (*inherited, operator.promise(step)) if not promise.exact), EXACT)
+
+    def _inherited(self, step: Step, dtype: type) -> Quant | None:
+        """Codes that are only moved or compared keep their meaning."""
+        quant = self.tensors[step.input_names[0]].quant if step.input_names else None
+        return quant if quant is not None and quant.dtype == dtype else None
+
+    def _read_codes_backwards(self) -> None:
+        """Codes that enter as graph inputs, or come from operators without scales, mean what their reader reads."""
+        for step in reversed(self.steps):
+            for operand in step.inputs:
+                if operand is None:
+                    continue
+                tensor = self.tensors[operand.name]
+                if tensor.quant is None and operand.quant is not None and tensor.dtype in CODE_DTYPES:
+                    self.tensors[operand.name] = Tensor(
+                        tensor.name, tensor.dtype, tensor.shape, operand.quant, tensor.const, tensor.promise
+                    )

@@ -1,0 +1,320 @@
+"""The table of fusions: which float operator between DQs and Qs becomes which integer operator, and when not.
+
+A guard answers None, or the sentence why the group is left as it is. ONNX Runtime 1.32,
+core/optimizer/qdq_transformer/selectors_actions/{qdq_selectors,qdq_actions,qdq_selector_action_transformer}.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node
+from qdqnp.lowering.edit import Edit
+from qdqnp.lowering.qdq import per_tensor, same_pair, scalar
+from qdqnp.quant import EIGHT_BIT
+
+INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A float node, the DQs that feed it by input order, the Qs that read it, a redundant Relu or Clip between."""
+
+    edit: Edit
+    node: Node
+    dqs: tuple[Node, ...]
+    qs: tuple[Node, ...]
+    clip: Node | None
+    int8_allowed: bool
+
+    def code_in(self, index: int) -> np.dtype[Any] | None:
+        return self.edit.dtype(self.dqs[index].input(0))
+
+    @property
+    def code_out(self) -> np.dtype[Any] | None:
+        return self.edit.dtype(self.qs[0].outputs[0])
+
+
+Guard = Callable[[Group], str | None]
+Inputs = Callable[[Group], tuple[str, ...]]
+Attributes = Callable[[Group], Mapping[str, AttributeValue]]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One row: the group around `op` becomes `integer_op`, if every guard answers None."""
+
+    op: str
+    integer_op: str
+    domain: str
+    guards: tuple[Guard, ...]
+    inputs: Inputs
+    attributes: Attributes = lambda group: group.node.attributes
+
+    def why_not(self, group: Group) -> str | None:
+        return next((reason for guard in self.guards if (reason := guard(group))), None)
+
+
+# -- guards ----------------------------------------------------------------------------------------------------
+def dq_inputs(count: int | None = None) -> Guard:
+    """So many inputs come from DQs (all of them without a number), each DQ being for this node alone."""
+
+    def guard(group: Group) -> str | None:
+        wanted = sum(map(bool, group.node.inputs)) if count is None else count
+        if len(group.dqs) != wanted:
+            return f"{wanted} of its inputs must be dequantized, {len(group.dqs)} are"
+        if any(group.edit.only_user(dq) is not group.node for dq in group.dqs):
+            return "a DequantizeLinear before it has another use"
+        return None
+
+    return guard
+
+
+def quantized_output(group: Group) -> str | None:
+    """Every output goes to one Q and nowhere else."""
+    if not group.qs:
+        return "no QuantizeLinear follows"
+    return _only_qs(group)
+
+
+def quantized_or_float_output(group: Group) -> str | None:
+    return _only_qs(group) if group.qs else None
+
+
+def _only_qs(group: Group) -> str | None:
+    outputs = [name for name in group.node.outputs if name]
+    if group.edit.makes_output(group.node):
+        return "its float output is a graph output"
+    if len(group.qs) != len(outputs) or len(group.edit.users(group.node)) != len(outputs):
+        return "its float output has another use than one QuantizeLinear"
+    return None
+
+
+def no_clip(group: Group) -> str | None:
+    return "a Relu or Clip follows it" if group.clip is not None else None
+
+
+def same_codes(group: Group) -> str | None:
+    """One 8-bit code type in and out."""
+    kinds = [group.code_in(at) for at in range(len(group.dqs))] + [group.code_out]
+    if len(set(kinds)) > 1:
+        return f"its codes differ in type ({', '.join(map(str, kinds))})"
+    return _eight_bit(kinds)
+
+
+def _eight_bit(kinds: list[np.dtype[Any] | None]) -> str | None:
+    bad = [kind for kind in kinds if kind not in EIGHT_BIT]
+    return f"{bad[0]} codes have no integer kernel" if bad else None
+
+
+def integer_or_byte(group: Group) -> str | None:
+    """Data movement takes 16-bit codes, too."""
+    same = group.code_in(0) == group.code_out
+    return None if same else f"its codes differ in type ({group.code_in(0)}, {group.code_out})"
+
+
+def same_parameters(group: Group) -> str | None:
+    if all(same_pair(group.edit, q, group.dqs[0]) for q in group.qs):
+        return None
+    return "its input and output are quantized with different (or not constant) parameters"
+
+
+def positive_scale(group: Group) -> str | None:
+    scale = scalar(group.edit, group.qs[0].input(1))
+    return None if scale is not None and scale.reshape(-1)[0] > 0 else "its scale is not a positive constant"
+
+
+def constant_parameters(group: Group) -> str | None:
+    dq = group.dqs[0]
+    fine = per_tensor(group.edit, dq) and bool(dq.input(2))
+    return None if fine else "its scale or zero point is not a constant scalar"
+
+
+def eight_bit_input(group: Group) -> str | None:
+    return _eight_bit([group.code_in(0)])
+
+
+def matrix_codes(group: Group) -> str | None:
+    """8-bit activation and weight; signed activations need signed weights, and permission."""
+    kinds = [group.code_in(0), group.code_in(1)]
+    if kinds[0] == INT8 and kinds[1] != INT8:
+        return f"int8 activations need int8 weights, not {kinds[1]}"
+    return _eight_bit(kinds)
+
+
+def int8_permitted(group: Group) -> str | None:
+    if group.code_in(0) == INT8 and not group.int8_allowed:
+        return "this lowering fuses no int8 activations"
+    return None
+
+
+def same_activations(group: Group) -> str | None:
+    if not group.qs or group.code_in(0) == group.code_out:
+        return None
+    return f"its codes differ in type ({group.code_in(0)} in, {group.code_out} out)"
+
+
+def int32_bias(group: Group) -> str | None:
+    if len(group.dqs) < 3 or group.code_in(2) == INT32:
+        return None
+    return f"its bias is {group.code_in(2)}, not int32"
+
+
+def bias_scale(group: Group) -> str | None:
+    """The integer operator takes the bias in units of input scale x weight scale, whatever its DQ says."""
+    if len(group.dqs) < 3:
+        return None
+    scales = [group.edit.constant(dq.input(1)) for dq in group.dqs]
+    if any(scale is None for scale in scales):
+        return None
+    source, weight, bias = (np.asarray(scale, np.float32).reshape(-1) for scale in scales)
+    if source.size != 1:
+        return None
+    expected = source * weight
+    if bias.size not in (1, expected.size) and expected.size != 1:
+        return "its bias has another number of scales than its weight"
+    if np.any(np.abs(bias - expected) > np.float32(1e-6) + np.float32(1e-2) * np.abs(expected)):
+        return "its bias scale is not input scale x weight scale"
+    zero = group.edit.constant(group.dqs[2].input(2)) if group.dqs[2].input(2) else None
+    return "its bias has a zero point" if zero is not None and np.any(zero) else None
+
+
+def unit_factors(group: Group) -> str | None:
+    """With a bias, Gemm's alpha and beta must be 1."""
+    if len(group.dqs) < 3:
+        return None
+    factors = [group.node.attributes.get(key, 1.0) for key in ("alpha", "beta")]
+    return None if factors == [1.0, 1.0] else "it has a bias and an alpha or beta that is not 1"
+
+
+def nearest(group: Group) -> str | None:
+    mode = group.node.attributes.get("mode", "nearest")
+    return None if mode == "nearest" else f"its mode is {mode}"
+
+
+def since(opset: int) -> Guard:
+    def guard(group: Group) -> str | None:
+        return None if group.edit.opset >= opset else f"it is older than opset {opset}"
+
+    return guard
+
+
+# -- inputs and attributes of the integer node -------------------------------------------------------------------
+def _zero(group: Group, node: Node) -> str:
+    """Name of a DQ's or Q's zero point; a new constant zero where it is absent."""
+    if node.input(2):
+        return node.input(2)
+    kind = group.edit.dtype(node.input(0) if node in group.dqs else node.outputs[0])
+    return group.edit.add_constant("zero_point", np.zeros((), kind))
+
+
+def _full(group: Group, dq: Node) -> tuple[str, ...]:
+    return (dq.input(0), dq.input(1), _zero(group, dq))
+
+
+def _result(group: Group) -> tuple[str, ...]:
+    return (group.qs[0].input(1), _zero(group, group.qs[0])) if group.qs else ()
+
+
+def unary(group: Group) -> tuple[str, ...]:
+    return (*_full(group, group.dqs[0]), *_result(group))
+
+
+def binary(group: Group) -> tuple[str, ...]:
+    return (*_full(group, group.dqs[0]), *_full(group, group.dqs[1]), *_result(group))
+
+
+def variadic(group: Group) -> tuple[str, ...]:
+    return (*_result(group), *(name for dq in group.dqs for name in _full(group, dq)))
+
+
+def convolution(group: Group) -> tuple[str, ...]:
+    return (*binary(group), *(dq.input(0) for dq in group.dqs[2:]))
+
+
+def gemm(group: Group) -> tuple[str, ...]:
+    a, b = group.dqs[:2]
+    bias = group.dqs[2].input(0) if len(group.dqs) > 2 else ""
+    inputs = (*_full(group, a), *_full(group, b), bias, *_result(group))
+    return inputs if bias or group.qs else inputs[:6]
+
+
+def integer_to_float(group: Group) -> tuple[str, ...]:
+    a, b = (_full(group, dq) for dq in group.dqs)
+    return tuple(name for pair in zip(a, b, strict=True) for name in pair)
+
+
+def where(group: Group) -> tuple[str, ...]:
+    return (group.node.input(0), *binary(group))
+
+
+def codes(group: Group) -> tuple[str, ...]:
+    """The node itself, on codes."""
+    return (group.dqs[0].input(0), *group.node.inputs[1:])
+
+
+def without_beta(group: Group) -> Mapping[str, AttributeValue]:
+    return {key: value for key, value in group.node.attributes.items() if key != "beta"}
+
+
+def softmax_opset(group: Group) -> Mapping[str, AttributeValue]:
+    version = next(v for v in (13, 11, 1) if group.edit.opset >= v)
+    axis = group.node.attributes.get("axis", -1 if version == 13 else 1)
+    return {**group.node.attributes, "axis": axis, "opset": version}
+
+
+# -- the table ---------------------------------------------------------------------------------------------------
+def _moved(op: str, *more: Guard) -> Fusion:
+    guards = (no_clip, dq_inputs(1), quantized_output, integer_or_byte, *more, same_parameters)
+    return Fusion(op, op, ONNX, guards, codes)
+
+
+def _unary(op: str, integer_op: str, attributes: Attributes | None = None) -> Fusion:
+    guards = (dq_inputs(1), quantized_output, same_codes)
+    row = Fusion(op, integer_op, MICROSOFT, guards, unary)
+    return row if attributes is None else Fusion(op, integer_op, MICROSOFT, guards, unary, attributes)
+
+
+ALL_DQ = (dq_inputs(), quantized_output)
+MATRIX = (matrix_codes, int8_permitted)
+
+FUSIONS: tuple[Fusion, ...] = (
+    _moved("Split"),
+    _moved("Resize", eight_bit_input, nearest),
+    _moved("MaxPool", since(12), eight_bit_input, positive_scale),
+    _moved("ReduceMax", eight_bit_input, positive_scale),
+    _moved("ReduceMin", eight_bit_input, positive_scale),
+    _moved("DepthToSpace", eight_bit_input),
+    _moved("Expand"),
+    _moved("Flatten"),
+    _moved("Gather"),
+    _moved("GatherElements"),
+    _moved("Reshape"),
+    _moved("Slice"),
+    _moved("Squeeze"),
+    _moved("Tile"),
+    _moved("Transpose"),
+    _moved("Unsqueeze"),
+    Fusion("ArgMax", "ArgMax", ONNX, (no_clip, dq_inputs(1), eight_bit_input, constant_parameters), codes),
+    _unary("AveragePool", "QLinearAveragePool"),
+    _unary("LeakyRelu", "QLinearLeakyRelu"),
+    _unary("GlobalAveragePool", "QLinearGlobalAveragePool"),
+    _unary("Sigmoid", "QLinearSigmoid"),
+    _unary("Softmax", "QLinearSoftmax", softmax_opset),
+    Fusion("Add", "QLinearAdd", MICROSOFT, (*ALL_DQ, same_codes), binary),
+    Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, same_codes), binary),
+    Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, same_codes), variadic),
+    Fusion("Conv", "QLinearConv", ONNX, (*ALL_DQ, same_activations, *MATRIX, int32_bias, bias_scale), convolution),
+    Fusion("MatMul", "QLinearMatMul", ONNX, (*ALL_DQ, *MATRIX, same_activations), binary),
+    Fusion("MatMul", "MatMulIntegerToFloat", MICROSOFT,
+           (lambda g: "it is read by QuantizeLinear" if g.qs else None, dq_inputs(2), *MATRIX),
+           integer_to_float),
+    Fusion("Gemm", "QGemm", MICROSOFT,
+           (dq_inputs(), quantized_or_float_output, matrix_codes, same_activations, int32_bias, unit_factors),
+           gemm, without_beta),
+    Fusion("Where", "QLinearWhere", MICROSOFT, (dq_inputs(2), quantized_output, same_codes), where),
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""The lowering of ONNX Runtime 1.32's CPU provider at optimization level EXTENDED, int8 activations allowed."""
+
+from __future__ import annotations
+
+from qdqnp.lowering.base import Lowering, Pass, repeat
+from qdqnp.lowering.passes.clip_quant import clip_quant
+from qdqnp.lowering.passes.cse import cse
+from qdqnp.lowering.passes.double_qdq import double_qdq
+from qdqnp.lowering.passes.eliminate import eliminate
+from qdqnp.lowering.passes.final_cleanup import final_cleanup
+from qdqnp.lowering.passes.fold_constants import fold_constants
+from qdqnp.lowering.passes.fuse import fusion
+from qdqnp.lowering.passes.matmul_add import matmul_add
+from qdqnp.lowering.passes.propagate import propagate
+from qdqnp.lowering.passes.relu_quant import relu_quant
+from qdqnp.lowering.passes.unique_dq import unique_dq
+from qdqnp.lowering.passes.weight_bias import weight_bias
+from qdqnp.lowering.passes.where_dummy import where_dummy
+
+UNIQUE_DQ = Pass("unique-dq", unique_dq)
+
+BASIC = (
+    Pass("eliminate", eliminate),
+    Pass("double-qdq", double_qdq),
+    Pass("cse", cse),
+    Pass("fold-constants", fold_constants),
+    Pass("matmul-add", matmul_add),
+    Pass("propagate", propagate),
+    Pass("weight-bias", weight_bias),
+    Pass("where-dummy", where_dummy),
+    UNIQUE_DQ,
+)
+
+
+def extended(int8_allowed: bool) -> tuple[Pass, ...]:
+    """The passes of level EXTENDED."""
+    return (
+        Pass("clip-quant", clip_quant),
+        Pass("relu-quant", relu_quant),
+        Pass("fuse", fusion(int8_allowed)),
+        Pass("final-cleanup", final_cleanup),
+    )
+
+
+ORT = Lowering(
+    "ort",
+    (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(int8_allowed=True))),
+    int8_allowed=True,
+)

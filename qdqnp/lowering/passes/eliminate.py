@@ -1,0 +1,83 @@
+"""Nodes that pass their input on unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from qdqnp.graph import Graph, Node
+from qdqnp.lowering.base import Log
+from qdqnp.lowering.edit import Edit
+from qdqnp.lowering.qdq import is_op
+
+
+def eliminate(graph: Graph, log: Log) -> Graph:
+    """Take out Identity, Dropout (inference) and x+0, x-0, x*1, x/1.
+
+    A node that makes a graph output stays, except an Identity whose source has no other use: the source then
+    makes the output. ONNX Runtime 1.32, core/optimizer/{identity,dropout,noop}_elimination.cc.
+    """
+    edit = Edit(graph)
+    for node in edit.nodes():
+        source = passed_on(edit, node)
+        if source is None:
+            continue
+        if not edit.makes_output(node):
+            edit.replace(node)
+            edit.redirect(node.outputs[0], source)
+        elif is_op(node, "Identity"):
+            _hand_over_output(edit, node)
+    return edit.done()
+
+
+def passed_on(edit: Edit, node: Node) -> str | None:
+    """The input that the node's only used output equals; None where it does not."""
+    rule = RULES.get(node.op) if node.domain == "" else None
+    index = rule(edit, node) if rule else None
+    return None if index is None else node.input(index)
+
+
+def _identity(edit: Edit, node: Node) -> int | None:
+    return 0
+
+
+def _dropout(edit: Edit, node: Node) -> int | None:
+    mask = node.outputs[1] if len(node.outputs) > 1 else ""
+    training = edit.constant(node.input(2)) if node.input(2) else np.False_
+    if mask and (edit.uses(mask) or edit.is_output(mask)):
+        return None
+    return 0 if training is not None and not np.any(training) else None
+
+
+def _neutral(value: float, either_side: bool) -> Callable[[Edit, Node], int | None]:
+    def rule(edit: Edit, node: Node) -> int | None:
+        for constant, other in ((1, 0), (0, 1)) if either_side else ((1, 0),):
+            const = edit.constant(node.input(constant))
+            if const is None or edit.constant(node.input(other)) is not None or const.size != 1:
+                continue
+            rank = len(edit.values[node.input(other)].shape)
+            if const.ndim <= rank and const.reshape(-1)[0] == value:
+                return other
+        return None
+
+    return rule
+
+
+RULES: dict[str, Callable[[Edit, Node], int | None]] = {
+    "Identity": _identity,
+    "Dropout": _dropout,
+    "Add": _neutral(0, True),
+    "Sub": _neutral(0, False),
+    "Mul": _neutral(1, True),
+    "Div": _neutral(1, False),
+}
+
+
+def _hand_over_output(edit: Edit, node: Node) -> None:
+    source = node.input(0)
+    maker = edit.producer(source)
+    if maker is None or edit.is_output(source) or len(edit.uses(source)) != 1 or edit.users(node):
+        return
+    edit.replace(node)
+    edit.rename_output(maker, source, node.outputs[0])

@@ -1,0 +1,234 @@
+"""Model: what `qdqnp.load` returns. Runs and traces a model under a profile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import onnx
+
+from qdqnp.errors import InputError, Problems
+from qdqnp.executor.plan import Plan
+from qdqnp.executor.walk import walk
+from qdqnp.graph import Graph
+from qdqnp.kernels.strategy import AUTO
+from qdqnp.lowering import LOWERINGS, Lowering, lower
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.program import Program, Step, Tensor
+from qdqnp.quant import Array
+from qdqnp.reader import read
+
+Inputs = Mapping[str, Array] | Array
+
+
+class Trace(Mapping[str, Array]):
+    """Every tensor of one run by ONNX name, in the order in which they were made; inputs first, constants left out.
+
+    accumulators: int32 sums with bias, by the name of the tensor they became; empty unless asked for.
+    """
+
+    def __init__(self, tensors: Mapping[str, Array], accumulators: Mapping[str, Array]) -> None:
+        self._tensors = dict(tensors)
+        self.accumulators = dict(accumulators)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+class Model:
+    """A loaded model. Immutable; `run` and `trace` may be called from several threads at once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._programs: dict[Lowering, Program] = {}
+        self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
+        self._lock = threading.Lock()
+
+    def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
+        """The steps that run under a profile. lowering: another than the profile names."""
+        chosen = _lowering(profile_named(profile), lowering)
+        with self._lock:
+            if chosen not in self._programs:
+                self._programs[chosen] = lower(self.graph, chosen)
+            return self._programs[chosen]
+
+    def plan(
+        self, profile: str | Profile = "ort", lowering: str | Lowering | None = None, strategy: str = AUTO
+    ) -> Plan:
+        """The program bound to the profile; `plan.steps[i].evaluate(inputs)` runs one step alone.
+
+        strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
+        """
+        named = profile_named(profile)
+        key = (named, _lowering(named, lowering), strategy)
+        if key not in self._plans:
+            plan = Plan(self.program(named, lowering), named, strategy)
+            with self._lock:
+                self._plans.setdefault(key, plan)
+        return self._plans[key]
+
+    def run(
+        self,
+        inputs: Inputs,
+        *,
+        profile: str | Profile = "ort",
+        lowering: str | Lowering | None = None,
+        strategy: str = AUTO,
+        codes: bool = False,
+    ) -> dict[str, Array]:
+        """Outputs by ONNX name.
+
+        inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
+        codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
+        float32 values. Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
+        cannot run under the profile, ProofError for a forced strategy that is not exact.
+        """
+        plan = self.plan(profile, lowering, strategy)
+        feeds = feeds_for(plan, inputs)
+        names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
+        found = walk(plan, feeds, set(names.values()))
+        consts = plan.consts
+        return {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
+
+    def trace(
+        self,
+        inputs: Inputs,
+        *,
+        profile: str | Profile = "ort",
+        lowering: str | Lowering | None = None,
+        strategy: str = AUTO,
+        accumulators: bool = False,
+    ) -> Trace:
+        """Every tensor of one run; arguments and errors as of `run`."""
+        plan = self.plan(profile, lowering, strategy)
+        accs: dict[str, Array] | None = {} if accumulators else None
+        return Trace(walk(plan, feeds_for(plan, inputs), None, accs), accs or {})
+
+
+def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
+    """Read and check an ONNX model. Raises ModelError that lists every problem of the file."""
+    return Model(read(source))
+
+
+def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:
+    chosen = lowering if lowering is not None else profile.lowering
+    return LOWERINGS[chosen] if isinstance(chosen, str) else chosen
+
+
+def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
+    """The arrays to start from, by tensor name: the inputs, or codes in place of what their quantizer would make.
+
+    Raises InputError that lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
+    """
+    program = plan.program
+    given = _by_name(program, inputs)
+    problems = Problems()
+    feeds: dict[str, Array] = {}
+    sizes: dict[str, tuple[str, int]] = {}
+    for name in program.inputs:
+        if name not in given:
+            problems.add(f"input '{name}'", "an array", "nothing", f"Pass one by name; {_listing(program)}")
+            continue
+        array = np.asarray(given[name])
+        tensor = program.tensors[name]
+        quantizers = [] if array.dtype == tensor.dtype else _quantizers(program, tensor, array)
+        if array.dtype != tensor.dtype and not quantizers:
+            problems.add(f"input '{name}'", _dtypes(program, tensor), array.dtype, "Convert it with astype().")
+        elif _fits(array, tensor, sizes, problems):
+            targets = [step.output_names[0] for step in quantizers] or [name]
+            feeds.update((target, array) for target in targets)
+    for name in given:
+        if name not in program.inputs:
+            problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
+    problems.raise_if_any("the inputs do not fit the model", InputError)
+    plan.shapes({name: np.shape(given[name]) for name in program.inputs})
+    return feeds
+
+
+def _by_name(program: Program, inputs: Inputs) -> Mapping[str, Array]:
+    if isinstance(inputs, Mapping):
+        return inputs
+    if len(program.inputs) != 1:
+        problems = Problems()
+        problems.add("inputs", "a mapping by name", type(inputs).__name__, _listing(program))
+        problems.raise_if_any("the model has not exactly one input", InputError)
+    return {program.inputs[0]: np.asarray(inputs)}
+
+
+def _listing(program: Program) -> str:
+    return "The model's inputs: " + ", ".join(
+        f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs
+    )
+
+
+def _dims(tensor: Tensor) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in tensor.shape) + "]"
+
+
+def _readers(program: Program, name: str) -> list[Step]:
+    return [step for step in program.steps if name in step.input_names]
+
+
+def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step]:
+    """The QuantizeLinear steps whose codes `array` may replace: all readers of the input, all alike; else none."""
+    readers = _readers(program, tensor.name)
+    quants = [step.outputs[0].quant for step in readers if step.op == "QuantizeLinear"]
+    if not readers or len(quants) != len(readers) or tensor.name in program.outputs:
+        return []
+    first = quants[0]
+    alike = first is not None and all(quant is not None and quant.same_as(first) for quant in quants)
+    return readers if alike and first is not None and first.dtype == array.dtype else []
+
+
+def _dtypes(program: Program, tensor: Tensor) -> str:
+    quants = {str(step.outputs[0].quant.dtype) for step in _readers(program, tensor.name)
+              if step.op == "QuantizeLinear" and step.outputs[0].quant is not None}  # fmt: skip
+    return " or ".join([str(tensor.dtype), *(f"{kind} codes" for kind in sorted(quants))])
+
+
+def _fits(array: Array, tensor: Tensor, sizes: dict[str, tuple[str, int]], problems: Problems) -> bool:
+    """Check rank and sizes; a symbolic size must be the same wherever its name stands."""
+    where = f"input '{tensor.name}'"
+    if array.ndim != len(tensor.shape):
+        problems.add(where, f"rank {len(tensor.shape)}, shape {_dims(tensor)}", f"shape {list(array.shape)}")
+        return False
+    good = True
+    for axis, (size, want) in enumerate(zip(array.shape, tensor.shape, strict=True)):
+        if isinstance(want, int) and size != want:
+            problems.add(f"{where}, axis {axis}", str(want), size)
+            good = False
+        elif isinstance(want, str) and sizes.setdefault(want, (where, size))[1] != size:
+            first, value = sizes[want]
+            problems.add(f"{where}, axis {axis} ('{want}')", f"{value}, as in {first}", size)
+            good = False
+    return good
+
+
+def code_outputs(program: Program) -> dict[str, str]:
+    """Which tensor holds the codes of each output: the input of its final DequantizeLinear, or the output itself.
+
+    Raises InputError for outputs that have no codes.
+    """
+    problems = Problems()
+    makers = {name: step for step in program.steps for name in step.output_names}
+    found: dict[str, str] = {}
+    for name in program.outputs:
+        maker = makers.get(name)
+        if maker is not None and maker.op == "DequantizeLinear" and maker.inputs[0] is not None:
+            found[name] = maker.inputs[0].name
+        elif program.tensors[name].dtype.kind in "iu":
+            found[name] = name
+        else:
+            problems.add(f"output '{name}'", "the result of a DequantizeLinear, or codes",
+                         f"the result of {maker.op if maker else 'no step'}", "Ask for float outputs.")  # fmt: skip
+    problems.raise_if_any("outputs without codes", InputError)
+    return found

@@ -1,0 +1,121 @@
+"""The float32 primitives that integer kernels are built from, one rounding at a time.
+
+NumPy's float32 ufuncs round each operation once, to nearest-even: `a * b + c` on float32 arrays is two roundings,
+exactly as the C of a kernel that does not contract. Where a kernel does contract, `fma32` says so.
+Source of the formulas: ONNX Runtime 1.32, core/mlas/lib/quantize.cpp and logistic.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdqnp.quant import Codes, Float32, Int64, code_range
+
+Float64 = NDArray[np.float64]
+
+
+def clamp_limits(dtype: np.dtype[Any], zero_point: Codes) -> tuple[Float32, Float32]:
+    """float32 of (lowest code - zero point) and (highest code - zero point): the clamp before rounding."""
+    low, high = code_range(dtype)
+    zero = zero_point.astype(np.int64)
+    return (low - zero).astype(np.float32), (high - zero).astype(np.float32)
+
+
+def round_clamped(v: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
+    """clamp, then round to nearest-even, then add the zero point as an integer.
+
+    A NaN becomes the lowest code: the clamp is MAXPS(v, low), which returns its second operand for a NaN.
+    """
+    low, high = clamp_limits(dtype, zero_point)
+    clamped = np.minimum(np.fmax(v, low), high)
+    return (np.rint(clamped).astype(np.int64) + zero_point.astype(np.int64)).astype(dtype)
+
+
+def quantize(x: Float32, scale: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
+    """QUANT: codes of real values. A true float32 division, never a multiplication by the reciprocal."""
+    with np.errstate(all="ignore"):  # infinities and NaN saturate; they are not errors here
+        return round_clamped(np.divide(x, scale, dtype=np.float32), zero_point, dtype)
+
+
+def dequantize(codes: Codes, scale: Float32, zero_point: Codes) -> Float32:
+    """f32(f32(int32(code) - int32(zero point)) * scale); the int32 difference wraps."""
+    difference = codes.astype(np.int32) - zero_point.astype(np.int32)
+    return np.multiply(difference.astype(np.float32), scale, dtype=np.float32)
+
+
+def wrap32(value: Int64) -> Int64:
+    """The int32 value that two's complement arithmetic leaves of an exact integer, as int64."""
+    return value.astype(np.int32).astype(np.int64)
+
+
+def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
+    """REQUANT: int32 accumulator to codes by one float32 multiplication.
+
+    The conversion of the accumulator to float32 rounds to nearest-even, which shows when |acc| > 2^24.
+    """
+    with np.errstate(over="ignore"):
+        return round_clamped(acc.astype(np.float32) * multiplier, zero_point, dtype)
+
+
+def fma32(a: Float32, b: Float32, c: Float32) -> Float32:
+    """float32 fused multiply-add, f32(a*b + c) with one rounding.
+
+    The product of two float32 is exact in float64. Its sum with c is rounded to odd there, which keeps enough of the
+    discarded part for the final rounding to float32 to be the correct one (Boldo and Melquiond, 2008).
+    """
+    with np.errstate(all="ignore"):
+        product = np.multiply(a, b, dtype=np.float64)
+        addend = np.asarray(c, np.float64)
+        total = product + addend
+        # TwoSum: error = (product + addend) - total, exactly.
+        back = total - product
+        error = (product - (total - back)) + (addend - back)
+        return round_to_odd(total, error).astype(np.float32)
+
+
+def round_to_odd(total: Float64, error: Float64) -> Float64:
+    """The float64 that rounding to odd gives for the exact sum total + error, total being its nearest float64."""
+    bits = np.atleast_1d(total).view(np.int64)
+    even = (bits & 1) == 0
+    inexact = np.isfinite(total) & np.isfinite(error) & (error != 0)
+    away_from_zero = (error > 0) == (total > 0)
+    moved = np.where(away_from_zero, bits + 1, bits - 1)
+    return np.where(inexact & even, moved, bits).astype(np.int64).view(np.float64).reshape(np.shape(total))
+
+
+def to_int32_x86(v: Float32) -> Int64:
+    """CVTPS2DQ: round to nearest-even; anything outside int32, and NaN, becomes -2^31."""
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(v.astype(np.float64))
+        inside = (rounded >= -(2.0**31)) & (rounded < 2.0**31)
+        return np.where(inside, rounded, -(2.0**31)).astype(np.int64)
+
+
+# Numerator and denominator of the rational approximation of the logistic function, highest power first.
+_SIGMOID_ALPHA = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03,
+                  2.48287947061529e-01)  # fmt: skip
+_SIGMOID_BETA = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03,
+                 1.16817656904453e-01, 9.93151921023180e-01)  # fmt: skip
+
+
+def sigmoid(x: Float32) -> Float32:
+    """MLAS's logistic function: a rational approximation in x, evaluated with fused multiply-adds.
+
+    Within a few float32 ulps of 1/(1+exp(-x)), and bit-exact to core/mlas/lib/x86_64/LogisticKernelFma3.S.
+    """
+    clamped = np.minimum(np.maximum(x, np.float32(-18)), np.float32(18))
+    square = clamped * clamped
+    p = _horner(square, _SIGMOID_ALPHA) * clamped
+    q = _horner(square, _SIGMOID_BETA)
+    result: Float32 = np.maximum(p / q + np.float32(0.5), np.float32(0))
+    return result
+
+
+def _horner(x: Float32, coefficients: tuple[float, ...]) -> Float32:
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = fma32(total, x, np.float32(coefficient))
+    return total

@@ -1,0 +1,39 @@
+"""Profile: a named arithmetic. A value that names a lowering and one rule per operator family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdqnp.numerics.rules.average import AverageRule
+from qdqnp.numerics.rules.binary import BinaryRule
+from qdqnp.numerics.rules.convert import ConvertRule
+from qdqnp.numerics.rules.lookup import LookupRule
+from qdqnp.numerics.rules.requantize import MeanRule, RequantizeRule
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Which arithmetic each operator uses.
+
+    Fields go by operator because devices differ by operator too: TFLite's FullyConnected does not requantize as its
+    Conv does, nor ONNX Runtime's GlobalAveragePool as its Conv.
+
+    status: 'established', 'inferred' or 'unknown'; source: where the arithmetic was read or measured.
+    lowering: name of the lowering that decides what is integer at all.
+    """
+
+    name: str
+    summary: str
+    status: str
+    source: str
+    lowering: str
+    convert: ConvertRule
+    conv: RequantizeRule
+    matmul: RequantizeRule
+    gemm: RequantizeRule
+    add: BinaryRule
+    mul: BinaryRule
+    concat: LookupRule
+    lookup: LookupRule
+    average_pool: AverageRule
+    global_average_pool: MeanRule

@@ -1,0 +1,33 @@
+"""Between real numbers and codes: QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from qdqnp.numerics import float32
+from qdqnp.quant import Codes, Float32, Quant
+
+
+class ConvertRule(Protocol):
+    """scale and zero point of `quant` are broadcastable to the array here."""
+
+    @property
+    def status(self) -> str: ...
+
+    def quantize(self, x: Float32, quant: Quant) -> Codes: ...
+
+    def dequantize(self, codes: Codes, quant: Quant) -> Float32: ...
+
+
+@dataclass(frozen=True)
+class FloatConvert:
+    """ONNX Runtime: QUANT, and f32(f32(code - zero point) * scale)."""
+
+    status: str = "established"
+
+    def quantize(self, x: Float32, quant: Quant) -> Codes:
+        return float32.quantize(x, quant.scale, quant.zero_point, quant.dtype)
+
+    def dequantize(self, codes: Codes, quant: Quant) -> Float32:
+        return float32.dequantize(codes, quant.scale, quant.zero_point)

@@ -1,0 +1,79 @@
+"""What QLinearAdd and QLinearMul share: (a, a_scale, a_zp, b, b_scale, b_zp, y_scale, y_zp) on 8-bit codes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.tables import BinaryTable
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.binary import BinaryRule
+from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site, broadcast_shapes
+from qdqnp.program import Operand, Step
+from qdqnp.quant import EIGHT_BIT, Array, Quant
+
+
+class QLinearBinary(Operator):
+    domain = MICROSOFT
+    arity = (7, 8)
+
+    @abstractmethod
+    def rule(self, profile: Profile) -> BinaryRule:
+        """The profile's rule for this operator."""
+
+    def swaps(self, a: Shape, b: Shape) -> bool:
+        """Whether the operator exchanges its operands for arrays of these shapes."""
+        return False
+
+    def infer(self, site: Site, attributes: Any) -> Inferred:
+        dtype = site.dtype_in(0, EIGHT_BIT, "a")
+        site.dtype_in(3, (dtype,), "b")
+        if not all(quant.per_tensor for quant in self._quants(site)):
+            site.refuse("scales", "one value each", "several")
+        return ((dtype, broadcast_shapes([site.value(0).shape, site.value(3).shape])),)
+
+    def _quants(self, site: Site) -> tuple[Quant, Quant, Quant]:
+        dtype = site.value(0).dtype
+        return site.quant(1, 2, dtype), site.quant(4, 5, dtype), site.quant(6, 7, dtype)
+
+    def step(self, site: Site, attributes: Any) -> Step:
+        a, b, y = self._quants(site)
+        operands = (Operand(site.node.inputs[0], a), Operand(site.node.inputs[3], b))
+        return self.make_step(site, attributes, operands, (Operand(site.node.outputs[0], y),))
+
+    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
+        return (broadcast_shapes([shape for shape in inputs if shape is not None]),)
+
+    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
+        a, b = (operand.quant for operand in step.inputs if operand is not None)
+        y = step.outputs[0].quant
+        assert a is not None and b is not None and y is not None
+        tables = _Tables(self.rule(profile), a, b, y)
+
+        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+            left, right = arrays
+            assert left is not None and right is not None
+            if self.swaps(left.shape, right.shape):
+                return (tables.swapped(right, left, scratch),)
+            return (tables.straight(left, right, scratch),)
+
+        return Bound(evaluate)
+
+
+class _Tables:
+    """The rule as a table for both orders of its operands, each made when first needed."""
+
+    def __init__(self, rule: BinaryRule, a: Quant, b: Quant, y: Quant) -> None:
+        self._rule, self._a, self._b, self._y = rule, a, b, y
+
+    @cached_property
+    def straight(self) -> BinaryTable:
+        return BinaryTable.of(self._rule.bind(self._a, self._b, self._y), self._a.dtype, self._b.dtype)
+
+    @cached_property
+    def swapped(self) -> BinaryTable:
+        return BinaryTable.of(self._rule.bind(self._b, self._a, self._y), self._b.dtype, self._a.dtype)

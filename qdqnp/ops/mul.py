@@ -1,0 +1,12 @@
+"""Mul in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.ops.arithmetic import Arithmetic
+
+
+class Mul(Arithmetic):
+    op = "Mul"
+    ufunc = np.multiply

@@ -1,0 +1,16 @@
+"""com.microsoft.QLinearSigmoid: a table of quantize(sigmoid(dequantize(x)))."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdqnp.numerics.float32 import sigmoid
+from qdqnp.numerics.rules.lookup import RealFunction
+from qdqnp.ops.lookup import QLinearUnary
+
+
+class QLinearSigmoid(QLinearUnary):
+    op = "QLinearSigmoid"
+
+    def function(self, attributes: Any) -> RealFunction:
+        return sigmoid

@@ -1,0 +1,18 @@
+"""Relu: max(x, 0) on float32 or int8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qdqnp.ops.elementwise import Elementwise
+from qdqnp.quant import Array
+
+
+class Relu(Elementwise):
+    op = "Relu"
+    dtypes = (np.float32, np.int8)
+
+    def apply(self, attributes: Any, x: Array) -> Array:
+        return np.maximum(x, np.zeros((), x.dtype))

@@ -1,0 +1,102 @@
+"""Sliding windows of Conv and the pools: attributes, padding and output sizes, in 1-D and 2-D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qdqnp.graph import Dim, Shape
+from qdqnp.kernels.sums import Window
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.quant import Array
+
+AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+# No sensible window attribute exceeds this; it keeps every size computation far from overflow.
+LARGEST = 2**20
+
+
+@dataclass(frozen=True)
+class WindowAttributes:
+    """The attributes that Conv and the pools share; () stands for the ONNX default."""
+
+    auto_pad: str = "NOTSET"
+    kernel_shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
+
+
+def check_window(site: Site, attributes: WindowAttributes, spatial: int, kernel: Sequence[int]) -> None:
+    """Refuse window attributes that are out of range or of the wrong length for `spatial` axes."""
+    if attributes.auto_pad not in AUTO_PADS:
+        site.refuse("attribute 'auto_pad'", " or ".join(AUTO_PADS), repr(attributes.auto_pad))
+    if attributes.kernel_shape and tuple(attributes.kernel_shape) != tuple(kernel):
+        site.refuse("attribute 'kernel_shape'", f"{list(kernel)}, the weights' own", attributes.kernel_shape)
+    for name, value, length, least in (
+        ("kernel_shape", tuple(kernel), spatial, 1),
+        ("strides", attributes.strides, spatial, 1),
+        ("dilations", attributes.dilations, spatial, 1),
+        ("pads", attributes.pads, 2 * spatial, 0),
+    ):
+        if value and (len(value) != length or not all(least <= item <= LARGEST for item in value)):
+            site.refuse(f"attribute '{name}'", f"{length} integers in [{least}, {LARGEST}]", list(value))
+    if attributes.auto_pad != "NOTSET" and any(attributes.pads):
+        site.refuse("attributes 'auto_pad' and 'pads'", "one of them", f"{attributes.auto_pad} and {attributes.pads}")
+
+
+def spatial_output(
+    attributes: WindowAttributes, kernel: Sequence[int], spatial: Sequence[Dim], ceil_mode: bool = False
+) -> Shape:
+    """Output sizes along the spatial axes; unknown stays unknown. Raises ShapeError where a window does not fit."""
+    result: list[Dim] = []
+    for axis, size in enumerate(spatial):
+        if not isinstance(size, int):
+            result.append(None)
+            continue
+        stride, dilation, before, after = _axis(attributes, kernel, axis, size)
+        reach = dilation * (kernel[axis] - 1) + 1
+        room = size + before + after - reach
+        if room < 0 or size == 0:
+            raise ShapeError(
+                f"at least {reach} elements under a window of axis {axis + 2}",
+                f"{size} elements and {before + after} of padding",
+            )
+        count = room // stride + 1
+        if ceil_mode and room % stride and count * stride < size + before:
+            count += 1  # the partial last window counts if it starts inside the image or its leading padding
+        result.append(count)
+    return tuple(result)
+
+
+def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: int) -> tuple[int, int, int, int]:
+    """(stride, dilation, padding before, padding after) of one axis of the given size."""
+    rank = len(kernel)
+    stride = attributes.strides[axis] if attributes.strides else 1
+    dilation = attributes.dilations[axis] if attributes.dilations else 1
+    if attributes.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        reach = dilation * (kernel[axis] - 1) + 1
+        total = max(0, (-(-size // stride) - 1) * stride + reach - size)
+        small, large = total // 2, total - total // 2
+        return (
+            stride,
+            dilation,
+            *((small, large) if attributes.auto_pad == "SAME_UPPER" else (large, small)),
+        )
+    if attributes.pads and attributes.auto_pad == "NOTSET":
+        return stride, dilation, attributes.pads[axis], attributes.pads[axis + rank]
+    return stride, dilation, 0, 0
+
+
+def window_for(attributes: WindowAttributes, kernel: Sequence[int], spatial: Sequence[int]) -> Window:
+    """The 2-D window for concrete sizes; a 1-D one becomes a single row."""
+    axes = [_axis(attributes, kernel, axis, size) for axis, size in enumerate(spatial)]
+    sizes = list(kernel)
+    if len(axes) == 1:
+        axes, sizes = [(1, 1, 0, 0), *axes], [1, *sizes]
+    (sh, dh, top, bottom), (sw, dw, left, right) = axes
+    return Window((sizes[0], sizes[1]), (sh, sw), (dh, dw), (top, left, bottom, right))
+
+
+def as_planes(x: Array) -> Array:
+    """(N, C, W) as (N, C, 1, W); (N, C, H, W) as it is."""
+    return x.reshape(x.shape[0], x.shape[1], 1, x.shape[2]) if x.ndim == 3 else x

@@ -1,0 +1,110 @@
+"""Program: what we run. A lowering maps Graph to Program; an executor runs its steps in order.
+
+Logical NCHW codes only: no layout, no buffer, no float32 shadow is visible here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Shape
+from qdqnp.quant import Array, Quant
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a tensor's values: bit-exact for the profile, or the reason why not."""
+
+    reason: str = ""
+
+    @property
+    def exact(self) -> bool:
+        return not self.reason
+
+    def __str__(self) -> str:
+        return self.reason or "exact"
+
+
+EXACT = Promise()
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of a program under its ONNX name.
+
+    quant: how its codes are read (the producer's parameters; of a graph input, its first consumer's);
+    None for float tensors and integer ones that are no codes. const: read-only array of a constant.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape
+    quant: Quant | None = None
+    const: Array | None = None
+    promise: Promise = EXACT
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A tensor as one step uses it. Two steps may read the same codes with different parameters, so the
+    quantization belongs to the use; None where the step does not look behind the codes."""
+
+    name: str
+    quant: Quant | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operator on explicit inputs: the unit of execution.
+
+    inputs: operands in the operator's order, None where an optional one is absent.
+    origin: labels of the ONNX nodes that this step stands for.
+    """
+
+    op: str
+    domain: str
+    attributes: Any  # the operator's own frozen dataclass
+    inputs: tuple[Operand | None, ...]
+    outputs: tuple[Operand, ...]
+    origin: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return self.origin[0]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(operand.name for operand in self.inputs if operand is not None)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(operand.name for operand in self.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Refusal:
+    """Why a pass left a node of the file as it was: one sentence, for `inspect`."""
+
+    node: str
+    pass_name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps in order, every tensor by name, and what the lowering had to say about the nodes it left alone."""
+
+    lowering: str
+    steps: tuple[Step, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))

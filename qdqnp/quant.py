@@ -1,0 +1,65 @@
+"""Quant: how integer codes stand for real numbers. The only place that knows the range of a code type.
+
+real = (code - zero_point) * scale, per tensor or per slice of one axis (the ONNX DequantizeLinear convention).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Codes = NDArray[Any]  # integer codes of one of CODE_DTYPES
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+CODE_DTYPES = tuple(np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32))
+EIGHT_BIT = tuple(np.dtype(t) for t in (np.int8, np.uint8))
+
+
+def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Smallest and largest code of an integer dtype, e.g. (-128, 127) for int8."""
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+@dataclass(frozen=True, eq=False)
+class Quant:
+    """Scale and zero point of a quantized tensor.
+
+    dtype: the integer dtype of the codes.
+    scale: float32, shape () per tensor or (n,) per slice of `axis`.
+    zero_point: same shape as scale or (), dtype `dtype`.
+    axis: the axis of the slices; None per tensor.
+    """
+
+    dtype: np.dtype[Any]
+    scale: Float32
+    zero_point: Codes
+    axis: int | None = None
+
+    @property
+    def per_tensor(self) -> bool:
+        return self.scale.ndim == 0
+
+    @property
+    def range(self) -> tuple[int, int]:
+        return code_range(self.dtype)
+
+    def same_as(self, other: Quant) -> bool:
+        """Bitwise equal parameters: the same code then stands for the same real number in both."""
+        return (
+            self.dtype == other.dtype
+            and self.axis == other.axis
+            and self.scale.shape == other.scale.shape
+            and self.scale.tobytes() == other.scale.tobytes()
+            and bool(np.array_equal(self.zero_point, other.zero_point))
+        )
+
+    def __str__(self) -> str:
+        if self.per_tensor:
+            return f"{self.dtype} scale {self.scale!s} zero point {self.zero_point!s}"
+        return f"{self.dtype} per axis {self.axis} ({self.scale.size} scales)"

@@ -1,0 +1,171 @@
+"""The stages of reading, in order. Each notes its problems and goes on; one error is raised at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+
+from qdqnp.errors import Problems
+from qdqnp.graph import Array, Graph, Node, Value
+from qdqnp.reader.calls import Call, read_call
+from qdqnp.reader.check import Inference, check_operators
+from qdqnp.reader.constants import constant_array, is_constant
+from qdqnp.reader.external import ExternalData
+from qdqnp.reader.functions import Inlined, Inliner, TooLarge
+from qdqnp.reader.opsets import check_opsets, read_opsets
+from qdqnp.reader.proto import Opened, Source, open_model
+from qdqnp.reader.report import raise_if_any
+from qdqnp.reader.structure import Definitions, check_uses, define_outputs, order
+from qdqnp.reader.tensors import read_tensor
+from qdqnp.reader.text import read_text
+from qdqnp.reader.types import Declared, check_declared, input_value, is_tensor, read_declared
+
+NEWEST_IR = onnx.IR_VERSION
+
+
+def read(source: Source) -> Graph:
+    """A Graph from a path, bytes or a ModelProto.
+
+    Raises ModelError, which lists every problem of the model: damaged, invalid, too large or unsupported.
+    """
+    opened = open_model(source)
+    problems = Problems()
+    try:
+        graph = _Assembly(opened, problems).graph()
+    except TooLarge:
+        graph = None
+    raise_if_any(problems, opened.name)
+    assert graph is not None  # TooLarge has noted a problem
+    return graph
+
+
+class _Assembly:
+    """One reading of one model."""
+
+    def __init__(self, opened: Opened, problems: Problems) -> None:
+        self._model, self._problems = opened.model, problems
+        self._proto = opened.model.graph
+        self._external = ExternalData(opened.folder, problems)
+        self._definitions = Definitions(problems)
+        self._values: dict[str, Value] = {}
+        self._declared: dict[str, list[Declared]] = {}
+
+    def graph(self) -> Graph:
+        self._check_ir_version()
+        opsets = read_opsets(self._model.opset_import, "the model", self._problems)
+        self._read_initializers()
+        inputs = self._read_inputs()
+        outputs = self._read_outputs()
+        self._read_value_info()
+        inlined = self._inline(inputs, outputs, opsets)
+        nodes = self._fold_constants(inlined)
+        define_outputs(nodes, self._definitions)
+        check_uses(nodes, outputs, self._definitions, self._problems)
+        self._check_constants()
+        bad_domains = check_opsets(opsets, (node.domain for node in nodes), self._problems)
+        check_operators(nodes, inlined.broken, self._problems)
+        ordered = order(nodes, self._definitions, self._problems)
+        unknown = self._definitions.ambiguous
+        known = {name: value for name, value in self._values.items() if name not in unknown}
+        inference = Inference(known, self._declared, inlined.broken, unknown, opsets, bad_domains, self._problems)
+        inference.run(ordered)
+        name = read_text(self._proto.name, "the graph's name", self._problems)
+        return Graph(tuple(ordered), inference.values, inputs, outputs, opsets, name)
+
+    def _check_ir_version(self) -> None:
+        version = self._model.ir_version
+        if not 3 <= version <= NEWEST_IR:
+            self._problems.add("the model, ir_version", f"a version from 3 to {NEWEST_IR}", version,
+                               "Export it again, or update the onnx package.")  # fmt: skip
+
+    # -- what the graph declares -----------------------------------------------------------------------------
+    def _read_initializers(self) -> None:
+        for proto in self._proto.initializer:
+            name = read_text(proto.name, "an initializer's name", self._problems)
+            where = f"initializer '{name}'"
+            if not name:
+                self._problems.add("an initializer", "a name", "an empty one")
+                continue
+            self._define_constant(name, read_tensor(proto, where, self._external, self._problems), where)
+        for sparse in self._proto.sparse_initializer:
+            name = read_text(sparse.values.name, "a sparse initializer's name", self._problems)
+            self._problems.add(f"sparse initializer '{name}'", "a dense initializer", "a sparse one",
+                               "Store the weights as an ordinary initializer.")  # fmt: skip
+            self._definitions.define(name, "a sparse initializer")
+
+    def _define_constant(self, name: str, array: Array | None, by: str | Node) -> None:
+        self._definitions.define(name, by if isinstance(by, Node) else "an initializer")
+        if array is not None:
+            self._values.setdefault(name, Value(name, array.dtype, array.shape, array))
+
+    def _read_inputs(self) -> tuple[str, ...]:
+        """Names of the real inputs: those that are initializers too (IR version 3 lists all) are constants."""
+        constants = set(self._values) | {proto.name for proto in self._proto.initializer}
+        names = []
+        for info in self._proto.input:
+            declared = read_declared(info, "graph input", self._problems)
+            if declared.name in constants:
+                self._declared.setdefault(declared.name, []).append(declared)
+            elif not declared.name:
+                self._problems.add("a graph input", "a name", "an empty one")
+            else:
+                names.append(declared.name)
+                self._definitions.define(declared.name, f"graph input {len(names) - 1}")
+                value = input_value(declared, self._problems)
+                if value is not None:
+                    self._values.setdefault(declared.name, value)
+        return tuple(names)
+
+    def _read_outputs(self) -> tuple[str, ...]:
+        names: dict[str, None] = {}
+        for info in self._proto.output:
+            declared = read_declared(info, "graph output", self._problems)
+            if not declared.name:
+                self._problems.add("a graph output", "a name", "an empty one")
+                continue
+            if declared.name in names:
+                self._problems.add(declared.where, "each output once", "two graph outputs of this name")
+            names[declared.name] = None
+            if is_tensor(declared, self._problems):
+                self._declared.setdefault(declared.name, []).append(declared)
+        if not self._proto.output:
+            self._problems.add("the graph", "at least one output", "none", "The file may be cut off.")
+        return tuple(names)
+
+    def _read_value_info(self) -> None:
+        for info in self._proto.value_info:
+            declared = read_declared(info, "value_info", self._problems)
+            self._declared.setdefault(declared.name, []).append(declared)
+
+    def _check_constants(self) -> None:
+        """Compare declarations of constants and graph inputs; those of computed tensors wait for inference."""
+        for name, value in self._values.items():
+            origin = "the graph input" if value.const is None else "the constant itself"
+            for declared in self._declared.get(name, ()):
+                check_declared(declared, value, origin, self._problems)
+
+    # -- nodes -----------------------------------------------------------------------------------------------
+    def _inline(self, inputs: Iterable[str], outputs: Iterable[str], opsets: dict[str, int]) -> Inlined:
+        calls = [read_call(node, "", self._external, self._problems) for node in self._proto.node]
+        taken = {*inputs, *outputs, *self._values, *self._declared, *_all_names(calls)}
+        inliner = Inliner(self._model, taken, opsets, self._external, self._problems)
+        return inliner.run(calls)
+
+    def _fold_constants(self, inlined: Inlined) -> list[Node]:
+        """Turn Constant nodes into constants; answers the other nodes."""
+        nodes = []
+        for node in inlined.nodes:
+            if not is_constant(node) or node in inlined.broken:
+                nodes.append(node)
+                continue
+            array = constant_array(node, self._problems)
+            for name in node.outputs:
+                self._define_constant(name, array, node)
+        return nodes
+
+
+def _all_names(calls: Iterable[Call]) -> Iterable[str]:
+    for call in calls:
+        yield from call.inputs
+        yield from call.outputs

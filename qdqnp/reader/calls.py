@@ -1,0 +1,57 @@
+"""NodeProto -> Call: one node as it stands in the graph or in a function body, before inlining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import onnx
+
+from qdqnp.errors import Problems
+from qdqnp.reader.attributes import Attribute, Reference, read_attributes
+from qdqnp.reader.external import ExternalData
+from qdqnp.reader.text import read_domain, read_text
+
+Key = tuple[str, str, str]  # domain, name and overload of a function
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A node of the file. broken: it has problems of its own (noted), so its outputs are unknown."""
+
+    op: str
+    domain: str
+    overload: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    name: str
+    attributes: dict[str, Attribute | Reference] = field(default_factory=dict)
+    broken: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.domain, self.op, self.overload
+
+    @property
+    def parts(self) -> int:
+        """What it counts against the limit on the size of the graph."""
+        return 1 + len(self.inputs) + len(self.outputs) + len(self.attributes)
+
+
+def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, problems: Problems) -> Call:
+    """One node. inside: what messages put before its label, e.g. "function 'f', "."""
+    before = len(problems.found)
+    op = read_text(proto.op_type, f"{inside}a node's op_type", problems)
+    name = read_text(proto.name, f"{inside}a node's name", problems)
+    outputs = tuple(read_text(item, f"{inside}node {name or op}, an output's name", problems) for item in proto.output)
+    first = next((output for output in outputs if output), "")
+    where = f"{inside}node {name or f'{op}({first})'}"
+    if not op:
+        problems.add(where, "an operator name (op_type)", "an empty one")
+    if not any(outputs):
+        problems.add(where, "at least one output", "none")
+    inputs = tuple(read_text(item, f"{where}, an input's name", problems) for item in proto.input)
+    domain = read_domain(proto.domain, f"{where}, domain", problems)
+    overload = read_text(proto.overload, f"{where}, overload", problems)
+    attributes = read_attributes(proto.attribute, f"{where} ({op})", external, problems)
+    broken = attributes is None or len(problems.found) > before
+    return Call(op, domain, overload, inputs, outputs, name, attributes or {}, broken)

@@ -1,0 +1,61 @@
+"""Every limit that the reader puts on a model file, and why it is what it is.
+
+A file states sizes before it holds data, so a few bytes could otherwise ask for terabytes or for hours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Shape
+
+# Protobuf itself stops at 2 GiB per message; larger models keep their weights in external files.
+MAX_FILE_BYTES = 2**31 - 1
+
+# One tensor, in the file or computed. The largest activations of vision models at batch 64 stay below 1 GiB.
+MAX_TENSOR_BYTES = 4 * 2**30
+
+# All external data of a model together. Larger models do not fit the machines this runtime serves.
+MAX_EXTERNAL_BYTES = 16 * 2**30
+
+# Nodes, their inputs, outputs and attributes, after functions are inlined: about half a million nodes. Large
+# language models have some ten thousand; functions that call functions can multiply without bound.
+MAX_NODE_PARTS = 4_000_000
+
+# Calls of model-local functions inside each other. Exporters nest as deep as modules do, about ten.
+MAX_FUNCTION_DEPTH = 32
+
+# NumPy before 2.0 stops at 32 axes, and operators add a few while they reshape.
+MAX_RANK = 32
+
+# Characters of a name or of a text attribute. Exporters write paths of modules, a few hundred characters.
+MAX_TEXT = 4096
+
+# Characters of a name made while inlining: it is only a label, and depth must not multiply its length.
+MAX_MADE_NAME = 400
+
+# Problems listed in one error, and nodes listed in one problem: more would not be read.
+MAX_PROBLEMS = 100
+MAX_LISTED = 50
+
+# The first opset with QuantizeLinear and DequantizeLinear.
+OLDEST_OPSET = 10
+
+
+def bytes_needed(dtype: np.dtype[Any], shape: Shape) -> int:
+    """Bytes of an array, at least: unknown sizes count as 1. So do zeros: NumPy refuses (0, 2**62) too."""
+    return math.prod(max(dim, 1) for dim in shape if isinstance(dim, int)) * dtype.itemsize
+
+
+def readable_bytes(count: int) -> str:
+    """A byte count for messages, e.g. '4.0 GiB (4294967296 bytes)'."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    step = min((count.bit_length() - 1) // 10, len(units) - 1) if count else 0
+    if step == 0:
+        return f"{count} bytes"
+    if count.bit_length() > 200:  # also beyond the range of a float
+        return f"over 2**{count.bit_length() - 1} bytes"
+    return f"{count / 1024**step:.1f} {units[step]} ({count} bytes)"

@@ -1,0 +1,115 @@
+"""Bytes, a path or a ModelProto -> a ModelProto that at least looks like a model."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from qdqnp.errors import ModelError, Problem, shorten
+from qdqnp.reader.limits import MAX_FILE_BYTES, readable_bytes
+
+Source = str | os.PathLike[str] | bytes | onnx.ModelProto
+
+# What people hand over by mistake: (offset, bytes there, what it is).
+OTHER_FORMATS = (
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"ORTM", "a model in ONNX Runtime's own .ort format"),
+    (0, b"PK\x03\x04", "a zip archive (PyTorch saves these; an .onnx file may be inside)"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched ('git lfs pull')"),
+    (0, b"<", "an HTML or XML page: the download may have failed"),
+    (0, b"{", "JSON text"),
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A parsed model. folder: where its external data may lie, None if it did not come from a file."""
+
+    model: onnx.ModelProto
+    folder: Path | None
+    name: str
+
+
+def open_model(source: Source) -> Opened:
+    """Parse a model.
+
+    Raises ModelError if it cannot be read or is no ONNX model, TypeError for other arguments.
+    """
+    if isinstance(source, onnx.ModelProto):
+        return Opened(_looks_like_model(source, "the given ModelProto", b""), None, "the given ModelProto")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return Opened(_parse(bytes(source), "the given bytes"), None, "the given bytes")
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(source)
+    raise TypeError(f"a model is a path, bytes or an onnx.ModelProto, not {type(source).__name__}")
+
+
+def _open_path(source: str | os.PathLike[str]) -> Opened:
+    name = f"'{shorten(os.fspath(source))}'"
+    try:
+        path = Path(source)
+        data = _read_file(path, name)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        _refuse(name, "a readable model file", _reason(error))
+    return Opened(_parse(data, name), path.parent, name)
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        _refuse(name, "a model file", "a directory", "Name the .onnx file inside it.")
+    if not stat.S_ISREG(status.st_mode):
+        _refuse(name, "a regular file", "a device, pipe or socket")
+    if status.st_size > MAX_FILE_BYTES:
+        _refuse_size(name, status.st_size)
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        _refuse(name, "an ONNX model", "an empty file", "The download or export may have been interrupted.")
+    if len(data) > MAX_FILE_BYTES:
+        _refuse_size(name, len(data))
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _refuse(name, "an ONNX model", *_other_format(data, f"bytes that protobuf cannot parse ({error})"))
+    return _looks_like_model(model, name, data)
+
+
+def _looks_like_model(model: onnx.ModelProto, name: str, data: bytes) -> onnx.ModelProto:
+    """Protobuf takes almost any message for another one, so the fields that every model has must be there."""
+    if not model.HasField("graph"):
+        _refuse(name, "an ONNX model", *_other_format(data, "a message without a graph"))
+    if not model.HasField("ir_version"):
+        _refuse(name, "an ONNX model", *_other_format(data, "a message without ir_version"))
+    return model
+
+
+def _other_format(data: bytes, otherwise: str) -> tuple[str, str]:
+    """(got, hint) for bytes that are no ONNX model."""
+    for offset, magic, what in OTHER_FORMATS:
+        if data[offset : offset + len(magic)] == magic:
+            return what, "Give the .onnx file."
+    return otherwise, "The file is cut off, damaged, or not an ONNX model."
+
+
+def _refuse_size(name: str, size: int) -> NoReturn:
+    _refuse(name, f"at most {readable_bytes(MAX_FILE_BYTES)}", readable_bytes(size),
+            "Protobuf allows no more; save the weights as external data.")  # fmt: skip
+
+
+def _refuse(name: str, expected: str, got: str, hint: str = "") -> NoReturn:
+    raise ModelError(f"cannot load {name}", [Problem(name, expected, shorten(got), hint)]) from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,113 @@
+"""Names and order: every tensor is made once, all that is read is made, and nothing waits for itself."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+
+from qdqnp.errors import Problem, Problems, shorten
+from qdqnp.graph import Node
+from qdqnp.reader.report import listing
+
+
+class Definitions:
+    """Which part of the file makes each tensor. The first one counts; a second one is a problem."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._by: dict[str, str | Node] = {}
+        self.ambiguous: set[str] = set()
+
+    def define(self, name: str, by: str | Node) -> None:
+        """Note that `by` (a node, or words such as "a graph input") makes the tensor `name`."""
+        first = self._by.setdefault(name, by)
+        if first is not by or name in self.ambiguous:
+            self.ambiguous.add(name)
+            self._problems.add(f"tensor '{shorten(name)}'", "one origin",
+                               f"{_origin(first)} and {_origin(by)}",
+                               "Tensor names must be unique in a model.")  # fmt: skip
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by
+
+    def maker(self, name: str) -> Node | None:
+        """The node that makes a tensor."""
+        by = self._by.get(name)
+        return by if isinstance(by, Node) else None
+
+
+def _origin(by: str | Node) -> str:
+    return f"node {shorten(by.label, 80)}" if isinstance(by, Node) else by
+
+
+def define_outputs(nodes: Iterable[Node], definitions: Definitions) -> None:
+    """Enter all outputs of nodes."""
+    for node in nodes:
+        seen = set()
+        for name in node.outputs:
+            if name and name in seen:  # the same node twice: `define` could not tell
+                definitions.define(name, f"another output of node {shorten(node.label, 80)}")
+            elif name:
+                definitions.define(name, node)
+            seen.add(name)
+
+
+def check_uses(nodes: Iterable[Node], outputs: Sequence[str], definitions: Definitions, problems: Problems) -> None:
+    """Note inputs of nodes and graph outputs that nothing makes."""
+    expected = "a tensor that a node, an initializer or a graph input makes"
+    for node in nodes:
+        for index, name in enumerate(node.inputs):
+            if name and name not in definitions:
+                problems.add(f"node {node.label}, input {index}", expected, f"'{name}', which nothing makes")
+    for name in outputs:
+        if name not in definitions:
+            problems.add(f"graph output '{name}'", expected, "a name that nothing makes")
+
+
+def order(nodes: Sequence[Node], definitions: Definitions, problems: Problems) -> list[Node]:
+    """Nodes in topological order, as near to the file's as possible; without those in or behind a cycle."""
+    index_of = {node: index for index, node in enumerate(nodes)}
+    makers = {node: _makers(node, definitions) for node in nodes}
+    waiting = {node: len(found) for node, found in makers.items()}
+    readers: dict[Node, list[Node]] = {}
+    for node, found in makers.items():
+        for maker in found:
+            readers.setdefault(maker, []).append(node)
+    ready = [index_of[node] for node in nodes if not waiting[node]]
+    ordered: list[Node] = []
+    while ready:
+        node = nodes[heapq.heappop(ready)]
+        ordered.append(node)
+        for reader in readers.get(node, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, index_of[reader])
+    if len(ordered) < len(nodes):
+        _report_cycle({node for node in nodes if waiting[node]}, makers, problems)
+    return ordered
+
+
+def _makers(node: Node, definitions: Definitions) -> list[Node]:
+    """The nodes that must come before this one, each once and in the order of its inputs."""
+    found = dict.fromkeys(definitions.maker(name) for name in node.inputs if name)
+    return [maker for maker in found if maker is not None]
+
+
+def _report_cycle(stuck: set[Node], makers: Mapping[Node, list[Node]], problems: Problems) -> None:
+    """Each stuck node waits for a stuck node, so walking backwards from any of them ends in a cycle."""
+    node = next(node for node in makers if node in stuck)  # makers has the file's order
+    path: dict[Node, None] = {}
+    while node not in path:
+        path[node] = None
+        node = next(maker for maker in makers[node] if maker in stuck)
+    walked = list(path)
+    cycle = walked[walked.index(node) :][::-1]
+    labels = listing([node.label for node in cycle])
+    problems.found.append(
+        Problem(
+            "the graph",
+            "no cycle",
+            f"nodes that wait for each other: {labels}",
+            "The file is damaged, or a name is used twice.",
+        )
+    )

@@ -1,0 +1,144 @@
+"""TensorProto -> read-only array. Nothing is allocated from dims before the data is known to be there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx
+
+from qdqnp.errors import Problems
+from qdqnp.graph import Array, frozen
+from qdqnp.quant import code_range
+from qdqnp.reader.external import ExternalData
+from qdqnp.reader.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
+
+Kind = onnx.TensorProto
+DTYPES = {
+    Kind.FLOAT: np.dtype(np.float32),
+    Kind.DOUBLE: np.dtype(np.float64),
+    Kind.FLOAT16: np.dtype(np.float16),
+    Kind.INT8: np.dtype(np.int8),
+    Kind.UINT8: np.dtype(np.uint8),
+    Kind.INT16: np.dtype(np.int16),
+    Kind.UINT16: np.dtype(np.uint16),
+    Kind.INT32: np.dtype(np.int32),
+    Kind.INT64: np.dtype(np.int64),
+    Kind.BOOL: np.dtype(np.bool_),
+}
+SUPPORTED = ", ".join(str(dtype) for dtype in DTYPES.values())
+# The typed fields that may hold elements; all types not named here use int32_data.
+WIDE_FIELDS = {Kind.FLOAT: "float_data", Kind.DOUBLE: "double_data", Kind.INT64: "int64_data"}
+TYPED_FIELDS = ("float_data", "double_data", "int64_data", "int32_data", "uint64_data", "string_data")
+
+
+def type_name(kind: int) -> str:
+    """ONNX's name of an element type."""
+    try:
+        return str(Kind.DataType.Name(kind))  # type: ignore[arg-type]
+    except ValueError:
+        return f"element type number {kind}"
+
+
+def read_tensor(proto: onnx.TensorProto, where: str, external: ExternalData, problems: Problems) -> Array | None:
+    """The tensor's array, or None when it has problems (which are noted)."""
+    shape = _shape(proto, where, problems)
+    if shape is None:
+        return None
+    if proto.HasField("segment"):
+        problems.add(where, "a whole tensor", "a segment of one")
+        return None
+    if proto.data_location == Kind.EXTERNAL:
+        return _from_external(proto, shape, where, external, problems)
+    filled = [name for name in TYPED_FIELDS if len(getattr(proto, name))]
+    if len(filled) + proto.HasField("raw_data") > 1:
+        fields = [*filled, "raw_data"] if proto.HasField("raw_data") else filled
+        problems.add(where, "elements in one field", f"elements in {' and '.join(fields)}")
+        return None
+    if proto.HasField("raw_data"):
+        return _from_bytes(proto, shape, proto.raw_data, where, problems)
+    return _from_fields(proto, shape, where, problems)
+
+
+def _shape(proto: onnx.TensorProto, where: str, problems: Problems) -> tuple[int, ...] | None:
+    dtype = DTYPES.get(proto.data_type)  # type: ignore[call-overload]
+    if dtype is None:
+        problems.add(where, f"one of the element types {SUPPORTED}", type_name(proto.data_type))
+        return None
+    if len(proto.dims) > MAX_RANK:
+        problems.add(where, f"at most {MAX_RANK} axes", f"{len(proto.dims)} axes")
+        return None
+    shape = tuple(proto.dims)
+    if any(dim < 0 for dim in shape):
+        problems.add(where, "sizes of at least 0", f"dims {list(shape)}")
+        return None
+    needed = bytes_needed(dtype, shape)
+    if needed > MAX_TENSOR_BYTES:
+        problems.add(where, f"at most {readable_bytes(MAX_TENSOR_BYTES)}",
+                     f"dims {list(shape)}, which need {readable_bytes(needed)}")  # fmt: skip
+        return None
+    return shape
+
+
+def _from_external(
+    proto: onnx.TensorProto, shape: tuple[int, ...], where: str, external: ExternalData, problems: Problems
+) -> Array | None:
+    if proto.HasField("raw_data") or any(len(getattr(proto, name)) for name in TYPED_FIELDS):
+        problems.add(where, "elements in the file or outside", "both")
+        return None
+    data = external.read(proto, math.prod(shape) * DTYPES[proto.data_type].itemsize, where)  # type: ignore[index]
+    return None if data is None else _from_bytes(proto, shape, data, where, problems)
+
+
+def _from_bytes(
+    proto: onnx.TensorProto, shape: tuple[int, ...], data: bytes, where: str, problems: Problems
+) -> Array | None:
+    dtype = DTYPES[proto.data_type]  # type: ignore[index]
+    needed = math.prod(shape) * dtype.itemsize
+    if len(data) != needed:
+        problems.add(where, f"{needed} bytes for {dtype} {list(shape)}", f"{len(data)} bytes",
+                     "The file is damaged, or dims and data do not belong together.")  # fmt: skip
+        return None
+    if dtype == np.bool_:
+        return _booleans(np.frombuffer(data, np.uint8).reshape(shape), where, problems)
+    return frozen(np.frombuffer(data, dtype.newbyteorder("<")).reshape(shape))
+
+
+def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, problems: Problems) -> Array | None:
+    kind = proto.data_type
+    dtype = DTYPES[kind]  # type: ignore[index]
+    field = WIDE_FIELDS.get(kind, "int32_data")  # type: ignore[call-overload]
+    elements = getattr(proto, field)
+    if len(elements) != math.prod(shape):
+        problems.add(where, f"{math.prod(shape)} elements in {field} for {dtype} {list(shape)}",
+                     f"{len(elements)} elements",
+                     "The file is damaged, or dims and data do not belong together.")  # fmt: skip
+        return None
+    if field != "int32_data":
+        return frozen(np.array(elements, dtype).reshape(shape))
+    return _narrowed(np.array(elements, np.int32).reshape(shape), dtype, where, problems)
+
+
+def _narrowed(values: Array, dtype: np.dtype[np.generic], where: str, problems: Problems) -> Array | None:
+    """int32_data holds every small type: check the range before the cast that would wrap."""
+    if dtype == np.bool_:
+        return _booleans(values, where, problems)
+    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype  # float16 is stored as its bits
+    low, high = code_range(stored)
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        at = int(np.argmax(wrong.reshape(-1)))
+        problems.add(f"{where}, element {at}", f"{dtype} values from {low} to {high} in int32_data",
+                     values.reshape(-1)[at], "The values do not fit the declared element type.")  # fmt: skip
+        return None
+    narrow = values.astype(stored)
+    return frozen(narrow.view(np.float16) if dtype == np.float16 else narrow)
+
+
+def _booleans(values: Array, where: str, problems: Problems) -> Array | None:
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        at = int(np.argmax(wrong.reshape(-1)))
+        problems.add(f"{where}, element {at}", "bool values 0 or 1", values.reshape(-1)[at])
+        return None
+    return frozen(values.astype(np.bool_))
