@@ -31,7 +31,7 @@ RECIPES = {
     "u8_pc": Recipe("uint8", per_channel=True),
     "u8_pt": Recipe("uint8", per_channel=False),
 }
-CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 PICTURES_PER_CLASS = 4
 DATA = Path(__file__).parents[1] / "qdqnp" / "data"
 

@@ -41,9 +41,10 @@ def preprocess(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.quantization import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "preprocessed.onnx"
-        quant_pre_process(model, path, skip_optimization=False, skip_symbolic_shape=True)
-        return onnx.load(path)
+        source, result = Path(folder) / "float.onnx", Path(folder) / "preprocessed.onnx"
+        onnx.save(model, source)
+        quant_pre_process(source, result, skip_optimization=False, skip_symbolic_shape=True)
+        return onnx.load(result)
 
 
 def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32]], recipe: Recipe) -> onnx.ModelProto:
@@ -51,10 +52,12 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "quantized.onnx"
+        source, result = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
+        # From a file, because a model in memory comes back with its tensors pointing into a folder that is gone.
+        onnx.save(preprocessed, source)
         quantize_static(
-            preprocessed,
-            path,
+            source,
+            result,
             _calibration_reader(preprocessed.graph.input[0].name, iter(batches)),
             quant_format=QuantFormat.QDQ if recipe.format == "qdq" else QuantFormat.QOperator,
             per_channel=recipe.per_channel,
@@ -63,7 +66,7 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
         )
-        return onnx.load(path)
+        return onnx.load(result)
 
 
 def _calibration_reader(input_name: str, batches: Iterator[NDArray[np.float32]]):  # type: ignore[no-untyped-def]

@@ -17,6 +17,7 @@ from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import per_tensor, same_pair, scalar
 from qdqnp.quant import EIGHT_BIT
 
+EIGHT_OR_FEWER = (*EIGHT_BIT, np.dtype(np.int32))
 INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
 
 
@@ -41,6 +42,7 @@ class Group:
 
 Guard = Callable[[Group], str | None]
 Inputs = Callable[[Group], tuple[str, ...]]
+Taken = Callable[[Group], tuple[Node, ...]]
 Attributes = Callable[[Group], Mapping[str, AttributeValue]]
 
 
@@ -54,6 +56,8 @@ class Fusion:
     guards: tuple[Guard, ...]
     inputs: Inputs
     attributes: Attributes = lambda group: group.node.attributes
+    takes_dqs: Taken = lambda group: group.dqs  # which DQs and Qs become part of the integer node
+    takes_qs: Taken = lambda group: group.qs
 
     def why_not(self, group: Group) -> str | None:
         return next((reason for guard in self.guards if (reason := guard(group))), None)
@@ -191,6 +195,51 @@ def unit_factors(group: Group) -> str | None:
     return None if factors == [1.0, 1.0] else "it has a bias and an alpha or beta that is not 1"
 
 
+def weight_only(group: Group) -> str | None:
+    """A float (or 16-bit) activation times a constant 8-bit weight of its own; such an output, too.
+
+    ONNX Runtime quantizes the activation on the fly here, so its results are not those of a float product.
+    """
+    edit, node = group.edit, group.node
+    dqs = [dq for dq in group.dqs if edit.dtype(dq.input(0)) in EIGHT_OR_FEWER]
+    if len(dqs) != 1 or edit.producer(node.input(1)) is not dqs[0] or edit.only_user(dqs[0]) is not node:
+        return "not just its right side is dequantized from 8 bit"
+    if any(edit.dtype(q.outputs[0]) in EIGHT_OR_FEWER for q in group.qs):
+        return "an 8-bit QuantizeLinear follows"
+    if not _column_scales(edit, dqs[0]):
+        return "its weight is not a constant matrix with one scale or one per column"
+    return _plain_gemm(group) if node.op == "Gemm" else None
+
+
+def _column_scales(edit: Edit, dq: Node) -> bool:
+    weight, scale = edit.constant(dq.input(0)), edit.constant(dq.input(1))
+    zero = edit.constant(dq.input(2)) if dq.input(2) else scale
+    if weight is None or scale is None or zero is None or weight.ndim != 2 or len(edit.uses(dq.input(0))) != 1:
+        return False
+    if scale.ndim == 0:
+        return zero.ndim == 0
+    return scale.shape == zero.shape == weight.shape[1:] and dq.attributes.get("axis", 1) == 1
+
+
+def _plain_gemm(group: Group) -> str | None:
+    node, get = group.node, group.node.attributes.get
+    bias = group.edit.values[node.input(2)].shape if node.input(2) else None
+    columns = group.edit.values[node.input(1)].shape[1]
+    fine = get("alpha", 1.0) == 1 and not get("transA", 0) and not get("transB", 0)
+    fine = fine and (bias is None or (bias == (columns,) and get("beta", 1.0) == 1))
+    return None if fine else "it is more than a product and a bias vector"
+
+
+def _right_dq(group: Group) -> tuple[Node, ...]:
+    return tuple(dq for dq in group.dqs if dq.outputs[0] == group.node.input(1))
+
+
+def weight_only_inputs(group: Group) -> tuple[str, ...]:
+    """Not packed as ONNX Runtime does: the node is only there to be refused."""
+    dq = group.edit.producer(group.node.input(1))
+    return (group.node.input(0), *(dq.inputs if dq is not None else ()), group.node.input(2))
+
+
 def nearest(group: Group) -> str | None:
     mode = group.node.attributes.get("mode", "nearest")
     return None if mode == "nearest" else f"its mode is {mode}"
@@ -316,5 +365,7 @@ FUSIONS: tuple[Fusion, ...] = (
     Fusion("Gemm", "QGemm", MICROSOFT,
            (dq_inputs(), quantized_or_float_output, matrix_codes, same_activations, int32_bias, unit_factors),
            gemm, without_beta),
+    *(Fusion(op, "MatMulNBits", MICROSOFT, (no_clip, weight_only), weight_only_inputs,
+             lambda g: {}, _right_dq, lambda g: ()) for op in ("MatMul", "Gemm")),
     Fusion("Where", "QLinearWhere", MICROSOFT, (dq_inputs(2), quantized_output, same_codes), where),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from qdqnp.lowering.passes.fold_constants import fold_constants
 from qdqnp.lowering.passes.fuse import fusion
 from qdqnp.lowering.passes.matmul_add import matmul_add
 from qdqnp.lowering.passes.propagate import propagate
+from qdqnp.lowering.passes.relu_clip import relu_clip
 from qdqnp.lowering.passes.relu_quant import relu_quant
 from qdqnp.lowering.passes.unique_dq import unique_dq
 from qdqnp.lowering.passes.weight_bias import weight_bias
@@ -21,6 +22,7 @@ UNIQUE_DQ = Pass("unique-dq", unique_dq)
 
 BASIC = (
     Pass("eliminate", eliminate),
+    Pass("relu-clip", relu_clip),
     Pass("double-qdq", double_qdq),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),

@@ -31,6 +31,7 @@ from qdqnp.ops.qlinear_matmul import QLinearMatMul
 from qdqnp.ops.qlinear_mul import QLinearMul
 from qdqnp.ops.qlinear_sigmoid import QLinearSigmoid
 from qdqnp.ops.quantize_linear import MicrosoftQuantizeLinear, QuantizeLinear
+from qdqnp.ops.reduce_mean import ReduceMean
 from qdqnp.ops.relu import Relu
 from qdqnp.ops.reshape import Reshape
 from qdqnp.ops.sigmoid import Sigmoid
@@ -43,7 +44,7 @@ _CLASSES: tuple[type[Operator], ...] = (
     Add, AveragePool, BatchNormalization, Clip, Concat, Conv, DequantizeLinear, Flatten, Gemm, GlobalAveragePool,
     Identity, LeakyRelu, MatMul, MaxPool, MicrosoftDequantizeLinear, MicrosoftQuantizeLinear, Mul, QGemm, QLinearAdd,
     QLinearAveragePool, QLinearConcat, QLinearConv, QLinearGlobalAveragePool, QLinearLeakyRelu, QLinearMatMul,
-    QLinearMul, QLinearSigmoid, QuantizeLinear, Relu, Reshape, Sigmoid, Softmax, Squeeze, Transpose, Unsqueeze,
+    QLinearMul, QLinearSigmoid, QuantizeLinear, ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze, Transpose, Unsqueeze,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = {(kind.domain, kind.op): kind() for kind in _CLASSES}

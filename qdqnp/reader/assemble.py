@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import onnx
 
-from qdqnp.errors import Problems
-from qdqnp.graph import Array, Graph, Node, Value
+from qdqnp.errors import Problems, shorten
+from qdqnp.graph import Graph, Node, Value
+from qdqnp.quant import Array
 from qdqnp.reader.calls import Call, read_call
 from qdqnp.reader.check import Inference, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
@@ -87,15 +88,15 @@ class _Assembly:
             if not name:
                 self._problems.add("an initializer", "a name", "an empty one")
                 continue
-            self._define_constant(name, read_tensor(proto, where, self._external, self._problems), where)
+            self._define_constant(name, read_tensor(proto, where, self._external, self._problems), "an initializer")
         for sparse in self._proto.sparse_initializer:
             name = read_text(sparse.values.name, "a sparse initializer's name", self._problems)
             self._problems.add(f"sparse initializer '{name}'", "a dense initializer", "a sparse one",
                                "Store the weights as an ordinary initializer.")  # fmt: skip
             self._definitions.define(name, "a sparse initializer")
 
-    def _define_constant(self, name: str, array: Array | None, by: str | Node) -> None:
-        self._definitions.define(name, by if isinstance(by, Node) else "an initializer")
+    def _define_constant(self, name: str, array: Array | None, by: str) -> None:
+        self._definitions.define(name, by)
         if array is not None:
             self._values.setdefault(name, Value(name, array.dtype, array.shape, array))
 
@@ -161,7 +162,7 @@ class _Assembly:
                 continue
             array = constant_array(node, self._problems)
             for name in node.outputs:
-                self._define_constant(name, array, node)
+                self._define_constant(name, array, f"Constant node {shorten(node.label, 80)}")
         return nodes
 
 

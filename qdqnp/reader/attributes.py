@@ -35,7 +35,7 @@ class Reference:
 
 
 def kind_name(kind: int) -> str:
-    return str(Kind.AttributeType.Name(kind))  # type: ignore[arg-type]
+    return str(Kind.AttributeType.Name(kind))
 
 
 def read_attributes(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import Problems
-from qdqnp.graph import ONNX, Array, Node, frozen
+from qdqnp.graph import ONNX, Node, frozen
+from qdqnp.quant import Array
 
 # The dtype of each attribute that may hold the value; `value` is a tensor and has its own.
 VALUE_DTYPES: dict[str, type[Any] | None] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qdqnp.errors import ModelError, Problem, shorten
 from qdqnp.reader.limits import MAX_FILE_BYTES, readable_bytes

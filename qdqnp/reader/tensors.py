@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
 
 from qdqnp.errors import Problems
-from qdqnp.graph import Array, frozen
-from qdqnp.quant import code_range
+from qdqnp.graph import frozen
+from qdqnp.quant import Array, code_range
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
 
 Kind = onnx.TensorProto
-DTYPES = {
+DTYPES: dict[int, np.dtype[Any]] = {
     Kind.FLOAT: np.dtype(np.float32),
     Kind.DOUBLE: np.dtype(np.float64),
     Kind.FLOAT16: np.dtype(np.float16),
@@ -28,14 +29,14 @@ DTYPES = {
 }
 SUPPORTED = ", ".join(str(dtype) for dtype in DTYPES.values())
 # The typed fields that may hold elements; all types not named here use int32_data.
-WIDE_FIELDS = {Kind.FLOAT: "float_data", Kind.DOUBLE: "double_data", Kind.INT64: "int64_data"}
+WIDE_FIELDS: dict[int, str] = {Kind.FLOAT: "float_data", Kind.DOUBLE: "double_data", Kind.INT64: "int64_data"}
 TYPED_FIELDS = ("float_data", "double_data", "int64_data", "int32_data", "uint64_data", "string_data")
 
 
 def type_name(kind: int) -> str:
     """ONNX's name of an element type."""
     try:
-        return str(Kind.DataType.Name(kind))  # type: ignore[arg-type]
+        return str(Kind.DataType.Name(kind))
     except ValueError:
         return f"element type number {kind}"
 
@@ -61,7 +62,7 @@ def read_tensor(proto: onnx.TensorProto, where: str, external: ExternalData, pro
 
 
 def _shape(proto: onnx.TensorProto, where: str, problems: Problems) -> tuple[int, ...] | None:
-    dtype = DTYPES.get(proto.data_type)  # type: ignore[call-overload]
+    dtype = DTYPES.get(proto.data_type)
     if dtype is None:
         problems.add(where, f"one of the element types {SUPPORTED}", type_name(proto.data_type))
         return None
@@ -86,14 +87,14 @@ def _from_external(
     if proto.HasField("raw_data") or any(len(getattr(proto, name)) for name in TYPED_FIELDS):
         problems.add(where, "elements in the file or outside", "both")
         return None
-    data = external.read(proto, math.prod(shape) * DTYPES[proto.data_type].itemsize, where)  # type: ignore[index]
+    data = external.read(proto, math.prod(shape) * DTYPES[proto.data_type].itemsize, where)
     return None if data is None else _from_bytes(proto, shape, data, where, problems)
 
 
 def _from_bytes(
     proto: onnx.TensorProto, shape: tuple[int, ...], data: bytes, where: str, problems: Problems
 ) -> Array | None:
-    dtype = DTYPES[proto.data_type]  # type: ignore[index]
+    dtype = DTYPES[proto.data_type]
     needed = math.prod(shape) * dtype.itemsize
     if len(data) != needed:
         problems.add(where, f"{needed} bytes for {dtype} {list(shape)}", f"{len(data)} bytes",
@@ -106,8 +107,8 @@ def _from_bytes(
 
 def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, problems: Problems) -> Array | None:
     kind = proto.data_type
-    dtype = DTYPES[kind]  # type: ignore[index]
-    field = WIDE_FIELDS.get(kind, "int32_data")  # type: ignore[call-overload]
+    dtype = DTYPES[kind]
+    field = WIDE_FIELDS.get(kind, "int32_data")
     elements = getattr(proto, field)
     if len(elements) != math.prod(shape):
         problems.add(where, f"{math.prod(shape)} elements in {field} for {dtype} {list(shape)}",
@@ -119,7 +120,7 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
     return _narrowed(np.array(elements, np.int32).reshape(shape), dtype, where, problems)
 
 
-def _narrowed(values: Array, dtype: np.dtype[np.generic], where: str, problems: Problems) -> Array | None:
+def _narrowed(values: Array, dtype: np.dtype[Any], where: str, problems: Problems) -> Array | None:
     """int32_data holds every small type: check the range before the cast that would wrap."""
     if dtype == np.bool_:
         return _booleans(values, where, problems)

@@ -69,7 +69,7 @@ def input_value(declared: Declared, problems: Problems) -> Value | None:
     if declared.element is None or declared.kind is None:
         problems.add(declared.where, "an element type and a shape", "no type")
         return None
-    dtype = DTYPES.get(declared.element)  # type: ignore[call-overload]
+    dtype = DTYPES.get(declared.element)
     if dtype is None:
         problems.add(declared.where, f"one of the element types {SUPPORTED}", type_name(declared.element))
         return None
@@ -107,7 +107,7 @@ def check_declared(declared: Declared, value: Value, origin: str, problems: Prob
     if declared.kind is None:
         return
     wrong_type = declared.kind != "tensor" or (
-        declared.element is not None and DTYPES.get(declared.element) != value.dtype  # type: ignore[call-overload]
+        declared.element is not None and DTYPES.get(declared.element) != value.dtype
     )
     if not wrong_type and not _contradicts(declared.shape, value.shape):
         return

@@ -21,6 +21,7 @@ class Net:
         self.constants: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[str] = []
+        self.kinds: dict[str, int] = {}  # element types that ONNX's inference does not find out
         self.count = 0
 
     def name(self, base: str) -> str:
@@ -44,11 +45,15 @@ class Net:
 
     def q(self, x: str, scale: Any = 0.05, zero: Any = 0, dtype: Any = np.int8, domain: str = "", **more: Any) -> str:
         inputs = [x, self.const(F(scale))] + ([] if zero is None else [self.const(dtype(zero))])
-        return str(self.node("QuantizeLinear", *inputs, domain=domain, **more))
+        name = str(self.node("QuantizeLinear", *inputs, domain=domain, **more))
+        self.kinds[name] = helper.np_dtype_to_tensor_dtype(np.dtype(dtype if zero is not None else np.uint8))
+        return name
 
     def dq(self, x: str, scale: Any = 0.05, zero: Any = 0, dtype: Any = np.int8, domain: str = "", **more: Any) -> str:
         inputs = [x, self.const(F(scale))] + ([] if zero is None else [self.const(np.asarray(zero, dtype))])
-        return str(self.node("DequantizeLinear", *inputs, domain=domain, **more))
+        name = str(self.node("DequantizeLinear", *inputs, domain=domain, **more))
+        self.kinds[name] = TensorProto.FLOAT
+        return name
 
     def qdq(self, x: str, scale: Any = 0.05, zero: Any = 0, dtype: Any = np.int8, domain: str = "") -> str:
         return self.dq(self.q(x, scale, zero, dtype, domain), scale, zero, dtype, domain)
@@ -68,13 +73,17 @@ class Net:
 
     def model(self) -> onnx.ModelProto:
         outs = [helper.make_empty_tensor_value_info(name) for name in self.outputs]
-        graph = helper.make_graph(self.nodes, "g", self.inputs, outs, self.constants)
+        infos = [helper.make_tensor_value_info(n, k, None) for n, k in self.kinds.items() if n not in self.outputs]
+        graph = helper.make_graph(self.nodes, "g", self.inputs, outs, self.constants, value_info=infos)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MS, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8 if self.opset < 21 else 10)
         inferred = onnx.shape_inference.infer_shapes(model)
-        kinds = {v.name: v.type for v in (*inferred.graph.value_info, *inferred.graph.input)}
+        found = {v.name: v.type for v in (*inferred.graph.value_info, *inferred.graph.output)}
         for out in model.graph.output:
-            known = kinds.get(out.name) or next((v.type for v in inferred.graph.output if v.name == out.name), None)
+            known = found.get(out.name)
             if known is not None and known.tensor_type.elem_type:
                 out.type.CopyFrom(known)
+            else:
+                kind = self.kinds.get(out.name, TensorProto.FLOAT)
+                out.CopyFrom(helper.make_tensor_value_info(out.name, kind, None))
         return model

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import helper
@@ -62,6 +63,8 @@ def unfused_float(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+EXTREMES = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
+NAMELESS = (("", "DequantizeLinear"), ("com.microsoft", "DequantizeLinear"), ("", "Conv"), ("", "Gemm"))
 DEFAULTS: dict[str, Any] = {"alpha": {"QGemm": 1.0, "QLinearLeakyRelu": 0.01}, "channels_last": 0,
                             "transA": 0, "transB": 0}  # fmt: skip
 
@@ -100,13 +103,21 @@ class Form:
         node = self.graph.producer(name)
         if not name or node is None:
             return name
-        # a DQ is named by what it reads: which of several equal DQs keeps its name is arbitrary
-        if name in self.known and node.op != "DequantizeLinear":
+        if self.named(name, node):
             return name
         return f"{self.node(node)}#{node.outputs.index(name)}"
 
+    def named(self, name: str, node: Node) -> bool:
+        """Not a DQ's output (which of several equal ones keeps the name is arbitrary), nor that of a float layer
+        (its name goes when ONNX Runtime appends an activation)."""
+        return name in self.known and (node.domain, node.op) not in NAMELESS or name in self.graph.output_set
+
     def node(self, node: Node) -> str:
         inputs = list(map(self.tensor, node.inputs))
+        if node.op == "MatMulNBits":  # we do not pack its weights as ONNX Runtime does
+            return f"MatMulNBits({inputs[0]})"
+        if node.op == "Clip":  # absent bounds are the type's extremes, which ONNX Runtime writes out when it fuses
+            inputs = [inputs[0], *(n or f"float32[{v}]" for n, v in zip([*inputs[1:], "", ""], EXTREMES))]
         while inputs and inputs[-1] == "":
             inputs.pop()
         return f"{node.domain}.{node.op}{self.attributes(node)}({', '.join(inputs)})"
@@ -130,7 +141,7 @@ class Form:
         found: Counter[str] = Counter()
         for node in self.graph.nodes:
             if node.op != "DequantizeLinear" or node.outputs[0] in self.graph.output_set:
-                outs = [n if n in self.known else "" for n in node.outputs]
+                outs = [name if self.named(name, node) else "" for name in node.outputs]
                 found[f"{self.node(node)} -> {outs}"] += 1
         return found
 

@@ -39,9 +39,7 @@ def _try(edit: Edit, node: Node, rows: tuple[Fusion, ...], int8_allowed: bool, l
     if isinstance(group, str):
         log.refuse(node, NAME, group)
         return
-    if not group.dqs:
-        if group.qs or node.op in ("Conv", "MatMul", "Gemm"):
-            log.refuse(node, NAME, "no input is dequantized")
+    if not group.dqs and not group.qs:
         return
     reasons = [row.why_not(group) for row in rows]
     chosen = next((row for row, reason in zip(rows, reasons, strict=True) if reason is None), None)
@@ -49,11 +47,12 @@ def _try(edit: Edit, node: Node, rows: tuple[Fusion, ...], int8_allowed: bool, l
         log.refuse(node, NAME, reasons[0] or "")
         return
     log.settle(node, NAME)
-    parts = (*group.dqs, node, *((group.clip,) if group.clip is not None else ()), *group.qs)
-    origin = (*node.origins, *(label for part in parts if part is not node for label in part.origins))
-    outputs = tuple(q.outputs[0] for q in group.qs) or node.outputs
-    attributes = dict(chosen.attributes(group))
-    inputs = chosen.inputs(group)
+    dqs, qs = chosen.takes_dqs(group), chosen.takes_qs(group)
+    clip = (group.clip,) if group.clip is not None else ()
+    parts = (node, *dqs, *clip, *qs)
+    outputs = tuple(q.outputs[0] for q in qs) or node.outputs
+    inputs, attributes = chosen.inputs(group), chosen.attributes(group)
+    origin = tuple(label for part in parts for label in part.origins)
     edit.replace(parts, Node(chosen.integer_op, chosen.domain, inputs, outputs, attributes, node.name, origin))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qdqnp.graph import Graph
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_op, scalar
-from qdqnp.quant import EIGHT_BIT, code_range
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, is_op, scalar
+from qdqnp.quant import code_range
 
 NAME = "relu-quant"
 
@@ -24,7 +24,7 @@ def relu_quant(graph: Graph, log: Log) -> Graph:
         zero = scalar(edit, q.input(2))
         if zero is None:
             log.refuse(relu, NAME, "the zero point after it is not a constant scalar")
-        elif zero.dtype in EIGHT_BIT and int(zero.reshape(-1)[0]) != code_range(zero.dtype)[0]:
+        elif zero.dtype not in EIGHT_OR_SIXTEEN or int(zero.reshape(-1)[0]) != code_range(zero.dtype)[0]:
             log.refuse(relu, NAME, "the codes after it go below zero")
         else:
             edit.replace(relu)

@@ -1,0 +1,1 @@
+"""Comparing tensors by ONNX name: metrics, and the reports that commands print."""

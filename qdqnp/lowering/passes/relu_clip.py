@@ -1,0 +1,37 @@
+"""Relu before Clip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.graph import Graph, Node
+from qdqnp.lowering.base import Log
+from qdqnp.lowering.edit import Edit
+from qdqnp.lowering.qdq import clip_bounds, is_op
+
+
+def relu_clip(graph: Graph, log: Log) -> Graph:
+    """A Relu read only by a float Clip with a constant lower bound goes; the bound becomes 0 if it was below.
+
+    ONNX Runtime 1.32, core/optimizer/relu_clip_fusion.cc (FuseReluClip).
+    """
+    edit = Edit(graph)
+    for relu in edit.nodes():
+        clip = edit.only_user(relu) if is_op(relu, "Relu") else None
+        if clip is None or not is_op(clip, "Clip") or edit.dtype(relu.input(0)) != np.float32:
+            continue
+        bounds = clip_bounds(edit, clip)
+        if bounds is not None:
+            edit.replace(relu)
+            _set_lower(edit, edit.change(clip, inputs=(relu.input(0), *clip.inputs[1:])), bounds[0])
+    return edit.done()
+
+
+def _set_lower(edit: Edit, clip: Node, bound: np.float32) -> None:
+    if bound >= 0:
+        return
+    if edit.opset < 11:
+        edit.change(clip, attributes={**clip.attributes, "min": 0.0})
+        return
+    zero = edit.add_constant("FuseReluClip_min", np.zeros((), np.float32))
+    edit.change(clip, inputs=(clip.input(0), zero, *clip.inputs[2:]))
