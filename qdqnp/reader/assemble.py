@@ -161,7 +161,7 @@ class _Assembly:
                 nodes.append(node)
                 continue
             array = constant_array(node, self._problems)
-            for name in node.outputs:
+            for name in filter(None, node.outputs):
                 self._define_constant(name, array, f"Constant node {shorten(node.label, 80)}")
         return nodes
 

@@ -20,12 +20,13 @@ class Definitions:
 
     def define(self, name: str, by: str | Node) -> None:
         """Note that `by` (a node, or words such as "a graph input") makes the tensor `name`."""
-        first = self._by.setdefault(name, by)
-        if first is not by or name in self.ambiguous:
-            self.ambiguous.add(name)
-            self._problems.add(f"tensor '{shorten(name)}'", "one origin",
-                               f"{_origin(first)} and {_origin(by)}",
-                               "Tensor names must be unique in a model.")  # fmt: skip
+        if name not in self._by:
+            self._by[name] = by
+            return
+        self.ambiguous.add(name)
+        self._problems.add(f"tensor '{shorten(name)}'", "one origin",
+                           f"{_origin(self._by[name])} and {_origin(by)}",
+                           "Tensor names must be unique in a model.")  # fmt: skip
 
     def __contains__(self, name: str) -> bool:
         return name in self._by
@@ -43,13 +44,9 @@ def _origin(by: str | Node) -> str:
 def define_outputs(nodes: Iterable[Node], definitions: Definitions) -> None:
     """Enter all outputs of nodes."""
     for node in nodes:
-        seen = set()
         for name in node.outputs:
-            if name and name in seen:  # the same node twice: `define` could not tell
-                definitions.define(name, f"another output of node {shorten(node.label, 80)}")
-            elif name:
+            if name:
                 definitions.define(name, node)
-            seen.add(name)
 
 
 def check_uses(nodes: Iterable[Node], outputs: Sequence[str], definitions: Definitions, problems: Problems) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import clip_bounds, is_op
-from qdqnp.quant import EIGHT_BIT, code_range
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, clip_bounds, is_op, is_q
+from qdqnp.quant import code_range
 
 NAME = "clip-quant"
 EPSILON = np.finfo(np.float32).eps
@@ -22,7 +22,7 @@ def clip_quant(graph: Graph, log: Log) -> Graph:
     edit = Edit(graph)
     for clip in edit.nodes():
         q = edit.only_user(clip) if is_op(clip, "Clip") else None
-        if q is None or not is_op(q, "QuantizeLinear"):
+        if q is None or not is_q(q):
             continue
         reason = _why_not(edit, clip, q)
         if reason:
@@ -38,8 +38,8 @@ def _why_not(edit: Edit, clip: Node, q: Node) -> str | None:
     if bounds is None:
         return "its bounds are not constant"
     scale, zero = edit.constant(q.input(1)), edit.constant(q.input(2))
-    if scale is None or zero is None or scale.ndim or zero.ndim or zero.dtype not in EIGHT_BIT:
-        return "the quantization after it is not 8-bit with constant scalar parameters"
+    if scale is None or zero is None or scale.ndim or zero.ndim or zero.dtype not in EIGHT_OR_SIXTEEN:
+        return "the quantization after it is not 8- or 16-bit with constant scalar parameters"
     low, high = code_range(zero.dtype)
     lower = np.float32(scale) * np.float32(low - int(zero))
     upper = np.float32(scale) * np.float32(high - int(zero))

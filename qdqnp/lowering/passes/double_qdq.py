@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_op, parameters, same_pair
-from qdqnp.quant import EIGHT_BIT, Codes, code_range
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, is_dq, is_q, parameters, same_pair
+from qdqnp.quant import Codes, code_range
 
 NAME = "double-qdq"
 Parameters = tuple[np.float32, Codes]
 
 
+@dataclass(frozen=True)
+class Chain:
+    before: Node
+    dq: Node
+    after: Node
+    last: tuple[Node, ...]
+    joined: Parameters | None  # None: both pairs have the same parameters
+
+
 def double_qdq(graph: Graph, log: Log) -> Graph:
-    """Q1 -> DQ1 -> Q2 -> DQ2, each read once: DQ1 and Q2 go, and Q1 and DQ2 get parameters for both ranges.
+    """Q1 -> DQ1 -> Q2 -> one or more DQ2, Q1 and DQ1 read once: DQ1 and Q2 go, and Q1 and the DQ2s get parameters
+    for the range that both have in common.
 
     This changes results. ONNX Runtime 1.32, core/optimizer/double_qdq_pairs_remover.cc (DoubleQDQPairsRemover).
     """
@@ -25,41 +36,35 @@ def double_qdq(graph: Graph, log: Log) -> Graph:
     for dq in edit.nodes():
         chain = _chain(edit, dq)
         if chain is not None:
-            _join(edit, *chain)
+            _join(edit, chain)
     return edit.done()
 
 
-def _chain(edit: Edit, dq: Node) -> tuple[Node, Node, Node, Node] | None:
-    if not is_op(dq, "DequantizeLinear"):
-        return None
+def _chain(edit: Edit, dq: Node) -> Chain | None:
     before, after = edit.producer(dq.input(0)), edit.only_user(dq)
-    if before is None or after is None or not is_op(before, "QuantizeLinear"):
+    if not is_dq(dq) or before is None or after is None or not is_q(before) or not is_q(after):
         return None
-    if not is_op(after, "QuantizeLinear") or edit.only_user(before) is not dq:
+    if edit.only_user(before) is not dq or edit.makes_output(after) or not same_pair(edit, before, dq):
         return None
-    last = edit.only_user(after)
-    if last is None or not is_op(last, "DequantizeLinear"):
-        return None
-    if not (same_pair(edit, before, dq) and same_pair(edit, after, last)):
+    last = tuple(user for user, _ in edit.users(after))
+    if not last or not all(is_dq(user) and same_pair(edit, after, user) for user in last):
         return None
     one, other = parameters(edit, dq), parameters(edit, after)
-    if one is None or other is None or one[1].dtype not in EIGHT_BIT or one[1].dtype != other[1].dtype:
+    if one is None or other is None or one[1].dtype not in EIGHT_OR_SIXTEEN or one[1].dtype != other[1].dtype:
         return None
-    return before, dq, after, last
+    return Chain(before, dq, after, last, common_range(one, other))
 
 
-def _join(edit: Edit, before: Node, dq: Node, after: Node, last: Node) -> None:
-    one, other = parameters(edit, dq), parameters(edit, after)
-    assert one is not None and other is not None
-    edit.replace((dq, after))
-    joined = common_range(one, other)
-    if joined is None:
-        edit.rewire(last, 0, before.outputs[0])
-        return
-    scale = edit.add_constant(f"DoubleQDQRemoved_{before.input(1)}", np.asarray(joined[0]))
-    zero = edit.add_constant(f"DoubleQDQRemoved_{before.input(2)}", np.asarray(joined[1]))
-    edit.change(before, inputs=(before.input(0), scale, zero))
-    edit.change(last, inputs=(before.outputs[0], scale, zero))
+def _join(edit: Edit, chain: Chain) -> None:
+    edit.replace((chain.dq, chain.after))
+    parameters = chain.before.inputs[1:]
+    if chain.joined is not None:
+        names = (f"DoubleQDQRemoved_{name}" for name in parameters)
+        values = (np.asarray(value) for value in chain.joined)
+        parameters = tuple(map(edit.add_constant, names, values))
+        edit.change(chain.before, inputs=(chain.before.input(0), *parameters))
+    for last in chain.last:
+        edit.change(last, inputs=(chain.before.outputs[0], *parameters))
 
 
 def common_range(one: Parameters, other: Parameters) -> Parameters | None:

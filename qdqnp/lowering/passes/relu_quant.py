@@ -5,7 +5,7 @@ from __future__ import annotations
 from qdqnp.graph import Graph
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, is_op, scalar
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, is_op, is_q, scalar
 from qdqnp.quant import code_range
 
 NAME = "relu-quant"
@@ -19,7 +19,7 @@ def relu_quant(graph: Graph, log: Log) -> Graph:
     edit = Edit(graph)
     for relu in edit.nodes():
         q = edit.only_user(relu) if is_op(relu, "Relu") else None
-        if q is None or not is_op(q, "QuantizeLinear") or len(q.inputs) != 3:
+        if q is None or not is_q(q) or len(q.inputs) != 3:
             continue
         zero = scalar(edit, q.input(2))
         if zero is None:

@@ -1,0 +1,5 @@
+"""`python -m qdqnp`."""
+
+from qdqnp.cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""The command line. One file per command: parse, call, render. No arithmetic.
+
+Exit codes everywhere: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from qdqnp.cli.console import ERROR_CONSOLE
+from qdqnp.cli.inspect import inspect_command
+from qdqnp.cli.verify import verify_command
+from qdqnp.errors import QdqnpError
+from qdqnp.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qdqnp")
+def cli() -> None:
+    """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
+
+
+for command in (verify_command, inspect_command):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: our own errors become one message and exit code 2."""
+    try:
+        cli(standalone_mode=True)
+    except QdqnpError as error:
+        ERROR_CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of our output, such as `head`, has seen enough

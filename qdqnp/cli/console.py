@@ -1,0 +1,56 @@
+"""What the commands share for printing: consoles, escaped names, JSON, progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from qdqnp.errors import shorten
+
+T = TypeVar("T")
+CONSOLE = Console()
+ERROR_CONSOLE = Console(stderr=True)
+
+
+def name(text: str) -> str:
+    """A name from a model file, safe to print: no markup, no control characters, not endless."""
+    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 60)))
+
+
+def dims(shape: Iterable[Any]) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, nothing else."""
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Iterator[T]:
+    """The items, with a progress bar on standard error where it is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=ERROR_CONSOLE, transient=True, disable=not show) as progress:
+        yield from progress.track(items, total=total, description=what)

@@ -1,0 +1,56 @@
+"""`qdqnp inspect`: layers, shapes, scales, MACs and proofs of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, table
+from qdqnp.compare.inspect import inspect
+from qdqnp.model import load
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--profile", default="ort", show_default=True, help="The arithmetic to inspect the model under.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def inspect_command(model: Path, profile: str, as_json: bool) -> None:
+    """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
+    found = inspect(load(model).plan(profile))
+    if as_json:
+        print_json({"model": model.name, **found})
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = table("layer", "operator", "output", "shape", "scale", "zero", "MACs", "bytes", "K", "proof",
+                 right=("MACs", "bytes", "K", "zero"))  # fmt: skip
+    for layer in found["layers"]:
+        rows.add_row(
+            name(layer["label"]), layer["op"], name(layer["output"]), dims(layer["output_shape"]),
+            _short(layer["scale"]), _short(layer["zero_point"]), _count(layer["macs"]), _count(layer["weight_bytes"]),
+            _count(layer["k"]), layer["proof"] + ("" if layer["promise"] == "exact" else "* no promise"),
+        )  # fmt: skip
+    CONSOLE.print(rows)
+    for refusal in found["left_alone"]:
+        CONSOLE.print(f"left alone by {refusal['pass_name']}: {name(refusal['node'])}: {name(refusal['reason'])}")
+    totals = found["totals"]
+    operators = ", ".join(f"{count} {op}" for op, count in totals["operators"].items())
+    CONSOLE.print(f"profile {found['profile']}, lowering {found['lowering']}: {totals['layers']} layers ({operators})")
+    CONSOLE.print(f"{totals['macs']:,} MACs, {totals['weight_bytes']:,} bytes of constants")
+    CONSOLE.print("sums: " + ", ".join(f"{count} by {proof}" for proof, count in totals["proofs"].items()))
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return f"{len(value)} values"
+    return f"{value:.6g}"
+
+
+def _count(value: int | None) -> str:
+    return f"{value:,}" if value else ""

@@ -1,0 +1,74 @@
+"""`qdqnp verify`: every tensor against ONNX Runtime, bit for bit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.compare.verify import Report, verify
+from qdqnp.model import Model, load
+from qdqnp.quant import Array
+from qdqnp.sources.files import read_feeds
+from qdqnp.sources.ort import OrtPeer, host
+from qdqnp.sources.random_inputs import random_feeds
+
+
+@click.command("verify")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
+@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Compare N seeded random inputs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def verify_command(model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, as_json: bool) -> None:
+    """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
+
+    Exit code 0: every element of every tensor is equal. 1: some differ. 2: bad usage or bad model.
+    """
+    loaded = load(model)
+    peer = OrtPeer(model)
+    runs = list(_runs(loaded, inputs, count, seed))
+    report = verify(loaded, peer, tracked(runs, len(runs), "comparing", not as_json))
+    if as_json:
+        print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
+    else:
+        print_report(report, peer)
+    sys.exit(0 if report.equal else 1)
+
+
+def _runs(model: Model, inputs: tuple[Path, ...], count: int | None, seed: int) -> Iterator[dict[str, Array]]:
+    program = model.program()
+    for path in inputs:
+        yield from read_feeds(path, program)
+    if count or not inputs:
+        yield from random_feeds(program, count or 1, seed)
+
+
+def print_report(report: Report, peer: OrtPeer) -> None:
+    """The layers as a table, then what was compared with what, then the verdict."""
+    rows = table("layer", "operator", "tensor", "shape", "codes", "elements", "differing", "max LSB",
+                 right=("codes", "elements", "differing", "max LSB"))  # fmt: skip
+    for layer in report.layers:
+        mark = "" if layer.promise == "exact" else " *"
+        style = None if layer.equal else "red"
+        differing = layer.note or str(layer.differing)
+        rows.add_row(name(layer.label), layer.op, name(layer.name) + mark, dims(layer.shape),
+                     str(len(layer.seen)) if layer.seen else "", str(layer.elements), name(differing),
+                     f"{layer.largest:g}", style=style)  # fmt: skip
+    CONSOLE.print(rows)
+    if any(layer.promise != "exact" for layer in report.layers):
+        CONSOLE.print("* no promise: " + name(next(x.promise for x in report.layers if x.promise != "exact")))
+    if report.only_theirs:
+        listed = ", ".join(name(item) for item in report.only_theirs[:10])
+        CONSOLE.print(f"only in ONNX Runtime's graph: {len(report.only_theirs)} tensors: {listed}")
+    for key, value in {**host(), "session": " ".join(f"{k}={v}" for k, v in peer.config.items())}.items():
+        CONSOLE.print(f"{key}: {value}", highlight=False)
+    CONSOLE.print("ONNX Runtime's fused graph: "
+                  + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False)  # fmt: skip
+    if report.inputs > 1:
+        CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs", highlight=False)
+    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)

@@ -1,0 +1,64 @@
+"""Inputs from .npy and .npz files, split into runs where they hold more than one batch."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qdqnp.errors import InputError, Problem
+from qdqnp.program import Program
+from qdqnp.quant import Array
+from qdqnp.reader.limits import MAX_TENSOR_BYTES
+
+Feeds = dict[str, Array]
+
+
+def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
+    """Inputs by name from one file, one set for each run.
+
+    .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only input.
+    An array whose first axis is a multiple of the declared batch is split along it. Raises InputError.
+    """
+    arrays = _load(path)
+    if len(program.inputs) == 1 and len(arrays) == 1:
+        arrays = {program.inputs[0]: next(iter(arrays.values()))}
+    missing = [name for name in program.inputs if name not in arrays]
+    if missing:
+        problem = Problem(f"file {path.name}", f"arrays for the inputs {missing}", f"arrays {sorted(arrays)}")
+        raise InputError("an input file lacks an input of the model", [problem])
+    yield from split_batches({name: arrays[name] for name in program.inputs}, program)
+
+
+def split_batches(arrays: Mapping[str, Array], program: Program) -> Iterator[Feeds]:
+    """Runs of the declared batch size, where every input holds the same multiple of it; else all in one run."""
+    runs = {_runs(array, program.tensors[name].shape) for name, array in arrays.items()}
+    count = runs.pop() if len(runs) == 1 else 1
+    for index in range(count):
+        yield {name: array if count == 1 else np.split(array, count)[index] for name, array in arrays.items()}
+
+
+def _runs(array: Array, declared: tuple[object, ...]) -> int:
+    batch = declared[0] if declared else None
+    if array.ndim != len(declared) or not isinstance(batch, int) or batch < 1 or array.shape[0] % batch:
+        return 1
+    return max(1, array.shape[0] // batch)
+
+
+def _load(path: Path) -> dict[str, Array]:
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                size = sum(info.file_size for info in archive.infolist())
+            if size > MAX_TENSOR_BYTES:
+                problem = Problem(f"file {path.name}", f"at most {MAX_TENSOR_BYTES} bytes unpacked", f"{size}")
+                raise InputError("an input file is too large", [problem])
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        return {"": loaded}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        problem = Problem(f"file {path}", "a readable .npy or .npz file of numbers", str(error) or "an empty file")
+        raise InputError("cannot read an input file", [problem]) from error
