@@ -17,6 +17,7 @@ from qdqnp.quant import Array
 
 Dim = int | str | None  # a size, a symbolic name, or unknown
 Shape = tuple[Dim, ...]
+Sizes = tuple[int, ...]
 AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
 
 ONNX = ""  # the default operator domain, as ONNX spells it
@@ -163,6 +164,12 @@ class Names:
             name = f"{base}_{count}"
         self._taken.add(name)
         return name
+
+
+def concrete(shape: Shape) -> Sizes:
+    """A shape all of whose sizes are known."""
+    assert all(isinstance(size, int) for size in shape)
+    return tuple(size for size in shape if isinstance(size, int))
 
 
 def frozen(array: Array) -> Array:

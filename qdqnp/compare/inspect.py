@@ -37,6 +37,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
     shapes = _shapes(plan)
     layers = [_layer(plan, bound, shapes) for bound in plan.steps]
     program = plan.program
+    constants = {name: array.nbytes for bound in plan.steps for name, array in bound.consts.items()}
     return {
         "profile": plan.profile.name,
         "lowering": program.lowering,
@@ -46,7 +47,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
         "totals": {
             "layers": len(layers),
             "macs": sum(layer.macs or 0 for layer in layers),
-            "weight_bytes": sum({name: array.nbytes for bound in plan.steps for name, array in bound.consts.items()}.values()),
+            "weight_bytes": sum(constants.values()),
             "operators": _count(layer.op for layer in layers),
             "proofs": _count(layer.proof.split(":")[0] for layer in layers if layer.proof),
         },

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdqnp.errors import InputError, ModelError, Problem, Problems, QdqnpError
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import Bound, Operator, ShapeError
@@ -114,7 +114,7 @@ class Plan:
                     problem = Problem(f"tensor '{name}'", f"at most {MAX_TENSOR_BYTES} bytes", f"{need} bytes")
                     raise InputError("the inputs' shapes need too much memory", [problem])
                 shapes[name] = shape
-        return {name: tuple(int(size) for size in shape if size is not None) for name, shape in shapes.items()}  # type: ignore[arg-type]
+        return {name: concrete(shape) for name, shape in shapes.items()}
 
     def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Multiply-accumulates of one step for concrete shapes."""

@@ -24,7 +24,8 @@ class Scratch:
         buffer = self._buffers.get(tag)
         if buffer is None or buffer.nbytes < size:
             buffer = self._buffers[tag] = np.empty(size, np.uint8)
-        return buffer[:size].view(dtype).reshape(shape)
+        array: Array = buffer[:size].view(dtype).reshape(shape)
+        return array
 
 
 class ScratchPool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Array, Graph, Names, Node, Value, frozen
+from qdqnp.graph import Graph, Names, Node, Value, frozen
+from qdqnp.quant import Array
 
 Use = tuple[Node, int]
 

@@ -19,9 +19,7 @@ def lower(graph: Graph, lowering: Lowering) -> Program:
     emitter = _Emitter(lowered)
     emitter.run()
     emitter.problems.raise_if_any(f"the model cannot run under the lowering '{lowering.name}'")
-    return Program(
-        lowering.name, tuple(emitter.steps), emitter.tensors, lowered.inputs, lowered.outputs, refusals
-    )
+    return Program(lowering.name, tuple(emitter.steps), emitter.tensors, lowered.inputs, lowered.outputs, refusals)
 
 
 class _Emitter:

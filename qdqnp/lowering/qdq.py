@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, ONNX, Array, Node
+from qdqnp.graph import MICROSOFT, ONNX, Node
 from qdqnp.lowering.edit import Edit
-from qdqnp.quant import Codes, Float32, code_range
+from qdqnp.quant import Array, Codes, Float32, code_range
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"

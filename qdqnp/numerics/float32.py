@@ -117,5 +117,5 @@ def sigmoid(x: Float32) -> Float32:
 def _horner(x: Float32, coefficients: tuple[float, ...]) -> Float32:
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
-        total = fma32(total, x, np.float32(coefficient))
+        total = fma32(total, x, np.asarray(coefficient, np.float32))
     return total

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.average import AverageAttributes, taps_of
@@ -37,7 +37,7 @@ class AveragePool(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            shape = tuple(int(size) for size in pool_shape(step.attributes, x.shape))  # type: ignore[arg-type]
+            shape = concrete(pool_shape(step.attributes, x.shape))
             taps = taps_of(step.attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
             with np.errstate(all="ignore"):
                 total = np.where(taps.inside[:, None, None], taps.values, np.float32(0)).sum(axis=0, dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32 as FLOAT32_PRODUCT
 from qdqnp.kernels.strategy import Proof
@@ -54,7 +54,7 @@ class Conv(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             x, w, bias = (*arrays, None)[:3]
             assert x is not None and w is not None
-            out = np.empty(conv_shapes(attributes, x.shape, w.shape), np.float32)
+            out = np.empty(concrete(conv_shapes(attributes, x.shape, w.shape)), np.float32)
             grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, -1)
             weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
             offset: Any = 0 if bias is None else bias[:, None]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from qdqnp.graph import Dim, Shape
+from qdqnp.graph import Dim, Shape, concrete
 from qdqnp.ops.base import ShapeError
 from qdqnp.ops.movement import Movement
 from qdqnp.quant import Array
@@ -22,7 +21,7 @@ def product(dims: Shape) -> Dim:
         # one unknown size times ones is that size
         unknown = [dim for dim in dims if not isinstance(dim, int)]
         return unknown[0] if len(unknown) == 1 and all(d == 1 for d in dims if isinstance(d, int)) else None
-    return int(np.prod([int(dim) for dim in dims], dtype=object)) if dims else 1  # type: ignore[arg-type]
+    return math.prod(concrete(dims))
 
 
 class Flatten(Movement):
@@ -37,5 +36,4 @@ class Flatten(Movement):
         return (product(x[:axis]), product(x[axis:]))
 
     def move(self, attributes: FlattenAttributes, x: Array) -> Array:
-        rows, cols = self.shape(attributes, x.shape)
-        return x.reshape(int(rows), int(cols))  # type: ignore[arg-type]
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

@@ -30,7 +30,7 @@ class Gemm(Operator):
     def infer(self, site: Site, attributes: GemmAttributes) -> Inferred:
         for index in range(2 + site.given(2)):
             site.dtype_in(index, (np.float32,))
-        return ((FLOAT32, *self.shapes(attributes, [value.shape if value else None for value in site.inputs])),)
+        return ((FLOAT32, self.shapes(attributes, [value.shape if value else None for value in site.inputs])[0]),)
 
     def promise(self, step: Step) -> Promise:
         return unspecified_sum(step)

@@ -53,7 +53,7 @@ def _finish(
     weights: Weights, correction: Int64, requantizer: Requantizer, channel_axis: int
 ) -> FloatFinish | IntegerFinish:
     channels = correction.size
-    expression = requantizer.float32
+    expression = requantizer.expression
     bias = requantizer.bias
     # a bias that differs by row as well (QGemm's (M, N)) has no per-channel form: exact integers
     if expression is not None and (bias is None or bias.size in (1, channels)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.pool import max_pool
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
@@ -62,12 +62,12 @@ class MaxPool(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            shape = pool_shape(step.attributes, x.shape)
+            shape = concrete(pool_shape(step.attributes, x.shape))
             window = window_for(step.attributes, step.attributes.kernel_shape, x.shape[2:])
             info = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
             planes = as_planes(x)
-            rows = int(shape[2]) if len(shape) == 4 else 1  # type: ignore[arg-type]
-            pooled = max_pool(planes, window, rows, int(shape[-1]), info.min)  # type: ignore[arg-type]
-            return (pooled.reshape(tuple(int(size) for size in shape)),)  # type: ignore[arg-type]
+            rows = shape[2] if len(shape) == 4 else 1
+            pooled = max_pool(planes, window, rows, shape[-1], info.min)
+            return (pooled.reshape(shape),)
 
         return Bound(evaluate)

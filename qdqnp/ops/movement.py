@@ -21,7 +21,7 @@ class Movement(Operator):
 
     def infer(self, site: Site, attributes: Any) -> Inferred:
         value = site.value(0)
-        return ((value.dtype, *self.shapes(attributes, [value.shape])),)
+        return ((value.dtype, self.shape(attributes, value.shape)),)
 
     def step(self, site: Site, attributes: Any) -> Step:
         # further inputs (Reshape's shape, Squeeze's axes) are constants, already in the attributes

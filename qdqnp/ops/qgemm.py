@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
@@ -102,7 +102,7 @@ class QGemm(Operator):
         if b_operand.name in consts and (c_operand is None or c_operand.name in consts):
             fixed = layer_of(consts[b_operand.name], consts[c_operand.name] if c_operand else None)
 
-        def prepared(arrays: Sequence[Array | None]) -> tuple[Codes, Layer, Shape]:
+        def prepared(arrays: Sequence[Array | None]) -> tuple[Codes, Layer, Sizes]:
             codes, weights, bias = arrays
             assert codes is not None and weights is not None
             layer = fixed or layer_of(weights, bias)
@@ -111,7 +111,7 @@ class QGemm(Operator):
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             left, layer, shape = prepared(arrays)
-            out = np.empty(shape, FLOAT32 if y is None else y.dtype)  # type: ignore[arg-type]
+            out = np.empty(shape, FLOAT32 if y is None else y.dtype)
             product(left, layer, out, scratch)
             return (out,)
 

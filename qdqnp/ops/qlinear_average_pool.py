@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.average import AverageAttributes, taps_of
@@ -56,7 +56,7 @@ class QLinearAveragePool(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            shape = tuple(int(size) for size in pool_shape(attributes, x.shape))  # type: ignore[arg-type]
+            shape = concrete(pool_shape(attributes, x.shape))
             if covers_all(attributes, x.shape[2:]):
                 # ONNX Runtime calls its global average here, whose arithmetic is another
                 return (global_average(x, profile, x_quant, y_quant),)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import Finish, convolve
 from qdqnp.numerics.profile import Profile
@@ -133,7 +133,7 @@ class QLinearConv(Operator):
             codes, weights, bias = arrays
             assert codes is not None and weights is not None
             layer = fixed or layer_of(weights, bias)
-            out = np.empty(conv_shapes(step.attributes, codes.shape, weights.shape), dtype)
+            out = np.empty(concrete(conv_shapes(step.attributes, codes.shape, weights.shape)), dtype)
             window = window_for(step.attributes, weights.shape[2:], codes.shape[2:])
             pad_code = int(x.zero_point)
             chosen = finish or layer.finish

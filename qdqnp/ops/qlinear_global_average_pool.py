@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
-from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import FloatMean
@@ -24,7 +24,9 @@ def global_shape(x: Shape) -> Shape:
 def centered_sums(x: Codes, quant: Quant) -> Int64:
     """Sums of (x - z_x) over the spatial axes, shape (N, C)."""
     planes = x.reshape(*x.shape[:2], -1)
-    return planes.sum(axis=2, dtype=np.int64) - int(quant.zero_point) * planes.shape[2]
+    total: Int64 = planes.sum(axis=2, dtype=np.int64)
+    total -= int(quant.zero_point) * planes.shape[2]
+    return total
 
 
 def global_average(x: Codes, profile: Profile, x_quant: Quant, y_quant: Quant) -> Codes:
@@ -32,12 +34,12 @@ def global_average(x: Codes, profile: Profile, x_quant: Quant, y_quant: Quant) -
     arithmetic does not cover the multiplier."""
     count = int(np.prod(x.shape[2:], dtype=np.int64))
     mean = profile.global_average_pool.bind(x_quant, y_quant, count)
-    if mean.float32 is not None and not FloatMean.in_domain(mean.float32.multiplier):
+    if mean.expression is not None and not FloatMean.in_domain(mean.expression.multiplier):
         raise InputError(
             "the global average's multiplier is outside the kernel's range",
-            [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(mean.float32.multiplier))],
+            [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(mean.expression.multiplier))],
         )
-    return mean(centered_sums(x, x_quant)).reshape(global_shape(x.shape))  # type: ignore[arg-type]
+    return mean(centered_sums(x, x_quant)).reshape(concrete(global_shape(x.shape)))
 
 
 class QLinearGlobalAveragePool(Operator):
@@ -78,6 +80,6 @@ class QLinearGlobalAveragePool(Operator):
 
         def sums(arrays: Sequence[Array | None]) -> Int64:
             assert arrays[0] is not None
-            return centered_sums(arrays[0], x_quant).reshape(global_shape(arrays[0].shape))  # type: ignore[arg-type]
+            return centered_sums(arrays[0], x_quant).reshape(concrete(global_shape(arrays[0].shape)))
 
         return Bound(evaluate, sums=sums, accumulators=sums)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
@@ -89,7 +89,7 @@ class QLinearMatMul(Operator):
             """Apply one(a (rows, K), layer, out (rows, N)) to each matrix of the broadcast batch."""
             codes, weights = arrays
             assert codes is not None and weights is not None
-            out = np.empty(matmul_shape(codes.shape, weights.shape), dtype)
+            out = np.empty(concrete(matmul_shape(codes.shape, weights.shape)), dtype)
             if fixed is not None:
                 one(codes.reshape(-1, codes.shape[-1]), fixed, out.reshape(-1, weights.shape[-1]))
                 return out

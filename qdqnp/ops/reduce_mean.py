@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site
@@ -64,7 +64,7 @@ class ReduceMean(Operator):
 
     def infer(self, site: Site, attributes: ReduceAttributes) -> Inferred:
         site.dtype_in(0, (np.float32,), "x")
-        return ((FLOAT32, *self.shapes(attributes, [site.value(0).shape])),)
+        return ((FLOAT32, self.shapes(attributes, [site.value(0).shape])[0]),)
 
     def step(self, site: Site, attributes: ReduceAttributes) -> Step:
         return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (Operand(site.node.outputs[0]),))
@@ -86,7 +86,7 @@ class ReduceMean(Operator):
             gone = sorted(_axes(step.attributes, x.ndim))
             if not gone:
                 return (x.copy(),)
-            shape = tuple(int(size) for size in self.shapes(step.attributes, [x.shape])[0])  # type: ignore[arg-type]
+            shape = concrete(self.shapes(step.attributes, [x.shape])[0])
             count = int(np.prod([x.shape[axis] for axis in gone], dtype=np.int64))
             rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
             with np.errstate(all="ignore"):

@@ -44,7 +44,8 @@ _CLASSES: tuple[type[Operator], ...] = (
     Add, AveragePool, BatchNormalization, Clip, Concat, Conv, DequantizeLinear, Flatten, Gemm, GlobalAveragePool,
     Identity, LeakyRelu, MatMul, MaxPool, MicrosoftDequantizeLinear, MicrosoftQuantizeLinear, Mul, QGemm, QLinearAdd,
     QLinearAveragePool, QLinearConcat, QLinearConv, QLinearGlobalAveragePool, QLinearLeakyRelu, QLinearMatMul,
-    QLinearMul, QLinearSigmoid, QuantizeLinear, ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze, Transpose, Unsqueeze,
+    QLinearMul, QLinearSigmoid, QuantizeLinear, ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze,
+    Transpose, Unsqueeze,
 )  # fmt: skip
 
 OPERATORS: Mapping[tuple[str, str], Operator] = {(kind.domain, kind.op): kind() for kind in _CLASSES}

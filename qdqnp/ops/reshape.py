@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qdqnp.graph import Dim, Shape
+from qdqnp.graph import Dim, Shape, concrete
 from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.flatten import product
 from qdqnp.ops.movement import Movement, int_list
@@ -59,4 +59,4 @@ class Reshape(Movement):
         return have // fixed
 
     def move(self, attributes: ReshapeAttributes, x: Array) -> Array:
-        return x.reshape(tuple(int(size) for size in self.shape(attributes, x.shape)))  # type: ignore[arg-type]
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.movement import Movement, int_list
 from qdqnp.quant import Array
@@ -49,4 +49,4 @@ class Squeeze(Movement):
         return tuple(size for axis, size in enumerate(x) if axis not in gone)
 
     def move(self, attributes: AxesAttributes, x: Array) -> Array:
-        return x.reshape(tuple(int(size) for size in self.shape(attributes, x.shape)))  # type: ignore[arg-type]
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

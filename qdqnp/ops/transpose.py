@@ -28,6 +28,4 @@ class Transpose(Movement):
         return tuple(x[axis] for axis in perm)
 
     def move(self, attributes: TransposeAttributes, x: Array) -> Array:
-        return np.ascontiguousarray(np.transpose(x, attributes.perm)).reshape(
-            tuple(int(size) for size in self.shape(attributes, x.shape))  # type: ignore[arg-type]
-        )
+        return np.ascontiguousarray(np.transpose(x, attributes.perm))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.movement import Movement
 from qdqnp.ops.squeeze import AxesAttributes, axes_attributes
@@ -32,4 +32,4 @@ class Unsqueeze(Movement):
         return tuple(1 if axis in new else next(rest) for axis in range(rank))
 
     def move(self, attributes: AxesAttributes, x: Array) -> Array:
-        return x.reshape(tuple(int(size) for size in self.shape(attributes, x.shape)))  # type: ignore[arg-type]
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

@@ -98,8 +98,8 @@ def _report_cycle(stuck: set[Node], makers: Mapping[Node, list[Node]], problems:
         path[node] = None
         node = next(maker for maker in makers[node] if maker in stuck)
     walked = list(path)
-    cycle = walked[walked.index(node) :][::-1]
-    labels = listing([node.label for node in cycle])
+    first, *before = walked[walked.index(node) :]
+    labels = listing([node.label for node in (first, *reversed(before))])
     problems.found.append(
         Problem(
             "the graph",

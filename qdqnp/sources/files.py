@@ -44,7 +44,7 @@ def _runs(array: Array, declared: tuple[object, ...]) -> int:
     batch = declared[0] if declared else None
     if array.ndim != len(declared) or not isinstance(batch, int) or batch < 1 or array.shape[0] % batch:
         return 1
-    return max(1, array.shape[0] // batch)
+    return max(1, int(array.shape[0]) // batch)
 
 
 def _load(path: Path) -> dict[str, Array]:

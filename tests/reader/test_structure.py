@@ -64,12 +64,14 @@ def test_no_outputs() -> None:
         (model([node("Add", ["x", "w"], ["y"])], initializers=[tensor("w", [1.0])] * 2),
          "an initializer and an initializer"),
         (model([node("Relu", ["x"], ["y"])], [info("x"), info("x")]), "graph input 0 and graph input 1"),
-        (model([node("MaxPool", ["x"], ["y", "y"], kernel_shape=[1, 1], name="p")], [info("x", [1, 1, 2, 2])]),
-         "node p and node p"),
     ],
 )  # fmt: skip
 def test_duplicate_names(made: onnx.ModelProto, origins: str) -> None:
     refused_once(made, "one origin", origins, "must be unique")
+
+
+def test_one_node_with_duplicate_outputs() -> None:
+    refused(model([node("Relu", ["x"], ["y", "y"], name="p")]), "one origin", "node p and node p")
 
 
 def test_duplicate_output() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Array, Graph, Node
+from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import quantize
-from qdqnp.quant import CODE_DTYPES
+from qdqnp.quant import CODE_DTYPES, Array
 
 
 def fold_constants(graph: Graph, log: Log) -> Graph:

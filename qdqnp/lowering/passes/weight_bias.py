@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.graph import Array, Graph, Node
+from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import ACTIVATIONS, DEQUANTIZE, QUANTIZE, is_op, quantize, scalar
-from qdqnp.quant import Codes, Float32
+from qdqnp.quant import Array, Codes, Float32
 
 NAME = "weight-bias"
 F = np.float32

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdqnp.graph import Array, Graph, Node
+from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import DEQUANTIZE, is_op, is_q, parameters
-from qdqnp.quant import EIGHT_BIT, code_range
+from qdqnp.quant import EIGHT_BIT, Array, code_range
 
 
 def where_dummy(graph: Graph, log: Log) -> Graph:

@@ -43,7 +43,7 @@ class FloatAverage:
                     real = float32.dequantize(tap, x.scale, x.zero_point)
                     total = np.where(valid, total + real, total).astype(np.float32)
                 mean = total / count.astype(np.float32)
-                shifted = mean / y.scale + y.zero_point.astype(np.float32)
+                shifted: Float32 = np.divide(mean, y.scale, dtype=np.float32) + y.zero_point.astype(np.float32)
             return saturate(float32.to_int32_x86(shifted), y)
 
         return average

@@ -32,9 +32,16 @@ class FloatExpression:
 class Requantizer(Protocol):
     """A bound rule. Calling it maps int64 sums, shape (..., channels), to codes of the same shape."""
 
-    parameters: Mapping[str, Any]
-    bias: Int64 | None
-    float32: FloatExpression | None
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def bias(self) -> Int64 | None: ...
+
+    @property
+    def expression(self) -> FloatExpression | None:
+        """The rule as one float32 expression of the accumulator, if it is one."""
+        ...
 
     def __call__(self, sums: Int64) -> Codes: ...
 
@@ -59,7 +66,7 @@ class FloatScaled:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def float32(self) -> FloatExpression:
+    def expression(self) -> FloatExpression:
         if self.y is None:
             return FloatExpression(self.multiplier, 0, np.dtype(np.float32))
         return FloatExpression(self.multiplier, int(self.y.zero_point), self.y.dtype)
