@@ -85,8 +85,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     if isinstance(contents, Mapping) and isinstance(contents.get("state_dict"), Mapping):
         contents = contents["state_dict"]
     if not isinstance(contents, Mapping) or not all(torch.is_tensor(value) for value in contents.values()):
-        error = ValueError(f"a {type(contents).__name__} of other things")
-        raise _unreadable(path, "a dict of tensors, or one under the key state_dict", error)
+        found = TypeError(f"a {type(contents).__name__} that holds something else")
+        raise _unreadable(path, "a dict of tensors, or one under the key state_dict", found)
     return {name: _to_numpy(tensor) for name, tensor in contents.items()}
 
 

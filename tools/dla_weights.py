@@ -74,6 +74,11 @@ def seeded_weights(
     batch = np.concatenate([prepare(picture) for picture in pictures])
     layers = describe(architecture, classes)
     drawn = {name: _draw(name, shape, seed) for name, shape in parameter_shapes(layers).items()}
+    # What a block adds is weaker than its shortcut, as in trained networks. Were both alike, each block would
+    # amplify the rounding of the ones before it, and the scores of a quantized network would be mostly noise.
+    for layer in layers:
+        if layer.op == "Add":
+            drawn[f"{layer.inputs[0]}.weight"] *= np.float32(0.4)
     return calibrate_norms(layers, drawn, batch)
 
 

@@ -37,5 +37,5 @@ def write_model(path: Path, model: onnx.ModelProto) -> None:
 def write_npz(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """Writes an uncompressed .npz: NumPy gives its entries a fixed date, and no version of zlib has a say."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     write_bytes(path, buffer.getvalue())

@@ -8,6 +8,7 @@ SHARED holds `models/dla_cifar10/*.npz`, `images/cifar10_calibration.npz` and `i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pictures import Pictures, Preprocessing, open_pictures
 from quantize import Recipe, prepared, preprocess, quantize
 
-from qdqnp.errors import QdqnpError
+from qdqnp.errors import Problems, QdqnpError
 
 NETWORKS = ("dla46_c", "dla46x_c", "dla60x_c")
 RECIPES = {
@@ -42,6 +43,15 @@ def write_quantized(
     """Quantizes a preprocessed float model and writes it to `path`."""
     write_model(path, quantize(model, prepared(pictures, prepare, model, path.name), recipe))
     click.echo(path.name)
+
+
+def require_files(files: Iterable[Path]) -> None:
+    """Raises one error for all of the files that do not exist."""
+    problems = Problems()
+    for file in files:
+        if not file.is_file():
+            problems.add(str(file), "a file", "nothing", "SHARED is the folder that has models/ and images/.")
+    problems.raise_if_any("The raw material is incomplete", QdqnpError)
 
 
 def first_of_each_class(y: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
@@ -68,17 +78,19 @@ def main() -> None:
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=DATA, help="[default: qdqnp/data]")
 def cifar10(shared: Path, output: Path) -> None:
     """Build and quantize the CIFAR-10 networks from the folder SHARED."""
+    checkpoints = {network: shared / "models" / "dla_cifar10" / f"{network}.npz" for network in NETWORKS}
+    calibration_file, test_file = (shared / "images" / f"cifar10_{part}.npz" for part in ("calibration", "test"))
     try:
-        calibration = open_pictures(shared / "images" / "cifar10_calibration.npz")
-        for network in NETWORKS:
-            checkpoint = shared / "models" / "dla_cifar10" / f"{network}.npz"
+        require_files([*checkpoints.values(), calibration_file, test_file])
+        calibration = open_pictures(calibration_file)
+        for network, checkpoint in checkpoints.items():
             architecture = ARCHITECTURES[network]
             weights = checkpoint_weights(checkpoint, architecture, len(CIFAR10_CLASSES))
             model = preprocess(build_model(architecture, weights, size=(32, 32)))
             if network == "dla46_c":
                 write_model(output / f"{network}_float.onnx", model)
             write_quantized(output / f"{network}_int8.onnx", model, calibration, Preprocessing(), Recipe())
-        write_test_pictures(output / "cifar10_pictures.npz", shared / "images" / "cifar10_test.npz")
+        write_test_pictures(output / "cifar10_pictures.npz", test_file)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

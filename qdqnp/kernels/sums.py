@@ -1,6 +1,6 @@
 """Exact integer sums, tile by tile: convolution by im2col in bands of rows, and matrix products.
 
-A tile of sums is handed to `finish(tile, out)`, which turns it into codes while it is still in cache.
+A tile of sums is handed to `finish(tile)`, which turns it into codes while it is still in cache.
 Tiles hold raw sums: products of weights with codes whose zero point has not been subtracted; `finish` corrects that.
 """
 
@@ -18,9 +18,9 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32, FLOAT64, INT64, SPLIT, Proof
 from qdqnp.quant import Array, Codes, Int64
 
-# (tile of raw sums, shape (channels, positions) or (positions, channels); out: codes of the same shape). The tile may
-# be overwritten.
-Finish = Callable[[Array, Array, Scratch], None]
+# (tile of raw sums, shape (channels, positions) or (positions, channels); work memory) -> the codes, same shape, in
+# any dtype that holds them. The tile may be overwritten, and returned.
+Finish = Callable[[Array, Scratch], Array]
 
 # Elements of one im2col band: large enough for BLAS to run at speed, small enough to stay in the L2 cache.
 BAND_ELEMENTS = 384 * 1024
@@ -89,45 +89,78 @@ def convolve(
     rows_out, cols_out = out.shape[2:]
     if out.size == 0:
         return
-    band = max(1, min(rows_out, BAND_ELEMENTS // max(1, groups * terms * cols_out)))
-    columns = scratch.take("columns", (groups * terms * band * cols_out,), weights.product_dtype)
-    sums = scratch.take("sums", (groups * per_group * band * cols_out,), weights.tile_dtype)
     for image, result in zip(x, out, strict=True):
-        patches = _patches(_padded(image, pad_code, window, scratch), window, rows_out, cols_out)
-        flat = result.reshape(groups * per_group, rows_out * cols_out)
+        patches = _patches(image, pad_code, window, rows_out, cols_out, scratch)
+        band = max(1, min(rows_out, BAND_ELEMENTS // max(1, groups * terms * patches.pitch)))
+        columns = scratch.take("columns", (groups * terms * band * patches.pitch,), weights.product_dtype)
+        sums = scratch.take("sums", (groups * per_group * band * patches.pitch,), weights.tile_dtype)
         for row in range(0, rows_out, band):
             rows = min(band, rows_out - row)
-            area = rows * cols_out
-            column = columns[: groups * terms * area]
-            np.copyto(column.reshape(*patches.shape[:3], rows, cols_out), patches[:, :, :, row : row + rows])
+            area = rows * patches.pitch
+            column = columns[: groups * terms * area].reshape(groups, terms, area)
+            patches.copy_rows(row, rows, column)
             tile = sums[: groups * per_group * area].reshape(groups, per_group, area)
-            multiply(weights.array, column.reshape(groups, terms, area), weights.proof, tile, scratch)
-            start = row * cols_out
-            finish(tile.reshape(groups * per_group, area), flat[:, start : start + area], scratch)
+            multiply(weights.array, column, weights.proof, tile, scratch)
+            done = finish(tile.reshape(groups * per_group, area), scratch)
+            codes = done.reshape(groups * per_group, rows, patches.pitch)[:, :, :cols_out]
+            np.copyto(result[:, row : row + rows], codes, casting="unsafe")
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """im2col without the copy: a view (C, kernel rows, kernel columns, rows, columns) of the padded image.
+
+    pitch: columns per output row in a tile. With stride 1 it is the padded width: a band of rows is then one
+    contiguous run of the image for each tap, and the few columns between two rows hold sums that nobody reads.
+    """
+
+    view: Codes
+    pitch: int
+    contiguous: bool
+
+    def copy_rows(self, row: int, rows: int, out: Array) -> None:
+        """Output rows [row, row + rows) as columns, shape (groups, K, rows * pitch)."""
+        if self.contiguous:
+            part = self.view[..., row * self.pitch : (row + rows) * self.pitch]
+        else:
+            part = self.view[..., row : row + rows, :]
+        np.copyto(out.reshape(part.shape), part)
+
+
+def _patches(
+    image: Codes, pad_code: int, window: Window, rows_out: int, cols_out: int, scratch: Scratch
+) -> Patches:
+    padded = _padded(image, pad_code, window, scratch)
+    channel, row, col = padded.strides
+    channels, kernel = padded.shape[0], window.kernel
+    taps = (channel, row * window.dilations[0], col * window.dilations[1])
+    if window.strides == (1, 1):
+        pitch = padded.shape[2]
+        view = as_strided(padded, (channels, *kernel, rows_out * pitch), (*taps, col), writeable=False)
+        return Patches(view, pitch, True)
+    steps = (row * window.strides[0], col * window.strides[1])
+    view = as_strided(padded, (channels, *kernel, rows_out, cols_out), (*taps, *steps), writeable=False)
+    return Patches(view, cols_out, False)
 
 
 def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> Codes:
-    """The image (C, H, W) with pad_code around it; the image itself where there is nothing to pad."""
+    """The image (C, H, W) with pad_code around it; the image itself where a 1x1 window needs no padding.
+
+    The buffer goes on after the image for as long as a contiguous run of the last tap may reach, with any codes.
+    """
     top, left, bottom, right = window.pads
-    if not any(window.pads):
-        return image
+    if not any(window.pads) and window.kernel == (1, 1):
+        return np.ascontiguousarray(image)
     channels, height, width = image.shape
-    padded = scratch.take("padded", (channels, height + top + bottom, width + left + right), image.dtype)
+    shape = (channels, height + top + bottom, width + left + right)
+    size = shape[0] * shape[1] * shape[2]
+    beyond = window.dilations[1] * (window.kernel[1] - 1)
+    buffer = scratch.take("padded", (size + beyond,), image.dtype)
+    buffer[size:] = pad_code
+    padded = buffer[:size].reshape(shape)
     padded[:, :top] = pad_code
     padded[:, top + height :] = pad_code
     padded[:, top : top + height, :left] = pad_code
     padded[:, top : top + height, left + width :] = pad_code
     padded[:, top : top + height, left : left + width] = image
     return padded
-
-
-def _patches(image: Codes, window: Window, rows_out: int, cols_out: int) -> Codes:
-    """A read-only view (C, kernel rows, kernel columns, Ho, Wo) of the padded image: im2col without the copy."""
-    channel, row, col = image.strides
-    return as_strided(
-        image,
-        (image.shape[0], *window.kernel, rows_out, cols_out),
-        (channel, row * window.dilations[0], col * window.dilations[1],
-         row * window.strides[0], col * window.strides[1]),
-        writeable=False,
-    )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node
+from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import per_tensor, same_pair, scalar
 from qdqnp.quant import EIGHT_BIT
@@ -140,6 +140,51 @@ def constant_parameters(group: Group) -> str | None:
 
 def eight_bit_input(group: Group) -> str | None:
     return _eight_bit([group.code_in(0)])
+
+
+def _shapes(group: Group, node: Node) -> list[Shape]:
+    return [group.edit.values[name].shape for name in node.inputs[1:3] if name]
+
+
+def scalars(group: Group) -> str | None:
+    """Scales and zero points of rank 0, not even vectors of one element."""
+    fine = all(shape == () for node in (*group.dqs, *group.qs) for shape in _shapes(group, node))
+    return None if fine else "a scale or zero point is not a scalar"
+
+
+def single_parameters(*which: int) -> Guard:
+    """One scale and zero point at these inputs (all of them without numbers) and at the output."""
+
+    def guard(group: Group) -> str | None:
+        nodes = [group.dqs[at] for at in which] if which else list(group.dqs)
+        fine = all(shape in ((), (1,)) for node in (*nodes, *group.qs) for shape in _shapes(group, node))
+        return None if fine else "its activations are not quantized per tensor"
+
+    return guard
+
+
+def matmul_weight(group: Group) -> str | None:
+    """Right side per tensor, or a matrix per column."""
+    dq = group.dqs[1]
+    shapes, weight = _shapes(group, dq), group.edit.values[dq.input(0)].shape
+    columns = len(weight) == 2 and dq.attributes.get("axis", 1) in (1, -1)
+    fine = all(shape in ((), (1,)) or (columns and shape == weight[1:]) for shape in shapes)
+    return None if fine else "its right side is quantized neither per tensor nor per column"
+
+
+def gemm_weight(group: Group) -> str | None:
+    """As many scales as columns; which axis its DQ names does not matter."""
+    dq = group.dqs[1]
+    shapes, weight = _shapes(group, dq), group.edit.values[dq.input(0)].shape
+    columns = weight[0 if group.node.attributes.get("transB", 0) else 1] if len(weight) == 2 else None
+    fine = len(set(shapes)) == 1 and shapes[0] in ((), (1,), (columns,))
+    return None if fine else "its right side is quantized neither per tensor nor per column"
+
+
+def constant_input(group: Group) -> str | None:
+    dq = group.dqs[0]
+    fine = per_tensor(group.edit, dq)
+    return None if fine else "its input's scale or zero point is not a constant scalar"
 
 
 def matrix_codes(group: Group) -> str | None:
@@ -322,12 +367,11 @@ def _moved(op: str, *more: Guard) -> Fusion:
     return Fusion(op, op, ONNX, guards, codes)
 
 
-def _unary(op: str, integer_op: str, attributes: Attributes | None = None) -> Fusion:
-    guards = (dq_inputs(1), quantized_output, same_codes)
-    row = Fusion(op, integer_op, MICROSOFT, guards, unary)
-    return row if attributes is None else Fusion(op, integer_op, MICROSOFT, guards, unary, attributes)
+def _unary(op: str, integer_op: str) -> Fusion:
+    return Fusion(op, integer_op, MICROSOFT, UNARY, unary)
 
 
+UNARY = (dq_inputs(1), quantized_output, same_codes)
 ALL_DQ = (dq_inputs(), quantized_output)
 MATRIX = (matrix_codes, int8_permitted)
 
@@ -353,17 +397,18 @@ FUSIONS: tuple[Fusion, ...] = (
     _unary("LeakyRelu", "QLinearLeakyRelu"),
     _unary("GlobalAveragePool", "QLinearGlobalAveragePool"),
     _unary("Sigmoid", "QLinearSigmoid"),
-    _unary("Softmax", "QLinearSoftmax", softmax_opset),
-    Fusion("Add", "QLinearAdd", MICROSOFT, (*ALL_DQ, same_codes), binary),
-    Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, same_codes), binary),
-    Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, same_codes), variadic),
+    Fusion("Softmax", "QLinearSoftmax", MICROSOFT, (*UNARY, constant_input), unary, softmax_opset),
+    Fusion("Add", "QLinearAdd", MICROSOFT, (*ALL_DQ, same_codes, scalars), binary),
+    Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, same_codes, scalars), binary),
+    Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, same_codes, single_parameters()), variadic),
     Fusion("Conv", "QLinearConv", ONNX, (*ALL_DQ, same_activations, *MATRIX, int32_bias, bias_scale), convolution),
-    Fusion("MatMul", "QLinearMatMul", ONNX, (*ALL_DQ, *MATRIX, same_activations), binary),
+    Fusion("MatMul", "QLinearMatMul", ONNX, (*ALL_DQ, *MATRIX, same_activations, single_parameters(0), matmul_weight), binary),
     Fusion("MatMul", "MatMulIntegerToFloat", MICROSOFT,
            (lambda g: "it is read by QuantizeLinear" if g.qs else None, dq_inputs(2), *MATRIX),
            integer_to_float),
     Fusion("Gemm", "QGemm", MICROSOFT,
-           (dq_inputs(), quantized_or_float_output, matrix_codes, same_activations, int32_bias, unit_factors),
+           (dq_inputs(), quantized_or_float_output, matrix_codes, same_activations, single_parameters(0), gemm_weight,
+            int32_bias, unit_factors),
            gemm, without_beta),
     *(Fusion(op, "MatMulNBits", MICROSOFT, (no_clip, weight_only), weight_only_inputs,
              lambda g: {}, _right_dq, lambda g: ()) for op in ("MatMul", "Gemm")),

@@ -11,9 +11,11 @@ from qdqnp.lowering.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.passes.fold_constants import fold_constants
 from qdqnp.lowering.passes.fuse import fusion
 from qdqnp.lowering.passes.matmul_add import matmul_add
+from qdqnp.lowering.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.passes.propagate import propagate
 from qdqnp.lowering.passes.relu_clip import relu_clip
 from qdqnp.lowering.passes.relu_quant import relu_quant
+from qdqnp.lowering.passes.transpose_constant import transpose_constant
 from qdqnp.lowering.passes.unique_dq import unique_dq
 from qdqnp.lowering.passes.weight_bias import weight_bias
 from qdqnp.lowering.passes.where_dummy import where_dummy
@@ -23,6 +25,7 @@ UNIQUE_DQ = Pass("unique-dq", unique_dq)
 BASIC = (
     Pass("eliminate", eliminate),
     Pass("relu-clip", relu_clip),
+    Pass("pad-fusion", pad_fusion),
     Pass("double-qdq", double_qdq),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),
@@ -31,6 +34,7 @@ BASIC = (
     Pass("weight-bias", weight_bias),
     Pass("where-dummy", where_dummy),
     UNIQUE_DQ,
+    Pass("transpose-constant", transpose_constant),
 )
 
 

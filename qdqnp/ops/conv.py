@@ -59,8 +59,8 @@ class Conv(Operator):
             weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
             offset: Any = 0 if bias is None else bias[:, None]
 
-            def finish(tile: Array, part: Array, scratch: Scratch) -> None:
-                np.add(tile, offset, out=part)
+            def finish(tile: Array, scratch: Scratch) -> Array:
+                return np.add(tile, offset, out=tile)
 
             window = window_for(attributes, w.shape[2:], x.shape[2:])
             with np.errstate(all="ignore"):

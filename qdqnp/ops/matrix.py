@@ -12,7 +12,7 @@ from qdqnp.quant import Array, Int64
 
 def product(a: Array, layer: Layer, out: Array, scratch: Scratch) -> None:
     """Codes a (rows, K) times the layer's weights, stored as (1, N, K), to out (rows, N) through its finish."""
-    layer.finish(_raw(a, layer, scratch), out, scratch)
+    np.copyto(out, layer.finish(_raw(a, layer, scratch), scratch), casting="unsafe")
 
 
 def exact_sums(a: Array, layer: Layer) -> Int64:

@@ -146,8 +146,8 @@ class QLinearConv(Operator):
         def sums(arrays: Sequence[Array | None]) -> Int64:
             correction = layer_of(arrays[1], None).correction  # type: ignore[arg-type]
 
-            def keep(tile: Array, part: Array, scratch: Scratch) -> None:
-                np.add(tile.astype(np.int64), correction[:, None], out=part)
+            def keep(tile: Array, scratch: Scratch) -> Array:
+                return np.add(tile.astype(np.int64), correction[:, None])
 
             return run(arrays, np.int64, keep, Scratch())
 

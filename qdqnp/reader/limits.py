@@ -21,9 +21,9 @@ MAX_TENSOR_BYTES = 4 * 2**30
 # All external data of a model together. Larger models do not fit the machines this runtime serves.
 MAX_EXTERNAL_BYTES = 16 * 2**30
 
-# Nodes, their inputs, outputs and attributes, after functions are inlined: about half a million nodes. Large
+# Nodes, their inputs, outputs and attributes, after functions are inlined: about 200,000 nodes. Large
 # language models have some ten thousand; functions that call functions can multiply without bound.
-MAX_NODE_PARTS = 4_000_000
+MAX_NODE_PARTS = 1_000_000
 
 # Calls of model-local functions inside each other. Exporters nest as deep as modules do, about ten.
 MAX_FUNCTION_DEPTH = 32

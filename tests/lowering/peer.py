@@ -99,7 +99,8 @@ class Form:
     def _tensor(self, name: str) -> str:
         const = self.graph.constant(name) if name else None
         if const is not None:
-            return f"{const.dtype}{const.reshape(-1).tolist()}"
+            text = str(const.reshape(-1).tolist() if const.size <= 8 else hash(const.tobytes()))
+            return f"{const.dtype}{list(const.shape)}{text}"
         node = self.graph.producer(name)
         if not name or node is None:
             return name
@@ -130,6 +131,7 @@ class Form:
             plain = value.tolist() if hasattr(value, "tolist") else value
             if plain != default:
                 kept[key] = round(plain, 6) if isinstance(plain, float) else plain
+        kept.pop("output_dtype", None)  # says what the zero point says
         for key, neutral in (("pads", 0), ("strides", 1), ("dilations", 1)):
             if key in kept and set(kept[key]) <= {neutral}:
                 del kept[key]
@@ -148,6 +150,14 @@ class Form:
 
 def compare(ours: Graph, peer: Graph, original: Graph) -> tuple[Counter[str], Counter[str]]:
     """Nodes that only our graph has, nodes that only the peer's has."""
-    known = frozenset(original.values)
+    known = frozenset(original.values) - repeated(original)
     one, other = Form(ours, known).whole(), Form(peer, known).whole()
     return one - other, other - one
+
+
+def repeated(graph: Graph) -> frozenset[str]:
+    """Tensors computed more than once: which of their names remains is arbitrary."""
+    form = Form(graph, frozenset())
+    texts = {name: form.tensor(name) for node in graph.nodes for name in node.outputs if name}
+    count = Counter(texts.values())
+    return frozenset(name for name, text in texts.items() if count[text] > 1)

@@ -106,7 +106,7 @@ def test_unsupported_operators_with_unrelated_problems() -> None:
 
 def test_several_problems_in_one_error() -> None:
     made = quantized(0.0)
-    made.graph.node.append(node("Conv", ["x"], ["z"], name="conv"))
+    made.graph.node.append(node("Conv", ["x"], ["c"], name="conv"))
     made.graph.output.append(info("nowhere"))
     made.ir_version = 99
     error = refused(made, "ir_version", "'nowhere'", "node Q", "node conv")

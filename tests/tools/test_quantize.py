@@ -13,6 +13,7 @@ from dla_onnx import build_model
 from dla_weights import seeded_weights
 from files import write_bytes
 from make_models import first_of_each_class, write_test_pictures
+from make_models import main as make_models
 from onnx import TensorProto, helper, numpy_helper
 from pictures import PictureError, Pictures, Preprocessing, open_pictures, synthetic_pictures
 from quantize import Recipe, main, prepared, preprocess, quantize, read_float_model
@@ -21,13 +22,13 @@ from qdqnp.errors import ModelError
 
 pytest.importorskip("onnxruntime")
 
-SIZE = (32, 32)
+SIZE = (64, 64)
 PICTURES = synthetic_pictures(8, SIZE)
 
 
 @pytest.fixture(scope="module")
 def float_model() -> onnx.ModelProto:
-    """dla46x_c with seeded weights, 32x32, 10 classes."""
+    """dla46x_c with seeded weights, 64x64, 10 classes."""
     architecture = ARCHITECTURES["dla46x_c"]
     return build_model(architecture, seeded_weights(architecture, 10, 0, PICTURES, SIZE), SIZE)
 
@@ -163,7 +164,7 @@ def test_damaged_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_pictures_of_the_wrong_size(float_model: onnx.ModelProto) -> None:
-    with pytest.raises(PictureError, match="expected 32x32") as caught:
+    with pytest.raises(PictureError, match="expected 64x64") as caught:
         list(prepared(synthetic_pictures(1, (40, 32)), Preprocessing(), float_model))
     assert "--crop" in caught.value.problems[0].hint
 
@@ -219,6 +220,13 @@ def test_test_pictures_are_the_first_of_each_class(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays["x"][:, 0, 0, 0], first_of_each_class(y, 4))
         np.testing.assert_array_equal(np.bincount(arrays["y"]), [4] * 10)
         assert arrays["classes"][[0, 9]].tolist() == ["airplane", "truck"]
+
+
+def test_missing_raw_material_is_listed(tmp_path: Path) -> None:
+    result = CliRunner().invoke(make_models, ["cifar10", str(tmp_path), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert result.output.count(".npz: expected a file") == 5
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from qdqnp.lowering.qdq import is_dq, is_q, same_pair
 
 
 def final_cleanup(graph: Graph, log: Log) -> Graph:
-    """DQ -> Q with equal parameters, the DQ read once: both go, whoever read Q's codes reads DQ's.
+    """DQ -> Q with equal parameters, each read once: both go, and whoever read Q's codes reads DQ's.
 
     Where Q makes a graph output, the node that makes DQ's codes makes it instead (an Identity if it is the graph's
     input). ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_final_cleanup.cc (QDQFinalCleanupTransformer).
@@ -19,11 +19,12 @@ def final_cleanup(graph: Graph, log: Log) -> Graph:
         q = edit.only_user(dq) if is_dq(dq) else None
         if q is None or not is_q(q) or not same_pair(edit, q, dq):
             continue
-        if not edit.makes_output(q):
+        if edit.makes_output(q):
+            if not edit.users(q):
+                _hand_over_output(edit, dq, q)
+        elif len(edit.users(q)) == 1:
             edit.replace((dq, q))
             edit.redirect(q.outputs[0], dq.input(0))
-        elif not edit.users(q):
-            _hand_over_output(edit, dq, q)
     return edit.done()
 
 

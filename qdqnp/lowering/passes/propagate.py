@@ -12,7 +12,7 @@ MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 def propagate(graph: Graph, log: Log) -> Graph:
     """Before a chain of MaxPool, Reshape, Transpose, Squeeze, Unsqueeze or Slice that ends in Q, and after one
-    that starts with DQ, put Q-DQ pairs with the same parameters, so that each link can run on codes.
+    that starts with DQ (of something computed), put Q-DQ pairs with the same parameters, so that each link can run on codes.
 
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_propagation.cc (QDQPropagationTransformer).
     """
@@ -21,7 +21,7 @@ def propagate(graph: Graph, log: Log) -> Graph:
         if is_q(node) and per_tensor(edit, node):
             _back(edit, node)
     for node in edit.nodes():
-        if is_dq(node) and per_tensor(edit, node):
+        if is_dq(node) and per_tensor(edit, node) and edit.constant(node.input(0)) is None:
             _forward(edit, node)
     return edit.done()
 

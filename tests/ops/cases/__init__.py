@@ -1,0 +1,41 @@
+"""Generators of cases, one per integer operator. The fast tier and tools/long_tier.py draw from the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tests.ops.case import Case
+from tests.ops.cases.binary import qlinear_add, qlinear_concat, qlinear_mul
+from tests.ops.cases.conv import qlinear_conv
+from tests.ops.cases.convert import dequantize_linear, quantize_linear
+from tests.ops.cases.matrix import qgemm, qlinear_matmul
+from tests.ops.cases.movement import flatten, reshape, squeeze, transpose, unsqueeze
+from tests.ops.cases.pool import max_pool, qlinear_average_pool, qlinear_global_average_pool
+from tests.ops.cases.unary import clip, qlinear_leaky_relu, qlinear_sigmoid, relu
+
+Generator = Callable[[np.random.Generator], Case]
+
+CASES: Mapping[str, Generator] = {
+    "QuantizeLinear": quantize_linear,
+    "DequantizeLinear": dequantize_linear,
+    "QLinearConv": qlinear_conv,
+    "QLinearMatMul": qlinear_matmul,
+    "QGemm": qgemm,
+    "QLinearAdd": qlinear_add,
+    "QLinearMul": qlinear_mul,
+    "QLinearConcat": qlinear_concat,
+    "QLinearLeakyRelu": qlinear_leaky_relu,
+    "QLinearSigmoid": qlinear_sigmoid,
+    "MaxPool": max_pool,
+    "QLinearAveragePool": qlinear_average_pool,
+    "QLinearGlobalAveragePool": qlinear_global_average_pool,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "Transpose": transpose,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Relu": relu,
+    "Clip": clip,
+}

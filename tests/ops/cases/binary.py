@@ -1,0 +1,74 @@
+"""QLinearAdd, QLinearMul and QLinearConcat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.ops import draw
+from tests.ops.case import MS, Case, one_node
+
+
+def broadcast_pair(rng: draw.Rng) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two shapes that broadcast: equal, or with axes of size 1 or missing on either side, or nothing but ones."""
+    out = draw.shape(rng)
+    if draw.chance(rng, 0.15):
+        out = (1,) * len(out)
+    if draw.chance(rng, 0.3):
+        return out, out
+    pair = [tuple(1 if draw.chance(rng, 0.35) else n for n in out)[int(rng.integers(len(out))) :], out]
+    if draw.chance(rng, 0.5):
+        pair[1] = tuple(1 if draw.chance(rng, 0.35) else n for n in out)
+    if draw.chance(rng, 0.1):
+        pair[0] = ()
+    return (pair[0], pair[1]) if draw.chance(rng, 0.5) else (pair[1], pair[0])
+
+
+def _binary(rng: draw.Rng, op: str, typical: float, a_scale: draw.Array, b_scale: draw.Array) -> Case:
+    dtype = draw.pick(rng, draw.EIGHT)
+    a, b = broadcast_pair(rng)
+    arguments = [
+        ("a", draw.codes(rng, dtype, a)),
+        ("as", a_scale),
+        ("az", draw.zero_point(rng, dtype)),
+        ("b", draw.codes(rng, dtype, b)),
+        ("bs", b_scale),
+        ("bz", draw.zero_point(rng, dtype)),
+        ("ys", draw.output_scale(rng, typical)),
+        ("yz", draw.zero_point(rng, dtype)),
+    ]
+    return one_node(op, arguments, ["a"] if draw.chance(rng, 0.2) else ["a", "b"], domain=MS)
+
+
+def qlinear_add(rng: draw.Rng) -> Case:
+    """Scales alike, so that sums fall on halves, or of different sizes."""
+    a_scale = draw.scale(rng)
+    factor = draw.pick(rng, (1.0, 2.0, 0.5, 3.0, 10 ** rng.uniform(-3, 3)))
+    b_scale = np.float32(np.clip(float(a_scale) * factor, 1e-44, 1e38))
+    if draw.chance(rng, 0.2):
+        b_scale = draw.scale(rng)
+    return _binary(rng, "QLinearAdd", 100 * max(float(a_scale), float(b_scale)), a_scale, b_scale)
+
+
+def qlinear_mul(rng: draw.Rng) -> Case:
+    a_scale, b_scale = draw.scale(rng), draw.scale(rng)
+    return _binary(rng, "QLinearMul", 5000 * float(a_scale) * float(b_scale), a_scale, b_scale)
+
+
+def qlinear_concat(rng: draw.Rng) -> Case:
+    """One to four inputs; some with the output's own parameters, which are copied."""
+    dtype = draw.pick(rng, draw.EIGHT)
+    shape = draw.shape(rng)
+    axis = int(rng.integers(-len(shape), len(shape)))
+    y_scale, y_zero = draw.scale(rng), draw.zero_point(rng, dtype)
+    arguments = [("ys", y_scale), ("yz", y_zero)]
+    feeds = []
+    for index in range(draw.size(rng, 4)):
+        dims = list(shape)
+        dims[axis] = draw.size(rng, 4)
+        scale = y_scale if draw.chance(rng, 0.4) else draw.scale(rng)
+        if draw.chance(rng, 0.3):
+            scale = np.float32(min(float(y_scale) * draw.pick(rng, (0.5, 1.5, 2.5)), 1e38))
+        zero = y_zero if draw.chance(rng, 0.6) else draw.zero_point(rng, dtype)
+        arguments += [(f"x{index}", draw.codes(rng, dtype, dims)), (f"s{index}", scale), (f"z{index}", zero)]
+        feeds.append(f"x{index}")
+    return one_node("QLinearConcat", arguments, feeds, domain=MS, output=dtype, axis=axis)

@@ -1,0 +1,390 @@
+"""The integer operators of ONNX Runtime 1.32 on x86-64, each written as plainly as its description allows.
+
+Nothing of qdqnp is used. Sums are int64 over explicitly gathered elements; what rounds is in `rounding`.
+Each function takes the node's inputs in order (None where absent) and its attributes, and gives the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.oracles import rounding
+from tests.oracles.windows import axes_of, gathered
+
+Array = NDArray[Any]
+Inputs = Sequence[Array | None]
+Attributes = Mapping[str, Any]
+F = np.float32
+
+
+def scalar(value: Array | None, default: Any = 0) -> Any:
+    """The one element of a parameter."""
+    return default if value is None else value.reshape(-1)[0]
+
+
+def along(parameter: Array, rank: int, axis: int) -> Array:
+    """A parameter of several values laid along an axis; of one value, as a scalar."""
+    if parameter.size == 1:
+        return parameter.reshape(())
+    return parameter.reshape([-1 if i == axis % rank else 1 for i in range(rank)])
+
+
+def product(*factors: Any) -> Array:
+    """Products in float32, one rounding per factor."""
+    with np.errstate(all="ignore"):
+        result = np.asarray(factors[0], F)
+        for factor in factors[1:]:
+            result = np.asarray(result * np.asarray(factor, F), F)
+    return result
+
+
+def ratio(numerator: Any, denominator: Any) -> Array:
+    with np.errstate(all="ignore"):
+        return np.asarray(np.asarray(numerator, F) / np.asarray(denominator, F), F)
+
+
+def quantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
+    x, scale, zero = (*inputs, None)[:3]
+    assert x is not None and scale is not None
+    named = {0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}[attributes.get("output_dtype", 0)]
+    zero = np.zeros(scale.shape, named) if zero is None else zero
+    axis = attributes.get("axis", 1)
+    return rounding.quantize(x, along(scale, x.ndim, axis), along(zero, x.ndim, axis), zero.dtype)
+
+
+def dequantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
+    x, scale, zero = (*inputs, None)[:3]
+    assert x is not None and scale is not None
+    zero = np.zeros(scale.shape, x.dtype) if zero is None else zero
+    axis = attributes.get("axis", 1)
+    return rounding.dequantize(x, along(scale, x.ndim, axis), along(zero, x.ndim, axis))
+
+
+def conv_accumulators(inputs: Inputs, attributes: Attributes) -> Array:
+    """int32 sums of (x - z_x)(w - z_w) plus bias; what is padded is real zero, so it adds nothing."""
+    x, _, x_zero, w, _, w_zero, _, _, bias = (*inputs, None)[:9]
+    assert x is not None and w is not None and w_zero is not None
+    groups, filters = attributes.get("group", 1), w.shape[0]
+    real_x = x.astype(np.int64) - int(scalar(x_zero))
+    real_w = w.astype(np.int64) - along(w_zero, w.ndim, 0).astype(np.int64)
+    taps = gathered(real_x, axes_of(attributes, x.shape[2:], w.shape[2:]), 0)
+    taps = taps.reshape(x.shape[0], groups, x.shape[1] // groups, *taps.shape[2:])
+    grouped = real_w.reshape(groups, filters // groups, *w.shape[1:])
+    windows, kernel = "HW"[: x.ndim - 2], "hw"[: x.ndim - 2]
+    sums = np.einsum(f"ngi{windows}{kernel},gfi{kernel}->ngf{windows}", taps, grouped)
+    sums = sums.reshape(x.shape[0], filters, *sums.shape[3:])
+    return rounding.int32(sums if bias is None else sums + along(bias, x.ndim, 1))
+
+
+def qlinear_conv(inputs: Inputs, attributes: Attributes) -> Array:
+    x, x_scale, _, w, w_scale, _, y_scale, y_zero = inputs[:8]
+    assert x is not None and w is not None and w_scale is not None
+    multiplier = ratio(product(scalar(x_scale), along(w_scale, x.ndim, 1)), scalar(y_scale))
+    return rounding.requantize(conv_accumulators(inputs, attributes), multiplier, scalar(y_zero), x.dtype)
+
+
+def matmul_accumulators(inputs: Inputs, attributes: Attributes) -> Array:
+    a, _, a_zero, b, _, b_zero = inputs[:6]
+    assert a is not None and b is not None and b_zero is not None
+    real_a = a.astype(np.int64) - int(scalar(a_zero))
+    real_b = b.astype(np.int64) - along(b_zero, max(b.ndim, 1), -1).astype(np.int64)
+    return rounding.int32(np.matmul(real_a, real_b))
+
+
+def qlinear_matmul(inputs: Inputs, attributes: Attributes) -> Array:
+    a, a_scale, _, _, b_scale, _, y_scale, y_zero = inputs
+    assert a is not None and b_scale is not None
+    multiplier = ratio(product(scalar(a_scale), along(b_scale, 1, 0)), scalar(y_scale))
+    return rounding.requantize(matmul_accumulators(inputs, attributes), multiplier, scalar(y_zero), a.dtype)
+
+
+def gemm_accumulators(inputs: Inputs, attributes: Attributes) -> Array:
+    a, _, a_zero, b, _, b_zero, bias = (*inputs, None)[:7]
+    assert a is not None and b is not None and b_zero is not None
+    real_a = a.astype(np.int64) - int(scalar(a_zero))
+    real_b = b.astype(np.int64)
+    real_a = np.transpose(real_a) if attributes.get("transA", 0) else real_a
+    real_b = np.transpose(real_b) if attributes.get("transB", 0) else real_b
+    sums = np.matmul(real_a, real_b - along(b_zero, 2, 1).astype(np.int64))
+    return rounding.int32(sums if bias is None else sums + bias)
+
+
+def qgemm(inputs: Inputs, attributes: Attributes) -> Array:
+    a, a_scale, _, _, b_scale, _, _, y_scale, y_zero = (*inputs, None, None, None)[:9]
+    assert a is not None and b_scale is not None
+    acc = gemm_accumulators(inputs, attributes)
+    multiplier = product(attributes.get("alpha", 1.0), scalar(a_scale), along(b_scale, 2, 1))
+    if y_scale is None:
+        return product(acc.astype(F), multiplier)
+    return rounding.requantize(acc, ratio(multiplier, scalar(y_scale)), scalar(y_zero), a.dtype)
+
+
+def qlinear_add(inputs: Inputs, attributes: Attributes) -> Array:
+    """Raw codes times scale ratios, fused; the zero points are one offset inside the rounding."""
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (*inputs, None)[:8]
+    assert a is not None and b is not None
+    left, right = np.broadcast_arrays(a, b)
+    first, second = (scalar(a_scale), scalar(a_zero)), (scalar(b_scale), scalar(b_zero))
+    if _exchanged(a.shape, b.shape):
+        left, right, first, second = right, left, second, first
+    add = _added(first, second, (scalar(y_scale), scalar(y_zero)), a.dtype)
+    return elementwise(add, left, right)
+
+
+def _exchanged(a: Sequence[int], b: Sequence[int]) -> bool:
+    """The kernel takes a vector first: where the innermost axis longer than 1 is broadcast from a, b comes first;
+    so it does where nothing is longer than 1."""
+    out = np.broadcast_shapes(tuple(a), tuple(b))
+    long = [axis for axis in range(-len(out), 0) if out[axis] != 1]
+    return not long or -long[-1] > len(a) or a[long[-1]] == 1
+
+
+def _added(a: tuple[Any, Any], b: tuple[Any, Any], y: tuple[Any, Any], dtype: Any) -> Callable[[int, int], int]:
+    with np.errstate(all="ignore"):
+        ratio_a, ratio_b = F(a[0]) / F(y[0]), F(b[0]) / F(y[0])
+        offset = F(y[1]) - rounding.fma(ratio_a, F(a[1]), ratio_b * F(b[1]))
+    info = np.iinfo(dtype)
+
+    def add(code_a: int, code_b: int) -> int:
+        total = rounding.fma(F(code_a), ratio_a, rounding.fma(F(code_b), ratio_b, offset))
+        return min(max(rounding.nearest_int32(total), info.min), info.max)
+
+    return add
+
+
+def qlinear_mul(inputs: Inputs, attributes: Attributes) -> Array:
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (*inputs, None)[:8]
+    assert a is not None and b is not None
+    factor = ratio(product(scalar(a_scale), scalar(b_scale)), scalar(y_scale))[()]
+    zero_a, zero_b, shift, info = int(scalar(a_zero)), int(scalar(b_zero)), F(scalar(y_zero)), np.iinfo(a.dtype)
+
+    def multiply(code_a: int, code_b: int) -> int:
+        with np.errstate(all="ignore"):
+            value = F((code_a - zero_a) * (code_b - zero_b)) * factor + shift
+        return min(max(rounding.nearest_int32(value), info.min), info.max)
+
+    return elementwise(multiply, *np.broadcast_arrays(a, b))
+
+
+def elementwise(function: Callable[[int, int], int], a: Array, b: Array) -> Array:
+    """function of each pair of codes, computed once per distinct pair."""
+    known: dict[tuple[int, int], int] = {}
+    out = np.empty(a.shape, a.dtype)
+    for index in np.ndindex(*a.shape):
+        pair = (int(a[index]), int(b[index]))
+        if pair not in known:
+            known[pair] = function(*pair)
+        out[index] = known[pair]
+    return out
+
+
+def looked_up(x: Array, parameters: Inputs, function: Callable[[np.float32], np.float32]) -> Array:
+    """Quantize(function(Dequantize(code))), one code at a time."""
+    x_scale, x_zero, y_scale, y_zero = (*parameters, None)[:4]
+    zero = scalar(y_zero)
+    known = {}
+    for code in np.unique(x):
+        with np.errstate(all="ignore"):
+            real = function(F(scalar(x_scale)) * F(int(code) - int(scalar(x_zero))))
+        known[int(code)] = rounding.quantize(np.full(1, real, F), scalar(y_scale), zero, x.dtype)[0]
+    return np.array([known[code] for code in x.reshape(-1).tolist()], x.dtype).reshape(x.shape)
+
+
+def qlinear_concat(inputs: Inputs, attributes: Attributes) -> Array:
+    y_scale, y_zero = inputs[:2]
+    assert y_scale is not None and y_zero is not None
+    parts = []
+    for start in range(2, len(inputs), 3):
+        x, scale, zero = inputs[start : start + 3]
+        assert x is not None and scale is not None and zero is not None
+        if scalar(scale).tobytes() == scalar(y_scale).tobytes() and scalar(zero) == scalar(y_zero):
+            parts.append(x)  # never dequantized, so that no overflow can happen
+        else:
+            parts.append(looked_up(x, (scale, zero, y_scale, y_zero), lambda real: real))
+    return np.concatenate(parts, attributes["axis"])
+
+
+def qlinear_leaky_relu(inputs: Inputs, attributes: Attributes) -> Array:
+    x, slope = inputs[0], F(attributes.get("alpha", 0.01))
+    assert x is not None
+    return looked_up(x, inputs[1:], lambda real: real if real >= 0 else slope * real)
+
+
+def qlinear_sigmoid(inputs: Inputs, attributes: Attributes) -> Array:
+    assert inputs[0] is not None
+    return looked_up(inputs[0], inputs[1:], logistic)
+
+
+# MLAS's approximation p(x^2) x / q(x^2) + 1/2; highest power first
+_ODD = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
+_EVEN = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03, 1.16817656904453e-01,
+         9.93151921023180e-01)  # fmt: skip
+
+
+def logistic(x: np.float32) -> np.float32:
+    """ONNX Runtime's sigmoid of one float32 that is not NaN, with correctly rounded fused multiply-adds."""
+    x = F(min(max(x, F(-18)), F(18)))
+    square = x * x
+    odd, even = F(_ODD[0]), F(_EVEN[0])
+    for coefficient in _ODD[1:]:
+        odd = rounding.fma(odd, square, F(coefficient))
+    for coefficient in _EVEN[1:]:
+        even = rounding.fma(even, square, F(coefficient))
+    return F(max((x * odd) / even + F(0.5), F(0)))
+
+
+def max_pool(inputs: Inputs, attributes: Attributes) -> Array:
+    (x,) = inputs
+    assert x is not None
+    lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else np.finfo(x.dtype).min
+    taps = gathered(x, axes_of(attributes, x.shape[2:], attributes["kernel_shape"]), lowest)
+    return taps.max(axis=tuple(range(x.ndim, taps.ndim)))
+
+
+def qlinear_average_pool(inputs: Inputs, attributes: Attributes) -> Array:
+    """Each window's real values summed one after the other in float32; the global average where it is the image."""
+    x, x_scale, x_zero, y_scale, y_zero = (*inputs, None)[:5]
+    assert x is not None and x_scale is not None
+    kernel = attributes["kernel_shape"]
+    if tuple(kernel) == x.shape[2:] and not any(attributes.get("pads", ())):
+        return qlinear_global_average_pool(inputs, attributes)
+    real = rounding.dequantize(x, scalar(x_scale), scalar(x_zero))
+    axes = axes_of(attributes, x.shape[2:], kernel)
+    out = np.empty((*x.shape[:2], *(axis.windows for axis in axes)), x.dtype)
+    for place in np.ndindex(*out.shape[2:]):
+        taps = [axis.positions()[at] for axis, at in zip(axes, place, strict=True)]
+        mean = _window_mean(real, axes, taps, bool(attributes.get("count_include_pad", 0)))
+        with np.errstate(all="ignore"):
+            shifted = mean / F(scalar(y_scale)) + F(scalar(y_zero))
+        info = np.iinfo(x.dtype)
+        codes = [min(max(rounding.nearest_int32(v), info.min), info.max) for v in shifted.reshape(-1)]
+        out[(slice(None), slice(None), *place)] = np.array(codes, x.dtype).reshape(shifted.shape)
+    return out
+
+
+def _window_mean(real: Array, axes: Sequence[Any], taps: Sequence[Array], include_pad: bool) -> Array:
+    total = np.zeros(real.shape[:2], F)
+    elements = 0
+    with np.errstate(all="ignore"):
+        for index in np.array(np.meshgrid(*taps, indexing="ij")).reshape(len(axes), -1).T:
+            if all(0 <= at < axis.size for at, axis in zip(index, axes, strict=True)):
+                total = total + real[(slice(None), slice(None), *index)]
+                elements += 1
+            elif include_pad and all(at < axis.size + axis.after for at, axis in zip(index, axes, strict=True)):
+                elements += 1
+        return total / F(elements)
+
+
+def qlinear_global_average_pool(inputs: Inputs, attributes: Attributes) -> Array:
+    x, x_scale, x_zero, y_scale, y_zero = (*inputs, None)[:5]
+    assert x is not None
+    count = int(np.prod(x.shape[2:]))
+    spatial = tuple(range(2, x.ndim))
+    sums = (x.astype(np.int64) - int(scalar(x_zero))).sum(axis=spatial, keepdims=True)
+    multiplier = ratio(scalar(x_scale), product(scalar(y_scale), count))
+    return rounding.requantize(rounding.int32(sums), multiplier, scalar(y_zero), x.dtype)
+
+
+def flatten(inputs: Inputs, attributes: Attributes) -> Array:
+    (x,) = inputs
+    assert x is not None
+    axis = attributes.get("axis", 1)
+    axis = axis + x.ndim if axis < 0 else axis
+    rows = int(np.prod(x.shape[:axis]))
+    return _in_order(x, (rows, x.size // rows))
+
+
+def reshape(inputs: Inputs, attributes: Attributes) -> Array:
+    x, shape = inputs
+    assert x is not None and shape is not None
+    copies = not attributes.get("allowzero", 0)
+    sizes = [x.shape[i] if size == 0 and copies else int(size) for i, size in enumerate(shape)]
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = x.size // -int(np.prod(sizes))
+    return _in_order(x, tuple(sizes))
+
+
+def transpose(inputs: Inputs, attributes: Attributes) -> Array:
+    (x,) = inputs
+    assert x is not None
+    perm = attributes.get("perm", list(range(x.ndim))[::-1])
+    out = np.empty([x.shape[axis] for axis in perm], x.dtype)
+    for index in np.ndindex(*out.shape):
+        source = [0] * x.ndim
+        for axis, at in zip(perm, index, strict=True):
+            source[axis] = at
+        out[index] = x[tuple(source)]
+    return out
+
+
+def squeeze(inputs: Inputs, attributes: Attributes) -> Array:
+    x, axes = (*inputs, None)[:2]
+    assert x is not None
+    chosen = attributes.get("axes") if axes is None else axes.tolist()
+    gone = [a % x.ndim for a in chosen] if chosen is not None else [i for i, size in enumerate(x.shape) if size == 1]
+    return _in_order(x, tuple(size for i, size in enumerate(x.shape) if i not in gone))
+
+
+def unsqueeze(inputs: Inputs, attributes: Attributes) -> Array:
+    x, axes = (*inputs, None)[:2]
+    assert x is not None
+    chosen = attributes["axes"] if axes is None else axes.tolist()
+    rank = x.ndim + len(chosen)
+    shape = list(x.shape)
+    for axis in sorted(a % rank for a in chosen):
+        shape.insert(axis, 1)
+    return _in_order(x, tuple(shape))
+
+
+def _in_order(x: Array, shape: tuple[int, ...]) -> Array:
+    """The elements of x in row-major order, laid out in another shape."""
+    return np.array(x.reshape(-1).tolist(), x.dtype).reshape(shape)
+
+
+def relu(inputs: Inputs, attributes: Attributes) -> Array:
+    (x,) = inputs
+    assert x is not None
+    return np.array([max(int(code), 0) for code in x.reshape(-1)], x.dtype).reshape(x.shape)
+
+
+def clip(inputs: Inputs, attributes: Attributes) -> Array:
+    x, low, high = (*inputs, None, None)[:3]
+    assert x is not None
+    info = np.iinfo(x.dtype)
+    least, most = int(scalar(low, info.min)), int(scalar(high, info.max))
+    return np.array([min(max(int(code), least), most) for code in x.reshape(-1)], x.dtype).reshape(x.shape)
+
+
+ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
+    "QuantizeLinear": quantize_linear,
+    "DequantizeLinear": dequantize_linear,
+    "QLinearConv": qlinear_conv,
+    "QLinearMatMul": qlinear_matmul,
+    "QGemm": qgemm,
+    "QLinearAdd": qlinear_add,
+    "QLinearMul": qlinear_mul,
+    "QLinearConcat": qlinear_concat,
+    "QLinearLeakyRelu": qlinear_leaky_relu,
+    "QLinearSigmoid": qlinear_sigmoid,
+    "MaxPool": max_pool,
+    "QLinearAveragePool": qlinear_average_pool,
+    "QLinearGlobalAveragePool": qlinear_global_average_pool,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "Transpose": transpose,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Relu": relu,
+    "Clip": clip,
+}
+
+# int32 sums with bias of the operators that sum and requantize
+ACCUMULATORS: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
+    "QLinearConv": conv_accumulators,
+    "QLinearMatMul": matmul_accumulators,
+    "QGemm": gemm_accumulators,
+}
