@@ -22,7 +22,8 @@ from qdqnp.errors import Problems
 
 def classes_of(checkpoint: Weights, default: int = 1000) -> int:
     """The number of classes that a checkpoint was trained for."""
-    return len(checkpoint["fc.weight"]) if "fc.weight" in checkpoint else default
+    classifier = checkpoint.get("fc.weight")
+    return default if classifier is None or classifier.ndim == 0 else len(classifier)
 
 
 def fit_checkpoint(checkpoint: Weights, architecture: Architecture, classes: int) -> Weights:

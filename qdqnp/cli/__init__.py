@@ -5,7 +5,7 @@ Exit codes everywhere: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import click
 
@@ -16,7 +16,18 @@ from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Turns our own errors into one message on standard error and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except QdqnpError as error:
+            ERROR_CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="qdqnp")
 def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
@@ -27,11 +38,5 @@ for command in (verify_command, inspect_command):
 
 
 def main() -> None:
-    """Entry point: our own errors become one message and exit code 2."""
-    try:
-        cli(standalone_mode=True)
-    except QdqnpError as error:
-        ERROR_CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)  # the reader of our output, such as `head`, has seen enough
+    """Entry point of the command `qdqnp`."""
+    cli()

@@ -125,8 +125,8 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]]) -
     report = Report(list(layers.values()), operators=peer.fused.operators)
     outputs: set[bytes] = set()
     for feeds in inputs:
+        ours = model.trace(feeds)  # first: its errors name the input that does not fit
         theirs = peer.tensors(feeds)
-        ours = model.trace(feeds)
         for name, array in ours.items():
             if name in layers:
                 _add(layers[name], array, theirs.get(name))

@@ -10,9 +10,10 @@ from qdqnp.quant import Array
 
 def pad_plane(x: Array, window: Window, rows_out: int, cols_out: int, fill: object) -> Array:
     """x (..., H, W) surrounded by `fill`, far enough for every window of an output of that size (ceil_mode reaches
-    beyond the declared pads)."""
-    height, width = x.shape[-2:]
+    beyond the declared pads). Negative padding cuts off instead."""
     top, left = window.pads[:2]
+    x, top, left = x[..., max(-top, 0) :, max(-left, 0) :], max(top, 0), max(left, 0)
+    height, width = x.shape[-2:]
     need_h = (rows_out - 1) * window.strides[0] + window.dilations[0] * (window.kernel[0] - 1) + 1
     need_w = (cols_out - 1) * window.strides[1] + window.dilations[1] * (window.kernel[1] - 1) + 1
     if top == left == 0 and need_h <= height and need_w <= width:

@@ -40,6 +40,9 @@ class _Emitter:
                 self._node(node)
             except Refused:
                 continue
+        for name in self.graph.outputs:
+            if self._value(name) is not None:
+                self._constant(name, None)
         self._read_codes_backwards()
 
     def _node(self, node: Node) -> None:

@@ -60,7 +60,8 @@ class Conv(Operator):
             offset: Any = 0 if bias is None else bias[:, None]
 
             def finish(tile: Array, scratch: Scratch) -> Array:
-                return np.add(tile, offset, out=tile)
+                np.add(tile, offset, out=tile)
+                return tile
 
             window = window_for(attributes, w.shape[2:], x.shape[2:])
             with np.errstate(all="ignore"):

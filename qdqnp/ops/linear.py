@@ -55,8 +55,8 @@ def _finish(
     channels = correction.size
     expression = requantizer.expression
     bias = requantizer.bias
-    # a bias that differs by row as well (QGemm's (M, N)) has no per-channel form: exact integers
-    if expression is not None and (bias is None or bias.size in (1, channels)):
+    # a bias that differs by row (QGemm's (M, N) and (M, 1)) has no per-channel form: exact integers
+    if expression is not None and (bias is None or bias.size == 1 or bias.shape in ((channels,), (1, channels))):
         offset = correction if bias is None else correction + bias.reshape(-1)
         fast = float_finish(
             weights.tile_dtype,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class PoolAttributes(WindowAttributes):
+    crops: ClassVar[bool] = True
+
     ceil_mode: int = 0
 
 
@@ -38,6 +41,10 @@ def check_pool(site: Site, attributes: PoolAttributes) -> None:
         dilation = attributes.dilations[axis] if attributes.dilations else 1
         if any(pad >= dilation * (size - 1) + 1 for pad in pads):
             site.refuse("attribute 'pads'", f"less than the window on axis {axis + 2}", list(attributes.pads))
+    if attributes.auto_pad.startswith("SAME") and any(d != 1 for d in attributes.dilations):
+        # ONNX Runtime pads as if there were no dilation, and ONNX's own shapes then do not fit
+        site.refuse("attributes 'auto_pad' and 'dilations'", "one of them", f"{attributes.auto_pad} and dilations",
+                    "State the padding with 'pads'.")  # fmt: skip
     if attributes.ceil_mode not in (0, 1):
         site.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
 

@@ -12,6 +12,7 @@ from qdqnp.ops.average import AverageAttributes, taps_of
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.ops.max_pool import check_pool, pool_shape
 from qdqnp.ops.qlinear_global_average_pool import global_average
+from qdqnp.ops.windows import window_for
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array
 
@@ -68,5 +69,6 @@ class QLinearAveragePool(Operator):
 
 
 def covers_all(attributes: AverageAttributes, spatial: Sequence[int]) -> bool:
-    """Whether one unpadded window is the whole image."""
-    return tuple(attributes.kernel_shape) == tuple(spatial) and not any(attributes.pads or ())
+    """Whether one window, unpadded (auto_pad may pad as well), is the whole image."""
+    kernel = attributes.kernel_shape
+    return tuple(kernel) == tuple(spatial) and not any(window_for(attributes, kernel, spatial).pads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from qdqnp.graph import Dim, Shape
 from qdqnp.kernels.sums import Window
@@ -17,7 +18,13 @@ LARGEST = 2**20
 
 @dataclass(frozen=True)
 class WindowAttributes:
-    """The attributes that Conv and the pools share; () stands for the ONNX default."""
+    """The attributes that Conv and the pools share; () stands for the ONNX default.
+
+    crops: what auto_pad SAME does where strides leave elements between the windows: Conv starts at the first element,
+    the pools drop the surplus from both ends, as padding that is negative.
+    """
+
+    crops: ClassVar[bool] = False
 
     auto_pad: str = "NOTSET"
     kernel_shape: tuple[int, ...] = ()
@@ -75,13 +82,12 @@ def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: 
     dilation = attributes.dilations[axis] if attributes.dilations else 1
     if attributes.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         reach = dilation * (kernel[axis] - 1) + 1
-        total = max(0, (-(-size // stride) - 1) * stride + reach - size)
-        small, large = total // 2, total - total // 2
-        return (
-            stride,
-            dilation,
-            *((small, large) if attributes.auto_pad == "SAME_UPPER" else (large, small)),
-        )
+        total = (-(-size // stride) - 1) * stride + reach - size
+        if not attributes.crops:
+            total = max(0, total)
+        # towards zero, as C divides: what is cut off divides like what is added
+        before = int(total / 2) if attributes.auto_pad == "SAME_UPPER" else int((total + 1) / 2)
+        return stride, dilation, before, total - before
     if attributes.pads and attributes.auto_pad == "NOTSET":
         return stride, dilation, attributes.pads[axis], attributes.pads[axis + rank]
     return stride, dilation, 0, 0

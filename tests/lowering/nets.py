@@ -193,7 +193,9 @@ class Builder:
             at = [net.const(np.array([v], np.int64)) for v in (0, h - 1, 2)]
             self.after(net.node("Slice", x, *at), (n, c, h - 1, w))
         elif way == "resize" and h < 8:
-            self.after(net.node("Resize", x, "", net.const(np.array([1, 1, 2, 1], F)), mode="nearest"), (n, c, 2 * h, w))
+            self.after(
+                net.node("Resize", x, "", net.const(np.array([1, 1, 2, 1], F)), mode="nearest"), (n, c, 2 * h, w)
+            )
         elif way == "pad":
             sizes = net.const(np.array([0, 0, 1, 0, 0, 0, 0, 1], np.int64))
             self.after(net.node("Pad", x, sizes), (n, c, h + 1, w + 1))
@@ -225,7 +227,20 @@ class Builder:
         return self.after(y, (n, 5))
 
 
-OPS = ("conv", "conv", "conv", "binary", "binary", "concat", "pool_op", "pool_op", "unary", "global_pool", "move", "matrix")
+OPS = (
+    "conv",
+    "conv",
+    "conv",
+    "binary",
+    "binary",
+    "concat",
+    "pool_op",
+    "pool_op",
+    "unary",
+    "global_pool",
+    "move",
+    "matrix",
+)
 
 
 @st.composite

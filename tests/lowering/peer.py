@@ -118,7 +118,7 @@ class Form:
         if node.op == "MatMulNBits":  # we do not pack its weights as ONNX Runtime does
             return f"MatMulNBits({inputs[0]})"
         if node.op == "Clip":  # absent bounds are the type's extremes, which ONNX Runtime writes out when it fuses
-            inputs = [inputs[0], *(n or f"float32[{v}]" for n, v in zip([*inputs[1:], "", ""], EXTREMES))]
+            inputs = [inputs[0], *(n or f"float32[][{v}]" for n, v in zip([*inputs[1:], "", ""], EXTREMES))]
         while inputs and inputs[-1] == "":
             inputs.pop()
         return f"{node.domain}.{node.op}{self.attributes(node)}({', '.join(inputs)})"

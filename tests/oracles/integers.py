@@ -250,10 +250,10 @@ def qlinear_average_pool(inputs: Inputs, attributes: Attributes) -> Array:
     x, x_scale, x_zero, y_scale, y_zero = (*inputs, None)[:5]
     assert x is not None and x_scale is not None
     kernel = attributes["kernel_shape"]
-    if tuple(kernel) == x.shape[2:] and not any(attributes.get("pads", ())):
+    axes = axes_of(attributes, x.shape[2:], kernel)
+    if all(axis.kernel == axis.size and axis.before == axis.after == 0 for axis in axes):
         return qlinear_global_average_pool(inputs, attributes)
     real = rounding.dequantize(x, scalar(x_scale), scalar(x_zero))
-    axes = axes_of(attributes, x.shape[2:], kernel)
     out = np.empty((*x.shape[:2], *(axis.windows for axis in axes)), x.dtype)
     for place in np.ndindex(*out.shape[2:]):
         taps = [axis.positions()[at] for axis, at in zip(axes, place, strict=True)]

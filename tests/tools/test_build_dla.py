@@ -20,8 +20,8 @@ from qdqnp.errors import QdqnpError
 SIZE = (64, 64)
 CLASSES = 10
 
-# At 1,000 classes: trained parameters, and elements of the convolutions' weights. The first are the numbers that
-# the paper's table 1 rounds to 1.3, 1.1 and 1.3 million; timm's models have the same.
+# At 1,000 classes: trained parameters, and elements of the convolutions' weights. The paper rounds the former
+# to 1.3, 1.1 and 1.3 million.
 FACTS = {
     "dla46_c": (1_301_400, 1_292_336),
     "dla46x_c": (1_068_440, 1_056_560),

@@ -1,0 +1,279 @@
+"""Running models: the seams that the architecture rests on, inputs and outputs, and equality with ONNX Runtime."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import qdqnp
+from qdqnp.compare.verify import verify
+from qdqnp.kernels.strategy import STRATEGIES
+from qdqnp.lowering import Lowering
+from qdqnp.numerics.profiles.ort import ORT
+from qdqnp.numerics.rules.binary import saturate
+from qdqnp.sources.ort import OrtPeer
+from qdqnp.sources.random_inputs import random_feeds
+from tests.networks import dla
+
+VARIANTS = {
+    "s8": {},
+    "s8-grouped": {"group": 4},
+    "s8-per-tensor": {"per_channel": False},
+    "u8": {"dtype": np.uint8},
+    "u8-grouped": {"dtype": np.uint8, "group": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def proto() -> onnx.ModelProto:
+    return dla()
+
+
+@pytest.fixture(scope="module")
+def model(proto: onnx.ModelProto) -> qdqnp.Model:
+    return qdqnp.load(proto)
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    return np.random.default_rng(7).standard_normal((1, 3, 16, 16), dtype=np.float32)
+
+
+# -- equality with ONNX Runtime ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_every_tensor_of_a_dla_equals_onnxruntime(options: dict) -> None:
+    proto = dla(seed=3, **options)
+    model = qdqnp.load(proto)
+    report = verify(model, OrtPeer(proto), random_feeds(model.program(), 20, seed=1))
+    assert report.equal, report.verdict()
+    assert report.distinct_outputs == 20
+    # an empty comparison cannot pass: activations live, and everything that ONNX Runtime fuses, we have
+    assert min(len(layer.seen) for layer in report.layers if layer.op == "QLinearConv") > 20
+    assert report.only_theirs == ()
+    assert all(layer.promise == "exact" for layer in report.layers)
+    assert {"QLinearConv", "QLinearAdd", "QLinearConcat", "MaxPool", "QLinearGlobalAveragePool"} <= {
+        layer.op for layer in report.layers
+    }
+
+
+def test_dynamic_batch_runs_at_any_size(x: np.ndarray) -> None:
+    dynamic = qdqnp.load(dla(batch="N"))
+    one = dynamic.run(x)
+    three = dynamic.run(np.concatenate([x, -x, 2 * x]))
+    name = dynamic.program().outputs[0]
+    np.testing.assert_array_equal(three[name][:1], one[name])
+    np.testing.assert_array_equal(three[name][2:], dynamic.run(2 * x)[name])
+
+
+# -- seam 1: Graph and Program are two types, the profile picks the lowering ---------------------------------------
+def test_a_second_lowering_runs_beside_ort(model: qdqnp.Model, x: np.ndarray) -> None:
+    unfused = Lowering("unfused-in-test", ())
+    ops = {step.op for step in model.program(lowering=unfused).steps}
+    assert "Conv" in ops and "QLinearConv" not in ops
+    before = model.run(x)
+    float_outputs = model.run(x, lowering=unfused)
+    after = model.run(x)
+    (name,) = before
+    np.testing.assert_array_equal(before[name], after[name])
+    # both are the same network: every output within a few LSB of the last quantizer
+    scale = float(model.program().steps[-1].inputs[0].quant.scale)
+    assert np.abs(float_outputs[name] - before[name]).max() <= 8 * scale
+    assert not model.program(lowering=unfused).tensors[name].promise.exact
+    assert model.program().tensors[name].promise.exact
+
+
+# -- seam 2: the unit of execution is one step on explicit inputs ----------------------------------------------------
+def test_each_step_alone_equals_its_traced_tensor(model: qdqnp.Model, x: np.ndarray) -> None:
+    trace = model.trace(x)
+    for bound in model.plan().steps:
+        inputs = {name: trace[name] for name in bound.step.input_names if name in trace}
+        for name, array in bound.evaluate(inputs).items():
+            assert array.dtype == trace[name].dtype
+            np.testing.assert_array_equal(array, trace[name], err_msg=bound.step.label)
+
+
+def test_a_step_without_its_input_says_so(model: qdqnp.Model) -> None:
+    with pytest.raises(qdqnp.InputError, match="an array for 'input_q'"):
+        next(b for b in model.plan().steps if b.step.op == "QLinearConv").evaluate({})
+
+
+# -- seam 3: sum and finish are separate, a profile is a value -------------------------------------------------------
+@dataclass(frozen=True)
+class ShiftOnly:
+    """A made-up device: multiplies sums by no scale but halves them `shift` times, rounding down; adds bias after."""
+
+    shift: int
+    status: str = "test"
+
+    def bind(self, x, w, y, bias, alpha=1.0):
+        rule = self
+
+        class Bound:
+            expression = None
+
+            def __init__(self) -> None:
+                self.parameters = {"shift": np.int64(rule.shift)}
+                self.bias = None if bias is None else bias.astype(np.int64)
+
+            def __call__(self, sums):
+                return saturate((sums >> rule.shift) + int(y.zero_point), y)
+
+        return Bound()
+
+
+@dataclass(frozen=True)
+class WrongWayAdd:
+    """A made-up device that adds raw codes."""
+
+    status: str = "test"
+
+    def bind(self, a, b, y):
+        return lambda left, right: saturate(left.astype(np.int64) + right.astype(np.int64), y)
+
+
+def test_a_second_profile_changes_conv_and_add_only(model: qdqnp.Model, x: np.ndarray) -> None:
+    device = replace(ORT, name="device-in-test", conv=ShiftOnly(9), add=WrongWayAdd())
+    trace, plan = model.trace(x, profile=device), model.plan(device)
+    ours = model.plan("ort")
+    checked = set()
+    for bound, usual in zip(plan.steps, ours.steps, strict=True):
+        inputs = {name: trace[name] for name in bound.step.input_names if name in trace}
+        (name,) = bound.step.output_names
+        got = trace[name]
+        if bound.step.op == "QLinearConv":
+            sums = usual.bound.sums(usual.arrays(inputs))
+            np.testing.assert_array_equal(
+                got, np.clip((sums >> 9) + int(bound.step.outputs[0].quant.zero_point), -128, 127)
+            )
+        elif bound.step.op == "QLinearAdd":
+            a, b = (inputs[n].astype(int) for n in bound.step.input_names)
+            np.testing.assert_array_equal(got, np.clip(a + b, -128, 127))
+        else:
+            np.testing.assert_array_equal(got, usual.evaluate(inputs)[name])
+        checked.add(bound.step.op)
+    assert {"QLinearConv", "QLinearAdd", "QLinearConcat"} <= checked
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_gives_the_same_tensors(model: qdqnp.Model, x: np.ndarray, strategy: str) -> None:
+    usual, forced = model.trace(x, accumulators=True), model.trace(x, strategy=strategy, accumulators=True)
+    assert list(usual) == list(forced)
+    for name, array in usual.items():
+        np.testing.assert_array_equal(array, forced[name])
+    for name, array in usual.accumulators.items():
+        assert array.dtype == np.int32
+        np.testing.assert_array_equal(array, forced.accumulators[name])
+    assert len(usual.accumulators) == sum(
+        step.op in ("QLinearConv", "QLinearGlobalAveragePool") for step in model.program().steps
+    )
+
+
+# -- seam 4 and re-entrancy -----------------------------------------------------------------------------------------
+def test_two_threads_agree_and_a_kept_trace_survives(model: qdqnp.Model, x: np.ndarray) -> None:
+    first = model.trace(x)
+    copies = {name: array.copy() for name, array in first.items()}
+    found: dict[int, list] = {0: [], 1: []}
+
+    def work(index: int) -> None:
+        for _ in range(5):
+            found[index].append(model.run(x if index == 0 else -x))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, arrays in found.items():
+        want = model.run(x if index == 0 else -x)
+        for outputs in arrays:
+            for name in want:
+                np.testing.assert_array_equal(outputs[name], want[name])
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, copies[name])
+
+
+def test_nothing_returned_shares_memory(model: qdqnp.Model, x: np.ndarray) -> None:
+    trace, outputs = model.trace(x), model.run(x)
+    arrays = [*trace.values(), *outputs.values()]
+    for index, one in enumerate(arrays):
+        assert not np.shares_memory(one, x)
+        assert not any(np.shares_memory(one, other) for other in arrays[:index])
+    constants = [t.const for t in model.program().tensors.values() if t.const is not None]
+    assert constants and not any(array.flags.writeable for array in constants)
+
+
+def test_an_output_that_is_an_input_or_a_constant_is_a_copy() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in ("y", "x", "c")],
+        [numpy_helper.from_array(np.ones(2, np.float32), "c")],
+    )
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    x = np.array([1, 2], np.float32)
+    outputs = model.run(x)
+    assert not any(np.shares_memory(array, x) for array in outputs.values())
+    assert {name: array.tolist() for name, array in outputs.items()} == {"y": [1, 2], "x": [1, 2], "c": [1, 1]}
+    assert all(array.flags.writeable for array in outputs.values())
+
+
+# -- codes in, codes out ----------------------------------------------------------------------------------------------
+def test_codes_are_accepted_and_returned(model: qdqnp.Model, x: np.ndarray) -> None:
+    trace = model.trace(x)
+    codes = trace["input_q"]
+    (name,) = model.program().outputs
+    from_codes = model.run(codes, codes=True)[name]
+    assert from_codes.dtype == np.int8
+    last = model.program().steps[-1].inputs[0]
+    np.testing.assert_array_equal(from_codes, trace[last.name])
+    real = (from_codes.astype(np.float32) - int(last.quant.zero_point)) * last.quant.scale
+    np.testing.assert_array_equal(real, model.run(x)[name])
+    np.testing.assert_array_equal(model.run(codes)[name], model.run(x)[name])
+    assert "input" not in model.trace(codes) and "input_q" in model.trace(codes)
+
+
+def test_outputs_without_codes_are_refused() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])],
+    )
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    with pytest.raises(qdqnp.InputError, match="output 'y': expected the result of a DequantizeLinear"):
+        model.run(np.ones(2, np.float32), codes=True)
+
+
+# -- inputs that do not fit -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, r"input 'input': expected an array, got nothing"),
+        ({"inptu": np.ones((1, 3, 16, 16), np.float32)}, r"input 'inptu': expected a name of the model's inputs"),
+        (np.ones((1, 3, 16, 16)), r"input 'input': expected float32 or int8 codes, got float64"),
+        (np.ones((1, 3, 16, 16), np.uint8), r"expected float32 or int8 codes, got uint8"),
+        (np.ones((3, 16, 16), np.float32), r"expected rank 4, shape \[1, 3, 16, 16\], got shape \[3, 16, 16\]"),
+        (np.ones((1, 3, 16, 17), np.float32), r"input 'input', axis 3: expected 16, got 17"),
+    ],
+)
+def test_wrong_inputs_get_a_clear_error(model: qdqnp.Model, inputs, message: str) -> None:
+    with pytest.raises(qdqnp.InputError, match=message):
+        model.run(inputs)
+
+
+def test_a_batch_that_needs_terabytes_is_refused_before_it_is_allocated() -> None:
+    dynamic = qdqnp.load(dla(batch="N", size=64))
+    huge = np.broadcast_to(np.float32(0), (2**27, 3, 64, 64))
+    with pytest.raises(qdqnp.InputError, match="need too much memory"):
+        dynamic.run(huge)
+
+
+def test_an_unknown_profile_names_the_known_ones(model: qdqnp.Model, x: np.ndarray) -> None:
+    with pytest.raises(qdqnp.ProfileError, match=r"one of .*ort.*, got 'orf'"):
+        model.run(x, profile="orf")
