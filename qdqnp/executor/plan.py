@@ -33,7 +33,8 @@ class BoundStep:
         Raises InputError where an input is missing.
         """
         arrays = self.arrays(inputs)
-        outputs = self.bound.evaluate(arrays, scratch or Scratch())
+        with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
+            outputs = self.bound.evaluate(arrays, scratch or Scratch())
         return dict(zip(self.step.output_names, outputs, strict=True))
 
     def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:

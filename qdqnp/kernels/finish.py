@@ -35,9 +35,8 @@ class FloatFinish:
         else:
             real = tile
             np.add(real, self.offset, out=real)
-        with np.errstate(over="ignore"):
-            np.multiply(real, self.multiplier, out=real)
-        np.clip(real, self.low, self.high, out=real)
+        np.multiply(real, self.multiplier, out=real)  # may overflow to infinity, which the clamp takes in
+        real.clip(self.low, self.high, out=real)
         np.rint(real, out=real)
         if self.zero_point:
             np.add(real, self.zero_point, out=real)

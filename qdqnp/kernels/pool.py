@@ -39,17 +39,25 @@ def max_pool(x: Array, window: Window, rows_out: int, cols_out: int, lowest: obj
 
     Rows and columns are reduced one after the other: the maximum does not care about order.
     """
-    kernel_h, kernel_w = window.kernel
     padded = pad_plane(x, window, rows_out, cols_out, lowest)
-    stride_w, dilation_w = window.strides[1], window.dilations[1]
-    span = (cols_out - 1) * stride_w + 1
-    rows = padded[..., 0:span:stride_w].copy()
-    for col in range(1, kernel_w):
-        np.fmax(rows, padded[..., col * dilation_w : col * dilation_w + span : stride_w], out=rows)
-    stride_h, dilation_h = window.strides[0], window.dilations[0]
-    span = (rows_out - 1) * stride_h + 1
-    out = rows[..., 0:span:stride_h, :].copy()
-    for row in range(1, kernel_h):
-        np.fmax(out, rows[..., row * dilation_h : row * dilation_h + span : stride_h, :], out=out)
+    tall = _max_along(padded, x.ndim - 2, 0, window, rows_out)  # rows first: they are contiguous
+    out = _max_along(tall, x.ndim - 1, 1, window, cols_out)
     np.fmax(out, np.asarray(lowest, x.dtype), out=out)
+    return out
+
+
+def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Array:
+    """Maximum over the window's taps along one axis; side: 0 for rows, 1 for columns."""
+    stride, dilation = window.strides[side], window.dilations[side]
+
+    def tap_at(index: int) -> Array:
+        start = index * dilation
+        view: Array = np.moveaxis(x, axis, 0)[start : start + (count - 1) * stride + 1 : stride]
+        return np.moveaxis(view, 0, axis)
+
+    if window.kernel[side] == 1:
+        return tap_at(0).copy()
+    out: Array = np.fmax(tap_at(0), tap_at(1))
+    for index in range(2, window.kernel[side]):
+        np.fmax(out, tap_at(index), out=out)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ class Scratch:
 
     def take(self, tag: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """An uninitialized array in the tag's buffer, which grows as needed."""
-        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self._buffers.get(tag)
         if buffer is None or buffer.nbytes < size:
             buffer = self._buffers[tag] = np.empty(size, np.uint8)

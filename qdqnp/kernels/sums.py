@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32, FLOAT64, INT64, SPLIT, Proof
@@ -22,8 +21,13 @@ from qdqnp.quant import Array, Codes, Int64
 # any dtype that holds them. The tile may be overwritten, and returned.
 Finish = Callable[[Array, Scratch], Array]
 
-# Elements of one im2col band: large enough for BLAS to run at speed, small enough to stay in the L2 cache.
-BAND_ELEMENTS = 384 * 1024
+# Elements of one im2col band, by measurement: smaller ones pay for more calls, larger ones leave the caches.
+BAND_ELEMENTS = 768 * 1024
+
+# OpenBLAS multiplies up to 10^6 products without packing, a third faster for few rows; below some hundred columns
+# the calls cost more than that gains. Both by measurement; they decide speed only.
+SMALL_PRODUCT = 1_000_000
+FEWEST_COLUMNS = 128
 
 _PRODUCT_DTYPE = {FLOAT32: np.float32, SPLIT: np.float32, FLOAT64: np.float64, INT64: np.int64}
 _TILE_DTYPE = {FLOAT32: np.float32, SPLIT: np.float64, FLOAT64: np.float64, INT64: np.int64}
@@ -69,13 +73,25 @@ class Weights:
 def multiply(left: Array, right: Array, proof: Proof, out: Array, scratch: Scratch) -> None:
     """out = left @ right over the last axis of left, in the proof's arithmetic; out has the proof's tile dtype."""
     if proof.kind != SPLIT:
-        np.matmul(left, right, out=out)
+        _product(left, right, out)
         return
     part = scratch.take("part", out.shape, np.float32)
     out[...] = 0
     for start, stop in pairwise(proof.parts):
-        np.matmul(left[..., start:stop], right[..., start:stop, :], out=part)
+        _product(left[..., start:stop], right[..., start:stop, :], part)
         np.add(out, part, out=out)
+
+
+def _product(left: Array, right: Array, out: Array) -> None:
+    """NumPy's matmul, in blocks of columns where the rows are few: OpenBLAS then needs no packed copy of `right`."""
+    columns = right.shape[-1]
+    block = SMALL_PRODUCT // max(1, left.shape[-2] * left.shape[-1])
+    if not FEWEST_COLUMNS <= block < columns:
+        np.matmul(left, right, out=out)
+        return
+    for start in range(0, columns, block):
+        stop = start + block
+        np.matmul(left, right[..., start:stop], out=out[..., start:stop])
 
 
 def convolve(
@@ -127,31 +143,31 @@ class Patches:
         np.copyto(out.reshape(part.shape), part)
 
 
-def _patches(
-    image: Codes, pad_code: int, window: Window, rows_out: int, cols_out: int, scratch: Scratch
-) -> Patches:
-    padded = _padded(image, pad_code, window, scratch)
-    channel, row, col = padded.strides
-    channels, kernel = padded.shape[0], window.kernel
-    taps = (channel, row * window.dilations[0], col * window.dilations[1])
+def _patches(image: Codes, pad_code: int, window: Window, rows_out: int, cols_out: int, scratch: Scratch) -> Patches:
+    buffer, (channels, height, width) = _padded(image, pad_code, window, scratch)
+    size = buffer.itemsize
+    taps = (size * height * width, size * width * window.dilations[0], size * window.dilations[1])
     if window.strides == (1, 1):
-        pitch = padded.shape[2]
-        view = as_strided(padded, (channels, *kernel, rows_out * pitch), (*taps, col), writeable=False)
-        return Patches(view, pitch, True)
-    steps = (row * window.strides[0], col * window.strides[1])
-    view = as_strided(padded, (channels, *kernel, rows_out, cols_out), (*taps, *steps), writeable=False)
-    return Patches(view, cols_out, False)
+        run = (channels, *window.kernel, rows_out * width)
+        return Patches(_strided(buffer, run, (*taps, size)), width, True)
+    steps = (size * width * window.strides[0], size * window.strides[1])
+    return Patches(_strided(buffer, (channels, *window.kernel, rows_out, cols_out), (*taps, *steps)), cols_out, False)
 
 
-def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> Codes:
-    """The image (C, H, W) with pad_code around it; the image itself where a 1x1 window needs no padding.
+def _strided(buffer: Codes, shape: tuple[int, ...], strides: tuple[int, ...]) -> Codes:
+    """A view of a flat buffer; unlike NumPy's as_strided this raises where it would leave the buffer."""
+    return np.ndarray(shape, buffer.dtype, buffer, 0, strides)
+
+
+def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> tuple[Codes, tuple[int, int, int]]:
+    """The image (C, H, W) with pad_code around it, flat, and its padded shape.
 
     The buffer goes on after the image for as long as a contiguous run of the last tap may reach, with any codes.
     """
     top, left, bottom, right = window.pads
-    if not any(window.pads) and window.kernel == (1, 1):
-        return np.ascontiguousarray(image)
     channels, height, width = image.shape
+    if not any(window.pads) and window.kernel == (1, 1):
+        return np.ascontiguousarray(image).reshape(-1), (channels, height, width)
     shape = (channels, height + top + bottom, width + left + right)
     size = shape[0] * shape[1] * shape[2]
     beyond = window.dilations[1] * (window.kernel[1] - 1)
@@ -163,4 +179,4 @@ def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> Co
     padded[:, top : top + height, :left] = pad_code
     padded[:, top : top + height, left + width :] = pad_code
     padded[:, top : top + height, left : left + width] = image
-    return padded
+    return buffer, shape

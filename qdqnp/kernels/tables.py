@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.quant import Codes
+from qdqnp.quant import Codes, code_range
 
 # Elements looked up at a time, so that the indices stay in cache.
 BLOCK = 32 * 1024
@@ -39,26 +39,66 @@ class UnaryTable:
 
 
 @dataclass(frozen=True, eq=False)
+class Affine:
+    """A float32 candidate for a binary function: rint(clip(a * left + b * right + offset)). Admitted only by comparison
+    with the function on all 65,536 pairs."""
+
+    left: np.float32
+    right: np.float32
+    offset: np.float32
+    dtype: np.dtype[Any]
+
+    def __call__(self, a: Codes, b: Codes, out: Codes, scratch: Scratch) -> None:
+        """a, b, out: flat, of equal length."""
+        total, other = scratch.take("left", a.shape, np.float32), scratch.take("right", b.shape, np.float32)
+        np.copyto(total, a)
+        np.multiply(total, self.left, out=total)
+        np.copyto(other, b)
+        np.multiply(other, self.right, out=other)
+        np.add(total, other, out=total)
+        np.add(total, self.offset, out=total)
+        low, high = code_range(self.dtype)
+        total.clip(low, high, out=total)
+        np.rint(total, out=total)
+        np.copyto(out, total, casting="unsafe")
+
+
+@dataclass(frozen=True, eq=False)
 class BinaryTable:
-    """table: codes of the result, shape (65536,), at 256 * byte of a + byte of b."""
+    """table: codes of the result, shape (65536,), at 256 * byte of a + byte of b.
+    fast: a float32 expression that gives the whole table, where there is one."""
 
     table: Codes
+    fast: Affine | None = None
 
     @classmethod
-    def of(cls, function: Callable[[Codes, Codes], Codes], a: np.dtype[Any], b: np.dtype[Any]) -> BinaryTable:
-        return cls(np.ascontiguousarray(function(all_codes(a)[:, None], all_codes(b)[None, :]).reshape(-1)))
+    def of(
+        cls, function: Callable[[Codes, Codes], Codes], a: np.dtype[Any], b: np.dtype[Any], candidate: Affine | None
+    ) -> BinaryTable:
+        left, right = np.repeat(all_codes(a), 256), np.tile(all_codes(b), 256)
+        table = np.ascontiguousarray(function(left, right))
+        if candidate is not None and np.isfinite([candidate.left, candidate.right, candidate.offset]).all():
+            attempt = np.empty_like(table)
+            candidate(left, right, attempt, Scratch())
+            if np.array_equal(attempt, table):
+                return cls(table, candidate)
+        return cls(table)
 
     def __call__(self, a: Codes, b: Codes, scratch: Scratch) -> Codes:
         shape = np.broadcast_shapes(a.shape, b.shape)
-        left = np.broadcast_to(a, shape).reshape(-1).view(np.uint8)
-        right = np.broadcast_to(b, shape).reshape(-1).view(np.uint8)
+        left, right = (np.broadcast_to(operand, shape).reshape(-1) for operand in (a, b))
         out = np.empty(left.size, self.table.dtype)
-        index = scratch.take("index", (min(BLOCK, max(left.size, 1)),), np.intp)
         for start in range(0, left.size, BLOCK):
-            stop = min(start + BLOCK, left.size)
-            part = index[: stop - start]
-            np.multiply(left[start:stop], 256, out=part, dtype=np.intp)
-            np.add(part, right[start:stop], out=part)
-            # every index is below 65,536, so the mode never acts; 'clip' spares NumPy a buffered output
-            np.take(self.table, part, out=out[start:stop], mode="clip")
+            part = slice(start, min(start + BLOCK, left.size))
+            if self.fast is not None:
+                self.fast(left[part], right[part], out[part], scratch)
+            else:
+                self._look_up(left[part].view(np.uint8), right[part].view(np.uint8), out[part], scratch)
         return out.reshape(shape)
+
+    def _look_up(self, left: Codes, right: Codes, out: Codes, scratch: Scratch) -> None:
+        index = scratch.take("index", left.shape, np.intp)
+        np.multiply(left, 256, out=index, dtype=np.intp)
+        np.add(index, right, out=index)
+        # every index is below 65,536, so the mode never acts; 'clip' spares NumPy a buffered output
+        np.take(self.table, index, out=out, mode="clip")

@@ -15,7 +15,7 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import per_tensor, same_pair, scalar
-from qdqnp.quant import EIGHT_BIT
+from qdqnp.quant import EIGHT_BIT, Array
 
 EIGHT_OR_FEWER = (*EIGHT_BIT, np.dtype(np.int32))
 INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
@@ -259,11 +259,25 @@ def weight_only(group: Group) -> str | None:
 def _column_scales(edit: Edit, dq: Node) -> bool:
     weight, scale = edit.constant(dq.input(0)), edit.constant(dq.input(1))
     zero = edit.constant(dq.input(2)) if dq.input(2) else scale
-    if weight is None or scale is None or zero is None or weight.ndim != 2 or len(edit.uses(dq.input(0))) != 1:
+    if weight is None or scale is None or zero is None or weight.ndim != 2:
+        return False
+    if len(edit.uses(dq.input(0))) != 1 or _shared(edit, dq.input(1), scale):
         return False
     if scale.ndim == 0:
         return zero.ndim == 0
     return scale.shape == zero.shape == weight.shape[1:] and dq.attributes.get("axis", 1) == 1
+
+
+def _shared(edit: Edit, name: str, const: Array) -> bool:
+    """Whether a constant has another use; single numbers of equal value count as one constant."""
+    if const.size > 1:
+        return len(edit.uses(name)) > 1
+    equal = (other for other, value in edit.values.items() if value.const is not None and _equal(value.const, const))
+    return sum(len(edit.uses(other)) for other in equal) > 1
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def _plain_gemm(group: Group) -> str | None:
@@ -402,7 +416,8 @@ FUSIONS: tuple[Fusion, ...] = (
     Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, same_codes, scalars), binary),
     Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, same_codes, single_parameters()), variadic),
     Fusion("Conv", "QLinearConv", ONNX, (*ALL_DQ, same_activations, *MATRIX, int32_bias, bias_scale), convolution),
-    Fusion("MatMul", "QLinearMatMul", ONNX, (*ALL_DQ, *MATRIX, same_activations, single_parameters(0), matmul_weight), binary),
+    Fusion("MatMul", "QLinearMatMul", ONNX,
+           (*ALL_DQ, *MATRIX, same_activations, single_parameters(0), matmul_weight), binary),
     Fusion("MatMul", "MatMulIntegerToFloat", MICROSOFT,
            (lambda g: "it is read by QuantizeLinear" if g.qs else None, dq_inputs(2), *MATRIX),
            integer_to_float),

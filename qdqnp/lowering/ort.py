@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.passes.clip_quant import clip_quant
+from qdqnp.lowering.passes.conv_constants import conv_constants
 from qdqnp.lowering.passes.cse import cse
 from qdqnp.lowering.passes.double_qdq import double_qdq
 from qdqnp.lowering.passes.eliminate import eliminate
@@ -25,6 +26,7 @@ UNIQUE_DQ = Pass("unique-dq", unique_dq)
 BASIC = (
     Pass("eliminate", eliminate),
     Pass("relu-clip", relu_clip),
+    Pass("conv-constants", conv_constants),
     Pass("pad-fusion", pad_fusion),
     Pass("double-qdq", double_qdq),
     Pass("cse", cse),

@@ -31,7 +31,6 @@ class Arithmetic(Operator):
         ufunc = type(self).ufunc
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            with np.errstate(all="ignore"):
-                return (np.asarray(ufunc(arrays[0], arrays[1])),)
+            return (np.asarray(ufunc(arrays[0], arrays[1])),)
 
         return Bound(evaluate)

@@ -39,8 +39,7 @@ class AveragePool(Operator):
             assert x is not None
             shape = concrete(pool_shape(step.attributes, x.shape))
             taps = taps_of(step.attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
-            with np.errstate(all="ignore"):
-                total = np.where(taps.inside[:, None, None], taps.values, np.float32(0)).sum(axis=0, dtype=np.float32)
-                return ((total / taps.count.astype(np.float32)).reshape(shape),)
+            total = np.where(taps.inside[:, None, None], taps.values, np.float32(0)).sum(axis=0, dtype=np.float32)
+            return ((total / taps.count.astype(np.float32)).reshape(shape),)
 
         return Bound(evaluate)

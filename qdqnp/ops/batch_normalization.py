@@ -56,8 +56,7 @@ class BatchNormalization(Operator):
             assert x is not None
             shape = (1, -1) + (1,) * (x.ndim - 2)
             scale, bias, mean, var = (array.reshape(shape) for array in statistics if array is not None)
-            with np.errstate(all="ignore"):
-                factor = scale / np.sqrt(var + epsilon)
-                return (x * factor + (bias - mean * factor),)
+            factor = scale / np.sqrt(var + epsilon)
+            return (x * factor + (bias - mean * factor),)
 
         return Bound(evaluate)

@@ -9,7 +9,7 @@ from typing import Any
 
 from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.tables import BinaryTable
+from qdqnp.kernels.tables import Affine, BinaryTable
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site, broadcast_shapes
@@ -28,6 +28,10 @@ class QLinearBinary(Operator):
     def swaps(self, a: Shape, b: Shape) -> bool:
         """Whether the operator exchanges its operands for arrays of these shapes."""
         return False
+
+    def candidate(self, a: Quant, b: Quant, y: Quant) -> Affine | None:
+        """A cheap expression that may equal the rule on all pairs of codes; whether it does is checked."""
+        return None
 
     def infer(self, site: Site, attributes: Any) -> Inferred:
         dtype = site.dtype_in(0, EIGHT_BIT, "a")
@@ -52,7 +56,7 @@ class QLinearBinary(Operator):
         a, b = (operand.quant for operand in step.inputs if operand is not None)
         y = step.outputs[0].quant
         assert a is not None and b is not None and y is not None
-        tables = _Tables(self.rule(profile), a, b, y)
+        tables = _Tables(self, profile, a, b, y)
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             left, right = arrays
@@ -67,13 +71,18 @@ class QLinearBinary(Operator):
 class _Tables:
     """The rule as a table for both orders of its operands, each made when first needed."""
 
-    def __init__(self, rule: BinaryRule, a: Quant, b: Quant, y: Quant) -> None:
-        self._rule, self._a, self._b, self._y = rule, a, b, y
+    def __init__(self, operator: QLinearBinary, profile: Profile, a: Quant, b: Quant, y: Quant) -> None:
+        self._rule, self._a, self._b, self._y = operator.rule(profile), a, b, y
+        self._candidate = operator.candidate
 
     @cached_property
     def straight(self) -> BinaryTable:
-        return BinaryTable.of(self._rule.bind(self._a, self._b, self._y), self._a.dtype, self._b.dtype)
+        return self._made(self._a, self._b)
 
     @cached_property
     def swapped(self) -> BinaryTable:
-        return BinaryTable.of(self._rule.bind(self._b, self._a, self._y), self._b.dtype, self._a.dtype)
+        return self._made(self._b, self._a)
+
+    def _made(self, a: Quant, b: Quant) -> BinaryTable:
+        function = self._rule.bind(a, b, self._y)
+        return BinaryTable.of(function, a.dtype, b.dtype, self._candidate(a, b, self._y))

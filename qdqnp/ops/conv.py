@@ -64,8 +64,7 @@ class Conv(Operator):
                 return tile
 
             window = window_for(attributes, w.shape[2:], x.shape[2:])
-            with np.errstate(all="ignore"):
-                convolve(as_planes(x), 0, weights, window, finish, as_planes(out), scratch)
+            convolve(as_planes(x), 0, weights, window, finish, as_planes(out), scratch)
             return (out,)
 
         return Bound(evaluate)

@@ -35,7 +35,6 @@ class Elementwise(Operator):
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             assert arrays[0] is not None
-            with np.errstate(all="ignore"):
-                return (self.apply(step.attributes, arrays[0]),)
+            return (self.apply(step.attributes, arrays[0]),)
 
         return Bound(evaluate)

@@ -49,9 +49,8 @@ class Gemm(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             a, b, c = (*arrays, None)[:3]
             assert a is not None and b is not None
-            with np.errstate(all="ignore"):
-                out = (a.T if attributes.transA else a) @ (b.T if attributes.transB else b)
-                out = out * np.float32(attributes.alpha)
-                return (out if c is None else out + np.float32(attributes.beta) * c,)
+            out = (a.T if attributes.transA else a) @ (b.T if attributes.transB else b)
+            out = out * np.float32(attributes.alpha)
+            return (out if c is None else out + np.float32(attributes.beta) * c,)
 
         return Bound(evaluate)

@@ -36,7 +36,6 @@ class GlobalAveragePool(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            with np.errstate(all="ignore"):
-                return (x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float32),)
+            return (x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float32),)
 
         return Bound(evaluate)

@@ -39,7 +39,6 @@ class MatMul(Operator):
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             assert arrays[0] is not None and arrays[1] is not None
-            with np.errstate(all="ignore"):
-                return (np.asarray(np.matmul(arrays[0], arrays[1])),)
+            return (np.asarray(np.matmul(arrays[0], arrays[1])),)
 
         return Bound(evaluate)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
@@ -63,7 +65,11 @@ class QLinearAveragePool(Operator):
                 return (global_average(x, profile, x_quant, y_quant),)
             taps = taps_of(attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
             inside = taps.inside[:, None, None]
-            return (rule(taps.values, inside, taps.count).reshape(shape),)
+            count = taps.count
+            if attributes.count_include_pad:
+                # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
+                count = np.full_like(count, len(taps.values))
+            return (rule(taps.values, inside, count).reshape(shape),)
 
         return Bound(evaluate)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class ConvAttributes(WindowAttributes):
     group: int = 1
 
 
+@lru_cache(maxsize=4096)  # the same few shapes again in every run
 def conv_shapes(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
     """Output shape of a convolution; raises ShapeError where x, w and group do not fit."""
     if len(x) not in (3, 4) or len(w) != len(x):

@@ -89,8 +89,7 @@ class ReduceMean(Operator):
             shape = concrete(self.shapes(step.attributes, [x.shape])[0])
             count = int(np.prod([x.shape[axis] for axis in gone], dtype=np.int64))
             rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
-            with np.errstate(all="ignore"):
-                return ((packet_sum(rows) / np.float32(count)).reshape(shape),)
+            return ((packet_sum(rows) / np.float32(count)).reshape(shape),)
 
         return Bound(evaluate)
 

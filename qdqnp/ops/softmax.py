@@ -56,8 +56,7 @@ class Softmax(Operator):
             (x,) = arrays
             assert x is not None
             axes = tuple(range(axis % x.ndim, x.ndim)) if flat else axis
-            with np.errstate(all="ignore"):
-                power = np.exp(x - x.max(axis=axes, keepdims=True))
-                return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)
+            power = np.exp(x - x.max(axis=axes, keepdims=True))
+            return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)
 
         return Bound(evaluate)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
-from qdqnp.graph import Dim, Shape
+from qdqnp.graph import Dim, Shape, Sizes
 from qdqnp.kernels.sums import Window
 from qdqnp.ops.base import ShapeError, Site
 from qdqnp.quant import Array
@@ -93,7 +94,8 @@ def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: 
     return stride, dilation, 0, 0
 
 
-def window_for(attributes: WindowAttributes, kernel: Sequence[int], spatial: Sequence[int]) -> Window:
+@lru_cache(maxsize=4096)  # the same few shapes again in every run
+def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> Window:
     """The 2-D window for concrete sizes; a 1-D one becomes a single row."""
     axes = [_axis(attributes, kernel, axis, size) for axis, size in enumerate(spatial)]
     sizes = list(kernel)

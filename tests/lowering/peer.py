@@ -111,14 +111,17 @@ class Form:
     def named(self, name: str, node: Node) -> bool:
         """Not a DQ's output (which of several equal ones keeps the name is arbitrary), nor that of a float layer
         (its name goes when ONNX Runtime appends an activation)."""
-        return name in self.known and (node.domain, node.op) not in NAMELESS or name in self.graph.output_set
+        if name in self.graph.output_set:
+            return True
+        return name in self.known and (node.domain, node.op) not in NAMELESS
 
     def node(self, node: Node) -> str:
         inputs = list(map(self.tensor, node.inputs))
         if node.op == "MatMulNBits":  # we do not pack its weights as ONNX Runtime does
             return f"MatMulNBits({inputs[0]})"
         if node.op == "Clip":  # absent bounds are the type's extremes, which ONNX Runtime writes out when it fuses
-            inputs = [inputs[0], *(n or f"float32[][{v}]" for n, v in zip([*inputs[1:], "", ""], EXTREMES))]
+            bounds = zip([*inputs[1:], "", ""], EXTREMES, strict=False)
+            inputs = [inputs[0], *(name or f"float32[][{extreme}]" for name, extreme in bounds)]
         while inputs and inputs[-1] == "":
             inputs.pop()
         return f"{node.domain}.{node.op}{self.attributes(node)}({', '.join(inputs)})"
@@ -140,12 +143,14 @@ class Form:
 
     def whole(self) -> Counter[str]:
         """Every node with its inputs and outputs; of a DQ, one whatever the number of its copies."""
-        found: Counter[str] = Counter()
+        found: dict[str, list[str]] = {}
         for node in self.graph.nodes:
             if node.op != "DequantizeLinear" or node.outputs[0] in self.graph.output_set:
                 outs = [name if self.named(name, node) else "" for name in node.outputs]
-                found[f"{self.node(node)} -> {outs}"] += 1
-        return found
+                found.setdefault(self.node(node), []).append(str(outs) if any(outs) else "")
+        # Of equal nodes of which one makes a graph output, the others may or may not be merged with that one.
+        kept = {text: [outs for outs in every if outs or not any(every)] for text, every in found.items()}
+        return Counter(f"{text} -> {outs}" for text, every in kept.items() for outs in every)
 
 
 def compare(ours: Graph, peer: Graph, original: Graph) -> tuple[Counter[str], Counter[str]]:

@@ -48,7 +48,7 @@ def one_node(
     feeds: which of them are graph inputs; the others are initializers. output: dtype of 'y', else the first
     argument's. Attributes that are None are left out.
     """
-    given = {name: array for name, array in (item for item in arguments if item is not None)}
+    given = dict(item for item in arguments if item is not None)
     names = [item[0] if item is not None else "" for item in arguments]
     while names and not names[-1]:
         names.pop()

@@ -6,6 +6,7 @@ Each function takes the node's inputs in order (None where absent) and its attri
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.oracles import rounding
-from tests.oracles.windows import axes_of, gathered
+from tests.oracles.windows import Axis, axes_of, gathered
 
 Array = NDArray[Any]
 Inputs = Sequence[Array | None]
@@ -241,7 +242,7 @@ def max_pool(inputs: Inputs, attributes: Attributes) -> Array:
     (x,) = inputs
     assert x is not None
     lowest = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else np.finfo(x.dtype).min
-    taps = gathered(x, axes_of(attributes, x.shape[2:], attributes["kernel_shape"]), lowest)
+    taps = gathered(x, axes_of(attributes, x.shape[2:], attributes["kernel_shape"], pool=True), lowest)
     return taps.max(axis=tuple(range(x.ndim, taps.ndim)))
 
 
@@ -250,7 +251,7 @@ def qlinear_average_pool(inputs: Inputs, attributes: Attributes) -> Array:
     x, x_scale, x_zero, y_scale, y_zero = (*inputs, None)[:5]
     assert x is not None and x_scale is not None
     kernel = attributes["kernel_shape"]
-    axes = axes_of(attributes, x.shape[2:], kernel)
+    axes = axes_of(attributes, x.shape[2:], kernel, pool=True)
     if all(axis.kernel == axis.size and axis.before == axis.after == 0 for axis in axes):
         return qlinear_global_average_pool(inputs, attributes)
     real = rounding.dequantize(x, scalar(x_scale), scalar(x_zero))
@@ -266,17 +267,15 @@ def qlinear_average_pool(inputs: Inputs, attributes: Attributes) -> Array:
     return out
 
 
-def _window_mean(real: Array, axes: Sequence[Any], taps: Sequence[Array], include_pad: bool) -> Array:
+def _window_mean(real: Array, axes: Sequence[Axis], taps: Sequence[Array], include_pad: bool) -> Array:
+    """Sum over the window's elements of the image, by their number, or by the window's size where padding counts."""
     total = np.zeros(real.shape[:2], F)
-    elements = 0
+    places = list(itertools.product(*(places.tolist() for places in taps)))
+    inside = [index for index in places if all(0 <= at < axis.size for at, axis in zip(index, axes, strict=True))]
     with np.errstate(all="ignore"):
-        for index in np.array(np.meshgrid(*taps, indexing="ij")).reshape(len(axes), -1).T:
-            if all(0 <= at < axis.size for at, axis in zip(index, axes, strict=True)):
-                total = total + real[(slice(None), slice(None), *index)]
-                elements += 1
-            elif include_pad and all(at < axis.size + axis.after for at, axis in zip(index, axes, strict=True)):
-                elements += 1
-        return total / F(elements)
+        for index in inside:
+            total = total + real[(slice(None), slice(None), *index)]
+        return total / F(len(places) if include_pad else len(inside))
 
 
 def qlinear_global_average_pool(inputs: Inputs, attributes: Attributes) -> Array:

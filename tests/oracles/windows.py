@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,27 +31,32 @@ class Axis:
         return starts[:, None] + np.arange(self.kernel) * self.dilation
 
 
-def axes_of(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> list[Axis]:
+def axes_of(
+    attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int], pool: bool = False
+) -> list[Axis]:
+    """pool: auto_pad SAME may cut elements off, as ONNX Runtime's pools do, and its Conv does not."""
     rank = len(spatial)
     strides = attributes.get("strides") or [1] * rank
     dilations = attributes.get("dilations") or [1] * rank
     pads = attributes.get("pads") or [0] * (2 * rank)
     auto, ceil_mode = attributes.get("auto_pad", "NOTSET"), bool(attributes.get("ceil_mode", 0))
     return [
-        _axis(auto, ceil_mode, size, kernel[i], strides[i], dilations[i], pads[i], pads[i + rank])
+        _axis(auto, pool, ceil_mode, size, kernel[i], strides[i], dilations[i], pads[i], pads[i + rank])
         for i, size in enumerate(spatial)
     ]
 
 
 def _axis(
-    auto: str, ceil_mode: bool, size: int, kernel: int, stride: int, dilation: int, before: int, after: int
+    auto: str, pool: bool, ceil_mode: bool, size: int, kernel: int, stride: int, dilation: int, before: int, after: int
 ) -> Axis:
     reach = dilation * (kernel - 1) + 1
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         windows = -(-size // stride)
-        total = max((windows - 1) * stride + reach - size, 0)
-        less, more = total // 2, total - total // 2
-        before, after = (less, more) if auto == "SAME_UPPER" else (more, less)
+        total = (windows - 1) * stride + reach - size
+        total = total if pool else max(total, 0)
+        # C's division, which drops the fraction of negative numbers too
+        before = math.trunc((total + (auto == "SAME_LOWER")) / 2)
+        after = total - before
         return Axis(size, kernel, stride, dilation, before, after, windows)
     if auto == "VALID":
         before = after = 0

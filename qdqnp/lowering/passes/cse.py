@@ -17,8 +17,9 @@ SHARED = ("float32", "float16", "float64", "int32", "int64")  # dtypes whose equ
 def cse(graph: Graph, log: Log) -> Graph:
     """Nodes with the same operator, attributes and inputs: later ones go, but never one that makes a graph output.
 
-    Two DQ never count as equal, and so nothing that reads two DQ does. Before that, equal constants of one element count as one (not 8-bit ones, so two Q with their own equal zero
-    points stay two). ONNX Runtime 1.32, core/optimizer/{constant_sharing,common_subexpression_elimination}.cc.
+    Two DQ never count as equal, and so nothing that reads two DQ does. Before that, equal constants of one element
+    count as one, but not 8-bit ones, so two Q with their own equal zero points stay two.
+    ONNX Runtime 1.32, core/optimizer/{constant_sharing,common_subexpression_elimination}.cc.
     """
     edit = Edit(graph)
     classes: dict[str, Any] = {}  # what a tensor is: equal keys, equal values

@@ -78,6 +78,8 @@ def common_range(one: Parameters, other: Parameters) -> Parameters | None:
     ends = [(np.float32(low - int(zero)) * scale, np.float32(high - int(zero)) * scale) for scale, zero in (one, other)]
     real_min, real_max = max(ends[0][0], ends[1][0]), min(ends[0][1], ends[1][1])
     scale = np.float32(real_max - real_min) / np.float32(high - low)
+    if scale == 0:  # the ranges have only 0 in common: nothing can run with what ONNX Runtime makes of this
+        return scale, np.zeros((), one[1].dtype)
     real_zero = float(np.float32(low) - np.float32(real_min / scale))
     zero = math.copysign(math.floor(abs(real_zero) + 0.5), real_zero)
     return scale, np.asarray(int(zero)).astype(one[1].dtype)

@@ -9,7 +9,7 @@ from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.fusions import FUSIONS, Fusion, Group
 from qdqnp.lowering.qdq import ACTIVATIONS, DEQUANTIZE, EIGHT_OR_SIXTEEN, QUANTIZE, clip_bounds
-from qdqnp.quant import code_range
+from qdqnp.quant import Array, code_range
 
 NAME = "fuse"
 Rows = dict[str, tuple[Fusion, ...]]
@@ -95,11 +95,13 @@ def implied_by(edit: Edit, clip: Node, q: Node) -> bool:
     bounds = clip_bounds(edit, clip)
     if bounds is None:
         return False
+    lower, upper = (_bound_code(bound, scale, int(zero)) for bound in bounds)
+    return lower <= low and upper >= high
+
+
+def _bound_code(bound: np.float32, scale: Array, zero: int) -> int:
+    """A bound as a code in int32, which overflows as on x86: far too large becomes the smallest, and sums wrap."""
     with np.errstate(all="ignore"):
-        lower, upper = (np.rint(np.float32(bound / scale)) for bound in bounds)
-    return _to_int32(lower) + int(zero) <= low and _to_int32(upper) + int(zero) >= high
-
-
-def _to_int32(value: np.float32) -> int:
-    """The x86 conversion: out of range gives the smallest int32."""
-    return int(value) if -(2.0**31) <= float(value) < 2.0**31 else -(2**31)
+        ratio = float(np.rint(np.float32(bound / scale)))
+    code = int(ratio) if -(2.0**31) <= ratio < 2.0**31 else -(2**31)
+    return (code + zero + 2**31) % 2**32 - 2**31

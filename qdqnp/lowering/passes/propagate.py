@@ -12,7 +12,8 @@ MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 def propagate(graph: Graph, log: Log) -> Graph:
     """Before a chain of MaxPool, Reshape, Transpose, Squeeze, Unsqueeze or Slice that ends in Q, and after one
-    that starts with DQ (of something computed), put Q-DQ pairs with the same parameters, so that each link can run on codes.
+    that starts with DQ (of something computed), put Q-DQ pairs with the same parameters, so that each link can run
+    on codes.
 
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_propagation.cc (QDQPropagationTransformer).
     """

@@ -36,10 +36,9 @@ def _fold(edit: Edit, dq: Node, transpose: Node, codes: np.ndarray[Any, Any]) ->
     name = edit.add_constant(f"{dq.input(0)}_transposed", codes.transpose(order))
     attributes = dict(dq.attributes)
     axis: Any = attributes.get("axis", 1)
-    if np.size(edit.constant(dq.input(1))) > 1:
+    scale = edit.constant(dq.input(1))
+    if scale is not None and scale.size > 1:
         attributes["axis"] = order.index(axis % codes.ndim)
     origin = (*dq.origins, *transpose.origins)
-    made = dq.with_(
-        inputs=(name, *dq.inputs[1:]), outputs=transpose.outputs, attributes=attributes, origin=origin
-    )
+    made = dq.with_(inputs=(name, *dq.inputs[1:]), outputs=transpose.outputs, attributes=attributes, origin=origin)
     edit.replace((dq, transpose), made)

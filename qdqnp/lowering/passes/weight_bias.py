@@ -80,8 +80,8 @@ def _weight(edit: Edit, node: Node, bias: Array | None) -> Weight | None:
         const = edit.constant(node.input(1))
         if const is None or const.dtype != np.float32:
             return None
-        scale, zero = weight_parameters(const)
-        return Weight(scale, quantize(const, scale, zero), zero)
+        made, zero = weight_parameters(const)
+        return Weight(made, quantize(const, made, zero), zero)
     scale = edit.constant(dq.input(1))
     if scale is None:
         return None

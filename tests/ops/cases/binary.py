@@ -7,6 +7,8 @@ import numpy as np
 from tests.ops import draw
 from tests.ops.case import MS, Case, one_node
 
+SHORT_DECIMALS = (0.01, 0.02, 0.03, 0.05, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.7)
+
 
 def broadcast_pair(rng: draw.Rng) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Two shapes that broadcast: equal, or with axes of size 1 or missing on either side, or nothing but ones."""
@@ -23,7 +25,7 @@ def broadcast_pair(rng: draw.Rng) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (pair[0], pair[1]) if draw.chance(rng, 0.5) else (pair[1], pair[0])
 
 
-def _binary(rng: draw.Rng, op: str, typical: float, a_scale: draw.Array, b_scale: draw.Array) -> Case:
+def _binary(rng: draw.Rng, op: str, a_scale: draw.Array, b_scale: draw.Array, y_scale: draw.Array) -> Case:
     dtype = draw.pick(rng, draw.EIGHT)
     a, b = broadcast_pair(rng)
     arguments = [
@@ -33,25 +35,30 @@ def _binary(rng: draw.Rng, op: str, typical: float, a_scale: draw.Array, b_scale
         ("b", draw.codes(rng, dtype, b)),
         ("bs", b_scale),
         ("bz", draw.zero_point(rng, dtype)),
-        ("ys", draw.output_scale(rng, typical)),
+        ("ys", y_scale),
         ("yz", draw.zero_point(rng, dtype)),
     ]
     return one_node(op, arguments, ["a"] if draw.chance(rng, 0.2) else ["a", "b"], domain=MS)
 
 
 def qlinear_add(rng: draw.Rng) -> Case:
-    """Scales alike, so that sums fall on halves, or of different sizes."""
+    """Scales alike, or of different sizes; or all of them few-digit decimals, whose sums fall so close to halves that
+    the order of the operands decides."""
+    if draw.chance(rng, 0.4):
+        return _binary(rng, "QLinearAdd", *rng.choice(np.array(SHORT_DECIMALS, np.float32), 3))
     a_scale = draw.scale(rng)
     factor = draw.pick(rng, (1.0, 2.0, 0.5, 3.0, 10 ** rng.uniform(-3, 3)))
     b_scale = np.float32(np.clip(float(a_scale) * factor, 1e-44, 1e38))
     if draw.chance(rng, 0.2):
         b_scale = draw.scale(rng)
-    return _binary(rng, "QLinearAdd", 100 * max(float(a_scale), float(b_scale)), a_scale, b_scale)
+    typical = 100 * max(float(a_scale), float(b_scale))
+    return _binary(rng, "QLinearAdd", a_scale, b_scale, draw.output_scale(rng, typical))
 
 
 def qlinear_mul(rng: draw.Rng) -> Case:
     a_scale, b_scale = draw.scale(rng), draw.scale(rng)
-    return _binary(rng, "QLinearMul", 5000 * float(a_scale) * float(b_scale), a_scale, b_scale)
+    typical = 5000 * float(a_scale) * float(b_scale)
+    return _binary(rng, "QLinearMul", a_scale, b_scale, draw.output_scale(rng, typical))
 
 
 def qlinear_concat(rng: draw.Rng) -> Case:

@@ -43,8 +43,8 @@ def qlinear_conv(rng: draw.Rng) -> Case:
     kernel, attributes = window(rng, sizes)
     groups = draw.pick(rng, (1, 1, 1, 2, 3))
     per_group, filters = draw.pick(rng, (1, 2, 3, 5)), draw.pick(rng, (1, 2, 3))
-    if draw.chance(rng, 0.08) and groups == 1:
-        per_group = 300  # sums past 2^24
+    if draw.chance(rng, 0.2) and groups == 1:
+        per_group = draw.pick(rng, (300, 600, 1200))  # sums past 2^24
     channels = groups * filters
     terms = per_group * int(np.prod(kernel))
     x_scale, w_scale = draw.scale(rng), draw.scale(rng, _per(rng, channels))

@@ -1,0 +1,159 @@
+"""The float32 operators: those that are the same bits as ONNX Runtime's, and those that only come close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tests.ops import draw
+from tests.ops.case import Case, one_node
+from tests.ops.cases.binary import broadcast_pair
+from tests.ops.cases.conv import window
+from tests.ops.cases.pool import pooling, spatial
+
+F = np.float32
+
+
+def reals(rng: draw.Rng, dims: tuple[int, ...], odd: bool = True) -> draw.Array:
+    """Values of all magnitudes; with `odd`, now and then zeros of both signs, infinities, subnormals."""
+    x = rng.normal(0, 1, dims) * 10 ** rng.uniform(-2, 2, dims)
+    if odd and draw.chance(rng, 0.4):
+        rare = np.array([0.0, -0.0, np.inf, -np.inf, 1e-44, -1e-39, 3e38, -3e38])
+        x = np.where(rng.random(dims) < 0.3, rng.choice(rare, dims), x)
+    return np.asarray(x, F)
+
+
+def _binary(op: str) -> Callable[[draw.Rng], Case]:
+    def case(rng: draw.Rng) -> Case:
+        a, b = broadcast_pair(rng)
+        return one_node(op, [("a", reals(rng, a)), ("b", reals(rng, b))], ["a", "b"])
+
+    return case
+
+
+def _unary(op: str) -> Callable[[draw.Rng], Case]:
+    def case(rng: draw.Rng) -> Case:
+        return one_node(op, [("x", reals(rng, draw.shape(rng)))])
+
+    return case
+
+
+def leaky_relu(rng: draw.Rng) -> Case:
+    alpha = draw.pick(rng, (None, 0.1, 0.3, 1.5))
+    return one_node("LeakyRelu", [("x", reals(rng, draw.shape(rng)))], alpha=alpha)
+
+
+def clip(rng: draw.Rng) -> Case:
+    limits = [(name, reals(rng, (), False)) if draw.chance(rng, 0.7) else None for name in ("low", "high")]
+    return one_node("Clip", [("x", reals(rng, draw.shape(rng))), *limits])
+
+
+def concat(rng: draw.Rng) -> Case:
+    dims = list(draw.shape(rng))
+    axis = int(rng.integers(-len(dims), len(dims)))
+    arguments = []
+    for index in range(draw.size(rng, 4)):
+        dims[axis] = draw.size(rng, 4)
+        arguments.append((f"x{index}", reals(rng, tuple(dims))))
+    return one_node("Concat", arguments, [name for name, _ in arguments], axis=axis)
+
+
+def max_pool(rng: draw.Rng) -> Case:
+    sizes = spatial(rng)
+    attributes = _without_cropping(pooling(rng, sizes))
+    return one_node("MaxPool", [("x", reals(rng, (draw.size(rng, 2), 3, *sizes)))], **attributes)
+
+
+def _without_cropping(attributes: dict[str, object]) -> dict[str, object]:
+    """ONNX Runtime's float pools refuse strides beyond the kernel under auto_pad SAME."""
+    if str(attributes.get("auto_pad", "")).startswith("SAME"):
+        attributes.pop("strides", None)
+    return attributes
+
+
+def conv(rng: draw.Rng) -> Case:
+    sizes = tuple(draw.size(rng, 9) for _ in range(draw.pick(rng, (1, 2, 2))))
+    kernel, attributes = window(rng, sizes)
+    groups, per_group, filters = draw.pick(rng, (1, 1, 2)), draw.size(rng, 5), draw.size(rng, 3)
+    arguments = [
+        ("x", reals(rng, (draw.size(rng, 2), groups * per_group, *sizes), False)),
+        ("w", reals(rng, (groups * filters, per_group, *kernel), False)),
+        ("b", reals(rng, (groups * filters,), False)) if draw.chance(rng, 0.6) else None,
+    ]
+    return one_node("Conv", arguments, group=groups, **attributes)
+
+
+def gemm(rng: draw.Rng) -> Case:
+    rows, terms, cols = draw.size(rng), draw.size(rng, 30), draw.size(rng)
+    trans_a, trans_b = int(draw.chance(rng, 0.4)), int(draw.chance(rng, 0.4))
+    c = draw.pick(rng, (None, (cols,), (rows, 1), (rows, cols), ()))
+    arguments = [
+        ("x", reals(rng, (terms, rows) if trans_a else (rows, terms), False)),
+        ("b", reals(rng, (cols, terms) if trans_b else (terms, cols), False)),
+        None if c is None else ("c", reals(rng, c, False)),
+    ]
+    return one_node("Gemm", arguments, transA=trans_a, transB=trans_b, alpha=draw.pick(rng, (None, 0.3)),
+                    beta=draw.pick(rng, (None, -1.7)))  # fmt: skip
+
+
+def matmul(rng: draw.Rng) -> Case:
+    terms, batch = draw.size(rng, 30), draw.pick(rng, ((), (2,)))
+    a, b = (*batch, draw.size(rng), terms), (terms, draw.size(rng))
+    return one_node("MatMul", [("x", reals(rng, a, False)), ("b", reals(rng, b, False))])
+
+
+def average_pool(rng: draw.Rng) -> Case:
+    sizes = spatial(rng)
+    attributes = _without_cropping(pooling(rng, sizes, dilate=False))
+    attributes.pop("dilations", None)
+    x = reals(rng, (draw.size(rng, 2), 3, *sizes), False)
+    return one_node("AveragePool", [("x", x)], count_include_pad=draw.pick(rng, (None, 0, 1)), **attributes)
+
+
+def global_average_pool(rng: draw.Rng) -> Case:
+    return one_node("GlobalAveragePool", [("x", reals(rng, (2, 3, *spatial(rng)), False))])
+
+
+def reduce_mean(rng: draw.Rng) -> Case:
+    dims = draw.shape(rng)
+    axes = [axis for axis in range(len(dims)) if draw.chance(rng, 0.5)] or [0]
+    return one_node("ReduceMean", [("x", reals(rng, dims, False))], axes=axes, keepdims=draw.pick(rng, (None, 1)))
+
+
+def batch_normalization(rng: draw.Rng) -> Case:
+    dims = (draw.size(rng, 2), draw.size(rng, 4), *spatial(rng))
+    statistics = [(name, reals(rng, (dims[1],), False)) for name in ("s", "b", "m")]
+    variance = ("v", np.abs(reals(rng, (dims[1],), False)))
+    return one_node("BatchNormalization", [("x", reals(rng, dims, False)), *statistics, variance], opset=15)
+
+
+def softmax(rng: draw.Rng) -> Case:
+    dims = draw.shape(rng)
+    return one_node("Softmax", [("x", reals(rng, dims, False))], axis=int(rng.integers(-len(dims), len(dims))))
+
+
+# one rounding per element, or none: nothing to differ in
+BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
+    "Add": _binary("Add"),
+    "Mul": _binary("Mul"),
+    "Relu": _unary("Relu"),
+    "LeakyRelu": leaky_relu,
+    "Clip": clip,
+    "Concat": concat,
+    "MaxPool": max_pool,
+    "Identity": _unary("Identity"),
+    "Sigmoid": _unary("Sigmoid"),
+}
+
+# sums in an order of their own, or functions that are not specified to the last bit
+CLOSE: Mapping[str, Callable[[draw.Rng], Case]] = {
+    "Conv": conv,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "ReduceMean": reduce_mean,
+    "BatchNormalization": batch_normalization,
+    "Softmax": softmax,
+}

@@ -1,0 +1,63 @@
+"""The float32 operators: bit for bit where that is promised, within a proven bound of float64 where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qdqnp
+from qdqnp.ops.registry import OPERATORS
+from tests.ops.case import Case, assert_same, computed, one_node
+from tests.ops.cases import CASES
+from tests.ops.cases.floats import BITWISE, CLOSE
+from tests.oracles import floats, ort
+from tests.oracles.node import attributes, operands
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def exact(case: Case) -> bool:
+    return qdqnp.load(case.model).program().tensors["y"].promise.exact
+
+
+@pytest.mark.parametrize("name", BITWISE)
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(seed=SEEDS)
+def test_bitwise(name: str, seed: int) -> None:
+    case = BITWISE[name](np.random.default_rng(seed))
+    assert exact(case)
+    found = computed(case)
+    if ort.comparable(case.model):
+        assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
+@pytest.mark.parametrize("name", CLOSE)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=SEEDS)
+def test_close(name: str, seed: int) -> None:
+    """Both qdqnp and ONNX Runtime are within the bound of the float64 value, and qdqnp says that it is not exact."""
+    case = CLOSE[name](np.random.default_rng(seed))
+    assert not exact(case)
+    value, bound = floats.ORACLES[name](operands(case.model, case.inputs), attributes(case.model))
+    for who, found in (("qdqnp", computed(case)), ("ONNX Runtime", ort.run(case.model, case.inputs)["y"])):
+        assert found.dtype == np.float32, who
+        assert found.shape == value.shape, who
+        excess = np.abs(found.astype(np.float64) - value) - bound
+        assert (excess <= 0).all(), f"{who}: {excess.max()} beyond the bound\n{case}"
+
+
+@pytest.mark.parametrize("op", ["Relu", "Clip", "MaxPool", "Sigmoid", "LeakyRelu"])
+def test_not_a_number(op: str) -> None:
+    x = np.array([np.nan, 1.0, -1.0, np.nan, np.inf, np.nan, -np.inf, 2.0] * 5, np.float32).reshape(1, 1, 40)
+    if op == "Clip":
+        case = one_node(op, [("x", x), ("low", np.float32(-0.5)), ("high", np.float32(1.5))])
+    else:
+        case = one_node(op, [("x", x)], kernel_shape=[2] if op == "MaxPool" else None)
+    assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
+def test_every_operator_is_in_one_of_the_tables() -> None:
+    assert {op for _, op in OPERATORS} == CASES.keys() | BITWISE.keys() | CLOSE.keys()
+    assert CLOSE.keys() == floats.ORACLES.keys()
