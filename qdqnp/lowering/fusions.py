@@ -14,10 +14,9 @@ import numpy as np
 
 from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import per_tensor, same_pair, scalar
+from qdqnp.lowering.qdq import is_shared, per_tensor, same_pair, scalar
 from qdqnp.quant import EIGHT_BIT, Array
 
-EIGHT_OR_FEWER = (*EIGHT_BIT, np.dtype(np.int32))
 INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
 
 
@@ -246,10 +245,10 @@ def weight_only(group: Group) -> str | None:
     ONNX Runtime quantizes the activation on the fly here, so its results are not those of a float product.
     """
     edit, node = group.edit, group.node
-    dqs = [dq for dq in group.dqs if edit.dtype(dq.input(0)) in EIGHT_OR_FEWER]
+    dqs = [dq for dq in group.dqs if edit.dtype(dq.input(0)) in EIGHT_BIT and dq.outputs[0] != node.input(2)]
     if len(dqs) != 1 or edit.producer(node.input(1)) is not dqs[0] or edit.only_user(dqs[0]) is not node:
         return "not just its right side is dequantized from 8 bit"
-    if any(edit.dtype(q.outputs[0]) in EIGHT_OR_FEWER for q in group.qs):
+    if any(edit.dtype(q.outputs[0]) in EIGHT_BIT for q in group.qs):
         return "an 8-bit QuantizeLinear follows"
     if not _column_scales(edit, dqs[0]):
         return "its weight is not a constant matrix with one scale or one per column"
@@ -269,8 +268,8 @@ def _column_scales(edit: Edit, dq: Node) -> bool:
 
 
 def _shared(edit: Edit, name: str, const: Array) -> bool:
-    """Whether a constant has another use; single numbers of equal value count as one constant."""
-    if const.size > 1:
+    """Whether a constant has another use; small ones of equal value count as one constant."""
+    if not is_shared(const):
         return len(edit.uses(name)) > 1
     equal = (other for other, value in edit.values.items() if value.const is not None and _equal(value.const, const))
     return sum(len(edit.uses(other)) for other in equal) > 1

@@ -13,6 +13,8 @@ from qdqnp.quant import Array, Codes, Float32, code_range
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"
 ACTIVATIONS = ("Relu", "Clip")
+SMALL = 8
+SHARED = ("float32", "float16", "float64", "int32", "int64")
 EIGHT_OR_SIXTEEN = tuple(np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16))
 
 
@@ -59,6 +61,14 @@ def same_pair(edit: Edit, q: Node, dq: Node) -> bool:
     if one is None or other is None:
         return False
     return bool(one[0] == other[0]) and one[1].dtype == other[1].dtype and bool(one[1] == other[1])
+
+
+def is_shared(const: Array) -> bool:
+    """Whether equal constants like this one are one constant: at most 8 numbers, none of them 8-bit.
+
+    ONNX Runtime 1.32, core/optimizer/constant_sharing.cc.
+    """
+    return const.size <= SMALL and str(const.dtype) in SHARED
 
 
 def quantize(values: Float32, scale: Float32, zero: Codes) -> Codes:

@@ -9,16 +9,14 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_dq
-
-SHARED = ("float32", "float16", "float64", "int32", "int64")  # dtypes whose equal scalars are one constant
+from qdqnp.lowering.qdq import is_dq, is_shared
 
 
 def cse(graph: Graph, log: Log) -> Graph:
     """Nodes with the same operator, attributes and inputs: later ones go, but never one that makes a graph output.
 
-    Two DQ never count as equal, and so nothing that reads two DQ does. Before that, equal constants of one element
-    count as one, but not 8-bit ones, so two Q with their own equal zero points stay two.
+    Two DQ never count as equal, and so nothing that reads two DQ does. Before that, equal constants of few
+    elements count as one, but not 8-bit ones, so two Q with their own equal zero points stay two.
     ONNX Runtime 1.32, core/optimizer/{constant_sharing,common_subexpression_elimination}.cc.
     """
     edit = Edit(graph)
@@ -69,8 +67,8 @@ def _merge(edit: Edit, node: Node, classes: dict[str, Any]) -> None:
 
 def _class(graph: Graph, classes: dict[str, Any], name: str) -> Any:
     const = graph.constant(name) if name else None
-    if const is not None and const.size == 1 and const.ndim <= 1 and str(const.dtype) in SHARED:
-        return (str(const.dtype), const.ndim, const.tobytes())
+    if const is not None and is_shared(const):
+        return (str(const.dtype), const.shape, const.tobytes())
     return classes.get(name, name)
 
 
