@@ -9,6 +9,7 @@ from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.convert import ConvertRule
 from qdqnp.numerics.rules.lookup import LookupRule
 from qdqnp.numerics.rules.requantize import MeanRule, RequantizeRule
+from qdqnp.numerics.rules.softmax import SoftmaxRule
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,4 @@ class Profile:
     lookup: LookupRule
     average_pool: AverageRule
     global_average_pool: MeanRule
+    softmax: SoftmaxRule

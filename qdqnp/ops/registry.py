@@ -30,6 +30,7 @@ from qdqnp.ops.qlinear_leaky_relu import QLinearLeakyRelu
 from qdqnp.ops.qlinear_matmul import QLinearMatMul
 from qdqnp.ops.qlinear_mul import QLinearMul
 from qdqnp.ops.qlinear_sigmoid import QLinearSigmoid
+from qdqnp.ops.qlinear_softmax import QLinearSoftmax
 from qdqnp.ops.quantize_linear import MicrosoftQuantizeLinear, QuantizeLinear
 from qdqnp.ops.reduce_mean import ReduceMean
 from qdqnp.ops.relu import Relu
@@ -44,7 +45,7 @@ _CLASSES: tuple[type[Operator], ...] = (
     Add, AveragePool, BatchNormalization, Clip, Concat, Conv, DequantizeLinear, Flatten, Gemm, GlobalAveragePool,
     Identity, LeakyRelu, MatMul, MaxPool, MicrosoftDequantizeLinear, MicrosoftQuantizeLinear, Mul, QGemm, QLinearAdd,
     QLinearAveragePool, QLinearConcat, QLinearConv, QLinearGlobalAveragePool, QLinearLeakyRelu, QLinearMatMul,
-    QLinearMul, QLinearSigmoid, QuantizeLinear, ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze,
+    QLinearMul, QLinearSigmoid, QLinearSoftmax, QuantizeLinear, ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze,
     Transpose, Unsqueeze,
 )  # fmt: skip
 

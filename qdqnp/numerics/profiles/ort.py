@@ -8,6 +8,7 @@ from qdqnp.numerics.rules.binary import FloatAdd, FloatMul
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import FloatLookup
 from qdqnp.numerics.rules.requantize import FloatMean, FloatScale
+from qdqnp.numerics.rules.softmax import TableSoftmax
 
 ORT = Profile(
     name="ort",
@@ -25,4 +26,5 @@ ORT = Profile(
     lookup=FloatLookup(),
     average_pool=FloatAverage(),
     global_average_pool=FloatMean(),
+    softmax=TableSoftmax(),
 )
