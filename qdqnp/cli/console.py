@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -16,7 +17,9 @@ from rich.table import Table
 from qdqnp.errors import shorten
 
 T = TypeVar("T")
-CONSOLE = Console()
+# A pipe or a file has no width to fold a table to: lines stay whole there, for grep and for reading later.
+PIPE_WIDTH = 220
+CONSOLE = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 ERROR_CONSOLE = Console(stderr=True)
 
 
