@@ -110,7 +110,7 @@ class ShiftOnly:
     shift: int
     status: str = "test"
 
-    def bind(self, x, w, y, bias, alpha=1.0):
+    def bind(self, layer):
         rule = self
 
         class Bound:
@@ -118,10 +118,11 @@ class ShiftOnly:
 
             def __init__(self) -> None:
                 self.parameters = {"shift": np.int64(rule.shift)}
-                self.bias = None if bias is None else bias.astype(np.int64)
+                self.slope, self.y = None, layer.y
+                self.bias = layer.wide_bias
 
             def __call__(self, sums):
-                return saturate((sums >> rule.shift) + int(y.zero_point), y)
+                return saturate((sums >> rule.shift) + int(layer.y.zero_point), layer.y)
 
         return Bound()
 

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from qdqnp.cli.console import ERROR_CONSOLE
+from qdqnp.cli.demo import demo_command
 from qdqnp.cli.inspect import inspect_command
+from qdqnp.cli.run import run_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -33,7 +35,7 @@ def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
 
 
-for command in (verify_command, inspect_command):
+for command in (verify_command, inspect_command, run_command, demo_command):
     cli.add_command(command)
 
 

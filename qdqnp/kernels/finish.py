@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.kernels.certify import Affine
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.quant import Array, Codes, Float32, Int64, code_range
@@ -87,3 +88,34 @@ class IntegerFinish:
     def __call__(self, tile: Array, scratch: Scratch) -> Array:
         sums = tile.astype(np.int64) + self.correction
         return np.moveaxis(self.requantize(np.moveaxis(sums, self.axis, -1)), -1, self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedFinish:
+    """Codes by an expression that `certify` proved; the channels that it did not prove by the definition.
+
+    expression: shaped for the tile. correction: added to raw sums first where there is no room for it in the
+    expression's offset (a first rounding), else 0. rest: indices of unproven channels; exact: their finish, or None.
+    """
+
+    expression: Affine
+    correction: Array | None
+    rest: Int64
+    exact: IntegerFinish | None
+    axis: int
+
+    def __call__(self, tile: Array, scratch: Scratch) -> Array:
+        others = tile.take(self.rest, axis=self.axis) if self.exact is not None else None
+        real = tile
+        if tile.dtype != self.expression.carrier:
+            real = scratch.take("finish", tile.shape, self.expression.carrier)
+            np.copyto(real, tile, casting="unsafe")  # float32 to float64, or int64 sums that float64 holds
+        if self.correction is not None:
+            np.add(real, self.correction, out=real)
+        codes = self.expression(real, scratch)
+        if self.exact is not None and others is not None:
+            if self.axis == 0:
+                codes[self.rest] = self.exact(others, scratch)
+            else:
+                codes[:, self.rest] = self.exact(others, scratch)
+        return codes

@@ -20,7 +20,9 @@ class Profile:
     Conv does, nor ONNX Runtime's GlobalAveragePool as its Conv.
 
     status: 'established', 'inferred' or 'unknown'; source: where the arithmetic was read or measured.
-    lowering: name of the lowering that decides what is integer at all.
+    lowering: name of the lowering that decides what is integer at all. host_float: whether operators that the lowering
+    leaves in float run in float32; a device without a float unit refuses them (inputs are quantized and outputs
+    dequantized on the host in any case).
     """
 
     name: str
@@ -28,6 +30,7 @@ class Profile:
     status: str
     source: str
     lowering: str
+    host_float: bool
     convert: ConvertRule
     conv: RequantizeRule
     matmul: RequantizeRule

@@ -20,6 +20,7 @@ from qdqnp.graph import MICROSOFT, ONNX, Dim, Node, Shape, Value
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import AUTO, Proof
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.program import EXACT, Operand, Promise, Step
 from qdqnp.quant import CODE_DTYPES, Array, Int64, Quant
 
@@ -109,6 +110,10 @@ class Site:
         return Quant(zero.dtype, scale, zero if zero.size > 1 else zero.reshape(()), axis)
 
 
+Evaluate = Callable[[Sequence[Array | None], Scratch], tuple[Array, ...]]
+Sums = Callable[[Sequence[Array | None]], Int64]
+
+
 @dataclass
 class Bound:
     """A step bound to a profile: everything that does not depend on the inputs is computed.
@@ -117,14 +122,18 @@ class Bound:
     outputs never alias inputs that the caller owns unless `views` says so.
     parameters: the integers and floats this layer's arithmetic uses (multipliers, offsets), for inspect and golden.
     sums, accumulators: (inputs) -> int64 sums before bias, and with it (not wrapped), in the shape of the output, of
-    operators that sum and then requantize.
+    operators that sum and then requantize. requantizer: what turns those sums into codes, their channels (on
+    channel_axis of the output) moved last. certificate: how it is computed, in words.
     """
 
-    evaluate: Callable[[Sequence[Array | None], Scratch], tuple[Array, ...]]
+    evaluate: Evaluate
     parameters: Mapping[str, Array] = field(default_factory=dict)
     proof: Proof | None = None
-    sums: Callable[[Sequence[Array | None]], Int64] | None = None
-    accumulators: Callable[[Sequence[Array | None]], Int64] | None = None
+    certificate: str = ""
+    sums: Sums | None = None
+    accumulators: Sums | None = None
+    requantizer: Requantizer | None = None
+    channel_axis: int = 1
     views: bool = False  # outputs may share memory with inputs (Reshape, Transpose, Identity ...)
 
 

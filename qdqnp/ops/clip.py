@@ -41,9 +41,9 @@ class Clip(Elementwise):
         return float(value.reshape(()))
 
     def apply(self, attributes: ClipAttributes, x: Array) -> Array:
-        result = x.copy()
-        if attributes.min is not None:
-            np.maximum(result, x.dtype.type(attributes.min), out=result)
-        if attributes.max is not None:
-            np.minimum(result, x.dtype.type(attributes.max), out=result)
-        return result
+        # an absent limit is the largest finite number, so that infinities are clipped; -0.0 and NaN stay what they are
+        info = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
+        low = x.dtype.type(info.min if attributes.min is None else attributes.min)
+        high = x.dtype.type(info.max if attributes.max is None else attributes.max)
+        raised = np.where(x < low, low, x)
+        return np.where(raised > high, high, raised)

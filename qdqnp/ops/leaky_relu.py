@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdqnp.numerics.rules.lookup import leaky_relu
+from qdqnp.numerics.rules.lookup import LeakyRelu as Function
 from qdqnp.ops.elementwise import Elementwise
 from qdqnp.ops.qlinear_leaky_relu import LeakyReluAttributes
 from qdqnp.quant import Array
@@ -13,4 +13,4 @@ class LeakyRelu(Elementwise):
     Attributes = LeakyReluAttributes
 
     def apply(self, attributes: LeakyReluAttributes, x: Array) -> Array:
-        return leaky_relu(attributes.alpha)(x)
+        return Function(attributes.alpha).float32(x)

@@ -6,16 +6,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.kernels.finish import FloatFinish, IntegerFinish, float_finish
+from qdqnp.kernels.certify import certify
+from qdqnp.kernels.finish import CertifiedFinish, FloatFinish, IntegerFinish, float_finish
 from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Weights
 from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.ops.base import Bound, Evaluate, Sums
 from qdqnp.quant import Array, Codes, Int64, Quant, code_range
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """How the requantization of a layer's channels is computed, and why that is exact.
+
+    kind: 'definition' (ONNX Runtime's float32 expression is the rule), 'float32' or 'float64' (a cheap expression,
+    compared at every step), 'int64' (the stages themselves). covered: channels computed by it; the others take int64.
+    """
+
+    kind: str
+    covered: int
+    channels: int
+
+    def __str__(self) -> str:
+        if self.kind in ("definition", "int64"):
+            return {"definition": "float32, the rule itself", "int64": "int64 stages"}[self.kind]
+        rest = self.channels - self.covered
+        return f"{self.kind}, certified for {self.covered} of {self.channels} channels" + (
+            ", int64 stages for the others" if rest else ""
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """Weights, zero-point correction and finish of one linear layer, for one axis of its tiles.
+class Linear:
+    """One linear layer bound to its rule, for one axis of its tiles.
 
     correction: -zero point of x times the sum of each channel's weights, shape (channels,): raw sum + correction is
     the sum of (x - z_x) * (w - z_w).
@@ -23,7 +46,9 @@ class Layer:
 
     weights: Weights
     correction: Int64
-    finish: FloatFinish | IntegerFinish
+    requantizer: Requantizer
+    finish: FloatFinish | IntegerFinish | CertifiedFinish
+    certificate: Certificate
 
     @property
     def proof(self) -> Proof:
@@ -38,37 +63,89 @@ def centered_weights(w: Codes, quant: Quant) -> Int64:
     return w.astype(np.int64) - zero
 
 
-def make_layer(grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str) -> Layer:
+def make_layer(grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str) -> Linear:
     """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
     1 for (positions, channels)."""
     low, high = code_range(x.dtype)
     proof = prove(grouped, low, high, strategy)
     weights = Weights.of(grouped, proof)
     correction = -int(x.zero_point) * grouped.sum(axis=-1).reshape(-1)
-    finish = _finish(weights, correction, requantizer, channel_axis)
-    return Layer(weights, correction, finish)
-
-
-def _finish(
-    weights: Weights, correction: Int64, requantizer: Requantizer, channel_axis: int
-) -> FloatFinish | IntegerFinish:
     channels = correction.size
-    expression = requantizer.expression
-    bias = requantizer.bias
-    # a bias that differs by row (QGemm's (M, N) and (M, 1)) has no per-channel form: exact integers
-    if expression is not None and (bias is None or bias.size == 1 or bias.shape in ((channels,), (1, channels))):
-        offset = correction if bias is None else correction + bias.reshape(-1)
-        fast = float_finish(
-            weights.tile_dtype,
-            weights.proof.bound,
-            _along(offset, channel_axis),
-            _along(expression.multiplier, channel_axis),
-            expression.zero_point,
-            expression.dtype,
-        )
+    exact = IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)
+    # a bias that differs by row as well (QGemm's (M, N)) has no per-channel form: exact integers
+    if requantizer.bias is None or requantizer.bias.size in (1, channels):
+        fast = _float_finish(weights, correction, requantizer, channel_axis)
         if fast is not None:
-            return fast
-    return IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)
+            return Linear(weights, correction, requantizer, fast, Certificate("definition", channels, channels))
+        found = _certified(weights, correction, requantizer, channel_axis)
+        if found is not None:
+            finish, certificate = found
+            return Linear(weights, correction, requantizer, finish, certificate)
+    return Linear(weights, correction, requantizer, exact, Certificate("int64", channels, channels))
+
+
+def _float_finish(
+    weights: Weights, correction: Int64, requantizer: Requantizer, channel_axis: int
+) -> FloatFinish | None:
+    expression, bias = requantizer.expression, requantizer.bias
+    if expression is None:
+        return None
+    offset = correction if bias is None else correction + bias.reshape(-1)
+    return float_finish(
+        weights.tile_dtype,
+        weights.proof.bound,
+        _along(offset, channel_axis),
+        _along(expression.multiplier, channel_axis),
+        expression.zero_point,
+        expression.dtype,
+    )
+
+
+def _certified(
+    weights: Weights, correction: Int64, requantizer: Requantizer, channel_axis: int
+) -> tuple[CertifiedFinish, Certificate] | None:
+    """A cheap expression for as many channels as can be proven: float32 if that is all of them, else float64."""
+    slope, bound = requantizer.slope, weights.proof.bound
+    y = requantizer.y
+    if slope is None or y is None or weights.tile_dtype == np.int64:
+        return None
+    low, high = correction - bound, correction + bound
+    if low.min() < slope.low or high.max() > slope.high:
+        return None
+    channels = correction.size
+    multiplier, offset = (np.broadcast_to(v, (channels,)) for v in (slope.multiplier, slope.offset))
+    nudges = tuple(np.broadcast_to(nudge, (channels,)) for nudge in slope.nudges)
+    for carrier in (np.dtype(np.float32), np.dtype(np.float64)):
+        if carrier == np.float32 and (weights.tile_dtype != np.float32 or slope.first_shift):
+            continue
+        # the expression sees raw sums; a first rounding needs the corrected ones
+        raw = correction if not slope.first_shift else np.zeros_like(correction)
+
+        def on_raw(sums: Int64, shift: Int64 = raw) -> Codes:
+            return requantizer(sums + shift)
+
+        expression, proven = certify(
+            on_raw, multiplier, offset + raw * multiplier, nudges, slope.first_shift,
+            int(y.zero_point), y.dtype, low - raw, high - raw, carrier,
+        )  # fmt: skip
+        if proven.all() or (carrier == np.float64 and proven.any()):
+            rest = np.flatnonzero(~proven)
+            exact = _rest(requantizer, correction, rest, channel_axis) if rest.size else None
+            added = _along(correction.astype(carrier), channel_axis) if slope.first_shift else None
+            finish = CertifiedFinish(expression.along(channel_axis), added, rest, exact, channel_axis)
+            return finish, Certificate(str(carrier), int(proven.sum()), channels)
+    return None
+
+
+def _rest(requantizer: Requantizer, correction: Int64, rest: Int64, channel_axis: int) -> IntegerFinish:
+    """The definition for some channels: the others are filled with zeros and dropped again."""
+
+    def some(sums: Int64) -> Codes:
+        full = np.zeros((*sums.shape[:-1], correction.size), np.int64)
+        full[..., rest] = sums
+        return requantizer(full)[..., rest]
+
+    return IntegerFinish(some, _along(correction[rest], channel_axis), channel_axis)
 
 
 def _along(values: Array, channel_axis: int) -> Array:
@@ -76,3 +153,13 @@ def _along(values: Array, channel_axis: int) -> Array:
     if values.size == 1:
         return values.reshape(())
     return values.reshape(-1, 1) if channel_axis == 0 else values.reshape(1, -1)
+
+
+def linear_bound(evaluate: Evaluate, fixed: Linear | None, sums: Sums, accumulators: Sums, channel_axis: int) -> Bound:
+    """The Bound of a linear operator; parameters, proof and certificate are known where its weights are constants.
+    channel_axis: of the output."""
+    bound = Bound(evaluate, sums=sums, accumulators=accumulators, channel_axis=channel_axis)
+    if fixed is not None:
+        bound.parameters = fixed.requantizer.parameters
+        bound.proof, bound.certificate, bound.requantizer = fixed.proof, str(fixed.certificate), fixed.requantizer
+    return bound

@@ -6,21 +6,21 @@ import numpy as np
 
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import multiply
-from qdqnp.ops.linear import Layer
+from qdqnp.ops.linear import Linear
 from qdqnp.quant import Array, Int64
 
 
-def product(a: Array, layer: Layer, out: Array, scratch: Scratch) -> None:
+def product(a: Array, layer: Linear, out: Array, scratch: Scratch) -> None:
     """Codes a (rows, K) times the layer's weights, stored as (1, N, K), to out (rows, N) through its finish."""
     np.copyto(out, layer.finish(_raw(a, layer, scratch), scratch), casting="unsafe")
 
 
-def exact_sums(a: Array, layer: Layer) -> Int64:
+def exact_sums(a: Array, layer: Linear) -> Int64:
     """The sums of (a - z_a)(b - z_b) as int64, shape (rows, N)."""
     return _raw(a, layer, Scratch()).astype(np.int64) + layer.correction
 
 
-def _raw(a: Array, layer: Layer, scratch: Scratch) -> Array:
+def _raw(a: Array, layer: Linear, scratch: Scratch) -> Array:
     carrier = a.astype(layer.weights.product_dtype)
     tile = scratch.take("sums", (a.shape[0], layer.weights.array.shape[1]), layer.weights.tile_dtype)
     multiply(carrier, layer.weights.array[0].T, layer.proof, tile, scratch)

@@ -11,8 +11,9 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
-from qdqnp.ops.linear import Layer, centered_weights, make_layer
+from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
 from qdqnp.ops.matrix import exact_sums, product
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
@@ -92,17 +93,17 @@ class QGemm(Operator):
         a, b, y = a_operand.quant, b_operand.quant, step.outputs[0].quant
         assert a is not None and b is not None
 
-        def layer_of(weights: Codes, bias: Codes | None) -> Layer:
-            requantizer = profile.gemm.bind(a, b, y, bias, attributes.alpha)
+        def layer_of(weights: Codes, bias: Codes | None) -> Linear:
             centered = centered_weights(weights, b)
-            rows = centered if attributes.transB else centered.T
-            return make_layer(np.ascontiguousarray(rows)[None], a, requantizer, 1, strategy)
+            rows = np.ascontiguousarray(centered if attributes.transB else centered.T)
+            layer = Layer(a, b, y, bias, attributes.alpha, rows, step.label)
+            return make_layer(rows[None], a, profile.gemm.bind(layer), 1, strategy)
 
-        fixed: Layer | None = None
+        fixed: Linear | None = None
         if b_operand.name in consts and (c_operand is None or c_operand.name in consts):
             fixed = layer_of(consts[b_operand.name], consts[c_operand.name] if c_operand else None)
 
-        def prepared(arrays: Sequence[Array | None]) -> tuple[Codes, Layer, Sizes]:
+        def prepared(arrays: Sequence[Array | None]) -> tuple[Codes, Linear, Sizes]:
             codes, weights, bias = arrays
             assert codes is not None and weights is not None
             layer = fixed or layer_of(weights, bias)
@@ -123,5 +124,4 @@ class QGemm(Operator):
             bias = arrays[2]
             return sums(arrays) if bias is None else sums(arrays) + bias
 
-        parameters = profile.gemm.bind(a, b, y, None, attributes.alpha).parameters
-        return Bound(evaluate, parameters, fixed.proof if fixed else None, sums, accumulators)
+        return linear_bound(evaluate, fixed, sums, accumulators, 1)

@@ -10,7 +10,7 @@ from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.tables import UnaryTable
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.lookup import identity
+from qdqnp.numerics.rules.lookup import Identity
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.ops.concat import MANY, ConcatAttributes, concat_shape
 from qdqnp.program import Operand, Step
@@ -59,7 +59,7 @@ class QLinearConcat(Operator):
         for operand in step.inputs:
             assert operand is not None and operand.quant is not None
             same = operand.quant.same_as(y)
-            rule = profile.concat.bind(operand.quant, y, identity)
+            rule = profile.concat.bind(operand.quant, y, Identity())
             tables.append(None if same else UnaryTable.of(rule, operand.quant.dtype))
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:

@@ -13,8 +13,9 @@ from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import Finish, convolve
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.ops.linear import Layer, centered_weights, make_layer
+from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
 from qdqnp.ops.windows import WindowAttributes, as_planes, check_window, spatial_output, window_for
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
@@ -117,18 +118,16 @@ class QLinearConv(Operator):
         assert x is not None and w is not None and y is not None
         group = step.attributes.group
 
-        def layer_of(weights: Codes, bias: Codes | None) -> Layer:
-            requantizer = profile.conv.bind(x, w, y, bias)
+        def layer_of(weights: Codes, bias: Codes | None) -> Linear:
             centered = centered_weights(weights, w)
-            grouped = centered.reshape(group, centered.shape[0] // group, -1)
-            return make_layer(grouped, x, requantizer, 0, strategy)
+            rows = centered.reshape(centered.shape[0], -1)
+            requantizer = profile.conv.bind(Layer(x, w, y, bias, weights=rows, label=step.label))
+            return make_layer(rows.reshape(group, rows.shape[0] // group, -1), x, requantizer, 0, strategy)
 
-        fixed: Layer | None = None
-        parameters: Mapping[str, Any] = {}
+        fixed: Linear | None = None
         if w_operand.name in consts and (b_operand is None or b_operand.name in consts):
             bias = consts[b_operand.name] if b_operand else None
             fixed = layer_of(consts[w_operand.name], bias)
-            parameters = profile.conv.bind(x, w, y, bias).parameters
 
         def run(arrays: Sequence[Array | None], dtype: Any, finish: Finish | None, scratch: Scratch) -> Array:
             """Sums through `finish` (the layer's own by default), in the output's shape."""
@@ -146,7 +145,7 @@ class QLinearConv(Operator):
             return (run(arrays, y.dtype, None, scratch),)
 
         def sums(arrays: Sequence[Array | None]) -> Int64:
-            correction = layer_of(arrays[1], None).correction  # type: ignore[arg-type]
+            correction = (fixed or layer_of(arrays[1], arrays[2])).correction  # type: ignore[arg-type]
 
             def keep(tile: Array, scratch: Scratch) -> Array:
                 return np.add(tile.astype(np.int64), correction[:, None])
@@ -157,7 +156,7 @@ class QLinearConv(Operator):
             total, bias = sums(arrays), arrays[2]
             return total if bias is None else total + bias.reshape(1, -1, *(1,) * (total.ndim - 2))
 
-        return Bound(evaluate, parameters, fixed.proof if fixed else None, sums, accumulators)
+        return linear_bound(evaluate, fixed, sums, accumulators, 1)
 
 
 def _product(shape: Sequence[Any]) -> int:

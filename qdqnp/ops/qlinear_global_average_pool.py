@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.errors import InputError, Problem
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import FloatMean
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
@@ -30,15 +28,10 @@ def centered_sums(x: Codes, quant: Quant) -> Int64:
 
 
 def global_average(x: Codes, profile: Profile, x_quant: Quant, y_quant: Quant) -> Codes:
-    """Codes (N, C, 1, ...) of the mean over the spatial axes of x (N, C, ...). Raises InputError where the profile's
+    """Codes (N, C, 1, ...) of the mean over the spatial axes of x (N, C, ...). Raises ProfileError where the profile's
     arithmetic does not cover the multiplier."""
     count = int(np.prod(x.shape[2:], dtype=np.int64))
     mean = profile.global_average_pool.bind(x_quant, y_quant, count)
-    if mean.expression is not None and not FloatMean.in_domain(mean.expression.multiplier):
-        raise InputError(
-            "the global average's multiplier is outside the kernel's range",
-            [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(mean.expression.multiplier))],
-        )
     return mean(centered_sums(x, x_quant)).reshape(concrete(global_shape(x.shape)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qdqnp.numerics.rules.lookup import RealFunction, leaky_relu
+from qdqnp.numerics.rules.lookup import LeakyRelu, RealFunction
 from qdqnp.ops.lookup import QLinearUnary
 
 
@@ -18,4 +18,4 @@ class QLinearLeakyRelu(QLinearUnary):
     Attributes = LeakyReluAttributes
 
     def function(self, attributes: LeakyReluAttributes) -> RealFunction:
-        return leaky_relu(attributes.alpha)
+        return LeakyRelu(attributes.alpha)

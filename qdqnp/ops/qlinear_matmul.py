@@ -10,8 +10,9 @@ import numpy as np
 from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
-from qdqnp.ops.linear import Layer, centered_weights, make_layer
+from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
 from qdqnp.ops.matrix import exact_sums, product
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
@@ -75,13 +76,14 @@ class QLinearMatMul(Operator):
         assert a_operand is not None and b_operand is not None
         a, b, y = a_operand.quant, b_operand.quant, step.outputs[0].quant
         assert a is not None and b is not None and y is not None
-        requantizer = profile.matmul.bind(a, b, y, None)
 
-        def layer_of(matrix: Codes) -> Layer:
+        def layer_of(matrix: Codes) -> Linear:
             """matrix: (K, N) centered weights as int64."""
-            return make_layer(np.ascontiguousarray(matrix.T)[None], a, requantizer, 1, strategy)
+            rows = np.ascontiguousarray(matrix.T)
+            requantizer = profile.matmul.bind(Layer(a, b, y, weights=rows, label=step.label))
+            return make_layer(rows[None], a, requantizer, 1, strategy)
 
-        fixed: Layer | None = None
+        fixed: Linear | None = None
         if b_operand.name in consts and consts[b_operand.name].ndim == 2:
             fixed = layer_of(centered_weights(consts[b_operand.name], b))
 
@@ -110,4 +112,4 @@ class QLinearMatMul(Operator):
         def sums(arrays: Sequence[Array | None]) -> Int64:
             return over_batch(arrays, np.int64, lambda left, layer, out: np.copyto(out, exact_sums(left, layer)))
 
-        return Bound(evaluate, requantizer.parameters, fixed.proof if fixed else None, sums, sums)
+        return linear_bound(evaluate, fixed, sums, sums, -1)

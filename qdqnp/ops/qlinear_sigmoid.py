@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qdqnp.numerics.float32 import sigmoid
-from qdqnp.numerics.rules.lookup import RealFunction
+from qdqnp.numerics.rules.lookup import RealFunction, Sigmoid
 from qdqnp.ops.lookup import QLinearUnary
 
 
@@ -13,4 +12,4 @@ class QLinearSigmoid(QLinearUnary):
     op = "QLinearSigmoid"
 
     def function(self, attributes: Any) -> RealFunction:
-        return sigmoid
+        return Sigmoid()

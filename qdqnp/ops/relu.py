@@ -15,4 +15,4 @@ class Relu(Elementwise):
     dtypes = (np.float32, np.int8)
 
     def apply(self, attributes: Any, x: Array) -> Array:
-        return np.maximum(x, np.zeros((), x.dtype))
+        return np.where(x < 0, x.dtype.type(0), x)  # as ONNX Runtime does, -0.0 and NaN stay what they are

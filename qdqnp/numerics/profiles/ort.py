@@ -16,6 +16,7 @@ ORT = Profile(
     status="established",
     source="onnxruntime 1.32.0 on x86-64, compared bitwise",
     lowering="ort",
+    host_float=True,
     convert=FloatConvert(),
     conv=FloatScale(),
     matmul=FloatScale(),

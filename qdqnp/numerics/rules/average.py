@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 
 from qdqnp.numerics import float32
+from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.binary import saturate
+from qdqnp.numerics.rules.requantize import MeanRule, Requantizer
 from qdqnp.quant import Codes, Float32, Int64, Quant
 
 # (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);
@@ -47,3 +50,73 @@ class FloatAverage:
             return saturate(float32.to_int32_x86(shifted), y)
 
         return average
+
+
+@dataclass(frozen=True)
+class DividedAverage:
+    """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero; with
+    unequal ones the arithmetic of the global average, per count."""
+
+    mean: MeanRule
+    status: str = "established"
+
+    def bind(self, x: Quant, y: Quant) -> AverageFunction:
+        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
+            if x.same_as(y):
+                return saturate(np.sign(raw) * ((np.abs(raw) + count // 2) // count), y)
+            return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
+
+        return average
+
+
+@dataclass(frozen=True)
+class MeanAverage:
+    """Every window as a global average over its count of elements."""
+
+    mean: MeanRule
+    status: str = "established"
+
+    def bind(self, x: Quant, y: Quant) -> AverageFunction:
+        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
+            return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
+
+        return average
+
+
+@dataclass(frozen=True)
+class ReciprocalAverage:
+    """ST Neural-ART: sum of raw codes * rint(2^(14+L) / N), rounding right shift by 14 + L, L = ceil(log2 N), with
+    equal scales (established for 2x2); with unequal ones as the global average (inferred)."""
+
+    mean: MeanRule
+    tie: str = "half-up"
+    status: str = "inferred"
+
+    def bind(self, x: Quant, y: Quant) -> AverageFunction:
+        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
+            if not x.same_as(y):
+                return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
+            out = np.zeros(raw.shape, y.dtype)
+            for n in np.unique(count):
+                length = max(0, (int(n) - 1).bit_length())
+                reciprocal = round(Fraction(2 ** (14 + length), int(n)))
+                mean = ROUNDINGS[self.tie](raw * reciprocal, 14 + length)
+                np.copyto(out, saturate(mean, y), where=np.broadcast_to(count == n, raw.shape))
+            return out
+
+        return average
+
+
+def by_count(bind: Callable[[int], Requantizer], raw: Int64, inside: np.ndarray, count: Int64, x: Quant) -> Codes:
+    """Apply the mean of each distinct count to the windows that have it. raw: sums of raw codes over the image."""
+    present = np.broadcast_to(inside.sum(axis=0), raw.shape)
+    sums = raw - int(x.zero_point) * present
+    out: Codes | None = None
+    for n in np.unique(count):
+        codes = bind(int(n))(sums)
+        out = codes if out is None else np.where(np.broadcast_to(count == n, raw.shape), codes, out)
+    assert out is not None
+    return out

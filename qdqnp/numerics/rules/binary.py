@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from qdqnp.numerics import float32
+from qdqnp.numerics.rational import RationalSum, fraction
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.requantize import Rescale, largest_shift
 from qdqnp.quant import Codes, Float32, Int64, Quant
 
 BinaryFunction = Callable[[Codes, Codes], Codes]  # broadcasting; pure; the result has y's dtype
@@ -75,6 +79,122 @@ class FloatMul:
                 return saturate(float32.to_int32_x86(as_f32(product) * ratio + zero_y), y)
 
         return mul
+
+
+@dataclass(frozen=True)
+class ThreeRescaleAdd:
+    """TFLite, CMSIS-NN: t = 2 * max(s_a, s_b); u_i = rescale((code - z) * 2^20, s_i / t);
+    y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y). Source: tensorflow/tflite-micro, kernels/add."""
+
+    rescale: Rescale
+    left_shift: int = 20
+    status: str = "established"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        twice = 2.0 * max(float(a.scale), float(b.scale))
+        fixed_a, fixed_b = (self.rescale.fix(np.asarray(float(q.scale) / twice)) for q in (a, b))
+        fixed_y = self.rescale.fix(np.asarray(twice / ((1 << self.left_shift) * float(y.scale))))
+
+        def add(codes_a: Codes, codes_b: Codes) -> Codes:
+            wide_a = (codes_a.astype(np.int64) - int(a.zero_point)) << self.left_shift
+            wide_b = (codes_b.astype(np.int64) - int(b.zero_point)) << self.left_shift
+            total = self.rescale.apply(wide_a, fixed_a) + self.rescale.apply(wide_b, fixed_b)
+            return saturate(self.rescale.apply(total, fixed_y) + int(y.zero_point), y)
+
+        return add
+
+
+@dataclass(frozen=True)
+class RescaledMul:
+    """TFLite, CMSIS-NN: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y)."""
+
+    rescale: Rescale
+    status: str = "established"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        fixed = self.rescale.fix(np.asarray(float(a.scale) * float(b.scale) / float(y.scale)))
+
+        def mul(codes_a: Codes, codes_b: Codes) -> Codes:
+            product = (codes_a.astype(np.int64) - int(a.zero_point)) * (codes_b.astype(np.int64) - int(b.zero_point))
+            return saturate(self.rescale.apply(product, fixed) + int(y.zero_point), y)
+
+        return mul
+
+
+@dataclass(frozen=True)
+class RationalAdd:
+    """The exact sum of the real values in units of s_y, half to even."""
+
+    status: str = "established"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        factors = [[fraction(q.scale) / fraction(y.scale)] for q in (a, b)]
+
+        def add(codes_a: Codes, codes_b: Codes) -> Codes:
+            values = [codes_a.astype(np.int64) - int(a.zero_point), codes_b.astype(np.int64) - int(b.zero_point)]
+            return saturate(RationalSum(values, factors).rounded() + int(y.zero_point), y)
+
+        return add
+
+
+@dataclass(frozen=True)
+class RationalMul:
+    """The exact product of the real values in units of s_y, half to even."""
+
+    status: str = "established"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        factor = fraction(a.scale) * fraction(b.scale) / fraction(y.scale)
+
+        def mul(codes_a: Codes, codes_b: Codes) -> Codes:
+            product = (codes_a.astype(np.int64) - int(a.zero_point)) * (codes_b.astype(np.int64) - int(b.zero_point))
+            return saturate(RationalSum([product], [[factor]]).rounded() + int(y.zero_point), y)
+
+        return mul
+
+
+@dataclass(frozen=True)
+class AlignedAdd:
+    """ST Neural-ART: y = sat8(RSR(((A * a) >> Aa) + ((B * b) >> Bb) + (C << Cs), S)) on raw codes.
+
+    S puts the larger of s_a/s_y, s_b/s_y in [2^14, 2^15) with inner shift 0; the smaller gets the inner shift that
+    puts it there too; C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y with C in int16 and Cs as small as that allows.
+    The form is established, these choices and the inner rounding are inferred.
+    """
+
+    tie: str = "half-up"
+    inner: str = "floor"
+    status: str = "inferred"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        p = self.parameters(a, b, y)
+        inner, outer = ROUNDINGS[self.inner], ROUNDINGS[self.tie]
+
+        def add(codes_a: Codes, codes_b: Codes) -> Codes:
+            left = inner(codes_a.astype(np.int64) * p["A"], p["A_shift"])
+            right = inner(codes_b.astype(np.int64) * p["B"], p["B_shift"])
+            return saturate(outer(left + right + (p["C"] << p["C_shift"]), p["S"]), y)
+
+        return add
+
+    def parameters(self, a: Quant, b: Quant, y: Quant) -> dict[str, int]:
+        """A, B, C, their shifts and S."""
+        ratio_a, ratio_b = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
+        shift = largest_shift(max(ratio_a, ratio_b))
+        shift_a, shift_b = (largest_shift(ratio) - shift for ratio in (ratio_a, ratio_b))
+        constant = int(y.zero_point) - ratio_a * int(a.zero_point) - ratio_b * int(b.zero_point)
+        c_shift = 0
+        while abs(round(math.ldexp(constant, shift - c_shift))) > 2**15 - 1:
+            c_shift += 1
+        return {
+            "A": round(math.ldexp(ratio_a, shift + shift_a)),
+            "B": round(math.ldexp(ratio_b, shift + shift_b)),
+            "C": round(math.ldexp(constant, shift - c_shift)),
+            "A_shift": shift_a,
+            "B_shift": shift_b,
+            "C_shift": c_shift,
+            "S": shift,
+        }
 
 
 def as_f32(value: Codes | Float32) -> Float32:

@@ -1,0 +1,126 @@
+"""`qdqnp demo`: a shipped network on shipped pictures, compared with ONNX Runtime layer by layer."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from qdqnp.cli.console import CONSOLE, dims, name, table
+from qdqnp.compare.verify import Report, verify
+from qdqnp.errors import PeerError
+from qdqnp.model import Model, load
+from qdqnp.quant import Array
+from qdqnp.sources.ort import OrtPeer, host, import_onnxruntime
+from qdqnp.sources.pictures import Picture, picture_feeds, resolved
+from qdqnp.sources.shipped import CIFAR10, model_names, pictures, pictures_path, shipped_model
+
+SHOWN = 10
+COMPARED = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network made of the pictures. scores: float32 (N, classes); seconds: for all of them."""
+
+    scores: Array
+    seconds: float
+
+
+@click.command("demo")
+@click.option("--model", "chosen", default="dla46_c_int8", show_default=True,
+              type=click.Choice([item for item in model_names() if item.endswith("_int8")]),
+              help="Which shipped network.")  # fmt: skip
+@click.pass_context
+def demo_command(ctx: click.Context, chosen: str) -> None:
+    """Run a shipped network on shipped pictures, and compare it with ONNX Runtime, tensor by tensor.
+
+    Exit code 0: all equal, or onnxruntime is not installed. 1: some tensors differ.
+    """
+    path = shipped_model(chosen)
+    x, y, classes = pictures()
+    model = load(path)
+    settings = resolved(CIFAR10, model.program())
+    inputs = [picture_feeds([Picture(f"picture {i}", pixels)], settings, model.program()) for i, pixels in enumerate(x)]
+    CONSOLE.print(f"{chosen}: an int8 network for CIFAR-10, on {len(x)} pictures of its test set", highlight=False)
+    _print_classes(_classify(model, inputs), y, classes)
+    report = _compare(model, path, inputs[:COMPARED])
+    _print_next(str(ctx.find_root().info_name), path)
+    sys.exit(0 if report is None or report.equal else 1)
+
+
+def _classify(model: Model, inputs: Sequence[dict[str, Array]]) -> Seen:
+    model.run(inputs[0])  # the first run also plans the layers
+    start = time.perf_counter()
+    outputs = [next(iter(model.run(feeds).values())) for feeds in inputs]
+    return Seen(np.concatenate(outputs), time.perf_counter() - start)
+
+
+def _print_classes(seen: Seen, truth: Array, classes: Sequence[str]) -> None:
+    found = seen.scores.argmax(axis=1)
+    rows = table("picture", "true class", "predicted", "score", "", right=("picture", "score"))
+    for index in range(SHOWN):
+        right = found[index] == truth[index]
+        score = f"{_probability(seen.scores[index]):.3f}"
+        rows.add_row(str(index), classes[truth[index]], classes[found[index]], score, "right" if right else "wrong",
+                     style=None if right else "yellow")  # fmt: skip
+    CONSOLE.print(rows)
+    count = len(truth)
+    CONSOLE.print(
+        f"right: {np.count_nonzero(found == truth)} of {count} (the first {SHOWN} are shown)", highlight=False
+    )
+    CONSOLE.print(f"speed: {1000 * seen.seconds / count:.1f} ms per picture, measured on this machine", highlight=False)
+
+
+def _probability(scores: Array) -> float:
+    """Softmax of the largest score: for display only, the network ends before it."""
+    wide = scores.astype(np.float64)
+    return float(1 / np.exp(wide - wide.max()).sum())
+
+
+def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Report | None:
+    """Print and return the comparison; None where onnxruntime is not installed."""
+    CONSOLE.print()
+    try:
+        import_onnxruntime()
+    except PeerError:
+        CONSOLE.print('To compare every tensor with ONNX Runtime, install it: pip install "qdqnp[ort]"',
+                      markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        return None
+    peer = OrtPeer(path)
+    report = verify(model, peer, inputs)
+    rows = table("operator", "tensor", "shape", "elements", "differing", right=("elements", "differing"))
+    for column in rows.columns:
+        column.no_wrap, column.overflow = True, "ellipsis"  # one line for each layer
+    for layer in report.layers:
+        rows.add_row(layer.op, name(layer.name), dims(layer.shape), str(layer.elements),
+                     name(layer.note or str(layer.differing)), style=None if layer.equal else "red")  # fmt: skip
+    CONSOLE.print(rows)
+    CONSOLE.print(f"compared with onnxruntime {host()['onnxruntime']} on {len(inputs)} pictures", highlight=False)
+    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)
+    return report
+
+
+def _print_next(program: str, path: Path) -> None:
+    """Three commands to paste; never wrapped, quoted for the shell."""
+    CONSOLE.print("\nNext:")
+    mean, std = (",".join(map(str, values)) for values in (CIFAR10.mean, CIFAR10.std))
+    scaling = ["--scale", f"{CIFAR10.scale:g}/{CIFAR10.divisor:g}", "--mean", mean, "--std", std]
+    for words in (
+        ["inspect", str(path)],
+        ["verify", str(path), "--random", "3"],
+        ["run", str(path), "--input", str(pictures_path()), *scaling, "--top", "1"],
+    ):
+        CONSOLE.print(f"  {program} {_quoted(words)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -1,0 +1,122 @@
+"""A real multiplier as an integer and a shift, as each family of devices makes it.
+
+`real_multiplier` forms M = s_in * s_w / s_out; a scheme turns M (float64 or float32, one per channel) into integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.quant import Float32, Int64
+
+Real = NDArray[np.float64]
+
+
+def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float64") -> Real:
+    """s_x * s_w / s_y as float64.
+
+    precision: 'float64': the product in float64, as TFLite for int8 convolutions. 'float32-product': s_x * s_w rounded to
+    float32 first, as TFLite for FullyConnected and uint8. 'float32': every step rounded to float32, as ONNX Runtime.
+    """
+    with np.errstate(all="ignore"):
+        if precision == "float32":
+            return np.asarray(np.asarray(x * w, np.float32) / y, np.float32).astype(np.float64)
+        product = (x * w).astype(np.float64) if precision == "float32-product" else x.astype(np.float64) * w
+        return np.asarray(product / y.astype(np.float64), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """value * 2^-shift stands for the real multiplier: value >= 0; shift < 0 multiplies. Both int64, one per channel."""
+
+    value: Int64
+    shift: Int64
+
+    @property
+    def real(self) -> Real:
+        return np.ldexp(self.value.astype(np.float64), -self.shift.astype(np.int32))
+
+    def as_parameters(self) -> Mapping[str, Int64]:
+        return {"multiplier": self.value, "shift": self.shift}
+
+
+class Scheme(Protocol):
+    def __call__(self, real: Real) -> Fixed:
+        """Raises ProfileError for multipliers that the scheme can't express."""
+        ...
+
+
+@dataclass(frozen=True)
+class QuantizeMultiplier:
+    """TFLite: frexp(M) = q * 2^s, value = round-half-away(q * 2^31) in [2^30, 2^31), shift = 31 - s.
+
+    s < -31 flushes to 0. single: under single rounding s > 30 clamps to the largest multiplier.
+    Source: tensorflow/tflite-micro, kernels/internal/quantization_util.cc.
+    """
+
+    single: bool = False
+
+    def __call__(self, real: Real) -> Fixed:
+        fraction, exponent = np.frexp(real)
+        value, exponent = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64), exponent.astype(np.int64)
+        carry = value == 2**31
+        value, exponent = np.where(carry, value >> 1, value), exponent + carry
+        tiny = (exponent < -31) | (real == 0)
+        value, exponent = np.where(tiny, 0, value), np.where(tiny, 0, exponent)
+        if self.single:
+            large = exponent > 30
+            value, exponent = np.where(large, 2**31 - 1, value), np.where(large, 30, exponent)
+        return Fixed(value, 31 - exponent)
+
+
+@dataclass(frozen=True)
+class Reduced16:
+    """The 16-bit multiplier of TFLite's 16x8 kernels: (m + 2^15) >> 16, 0x7FFF from 0x7FFF0000 on; shift = 15 - s."""
+
+    def __call__(self, real: Real) -> Fixed:
+        full = QuantizeMultiplier()(real)
+        value = np.where(full.value >= 0x7FFF0000, 0x7FFF, (full.value + (1 << 15)) >> 16)
+        return Fixed(value, full.shift - 16)
+
+
+@dataclass(frozen=True)
+class Mantissa24:
+    """XNNPACK rndnu: the 24 bits of the float32 mantissa. Valid for M in [2^-32, 1)."""
+
+    def __call__(self, real: Real) -> Fixed:
+        narrow = real.astype(np.float32)
+        if not ((narrow >= 2.0**-32) & (narrow < 1)).all():
+            _refuse("multipliers in [2^-32, 1)", real)
+        fraction, exponent = np.frexp(narrow.astype(np.float64))
+        return Fixed((fraction * 2.0**24).astype(np.int64), 24 - exponent.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Truncated16:
+    """NVDLA: shift = 15 - (integer bits of M), value = trunc(M * 2^shift), int16. Source: nvdla/sw, LowPrecision.h."""
+
+    def __call__(self, real: Real) -> Fixed:
+        shift = 15 - np.frexp(real)[1].astype(np.int64)
+        return Fixed(np.floor(np.ldexp(real, shift.astype(np.int32))).astype(np.int64), shift)
+
+
+@dataclass(frozen=True)
+class PowerOfTwo:
+    """M itself must be a power of two: value = 1."""
+
+    def __call__(self, real: Real) -> Fixed:
+        fraction, exponent = np.frexp(real)
+        if not (fraction == 0.5).all():
+            _refuse("multipliers that are powers of two", real[fraction != 0.5] if real.ndim else real)
+        return Fixed(np.ones(real.shape, np.int64), 1 - exponent.astype(np.int64))
+
+
+def _refuse(expected: str, real: Real) -> None:
+    found = float(np.asarray(real).reshape(-1)[0])
+    raise ProfileError("a multiplier outside the profile's domain", [Problem("multiplier", expected, f"{found!r}")])

@@ -1,0 +1,31 @@
+"""The ideal: every operator's real value on its dequantized inputs, rounded once, half to even."""
+
+from __future__ import annotations
+
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles.families import UNDEFINED
+from qdqnp.numerics.rules.average import MeanAverage
+from qdqnp.numerics.rules.binary import RationalAdd, RationalMul
+from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.lookup import RationalLookup
+from qdqnp.numerics.rules.requantize import RationalMean, RationalScale
+
+EXACT = Profile(
+    name="exact",
+    summary="real arithmetic on the float32 scales, rounded once, half to even: what a device is judged against",
+    status="established",
+    source="definition",
+    lowering="ort",
+    host_float=False,
+    convert=FloatConvert(),
+    conv=RationalScale(),
+    matmul=RationalScale(),
+    gemm=RationalScale(),
+    add=RationalAdd(),
+    mul=RationalMul(),
+    concat=RationalLookup(),
+    lookup=RationalLookup(),
+    average_pool=MeanAverage(RationalMean()),
+    global_average_pool=RationalMean(),
+    softmax=UNDEFINED,
+)

@@ -1,0 +1,60 @@
+"""Builders of the profiles that share a shape: complete fixed-point ones, and those of requantization only."""
+
+from __future__ import annotations
+
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.average import DividedAverage
+from qdqnp.numerics.rules.binary import RescaledMul, ThreeRescaleAdd
+from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.lookup import RescaledLookup
+from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, RescaleMean, Undefined
+
+UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
+REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
+
+
+def complete(name: str, summary: str, source: str, rescale: Rescale) -> Profile:
+    """A TFLite-like profile: every operator by one requantization."""
+    mean = RescaleMean(rescale)
+    return Profile(
+        name=name,
+        summary=summary,
+        status="established",
+        source=source,
+        lowering="ort",
+        host_float=False,
+        convert=FloatConvert(),
+        conv=rescale,
+        matmul=rescale,
+        gemm=rescale,
+        add=ThreeRescaleAdd(rescale),
+        mul=RescaledMul(rescale),
+        concat=RescaledLookup(rescale),
+        lookup=UNDEFINED,
+        average_pool=DividedAverage(mean),
+        global_average_pool=mean,
+        softmax=UNDEFINED,
+    )
+
+
+def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -> Profile:
+    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused."""
+    return Profile(
+        name=name,
+        summary=summary,
+        status=rule.status,
+        source=source,
+        lowering="ort",
+        host_float=False,
+        convert=FloatConvert(),
+        conv=rule,
+        matmul=rule,
+        gemm=rule,
+        add=REQUANTIZATION_ONLY,
+        mul=REQUANTIZATION_ONLY,
+        concat=REQUANTIZATION_ONLY,
+        lookup=REQUANTIZATION_ONLY,
+        average_pool=REQUANTIZATION_ONLY,
+        global_average_pool=REQUANTIZATION_ONLY,
+        softmax=REQUANTIZATION_ONLY,
+    )

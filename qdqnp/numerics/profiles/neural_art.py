@@ -1,0 +1,34 @@
+"""ST Neural-ART (STM32N6), as inferred from networks compiled with version 1.1.3. Experimental; no statement of ST's.
+
+Not bit-exact to any ONNX Runtime, as ST says itself. The tie rule is unknown and half-up by default.
+"""
+
+from __future__ import annotations
+
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles.families import UNDEFINED
+from qdqnp.numerics.rules.average import ReciprocalAverage
+from qdqnp.numerics.rules.binary import AlignedAdd
+from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.lookup import AffineLookup
+from qdqnp.numerics.rules.requantize import NarrowMean, NarrowThenAffine
+
+NEURAL_ART = Profile(
+    name="neural-art-1.1.3",
+    summary="ST Neural-ART, compiler 1.1.3: two narrowings, 16-bit multipliers (experimental)",
+    status="inferred",
+    source="coefficients of two published compiled networks, 192 of 192 matched convolutions",
+    lowering="ort",
+    host_float=False,
+    convert=FloatConvert(),
+    conv=NarrowThenAffine(),
+    matmul=NarrowThenAffine(),
+    gemm=NarrowThenAffine(),
+    add=AlignedAdd(),
+    mul=UNDEFINED,
+    concat=AffineLookup(),
+    lookup=UNDEFINED,
+    average_pool=ReciprocalAverage(NarrowMean()),
+    global_average_pool=NarrowMean(),
+    softmax=UNDEFINED,
+)

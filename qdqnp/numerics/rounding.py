@@ -1,0 +1,58 @@
+"""Rounding a division by a power of two: value / 2^shift to an integer. One function per rule of ties.
+
+Values are int64 arrays and exact; shift is an integer >= 0 or an array that broadcasts. All are the identity
+for a shift of 0. |value| + 2^(shift - 1) must stay below 2^63, which the products of int32 accumulators and 31-bit multipliers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from qdqnp.quant import Int64
+
+Shift = int | Int64
+
+
+def half_up(value: Int64, shift: Shift) -> Int64:
+    """Nearest; halves toward plus infinity: (value + 2^(shift-1)) >> shift."""
+    return (value + _half(shift)) >> shift
+
+
+def half_away(value: Int64, shift: Shift) -> Int64:
+    """Nearest; halves away from zero: (value + 2^(shift-1) - [value < 0]) >> shift."""
+    return (value + (_half(shift) - (value < 0) * (np.asarray(shift) > 0))) >> shift
+
+
+def half_even(value: Int64, shift: Shift) -> Int64:
+    """Nearest; halves to the even neighbour: half_up, less one where a tie went to an odd number."""
+    up = half_up(value, shift)
+    tie = (value - ((up << shift) - _half(shift)) == 0) & (np.asarray(shift) > 0)
+    even: Int64 = up - (tie & ((up & 1) == 1))
+    return even
+
+
+def floor(value: Int64, shift: Shift) -> Int64:
+    """Toward minus infinity: the arithmetic shift."""
+    return value >> shift
+
+
+def truncate(value: Int64, shift: Shift) -> Int64:
+    """Toward zero: the arithmetic shift of the magnitude."""
+    return np.where(value < 0, -(-value >> shift), value >> shift)
+
+
+Rounding = Callable[[Int64, Shift], Int64]
+ROUNDINGS: Mapping[str, Rounding] = {
+    "half-up": half_up,
+    "half-away": half_away,
+    "half-even": half_even,
+    "floor": floor,
+    "truncate": truncate,
+}
+
+
+def _half(shift: Shift) -> Int64:
+    """2^(shift-1), and 0 for a shift of 0."""
+    return (np.int64(1) << np.asarray(shift, np.int64)) >> 1
