@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 
 from qdqnp.errors import InputError, Problems
+from qdqnp.executor.events import Events
 from qdqnp.executor.plan import Plan
-from qdqnp.executor.walk import walk
+from qdqnp.executor.walk import Notes, walk
 from qdqnp.graph import Graph
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.lowering import LOWERINGS, Lowering, lower
@@ -27,12 +29,15 @@ Inputs = Mapping[str, Array] | Array
 class Trace(Mapping[str, Array]):
     """Every tensor of one run by ONNX name, in the order in which they were made; inputs first, constants left out.
 
-    accumulators: int32 sums with bias, by the name of the tensor they became; empty unless asked for.
+    By the name of the tensor that a layer made: parameters: the numbers its arithmetic used (multiplier and shift; A,
+    BC, S1, S2). accumulators: int32 sums with bias, and events: what was counted inside; empty unless asked for.
     """
 
-    def __init__(self, tensors: Mapping[str, Array], accumulators: Mapping[str, Array]) -> None:
+    def __init__(self, tensors: Mapping[str, Array], notes: Notes) -> None:
         self._tensors = dict(tensors)
-        self.accumulators = dict(accumulators)
+        self.accumulators: dict[str, Array] = notes.accumulators or {}
+        self.events: dict[str, Events] = notes.events or {}
+        self.parameters: dict[str, Mapping[str, Any]] = notes.parameters
 
     def __getitem__(self, name: str) -> Array:
         return self._tensors[name]
@@ -107,11 +112,12 @@ class Model:
         lowering: str | Lowering | None = None,
         strategy: str = AUTO,
         accumulators: bool = False,
+        events: bool = False,
     ) -> Trace:
         """Every tensor of one run; arguments and errors as of `run`."""
         plan = self.plan(profile, lowering, strategy)
-        accs: dict[str, Array] | None = {} if accumulators else None
-        return Trace(walk(plan, feeds_for(plan, inputs), None, accs), accs or {})
+        notes = Notes({} if accumulators else None, {} if events else None)
+        return Trace(walk(plan, feeds_for(plan, inputs), None, notes), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:

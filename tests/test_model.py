@@ -15,7 +15,7 @@ from qdqnp.compare.verify import verify
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.numerics.rules.binary import saturate
+from qdqnp.numerics.rules.binary import BinaryFunction, saturate
 from qdqnp.sources.ort import OrtPeer
 from qdqnp.sources.random_inputs import random_feeds
 from tests.networks import dla
@@ -134,7 +134,7 @@ class WrongWayAdd:
     status: str = "test"
 
     def bind(self, a, b, y):
-        return lambda left, right: saturate(left.astype(np.int64) + right.astype(np.int64), y)
+        return BinaryFunction(lambda left, right: saturate(left.astype(np.int64) + right.astype(np.int64), y))
 
 
 def test_a_second_profile_changes_conv_and_add_only(model: qdqnp.Model, x: np.ndarray) -> None:

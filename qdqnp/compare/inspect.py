@@ -28,6 +28,7 @@ class LayerInfo:
     weight_bytes: int
     k: int | None
     proof: str
+    requantization: str
     promise: str
 
 
@@ -49,6 +50,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
             "macs": sum(layer.macs or 0 for layer in layers),
             "weight_bytes": sum(constants.values()),
             "operators": _count(layer.op for layer in layers),
+            "requantizations": _count(text.split(" for ")[0] for text in (x.requantization for x in layers) if text),
             "proofs": _count(layer.proof.split(":")[0] for layer in layers if layer.proof),
         },
         "left_alone": [asdict(refusal) for refusal in program.refusals],
@@ -92,6 +94,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         weight_bytes=sum(array.nbytes for array in bound.consts.values()),
         k=macs // elements if macs and elements else None,
         proof=str(bound.bound.proof) if bound.bound.proof else "",
+        requantization=bound.bound.certificate,
         promise=str(output.promise),
     )
 

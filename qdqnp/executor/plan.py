@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.errors import InputError, ModelError, Problem, Problems, QdqnpError
+from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
 from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.numerics.profile import Profile
@@ -74,7 +74,11 @@ class Plan:
         problems = Problems()
         bound: list[BoundStep] = []
         kind: type[QdqnpError] = ModelError
+        refused = set() if self.profile.host_float else self._float_steps(problems)
         for step in self.program.steps:
+            if step in refused:
+                kind = ProfileError
+                continue
             operator = lookup(step.domain, step.op)
             assert operator is not None  # the lowering found it
             consts = {name: self.consts[name] for name in step.input_names if name in self.consts}
@@ -88,6 +92,23 @@ class Plan:
                     problems.add(f"step {step.label}, {problem.where}", problem.expected, problem.got, problem.hint)
         problems.raise_if_any(f"the model cannot run under profile '{self.profile.name}'", kind)
         return tuple(bound)
+
+    def _float_steps(self, problems: Problems) -> set[Step]:
+        """Steps that compute in float32 in the middle of the network, which a device without a float unit has no
+        arithmetic for. Quantizing inputs and dequantizing outputs is the host's."""
+        makers = {name: step for step in self.program.steps for name in step.output_names}
+        found = set()
+        for step in self.program.steps:
+            made = self.program.tensors[step.output_names[0]]
+            floating = made.dtype.kind == "f" and step.op not in ("DequantizeLinear", "Identity")
+            inner = step.op == "QuantizeLinear" and any(
+                name in makers and makers[name].op == "DequantizeLinear" for name in step.input_names
+            )
+            if floating or inner:
+                what = f"{step.op} in float32" if floating else "DequantizeLinear followed by QuantizeLinear"
+                problems.add(f"step {step.label}", "an integer operator", what, "Use 'ort', or quantize this layer.")
+                found.add(step)
+        return found
 
     def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         """Concrete shape of every tensor for these input shapes. Raises InputError where they do not fit a step, or

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from qdqnp.executor.plan import Plan, accumulators
+from qdqnp.executor.events import Events, events
+from qdqnp.executor.plan import BoundStep, Plan, accumulators
 from qdqnp.quant import Array
 
 
+@dataclass
+class Notes:
+    """What a trace wants to know beyond tensors, by the name of each step's first output. None: not asked for."""
+
+    accumulators: dict[str, Array] | None = None
+    events: dict[str, Events] | None = None
+    parameters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def add(self, bound: BoundStep, values: Mapping[str, Array]) -> None:
+        name = bound.step.output_names[0]
+        if self.accumulators is not None:
+            found = accumulators(bound, values)
+            if found is not None:
+                self.accumulators[name] = found
+        if self.events is not None:
+            counted = events(bound.bound, bound.arrays(values))
+            if counted is not None:
+                self.events[name] = counted
+        if bound.bound.parameters:
+            self.parameters[name] = bound.bound.parameters
+        elif bound.bound.detail is not None:
+            self.parameters[name] = bound.bound.detail(bound.arrays(values))[1].parameters
+
+
 def walk(
-    plan: Plan, feeds: Mapping[str, Array], keep: Collection[str] | None, accs: dict[str, Array] | None = None
+    plan: Plan, feeds: Mapping[str, Array], keep: Collection[str] | None, notes: Notes | None = None
 ) -> dict[str, Array]:
     """Evaluate every step whose outputs are not already in `feeds`, and return the kept tensors by name, in order.
 
-    keep: names to return, None for every tensor that is not a constant. accs: filled with the accumulators of the
-    steps that have them. What is returned is fresh: it shares no memory with inputs, constants or work memory.
+    keep: names to return, None for every tensor that is not a constant. notes: filled
+    by the way. What is returned is fresh: it shares no memory with inputs, constants or work memory.
     """
     values: dict[str, Array] = dict(feeds)
     kept: dict[str, Array] = {}
@@ -27,10 +54,8 @@ def walk(
         for index, bound in enumerate(plan.steps):
             names = bound.step.output_names
             if not all(name in feeds for name in names):
-                if accs is not None:
-                    found = accumulators(bound, values)
-                    if found is not None:
-                        accs[names[0]] = found
+                if notes is not None:
+                    notes.add(bound, values)
                 for name, array in bound.evaluate(values, scratch).items():
                     values[name] = array
                     if keep is None or name in keep:

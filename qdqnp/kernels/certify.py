@@ -2,8 +2,8 @@
 
 A requantization of one channel is a monotone function of the sum with at most 255 steps, and so is the expression
 clip(round(sum * multiplier + offset)). Two monotone functions that agree at two points and have the same value at both
-agree everywhere between them. So it is enough to compare them at both ends of the reachable sums, just around each step,
-and to see that between any two neighbouring points that were compared neither has a step.
+agree everywhere between them. So it is enough to compare them at both ends of the reachable sums and just around each
+step, and to see that between any two neighbouring points that were compared neither has a step.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ Real = NDArray[np.float64]
 def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float64") -> Real:
     """s_x * s_w / s_y as float64.
 
-    precision: 'float64': the product in float64, as TFLite for int8 convolutions. 'float32-product': s_x * s_w rounded to
-    float32 first, as TFLite for FullyConnected and uint8. 'float32': every step rounded to float32, as ONNX Runtime.
+    precision: 'float64': the product in float64, as TFLite for int8 convolutions. 'float32-product': s_x * s_w rounded
+    to float32 first, as TFLite for FullyConnected and uint8. 'float32': every step rounded to float32, as ONNX Runtime.
     """
     with np.errstate(all="ignore"):
         if precision == "float32":
@@ -33,7 +33,7 @@ def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float6
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """value * 2^-shift stands for the real multiplier: value >= 0; shift < 0 multiplies. Both int64, one per channel."""
+    """value * 2^-shift stands for the real multiplier: value >= 0; shift < 0 multiplies. int64, one per channel."""
 
     value: Int64
     shift: Int64

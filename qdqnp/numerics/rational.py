@@ -41,7 +41,8 @@ class RationalSum:
     def _doubtful(self) -> Array:
         real = np.broadcast_to(self.real(), self.shape)
         near = np.abs(np.abs(real - np.trunc(real)) - 0.5) <= self._error()
-        return np.logical_and(near, np.abs(real) < LIMIT)
+        doubtful: Array = np.logical_and(near, np.abs(real) < LIMIT)
+        return doubtful
 
     @property
     def shape(self) -> tuple[int, ...]:

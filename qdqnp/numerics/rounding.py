@@ -1,7 +1,8 @@
 """Rounding a division by a power of two: value / 2^shift to an integer. One function per rule of ties.
 
-Values are int64 arrays and exact; shift is an integer >= 0 or an array that broadcasts. All are the identity
-for a shift of 0. |value| + 2^(shift - 1) must stay below 2^63, which the products of int32 accumulators and 31-bit multipliers do.
+Values are int64 arrays and exact; shift is an integer >= 0 or an array that broadcasts. All are the identity for a
+shift of 0. |value| + 2^(shift - 1) must stay below 2^63, which the products of int32 accumulators and 31-bit
+multipliers do.
 """
 
 from __future__ import annotations

@@ -112,6 +112,7 @@ class Site:
 
 Evaluate = Callable[[Sequence[Array | None], Scratch], tuple[Array, ...]]
 Sums = Callable[[Sequence[Array | None]], Int64]
+Detail = Callable[[Sequence[Array | None]], tuple[Int64, Requantizer]]
 
 
 @dataclass
@@ -122,8 +123,8 @@ class Bound:
     outputs never alias inputs that the caller owns unless `views` says so.
     parameters: the integers and floats this layer's arithmetic uses (multipliers, offsets), for inspect and golden.
     sums, accumulators: (inputs) -> int64 sums before bias, and with it (not wrapped), in the shape of the output, of
-    operators that sum and then requantize. requantizer: what turns those sums into codes, their channels (on
-    channel_axis of the output) moved last. certificate: how it is computed, in words.
+    operators that sum and then requantize. detail: those sums with channels moved last, and the requantizer
+    that turns them into codes. certificate: how it is computed, in words.
     """
 
     evaluate: Evaluate
@@ -132,8 +133,7 @@ class Bound:
     certificate: str = ""
     sums: Sums | None = None
     accumulators: Sums | None = None
-    requantizer: Requantizer | None = None
-    channel_axis: int = 1
+    detail: Detail | None = None
     views: bool = False  # outputs may share memory with inputs (Reshape, Transpose, Identity ...)
 
 

@@ -57,6 +57,7 @@ class QLinearBinary(Operator):
         y = step.outputs[0].quant
         assert a is not None and b is not None and y is not None
         tables = _Tables(self, profile, a, b, y)
+        rule = self.rule(profile).bind(a, b, y)  # a profile that does not define it says so now
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             left, right = arrays
@@ -65,7 +66,7 @@ class QLinearBinary(Operator):
                 return (tables.swapped(right, left, scratch),)
             return (tables.straight(left, right, scratch),)
 
-        return Bound(evaluate)
+        return Bound(evaluate, rule.parameters)
 
 
 class _Tables:

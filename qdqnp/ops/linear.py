@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from qdqnp.kernels.sums import Weights
 from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.ops.base import Bound, Evaluate, Sums
 from qdqnp.quant import Array, Codes, Int64, Quant, code_range
+
+LayerOf = Callable[[Sequence[Array | None]], "Linear"]
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,17 @@ def _along(values: Array, channel_axis: int) -> Array:
     return values.reshape(-1, 1) if channel_axis == 0 else values.reshape(1, -1)
 
 
-def linear_bound(evaluate: Evaluate, fixed: Linear | None, sums: Sums, accumulators: Sums, channel_axis: int) -> Bound:
+def linear_bound(
+    evaluate: Evaluate, fixed: Linear | None, layer_of: LayerOf, sums: Sums, accumulators: Sums, channel_axis: int
+) -> Bound:
     """The Bound of a linear operator; parameters, proof and certificate are known where its weights are constants.
-    channel_axis: of the output."""
-    bound = Bound(evaluate, sums=sums, accumulators=accumulators, channel_axis=channel_axis)
+    layer_of: the layer for given inputs; channel_axis: of the output."""
+
+    def detail(arrays: Sequence[Array | None]) -> tuple[Int64, Requantizer]:
+        return np.moveaxis(sums(arrays), channel_axis, -1), layer_of(arrays).requantizer
+
+    bound = Bound(evaluate, sums=sums, accumulators=accumulators, detail=detail)
     if fixed is not None:
-        bound.parameters = fixed.requantizer.parameters
-        bound.proof, bound.certificate, bound.requantizer = fixed.proof, str(fixed.certificate), fixed.requantizer
+        bound.parameters, bound.proof = fixed.requantizer.parameters, fixed.proof
+        bound.certificate = str(fixed.certificate)
     return bound

@@ -124,4 +124,4 @@ class QGemm(Operator):
             bias = arrays[2]
             return sums(arrays) if bias is None else sums(arrays) + bias
 
-        return linear_bound(evaluate, fixed, sums, accumulators, 1)
+        return linear_bound(evaluate, fixed, lambda arrays: prepared(arrays)[1], sums, accumulators, 1)

@@ -129,11 +129,16 @@ class QLinearConv(Operator):
             bias = consts[b_operand.name] if b_operand else None
             fixed = layer_of(consts[w_operand.name], bias)
 
+        def given(arrays: Sequence[Array | None]) -> Linear:
+            weights = arrays[1]
+            assert weights is not None
+            return fixed or layer_of(weights, arrays[2])
+
         def run(arrays: Sequence[Array | None], dtype: Any, finish: Finish | None, scratch: Scratch) -> Array:
             """Sums through `finish` (the layer's own by default), in the output's shape."""
-            codes, weights, bias = arrays
+            codes, weights, _ = arrays
             assert codes is not None and weights is not None
-            layer = fixed or layer_of(weights, bias)
+            layer = given(arrays)
             out = np.empty(concrete(conv_shapes(step.attributes, codes.shape, weights.shape)), dtype)
             window = window_for(step.attributes, weights.shape[2:], codes.shape[2:])
             pad_code = int(x.zero_point)
@@ -145,7 +150,7 @@ class QLinearConv(Operator):
             return (run(arrays, y.dtype, None, scratch),)
 
         def sums(arrays: Sequence[Array | None]) -> Int64:
-            correction = (fixed or layer_of(arrays[1], arrays[2])).correction  # type: ignore[arg-type]
+            correction = given(arrays).correction
 
             def keep(tile: Array, scratch: Scratch) -> Array:
                 return np.add(tile.astype(np.int64), correction[:, None])
@@ -156,7 +161,7 @@ class QLinearConv(Operator):
             total, bias = sums(arrays), arrays[2]
             return total if bias is None else total + bias.reshape(1, -1, *(1,) * (total.ndim - 2))
 
-        return linear_bound(evaluate, fixed, sums, accumulators, 1)
+        return linear_bound(evaluate, fixed, given, sums, accumulators, 1)
 
 
 def _product(shape: Sequence[Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
@@ -66,6 +68,7 @@ class QLinearGlobalAveragePool(Operator):
         operand = step.inputs[0]
         assert operand is not None and operand.quant is not None and step.outputs[0].quant is not None
         x_quant, y_quant = operand.quant, step.outputs[0].quant
+        profile.global_average_pool.bind(x_quant, y_quant, 1)  # a profile that does not define it says so now
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             assert arrays[0] is not None
@@ -75,4 +78,9 @@ class QLinearGlobalAveragePool(Operator):
             assert arrays[0] is not None
             return centered_sums(arrays[0], x_quant).reshape(concrete(global_shape(arrays[0].shape)))
 
-        return Bound(evaluate, sums=sums, accumulators=sums)
+        def detail(arrays: Sequence[Array | None]) -> tuple[Int64, Requantizer]:
+            assert arrays[0] is not None
+            count = math.prod(arrays[0].shape[2:])
+            return centered_sums(arrays[0], x_quant), profile.global_average_pool.bind(x_quant, y_quant, count)
+
+        return Bound(evaluate, sums=sums, accumulators=sums, detail=detail)

@@ -112,4 +112,13 @@ class QLinearMatMul(Operator):
         def sums(arrays: Sequence[Array | None]) -> Int64:
             return over_batch(arrays, np.int64, lambda left, layer, out: np.copyto(out, exact_sums(left, layer)))
 
-        return linear_bound(evaluate, fixed, sums, sums, -1)
+        def given(arrays: Sequence[Array | None]) -> Linear:
+            """The layer; where weights are computed, that of the first matrix: its scales are those of all."""
+            weights = arrays[1]
+            assert weights is not None
+            centered = centered_weights(weights, b)
+            return fixed or layer_of(
+                centered.reshape(-1, *centered.shape[-2:])[0] if centered.ndim > 1 else centered[:, None]
+            )
+
+        return linear_bound(evaluate, fixed, given, sums, sums, -1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,16 @@ from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Rescale, largest_shift
 from qdqnp.quant import Codes, Float32, Int64, Quant
 
-BinaryFunction = Callable[[Codes, Codes], Codes]  # broadcasting; pure; the result has y's dtype
+
+@dataclass(frozen=True, eq=False)
+class BinaryFunction:
+    """A bound rule: codes of a and b, broadcast, to codes of y. parameters: the numbers it uses."""
+
+    function: Callable[[Codes, Codes], Codes]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, a: Codes, b: Codes) -> Codes:
+        return self.function(a, b)
 
 
 class BinaryRule(Protocol):
@@ -56,7 +65,7 @@ class FloatAdd:
             inner = float32.fma32(as_f32(codes_b), ratio_b, offset)
             return saturate(float32.to_int32_x86(float32.fma32(as_f32(codes_a), ratio_a, inner)), y)
 
-        return add
+        return BinaryFunction(add, {"ratio_a": ratio_a, "ratio_b": ratio_b, "offset": offset})
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class FloatMul:
             with np.errstate(all="ignore"):
                 return saturate(float32.to_int32_x86(as_f32(product) * ratio + zero_y), y)
 
-        return mul
+        return BinaryFunction(mul, {"ratio": ratio})
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class ThreeRescaleAdd:
         twice = 2.0 * max(float(a.scale), float(b.scale))
         fixed_a, fixed_b = (self.rescale.fix(np.asarray(float(q.scale) / twice)) for q in (a, b))
         fixed_y = self.rescale.fix(np.asarray(twice / ((1 << self.left_shift) * float(y.scale))))
+        fixed = (fixed_a, fixed_b, fixed_y)
 
         def add(codes_a: Codes, codes_b: Codes) -> Codes:
             wide_a = (codes_a.astype(np.int64) - int(a.zero_point)) << self.left_shift
@@ -101,7 +111,9 @@ class ThreeRescaleAdd:
             total = self.rescale.apply(wide_a, fixed_a) + self.rescale.apply(wide_b, fixed_b)
             return saturate(self.rescale.apply(total, fixed_y) + int(y.zero_point), y)
 
-        return add
+        return BinaryFunction(
+            add, {"multipliers": np.array([f.value for f in fixed]), "shifts": np.array([f.shift for f in fixed])}
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class RescaledMul:
             product = (codes_a.astype(np.int64) - int(a.zero_point)) * (codes_b.astype(np.int64) - int(b.zero_point))
             return saturate(self.rescale.apply(product, fixed) + int(y.zero_point), y)
 
-        return mul
+        return BinaryFunction(mul, fixed.as_parameters())
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,7 @@ class RationalAdd:
             values = [codes_a.astype(np.int64) - int(a.zero_point), codes_b.astype(np.int64) - int(b.zero_point)]
             return saturate(RationalSum(values, factors).rounded() + int(y.zero_point), y)
 
-        return add
+        return BinaryFunction(add)
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ class RationalMul:
             product = (codes_a.astype(np.int64) - int(a.zero_point)) * (codes_b.astype(np.int64) - int(b.zero_point))
             return saturate(RationalSum([product], [[factor]]).rounded() + int(y.zero_point), y)
 
-        return mul
+        return BinaryFunction(mul)
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,8 @@ class AlignedAdd:
     """ST Neural-ART: y = sat8(RSR(((A * a) >> Aa) + ((B * b) >> Bb) + (C << Cs), S)) on raw codes.
 
     S puts the larger of s_a/s_y, s_b/s_y in [2^14, 2^15) with inner shift 0; the smaller gets the inner shift that
-    puts it there too; C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y with C in int16 and Cs as small as that allows.
+    puts it there too; C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y with C in int16 and Cs as small as that
+    allows.
     The form is established, these choices and the inner rounding are inferred.
     """
 
@@ -175,7 +188,7 @@ class AlignedAdd:
             right = inner(codes_b.astype(np.int64) * p["B"], p["B_shift"])
             return saturate(outer(left + right + (p["C"] << p["C_shift"]), p["S"]), y)
 
-        return add
+        return BinaryFunction(add, p)
 
     def parameters(self, a: Quant, b: Quant, y: Quant) -> dict[str, int]:
         """A, B, C, their shifts and S."""

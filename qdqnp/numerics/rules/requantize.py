@@ -109,7 +109,9 @@ class Requantizer(Protocol):
     def __call__(self, sums: Int64) -> Codes: ...
 
     def stages(self, sums: Int64) -> list[tuple[str, Array]]:
-        """Every value between sum and code by name, in order: acc first, code last. For events and explanations."""
+        """Every value between sum and code by name, in order, for events and explanations: 'acc' first, then the rule's
+        own, 'unclipped' (the code before the final clip; absent where the output is real), 'y' last. 'x16' and
+        'Saturate' are the saturated forms of the value before them."""
         ...
 
     def ties(self, sums: Int64) -> int:
@@ -160,7 +162,7 @@ class FloatScaled:
         if self.y is None:
             return [("acc", acc), ("y", real)]
         code = float32.requantize(acc, self.multiplier, self.y.zero_point, self.y.dtype)
-        return [("acc", acc), ("real", real), ("y", code)]
+        return [("acc", acc), ("real", real), ("unclipped", np.rint(real) + int(self.y.zero_point)), ("y", code)]
 
     def ties(self, sums: Int64) -> int:
         real = self.stages(sums)[1][1]
@@ -213,7 +215,8 @@ class Rescaled:
         for stage in self.rule.stages:
             value = stage(value, self.fixed)
             found.append((type(stage).__name__, value))
-        return [*found, ("y", saturated(value, self.y))]
+        unclipped = value + int(self.y.zero_point)
+        return [*found, ("unclipped", unclipped), ("y", saturated(value, self.y))]
 
     def ties(self, sums: Int64) -> int:
         value, met = self._acc(sums), np.zeros(sums.shape, bool)
@@ -304,7 +307,8 @@ class Rounded:
         rounded = np.rint(real) if self.rule.ties_to == "half-even" else np.trunc(real + np.copysign(0.5, real))
         # a float beyond int32 saturates; it is far outside the codes either way
         limited = np.clip(rounded.astype(np.float64), -(2.0**31), 2.0**31 - 1).astype(np.int64)
-        return [("acc", acc), ("real", real), ("y", saturated(limited, self.y))]
+        unclipped = limited + int(self.y.zero_point)
+        return [("acc", acc), ("real", real), ("unclipped", unclipped), ("y", saturated(limited, self.y))]
 
     def ties(self, sums: Int64) -> int:
         real = self.stages(sums)[1][1]
@@ -361,7 +365,14 @@ class RationalScaled:
 
     def stages(self, sums: Int64) -> list[tuple[str, Array]]:
         exact = self._sum(sums)
-        return [("acc", exact.values[0]), ("real", exact.real()), ("y", saturated(exact.rounded(), self.y))]
+        rounded = exact.rounded()
+        unclipped = rounded + int(self.y.zero_point)
+        return [
+            ("acc", exact.values[0]),
+            ("real", exact.real()),
+            ("unclipped", unclipped),
+            ("y", saturated(rounded, self.y)),
+        ]
 
     def ties(self, sums: Int64) -> int:
         return self._sum(sums).ties()
@@ -423,7 +434,7 @@ class Narrowed:
         low, high = self.y.range
         wide = rounding(affine, self.s2)
         code = np.clip(wide, low, high).astype(self.y.dtype)
-        return [("acc", acc), ("narrowed", narrow), ("x16", x16), ("affine", affine), ("shifted", wide), ("y", code)]
+        return [("acc", acc), ("narrowed", narrow), ("x16", x16), ("affine", affine), ("unclipped", wide), ("y", code)]
 
     def ties(self, sums: Int64) -> int:
         found = dict(self.stages(sums))

@@ -1,0 +1,78 @@
+"""Events: what happened inside a layer's arithmetic on one set of inputs, counted by running the stages themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from qdqnp.ops.base import Bound
+from qdqnp.quant import Array, Int64
+
+# Stages that are the saturated form of the value before them.
+INNER = ("x16", "Saturate")
+
+
+@dataclass(frozen=True)
+class Events:
+    """Of one layer that requantizes sums.
+
+    accumulator_min, accumulator_max: of sum plus bias, not wrapped. ties: outputs that met an exact half at a rounding.
+    saturated_low, saturated_high: outputs that the final clip changed. inner_saturated: values that an inner stage
+    saturated. past_2_23, past_2_31: accumulators outside signed 24 and 32 bits. multiplier_bits: significant bits of
+    the integer multiplier of the weakest channel; 24 where the multiplier is a float32, 53 where it is a float64.
+    """
+
+    accumulator_min: int
+    accumulator_max: int
+    ties: int
+    saturated_low: int
+    saturated_high: int
+    inner_saturated: int
+    past_2_23: int
+    past_2_31: int
+    multiplier_bits: int
+
+
+def events(bound: Bound, arrays: Sequence[Array | None]) -> Events | None:
+    """The events of one bound step on its inputs; None for operators that requantize no sums."""
+    if bound.detail is None:
+        return None
+    sums, requantizer = bound.detail(arrays)
+    total = sums if requantizer.bias is None else sums + requantizer.bias
+    stages = requantizer.stages(sums)
+    low = high = 0
+    if stages[-2][0] == "unclipped" and requantizer.y is not None:
+        first, last = requantizer.y.range
+        low, high = (int(np.count_nonzero(side)) for side in (stages[-2][1] < first, stages[-2][1] > last))
+    return Events(
+        accumulator_min=int(total.min(initial=0) if total.size == 0 else total.min()),
+        accumulator_max=int(total.max(initial=0) if total.size == 0 else total.max()),
+        ties=requantizer.ties(sums),
+        saturated_low=low,
+        saturated_high=high,
+        inner_saturated=_inner(stages),
+        past_2_23=_outside(total, 24),
+        past_2_31=_outside(total, 32),
+        multiplier_bits=_multiplier_bits(requantizer.parameters),
+    )
+
+
+def _inner(stages: list[tuple[str, Array]]) -> int:
+    pairs = pairwise(stages)
+    return sum(int(np.count_nonzero(before != after)) for (_, before), (name, after) in pairs if name in INNER)
+
+
+def _outside(total: Int64, bits: int) -> int:
+    limit = 1 << (bits - 1)
+    return int(np.count_nonzero((total < -limit) | (total >= limit)))
+
+
+def _multiplier_bits(parameters: Mapping[str, Any]) -> int:
+    value = np.asarray(parameters.get("A", parameters.get("multiplier", 0)))
+    if value.dtype.kind == "f":
+        return 24 if value.dtype == np.float32 else 53
+    return min((int(item).bit_length() for item in np.abs(value).reshape(-1)), default=0)
