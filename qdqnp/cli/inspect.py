@@ -26,13 +26,14 @@ def inspect_command(model: Path, profile: str, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    rows = table("layer", "operator", "output", "shape", "scale", "zero", "MACs", "bytes", "K", "proof",
+    rows = table("layer", "operator", "output", "shape", "scale", "zero", "MACs", "bytes", "K", "sums", "codes",
                  right=("MACs", "bytes", "K", "zero"))  # fmt: skip
     for layer in found["layers"]:
         rows.add_row(
             name(layer["label"]), layer["op"], name(layer["output"]), dims(layer["output_shape"]),
             _short(layer["scale"]), _short(layer["zero_point"]), _count(layer["macs"]), _count(layer["weight_bytes"]),
-            _count(layer["k"]), layer["proof"] + ("" if layer["promise"] == "exact" else "* no promise"),
+            _count(layer["k"]), layer["proof"].replace("every partial ", "") + ("" if layer["promise"] == "exact" else "* no promise"),
+            layer["requantization"] + (f" ({layer['status']})" if layer["status"] == "inferred" else ""),
         )  # fmt: skip
     CONSOLE.print(rows)
     for refusal in found["left_alone"]:
@@ -41,6 +42,8 @@ def _print(found: dict[str, Any]) -> None:
     operators = ", ".join(f"{count} {op}" for op, count in totals["operators"].items())
     CONSOLE.print(f"profile {found['profile']}, lowering {found['lowering']}: {totals['layers']} layers ({operators})")
     CONSOLE.print(f"{totals['macs']:,} MACs, {totals['weight_bytes']:,} bytes of constants")
+    ways = ", ".join(f"{count} by {way}" for way, count in totals["requantizations"].items())
+    CONSOLE.print(f"codes: {ways}; the profile's arithmetic is {found['status']}")
     CONSOLE.print("sums: " + ", ".join(f"{count} by {proof}" for proof, count in totals["proofs"].items()))
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
+from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array, Quant
 
 
 @dataclass(frozen=True)
 class LayerInfo:
     """One step. macs: multiply-accumulates for one run; k: products per sum; weight_bytes: constant codes and biases;
-    proof: why its sums are exact, '' where it sums nothing."""
+    proof: why its sums are exact, '' where it sums nothing; requantization: how its codes are computed; status: of the
+    profile's rule for it (established, inferred), '' where no arithmetic is involved."""
 
     label: str
     op: str
@@ -29,7 +31,29 @@ class LayerInfo:
     k: int | None
     proof: str
     requantization: str
+    status: str
     promise: str
+
+
+# Which field of a profile is an operator's arithmetic.
+RULE_OF = {
+    "QLinearConv": "conv",
+    "QLinearMatMul": "matmul",
+    "QGemm": "gemm",
+    "QLinearAdd": "add",
+    "QLinearMul": "mul",
+    "QLinearConcat": "concat",
+    "QLinearLeakyRelu": "lookup",
+    "QLinearSigmoid": "lookup",
+    "QLinearAveragePool": "average_pool",
+    "QLinearGlobalAveragePool": "global_average_pool",
+    "QLinearSoftmax": "softmax",
+}
+
+
+def rule_status(profile: Profile, op: str) -> str:
+    """'established', 'inferred' or 'unknown'; '' for operators that compute nothing."""
+    return str(getattr(profile, RULE_OF[op]).status) if op in RULE_OF else ""
 
 
 def inspect(plan: Plan) -> dict[str, Any]:
@@ -41,6 +65,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
     constants = {name: array.nbytes for bound in plan.steps for name, array in bound.consts.items()}
     return {
         "profile": plan.profile.name,
+        "status": plan.profile.status,
         "lowering": program.lowering,
         "inputs": [_io(plan, name) for name in program.inputs],
         "outputs": [_io(plan, name) for name in program.outputs],
@@ -95,6 +120,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         k=macs // elements if macs and elements else None,
         proof=str(bound.bound.proof) if bound.bound.proof else "",
         requantization=bound.bound.certificate,
+        status=rule_status(plan.profile, step.op),
         promise=str(output.promise),
     )
 
