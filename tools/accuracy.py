@@ -25,7 +25,7 @@ from pictures import PictureError, Preprocessing, open_pictures
 
 from qdqnp import load
 from qdqnp.cli.console import tracked
-from qdqnp.errors import ModelError, Problem, QdqnpError
+from qdqnp.errors import ModelError, PeerError, Problem, QdqnpError
 from qdqnp.quant import Array
 from qdqnp.sources.ort import OrtPeer, import_onnxruntime
 
@@ -54,14 +54,14 @@ class Labelled:
 
 @dataclass
 class Result:
-    """How many of the pictures each run classified correctly; `float` is None where no float model was given.
+    """How many of the pictures each run classified correctly; `ort_float` is None where no float model was given.
 
     differing: pictures for which any output of the two int8 runs has other bits.
     """
 
     network: str
     pictures: int = 0
-    float: int | None = None
+    ort_float: int | None = None
     ort_int8: int = 0
     qdqnp: int = 0
     differing: int = 0
@@ -71,7 +71,7 @@ class Result:
         return {**asdict(self), **percent}
 
     def correct(self) -> dict[str, int | None]:
-        return {"float": self.float, "ort_int8": self.ort_int8, "qdqnp": self.qdqnp}
+        return {"ort_float": self.ort_float, "ort_int8": self.ort_int8, "qdqnp": self.qdqnp}
 
     def percent(self, count: int | None) -> float | None:
         return None if count is None else 100 * count / self.pictures
@@ -81,7 +81,7 @@ def read_labelled(path: Path, limit: int | None) -> Labelled:
     """The first `limit` pictures (or all) of an .npz with x (uint8 NHWC) and y (their classes)."""
     pictures = np.stack(list(open_pictures(path)))
     with np.load(path, allow_pickle=False) as arrays:
-        y = arrays["y"] if "y" in arrays else None
+        y = arrays.get("y")
     if y is None or y.dtype.kind not in "iu" or y.shape != (len(pictures),):
         got = "no y" if y is None else f"{y.dtype} {y.shape}"
         problem = Problem(str(path), f"an array y of {len(pictures)} integers, the classes of the pictures", got)
@@ -124,13 +124,27 @@ def ort_scores(model: onnx.ModelProto, threads: int) -> Scores:
     return scores
 
 
-def float_scores(model: onnx.ModelProto, threads: int) -> Scores:
+def float_scores(network: str, model: onnx.ModelProto, threads: int) -> Scores:
     """ONNX Runtime's scores of a float model."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda batch: np.asarray(session.run(None, {model.graph.input[0].name: batch})[0])
+
+    def scores(batch: Array) -> Array:
+        try:
+            return np.asarray(session.run(None, {model.graph.input[0].name: batch})[0])
+        except Exception as error:  # onnxruntime raises its own classes, which share no public base
+            raise refused(error) from error
+
+    def refused(error: Exception) -> PeerError:
+        hint = "It must take the input of the int8 model."
+        return PeerError("ONNX Runtime refuses a float model", [Problem(network, "scores", str(error), hint)])
+
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise refused(error) from error
+    return scores
 
 
 def require_same_batched(single: Scores, batched: Scores, batch: Array, who: str) -> None:
@@ -152,7 +166,7 @@ def evaluate(
     sample, _ = next(Labelled(pictures.x[:CHECKED], pictures.y).batches(CHECKED))
     require_same_batched(qdqnp_scores(int8), ours, sample, f"{network} in qdqnp")
     require_same_batched(ort_scores(int8, threads), theirs, sample, f"{network} in ONNX Runtime")
-    unquantized = float_scores(real, threads) if real is not None else None
+    unquantized = float_scores(network, real, threads) if real is not None else None
     result = Result(network, len(pictures.x), None if unquantized is None else 0)
     rounds = -(-len(pictures.x) // batch)
     for x, y in tracked(pictures.batches(batch), rounds, network):
@@ -161,7 +175,7 @@ def evaluate(
         result.ort_int8 += correct(right, y)
         result.differing += differing_pictures(left, right)
         if unquantized is not None:
-            result.float = (result.float or 0) + correct(unquantized(x), y)
+            result.ort_float = (result.ort_float or 0) + correct(unquantized(x), y)
     return result
 
 

@@ -120,7 +120,7 @@ def run_command(
     else:
         _print(names, made, summaries, best)
         if output is not None:
-            CONSOLE.print(f"wrote {name(str(output))}: {', '.join(name(key) for key in made)}", highlight=False)
+            CONSOLE.print(f"wrote {name(output.name)}: {', '.join(name(key) for key in made)}", highlight=False)
 
 
 def _settings(file: Path | None, options: Mapping[str, Any]) -> Preprocessing | None:
@@ -204,7 +204,10 @@ def _results(model: Model, runs: Iterable[Run], profile: str, codes: bool) -> It
 
 
 def _stacked(runs: Sequence[Run], results: Iterable[Outputs]) -> Outputs:
-    """The outputs of all runs along the first axis; outputs without axes get one. Raises InputError where shapes differ."""
+    """The outputs of all runs along the first axis; outputs without axes get one.
+
+    Raises InputError where shapes differ.
+    """
     parts: dict[str, list[Array]] = {}
     for run, outputs in zip(runs, results, strict=True):
         for key, array in outputs.items():
@@ -245,11 +248,7 @@ def _check_labels(labels: Sequence[str], outputs: Outputs) -> None:
     sizes = [array.shape[1] for array in outputs.values() if _classifies(array)]
     if len(labels) not in sizes:
         wanted = " or ".join(map(str, sizes)) or "none: no output has the shape [N, classes]"
-        raise InputError("the labels do not fit the model", [Problem("labels", wanted, len_of(labels))])
-
-
-def len_of(labels: Sequence[str]) -> str:
-    return f"{len(labels)} lines"
+        raise InputError("the labels do not fit the model", [Problem("lines of the labels", wanted, str(len(labels)))])
 
 
 def _summary(array: Array) -> dict[str, Any]:
@@ -288,14 +287,15 @@ def _print(names: Sequence[str], made: Outputs, summaries: dict[str, dict[str, A
         _print_best(key, rows, names if len(names) == len(rows) else [f"row {index}" for index in range(len(rows))])
     if len(best) < len(made):
         others = table("output", "shape", "dtype", "min", "max", "mean", right=("min", "max", "mean"))
-        for key in made.keys() - best.keys():
+        for key in (key for key in made if key not in best):
             found = summaries[key]
             numbers = ("" if found[part] is None else f"{found[part]:.6g}" for part in ("min", "max", "mean"))
             others.add_row(name(key), dims(found["shape"]), found["dtype"], *numbers)
         CONSOLE.print(others)
     for key, found in summaries.items():
         if "scale" in found:
-            CONSOLE.print(f"{name(key)}: real = (code - {found['zero_point']}) * {found['scale']:.9g}", highlight=False)
+            reading = f"scale {found['scale']:.9g}, zero point {found['zero_point']}"
+            CONSOLE.print(f"{name(key)}: {found['dtype']} codes, {reading}", highlight=False)
 
 
 def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Sequence[str]) -> None:

@@ -59,7 +59,7 @@ def walk(
                 for name, array in bound.evaluate(values, scratch).items():
                     values[name] = array
                     if keep is None or name in keep:
-                        kept[name] = array.copy() if bound.bound.views else np.ascontiguousarray(array)
+                        kept[name] = array.copy() if bound.bound.views else np.asarray(array, order="C")
             for name in bound.step.input_names:
                 if plan.last_use[name] == index:
                     values.pop(name, None)

@@ -8,6 +8,7 @@ rounding at all; 2^53 does the same for float64. `@` on 8-bit integers wraps sil
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,17 +60,15 @@ def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
     Raises ProofError when the forced one is not exact for these weights, or its name is unknown.
     """
     terms = weights.shape[-1]
-    largest = np.maximum(np.maximum(weights * low, weights * high), 0).reshape(-1, terms)
-    smallest = np.minimum(np.minimum(weights * low, weights * high), 0).reshape(-1, terms)
+    shape = (math.prod(weights.shape[:-1]), terms)
+    largest = np.maximum(np.maximum(weights * low, weights * high), 0).reshape(shape)
+    smallest = np.minimum(np.minimum(weights * low, weights * high), 0).reshape(shape)
     bound = _magnitude(largest, smallest)
     parts = _split(largest, smallest) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
-    kind = _cheapest(bound, parts) if strategy == AUTO else strategy
-    if kind == SPLIT and len(parts) == 2 and terms > 1:
+    if strategy == SPLIT and len(parts) == 2 and terms > 1:
         parts = (0, terms // 2, terms)  # forced where it is not needed: split all the same
-    part_bound = max(
-        (_magnitude(largest[:, a:b], smallest[:, a:b]) for a, b in pairwise(parts)),
-        default=0,
-    )
+    part_bound = max(_magnitude(largest[:, a:b], smallest[:, a:b]) for a, b in pairwise(parts))
+    kind = _cheapest(bound, parts, part_bound) if strategy == AUTO else strategy
     proof = Proof(kind, bound, terms, parts, part_bound)
     _check(proof)
     return proof
@@ -81,10 +80,10 @@ def _magnitude(largest: Int64, smallest: Int64) -> int:
     return int(max(largest.sum(axis=1).max(), -smallest.sum(axis=1).min()))
 
 
-def _cheapest(bound: int, parts: tuple[int, ...]) -> str:
+def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
     if bound <= LIMIT32:
         return FLOAT32
-    if len(parts) - 1 <= MOST_PARTS:
+    if len(parts) - 1 <= MOST_PARTS and part_bound <= LIMIT32:
         return SPLIT
     return FLOAT64 if bound <= LIMIT64 else INT64
 

@@ -75,8 +75,9 @@ def make_layer(grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis:
     correction = -int(x.zero_point) * grouped.sum(axis=-1).reshape(-1)
     channels = correction.size
     exact = IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)
-    # a bias that differs by row as well (QGemm's (M, N)) has no per-channel form: exact integers
-    if requantizer.bias is None or requantizer.bias.size in (1, channels):
+    # a bias that differs by row (QGemm's (M, N) and (M, 1)) has no per-channel form: exact integers
+    bias = requantizer.bias
+    if bias is None or bias.size == 1 or (bias.shape[-1] == bias.size == channels):
         fast = _float_finish(weights, correction, requantizer, channel_axis)
         if fast is not None:
             return Linear(weights, correction, requantizer, fast, Certificate("definition", channels, channels))

@@ -26,11 +26,10 @@ class QLinearAdd(QLinearBinary):
             return Affine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
 
     def swaps(self, a: Shape, b: Shape) -> bool:
-        """ONNX Runtime hands the kernel (vector, vector) or (vector, scalar): where a is the one that is broadcast
-        along the innermost axis that is longer than 1, or where all axes have size 1, it exchanges the operands."""
-        rank = max(len(a), len(b))
-        padded_a, padded_b = (1,) * (rank - len(a)) + tuple(a), (1,) * (rank - len(b)) + tuple(b)
-        for size_a, size_b in zip(reversed(padded_a), reversed(padded_b), strict=True):
+        """Which operand ONNX Runtime's broadcasting takes for the scalar one of the innermost span: it looks at the
+        axes that both shapes have, from the last on, for one longer than 1 (rank 0 counts as one axis of size 1). If a
+        is 1 there, or there is no such axis, it exchanges the operands. Compared on all pairs of small shapes."""
+        for size_a, size_b in zip(reversed(a or (1,)), reversed(b or (1,)), strict=False):
             if size_a != 1 or size_b != 1:
                 return size_a == 1
         return True

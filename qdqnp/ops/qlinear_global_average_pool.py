@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize import UNKNOWN, Requantizer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
@@ -68,7 +68,8 @@ class QLinearGlobalAveragePool(Operator):
         operand = step.inputs[0]
         assert operand is not None and operand.quant is not None and step.outputs[0].quant is not None
         x_quant, y_quant = operand.quant, step.outputs[0].quant
-        profile.global_average_pool.bind(x_quant, y_quant, 1)  # a profile that does not define it says so now
+        if profile.global_average_pool.status == UNKNOWN:
+            profile.global_average_pool.bind(x_quant, y_quant, 1)  # raises: say so before anything runs
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             assert arrays[0] is not None

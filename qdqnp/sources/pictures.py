@@ -13,7 +13,8 @@ What is done to a picture, in this order:
 6. layout: NHWC as it is, or NCHW.
 
 Steps 3 and 4 are torchvision's Resize and CenterCrop on Pillow pictures; step 5 is its ToTensor and Normalize with
-scale 1 and divisor 255. A division is not a multiplication by the rounded 1/255: some of the values differ in their last bit.
+scale 1 and divisor 255. Dividing by 255 is not multiplying by 1/255 rounded: of the 256 values, 126 then differ in
+their last bit.
 """
 
 from __future__ import annotations

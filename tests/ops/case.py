@@ -13,7 +13,6 @@ from onnx import helper, numpy_helper
 
 import qdqnp
 from qdqnp.executor.plan import accumulators
-from qdqnp.executor.walk import walk
 from tests.oracles import ort
 from tests.oracles.integers import ACCUMULATORS, ORACLES
 from tests.oracles.node import attributes, evaluate, operands
@@ -46,13 +45,13 @@ def one_node(
     """A case of one node. arguments: (name, array) in the node's order, None where an input is left out.
 
     feeds: which of them are graph inputs; the others are initializers. output: dtype of 'y', else the first
-    argument's. Attributes that are None are left out.
+    argument's. Attributes that are None are left out; a trailing underscore tells an attribute from a parameter here.
     """
     given = dict(item for item in arguments if item is not None)
     names = [item[0] if item is not None else "" for item in arguments]
     while names and not names[-1]:
         names.pop()
-    kept = {name: value for name, value in attributes.items() if value is not None}
+    kept = {name.rstrip("_"): value for name, value in attributes.items() if value is not None}
     node = helper.make_node(op, names, ["y"], name="node", domain=domain, **kept)
     kind = np.dtype(output) if output is not None else next(iter(given.values())).dtype
     graph = helper.make_graph(
@@ -108,9 +107,8 @@ def check(case: Case) -> int:
 def check_accumulators(case: Case) -> None:
     """The int32 accumulators of an operator that requantizes sums, against the integer oracle."""
     (node,) = case.model.graph.node
-    plan = qdqnp.load(case.model).plan()
-    found: dict[str, Array] = {}
-    walk(plan, case.inputs, None, found)
+    model = qdqnp.load(case.model)
+    plan, found = model.plan(), model.trace(case.inputs, accumulators=True).accumulators
     wanted = ACCUMULATORS[node.op_type](operands(case.model, case.inputs), attributes(case.model))
     assert accumulators(plan.steps[0], case.inputs).tolist() == wanted.tolist()
     assert found["y"].dtype == np.int32

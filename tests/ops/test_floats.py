@@ -15,6 +15,7 @@ from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.oracles import floats, ort
 from tests.oracles.node import attributes, operands
 
+ODD = np.resize(np.array([np.nan, 1.0, -1.0, 0.0, np.inf, -0.0, -np.inf, 2.5, 1e-44], np.float32), (1, 5, 9))
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -48,13 +49,18 @@ def test_close(name: str, seed: int) -> None:
         assert (excess <= 0).all(), f"{who}: {excess.max()} beyond the bound\n{case}"
 
 
-@pytest.mark.parametrize("op", ["Relu", "Clip", "MaxPool", "Sigmoid", "LeakyRelu"])
-def test_not_a_number(op: str) -> None:
-    x = np.array([np.nan, 1.0, -1.0, np.nan, np.inf, np.nan, -np.inf, 2.0] * 5, np.float32).reshape(1, 1, 40)
-    if op == "Clip":
-        case = one_node(op, [("x", x), ("low", np.float32(-0.5)), ("high", np.float32(1.5))])
-    else:
-        case = one_node(op, [("x", x)], kernel_shape=[2] if op == "MaxPool" else None)
+@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "LeakyRelu", "Identity"])
+def test_not_a_number_and_zeros_of_both_signs(op: str) -> None:
+    case = one_node(op, [("x", ODD)])
+    assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
+@pytest.mark.parametrize("low", [None, -1.0, -0.0, 0.0, 2.0])
+@pytest.mark.parametrize("high", [None, 1.0, -0.0, 0.0])
+def test_clip_with_every_kind_of_limit(low: float | None, high: float | None) -> None:
+    """An absent limit is the largest finite number, so that infinities are clipped all the same."""
+    limits = [None if limit is None else (name, np.float32(limit)) for name, limit in (("low", low), ("high", high))]
+    case = one_node("Clip", [("x", ODD), *limits])
     assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
 
 

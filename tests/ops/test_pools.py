@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdqnp.errors import InputError, ModelError
+from qdqnp.errors import ModelError, ProfileError
 from tests.ops.case import MS, Case, check, computed, one_node
 
 F = np.float32
@@ -114,5 +114,5 @@ def test_global_average_refuses_the_multipliers_that_its_kernel_refuses(y_scale:
     if fine:
         check(case)
     else:
-        with pytest.raises(InputError, match="multiplier"):
+        with pytest.raises(ProfileError, match="multiplier"):
             computed(case)

@@ -7,6 +7,7 @@ Each function takes the node's inputs in order (None where absent) and its attri
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -137,11 +138,13 @@ def qlinear_add(inputs: Inputs, attributes: Attributes) -> Array:
 
 
 def _exchanged(a: Sequence[int], b: Sequence[int]) -> bool:
-    """The kernel takes a vector first: where the innermost axis longer than 1 is broadcast from a, b comes first;
-    so it does where nothing is longer than 1."""
-    out = np.broadcast_shapes(tuple(a), tuple(b))
-    long = [axis for axis in range(-len(out), 0) if out[axis] != 1]
-    return not long or -long[-1] > len(a) or a[long[-1]] == 1
+    """The kernel takes a vector first: where the innermost of the shared axes that is longer than 1 is broadcast from
+    a, b comes first; so it does where none of them is longer than 1. No axis counts as one axis of 1."""
+    one, other = np.array(tuple(a) or (1,)), np.array(tuple(b) or (1,))
+    shared = min(one.size, other.size)
+    one, other = one[one.size - shared :], other[other.size - shared :]
+    long = np.flatnonzero(np.maximum(one, other) > 1)
+    return not long.size or bool(one[long[-1]] == 1)
 
 
 def _added(a: tuple[Any, Any], b: tuple[Any, Any], y: tuple[Any, Any], dtype: Any) -> Callable[[int, int], int]:
@@ -288,6 +291,37 @@ def qlinear_global_average_pool(inputs: Inputs, attributes: Attributes) -> Array
     return rounding.requantize(rounding.int32(sums), multiplier, scalar(y_zero), x.dtype)
 
 
+def qlinear_softmax(inputs: Inputs, attributes: Attributes) -> Array:
+    """Rows along `axis`, or before opset 13 of all axes from it on; each computed alone."""
+    x, x_scale, _, y_scale, y_zero = (*inputs, None)[:5]
+    assert x is not None
+    axis = attributes.get("axis", -1) % x.ndim
+    one = math.floor(F(1) / F(scalar(y_scale)))
+    whole = attributes.get("opset", 13) < 13
+    moved = x if whole else np.moveaxis(x, axis, -1)
+    width = int(np.prod(x.shape[axis:])) if whole else x.shape[axis]
+    table = _powers(float(scalar(x_scale)), width)
+    rows = [_softmax_row(row, table, one, int(scalar(y_zero)), np.iinfo(x.dtype)) for row in moved.reshape(-1, width)]
+    result = np.array(rows, x.dtype).reshape(moved.shape)
+    return result if whole else np.moveaxis(result, -1, axis)
+
+
+def _powers(scale: float, width: int) -> list[np.float32]:
+    """exp of the distance to the maximum, raised as far as a sum of `width` of them leaves room in float32."""
+    room = float(F(math.log(F(np.finfo(F).max) / F(width)))) - 5
+    shift = max(0.0, room) / scale
+    return [F(math.exp((index - 255 + shift) * scale)) for index in range(256)]
+
+
+def _softmax_row(row: Array, table: Sequence[np.float32], one: int, shift: int, info: Any) -> list[int]:
+    highest = int(row.max())
+    entries = [table[int(code) - highest + 255] for code in row]
+    total = F(0)
+    for entry in entries:
+        total = total + entry
+    return [min(max(round(float(e) * one / float(total)) + shift, info.min), info.max) for e in entries]
+
+
 def flatten(inputs: Inputs, attributes: Attributes) -> Array:
     (x,) = inputs
     assert x is not None
@@ -369,6 +403,7 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "QLinearConcat": qlinear_concat,
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSigmoid": qlinear_sigmoid,
+    "QLinearSoftmax": qlinear_softmax,
     "MaxPool": max_pool,
     "QLinearAveragePool": qlinear_average_pool,
     "QLinearGlobalAveragePool": qlinear_global_average_pool,

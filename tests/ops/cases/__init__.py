@@ -13,7 +13,7 @@ from tests.ops.cases.convert import dequantize_linear, quantize_linear
 from tests.ops.cases.matrix import qgemm, qlinear_matmul
 from tests.ops.cases.movement import flatten, reshape, squeeze, transpose, unsqueeze
 from tests.ops.cases.pool import max_pool, qlinear_average_pool, qlinear_global_average_pool
-from tests.ops.cases.unary import clip, qlinear_leaky_relu, qlinear_sigmoid, relu
+from tests.ops.cases.unary import clip, qlinear_leaky_relu, qlinear_sigmoid, qlinear_softmax, relu
 
 Generator = Callable[[np.random.Generator], Case]
 
@@ -28,6 +28,7 @@ CASES: Mapping[str, Generator] = {
     "QLinearConcat": qlinear_concat,
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSigmoid": qlinear_sigmoid,
+    "QLinearSoftmax": qlinear_softmax,
     "MaxPool": max_pool,
     "QLinearAveragePool": qlinear_average_pool,
     "QLinearGlobalAveragePool": qlinear_global_average_pool,

@@ -1,4 +1,4 @@
-"""QLinearLeakyRelu, QLinearSigmoid, Relu and Clip on codes."""
+"""QLinearLeakyRelu, QLinearSigmoid, QLinearSoftmax, Relu and Clip on codes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def qlinear_leaky_relu(rng: draw.Rng) -> Case:
 
 def qlinear_sigmoid(rng: draw.Rng) -> Case:
     return _lookup(rng, "QLinearSigmoid", 1.0, draw.scale(rng))
+
+
+def qlinear_softmax(rng: draw.Rng) -> Case:
+    """Rows along one axis, or along all from one on; the output's scale is 1 / 256 or about."""
+    dtype = draw.pick(rng, draw.EIGHT)
+    dims = draw.shape(rng, most=7)
+    y_scale = draw.pick(rng, (1 / 256, 1 / 255, 1 / 128, 0.01, 1e-4, 10 ** rng.uniform(-3, 0.5)))
+    arguments = [
+        ("x", draw.codes(rng, dtype, dims)),
+        ("xs", np.float32(10 ** rng.uniform(-4, 1) if draw.chance(rng, 0.7) else 2.0 ** -int(rng.integers(0, 8)))),
+        ("xz", draw.zero_point(rng, dtype)),
+        ("ys", np.float32(y_scale)),
+        ("yz", draw.zero_point(rng, dtype)),
+    ]
+    axis = int(rng.integers(-len(dims), len(dims)))
+    return one_node("QLinearSoftmax", arguments, domain=MS, axis=axis, opset_=int(draw.pick(rng, (11, 13))))
 
 
 def relu(rng: draw.Rng) -> Case:
