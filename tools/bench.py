@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from qdqnp import load
+from qdqnp import Model, load
 from qdqnp.cli.console import tracked
 from qdqnp.compare.metrics import difference
 from qdqnp.errors import Problem, QdqnpError
@@ -46,6 +47,17 @@ LABELS = {
     ORT_FLOAT: "ONNX Runtime, float model",
     REFERENCE: "onnx ReferenceEvaluator",
 }
+# Other profiles of qdqnp are candidates named "qdqnp:PROFILE".
+PROFILE_PREFIX = f"{QDQNP}:"
+
+
+def label(name: str) -> str:
+    """How a candidate is shown."""
+    if name.startswith(PROFILE_PREFIX):
+        return f"qdqnp, profile {name.removeprefix(PROFILE_PREFIX)}"
+    return LABELS[name]
+
+
 # The reference evaluator can need minutes for a network: after its warm-up it is timed once.
 ROUNDS_AT_MOST = {REFERENCE: 1}
 THREAD_VARIABLES = (
@@ -108,6 +120,7 @@ class Case:
     uint8: Path | None = None
     float: Path | None = None
     skip: frozenset[str] = frozenset()
+    profiles: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """The command line of the process that measures it."""
@@ -116,6 +129,8 @@ class Case:
             options += [name, str(path)] if path else []
         for name in sorted(self.skip):
             options += ["--skip", name]
+        for name in self.profiles:
+            options += ["--profile", name]
         return [sys.executable, str(Path(__file__).resolve()), str(self.model), *options]
 
 
@@ -132,7 +147,7 @@ class Timing:
         median = statistics.median(self.milliseconds) if self.milliseconds else None
         return {
             "name": self.name,
-            "label": LABELS[self.name],
+            "label": label(self.name),
             "runs": len(self.milliseconds),
             "median_ms": median,
             "min_ms": min(self.milliseconds, default=None),
@@ -159,6 +174,9 @@ def measure(case: Case) -> dict[str, Any]:
     others = ((ORT_DEFAULT, case.model), (ORT_UINT8, case.uint8), (ORT_FLOAT, case.float))
     runs |= {name: ort_run(path, feeds, case.threads) for name, path in others if path and name not in case.skip}
     notes: dict[str, str] = {}
+    for profile in case.profiles:
+        runs[PROFILE_PREFIX + profile] = partial(model.run, feeds, profile=profile)
+        notes[PROFILE_PREFIX + profile] = certificates(model, profile)
     if REFERENCE not in case.skip:
         run, notes[REFERENCE] = reference_run(case.model, feeds)
         runs |= {REFERENCE: run} if run else {}
@@ -173,6 +191,15 @@ def measure(case: Case) -> dict[str, Any]:
         "equal_elements": elements,
         "candidates": [timing.as_json(base) for timing in timings.values()],
     }
+
+
+def certificates(model: Model, profile: str) -> str:
+    """How many channels each kind of requantization covers, e.g. '8168 channels by float64 certificates'."""
+    found: dict[str, int] = {}
+    for bound in model.plan(profile).steps:
+        for kind, channels in bound.bound.covered.items():
+            found[kind] = found.get(kind, 0) + channels
+    return ", ".join(f"{channels} channels by {kind}" for kind, channels in sorted(found.items()))
 
 
 def ort_run(path: Path, feeds: Mapping[str, Array], threads: int, config: Mapping[str, str] | None = None) -> Run:
@@ -357,6 +384,7 @@ _RESULT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--threads", type=click.IntRange(1), multiple=True, default=(1, 2), show_default=True)
 @click.option("--uint8", "uint8s", multiple=True, type=_MODEL, help="The same model with uint8 activations.")
 @click.option("--float", "floats", multiple=True, type=_MODEL, help="The float model that it was quantized from.")
+@click.option("--profile", "profiles", multiple=True, help="Time another profile of qdqnp too.")
 @click.option("--skip", multiple=True, type=click.Choice([ORT_DEFAULT, REFERENCE]), help="Leave a candidate out.")
 @click.option("--json", "json_path", type=_RESULT, help="Write the results as JSON.")
 @click.option("--markdown", "markdown_path", type=_RESULT, help="Write the table and its notes as Markdown.")
@@ -367,6 +395,7 @@ def main(
     threads: tuple[int, ...],
     uint8s: tuple[Path, ...],
     floats: tuple[Path, ...],
+    profiles: tuple[str, ...],
     skip: tuple[str, ...],
     json_path: Path | None,
     markdown_path: Path | None,
@@ -374,7 +403,7 @@ def main(
 ) -> None:
     """Time each MODEL in qdqnp and in ONNX Runtime. --uint8 and --float may be given once for each MODEL, in order."""
     cases = [
-        Case(model, count, repeats, uint8, real, frozenset(skip))
+        Case(model, count, repeats, uint8, real, frozenset(skip), profiles)
         for model, uint8, real in zip(
             models, variants(models, uint8s, "--uint8"), variants(models, floats, "--float"), strict=True
         )

@@ -124,13 +124,14 @@ class Bound:
     parameters: the integers and floats this layer's arithmetic uses (multipliers, offsets), for inspect and golden.
     sums, accumulators: (inputs) -> int64 sums before bias, and with it (not wrapped), in the shape of the output, of
     operators that sum and then requantize. detail: those sums with channels moved last, and the requantizer
-    that turns them into codes. certificate: how it is computed, in words.
+    that turns them into codes. certificate: how it is computed, in words; covered: channels by kind.
     """
 
     evaluate: Evaluate
     parameters: Mapping[str, Array] = field(default_factory=dict)
     proof: Proof | None = None
     certificate: str = ""
+    covered: Mapping[str, int] = field(default_factory=dict)
     sums: Sums | None = None
     accumulators: Sums | None = None
     detail: Detail | None = None

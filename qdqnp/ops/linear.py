@@ -30,6 +30,14 @@ class Certificate:
     covered: int
     channels: int
 
+    @property
+    def covers(self) -> dict[str, int]:
+        """Channels by the kind of computation they take."""
+        names = {"definition": "the float32 rule itself", "int64": "int64 stages"}
+        first = names.get(self.kind, f"{self.kind} certificates")
+        rest = self.channels - self.covered
+        return {first: self.covered, **({"int64 stages": rest} if rest else {})}
+
     def __str__(self) -> str:
         if self.kind in ("definition", "int64"):
             return {"definition": "float32, the rule itself", "int64": "int64 stages"}[self.kind]
@@ -171,5 +179,5 @@ def linear_bound(
     bound = Bound(evaluate, sums=sums, accumulators=accumulators, detail=detail)
     if fixed is not None:
         bound.parameters, bound.proof = fixed.requantizer.parameters, fixed.proof
-        bound.certificate = str(fixed.certificate)
+        bound.certificate, bound.covered = str(fixed.certificate), fixed.certificate.covers
     return bound
