@@ -29,10 +29,11 @@ def _print(found: dict[str, Any]) -> None:
     rows = table("layer", "operator", "output", "shape", "scale", "zero", "MACs", "bytes", "K", "sums", "codes",
                  right=("MACs", "bytes", "K", "zero"))  # fmt: skip
     for layer in found["layers"]:
+        proof = layer["proof"].replace("every partial ", "") + ("" if layer["promise"] == "exact" else "* no promise")
         rows.add_row(
             name(layer["label"]), layer["op"], name(layer["output"]), dims(layer["output_shape"]),
             _short(layer["scale"]), _short(layer["zero_point"]), _count(layer["macs"]), _count(layer["weight_bytes"]),
-            _count(layer["k"]), layer["proof"].replace("every partial ", "") + ("" if layer["promise"] == "exact" else "* no promise"),
+            _count(layer["k"]), proof,
             layer["requantization"] + (f" ({layer['status']})" if layer["status"] == "inferred" else ""),
         )  # fmt: skip
     CONSOLE.print(rows)

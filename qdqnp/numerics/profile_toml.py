@@ -149,8 +149,9 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
     base = _base(given, problems)
     changed = [name for name in rule_names() if name in document]
     if base is None:
-        defaults: Document = {"summary": "", "source": name_hint, "lowering": "ort", "host_float": False}
-        return {"name": name_hint, "status": INFERRED, **defaults, **document}
+        named: Document = {"name": name_hint, "summary": "", "status": INFERRED, "source": name_hint}
+        host = {"kind": kind_name(convert.FloatConvert), "status": ESTABLISHED}
+        return {**named, "lowering": "ort", "host_float": False, "convert": host, **document}
     start = to_document(base)
     merged = _merge(start, document)
     for name in changed:  # the base's status speaks of the base's arithmetic, not of this one
@@ -168,20 +169,23 @@ def _base(given: Document, problems: Problems) -> Profile | None:
         return None
     base = given["base"]
     if not isinstance(base, str) or ALIASES.get(base, base) not in PROFILES:
-        problems.add("base", f"one of {', '.join(sorted([*PROFILES, *ALIASES]))}", repr(base))
-        return None
+        problems.add("base", f"one of {', '.join(sorted([*PROFILES, *ALIASES]))}", _shown(base))
+        return PROFILES["ort"]  # any will do: so that not every field is missing too
     return profile_named(base)
 
 
 def _merge(start: Document, over: Document) -> Document:
     """Tables key by key; a table of another kind, a list or a value replaces what was there."""
-    merged: Document = dict(start)
+    merged = dict(start)
     for key, value in over.items():
-        old = merged.get(key)
+        old: Any = merged.get(key)
         tables = isinstance(value, dict) and isinstance(old, dict)
-        same = tables and value.get("kind", old.get("kind")) == old.get("kind")
-        merged[key] = _merge(old, value) if same else value
+        merged[key] = _merge(old, value) if tables and _same_kind(old, value) else value
     return merged
+
+
+def _same_kind(old: Document, new: Document) -> bool:
+    return bool(new.get("kind", old.get("kind")) == old.get("kind"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,25 +202,27 @@ class _Reader:
         values: Document = {}
         for name, hint in hints.items():
             if name not in self.document:
-                self.problems.add(
-                    name, _expected(hint, name), "nothing", 'Give it, or start from a profile with base = "...".'
-                )
+                self.problems.add(name, _expected(hint, name), "nothing", 'Give it, or start from a base = "...".')
             elif hint in (str, bool):
                 values[name] = self._value(self.document[name], hint, name, name)
             else:
-                found = self._resolve(self.document[name], name)
-                values[name] = _BAD if found is _BAD else self._table(found, _choices(name, hint), name)
+                values[name] = self._rule(self.document[name], _choices(name, hint), name)
         return _BAD if self.problems.found else Profile(**values)
 
-    def _resolve(self, value: Any, path: str) -> Any:
-        """The table that a string refers to; anything else as it is."""
+    def _rule(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
+        """What a table describes, or the table that a string refers to."""
         if not isinstance(value, str):
-            return value
+            return self._table(value, kinds, path)
         tables = [name for name in rule_names() if isinstance(self.document.get(name), dict) and name != path]
-        if value in tables:
-            return self.document[value]
-        self.problems.add(path, f"a table, or one of the profile's tables ({', '.join(tables) or 'none'})", repr(value))
-        return _BAD
+        if value not in tables:
+            listed = ", ".join(tables) or "none"
+            self.problems.add(path, f"a table, or one of the profile's tables ({listed})", _shown(value))
+            return _BAD
+        before = len(self.problems.found)
+        made = self._table(self.document[value], kinds, path)
+        # faults within the other table are listed under its own name; new is only that it does not belong here
+        self.problems.found[before:] = [p for p in self.problems.found[before:] if p.where == f"{path}.kind"]
+        return made
 
     def _table(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
         """An instance of one of `kinds` from a table."""
@@ -226,9 +232,8 @@ class _Reader:
         named = {kind_name(kind): kind for kind in kinds}
         chosen = value.get("kind", next(iter(named)) if len(named) == 1 else None)
         if not isinstance(chosen, str) or chosen not in named:
-            self.problems.add(
-                f"{path}.kind", f"one of {', '.join(named)}", "nothing" if chosen is None else _shown(chosen)
-            )
+            got = "nothing" if chosen is None else _shown(chosen)
+            self.problems.add(f"{path}.kind", f"one of {', '.join(named)}", got)
             return _BAD
         return self._instance(named[chosen], value, path)
 
@@ -251,8 +256,7 @@ class _Reader:
     def _any(self, value: Any, hint: Any, path: str, known: str) -> Any:
         """Any value by its type hint. known: its key in _ALLOWED."""
         if hint in _KINDS:
-            found = self._resolve(value, path)
-            return _BAD if found is _BAD else self._table(found, _KINDS[hint], path)
+            return self._rule(value, _KINDS[hint], path)
         if typing.get_origin(hint) is not tuple:
             return self._value(value, hint, path, known)
         inner = typing.get_args(hint)
@@ -401,7 +405,7 @@ def to_toml(profile: Profile) -> str:
     first: dict[Any, str] = {}
     for name in rule_names():
         first.setdefault(getattr(profile, name), name)
-    document = {name: _shared(getattr(profile, name), name, first) for name in _hints(Profile)}
+    document = {name: _shared(profile, name, first) for name in _hints(Profile)}
     lines = [f"{key} = {_scalar(value)}" for key, value in document.items() if not isinstance(value, dict)]
     for key, value in document.items():
         if isinstance(value, dict):
@@ -409,16 +413,20 @@ def to_toml(profile: Profile) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shared(value: Any, path: str, first: Mapping[Any, str]) -> Any:
-    """As `_plain`, with the names of fields in place of rules that those fields hold."""
-    if path in first.values() and first.get(value) == path:
-        return {key: _shared_inner(value, key, item, first) for key, item in _plain(value, path).items()}
-    return first[value] if dataclasses.is_dataclass(value) and value in first else _plain(value, path)
+def _shared(profile: Profile, name: str, first: Mapping[Any, str]) -> Any:
+    """A field's plain value, with the names of fields in place of the rules that those fields hold."""
+    value = getattr(profile, name)
+    plain = _plain(value, name)
+    if not dataclasses.is_dataclass(value):
+        return plain
+    if first[value] != name:
+        return first[value]
+    inner = {key: getattr(value, key, None) for key in plain}
+    return {key: first[inner[key]] if _is_rule(inner[key], first) else item for key, item in plain.items()}
 
 
-def _shared_inner(value: Any, key: str, plain: Any, first: Mapping[Any, str]) -> Any:
-    inner = getattr(value, key, None)
-    return first[inner] if dataclasses.is_dataclass(inner) and inner in first else plain
+def _is_rule(value: Any, first: Mapping[Any, str]) -> bool:
+    return dataclasses.is_dataclass(value) and value in first
 
 
 def _table_lines(path: list[str], value: Document) -> list[str]:

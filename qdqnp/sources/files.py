@@ -48,17 +48,27 @@ def _runs(array: Array, declared: tuple[object, ...]) -> int:
 
 
 def _load(path: Path) -> dict[str, Array]:
+    """The file's arrays by name, '' for the one of an .npy; which of both it is shows in its first bytes."""
     try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                size = sum(info.file_size for info in archive.infolist())
-            if size > MAX_TENSOR_BYTES:
-                problem = Problem(f"file {path.name}", f"at most {MAX_TENSOR_BYTES} bytes unpacked", f"{size}")
-                raise InputError("an input file is too large", [problem])
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+        if zipfile.is_zipfile(path):
+            return _load_archive(path)
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        return {"": loaded}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         problem = Problem(f"file {path}", "a readable .npy or .npz file of numbers", str(error) or "an empty file")
         raise InputError("cannot read an input file", [problem]) from error
+    return {"": loaded}
+
+
+def _load_archive(path: Path) -> dict[str, Array]:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    others = [info.filename for info in members if not info.filename.endswith(".npy")]
+    if others:
+        problem = Problem(f"file {path.name}", "arrays only (members named .npy)", f"members {others[:5]}")
+        raise InputError("an input file holds more than arrays", [problem])
+    size = sum(info.file_size for info in members)
+    if size > MAX_TENSOR_BYTES:
+        problem = Problem(f"file {path.name}", f"at most {MAX_TENSOR_BYTES} bytes unpacked", f"{size}")
+        raise InputError("an input file is too large", [problem])
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -30,7 +30,7 @@ from qdqnp.sources.pictures import (
 )
 from qdqnp.sources.shipped import CIFAR10, model_names, pictures, shipped_model
 from tests.networks import dla
-from tests.sources.programs import program
+from tests.sources.test_files import program
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -164,7 +164,7 @@ def test_the_shipped_pictures_need_no_pillow(monkeypatch: pytest.MonkeyPatch) ->
 def test_shipped_models_are_listed_and_others_refused() -> None:
     assert {"dla46_c_int8", "dla46x_c_int8", "dla60x_c_int8"} <= set(model_names())
     assert all(shipped_model(name).is_file() for name in model_names())
-    with pytest.raises(InputError, match="dla46_c_int8"):
+    with pytest.raises(InputError, match=r"dla46_c_int8"):
         shipped_model("../secret")
 
 
@@ -201,7 +201,7 @@ def test_every_bad_setting_is_listed_by_name(settings: dict, fields: list[str]) 
 
 
 def test_settings_made_in_python_are_checked_too() -> None:
-    with pytest.raises(InputError, match="'std' in the preprocessing"):
+    with pytest.raises(InputError, match=r"'std' in the preprocessing"):
         Preprocessing(std=(0.0,))
 
 
@@ -223,7 +223,7 @@ def test_a_bad_toml_file(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "p.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(InputError, match="a readable TOML file"):
+    with pytest.raises(InputError, match=r"a readable TOML file"):
         read_preprocessing(file)
 
 
@@ -253,7 +253,7 @@ def test_pictures_of_an_nhwc_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [[1, 3, 8, 3], [1, 4, 8, 8], [1, "c", "h", "w"]])
 def test_an_unclear_layout_must_be_stated(shape: list) -> None:
-    with pytest.raises(InputError, match="State the layout"):
+    with pytest.raises(InputError, match=r"State the layout"):
         resolved(Preprocessing(), program(x=(np.float32, shape)))
 
 
@@ -263,9 +263,9 @@ def test_a_stated_layout_is_taken() -> None:
 
 def test_settings_that_contradict_the_model() -> None:
     net = program(x=(np.float32, [1, 1, 8, 8]))
-    with pytest.raises(InputError, match="3 channels, for color RGB"):
+    with pytest.raises(InputError, match=r"3 channels, for color RGB"):
         resolved(Preprocessing(color="RGB"), net)
-    with pytest.raises(InputError, match="'mean' of the preprocessing: expected 1 number, or 1 for color gray, got 3"):
+    with pytest.raises(InputError, match=r"'mean' of the preprocessing: expected 1 number, or 1 for color gray, got 3"):
         resolved(Preprocessing(mean=MEAN), net)
 
 
@@ -273,7 +273,7 @@ def test_settings_that_contradict_the_model() -> None:
     "inputs", [{"x": (np.float32, [1, 10])}, {"x": (np.float32, [1, 3, 8, 8]), "y": (np.float32, [1])}]
 )
 def test_models_that_take_no_pictures(inputs: dict) -> None:
-    with pytest.raises(InputError, match="takes no pictures"):
+    with pytest.raises(InputError, match=r"takes no pictures"):
         resolved(Preprocessing(), program(**inputs))
 
 
@@ -285,7 +285,7 @@ def test_pictures_of_another_size_are_refused_with_advice(small: Program) -> Non
 
 def test_a_crop_larger_than_the_picture(small: Program) -> None:
     settings = resolved(Preprocessing(crop=16), small)
-    with pytest.raises(InputError, match="picture a: expected at least the 16x16 pixels of the crop, got 8x16"):
+    with pytest.raises(InputError, match=r"picture a: expected at least the 16x16 pixels of the crop, got 8x16"):
         picture_feeds([Picture("a", noise(8, 16))], settings, small)
 
 
@@ -305,7 +305,7 @@ def test_batches() -> None:
     ]
     assert picture_feeds(six[:2], resolved(Preprocessing(), fixed), fixed)["x"].shape == (2, 3, 8, 8)
     assert len(batches(six, program(x=(np.float32, ["n", 3, 8, 8])))) == 6
-    with pytest.raises(InputError, match="a multiple of 2"):
+    with pytest.raises(InputError, match=r"a multiple of 2"):
         batches(six[:5], fixed)
 
 
@@ -352,7 +352,7 @@ def test_a_folder_is_its_pictures_sorted(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a folder holds no picture"):
+    with pytest.raises(InputError, match=r"a folder holds no picture"):
         list_pictures(tmp_path)
 
 
@@ -395,7 +395,7 @@ def test_bad_pictures(tmp_path: Path, content: bytes | str | None, message: str)
 
 def test_wide_channels_are_refused_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "p.png")
-    with pytest.raises(InputError, match="8 bits for each channel"):
+    with pytest.raises(InputError, match=r"8 bits for each channel"):
         list_pictures(tmp_path / "p.png")[0].pixels()
 
 
@@ -441,12 +441,12 @@ def test_bad_array_files(tmp_path: Path, content: bytes | None, suffix: str) -> 
     file = tmp_path / f"bad{suffix}"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(InputError, match="a readable .npy or .npz file"):
+    with pytest.raises(InputError, match=r"a readable \.npy or \.npz file"):
         list_pictures(file)
 
 
 def test_an_archive_too_large_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((10, 10, 10, 3), np.uint8))
     monkeypatch.setattr("qdqnp.sources.pictures.MAX_TENSOR_BYTES", 1000)
-    with pytest.raises(InputError, match="bytes unpacked, more than 1000"):
+    with pytest.raises(InputError, match=r"bytes unpacked, more than 1000"):
         list_pictures(tmp_path / "x.npz")
