@@ -55,5 +55,7 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Iterator[T]:
     """The items, with a progress bar on standard error where it is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=ERROR_CONSOLE, transient=True, disable=not show) as progress:
+    with Progress(
+        *columns, console=ERROR_CONSOLE, transient=True, disable=not show or not ERROR_CONSOLE.is_terminal
+    ) as progress:
         yield from progress.track(items, total=total, description=what)

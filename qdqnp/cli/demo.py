@@ -74,10 +74,9 @@ def _print_classes(seen: Seen, truth: Array, classes: Sequence[str]) -> None:
                      style=None if right else "yellow")  # fmt: skip
     CONSOLE.print(rows)
     count = len(truth)
-    CONSOLE.print(
-        f"right: {np.count_nonzero(found == truth)} of {count} (the first {SHOWN} are shown)", highlight=False
-    )
-    CONSOLE.print(f"speed: {1000 * seen.seconds / count:.1f} ms per picture, measured on this machine", highlight=False)
+    correct, speed = np.count_nonzero(found == truth), 1000 * seen.seconds / count
+    CONSOLE.print(f"right: {correct} of {count}; the first {SHOWN} are shown, with softmax scores", highlight=False)
+    CONSOLE.print(f"speed: {speed:.1f} ms per picture, one at a time, measured on this machine", highlight=False)
 
 
 def _probability(scores: Array) -> float:

@@ -36,8 +36,12 @@ def split_batches(arrays: Mapping[str, Array], program: Program) -> Iterator[Fee
     """Runs of the declared batch size, where every input holds the same multiple of it; else all in one run."""
     runs = {_runs(array, program.tensors[name].shape) for name, array in arrays.items()}
     count = runs.pop() if len(runs) == 1 else 1
+    if count == 1:
+        yield dict(arrays)
+        return
+    sizes = {name: array.shape[0] // count for name, array in arrays.items()}
     for index in range(count):
-        yield {name: array if count == 1 else np.split(array, count)[index] for name, array in arrays.items()}
+        yield {name: array[index * sizes[name] : (index + 1) * sizes[name]] for name, array in arrays.items()}
 
 
 def _runs(array: Array, declared: tuple[object, ...]) -> int:

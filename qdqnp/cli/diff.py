@@ -1,0 +1,115 @@
+"""`qdqnp diff`: where and how far the arithmetics of two or more devices part on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.compare.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
+from qdqnp.model import Model, load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.program import Program
+from qdqnp.quant import Array
+from qdqnp.sources.files import read_feeds
+from qdqnp.sources.random_inputs import random_feeds
+
+INFERRED_MARK = "*"
+
+
+@click.command("diff")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE...",
+              help=".npy or .npz files of inputs. Default: one random input.")  # fmt: skip
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
+@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--profiles", "listed", multiple=True, required=True, metavar="NAME,NAME...",
+              help="Two or more profiles, names or paths that end in .toml; the first is the reference.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def diff_command(
+    model: Path,
+    inputs: tuple[Path, ...],
+    more: tuple[Path, ...],
+    count: int | None,
+    seed: int,
+    listed: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run MODEL under several arithmetic profiles, and compare every layer with the first profile's.
+
+    Two columns for each profile. entire: the profile computes the whole network, so differences accumulate. single:
+    each layer is fed the first profile's tensors, so that only what it does by itself differs. Each says the share
+    of differing elements and, in brackets, the largest difference in LSB.
+
+    Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
+    a bad model, or a profile that does not define one of the model's layers.
+    """
+    if more and len(inputs) > 1:
+        raise click.UsageError("several files go after one --input, or each after its own")
+    if more and not inputs:
+        raise click.UsageError("input files go after --input")
+    pairs = _profiles(listed)
+    loaded = load(model)
+    runs = list(_runs(loaded, (*inputs, *more), count, seed, pairs[0][1]))
+    report = diff(loaded, pairs, tracked(runs, len(runs), "comparing", not as_json))
+    if as_json:
+        print_json({"model": model.name, **report.as_json()})
+    else:
+        print_report(report)
+
+
+def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
+    """The profiles by the texts that named them."""
+    texts = [text.strip() for part in listed for text in part.split(",") if text.strip()]
+    if len(texts) < 2:
+        raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
+    return [(text, profile_from(text)) for text in texts]
+
+
+def _runs(
+    model: Model, files: Sequence[Path], count: int | None, seed: int, profile: Profile
+) -> Iterator[dict[str, Array]]:
+    program: Program = model.program(profile)
+    for path in files:
+        yield from read_feeds(path, program)
+    if count or not files:
+        yield from random_feeds(program, count or 1, seed)
+
+
+def print_report(report: Report) -> None:
+    """A row for each layer, then the totals by operator type, then what the marks mean."""
+    others = report.profiles[1:]
+    columns = [f"{name(other)}, {way}" for other in others for way in (ENTIRE, SINGLE)]
+    rows = table("layer", "operator", "tensor", "shape", "elements", *columns, right=("elements", *columns))
+    for row in report.rows:
+        elements = str(row.cells[0].entire.elements)
+        rows.add_row(name(row.label), row.op, name(row.name), dims(row.shape), elements, *_texts(row))
+    CONSOLE.print(rows)
+    CONSOLE.print()
+    totals = table("operator", "elements", *columns, right=("elements", *columns))
+    for row in report.totals():
+        totals.add_row(row.op, str(row.cells[0].entire.elements), *_texts(row))
+    CONSOLE.print(totals)
+    first, inputs = report.profiles[0], f"{report.inputs} input{'s' if report.inputs != 1 else ''}"
+    CONSOLE.print(f"share of elements that differ from '{name(first)}' (largest difference, in LSB of codes), over "
+                  f"{inputs}", highlight=False)  # fmt: skip
+    if any(cell.status == "inferred" for row in report.rows for cell in row.cells):
+        CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
+
+
+def _texts(row: Row) -> list[str]:
+    return [_text(cell, count) for cell in row.cells[1:] for count in (cell.entire, cell.single)]
+
+
+def _text(cell: Cell, count: Count) -> str:
+    """'1.25 % (3)'; a share that is not zero is never shown as zero."""
+    mark = INFERRED_MARK if cell.status == "inferred" else ""
+    if count.note:
+        return name(count.note) + mark
+    if not count.differing:
+        return f"0{mark}"
+    return f"{100 * count.share:.3g} % ({count.largest:g}){mark}"

@@ -1,0 +1,154 @@
+"""`qdqnp profiles`: the arithmetics that come with qdqnp, and one of them in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from qdqnp.cli.console import CONSOLE, print_json, table
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from, rule_names, shared_document, to_document, to_toml
+from qdqnp.numerics.profiles import ALIASES, PROFILES
+from qdqnp.numerics.rules.requantize import INFERRED, Undefined
+
+# Which operators a field of a profile is the arithmetic of.
+OPERATORS: Mapping[str, str] = {
+    "convert": "QuantizeLinear, DequantizeLinear",
+    "conv": "Conv",
+    "matmul": "MatMul",
+    "gemm": "Gemm",
+    "add": "Add",
+    "mul": "Mul",
+    "concat": "Concat",
+    "lookup": "LeakyRelu, Sigmoid",
+    "average_pool": "AveragePool",
+    "global_average_pool": "GlobalAveragePool",
+    "softmax": "Softmax",
+}
+REQUANTIZATION = ("convert", "conv", "matmul", "gemm")
+EVERY, ONLY = "complete", "requantization only"
+
+
+@click.group("profiles", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def profiles_command(ctx: click.Context, as_json: bool) -> None:
+    """List the arithmetic profiles: name, status, what it is, its source, and which operators it covers."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError("--json goes after the name: qdqnp profiles show NAME --json")
+        return
+    if as_json:
+        print_json({"profiles": [summary(profile) for profile in PROFILES.values()]})
+    else:
+        _print_list()
+
+
+@profiles_command.command("show")
+@click.argument("profile", metavar="NAME")
+@click.option("--toml", "as_toml", is_flag=True, help="Print it as TOML: a starting point for a device of your own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
+    """Show the profile NAME (a name, an alias, or a path that ends in .toml): the rule of each operator."""
+    if as_toml and as_json:
+        raise click.UsageError("either --toml or --json")
+    found = profile_from(profile)
+    if as_toml:
+        click.echo(to_toml(found), nl=False)
+    elif as_json:
+        print_json({**summary(found), "rules": {key: _rule(found, key) for key in rule_names()}})
+    else:
+        _print_one(found)
+
+
+def undefined(profile: Profile) -> list[str]:
+    """The fields for which the profile has no arithmetic."""
+    return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
+
+
+def inferred(profile: Profile) -> list[str]:
+    """The fields whose rule is inferred."""
+    return [field for field in rule_names() if getattr(profile, field).status == INFERRED]
+
+
+def coverage(profile: Profile) -> str:
+    """'complete', 'requantization only', or the operators that are missing."""
+    missing = undefined(profile)
+    if not missing:
+        return EVERY
+    if missing == [field for field in rule_names() if field not in REQUANTIZATION]:
+        return ONLY
+    return "all but " + ", ".join(OPERATORS[field] for field in missing)
+
+
+def summary(profile: Profile) -> dict[str, Any]:
+    """What the list says of a profile."""
+    return {
+        "name": profile.name,
+        "aliases": [alias for alias, target in ALIASES.items() if target == profile.name],
+        "status": profile.status,
+        "summary": profile.summary,
+        "source": profile.source,
+        "coverage": coverage(profile),
+        "undefined": undefined(profile),
+        "inferred": inferred(profile),
+    }
+
+
+def _rule(profile: Profile, field: str) -> dict[str, Any]:
+    document = to_document(profile)[field]
+    return {"operators": OPERATORS[field], **document, "status": getattr(profile, field).status}
+
+
+def _print_list() -> None:
+    rows = table("profile", "status", "what it is", "coverage", "source")
+    for profile in PROFILES.values():
+        found = summary(profile)
+        called = ", ".join([profile.name, *found["aliases"]])
+        rows.add_row(called, found["status"], profile.summary, found["coverage"], profile.source)
+    CONSOLE.print(rows)
+    CONSOLE.print("\ninferred: rules that fit what was measured, without a statement of the maker; they run, and are "
+                  "marked wherever they are used", highlight=False)  # fmt: skip
+    CONSOLE.print("requantization only: Conv, Gemm and MatMul; a network that needs more is refused with the list of "
+                  "its layers", highlight=False)  # fmt: skip
+    CONSOLE.print("one in full: qdqnp profiles show NAME; as a starting point for your own: --toml", highlight=False)
+
+
+def _print_one(profile: Profile) -> None:
+    for key, value in summary(profile).items():
+        text = ", ".join(value) if isinstance(value, list) else value
+        if text:
+            CONSOLE.print(f"{key}: {_safe(text)}", highlight=False)
+    floats = "run" if profile.host_float else "refused"
+    CONSOLE.print(f"lowering: {profile.lowering}; layers in float32: {floats}\n", highlight=False)
+    rows = table("field", "operators", "status", "rule", "settings")
+    document = shared_document(profile)
+    for field in rule_names():
+        rule = document[field]
+        other = isinstance(rule, str)
+        settings = {} if other else {key: value for key, value in rule.items() if key not in ("kind", "status")}
+        lines = "\n".join(f"{key} = {_setting(value)}" for key, value in settings.items())
+        status = getattr(profile, field).status
+        rows.add_row(field, OPERATORS[field], status, f"as {rule}" if other else rule["kind"], _safe(lines))
+    CONSOLE.print(rows)
+
+
+def _safe(text: str) -> str:
+    """A user's own words, in full, without markup and control characters."""
+    return escape("".join(char if char.isprintable() or char == "\n" else "?" for char in text))
+
+
+def _setting(value: Any) -> str:
+    """A nested rule or stage as 'kind(field value, ...)'."""
+    if isinstance(value, dict) and "kind" in value:
+        inner = ", ".join(f"{key} {_setting(item)}" for key, item in value.items() if key != "kind")
+        return f"{value['kind']}({inner})" if inner else str(value["kind"])
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_setting(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return ", then ".join(_setting(item) for item in value)
+    return json.dumps(value) if isinstance(value, bool) else str(value)
