@@ -295,7 +295,14 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
-def host_facts() -> dict[str, str]:
+def load_average() -> str:
+    """What the machine was doing in the last minute; to be asked before measuring, which adds to it."""
+    if not hasattr(os, "getloadavg"):
+        return "unknown on this system"
+    return f"{os.getloadavg()[0]:.2f}; other work makes times longer, above all those of several threads"
+
+
+def host_facts(load_before: str) -> dict[str, str]:
     """What the times depend on besides the models."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     peer = host()
@@ -305,6 +312,7 @@ def host_facts() -> dict[str, str]:
         "Python": platform.python_version(),
         "NumPy": f"{np.__version__}, BLAS: {blas['name']} {blas['version']}",
         "onnxruntime": peer["onnxruntime"],
+        "load average before": load_before,
     }
 
 
@@ -357,10 +365,14 @@ def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str
 
 
 def publish(
-    table: Table, results: Sequence[Mapping[str, Any]], json_path: Path | None, markdown_path: Path | None
+    table: Table,
+    results: Sequence[Mapping[str, Any]],
+    load_before: str,
+    json_path: Path | None,
+    markdown_path: Path | None,
 ) -> None:
     """Shows the table and what belongs to it, and writes the files that were asked for."""
-    facts = host_facts()
+    facts = host_facts(load_before)
     markdown = report(facts, table, results)
     table.show()
     click.echo(markdown.removeprefix(table.markdown()).lstrip())
@@ -412,9 +424,10 @@ def main(
     if child:
         answer(cases[0])
         return
+    load_before = load_average()
     try:
         results = [measure_apart(case) for case in cases]
-        publish(results_table(results), results, json_path, markdown_path)
+        publish(results_table(results), results, load_before, json_path, markdown_path)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

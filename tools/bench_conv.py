@@ -26,6 +26,7 @@ from bench import (
     REFERENCE,
     Case,
     Table,
+    load_average,
     measure_apart,
     milliseconds,
     publish,
@@ -156,9 +157,10 @@ def main(
 ) -> None:
     """Time single convolution layers in qdqnp and in ONNX Runtime."""
     layers = [layer for layer in LAYERS if not only or layer.name in only]
+    load_before = load_average()
     try:
         results = [measure_layer(layer, count, repeats) for layer in layers for count in threads]
-        publish(layers_table(results), results, json_path, markdown_path)
+        publish(layers_table(results), results, load_before, json_path, markdown_path)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

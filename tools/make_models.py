@@ -18,7 +18,7 @@ from build_dla import checkpoint_weights
 from dla import ARCHITECTURES
 from dla_onnx import build_model
 from dla_weights import seeded_weights
-from files import write_model, write_npz
+from files import write_bytes, write_model, write_npz
 from numpy.typing import NDArray
 from pictures import Pictures, Preprocessing, open_pictures
 from quantize import Recipe, prepared, preprocess, quantize
@@ -91,6 +91,7 @@ def cifar10(shared: Path, output: Path) -> None:
                 write_model(output / f"{network}_float.onnx", model)
             write_quantized(output / f"{network}_int8.onnx", model, calibration, Preprocessing(), Recipe())
         write_test_pictures(output / "cifar10_pictures.npz", test_file)
+        write_bytes(output / "cifar10_classes.txt", "".join(f"{name}\n" for name in CIFAR10_CLASSES).encode())
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

@@ -21,7 +21,7 @@ from qdqnp.model import Model, load
 from qdqnp.quant import Array
 from qdqnp.sources.ort import OrtPeer, host, import_onnxruntime
 from qdqnp.sources.pictures import Picture, picture_feeds, resolved
-from qdqnp.sources.shipped import CIFAR10, model_names, pictures, pictures_path, shipped_model
+from qdqnp.sources.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
 
 SHOWN = 10
 COMPARED = 3
@@ -116,7 +116,7 @@ def _print_next(program: str, path: Path) -> None:
     for words in (
         ["inspect", str(path)],
         ["verify", str(path), "--random", "3"],
-        ["run", str(path), "--input", str(pictures_path()), *scaling, "--top", "1"],
+        ["run", str(path), "--input", str(pictures_path()), *scaling, "--labels", str(labels_path())],
     ):
         CONSOLE.print(f"  {program} {_quoted(words)}", markup=False, highlight=False, soft_wrap=True)
 

@@ -33,6 +33,11 @@ def pictures_path() -> Path:
     return _folder() / "cifar10_pictures.npz"
 
 
+def labels_path() -> Path:
+    """The file of the class names, one on each line."""
+    return _folder() / "cifar10_classes.txt"
+
+
 def pictures() -> tuple[Array, Array, list[str]]:
     """40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), the 10 class names."""
     with np.load(pictures_path(), allow_pickle=False) as archive:
