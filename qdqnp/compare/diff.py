@@ -8,7 +8,7 @@ from typing import Any
 
 from qdqnp.compare.inspect import rule_status
 from qdqnp.compare.metrics import difference
-from qdqnp.errors import ProfileError, Problem, QdqnpError
+from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile

@@ -399,13 +399,18 @@ def _is_default_status(value: Any, field: dataclasses.Field[Any], path: str) -> 
     return bool(value.status == default)
 
 
-def to_toml(profile: Profile) -> str:
-    """The profile as a TOML text that `from_toml` reads back to an equal one. Rules that are equal are written once
-    and referred to by the name of the first field that has them."""
+def shared_document(profile: Profile) -> Document:
+    """As `to_document`, with a rule that occurs again replaced by the name of the first field that has it."""
     first: dict[Any, str] = {}
     for name in rule_names():
         first.setdefault(getattr(profile, name), name)
-    document = {name: _shared(profile, name, first) for name in _hints(Profile)}
+    return {name: _shared(profile, name, first) for name in _hints(Profile)}
+
+
+def to_toml(profile: Profile) -> str:
+    """The profile as a TOML text that `from_toml` reads back to an equal one. Rules that are equal are written once
+    and referred to by the name of the first field that has them."""
+    document = shared_document(profile)
     lines = [f"{key} = {_scalar(value)}" for key, value in document.items() if not isinstance(value, dict)]
     for key, value in document.items():
         if isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,8 @@ class QLinearMatMul(Operator):
             assert codes is not None and weights is not None
             out = np.empty(concrete(matmul_shape(codes.shape, weights.shape)), dtype)
             if fixed is not None:
-                one(codes.reshape(-1, codes.shape[-1]), fixed, out.reshape(-1, weights.shape[-1]))
+                rows = math.prod(codes.shape[:-1])  # -1 would not do where K or N is 0
+                one(codes.reshape(rows, codes.shape[-1]), fixed, out.reshape(rows, weights.shape[-1]))
                 return out
             centered = centered_weights(weights, b)
             left = codes[None] if codes.ndim == 1 else codes

@@ -153,3 +153,16 @@ def test_matmul_batches(a: tuple[int, ...], b: tuple[int, ...], dynamic: bool) -
         ("yz", np.uint8(99)),
     ]
     check(one_node("QLinearMatMul", arguments, ["x", "b"] if dynamic else ["x"]))
+
+
+@pytest.mark.parametrize(("a", "b"), [((2, 0), (0, 3)), ((2, 3), (3, 0)), ((0, 3), (3, 2)), ((2, 0, 3), (3, 2))])
+def test_nothing_to_sum_or_nothing_to_fill(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """An empty sum is 0, so the codes are the zero point."""
+    arguments = [("x", np.zeros(a, np.int8)), ("as", F(1)), ("az", np.int8(0)), ("b", np.zeros(b, np.int8)),
+                 ("bs", F(1)), ("bz", np.int8(0)), ("ys", F(1)), ("yz", np.int8(4))]  # fmt: skip
+    case = one_node("QLinearMatMul", arguments)
+    found = computed(case)
+    assert found.shape == (*a[:-1], b[-1])
+    assert (found == 4).all()
+    for strategy in ("float32-split", "float64", "int64"):
+        assert computed(case, strategy).tolist() == found.tolist()

@@ -93,6 +93,7 @@ def test_command_line_reports_every_candidate_on_every_thread_count(folder: Path
     assert "cannot run this model" in markdown
     assert np.__version__ in report["host"]["NumPy"]
     assert "BLAS" in report["host"]["NumPy"]
+    assert "load average before" in report["host"]
 
 
 def test_the_reference_evaluator_is_timed_once_where_it_can_run(tmp_path: Path) -> None:

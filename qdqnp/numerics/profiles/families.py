@@ -13,8 +13,8 @@ UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specifi
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
 
 
-def complete(name: str, summary: str, source: str, rescale: Rescale) -> Profile:
-    """A TFLite-like profile: every operator by one requantization."""
+def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: RequantizeRule | None = None) -> Profile:
+    """A TFLite-like profile: every operator by one requantization, but for Gemm where it has its own."""
     mean = RescaleMean(rescale)
     return Profile(
         name=name,
@@ -26,7 +26,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale) -> Profile:
         convert=FloatConvert(),
         conv=rescale,
         matmul=rescale,
-        gemm=rescale,
+        gemm=gemm or rescale,
         add=ThreeRescaleAdd(rescale),
         mul=RescaledMul(rescale),
         concat=RescaledLookup(rescale),

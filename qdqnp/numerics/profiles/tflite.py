@@ -15,7 +15,11 @@ RUY = Rescale(QuantizeMultiplier(), (ShiftLeft(), MultiplyHigh(), ShiftRight("ha
 SINGLE = Rescale(QuantizeMultiplier(single=True), (MultiplyShift("half-up"),), shifts=(1, 62))
 WIDE = Rescale(Reduced16(), (MultiplyShift("half-up"),), accumulator=64, shifts=(0, 46))
 
-TFLITE = complete("tflite", "TFLite Micro and TFLite's reference kernels: gemmlowp, two roundings", TFLM, DOUBLE)
+# the reference FullyConnected does not requantize as the other operators do; LiteRT 2.3.0 shows it
+FC_FLOAT = FloatRound("float32-product", "float64", "half-away")
+
+TFLITE = complete("tflite", "TFLite Micro and TFLite's reference kernels: gemmlowp, two roundings", TFLM, DOUBLE,
+                  gemm=FC_FLOAT)  # fmt: skip
 TFLITE_SINGLE = complete("tflite-single", "TFLite built with single rounding", TFLM, SINGLE)
 CMSIS_NN = complete("cmsis-nn", "CMSIS-NN: two roundings, equal to tflite", CMSIS, DOUBLE)
 CMSIS_NN_SINGLE = complete("cmsis-nn-single", "CMSIS-NN built with single rounding", CMSIS, SINGLE)
@@ -23,7 +27,7 @@ TFLITE_RUY = requantization("tflite-ruy", "TFLite's optimized kernels (NEON, ruy
                             "google/ruy, ruy/apply_multiplier.cc", RUY)  # fmt: skip
 TFLITE_FC_FLOAT = requantization("tflite-fc-float", "newer reference FullyConnected: float64 product, halves away",
                                  "tensorflow/tflite-micro, kernels/internal/reference/integer_ops/fully_connected.h",
-                                 FloatRound("float32-product", "float64", "half-away"))  # fmt: skip
+                                 FC_FLOAT)  # fmt: skip
 TFLITE_16X8 = requantization("tflite-16x8", "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator", TFLM, WIDE)
 
 PROFILES = (TFLITE, TFLITE_SINGLE, CMSIS_NN, CMSIS_NN_SINGLE, TFLITE_RUY, TFLITE_FC_FLOAT, TFLITE_16X8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles.families import requantization
 from qdqnp.numerics.rules.requantize import Rescale
@@ -10,14 +12,15 @@ from qdqnp.numerics.stages import DoubleRound, MultiplyShift
 SPECIFICATION = "TOSA specification, apply_scale_32"
 VELA = "ethos-u-vela and the Ethos-U technical reference"
 
-SINGLE = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),), shifts=(2, 62))
+NATURAL = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),), shifts=(2, 62))
+SINGLE = replace(NATURAL, bounded=True)
 DOUBLE = Rescale(QuantizeMultiplier(), (DoubleRound(),), shifts=(2, 62))
 
 PROFILES = (
     requantization("tosa-single", "TOSA RESCALE, SINGLE_ROUND", SPECIFICATION, SINGLE),
     requantization("tosa-double", "TOSA RESCALE, DOUBLE_ROUND", SPECIFICATION, DOUBLE),
     requantization("ethos-u", "Ethos-U55 and U65, TFLite rounding (their default)", VELA, DOUBLE),
-    requantization("ethos-u-natural", "Ethos-U, natural rounding", VELA, SINGLE),
+    requantization("ethos-u-natural", "Ethos-U, natural rounding", VELA, NATURAL),
     requantization("ethos-u-truncate", "Ethos-U, truncation", VELA,
                    Rescale(QuantizeMultiplier(), (MultiplyShift("truncate"),), shifts=(2, 62))),
     requantization("ethos-u85-dasym", "Ethos-U85, double rounding without the sign", VELA,

@@ -237,6 +237,8 @@ class Rescaled:
             if not any(type(stage).__name__ == "ShiftLeft" for stage in self.rule.stages)
             else 2 ** (31 - left) - 1
         )
+        if self.rule.bounded:
+            reach = min(reach, 2 ** (int(self.fixed.shift.min()) - 1) - 1)
         slack = int(np.abs(bias).max())
         return Slope(real, bias * real + z, (first,), 0, slack - reach, reach - slack)
 
@@ -246,7 +248,8 @@ class Rescale:
     """Fixed point: the real multiplier as an integer and a shift, then stages of integer arithmetic.
 
     precision: in which s_x * s_w / s_y is formed (see multiplier.real_multiplier). accumulator: 32 wraps; 64 does not.
-    shifts: the total shifts for which the arithmetic is defined.
+    shifts: the total shifts for which the arithmetic is defined. bounded: only values in [-2^(shift-1), 2^(shift-1))
+    are, as TOSA requires of SINGLE_ROUND.
     """
 
     scheme: Scheme
@@ -254,6 +257,7 @@ class Rescale:
     precision: str = "float64"
     accumulator: int = 32
     shifts: tuple[int, int] = (0, 62)
+    bounded: bool = False
     status: str = ESTABLISHED
 
     def fix(self, real: Real) -> Fixed:
@@ -269,6 +273,11 @@ class Rescale:
 
     def apply(self, value: Int64, fixed: Fixed) -> Int64:
         """The stages in order. Raises ProfileError where a result leaves int32: the arithmetic is not defined there."""
+        if self.bounded:
+            limit = (np.int64(1) << fixed.shift) >> 1
+            if ((value < -limit) | (value >= limit)).any():
+                raise ProfileError("a value outside the profile's domain",
+                                   [Problem("sum", "within 2^(shift - 1)", str(int(np.abs(value).max())))])  # fmt: skip
         for stage in self.stages:
             value = stage(value, fixed)
         if value.size and (value.max() > 2**31 - 1 or value.min() < -(2**31)):
@@ -304,7 +313,7 @@ class Rounded:
         acc = wrap32(sums if self.bias is None else sums + self.bias)
         kind = np.float32 if self.rule.precision == "float32" else np.float64
         real = acc.astype(kind) * self.multiplier.astype(kind)
-        rounded = np.rint(real) if self.rule.ties_to == "half-even" else np.trunc(real + np.copysign(0.5, real))
+        rounded = np.rint(real) if self.rule.ties_to == "half-even" else _half_away(real)
         # a float beyond int32 saturates; it is far outside the codes either way
         limited = np.clip(rounded.astype(np.float64), -(2.0**31), 2.0**31 - 1).astype(np.int64)
         unclipped = limited + int(self.y.zero_point)
@@ -321,6 +330,12 @@ class Rounded:
         return Slope(
             self.multiplier, bias * self.multiplier + int(self.y.zero_point), (), 0, slack - 2**31, 2**31 - 1 - slack
         )
+
+
+def _half_away(real: Array) -> Array:
+    """round() of C. Adding 0.5 would carry the largest float below 0.5 up to 1; the fraction itself is exact."""
+    whole = np.trunc(real)
+    return np.where(np.abs(real - whole) >= 0.5, whole + np.copysign(1, real), whole)
 
 
 @dataclass(frozen=True)

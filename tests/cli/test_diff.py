@@ -1,0 +1,111 @@
+"""`qdqnp diff`: the table, JSON, inputs, profiles from files, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+from qdqnp.cli import cli
+from tests.networks import dla
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("models") / "net.onnx"
+    onnx.save(dla(), file)
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_differences_are_the_result_and_no_failure(path: Path) -> None:
+    result = run("diff", path, "--random", 2, "--seed", 3, "--profiles", "ort,neural-art,tflite")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    for column in ("neural-art, entire", "neural-art, single", "tflite, entire", "tflite, single"):
+        assert column in lines[0]
+    conv = next(line for line in lines if " QLinearConv " in line)
+    assert " % (1)*" in conv  # inferred rules are marked
+    pool = next(line for line in lines if line.startswith("MaxPool  "))
+    assert pool.split()[-1] == "0" and "*" not in pool
+    assert any("differ from 'ort'" in line and "over 2 inputs" in line for line in lines)
+    assert lines[-1].startswith("* the profile's rule for this operator is inferred")
+
+
+def test_equal_profiles_have_zeros_only(path: Path) -> None:
+    result = run("diff", path, "--profiles", "ort,ort")
+    assert result.exit_code == 0
+    assert "%" not in result.output and "inferred" not in result.output
+    found = json.loads(run("diff", path, "--profiles", "tflite", "--profiles", "cmsis-nn", "--json").stdout)
+    assert [p["name"] for p in found["profiles"]] == ["tflite", "cmsis-nn"]
+    assert all(count["differing"] == 0 for layer in found["layers"] for p in layer["profiles"]
+               for count in (p["entire"], p["single"]))  # fmt: skip
+
+
+def test_a_planted_change_from_a_file(path: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "my_npu.toml"
+    mine.write_text('base = "tflite"\n[add]\nkind = "aligned-add"\ntie = "floor"', encoding="utf-8")
+    result = run("diff", path, "--profiles", f"tflite,{mine}", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    alone = {row["op"] for row in found["totals"] if row["profiles"][1]["single"]["differing"]}
+    assert alone == {"QLinearAdd"}
+    assert found["profiles"][1]["status"] == "inferred" and found["inputs"] == 1
+
+
+def test_inputs_from_files(path: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 3, 16, 16), dtype=np.float32)
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", x[:1])
+    files = (tmp_path / "a.npy", tmp_path / "b.npy")
+    for arguments in (("--input", *files), ("--input", files[0], "--input", files[1])):
+        found = json.loads(run("diff", path, *arguments, "--profiles", "ort,tflite", "--json").stdout)
+        assert found["inputs"] == 4
+    both = json.loads(run("diff", path, "--input", files[1], "--random", 2, "--profiles", "ort,ort", "--json").stdout)
+    assert both["inputs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("profiles", "message"),
+    [
+        ("ort", "expected two or more"),
+        ("ort,nonsense", "no such profile"),
+        ("ort,missing.toml", "cannot read a profile"),
+        ("ort,tosa-single", "profile 'tosa-single', step "),
+    ],
+)
+def test_bad_profiles_exit_with_2(path: Path, profiles: str, message: str) -> None:
+    result = run("diff", path, "--profiles", profiles)
+    assert result.exit_code == 2
+    assert message in result.stderr and "Traceback" not in result.output
+
+
+def test_a_profile_that_cannot_run_lists_every_layer(path: Path) -> None:
+    result = run("diff", path, "--profiles", "ort,nvdla")
+    named = [line for line in result.stderr.splitlines() if line.startswith("  - profile 'nvdla', step ")]
+    assert result.exit_code == 2
+    assert len(named) == 4 + 2 + 1  # additions, concatenations, the global average
+
+
+def test_bad_usage_exits_with_2(path: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
+    both = ("--profiles", "ort,tflite")
+    assert run("diff", path).exit_code == 2
+    assert run("diff", bad, *both).exit_code == 2
+    assert run("diff", path, tmp_path / "x.npy", *both).exit_code == 2
+    result = run("diff", path, "--input", tmp_path / "x.npy", *both)
+    assert result.exit_code == 2 and "axis 2: expected 16, got 8" in result.stderr
+
+
+def test_the_help_says_what_the_exit_code_means() -> None:
+    text = " ".join(run("diff", "--help").output.split())
+    assert "Exit code 0: done, whether anything differs or not" in text

@@ -1,0 +1,151 @@
+"""Add, Mul, rescale of codes, averages and means of the complete rows, and Neural-ART's layers, on all pairs of codes
+or all sums, against tests.oracles.fixed_point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
+from qdqnp.numerics.rules.binary import AlignedAdd
+from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine, Rescale, RescaleMean
+from qdqnp.quant import Quant
+from tests.oracles import fixed_point as oracle
+
+COMPLETE = {name: oracle.Operators(name) for name in ("tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single")} | {
+    "exact": oracle.ExactOperators()
+}
+CODES = np.arange(-128, 128).astype(np.int8)
+ART = PROFILES["neural-art-1.1.3"]
+
+
+def quant(q: oracle.Q) -> Quant:
+    return Quant(np.dtype(np.int8), np.asarray(q[0], np.float32), np.asarray(q[1], np.int8))
+
+
+def drawn(rng: np.random.Generator) -> oracle.Q:
+    """A float32 scale, a power of two one time in three, and a zero point, at an end one time in three."""
+    scale = 2.0 ** rng.integers(-7, 0) if rng.random() < 1 / 3 else rng.uniform(0.005, 0.5)
+    zero = rng.choice([-128, 127]) if rng.random() < 1 / 3 else rng.integers(-128, 128)
+    return float(np.float32(scale)), int(zero)
+
+
+def grid(function: Any) -> list[list[int]]:
+    return [[function(p, q) for q in range(-128, 128)] for p in range(-128, 128)]
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("operator", ["add", "mul"])
+def test_binary_on_all_pairs(name: str, operator: str) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        a, b, y = drawn(rng), drawn(rng), drawn(rng)
+        y = (float(np.float32(y[0] * (4 if operator == "add" else 16))), y[1])
+        bound = getattr(PROFILES[name], operator).bind(quant(a), quant(b), quant(y))
+        wanted = grid(getattr(COMPLETE[name], operator)(a, b, y))
+        np.testing.assert_array_equal(bound(CODES[:, None], CODES[None, :]), wanted)
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_rescale_of_codes(name: str) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        x, y = drawn(rng), drawn(rng)
+        wanted = [COMPLETE[name].rescale(x, y)(p) for p in range(-128, 128)]
+        got = PROFILES[name].concat.bind(quant(x), quant(y), Identity())(CODES)
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_mean(name: str) -> None:
+    rng = np.random.default_rng(3)
+    for count in (1, 2, 3, 4, 7, 8, 9, 16, 25, 49, 64, 100, 1023, 1024, 12544):
+        x, y = drawn(rng), drawn(rng)
+        low, high = count * (-128 - x[1]), count * (127 - x[1])
+        sums = np.unique(np.concatenate([np.linspace(low, high, 500).astype(np.int64), [low, high, 0, 1, -1]]))
+        wanted = [COMPLETE[name].mean(x, y, count)(int(s)) for s in sums]
+        np.testing.assert_array_equal(PROFILES[name].global_average_pool.bind(quant(x), quant(y), count)(sums), wanted)
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("same", [True, False])
+def test_average(name: str, same: bool) -> None:
+    """Windows of nine taps of which some lie in the padding: the divisor is the number inside."""
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        x = drawn(rng)
+        y = x if same else drawn(rng)
+        taps = rng.integers(-128, 128, (9, 200)).astype(np.int8)
+        taps[:, :20] = np.where(rng.random((9, 20)) < 0.5, -1, 0)  # sums near zero, of both signs
+        inside = rng.random((9, 200)) < 0.7
+        inside[0] = True
+        got = PROFILES[name].average_pool.bind(quant(x), quant(y))(taps, inside, inside.sum(axis=0))
+        wanted = [
+            COMPLETE[name].average(x, y, taps[inside[:, i], i].tolist())  # the codes of window i in the image
+            for i in range(200)
+        ]
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_which_rules_are_compared() -> None:
+    for name in COMPLETE:
+        mean = PROFILES[name].global_average_pool
+        assert isinstance(PROFILES[name].average_pool, MeanAverage if name == "exact" else DividedAverage)
+        assert name == "exact" or (isinstance(mean, RescaleMean) and isinstance(mean.rescale, Rescale))
+
+
+# -- ST Neural-ART ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])
+def test_neural_art_conv(tie: str) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        x, y = drawn(rng), drawn(rng)
+        w = np.float32(rng.uniform(0.001, 0.02, 4))
+        weights = rng.integers(-128, 128, (4, int(rng.integers(1, 300))))
+        bias = rng.integers(-5000, 5000, 4)
+        reals = [x[0] * float(s) / y[0] for s in w]
+        s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), reals, bias.tolist(), y[1])
+        scales = Quant(np.dtype(np.int8), w, np.asarray(0, np.int8), 0)
+        layer = Layer(quant(x), scales, quant(y), bias.astype(np.int32), weights=weights)
+        bound = NarrowThenAffine(tie=tie).bind(layer)
+        found = bound.parameters
+        assert (int(found["S1"]), int(found["S2"])) == (s1, s2)
+        assert (found["A"].tolist(), found["BC"].tolist()) == (a, bc)
+        sums = rng.integers(-(2**17), 2**17, (300, 4))
+        sums[:100] = (sums[:100] >> s1 << s1) + (1 << s1 >> 1)  # exact ties of the first rounding
+        sums[-1] = 2**23  # saturates 16 bits
+        wanted = [[oracle.neural_art(int(v), s1, s2, a[c], bc[c], tie) for c, v in enumerate(row)] for row in sums]
+        np.testing.assert_array_equal(bound(sums), wanted)
+
+
+@pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])
+def test_neural_art_add(tie: str) -> None:
+    rng = np.random.default_rng(6)
+    for _ in range(3):
+        a, b, y = drawn(rng), drawn(rng), drawn(rng)
+        bound = AlignedAdd(tie=tie).bind(quant(a), quant(b), quant(y))
+        wanted = grid(oracle.neural_art_add(a, b, y, tie))
+        np.testing.assert_array_equal(bound(CODES[:, None], CODES[None, :]), wanted)
+
+
+def test_the_tie_probe_of_the_specification() -> None:
+    """Weights (1, 127, 1), M = 0.5: S1 = 1, A = 2^14, S2 = 14, and three tie rules give three output vectors."""
+    found = {}
+    for tie in ("half-up", "half-away", "half-even"):
+        layer = Layer(quant((1.0, 0)), quant((0.5, 0)), quant((1.0, 0)), weights=np.array([[1, 127, 1]]))
+        bound = NarrowThenAffine(tie=tie).bind(layer)
+        parameters = {key: int(np.asarray(value).reshape(-1)[0]) for key, value in bound.parameters.items()}
+        assert parameters == {"S1": 1, "A": 2**14, "S2": 14, "BC": 0}
+        found[tie] = bound(CODES.astype(np.int64)[:, None])[:, 0].tolist()
+        assert found[tie] == [oracle.neural_art(int(x), 1, 14, 2**14, 0, tie) for x in CODES]
+    assert len({tuple(values) for values in found.values()}) == 3
+
+
+def test_neural_art_is_half_up_by_default() -> None:
+    assert ART.status == "inferred"
+    assert isinstance(ART.conv, NarrowThenAffine)
+    assert ART.conv.tie == "half-up"
