@@ -10,15 +10,21 @@ import click
 from qdqnp.cli.console import CONSOLE, dims, name, print_json, table
 from qdqnp.compare.inspect import inspect
 from qdqnp.model import load
+from qdqnp.numerics.profile_toml import profile_from
 
 
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--profile", default="ort", show_default=True, help="The arithmetic to inspect the model under.")
+@click.option(
+    "--profile",
+    default="ort",
+    show_default=True,
+    help="The arithmetic to inspect the model under: a name, or a .toml file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def inspect_command(model: Path, profile: str, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
-    found = inspect(load(model).plan(profile))
+    found = inspect(load(model).plan(profile_from(profile)))
     if as_json:
         print_json({"model": model.name, **found})
     else:

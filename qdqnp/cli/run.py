@@ -19,6 +19,8 @@ import numpy as np
 from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
 from qdqnp.errors import InputError, Problem, QdqnpError
 from qdqnp.model import Model, code_outputs, load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.program import Program
 from qdqnp.quant import Array
 from qdqnp.sources.files import Feeds, read_feeds
@@ -73,7 +75,12 @@ class Run:
 @click.option("--codes", is_flag=True, help="Integer codes of the outputs instead of float values.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="OUT.npz", help="Write the outputs to a file.")
 @click.option("--force", is_flag=True, help="Replace the file of --output where it exists.")
-@click.option("--profile", default="ort", show_default=True, help="The arithmetic to run the model under.")
+@click.option(
+    "--profile",
+    default="ort",
+    show_default=True,
+    help="The arithmetic to run the model under: a name, or a .toml file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def run_command(
     model: Path,
@@ -104,8 +111,9 @@ def run_command(
     settings = _settings(preprocess, options)
     known = read_labels(labels) if labels is not None else None
     loaded = load(model)
-    runs = _runs(loaded.program(profile), (*inputs, *more), settings)
-    made = _stacked(runs, tracked(_results(loaded, runs, profile, codes), len(runs), "running", not as_json))
+    arithmetic = profile_from(profile)
+    runs = _runs(loaded.program(arithmetic), (*inputs, *more), settings)
+    made = _stacked(runs, tracked(_results(loaded, runs, arithmetic, codes), len(runs), "running", not as_json))
     names = [one for run in runs for one in run.names]
     best = {key: _best(array, top, known) for key, array in made.items() if _classifies(array)}
     if known is not None:
@@ -114,9 +122,9 @@ def run_command(
         write_outputs(output, made, force)
     summaries = {key: _summary(array) for key, array in made.items()}
     if codes:
-        _add_quants(summaries, loaded.program(profile))
+        _add_quants(summaries, loaded.program(arithmetic))
     if as_json:
-        _print_json(model, profile, names, summaries, best)
+        _print_json(model, arithmetic.name, names, summaries, best)
     else:
         _print(names, made, summaries, best)
         if output is not None:
@@ -199,7 +207,7 @@ def _array_runs(program: Program, path: Path) -> list[Run]:
     ]
 
 
-def _results(model: Model, runs: Iterable[Run], profile: str, codes: bool) -> Iterable[Outputs]:
+def _results(model: Model, runs: Iterable[Run], profile: Profile, codes: bool) -> Iterable[Outputs]:
     return (model.run(run.feeds(), profile=profile, codes=codes) for run in runs)
 
 

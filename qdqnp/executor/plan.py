@@ -73,7 +73,8 @@ class Plan:
         """Bind every step; what a profile does not define is reported for all layers at once."""
         problems = Problems()
         bound: list[BoundStep] = []
-        kind: type[QdqnpError] = ModelError
+        kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
+        self._check_overrides(problems)
         refused = set() if self.profile.host_float else self._float_steps(problems)
         for step in self.program.steps:
             if step in refused:
@@ -92,6 +93,14 @@ class Plan:
                     problems.add(f"step {step.label}, {problem.where}", problem.expected, problem.got, problem.hint)
         problems.raise_if_any(f"the model cannot run under profile '{self.profile.name}'", kind)
         return tuple(bound)
+
+    def _check_overrides(self, problems: Problems) -> None:
+        """Every label that a rule gives values for must be a layer's, or a typing error would change nothing."""
+        labels = {step.label for step in self.program.steps}
+        for field in ("conv", "matmul", "gemm"):
+            for label, _ in getattr(getattr(self.profile, field), "overrides", ()):
+                if label not in labels:
+                    problems.add(f"profile '{self.profile.name}', {field}.overrides", "a layer of the model", label)
 
     def _float_steps(self, problems: Problems) -> set[Step]:
         """Steps that compute in float32 in the middle of the network, which a device without a float unit has no

@@ -150,3 +150,21 @@ def test_requantization_only_profiles_list_every_layer_they_do_not_define() -> N
         model.plan("tosa-single")
     refused = [s for s in model.program().steps if s.op in ("QLinearAdd", "QLinearConcat", "QLinearGlobalAveragePool")]
     assert len(caught.value.problems) == len(refused) > 3
+
+
+def test_overrides_must_name_a_layer_and_fit_it() -> None:
+    model = qdqnp.load(conv([1, 127, 1], 0.5))
+    trace = model.trace(every_code(3), profile=overridden("conv", (("S1", 3), ("A", [5]), ("BC", 7), ("S2", 2))))
+    used = trace.parameters["y"]
+    assert [np.asarray(used[name]).item() for name in ("S1", "A", "BC", "S2")] == [3, 5, 7, 2]
+    x16 = (np.arange(-128, 128) + 4) >> 3
+    np.testing.assert_array_equal(trace["y"].reshape(-1), np.clip((5 * x16 + 7 + 2) >> 2, -128, 127))
+    with pytest.raises(qdqnp.ProfileError, match=r"conv\.overrides: expected a layer of the model, got cnov"):
+        model.plan(overridden("cnov", (("S1", 3),)))
+    with pytest.raises(qdqnp.ProfileError, match="override A: expected 1 or 1 values, got 2"):
+        model.plan(overridden("conv", (("A", (5, 6)),)))
+
+
+def overridden(label: str, values: tuple) -> qdqnp.Profile:
+    plain = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in values)
+    return replace(NEURAL_ART, conv=NarrowThenAffine(overrides=((label, plain),)))

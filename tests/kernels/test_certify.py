@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Found:
     requantize: Callable[[Any], Any]
     expression: Affine
     proven: Any
-    sums: Any = field(default_factory=lambda: np.arange(-BOUND, BOUND + 1)[:, None] + np.zeros(CHANNELS, np.int64))
+    sums: Any
 
     def differing(self) -> Any:
         """How many integers of each channel the expression gets wrong."""
@@ -52,16 +52,19 @@ class Found:
         return (got.astype(np.int64) != self.requantize(self.sums)).sum(axis=0)
 
 
-def certified(bound: Requantizer, carrier: np.dtype[Any], requantize: Callable[[Any], Any] | None = None) -> Found:
+def certified(
+    bound: Requantizer, carrier: np.dtype[Any], requantize: Callable[[Any], Any] | None = None, reach: int = BOUND
+) -> Found:
     slope, y = bound.slope, bound.y
     assert slope is not None and y is not None
-    assert slope.low <= -BOUND and slope.high >= BOUND
+    assert slope.low <= -reach and slope.high >= BOUND
     wide = [np.broadcast_to(value, (CHANNELS,)) for value in (slope.multiplier, slope.offset)]
     nudges = tuple(np.broadcast_to(nudge, (CHANNELS,)) for nudge in slope.nudges)
-    low, high = np.full(CHANNELS, -BOUND), np.full(CHANNELS, BOUND)
+    low, high = np.full(CHANNELS, -reach), np.full(CHANNELS, reach)
     rule = requantize or bound
     found = certify(rule, *wide, nudges, slope.first_shift, int(y.zero_point), y.dtype, low, high, carrier)
-    return Found(rule, *found)
+    sums = np.arange(-reach, reach + 1)[:, None] + np.zeros(CHANNELS, np.int64)
+    return Found(rule, *found, sums)
 
 
 @pytest.mark.parametrize("carrier", [SMALL, LARGE], ids=str)
@@ -81,6 +84,20 @@ def test_float64_proves_most_channels(name: str) -> None:
     """What was proven is not an empty set."""
     made = layer(np.random.default_rng(1), 3, powers=name == "pow2", top=0.9)
     assert certified(PROFILES[name].conv.bind(made), LARGE).proven.mean() > 0.5
+
+
+def test_an_inner_saturation() -> None:
+    """Weights that cancel give S1 = 0: x16 saturates at sums of 2^15, while codes still have room above."""
+    made = layer(np.random.default_rng(5), 0, powers=False)
+    real = np.random.default_rng(6).uniform(40, 120, CHANNELS) / 2**15
+    w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
+    weights = np.tile([1, -1], (CHANNELS, 20))
+    bound = PROFILES["neural-art-1.1.3"].conv.bind(Layer(made.x, w, made.y, weights=weights))
+    found = certified(bound, LARGE, reach=40_000)
+    codes = found.requantize(found.sums)
+    assert (codes[-1] == codes[-1 - 40_000 + 2**15]).all() and (codes[-1] < 127).all()
+    assert found.proven.any()
+    assert not found.differing()[found.proven].any()
 
 
 # -- wrong rules -----------------------------------------------------------------------------------------------------

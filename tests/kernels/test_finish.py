@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,11 @@ def test_sums_past_2_to_the_24_are_rounded_once(reach: int) -> None:
     offset, multiplier = np.array([reach]), np.array([2.0**-19], np.float32)
     found, wanted = both(tile, 2**24, offset, multiplier, 0, INT8)
     assert found.tolist() == wanted.tolist()
-    near = np.array([[2**24, 2**24 - 1, -(2**24)]], np.float32)
-    for shift in range(20, 26):
-        for part in (reach, reach - 3, -reach):
-            found, wanted = both(near, 2**24, np.array([part]), np.array([2.0**-shift], np.float32), 3, UINT8)
-            assert found.tolist() == wanted.tolist()
+    near = np.array([[2**24 - 5, 2**24 - 2, 2**24 - 1, 2**24, -(2**24), 0, 1]], np.float32)
+    for shift, sign, step in itertools.product(range(20, 28), (1, -1), range(-4, 5)):
+        offset, multiplier = np.array([sign * (reach + step)]), np.array([2.0**-shift], np.float32)
+        found, wanted = both(near, 2**24, offset, multiplier, 3, UINT8)
+        assert found.tolist() == wanted.tolist()
 
 
 def test_one_channel_with_parameters_without_axes() -> None:

@@ -497,6 +497,10 @@ class NarrowThenAffine:
         a = np.asarray(given.get("A", np.rint(np.ldexp(real, s1 + s2))), np.int64)
         constant = np.floor(np.ldexp(int(y.zero_point) + bias * real, s2))
         bc = np.asarray(given.get("BC", np.clip(constant, -(2.0**31), 2.0**31 - 1)), np.int64)
+        for name, value in (("A", a), ("BC", bc)):
+            if value.size not in (1, real.size, len(layer.weights)):
+                problem = Problem(f"override {name}", f"1 or {len(layer.weights)} values", str(value.size))
+                raise ProfileError("an override that does not fit its layer", [problem])
         return Narrowed(self, s1, s2, a, bc, y, layer.wide_bias)
 
     @staticmethod
