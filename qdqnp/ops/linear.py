@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qdqnp.errors import ProfileError
 from qdqnp.kernels.certify import certify
 from qdqnp.kernels.finish import CertifiedFinish, FloatFinish, IntegerFinish, float_finish
 from qdqnp.kernels.strategy import Proof, prove
@@ -89,7 +90,10 @@ def make_layer(grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis:
         fast = _float_finish(weights, correction, requantizer, channel_axis)
         if fast is not None:
             return Linear(weights, correction, requantizer, fast, Certificate("definition", channels, channels))
-        found = _certified(weights, correction, requantizer, channel_axis)
+        try:
+            found = _certified(weights, correction, requantizer, channel_axis)
+        except ProfileError:
+            found = None  # a reachable sum is outside the rule's domain; whether one is met, the stages will tell
         if found is not None:
             finish, certificate = found
             return Linear(weights, correction, requantizer, finish, certificate)

@@ -17,7 +17,7 @@ from qdqnp.numerics.profile_toml import from_toml, kind_name, load_profile, prof
 from qdqnp.numerics.profiles import ALIASES, PROFILES
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, Rescale, Undefined
 from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
-from tests.networks import dla
+from qdqnp.sources.shipped import shipped_model
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "numerics.md"
 TFLITE = PROFILES["tflite"]
@@ -236,8 +236,8 @@ def test_the_documents_examples_are_profiles_that_run() -> None:
     assert overrides.conv == NarrowThenAffine(tie="half-even", overrides=(("level0.0", (("S1", 3),)),))
     assert isinstance(whole.conv, Rescale)
     assert whole.conv.stages == (ShiftLeft(), MultiplyHigh(), ShiftRight("half-even"))
-    model = qdqnp.load(dla())
-    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
+    model = qdqnp.load(shipped_model("dla46_c_int8"))  # has the layer that the example names
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
     for profile in found:
         assert model.run(x, profile=profile)
 

@@ -132,6 +132,21 @@ def test_mean_rounds_the_count_and_both_factors(count: int) -> None:
     assert ORT.global_average_pool.bind(x, y, count)(sums).tolist() == wanted.tolist()
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_mean_beside_every_threshold(seed: int) -> None:
+    """The sums at which codes change, and their neighbours. One bit of the multiplier moves most of them, so another
+    order of its two divisions shows."""
+    rng = np.random.default_rng(seed)
+    x = Quant(np.dtype(np.int8), np.asarray(F(rng.uniform(0.1, 0.2))), np.asarray(-3, np.int8))
+    y = Quant(np.dtype(np.int8), np.asarray(F(rng.uniform(0.1, 0.2))), np.asarray(5, np.int8))
+    count = 100003
+    multiplier = integers.ratio(x.scale, integers.product(y.scale, count))
+    thresholds = np.rint((np.arange(-130, 130) + 0.5) / float(multiplier)).astype(np.int64)
+    sums = (thresholds[:, None] + np.arange(-2, 3)).reshape(-1, 1)
+    wanted = rounding.requantize(sums, multiplier, y.zero_point, np.int8)
+    assert ORT.global_average_pool.bind(x, y, count)(sums).tolist() == wanted.tolist()
+
+
 @pytest.mark.parametrize(("scale", "fine"), [(2.0**-32, True), (2.0**-33, False), (255.0, True), (256.0, False)])
 def test_mean_has_a_domain(scale: float, fine: bool) -> None:
     x = Quant(np.dtype(np.int8), np.asarray(F(scale)), np.asarray(0, np.int8))
