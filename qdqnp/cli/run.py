@@ -340,7 +340,7 @@ def write_outputs(path: Path, outputs: Mapping[str, Array], force: bool = False)
             # Not np.savez: it takes names as keyword arguments, where an output named "file" is its own parameter.
             for key, array in outputs.items():
                 with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                    np.save(member, np.asanyarray(array), allow_pickle=False)
         unfinished.replace(path)
     except OSError as error:
         raise QdqnpError("cannot write the outputs", [Problem(f"file {path}", "to be written", str(error))]) from error

@@ -113,8 +113,8 @@ def _points(multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[An
     with np.errstate(all="ignore"):
         at = (steps[:, None] - offset) / multiplier
     scale = 1 << first_shift
-    at = np.nan_to_num(at, nan=0.0, posinf=2.0**50, neginf=-(2.0**50)) * scale
-    base = np.floor(np.clip(at, low - 8.0 * scale, high + 8.0 * scale)).astype(np.int64)
+    at = np.nan_to_num(np.asarray(at, np.float64), nan=0.0, posinf=2.0**50, neginf=-(2.0**50)) * scale
+    base: Int64 = np.floor(np.clip(at, low - 8.0 * scale, high + 8.0 * scale)).astype(np.int64)
     if first_shift:  # steps lie where the first rounding changes: half a unit before each multiple of 2^first_shift
         base = ((base >> first_shift) << first_shift) + (scale >> 1)
         around = np.concatenate([AROUND[:, None] * scale - 1, AROUND[:, None] * scale], axis=0).reshape(-1)

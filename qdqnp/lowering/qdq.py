@@ -80,7 +80,8 @@ def quantize(values: Float32, scale: Float32, zero: Codes) -> Codes:
         ratio = values.astype(np.float32) / scale.astype(np.float32)
     ratio = np.where(ratio > lowest, ratio, lowest)  # NaN becomes the lowest code
     ratio = np.where(ratio < highest, ratio, highest)
-    return (np.rint(ratio).astype(np.int64) + offset).astype(zero.dtype)
+    codes: Array = (np.rint(ratio).astype(np.int64) + offset).astype(zero.dtype)
+    return codes
 
 
 def clip_bounds(edit: Edit, clip: Node) -> tuple[np.float32, np.float32] | None:

@@ -32,7 +32,8 @@ def round_clamped(v: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
     low, high = clamp_limits(dtype, zero_point)
     clamped = np.minimum(np.fmax(v, low), high)
     # code and zero point are integers far below 2^24: their float32 sum is exact
-    return (np.rint(clamped) + zero_point.astype(np.float32)).astype(dtype)
+    codes: Codes = (np.rint(clamped) + zero_point.astype(np.float32)).astype(dtype)
+    return codes
 
 
 def quantize(x: Float32, scale: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:

@@ -102,7 +102,8 @@ class DoubleRound:
         if self.signed:
             bump = np.where(value >= 0, bump, -bump)
         half = (np.int64(1) << fixed.shift) >> 1
-        return (value * fixed.value + half + bump) >> fixed.shift
+        shifted: Int64 = (value * fixed.value + half + bump) >> fixed.shift
+        return shifted
 
     def tie(self, value: Int64, fixed: Fixed) -> Mask:
         return _is_half(value * fixed.value, fixed.shift)

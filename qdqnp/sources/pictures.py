@@ -375,8 +375,10 @@ def _colored(pixels: Pixels, color: str) -> Pixels:
         if pixels.shape[2] == 1:
             return pixels
         wide = pixels.astype(np.uint32)
-        gray = (19595 * wide[..., :1] + 38470 * wide[..., 1:2] + 7471 * wide[..., 2:] + 32768) >> 16
-        return gray.astype(np.uint8)
+        gray: Pixels = ((19595 * wide[..., :1] + 38470 * wide[..., 1:2] + 7471 * wide[..., 2:] + 32768) >> 16).astype(
+            np.uint8
+        )
+        return gray
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     return pixels if color == "RGB" else pixels[..., ::-1]

@@ -13,12 +13,12 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.binary import saturate
 from qdqnp.numerics.rules.requantize import MeanRule, Requantizer
-from qdqnp.quant import Codes, Float32, Int64, Quant
+from qdqnp.quant import Array, Codes, Float32, Int64, Quant
 
 # (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);
 #  inside: bool, broadcastable to the same shape, False where a tap lies in the padding;
 #  count: int64, broadcastable to the result, the divisor) -> codes, shape (...).
-AverageFunction = Callable[[Codes, np.ndarray, Int64], Codes]
+AverageFunction = Callable[[Codes, Array, Int64], Codes]
 
 
 class AverageRule(Protocol):
@@ -39,7 +39,7 @@ class FloatAverage:
     status: str = "established"
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
             total: Float32 = np.zeros(taps.shape[1:], np.float32)
             with np.errstate(all="ignore"):
                 for tap, valid in zip(taps, inside, strict=True):
@@ -61,7 +61,7 @@ class DividedAverage:
     status: str = "established"
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
             raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
             if x.same_as(y):
                 return saturate(np.sign(raw) * ((np.abs(raw) + count // 2) // count), y)
@@ -78,7 +78,7 @@ class MeanAverage:
     status: str = "established"
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
             raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
             return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
 
@@ -95,7 +95,7 @@ class ReciprocalAverage:
     status: str = "inferred"
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: np.ndarray, count: Int64) -> Codes:
+        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
             raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
             if not x.same_as(y):
                 return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
@@ -110,7 +110,7 @@ class ReciprocalAverage:
         return average
 
 
-def by_count(bind: Callable[[int], Requantizer], raw: Int64, inside: np.ndarray, count: Int64, x: Quant) -> Codes:
+def by_count(bind: Callable[[int], Requantizer], raw: Int64, inside: Array, count: Int64, x: Quant) -> Codes:
     """Apply the mean of each distinct count to the windows that have it. raw: sums of raw codes over the image."""
     present = np.broadcast_to(inside.sum(axis=0), raw.shape)
     sums = raw - int(x.zero_point) * present
