@@ -10,7 +10,9 @@ import click
 
 from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
 from qdqnp.compare.verify import Report, verify
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import Model, load
+from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.quant import Array
 from qdqnp.sources.files import read_feeds
 from qdqnp.sources.ort import OrtPeer, host
@@ -23,12 +25,16 @@ from qdqnp.sources.random_inputs import random_feeds
               help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Compare N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--profile", default="ort", show_default=True, help="The arithmetic; only 'ort' has a session.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def verify_command(model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, as_json: bool) -> None:
+def verify_command(
+    model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, profile: str, as_json: bool
+) -> None:
     """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
 
     Exit code 0: every element of every tensor is equal. 1: some differ. 2: bad usage or bad model.
     """
+    _require_session(profile)
     loaded = load(model)
     peer = OrtPeer(model)
     runs = list(_runs(loaded, inputs, count, seed))
@@ -38,6 +44,14 @@ def verify_command(model: Path, inputs: tuple[Path, ...], count: int | None, see
     else:
         print_report(report, peer)
     sys.exit(0 if report.equal else 1)
+
+
+def _require_session(profile: str) -> None:
+    """Refuse the profiles that no session of ONNX Runtime computes."""
+    name = profile_from(profile).name
+    if name != "ort":
+        hint = "Compare it with 'ort': qdqnp diff MODEL --profiles ort," + profile
+        raise ProfileError("nothing to verify against", [Problem("--profile", "a session's: ort", name, hint)])
 
 
 def _runs(model: Model, inputs: tuple[Path, ...], count: int | None, seed: int) -> Iterator[dict[str, Array]]:

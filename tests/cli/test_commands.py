@@ -104,3 +104,10 @@ def test_bad_inputs_exit_with_2(path: Path, tmp_path: Path, content, message: st
     result = run("verify", path, "--input", file)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_verify_refuses_profiles_that_no_session_computes(path: Path) -> None:
+    assert run("verify", path, "--profile", "ort").exit_code == 0
+    result = run("verify", path, "--profile", "tflite")
+    assert result.exit_code == 2
+    assert "expected a session's: ort, got tflite" in " ".join(result.stderr.split())
