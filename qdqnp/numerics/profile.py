@@ -8,7 +8,8 @@ from qdqnp.numerics.rules.average import AverageRule
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.convert import ConvertRule
 from qdqnp.numerics.rules.lookup import LookupRule
-from qdqnp.numerics.rules.requantize import MeanRule, RequantizeRule
+from qdqnp.numerics.rules.mean import MeanRule
+from qdqnp.numerics.rules.requantize import RequantizeRule
 from qdqnp.numerics.rules.softmax import SoftmaxRule
 
 

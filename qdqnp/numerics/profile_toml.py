@@ -25,7 +25,7 @@ from qdqnp.numerics import multiplier, stages
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import ALIASES, PROFILES, profile_named
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules import average, binary, convert, lookup, requantize, softmax
+from qdqnp.numerics.rules import average, binary, convert, lookup, mean, requantize, softmax
 from qdqnp.numerics.rules.requantize import ESTABLISHED, INFERRED, UNKNOWN, Undefined
 
 Document = dict[str, Any]
@@ -48,8 +48,8 @@ _KINDS: Mapping[Any, tuple[type, ...]] = {
         requantize.FloatScale, requantize.Rescale, requantize.FloatRound, requantize.RationalScale,
         requantize.NarrowThenAffine, Undefined,
     ),
-    requantize.MeanRule: (
-        requantize.FloatMean, requantize.RescaleMean, requantize.RationalMean, requantize.NarrowMean, Undefined,
+    mean.MeanRule: (
+        mean.FloatMean, mean.RescaleMean, mean.RationalMean, mean.NarrowMean, Undefined,
     ),
     average.AverageRule: (
         average.FloatAverage, average.DividedAverage, average.MeanAverage, average.ReciprocalAverage, Undefined,

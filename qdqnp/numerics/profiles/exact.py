@@ -8,7 +8,8 @@ from qdqnp.numerics.rules.average import MeanAverage
 from qdqnp.numerics.rules.binary import RationalAdd, RationalMul
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import RationalLookup
-from qdqnp.numerics.rules.requantize import RationalMean, RationalScale
+from qdqnp.numerics.rules.mean import RationalMean
+from qdqnp.numerics.rules.requantize import RationalScale
 
 EXACT = Profile(
     name="exact",

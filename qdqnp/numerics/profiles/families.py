@@ -7,7 +7,8 @@ from qdqnp.numerics.rules.average import DividedAverage
 from qdqnp.numerics.rules.binary import RescaledMul, ThreeRescaleAdd
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import RescaledLookup
-from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, RescaleMean, Undefined
+from qdqnp.numerics.rules.mean import RescaleMean
+from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, Undefined
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")

@@ -11,7 +11,8 @@ from qdqnp.numerics.rules.average import ReciprocalAverage
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import AffineLookup
-from qdqnp.numerics.rules.requantize import NarrowMean, NarrowThenAffine
+from qdqnp.numerics.rules.mean import NarrowMean
+from qdqnp.numerics.rules.requantize import NarrowThenAffine
 
 NEURAL_ART = Profile(
     name="neural-art-1.1.3",

@@ -7,7 +7,8 @@ from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.binary import FloatAdd, FloatMul
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import FloatLookup
-from qdqnp.numerics.rules.requantize import FloatMean, FloatScale
+from qdqnp.numerics.rules.mean import FloatMean
+from qdqnp.numerics.rules.requantize import FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
 
 ORT = Profile(

@@ -12,7 +12,8 @@ import numpy as np
 from qdqnp.numerics import float32
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.binary import saturate
-from qdqnp.numerics.rules.requantize import MeanRule, Requantizer
+from qdqnp.numerics.rules.mean import MeanRule
+from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant
 
 # (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);

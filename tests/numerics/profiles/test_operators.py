@@ -12,7 +12,8 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.lookup import Identity
-from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine, Rescale, RescaleMean
+from qdqnp.numerics.rules.mean import RescaleMean
+from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine, Rescale
 from qdqnp.quant import Quant
 from tests.oracles import fixed_point as oracle
 

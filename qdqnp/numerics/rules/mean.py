@@ -1,0 +1,136 @@
+"""Global averages: the sum of (code - zero point) over all positions to the codes of its mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.multiplier import Fixed
+from qdqnp.numerics.rational import fraction
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.requantize import (
+    ESTABLISHED,
+    INFERRED,
+    FloatScaled,
+    Narrowed,
+    NarrowThenAffine,
+    RationalScaled,
+    Requantizer,
+    Rescale,
+    Rescaled,
+    is_tie,
+    largest_shift,
+)
+from qdqnp.quant import Array, Codes, Int64, Quant
+
+
+class MeanRule(Protocol):
+    """Global average: the sum of (code - zero point) over `count` elements to the codes of their mean."""
+
+    @property
+    def status(self) -> str: ...
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer: ...
+
+
+@dataclass(frozen=True)
+class FloatMean:
+    """ONNX Runtime's QLinearGlobalAveragePool: multiplier = f32(s_x / f32(s_y * f32(count))), then REQUANT.
+
+    Source: core/mlas/lib/qlgavgpool.cpp, which refuses a multiplier outside [2^-32, 256).
+    """
+
+    status: str = ESTABLISHED
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        with np.errstate(all="ignore"):
+            multiplier = np.asarray(x.scale / (y.scale * np.float32(count)), np.float32)
+        if not np.float32(2.0**-32) <= multiplier < np.float32(256):
+            raise ProfileError("the global average's multiplier is outside the kernel's range",
+                               [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(multiplier))])  # fmt: skip
+        return FloatScaled(multiplier, None, y)
+
+
+@dataclass(frozen=True)
+class RescaleMean:
+    """TFLite's MEAN: (m, s) from s_x/s_y; k = min(floor(log2 N), 31 + s); m' = floor(m * 2^k / N), s' = s - k."""
+
+    rescale: Rescale
+    status: str = ESTABLISHED
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        fixed = self.rescale.fix(np.asarray(float(x.scale) / float(y.scale)))
+        s = 31 - int(fixed.shift)
+        k = min(count.bit_length() - 1, 31 + s)
+        value = np.asarray((int(fixed.value) << k) // count, np.int64)
+        return Rescaled(self.rescale, Fixed(value, np.asarray(31 - (s - k), np.int64)), None, y)
+
+
+@dataclass(frozen=True)
+class RationalMean:
+    """The exact mean: sum * s_x / (s_y * count), half to even."""
+
+    status: str = ESTABLISHED
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        return RationalScaled((fraction(x.scale) / fraction(y.scale) / count,), None, y)
+
+
+@dataclass(frozen=True)
+class NarrowMean:
+    """ST Neural-ART: R = rint(2^(14+L) / N), L = ceil(log2 N); x16 = RSR(sum of raw codes * R, 14 + L - 8), the mean
+    with 8 fractional bits; then the affine step of its convolution. Established for N a power of two, else inferred."""
+
+    tie: str = "half-up"
+    status: str = INFERRED
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        length = max(0, (count - 1).bit_length())
+        return ReciprocalMean(self, x, y, count, round(Fraction(2 ** (14 + length), count)), length)
+
+
+@dataclass(frozen=True, eq=False)
+class ReciprocalMean:
+    """The bound NarrowMean."""
+
+    rule: NarrowMean
+    x: Quant
+    y: Quant
+    count: int
+    reciprocal: int
+    length: int
+    bias: None = None
+    expression: None = None
+    slope: None = None
+
+    def _affine(self) -> Narrowed:
+        """Codes with 8 fractional bits to y's codes."""
+        ratio = float(self.x.scale) / float(self.y.scale)
+        s2 = largest_shift(ratio / 256)
+        a = np.asarray(np.rint(np.ldexp(ratio / 256, s2)), np.int64)
+        constant = math.floor(math.ldexp(int(self.y.zero_point) - int(self.x.zero_point) * ratio, s2))
+        conv = NarrowThenAffine(tie=self.rule.tie)
+        return Narrowed(conv, 0, s2, a, np.asarray(constant, np.int64), self.y, None)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"R": np.int64(self.reciprocal), "shift": np.int64(14 + self.length - 8), **self._affine().parameters}
+
+    def __call__(self, sums: Int64) -> Codes:
+        return self.stages(sums)[-1][1]
+
+    def stages(self, sums: Int64) -> list[tuple[str, Array]]:
+        raw = sums + int(self.x.zero_point) * self.count
+        mean = ROUNDINGS[self.rule.tie](raw * self.reciprocal, 14 + self.length - 8)
+        return [("acc", raw), ("mean", mean), *self._affine().stages(mean)[1:]]
+
+    def ties(self, sums: Int64) -> int:
+        raw = sums + int(self.x.zero_point) * self.count
+        first = int(np.count_nonzero(is_tie(raw * self.reciprocal, 14 + self.length - 8)))
+        return first + self._affine().ties(dict(self.stages(sums))["mean"])
