@@ -158,7 +158,7 @@ def test_neural_art_is_half_up_by_default() -> None:
     assert ART.conv.tie == "half-up"
 
 
-# -- ONNX Runtime on ARM64 ------------------------------------------------------------------------------------------------
+# -- ONNX Runtime on ARM64 ------------------------------------------------------------------------------------------
 def arm64_add(a: int, b: int, parameters: tuple[np.float32, int, np.float32, int, np.float32, int]) -> int:
     """One QLinearAdd of int8 codes, spelled out from the description of core/mlas/lib/qladd.cpp."""
     s_a, z_a, s_b, z_b, s_y, z_y = parameters
