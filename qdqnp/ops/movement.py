@@ -9,7 +9,7 @@ from typing import Any
 from qdqnp.graph import Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
+from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
@@ -50,3 +50,10 @@ def int_list(site: Site, index: int, what: str) -> tuple[int, ...]:
     if values.size > 64:
         site.refuse(f"input {index} ({what})", "at most 64 numbers", values.size)
     return tuple(int(value) for value in values.reshape(-1))
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """The axis counted from the front. Raises ShapeError where there is no such axis."""
+    if not -rank <= axis < rank:
+        raise ShapeError(f"an axis in [{-rank}, {rank - 1}]", str(axis))
+    return axis % rank

@@ -1,0 +1,92 @@
+"""Slice: every step-th element from start to end, on some axes. The bounds are attributes before opset 10 and
+constant inputs since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Dim, Shape
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement import Movement, axis_of, int_list
+from qdqnp.quant import Array
+
+# Exporters write the largest number of an integer type for "to the end".
+TO_THE_END = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SliceAttributes:
+    """Bounds by axis, steps of 1 where () is given, axes from 0 on where () is given."""
+
+    starts: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
+    _steps: tuple[int, ...] = ()
+
+
+class Slice(Movement):
+    op = "Slice"
+    arity = (1, 5)
+    Attributes = SliceAttributes
+
+    def attributes(self, site: Site) -> Any:
+        given: SliceAttributes = super().attributes(site)
+        if site.opset >= 10:
+            if given != SliceAttributes():
+                site.refuse("attributes", "inputs since opset 10", dict(site.node.attributes))
+            read = [int_list(site, 1 + at, what) if at < 2 or site.given(1 + at) else ()
+                    for at, what in enumerate(("starts", "ends", "axes", "steps"))]  # fmt: skip
+            given = SliceAttributes(*read)
+        elif len(site.inputs) > 1:
+            site.refuse("inputs", "one before opset 10", len(site.inputs))
+        count = len(given.starts)
+        if any(len(values) not in allowed for values, allowed in (
+            (given.ends, (count,)), (given.axes, (0, count)), (given._steps, (0, count))
+        )):  # fmt: skip
+            site.refuse("starts, ends, axes and steps", f"{count} numbers each", given)
+        if 0 in given._steps:
+            site.refuse("input 4 (steps)", "no step of 0", list(given._steps))
+        return given
+
+    def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
+        result = list(x)
+        for axis, start, end, step in _cuts(attributes, len(x)):
+            result[axis] = _count(x[axis], start, end, step)
+        return tuple(result)
+
+    def move(self, attributes: SliceAttributes, x: Array) -> Array:
+        cuts = [slice(None)] * x.ndim
+        for axis, start, end, step in _cuts(attributes, x.ndim):
+            first, last = _bounds(x.shape[axis], start, end, step)
+            # before element 0 there is no index: -1 would mean the last element
+            cuts[axis] = slice(first, None if last < 0 else last, step) if x.shape[axis] else slice(0, 0)
+        return np.ascontiguousarray(x[tuple(cuts)])
+
+
+def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:
+    """(axis, start, end, step) for each axis that is cut."""
+    count = len(attributes.starts)
+    axes = [axis_of(axis, rank) for axis in attributes.axes or range(count)]
+    if len(set(axes)) != count:
+        raise ShapeError("each axis once", str(list(attributes.axes)))
+    return list(zip(axes, attributes.starts, attributes.ends, attributes._steps or (1,) * count, strict=True))
+
+
+def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
+    """First index and the one before which to stop, clamped as ONNX does it: to [0, size] forwards, and backwards
+    to [0, size - 1] and [-1, size - 1]."""
+    start, end = (value + size if value < 0 else value for value in (start, end))
+    if step > 0:
+        return min(max(start, 0), size), min(max(end, 0), size)
+    return min(max(start, 0), size - 1), min(max(end, -1), size - 1)
+
+
+def _count(size: Dim, start: int, end: int, step: int) -> Dim:
+    if not isinstance(size, int):
+        whole = step == 1 and start == 0 and end >= TO_THE_END
+        return size if whole else None
+    first, last = _bounds(size, start, end, step)
+    return max(0, -(-(last - first) // step)) if size else 0
