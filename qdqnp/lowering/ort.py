@@ -11,16 +11,19 @@ from qdqnp.lowering.passes.eliminate import eliminate
 from qdqnp.lowering.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.passes.fold_constants import fold_constants
 from qdqnp.lowering.passes.fuse import fusion
+from qdqnp.lowering.passes.inline_functions import inline_functions
 from qdqnp.lowering.passes.matmul_add import matmul_add
 from qdqnp.lowering.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.passes.propagate import propagate
 from qdqnp.lowering.passes.relu_clip import relu_clip
 from qdqnp.lowering.passes.relu_quant import relu_quant
+from qdqnp.lowering.passes.slices_to_split import slices_to_split
 from qdqnp.lowering.passes.transpose_constant import transpose_constant
 from qdqnp.lowering.passes.unique_dq import unique_dq
 from qdqnp.lowering.passes.weight_bias import weight_bias
 from qdqnp.lowering.passes.where_dummy import where_dummy
 
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
 UNIQUE_DQ = Pass("unique-dq", unique_dq)
 
 BASIC = (
@@ -46,12 +49,13 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("clip-quant", clip_quant),
         Pass("relu-quant", relu_quant),
         Pass("fuse", fusion(int8_allowed)),
+        Pass("slices-to-split", slices_to_split),
         Pass("final-cleanup", final_cleanup),
     )
 
 
 ORT = Lowering(
     "ort",
-    (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(int8_allowed=True))),
+    (INLINE_FUNCTIONS, UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(int8_allowed=True))),
     int8_allowed=True,
 )

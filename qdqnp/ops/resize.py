@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,17 +48,23 @@ COORDINATES: Mapping[str, Coordinates] = {
 }
 
 
-def _away(x: Float32) -> Float32:
-    """Rounded, halves away from zero, as C's roundf. Exact: |x| and a half meet without rounding where it matters."""
-    whole = np.trunc(x)
-    return np.where(np.abs(x - whole) >= F(0.5), whole + np.copysign(F(1), x), whole)
+# Fractions this close to a half are halves to ONNX Runtime 1.32; measured, between 9.6e-7 and 1.01e-6.
+TOLERANCE = F(1e-6)
+
+
+def _rounded(x: Float32, halves_up: bool) -> Float32:
+    """To the nearest whole number, halves and what nearly is one in the stated direction."""
+    low = np.floor(x)
+    fraction = x - low  # exact
+    tie = np.abs(fraction - F(0.5)) < TOLERANCE
+    return low + np.where(tie, F(halves_up), (fraction > F(0.5)).astype(F))
 
 
 NEAREST: Mapping[str, Callable[[Float32], Float32]] = {
     "floor": np.floor,
     "ceil": np.ceil,
-    "round_prefer_ceil": _away,
-    "round_prefer_floor": lambda x: np.where(x == np.trunc(x) + F(0.5), np.trunc(x), _away(x)),
+    "round_prefer_ceil": partial(_rounded, halves_up=True),
+    "round_prefer_floor": partial(_rounded, halves_up=False),
 }
 
 
@@ -95,10 +102,13 @@ class Resize(Movement):
 
     def move(self, attributes: ResizeAttributes, x: Array) -> Array:
         sizes = concrete(self.shape(attributes, x.shape))
+        if sizes == x.shape:  # ONNX Runtime then copies, whatever its mode would make of scales near 1
+            return x
         for axis, scale, size in _changes(attributes, x.ndim):
             before = x.shape[axis]
             by = F(size) / F(before) if size else scale
-            x = np.take(x, nearest(attributes, before, sizes[axis], by), axis)
+            if by != 1:  # and it leaves such an axis alone
+                x = np.take(x, nearest(attributes, before, sizes[axis], by), axis)
         return x
 
 

@@ -13,8 +13,8 @@ from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.movement import Movement, axis_of, int_list
 from qdqnp.quant import Array
 
-# Exporters write the largest number of an integer type for "to the end".
-TO_THE_END = 2**31 - 1
+# The largest numbers of int32 and int64 mean "to the end", in ONNX Runtime also backwards.
+TO_THE_END = (2**31 - 1, 2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, i
 def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
     """First index and the one before which to stop, clamped as ONNX does it: to [0, size] forwards, and backwards
     to [0, size - 1] and [-1, size - 1]."""
+    if end in TO_THE_END:
+        end = size if step > 0 else -size - 1
     start, end = (value + size if value < 0 else value for value in (start, end))
     if step > 0:
         return min(max(start, 0), size), min(max(end, 0), size)
@@ -86,7 +88,7 @@ def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
 
 def _count(size: Dim, start: int, end: int, step: int) -> Dim:
     if not isinstance(size, int):
-        whole = step == 1 and start == 0 and end >= TO_THE_END
+        whole = step == 1 and start == 0 and end in TO_THE_END
         return size if whole else None
     first, last = _bounds(size, start, end, step)
     return max(0, -(-(last - first) // step)) if size else 0

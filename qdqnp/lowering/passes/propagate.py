@@ -71,7 +71,7 @@ def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
         before = edit.fresh(f"{name}_pre_q", value)
         maker = edit.rename_output(maker, name, before)
     near = maker if maker is not None else uses[0][0]
-    codes = edit.code_tensor(f"{name}_q_to_dq", like)
+    codes = edit.code_tensor(f"{name}_q_to_dq", like, value.shape)
     edit.insert(Node(QUANTIZE, like.domain, (before, *like.inputs[1:]), (codes,), {}, origin=like.origins), near)
     outputs = [edit.fresh(f"{name}_post_dq", value) for _ in uses] + [name] * edit.is_output(name)
     for output in outputs:
