@@ -1,5 +1,4 @@
-"""Slice: every step-th element from start to end, on some axes. The bounds are attributes before opset 10 and
-constant inputs since."""
+"""Slice: every step-th element from start to end, on some axes, by constant inputs."""
 
 from __future__ import annotations
 
@@ -19,37 +18,29 @@ TO_THE_END = (2**31 - 1, 2**63 - 1)
 
 @dataclass(frozen=True)
 class SliceAttributes:
-    """Bounds by axis, steps of 1 where () is given, axes from 0 on where () is given."""
+    """Of each axis that is cut. axes (): the first ones; steps (): all 1."""
 
-    starts: tuple[int, ...] = ()
-    ends: tuple[int, ...] = ()
-    axes: tuple[int, ...] = ()
+    _starts: tuple[int, ...] = ()
+    _ends: tuple[int, ...] = ()
+    _axes: tuple[int, ...] = ()
     _steps: tuple[int, ...] = ()
 
 
 class Slice(Movement):
     op = "Slice"
-    arity = (1, 5)
+    arity = (3, 5)
     Attributes = SliceAttributes
 
     def attributes(self, site: Site) -> Any:
-        given: SliceAttributes = super().attributes(site)
-        if site.opset >= 10:
-            if given != SliceAttributes():
-                site.refuse("attributes", "inputs since opset 10", dict(site.node.attributes))
-            read = [int_list(site, 1 + at, what) if at < 2 or site.given(1 + at) else ()
-                    for at, what in enumerate(("starts", "ends", "axes", "steps"))]  # fmt: skip
-            given = SliceAttributes(*read)
-        elif len(site.inputs) > 1:
-            site.refuse("inputs", "one before opset 10", len(site.inputs))
-        count = len(given.starts)
-        if any(len(values) not in allowed for values, allowed in (
-            (given.ends, (count,)), (given.axes, (0, count)), (given._steps, (0, count))
-        )):  # fmt: skip
-            site.refuse("starts, ends, axes and steps", f"{count} numbers each", given)
-        if 0 in given._steps:
-            site.refuse("input 4 (steps)", "no step of 0", list(given._steps))
-        return given
+        super().attributes(site)  # it has none
+        starts, ends = int_list(site, 1, "starts"), int_list(site, 2, "ends")
+        axes, steps = (int_list(site, at, what) if site.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+        if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
+            site.refuse("inputs starts, ends, axes and steps", "as many numbers each",
+                        f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}")  # fmt: skip
+        if 0 in steps:
+            site.refuse("input 4 (steps)", "no step of 0", list(steps))
+        return SliceAttributes(starts, ends, axes, steps)
 
     def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
         result = list(x)
@@ -68,11 +59,11 @@ class Slice(Movement):
 
 def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:
     """(axis, start, end, step) for each axis that is cut."""
-    count = len(attributes.starts)
-    axes = [axis_of(axis, rank) for axis in attributes.axes or range(count)]
+    count = len(attributes._starts)
+    axes = [axis_of(axis, rank) for axis in attributes._axes or range(count)]
     if len(set(axes)) != count:
-        raise ShapeError("each axis once", str(list(attributes.axes)))
-    return list(zip(axes, attributes.starts, attributes.ends, attributes._steps or (1,) * count, strict=True))
+        raise ShapeError("each axis once", str(list(attributes._axes)))
+    return list(zip(axes, attributes._starts, attributes._ends, attributes._steps or (1,) * count, strict=True))
 
 
 def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:

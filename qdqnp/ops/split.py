@@ -43,7 +43,7 @@ class Split(Operator):
         if site.opset >= 13 and given.split is not None:
             site.refuse("attribute 'split'", "an input since opset 13", given.split)
         if site.given(1):
-            given = replace(given, split=int_list(site, 1, "split"))
+            given = replace(given, split=int_list(site, 1, "split", parts))
         self._check_count(site, given, parts)
         return replace(given, _parts=parts, _uneven=given.num_outputs is not None)
 
@@ -53,7 +53,7 @@ class Split(Operator):
         if site.opset >= 18 and (given.split is None) == (given.num_outputs is None):
             site.refuse("input 1 (split) and attribute 'num_outputs'", "one of them",
                         "none" if given.split is None else "both")  # fmt: skip
-        if given.split is not None and (len(given.split) != parts or min(given.split) < 0):
+        if given.split is not None and (len(given.split) != parts or any(size < 0 for size in given.split)):
             site.refuse("sizes of the parts", f"{parts} sizes >= 0, one for each output", list(given.split))
         if given.num_outputs not in (None, parts):
             site.refuse("attribute 'num_outputs'", f"{parts}, the number of outputs", given.num_outputs)
