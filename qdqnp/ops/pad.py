@@ -1,4 +1,4 @@
-"""Pad with a constant; negative sizes cut off. Sizes and value are attributes before opset 11, constant inputs since."""
+"""Pad with a constant; negative sizes cut off. Both are attributes before opset 11, and constant inputs since."""
 
 from __future__ import annotations
 

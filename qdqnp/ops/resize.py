@@ -57,7 +57,8 @@ def _rounded(x: Float32, halves_up: bool) -> Float32:
     low = np.floor(x)
     fraction = x - low  # exact
     tie = np.abs(fraction - F(0.5)) < TOLERANCE
-    return low + np.where(tie, F(halves_up), (fraction > F(0.5)).astype(F))
+    rounded: Float32 = low + np.where(tie, F(halves_up), (fraction > F(0.5)).astype(F))
+    return rounded
 
 
 NEAREST: Mapping[str, Callable[[Float32], Float32]] = {
@@ -128,7 +129,8 @@ def _scales(site: Site, index: int) -> tuple[float, ...]:
         return ()
     values = site.const(index, "scales")
     if values.dtype != F or values.ndim != 1 or values.size > 64 or not (np.isfinite(values) & (values > 0)).all():
-        site.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", values.reshape(-1)[:64].tolist())
+        shown = values.reshape(-1)[:64].tolist()
+        site.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", shown)
     return tuple(values.tolist())
 
 
