@@ -4,7 +4,8 @@
     python tools/make_zoo.py ZOO --network mlp
 
 Names say the variant: residual_qdq_u8s8_pc_rr_keep.onnx has uint8 activations and int8 weights, scales per channel,
-a reduced range of weights, and Relu and Clip kept where the quantizer would drop them.
+a reduced range of weights, and Relu and Clip kept where the quantizer would drop them. Of QOperator models with
+scales per channel the quantizer makes the weights of Conv int8, whatever is asked.
 """
 
 from __future__ import annotations
