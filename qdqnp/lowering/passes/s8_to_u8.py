@@ -28,8 +28,13 @@ def s8_to_u8(graph: Graph, log: Log) -> Graph:
         reason = _why_not(edit, q)
         if reason:
             log.refuse(q, NAME, reason)
-        else:
-            _shift(edit, q)
+            continue
+        if q.attributes.get("output_dtype", 0):
+            log.problems.add(f"node {q.label}, attribute 'output_dtype'", "none, where int8 codes are to become uint8",
+                             "int8", "onnxruntime 1.32 changes the zero point but not this attribute, which it sets itself "
+                             "from opset 21 on where it moves a QuantizeLinear. Use session.qdqisint8allowed=1 (profile "
+                             "'ort'), or an opset below 21.")  # fmt: skip
+        _shift(edit, q)
     return edit.done()
 
 
