@@ -142,7 +142,7 @@ def _layers(program: Program) -> list[Layer]:
     for step in program.steps:
         for name in step.output_names:
             tensor = program.tensors[name]
-            found.append(Layer(name, step.label, step.op, (), str(tensor.dtype), str(tensor.promise)))
+            found.append(Layer(name, step.label, step.op, (), str(tensor.dtype), "exact"))
     return found
 
 

@@ -26,8 +26,8 @@ from qdqnp.lowering.passes.where_dummy import where_dummy
 
 UNIQUE_DQ = Pass("unique-dq", unique_dq)
 
-# What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
-ALWAYS = (Pass("inline-functions", inline_functions), UNIQUE_DQ)
+# After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
 
 BASIC = (
     Pass("eliminate", eliminate),
@@ -58,8 +58,12 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
     )
 
 
-ORT = Lowering("ort", (*ALWAYS, repeat("basic", BASIC), repeat("extended", extended(True))))
-ORT_X64 = Lowering(
-    "ort-x64", (*ALWAYS, repeat("basic", BASIC), repeat("extended", extended(False))), int8_allowed=False
-)
-ORT_UNFUSED = Lowering("ort-unfused", ALWAYS)
+def _optimized(name: str, int8_allowed: bool) -> Lowering:
+    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)))
+    return Lowering(name, passes, int8_allowed)
+
+
+ORT = _optimized("ort", True)
+ORT_X64 = _optimized("ort-x64", False)
+# What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
+ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))

@@ -15,7 +15,8 @@ SIXTH = float(np.float32(1 / 6))
 def inline_functions(graph: Graph, log: Log) -> Graph:
     """HardSwish becomes Mul and HardSigmoid, so that its input has two uses from now on.
 
-    ONNX Runtime 1.32 has no kernel for it, and inlines it before anything else (core/framework/graph_partitioner.cc).
+    ONNX Runtime 1.32 has no kernel for it, and inlines it when it looks for one, between levels BASIC and EXTENDED
+    (core/framework/graph_partitioner.cc).
     """
     edit = Edit(graph)
     for node in edit.nodes():
