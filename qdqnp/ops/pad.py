@@ -13,14 +13,16 @@ from qdqnp.ops.movement import Movement, axis_of, int_list
 from qdqnp.quant import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PadAttributes:
-    """pads: those before each axis, then those after each. axes: which ones; () means all."""
+    """pads: those before each axis, then those after each. axes: which ones; () means all. filling: one element of
+    the input's dtype, None for zero; value: the same before opset 11."""
 
     mode: str = "constant"
     pads: tuple[int, ...] | None = None
     value: float = 0.0
     _axes: tuple[int, ...] = ()
+    _filling: Array | None = None
 
 
 class Pad(Movement):
@@ -37,19 +39,17 @@ class Pad(Movement):
                 site.refuse("attribute 'pads'", "sizes", "nothing")
             return given
         if given.pads is not None or given.value:
-            site.refuse("attributes 'pads' and 'value'", "inputs since opset 11", given)
+            site.refuse("attributes 'pads' and 'value'", "inputs since opset 11", dict(site.node.attributes))
         if site.given(3) and site.opset < 18:
             site.refuse("input 3 (axes)", "no such input before opset 18", site.node.inputs[3])
         axes = int_list(site, 3, "axes") if site.given(3) else ()
-        return replace(given, pads=int_list(site, 1, "pads"), value=self._value(site), _axes=axes)
+        return replace(given, pads=int_list(site, 1, "pads"), _axes=axes, _filling=self._filling(site))
 
-    def _value(self, site: Site) -> float:
+    def _filling(self, site: Site) -> Array | None:
         value = site.optional_const(2, "constant_value")
-        if value is None:
-            return 0.0
-        if value.size != 1 or value.dtype != site.value(0).dtype:
+        if value is not None and (value.size != 1 or value.dtype != site.value(0).dtype):
             site.refuse("input 2 (constant_value)", f"one {site.value(0).dtype}", f"{value.size} of {value.dtype}")
-        return float(value.reshape(()))  # exact: float32, or an integer below 2^53
+        return value
 
     def shape(self, attributes: PadAttributes, x: Shape) -> Shape:
         return tuple(_padded(size, *pads) for size, pads in zip(x, _pads(attributes, len(x)), strict=True))
@@ -58,7 +58,8 @@ class Pad(Movement):
         pads = _pads(attributes, x.ndim)
         kept = x[tuple(slice(max(-low, 0), x.shape[axis] - max(-high, 0)) for axis, (low, high) in enumerate(pads))]
         added = [(max(low, 0), max(high, 0)) for low, high in pads]
-        return np.pad(kept, added, constant_values=x.dtype.type(attributes.value))
+        filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
+        return np.pad(kept, added, constant_values=filling)
 
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:

@@ -98,6 +98,8 @@ class Resize(Movement):
     def shape(self, attributes: ResizeAttributes, x: Shape) -> Shape:
         result = list(x)
         for axis, scale, size in _changes(attributes, len(x)):
+            if x[axis] == 0:
+                raise ShapeError(f"elements to repeat on axis {axis}", str(list(x)))
             result[axis] = size or _scaled(x[axis], scale)
         return tuple(result)
 
@@ -147,7 +149,8 @@ def _changes(attributes: ResizeAttributes, rank: int) -> list[tuple[int, np.floa
 def _scaled(size: Dim, scale: np.float32) -> Dim:
     if not isinstance(size, int):
         return size if scale == 1 else None
-    product = float(F(size) * scale)
+    with np.errstate(over="ignore"):
+        product = float(F(size) * scale)
     if not 1 <= product <= LARGEST:
         raise ShapeError(f"an output axis of 1 to {LARGEST} elements", f"{size} elements times {scale}")
     return int(product)
