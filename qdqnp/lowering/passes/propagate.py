@@ -74,7 +74,7 @@ def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
         before = edit.fresh(f"{name}_pre_q", value)
         maker = edit.rename_output(maker, name, before)
     near = maker if maker is not None else uses[0][0]
-    codes = edit.code_tensor(f"{name}_q_to_dq", like)
+    codes = edit.code_tensor(f"{name}_q_to_dq", like, value.shape)
     named = {key: value for key, value in like.attributes.items() if key == "output_dtype"}
     if is_dq(like) and not like.domain and edit.opset >= 21:
         named = {"output_dtype": OUTPUT_DTYPES[str(edit.dtype(codes))]}
