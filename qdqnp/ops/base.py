@@ -11,6 +11,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -205,8 +206,7 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
 
     A dataclass field whose name starts with '_' is no ONNX attribute (the operator fills it from inputs).
     """
-    hints = typing.get_type_hints(kind)
-    known = {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
+    known = _attribute_types(kind)
     values: dict[str, Any] = {}
     for name, value in site.node.attributes.items():
         if name in ignored:
@@ -217,6 +217,12 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
             site.refuse(f"attribute '{name}'", _type_name(known[name]), repr(value))
         values[name] = value
     return kind(**values)
+
+
+@cache  # the annotations are text, which typing compiles anew each time
+def _attribute_types(kind: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
 
 
 def _fits(value: Any, hint: Any) -> bool:
