@@ -156,7 +156,7 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.shapes({name: np.shape(given[name]) for name in program.inputs})
+    plan.admit({name: np.shape(given[name]) for name in program.inputs})
     return feeds
 
 

@@ -28,7 +28,7 @@ from qdqnp.program import Program, Tensor
 
 MEMORY = 2 * 2**30
 SECONDS = 10
-LARGEST_INPUT = 2**16  # elements: who calls `run` has memory for the arrays that he passes
+LARGEST_INPUT = 2**10  # elements: who calls `run` has memory for the arrays that he passes
 LONGEST_MESSAGE = 2**20
 STAGES = ("load", "inspect", "run")
 # What code in a file could try; none of it is needed to read a model.

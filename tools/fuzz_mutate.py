@@ -50,7 +50,7 @@ def mutate(rng: Rng, seeds: Sequence[Model]) -> bytes:
 
 
 def mutate_model(rng: Rng, model: Model, seeds: Sequence[Model]) -> None:
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
+    for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 4))):
         mutation = rng.choice(MUTATIONS)
         if mutation is splice:
             splice(rng, model, rng.choice(seeds))

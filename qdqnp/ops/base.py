@@ -192,6 +192,11 @@ class Operator(ABC):
         """Multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        """Elements that a run handles besides its outputs, for concrete shapes: work memory, and what takes as long.
+        Only the bound on what a model may ask for reads it; 0 where the outputs say enough."""
+        return 0
+
 
 class ShapeError(Exception):
     """Input shapes that do not fit an operator."""

@@ -75,6 +75,8 @@ class ReduceMean(Operator):
     def shapes(self, attributes: ReduceAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         gone = _axes(attributes, len(inputs[0]))
+        if any(inputs[0][axis] == 0 for axis in gone):
+            raise ShapeError("at least one element to average", str(list(inputs[0])))
         if attributes.keepdims:
             return (tuple(1 if axis in gone else size for axis, size in enumerate(inputs[0])),)
         return (tuple(size for axis, size in enumerate(inputs[0]) if axis not in gone),)

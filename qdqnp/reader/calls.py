@@ -37,6 +37,14 @@ class Call:
         return 1 + len(self.inputs) + len(self.outputs) + len(self.attributes)
 
 
+def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names without the empty ones at the end, which mean the same as none."""
+    end = len(names)
+    while end and not names[end - 1]:
+        end -= 1
+    return names[:end]
+
+
 def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, problems: Problems) -> Call:
     """One node. inside: what messages put before its label, e.g. "function 'f', "."""
     before = len(problems.found)

@@ -8,6 +8,7 @@ from qdqnp.errors import Problem, Problems
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.ops import registry
 from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
+from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
 from qdqnp.reader.text import domain_name
 from qdqnp.reader.types import Declared, check_declared, fits_limits
@@ -63,7 +64,7 @@ class Inference:
         operator = registry.lookup(node.domain, node.op)
         if operator is None:
             return
-        inputs = tuple(self.values[name] if name else None for name in _trimmed(node.inputs))
+        inputs = tuple(self.values[name] if name else None for name in node.inputs)
         site = Site(node, self._opset, inputs, self._problems)
         before = len(self._problems.found)
         try:
@@ -81,7 +82,7 @@ class Inference:
             inferred = operator.infer(site, operator.attributes(site))
         except ShapeError as error:
             site.refuse("input shapes", error.expected, error.got)
-        if len(_trimmed(site.node.outputs)) > len(inferred):
+        if len(trimmed(site.node.outputs)) > len(inferred):
             site.refuse("outputs", f"at most {len(inferred)}", len(site.node.outputs))
         return inferred
 
@@ -94,11 +95,3 @@ class Inference:
                 self.values[name] = value
                 for declared in self._declared.get(name, ()):
                     check_declared(declared, value, f"what node {node.label} computes", self._problems)
-
-
-def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names without the empty ones at the end, which mean the same as none."""
-    end = len(names)
-    while end and not names[end - 1]:
-        end -= 1
-    return names[:end]

@@ -10,7 +10,7 @@ import onnx
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node
 from qdqnp.reader.attributes import Attribute, Reference, kind_name, read_attribute
-from qdqnp.reader.calls import Call, Key, read_call
+from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
 from qdqnp.reader.opsets import read_opsets
@@ -154,7 +154,7 @@ class Inliner:
                 self._expand(call, function, attributes, inputs, outputs, scope)
             else:
                 values = {name: item.value for name, item in (attributes or {}).items()}
-                node = Node(call.op, call.domain, inputs, outputs, values, _joined(scope.prefix, call.name))
+                node = Node(call.op, call.domain, trimmed(inputs), outputs, values, _joined(scope.prefix, call.name))
                 self._emit(node, broken=function is not None or not good)
 
     def _emit(self, node: Node, broken: bool = False) -> None:

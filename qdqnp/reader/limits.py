@@ -41,6 +41,14 @@ MAX_MADE_NAME = 400
 MAX_PROBLEMS = 100
 MAX_LISTED = 50
 
+# What a run may compute: elements of outputs and work memory (tens of nanoseconds and up to a hundred bytes each), and
+# products. Fixed amounts that any machine has, and for each byte of constants and inputs more than networks need: 100
+# convolutions of 64 channels, 3x3, on uint8 pictures make 3,400 elements and 1.2 million products for each byte.
+RUN_ELEMENTS = 2**22
+RUN_ELEMENTS_PER_BYTE = 2**12
+RUN_PRODUCTS = 2**31
+RUN_PRODUCTS_PER_BYTE = 2**22
+
 # The first opset with QuantizeLinear and DequantizeLinear.
 OLDEST_OPSET = 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import quantize
+from qdqnp.ops.reshape import Reshape, ReshapeAttributes
 from qdqnp.quant import CODE_DTYPES, Array
 
 
@@ -60,8 +62,7 @@ def _axes(node: Node, inputs: list[Array]) -> tuple[int, ...] | None:
 def _reshape(node: Node, inputs: list[Array]) -> Array | None:
     if node.attributes.get("allowzero", 0) or len(inputs) < 2:
         return None
-    data, shape = inputs[0], inputs[1].tolist()
-    return data.reshape([data.shape[at] if size == 0 else size for at, size in enumerate(shape)])
+    return Reshape().move(ReshapeAttributes(_shape=tuple(inputs[1].tolist())), inputs[0])
 
 
 def _transpose(node: Node, inputs: list[Array]) -> Array:
@@ -72,7 +73,7 @@ def _transpose(node: Node, inputs: list[Array]) -> Array:
 def _flatten(node: Node, inputs: list[Array]) -> Array:
     data, axis = inputs[0], _int(node, "axis", 1)
     axis += data.ndim if axis < 0 else 0
-    return data.reshape(int(np.prod(data.shape[:axis], dtype=np.int64)), -1)
+    return data.reshape(math.prod(data.shape[:axis]), math.prod(data.shape[axis:]))
 
 
 def _squeeze(node: Node, inputs: list[Array]) -> Array:
