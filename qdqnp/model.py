@@ -171,9 +171,9 @@ def _by_name(program: Program, inputs: Inputs) -> Mapping[str, Array]:
 
 
 def _listing(program: Program) -> str:
-    return "The model's inputs: " + ", ".join(
-        f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs
-    )
+    listed = [f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs[:20]]
+    more = len(program.inputs) - len(listed)
+    return f"The model's inputs: {', '.join(listed)}{f' and {more} more' if more else ''}"
 
 
 def _dims(tensor: Tensor) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
+from fuzz_seeds import EXTERNAL_FILES, EXTERNAL_TRAPS
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, helper
 
-from fuzz_seeds import EXTERNAL_FILES, EXTERNAL_TRAPS
 from qdqnp.ops.registry import OPERATORS
 
 Rng = random.Random
@@ -29,11 +29,24 @@ ATTRIBUTES = ("axis", "axes", "pads", "kernel_shape", "strides", "dilations", "g
               "output_dtype", "saturate", "allowzero", "storage_order", "noop_with_empty_axes", "channels_last",
               "channels", "opset", "to", "min", "max", "momentum", "training_mode", "value", "body", "then_branch",
               "p", "value_ints", "value_float", "precision")  # fmt: skip
-TEXTS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "", "x", "NHWC", "\x1b[31m", "[red]", "a" * 5000, "\u202e", "None")
+TEXTS = (
+    "NOTSET",
+    "VALID",
+    "SAME_UPPER",
+    "SAME_LOWER",
+    "",
+    "x",
+    "NHWC",
+    "\x1b[31m",
+    "[red]",
+    "a" * 5000,
+    "\u202e",
+    "None",
+)
 OPS = sorted(OPERATORS)
 FOREIGN = ("If", "Loop", "Scan", "Constant", "Cast", "Split", "ConstantOfShape", "DynamicQuantizeLinear", "Resize",
            "Pad", "SequenceConstruct", "Optional", "ConvInteger", "relu", "")  # fmt: skip
-KINDS = tuple(range(0, 24)) + (99, -1)
+KINDS = (*range(24), 99, -1)
 ATTRIBUTE_KINDS = tuple(AttributeProto.AttributeType.values())
 MANY = 300  # of what a file repeats to be large
 
@@ -475,7 +488,9 @@ def opsets(rng: Rng, model: Model) -> None:
     if model.opset_import and rng.random() < 0.7:
         rng.choice(model.opset_import).version = rng.choice((*range(9, 28), _integer(rng)))
     else:
-        model.opset_import.add(domain=rng.choice(("", "ai.onnx", "com.microsoft", "local", "x")), version=rng.randrange(30))
+        model.opset_import.add(
+            domain=rng.choice(("", "ai.onnx", "com.microsoft", "local", "x")), version=rng.randrange(30)
+        )
 
 
 def ir_version(rng: Rng, model: Model) -> None:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
-
 from fuzz_case import Case, Finding, Runner
+from google.protobuf.message import DecodeError
 
 PATIENCE = 20.0  # seconds for one finding
 

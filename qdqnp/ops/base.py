@@ -6,6 +6,7 @@ a model; the lowering calls `step` to put a node into a program; the executor ca
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -220,6 +221,8 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
             site.refuse(f"attribute '{name}'", f"one of {sorted(known)}" if known else "no attribute", value)
         if not _fits(value, known[name]):
             site.refuse(f"attribute '{name}'", _type_name(known[name]), repr(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            site.refuse(f"attribute '{name}'", "a finite number", value)
         values[name] = value
     return kind(**values)
 
