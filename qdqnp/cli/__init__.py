@@ -12,6 +12,7 @@ import click
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.host import host_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
@@ -37,7 +38,15 @@ def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
 
 
-for command in (verify_command, inspect_command, run_command, diff_command, profiles_command, demo_command):
+for command in (
+    verify_command,
+    inspect_command,
+    run_command,
+    diff_command,
+    profiles_command,
+    host_command,
+    demo_command,
+):
     cli.add_command(command)
 
 

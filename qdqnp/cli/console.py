@@ -28,6 +28,11 @@ def name(text: str) -> str:
     return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 60)))
 
 
+def sentence(text: str) -> str:
+    """A sentence that may quote names from a model file, in full but for what is endless, safe to print."""
+    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 400)))
+
+
 def dims(shape: Iterable[Any]) -> str:
     return "x".join("?" if size is None else str(size) for size in shape)
 
