@@ -20,7 +20,7 @@ from qdqnp.lowering import LOWERINGS, Lowering, lower
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Step, Tensor
-from qdqnp.quant import Array
+from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
 
 Inputs = Mapping[str, Array] | Array
@@ -101,8 +101,9 @@ class Model:
         feeds = feeds_for(plan, inputs)
         names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
         found = walk(plan, feeds, set(names.values()))
-        consts = plan.consts
-        return {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
+        consts, tensors = plan.consts, plan.program.tensors
+        arrays = {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
+        return {name: tensors[names[name]].as_in_file(array) for name, array in arrays.items()}
 
     def trace(
         self,
@@ -151,7 +152,7 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
             problems.add(f"input '{name}'", _dtypes(program, tensor), array.dtype, "Convert it with astype().")
         elif _fits(array, tensor, sizes, problems):
             targets = [step.output_names[0] for step in quantizers] or [name]
-            feeds.update((target, array) for target in targets)
+            feeds.update((target, shifted(array, program.tensors[target].dtype)) for target in targets)
     for name in given:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
@@ -192,12 +193,18 @@ def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step
         return []
     first = quants[0]
     alike = first is not None and all(quant is not None and quant.same_as(first) for quant in quants)
-    return readers if alike and first is not None and first.dtype == array.dtype else []
+    return readers if alike and _file_dtype(program, readers[0]) == array.dtype else []
+
+
+def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
+    """The dtype of a QuantizeLinear's codes in the model file."""
+    made = program.tensors[quantizer.output_names[0]]
+    return made.file_dtype or made.dtype
 
 
 def _dtypes(program: Program, tensor: Tensor) -> str:
-    quants = {str(step.outputs[0].quant.dtype) for step in _readers(program, tensor.name)
-              if step.op == "QuantizeLinear" and step.outputs[0].quant is not None}  # fmt: skip
+    readers = _readers(program, tensor.name)
+    quants = {str(_file_dtype(program, step)) for step in readers if step.op == "QuantizeLinear"}
     return " or ".join([str(tensor.dtype), *(f"{kind} codes" for kind in sorted(quants))])
 
 

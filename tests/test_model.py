@@ -87,8 +87,7 @@ def test_a_second_lowering_runs_beside_ort(model: qdqnp.Model, x: np.ndarray) ->
         alone = bound.evaluate({key: trace[key] for key in bound.step.input_names if key in trace})
         for key, array in alone.items():
             np.testing.assert_array_equal(array, trace[key])
-    assert not model.program(lowering=unfused).tensors[name].promise.exact
-    assert model.program().tensors[name].promise.exact
+    assert model.plan().promises[name].exact
 
 
 # -- seam 2: the unit of execution is one step on explicit inputs ----------------------------------------------------

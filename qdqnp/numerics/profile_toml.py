@@ -57,7 +57,7 @@ _KINDS: Mapping[Any, tuple[type, ...]] = {
     ),
     softmax.SoftmaxRule: (softmax.TableSoftmax, Undefined),
     accumulate.AccumulateRule: (accumulate.ExactSum, accumulate.SaturatedPairs),
-    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum, Undefined),
+    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum),
     requantize.Rescale: (requantize.Rescale,),
     multiplier.Scheme: (
         multiplier.QuantizeMultiplier, multiplier.Reduced16, multiplier.Mantissa24, multiplier.Truncated16,
@@ -155,7 +155,7 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
         named: Document = {"name": name_hint, "summary": "", "status": INFERRED, "source": name_hint}
         host = {"kind": kind_name(convert.FloatConvert), "status": ESTABLISHED}
         exact = {"kind": kind_name(accumulate.ExactSum), "status": ESTABLISHED}
-        floats = {"kind": kind_name(Undefined), "reason": NO_FLOATS.reason}
+        floats = {"kind": kind_name(float_sum.AnySum), "reason": NO_FLOATS.reason}
         usual = {"lowering": "ort", "host_float": False, "convert": host, "accumulate": exact, "float_sum": floats}
         return {**named, **usual, **document}
     start = to_document(base)

@@ -69,8 +69,8 @@ class AveragePool(Operator):
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
-    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds
-    up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides."""
+    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime
+    adds up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides."""
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
         return rule.window_sums(values, window.kernel, False)

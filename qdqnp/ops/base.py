@@ -256,9 +256,9 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
 
 
 def sums_apart(magnitude: Array, roundings: int) -> Array:
-    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose terms'
-    magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy and
-    Stability of Numerical Algorithms, section 3.1). Subnormal results may each be off by their smallest step as well."""
+    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose
+    terms' magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy
+    and Stability of Numerical Algorithms, section 3.1), and each rounding of a subnormal by its smallest step."""
     share = roundings * 2.0**-24
     return np.asarray(2 * share / (1 - share) * magnitude + 2 * roundings * 2.0**-149)
 

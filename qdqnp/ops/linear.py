@@ -77,7 +77,11 @@ def centered_weights(w: Codes, quant: Quant) -> Int64:
 
 
 def make_layer(
-    grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str,
+    grouped: Int64,
+    x: Quant,
+    requantizer: Requantizer,
+    channel_axis: int,
+    strategy: str,
     pairs: SaturatingPairs | None = None,
 ) -> Linear:
     """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
