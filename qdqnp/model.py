@@ -157,7 +157,7 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.shapes({name: np.shape(given[name]) for name in program.inputs})
+    plan.admit({name: np.shape(given[name]) for name in program.inputs})
     return feeds
 
 
@@ -172,9 +172,9 @@ def _by_name(program: Program, inputs: Inputs) -> Mapping[str, Array]:
 
 
 def _listing(program: Program) -> str:
-    return "The model's inputs: " + ", ".join(
-        f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs
-    )
+    listed = [f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs[:20]]
+    more = len(program.inputs) - len(listed)
+    return f"The model's inputs: {', '.join(listed)}{f' and {more} more' if more else ''}"
 
 
 def _dims(tensor: Tensor) -> str:

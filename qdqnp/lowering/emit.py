@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
@@ -15,7 +17,8 @@ from qdqnp.quant import CODE_DTYPES, Quant
 
 def lower(graph: Graph, lowering: Lowering) -> Program:
     """The program that the lowering makes of the graph. Raises ModelError with everything it cannot run."""
-    lowered, refusals = lowering.lower_graph(graph)
+    with np.errstate(all="ignore"):  # infinities and NaN in constants are values here too
+        lowered, refusals = lowering.lower_graph(graph)
     emitter = _Emitter(lowered)
     emitter.run()
     emitter.note_shifts(graph)

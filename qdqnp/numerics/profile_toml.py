@@ -244,7 +244,7 @@ class _Reader:
         return self._instance(named[chosen], value, path)
 
     def _instance(self, kind: type, value: Document, path: str) -> Any:
-        before = len(self.problems.found)
+        before = self.problems.count
         hints = _hints(kind)
         self._unknown_keys(value, {"kind": str, **hints}, f"{path}.")
         values: Document = {}
@@ -257,7 +257,7 @@ class _Reader:
                 values["status"] = INFERRED
             elif field.default is dataclasses.MISSING:
                 self.problems.add(at, _expected(hint, f"{kind_name(kind)}.{field.name}"), "nothing")
-        return _BAD if len(self.problems.found) > before else kind(**values)
+        return _BAD if self.problems.count > before else kind(**values)
 
     def _any(self, value: Any, hint: Any, path: str, known: str) -> Any:
         """Any value by its type hint. known: its key in _ALLOWED."""

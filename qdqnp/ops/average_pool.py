@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.average import AverageAttributes, Taps, taps_of
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
-from qdqnp.ops.max_pool import check_pool, pool_shape
+from qdqnp.ops.max_pool import check_pool, pool_shape, pool_work
 from qdqnp.ops.windows import window_for
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -42,6 +43,10 @@ class AveragePool(Operator):
     def shapes(self, attributes: AverageAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (pool_shape(attributes, inputs[0]),)
+
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        assert inputs[0] is not None
+        return pool_work(step.attributes, inputs[0], outputs[0], math.prod(step.attributes.kernel_shape))
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         attributes: FloatAverageAttributes = step.attributes

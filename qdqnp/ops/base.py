@@ -6,11 +6,13 @@ a model; the lowering calls `step` to put a node into a program; the executor ca
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -193,6 +195,11 @@ class Operator(ABC):
         """Multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        """Elements that a run handles besides its outputs, for concrete shapes: work memory, and what takes as long.
+        Only the bound on what a model may ask for reads it; 0 where the outputs say enough."""
+        return 0
+
 
 class ShapeError(Exception):
     """Input shapes that do not fit an operator."""
@@ -207,8 +214,7 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
 
     A dataclass field whose name starts with '_' is no ONNX attribute (the operator fills it from inputs).
     """
-    hints = typing.get_type_hints(kind)
-    known = {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
+    known = _attribute_types(kind)
     values: dict[str, Any] = {}
     for name, value in site.node.attributes.items():
         if name in ignored:
@@ -217,8 +223,16 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
             site.refuse(f"attribute '{name}'", f"one of {sorted(known)}" if known else "no attribute", value)
         if not _fits(value, known[name]):
             site.refuse(f"attribute '{name}'", _type_name(known[name]), repr(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            site.refuse(f"attribute '{name}'", "a finite number", value)
         values[name] = value
     return kind(**values)
+
+
+@cache  # the annotations are text, which typing compiles anew each time
+def _attribute_types(kind: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
 
 
 def _fits(value: Any, hint: Any) -> bool:

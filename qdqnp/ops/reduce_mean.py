@@ -10,7 +10,7 @@ import numpy as np
 from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
+from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, sums_apart
 from qdqnp.ops.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Float32
@@ -56,6 +56,8 @@ class ReduceMean(Operator):
     def shapes(self, attributes: ReduceAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         gone = reduced_axes(attributes, len(inputs[0]))
+        if any(inputs[0][axis] == 0 for axis in gone):
+            raise ShapeError("at least one element to average", str(list(inputs[0])))
         return (reduced_shape(inputs[0], gone, bool(attributes.keepdims)),)
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
