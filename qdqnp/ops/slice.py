@@ -53,7 +53,7 @@ class Slice(Movement):
         for axis, start, end, step in _cuts(attributes, x.ndim):
             first, last = _bounds(x.shape[axis], start, end, step)
             # before element 0 there is no index: -1 would mean the last element
-            cuts[axis] = slice(first, None if last < 0 else last, step) if x.shape[axis] else slice(0, 0)
+            cuts[axis] = slice(first, None if last < 0 else last, step)
         return np.ascontiguousarray(x[tuple(cuts)])
 
 
@@ -82,4 +82,4 @@ def _count(size: Dim, start: int, end: int, step: int) -> Dim:
         whole = step == 1 and start == 0 and end in TO_THE_END
         return size if whole else None
     first, last = _bounds(size, start, end, step)
-    return max(0, -(-(last - first) // step)) if size else 0
+    return max(0, -(-(last - first) // step))

@@ -1,5 +1,5 @@
 """Split: one axis cut into parts. Their sizes are an attribute before opset 13 and a constant input since; without
-sizes the parts are equal, and since opset 18 the last one may be smaller."""
+sizes the parts are equal, and since opset 18 the last one may be smaller or empty."""
 
 from __future__ import annotations
 
@@ -95,6 +95,6 @@ def _sizes(attributes: SplitAttributes, size: Dim) -> tuple[Dim, ...]:
         return (None,) * parts
     most = -(-size // parts)
     last = size - most * (parts - 1)
-    if last < 0 or (last != most and not attributes._uneven) or (last == 0 and attributes._uneven and size):
+    if last < 0 or (last != most and not attributes._uneven):
         raise ShapeError(f"an axis that {parts} parts can share", f"{size} elements")
     return (*(most,) * (parts - 1), last)

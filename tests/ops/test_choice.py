@@ -180,6 +180,13 @@ def test_floats(op: str) -> None:
         assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
 
 
+@pytest.mark.parametrize("noop", [0, 1])
+def test_an_empty_list_of_axes(noop: int) -> None:
+    case = one_node("ReduceMax", [("x", X), ("axes", np.zeros(0, np.int64))], opset=18, noop_with_empty_axes=noop)
+    assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+    assert computed(case).size == (48 if noop else 1)
+
+
 def test_fractions_near_a_half_are_halves() -> None:
     """4 / f32(8 / 7) is 3.4999998 in float32; ONNX Runtime 1.32 takes it for 3.5."""
     x = np.arange(7, dtype=np.uint8).reshape(1, 1, 1, 7)

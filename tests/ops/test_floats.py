@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qdqnp
+from qdqnp.lowering import Lowering
 from qdqnp.ops.registry import OPERATORS
 from tests.ops.case import Case, assert_same, computed, one_node
 from tests.ops.cases import CASES
@@ -54,6 +55,13 @@ def test_close(name: str, seed: int) -> None:
 def test_not_a_number_and_zeros_of_both_signs(op: str) -> None:
     case = one_node(op, [("x", ODD)])
     assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
+def test_hard_swish_in_one_piece() -> None:
+    """Every lowering of ONNX Runtime's takes it apart; the operator itself gives the same bits."""
+    case = one_node("HardSwish", [("x", np.linspace(-4, 4, 1001, dtype=np.float32))])
+    found = qdqnp.load(case.model).run(case.inputs, lowering=Lowering("as it is"))["y"]
+    assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
 
 
 @pytest.mark.parametrize("low", [None, -1.0, -0.0, 0.0, 2.0])

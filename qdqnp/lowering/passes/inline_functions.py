@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_op
-
-SIXTH = float(np.float32(1 / 6))
+from qdqnp.ops.hard_swish import GATE
 
 
 def inline_functions(graph: Graph, log: Log) -> Graph:
@@ -23,6 +20,6 @@ def inline_functions(graph: Graph, log: Log) -> Graph:
         if is_op(node, "HardSwish"):
             x, y = node.inputs[0], node.outputs[0]
             gate = edit.fresh(f"{y}_gate", edit.values[x])
-            hard = Node("HardSigmoid", "", (x,), (gate,), {"alpha": SIXTH, "beta": 0.5}, "", node.origins)
+            hard = Node("HardSigmoid", "", (x,), (gate,), {"alpha": GATE.alpha, "beta": GATE.beta}, "", node.origins)
             edit.replace(node, (hard, Node("Mul", "", (x, gate), (y,), {}, node.name, node.origins)))
     return edit.done()

@@ -30,18 +30,30 @@ def _some_axes(rng: draw.Rng, rank: int) -> list[int]:
 
 
 def slice_(rng: draw.Rng) -> Case:
-    """Bounds inside and far outside; steps of both signs. Attributes before opset 10 have no steps."""
+    """Bounds inside and far outside; steps of both signs."""
     dims = draw.shape(rng)
     axes = _some_axes(rng, len(dims))
-    bounds = [[draw.pick(rng, (*range(-7, 8), *FAR)) for _ in axes] for _ in range(2)]
-    steps = [draw.pick(rng, (1, 1, 2, 3, -1, -2, 2**62, -(2**62))) for _ in axes]
-    signed = [_signed(rng, axis, len(dims)) for axis in axes]
-    arguments = [_codes(rng, dims), _ints("starts", bounds[0]), _ints("ends", bounds[1])]
-    if axes == list(range(len(axes))) and draw.chance(rng, 0.5):
+    forwards = draw.chance(rng, 0.3)
+    cuts = [_cut(rng, dims[axis], forwards) for axis in axes]
+    starts, ends, steps = zip(*cuts, strict=True)
+    arguments = [_codes(rng, dims), _ints("starts", starts), _ints("ends", ends)]
+    if forwards and axes == list(range(len(axes))):
         return one_node("Slice", arguments, opset=13)
-    arguments.append(_ints("axes", signed))
-    return one_node("Slice", arguments if draw.chance(rng, 0.3) else [*arguments, _ints("steps", steps)],
-                    opset=draw.pick(rng, (10, 11, 13)))  # fmt: skip
+    arguments.append(_ints("axes", [_signed(rng, axis, len(dims)) for axis in axes]))
+    opset = draw.pick(rng, (10, 11, 13))
+    return one_node("Slice", arguments if forwards else [*arguments, _ints("steps", steps)], opset=opset)
+
+
+def _cut(rng: draw.Rng, size: int, forwards: bool) -> tuple[int, int, int]:
+    """(start, end, step); most leave something over, and some bounds are counted from the end."""
+    if draw.chance(rng, 0.2):
+        start, end = (int(draw.pick(rng, (*range(-7, 8), *FAR))) for _ in range(2))
+        return start, end, 1 if forwards else int(draw.pick(rng, (1, 2, -1, 2**62, -(2**62))))
+    low, high = sorted(int(at) for at in rng.choice(size + 1, 2, replace=False))
+    if forwards or draw.chance(rng, 0.5):
+        step = 1 if forwards else int(draw.pick(rng, (1, 1, 2, 3, 2**62)))
+        return low - (size if draw.chance(rng, 0.3) else 0), high if draw.chance(rng, 0.7) else high + 9, step
+    return high - 1, low - 1 if low else int(draw.pick(rng, (-(2**63), -size - 1))), int(draw.pick(rng, (-1, -1, -2)))
 
 
 def gather(rng: draw.Rng) -> Case:
