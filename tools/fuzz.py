@@ -123,7 +123,7 @@ class Worker:
         self._replace(f"process killed by signal {-code}")
 
     def _replace(self, kind: str) -> None:
-        """Go on behind the file under way. Up to BLOCK files before it drop out of the counts, though they were tried."""
+        """Go on behind the file under way. Up to BLOCK files before it drop out of the counts."""
         index = self._at.value
         self.tally.findings[kind] += 1
         self.tally.files += 1
