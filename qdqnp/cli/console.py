@@ -34,7 +34,8 @@ def printable(text: str) -> str:
 
 
 def dims(shape: Iterable[Any]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
+    """Sizes for tables; symbolic ones are names from a model file."""
+    return "x".join("?" if size is None else name(str(size)) for size in shape)
 
 
 def print_json(value: Any) -> None:

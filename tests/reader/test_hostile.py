@@ -255,7 +255,9 @@ def test_the_model_file_itself_as_data(folder: Path) -> None:
     assert read(path).constant("w") is not None  # inside the folder, and long enough: odd, not harmful
 
 
-@pytest.mark.parametrize("location", ["w.bin/", "./w.bin", "w.bin/.", "sub/../w.bin", "~/w.bin", "%2e%2e/w.bin", "a" * 5000])
+@pytest.mark.parametrize(
+    "location", ["w.bin/", "./w.bin", "w.bin/.", "sub/../w.bin", "~/w.bin", "%2e%2e/w.bin", "a" * 5000]
+)
 def test_odd_locations(folder: Path, location: str) -> None:
     path = saved(folder, outside(location=location))
     try:

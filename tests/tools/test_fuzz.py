@@ -34,9 +34,7 @@ def test_the_seeds_hold_every_operator() -> None:
 
 
 def test_a_file_depends_on_seed_and_index_alone(tmp_path: Path) -> None:
-    first, again = (
-        [settings(tmp_path).case(index) for index in order] for order in (range(200), reversed(range(200)))
-    )
+    first, again = ([settings(tmp_path).case(index) for index in order] for order in (range(200), reversed(range(200))))
     assert [case.data for case in first] == [case.data for case in reversed(again)]
     assert [case.profile for case in first] == [case.profile for case in reversed(again)]
     assert len({case.data for case in first}) > 190
