@@ -1,4 +1,4 @@
-"""Models that mean harm in run and inspect: work out of proportion, sizes that only inputs decide, values at the ends."""
+"""Models that mean harm in run and inspect: work out of proportion, sizes that inputs decide, values at the ends."""
 
 from __future__ import annotations
 
@@ -68,11 +68,12 @@ def doubled(count: int) -> list[onnx.NodeProto]:
 
 
 WIDE = 2**20
+PIXEL = np.ones((1, 1, 1, 1), F)
 POOL = {"kernel_shape": [1000, 1000], "pads": [999] * 4}
 UNREASONABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
-    "padding of a convolution": ([node("Conv", ["x", "w"], ["y"], pads=[0, 0, 2**14, 2**14])], {"w": np.ones((1, 1, 1, 1), F)}),
+    "padding of a convolution": ([node("Conv", ["x", "w"], ["y"], pads=[0, 0, 2**14, 2**14])], {"w": PIXEL}),
     "padding that strides leave out": (
-        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, WIDE, WIDE], strides=[WIDE, WIDE])], {"w": np.ones((1, 1, 1, 1), F)},
+        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, WIDE, WIDE], strides=[WIDE, WIDE])], {"w": PIXEL},
     ),
     "one row of im2col": (
         [node("Conv", ["x", "w"], ["y"], pads=[0, 0, 0, WIDE])], {"w": np.ones((1, 1, 4, 4), F)},
@@ -83,7 +84,8 @@ UNREASONABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
         [node("AveragePool", ["x"], ["y"], kernel_shape=[WIDE, WIDE], pads=[WIDE - 1] * 4, strides=[WIDE, WIDE])], {},
     ),
     "dilation": (
-        [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[WIDE] * 2, pads=[WIDE] * 4, strides=[WIDE] * 2)], {},
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[WIDE] * 2, pads=[WIDE] * 4,
+              strides=[WIDE] * 2)], {},
     ),
     "a tensor that doubles": (doubled(24), {}),
     "broadcasting": (

@@ -1,4 +1,4 @@
-"""Files that mean harm, beyond what the tests of each stage of reading have: sizes that multiply, and limits on them."""
+"""Files that mean harm, beyond what the tests of each stage of reading have: sizes that multiply, and their limits."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_million_nodes_are_refused_before_they_are_read(monkeypatch: pytest.Mo
     made = relu()
     made.graph.node.extend([onnx.NodeProto()] * (limits.MAX_ENTRIES + 1))
     monkeypatch.setattr("qdqnp.reader.assemble.read_call", None)
-    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes, initializers and declarations")
+    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes")
 
 
 @pytest.mark.parametrize("part", ["initializer", "input", "output", "value_info", "sparse_initializer"])
@@ -85,13 +85,20 @@ def test_other_entries_count_too(part: str) -> None:
     made = relu()
     for _ in range(limits.MAX_ENTRIES):
         getattr(made.graph, part).add()
-    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes, initializers and declarations")
+    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes")
 
 
 def test_nodes_of_functions_count_too() -> None:
     made = relu()
     made.functions.add().node.extend([onnx.NodeProto()] * limits.MAX_ENTRIES)
-    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes, initializers and declarations")
+    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes")
+
+
+@pytest.mark.parametrize("part", ["input", "output", "attribute"])
+def test_parts_of_nodes_count_too(part: str) -> None:
+    made = relu()
+    getattr(made.graph.node[0], part).extend([AttributeProto() if part == "attribute" else ""] * limits.MAX_ENTRIES)
+    refused_once(made, f"at most {limits.MAX_ENTRIES} nodes, their inputs, outputs and attributes")
 
 
 def test_as_many_nodes_as_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +270,7 @@ def test_odd_locations(folder: Path, location: str) -> None:
     try:
         assert read(path).constant("w") is not None
     except QdqnpError as error:
-        assert "initializer 'w', external data" in str(error)  # noqa: PT017 - either way is right, and nothing else
+        assert "initializer 'w', external data" in str(error)  # either way is right, and nothing else
 
 
 # -- messages ------------------------------------------------------------------------------------------------------
