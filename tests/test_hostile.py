@@ -112,6 +112,23 @@ def test_work_out_of_proportion_is_refused_before_it_starts(what: str, monkeypat
     refused(made, ONE, TOO_MUCH, "at most", "elements")
 
 
+def test_what_is_made_at_the_first_run_counts() -> None:
+    """A table of 65,536 entries for each addition, a layer for each matrix of a batch that is no constant."""
+    names = ["x", *(f"t{index}" for index in range(1100)), "y"]
+    q = ["s", "z"]
+    adds = [node("QLinearAdd", [a, *q, a, *q, *q], [b], domain=MS) for a, b in pairwise(names)]
+    made = model(adds, ("N",), TensorProto.INT8, s=F(0.1), z=np.int8(0))
+    refused(made, np.ones(1, np.int8), TOO_MUCH, "elements")
+    made = model([node("QLinearMatMul", ["x", *q, "x", *q, *q], ["y"])], ("N", 1, 1), TensorProto.INT8,
+                 s=F(0.1), z=np.int8(0))  # fmt: skip
+    made.run(np.ones((100, 1, 1), np.int8))
+    case = one_node("QLinearMatMul", [("x", np.ones((100, 1, 1, 1), np.int8)), ("s", F(1)), ("z", np.int8(0)),
+                                      ("b", np.ones((100, 1, 1), np.int8)), ("s", F(1)), ("z", np.int8(0)),
+                                      ("s", F(1)), ("z", np.int8(0))], ["x", "b"])  # fmt: skip
+    with pytest.raises(InputError, match=TOO_MUCH):
+        qdqnp.load(case.model).run(case.inputs)
+
+
 def test_products_out_of_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS", 0)
     monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS_PER_BYTE", 1)
