@@ -123,7 +123,7 @@ class Worker:
         self._replace(f"process killed by signal {-code}")
 
     def _replace(self, kind: str) -> None:
-        """Go on behind the file under way. Up to BLOCK files before it drop out of the counts, though they were tried."""
+        """Go on behind the file under way. Up to BLOCK files before it drop out of the counts."""
         index = self._at.value
         self.tally.findings[kind] += 1
         self.tally.files += 1
@@ -191,14 +191,18 @@ def again(settings: Settings, index: int) -> Finding | None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("fuzz-findings"), show_default=True,
               help="Folder of the findings.")  # fmt: skip
 @click.option("--only", type=int, help="Only the file of this index, in this process.")
-@click.option("--atheris", "guided", is_flag=True, help="Let atheris choose the mutations; -n is then its -runs.")
+@click.option(
+    "--atheris",
+    "guided",
+    is_flag=True,
+    help="Guided by coverage: see fuzz_atheris.py. Of the other options, -n and --seed count.",
+)
 def main(files: int, seed: int, first: int, jobs: int, profiles: str, out: Path, only: int | None,
          guided: bool) -> None:  # fmt: skip
-    settings = Settings(seed, tuple(profiles.split(",")), out, seeds())
     if guided:
-        from fuzz_atheris import guide
-
-        guide(settings, files)
+        script = Path(__file__).with_name("fuzz_atheris.py")
+        os.execv(sys.executable, [sys.executable, str(script), f"-runs={files}", f"-seed={seed}"])
+    settings = Settings(seed, tuple(profiles.split(",")), out, seeds())
     if only is not None:
         sys.exit(again(settings, only) is not None)
     tally, seconds = run(settings, files, jobs, first)

@@ -277,8 +277,12 @@ def _ring(signum: int, frame: Any) -> None:
 def limit_process() -> None:
     """2 GiB of address space, the alarm, and warnings of NumPy as errors: arithmetic that overflows unseen is one."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, _ring)
+    catch_alarm()
     warnings.simplefilter("error")
+
+
+def catch_alarm() -> None:
+    signal.signal(signal.SIGALRM, _ring)
 
 
 def _peak() -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.console import ERROR_CONSOLE
+from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
 from qdqnp.cli.host import host_command
@@ -28,7 +28,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except QdqnpError as error:
-            ERROR_CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            text = printable(f"error: {error}")
+            ERROR_CONSOLE.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
             ctx.exit(2)
 
 

@@ -25,7 +25,12 @@ ERROR_CONSOLE = Console(stderr=True)
 
 def name(text: str) -> str:
     """A name from a model file, safe to print: no markup, no control characters, not endless."""
-    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 60)))
+    return escape(printable(shorten(text, 60)).replace("\n", "?"))
+
+
+def printable(text: str) -> str:
+    """Text of several lines without control characters: names in messages come from files, and a terminal obeys."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def sentence(text: str) -> str:
@@ -34,7 +39,8 @@ def sentence(text: str) -> str:
 
 
 def dims(shape: Iterable[Any]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
+    """Sizes for tables; symbolic ones are names from a model file."""
+    return "x".join("?" if size is None else name(str(size)) for size in shape)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, printable, table, tracked
 from qdqnp.compare.verify import Report, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import Model, load
@@ -93,4 +93,6 @@ def print_report(report: Report, peer: OrtPeer) -> None:
                   + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False)  # fmt: skip
     if report.inputs > 1:
         CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs", highlight=False)
-    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)
+    CONSOLE.print(
+        printable(report.verdict()), style="bold green" if report.equal else "bold red", markup=False, highlight=False
+    )

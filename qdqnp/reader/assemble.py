@@ -80,8 +80,12 @@ class _Assembly:
         graph, functions = self._proto, self._model.functions
         parts = (graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.output, graph.value_info)
         count = sum(map(len, parts)) + len(functions) + sum(len(function.node) for function in functions)
+        if count <= MAX_ENTRIES:
+            bodies = (graph.node, *(function.node for function in functions))
+            count += sum(len(node.input) + len(node.output) + len(node.attribute) for body in bodies for node in body)
         if count > MAX_ENTRIES:
-            self._problems.add("the model", f"at most {MAX_ENTRIES} nodes, initializers and declarations", count)
+            self._problems.add("the model", f"at most {MAX_ENTRIES} nodes, their inputs, outputs and attributes, "
+                               "initializers and declarations", count)  # fmt: skip
             raise TooLarge
 
     def _check_ir_version(self) -> None:

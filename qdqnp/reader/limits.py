@@ -27,8 +27,8 @@ MAX_EXTERNAL_BYTES = 16 * 2**30
 MAX_NODE_PARTS = 250_000
 NODE_PARTS = 4
 
-# Entries of all lists of a model file together: nodes, initializers, declarations, functions.
-MAX_ENTRIES = 200_000
+# Entries of all lists of a model file together: nodes with inputs, outputs and attributes, initializers, declarations.
+MAX_ENTRIES = 500_000
 
 # Bytes of constants, summed over the nodes that read them, and of what is computed from constants alone. Each use makes
 # copies when a model is prepared; networks use each weight once or a few times.

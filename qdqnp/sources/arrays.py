@@ -58,7 +58,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     if needed > info.file_size:
         raise ValueError(f"'{info.filename}' holds {info.file_size} bytes, its header promises {needed}")
     with archive.open(info) as file:
-        array: Array = npy.read_array(file, allow_pickle=False)
+        array: Array = npy.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
     return array
 
 
@@ -69,4 +69,4 @@ def _promised(file: IO[bytes]) -> int:
         raise ValueError(f"version {version} of the format, not 1.0 or 2.0")
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(file)  # type: ignore[no-untyped-call]
-    return math.prod(shape) * int(dtype.itemsize)
+    return int(math.prod(shape) * dtype.itemsize)
