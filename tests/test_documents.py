@@ -18,7 +18,7 @@ DOCUMENTS = Path(__file__).parents[1] / "docs"
 def commands(document: str) -> list[str]:
     """The lines of fenced blocks that call qdqnp, without the explanation two spaces after them."""
     text = (DOCUMENTS / document).read_text(encoding="utf-8")
-    lines = [line for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M) for line in block.splitlines()]
+    lines = [line for block in re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M) for line in block.splitlines()]
     return sorted({re.split(r"  +", line)[0] for line in lines if line.startswith("qdqnp ")})
 
 
