@@ -151,6 +151,10 @@ CASES |= {
     "Pad AveragePool": case(
         lambda n, x: n.node("AveragePool", n.node("Pad", x, ints(n, 0, 0, 1, 1, 0, 0, 1, 1)), kernel_shape=[2, 2])
     ),
+    "Q and DQ of other zero points": case(lambda n, x: conv(n, n.dq(n.q(conv(n, x), 0.05, 3), 0.05, 4))),
+    "codes moved between Q and DQ": case(
+        lambda n, x: conv(n, n.dq(n.node("Identity", n.node("Transpose", n.q(conv(n, x)), perm=[0, 1, 3, 2]))))
+    ),
     "linear Resize": case(
         lambda n, x: n.output(n.qdq(n.node("Resize", x, "", n.const(np.array([1, 1, 2, 2], F)), mode="linear")))
     ),

@@ -7,6 +7,7 @@ import numpy as np
 import qdqnp
 from qdqnp.compare.verify import verify
 from qdqnp.sources.ort import OrtPeer
+from qdqnp.sources.ort_names import aliases
 from qdqnp.sources.random_inputs import random_feeds
 from tests.lowering.models import Net
 
@@ -38,7 +39,9 @@ def test_two_quantizers_of_one_tensor_go_by_their_scale() -> None:
 def test_two_convolutions_of_one_tensor_go_by_their_weights() -> None:
     net = Net()
     x = net.qdq(net.input(SHAPE))
-    sums = [net.qdq(net.node("Conv", net.qdq(net.node("HardSigmoid", x), 0.01), net.weight(4, 4, 1, 1))) for _ in range(2)]
+    sums = [
+        net.qdq(net.node("Conv", net.qdq(net.node("HardSigmoid", x), 0.01), net.weight(4, 4, 1, 1))) for _ in range(2)
+    ]
     net.output(*(net.node("HardSigmoid", y) for y in sums))
     renamed(net, 4)
 
@@ -48,3 +51,27 @@ def test_copies_of_a_dequantizer_share_a_counterpart() -> None:
     x = net.qdq(net.input(SHAPE), dtype=np.uint8)
     net.output(*(net.node(op, x) for op in ("HardSigmoid", "Neg", "Sqrt", "HardSwish")))
     renamed(net, 0)
+
+
+def test_nodes_in_another_order() -> None:
+    """ONNX Runtime's order is its own: weights tell two convolutions of one tensor apart, not their places."""
+    shared = Net()
+    a = shared.q(shared.input(SHAPE), dtype=np.uint8)
+    weights = [shared.weight(4, 4, 1, 1) for _ in range(2)]
+    back = shared.dq(a, dtype=np.uint8)
+    for weight in weights:
+        shared.output(shared.node("HardSigmoid", shared.qdq(shared.node("Conv", back, weight))))
+    proto = shared.model()
+    program = qdqnp.load(proto).program("ort-x64")
+    peer = OrtPeer(proto, "ort-x64")
+    graph = peer._graph
+    for order in (1, -1):
+        nodes = list(graph.node)[::order]
+        del graph.node[:]
+        graph.node.extend(nodes)
+        found = aliases(program, graph)
+        makers = {name: set(node.input) for node in graph.node for name in node.output}
+        for step in program.steps:
+            if step.op == "QLinearConv":
+                (made,) = step.output_names
+                assert step.inputs[1].name in makers[found[made]]
