@@ -18,8 +18,8 @@ from qdqnp.golden.names import in_comment, slug, step_key
 from tests.golden.firmware import build
 
 HOSTILE = ["../../x", "/etc/passwd", "C:\\x", "a b", "int", "main", "a.b", "a/b", "a_b", "A_B", "a?b", "*/ #error",
-           "??/", "naïve 名前", "con", "nul.txt", "x" * 4000, "%s%n", "{case}", "{0}", '"', "\\", "\t", "-rf", "~", "$(x)",
-           "case_00000", "manifest.json"]  # fmt: skip
+           "??/", "naïve 名前", "con", "nul.txt", "x" * 4000, "%s%n", "{case}", "{0}", '"', "\\", "\t", "-rf", "~",
+           "$(x)", "case_00000", "manifest.json"]  # fmt: skip
 
 
 def chain(names: list[str]) -> onnx.ModelProto:
