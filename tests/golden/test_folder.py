@@ -129,7 +129,7 @@ def test_a_set_larger_than_allowed_is_refused_as_soon_as_that_is_known(net: Path
     with pytest.raises(GoldenError, match="too large"):
         write(tmp_path / "set", net, [FEEDS], 1, options=replace(options, limit_bytes=size - 1))
     with pytest.raises(GoldenError, match="too large"):
-        write(tmp_path / "set", net, feeds(), 100, options=replace(options, limit_bytes=50 * size))
+        write(tmp_path / "set", net, feeds(), 100, options=replace(options, limit_bytes=5 * size))
     assert asked == 1 and left(tmp_path) == ["fits", "one"]
     with pytest.raises(GoldenError, match="too large"):
         write(tmp_path / "set", net, [FEEDS], 1, options=Options(formats=("bin",), limit_bytes=10_000))
