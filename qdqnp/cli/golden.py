@@ -97,7 +97,7 @@ def golden_command(
         click.get_current_context().exit(INTERRUPTED)
     total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
-    CONSOLE.print(f"wrote {name(str(out))}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
+    CONSOLE.print(f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
                   f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
                   highlight=False, soft_wrap=True)  # fmt: skip
 
