@@ -5,12 +5,25 @@ outputs = model.run({"input": x})
 trace = model.trace(x)
 """
 
-from qdqnp.errors import InputError, ModelError, PeerError, Problem, ProfileError, ProofError, QdqnpError
+from importlib import import_module
+from types import ModuleType
+
+from qdqnp.errors import (
+    GoldenError,
+    InputError,
+    ModelError,
+    PeerError,
+    Problem,
+    ProfileError,
+    ProofError,
+    QdqnpError,
+)
 from qdqnp.model import Model, Trace, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.version import __version__
 
 __all__ = [
+    "GoldenError",
     "InputError",
     "Model",
     "ModelError",
@@ -24,3 +37,10 @@ __all__ = [
     "__version__",
     "load",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """qdqnp.golden, imported when first asked for: who only runs models does not need it."""
+    if name == "golden":
+        return import_module("qdqnp.golden")
+    raise AttributeError(f"module 'qdqnp' has no attribute '{name}'")

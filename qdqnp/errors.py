@@ -53,6 +53,10 @@ class PeerError(QdqnpError):
     """ONNX Runtime is missing, or did not do what a comparison with it relies on."""
 
 
+class GoldenError(QdqnpError):
+    """A golden set cannot be written as asked, or what lies on disk is not a whole, unchanged one."""
+
+
 class MoreProblems(Problem):
     """The last line of a list that was cut; `where` is the whole text."""
 

@@ -12,10 +12,12 @@ import click
 from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.golden import golden_command
 from qdqnp.cli.host import host_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
+from qdqnp.cli.schema import schema_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -44,8 +46,10 @@ for command in (
     inspect_command,
     run_command,
     diff_command,
+    golden_command,
     profiles_command,
     host_command,
+    schema_command,
     demo_command,
 ):
     cli.add_command(command)

@@ -56,8 +56,11 @@ def test_a_sum_that_float64_rounds_to_the_middle() -> None:
     found = products.fused_sums(left, right)
     assert found == fused(left, right)
     assert found == plain  # acc is rounded before the last addition: nothing to gain here
-    left, right = np.array([[[1, 2**-24 + 2**-47]]], F), np.array([[[1], [1 + 2**-23]]], F)
+    # 1 + 2^-23 plus 2^-24 (1 - 2^-30): just below the middle, where float64 puts it, and the even one is above
+    left = np.array([[[1 + 2**-23, 2**-12 * (1 + 2**-15)]]], F)
+    right = np.array([[[1], [2**-12 * (1 - 2**-15)]]], F)
     assert products.fused_sums(left, right) == fused(left, right) == F(1 + 2**-23)
+    assert F(float(left[0, 0, 0]) + float(left[0, 0, 1]) * float(right[0, 1, 0])) == F(1 + 2**-22)
 
 
 @settings(max_examples=60, deadline=None)

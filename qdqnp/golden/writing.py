@@ -1,0 +1,159 @@
+"""Writes a golden set: every chosen layer's tensors of every input, in the formats asked for, as one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qdqnp.errors import GoldenError, InputError, Problem
+from qdqnp.executor.plan import Plan
+from qdqnp.golden.capture import capture
+from qdqnp.golden.catalog import Catalog, Entry
+from qdqnp.golden.folder import Folder, new_folder
+from qdqnp.golden.manifest import (
+    MANIFEST,
+    MODEL,
+    Document,
+    layer_documents,
+    manifest,
+    manifest_lines,
+    model_document,
+    tensor_document,
+)
+from qdqnp.golden.options import Options
+from qdqnp.golden.replace import replaceable
+from qdqnp.golden.selection import chosen_steps
+from qdqnp.golden.writers import WRITERS
+from qdqnp.golden.writers.base import Writer
+from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.model import load
+from qdqnp.numerics.profile import Profile
+from qdqnp.program import EXACT
+from qdqnp.quant import Array
+from qdqnp.reader.embed import single_file
+from qdqnp.reader.proto import Source
+
+
+def write(
+    out: Path,
+    source: Source,
+    inputs: Iterable[Mapping[str, Array]],
+    count: int,
+    *,
+    profile: str | Profile = "ort",
+    options: Options | None = None,
+    name: str = MODEL,
+    seed: int | None = None,
+    coverage: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Document:
+    """Write the set of a model under a profile to the folder `out`, and return its manifest but for the checksums.
+
+    inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
+    with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
+    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced.
+
+    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, ModelError, InputError
+    and ProfileError as `Model.run` does.
+    """
+    chosen = options or Options()
+    chosen.check()
+    old = replaceable(out, force)
+    model = load(source)
+    data = single_file(source)
+    plan = model.plan(profile)
+    steps = frozenset(chosen_steps(plan.program, chosen.layers))
+    with new_folder(out, chosen.limit_bytes, old) as folder:
+        if chosen.store_model:
+            folder.append(MODEL, memoryview(data))
+        run = _Run(folder, plan, steps, chosen, count)
+        run.cases(inputs)
+        run.finish()
+        document = manifest(
+            model=model_document(name, data, chosen.store_model),
+            profile=plan.profile,
+            lowering=plan.program.lowering,
+            seed=seed,
+            inputs=count,
+            options=chosen,
+            layers=run.layers,
+            tensors=run.tensors(),
+            files=folder.files(),
+            coverage=coverage,
+        )
+        for text in manifest_lines(document, run.entries):
+            folder.append(MANIFEST, memoryview(text.encode()))
+    return document
+
+
+class _Run:
+    """One set while it is being written."""
+
+    def __init__(self, folder: Folder, plan: Plan, steps: frozenset[int], options: Options, count: int) -> None:
+        self._folder, self._plan, self._steps, self._options, self._count = folder, plan, steps, options, count
+        self._catalog = Catalog()
+        self._writers: dict[str, Writer] = {
+            name: WRITERS[name](folder, options, count) for name in dict.fromkeys(options.formats)
+        }
+        self.layers: list[Document] = []
+
+    def cases(self, inputs: Iterable[Mapping[str, Array]]) -> None:
+        done = 0
+        try:
+            for feeds in inputs:
+                done += 1
+                if done <= self._count:
+                    self._case(done - 1, feeds)
+        except BaseException:
+            for writer in self._writers.values():
+                writer.abandon()
+            raise
+        if done != self._count or not done:
+            problem = Problem("inputs", str(max(self._count, 1)), str(done))
+            raise InputError("not as many inputs as were announced", [problem])
+
+    def _case(self, case: int, feeds: Mapping[str, Array]) -> None:
+        before, constants = self._folder.written, 0
+        shapes: dict[str, tuple[int, ...]] = {}
+        for writer in self._writers.values():
+            writer.begin(case)
+        for item, array in capture(self._plan, feeds, self._steps, self._options):
+            if item.shared:
+                shapes[item.name] = array.shape
+            if item.role not in self._options.wanted:
+                continue
+            entry = self._catalog.admit(item, array, case)
+            if entry is None:
+                continue
+            start = self._folder.written
+            stored = item.layout.stored(array)
+            self._catalog.note(entry, as_bytes(stored))
+            for writer in self._writers.values():
+                writer.add(entry, stored, case)
+            constants += 0 if item.varies else self._folder.written - start
+        for writer in self._writers.values():
+            writer.end(case)
+        if case == 0:
+            self.layers = layer_documents(self._plan, self._steps, shapes)
+            each = self._folder.written - before - constants
+            self._folder.require(self._folder.written + (self._count - 1) * each)
+
+    def finish(self) -> None:
+        entries = self._catalog.entries
+        if not entries:
+            raise GoldenError(
+                "an empty golden set", [Problem("tensors", "at least one", "none", "Choose other roles.")]
+            )
+        for writer in self._writers.values():
+            writer.finish(entries, self.layers)
+
+    @property
+    def entries(self) -> Collection[Entry]:
+        return self._catalog.entries.values()
+
+    def tensors(self) -> Iterable[Document]:
+        for entry in self.entries:
+            found = {name: writer.place(entry) for name, writer in self._writers.items()}
+            places = {name: place for name, place in found.items() if place}
+            yield tensor_document(entry, places, self._plan.promises.get(entry.item.name, EXACT))
