@@ -58,8 +58,8 @@ def test_fma_of_anything(a: float, b: float, c: float) -> None:
 
 
 def test_fma_of_a_subnormal_sum_that_float64_rounds_to_the_middle() -> None:
-    """2^-127 + 2^-149 plus 2^-150 (1 - 2^-30): float64 rounds it to the middle of two subnormals, of which the wrong one
-    is even. More bits than usual are dropped there, so the middle does not show in the usual ones."""
+    """2^-127 + 2^-149 plus 2^-150 (1 - 2^-30): float64 rounds it to the middle of two subnormals, the wrong one
+    being even. More bits than usual are dropped there, so the middle does not show in the usual ones."""
     a, b = F(2**-75 * (1 + 2**-15)), F(2**-75 * (1 - 2**-15))
     c = F(2**-127 + 2**-149)
     assert bits(float32.fma32(a, b, c)) == bits(rounding.fma(a, b, c)) == bits(c)
