@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array, Int64, Signs
 
 LIMIT = 2.0**40  # far outside every code; values beyond are cut here, so that their rounding fits int64
 
@@ -61,9 +61,14 @@ class RationalSum:
             result[index] = round(self.at(index))  # Python rounds a Fraction half to even
         return result
 
-    def ties(self) -> int:
-        """How many of the values are exact halves."""
-        return sum(self.at(index).denominator == 2 for index in zip(*np.nonzero(self._doubtful()), strict=True))
+    def ties(self) -> Signs:
+        """The sign of each value that is an exact half, 0 for the others."""
+        found: Signs = np.zeros(self.shape, np.int8)
+        for index in zip(*np.nonzero(self._doubtful()), strict=True):
+            value = self.at(index)
+            if value.denominator == 2:
+                found[index] = 1 if value > 0 else -1
+        return found
 
 
 def _floats(factors: Sequence[Fraction]) -> Array:
