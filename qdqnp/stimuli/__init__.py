@@ -1,0 +1,1 @@
+"""Inputs worth testing with: for one layer by construction, for a whole network by search; each with what it covers."""
