@@ -15,8 +15,8 @@ from qdqnp.quant import Array, Int64, Signs
 class Met:
     """What the outputs of one run met, element by element, channels last; None where nothing of the kind is defined.
 
-    ties: the sign of a value that is an exact half, else 0. low, high: whether it lies beyond the codes. inner: how many
-    inner stages saturated it.
+    ties: the sign of a value that is an exact half, else 0. low, high: whether it lies beyond the codes. inner: how
+    many inner stages saturated it.
     """
 
     ties: Signs | None = None
@@ -111,7 +111,7 @@ def _reached(met: Met) -> Array:
     masks = [np.asarray(mask, bool) for mask in (met.ties, met.low, met.high) if mask is not None]
     if not masks or not masks[0].ndim:
         return np.zeros(0, bool)
-    return np.any(np.logical_or.reduce(masks), axis=tuple(range(masks[0].ndim - 1)))
+    return np.asarray(np.any(np.logical_or.reduce(masks), axis=tuple(range(masks[0].ndim - 1))))
 
 
 def _seen(codes: Array) -> Array:

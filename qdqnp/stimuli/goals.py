@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ Answer = tuple[list[Target], list[Verdict]]
 
 
 def extremes(sums: Sums) -> Answer:
-    """Each channel's most negative and most positive sum: at each input the code with the smallest, the largest product."""
+    """Each channel's most negative and most positive sum: by the input code with the smallest or largest product."""
     targets, verdicts = [], []
     for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
         for channel, total in enumerate(totals.tolist()):
@@ -101,7 +102,7 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
     """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
     stages = requantizer.stages(totals)
-    pairs = [(before, after) for (_, before), (name, after) in zip(stages, stages[1:], strict=False) if name in INNER]
+    pairs = [(before, after) for (_, before), (name, after) in pairwise(stages) if name in INNER]
     return np.any([before != after for before, after in pairs], axis=0) if pairs else None
 
 
@@ -117,7 +118,7 @@ def differences(sums: Sums, first: Requantizer, second: Requantizer) -> Answer:
     """A sum that the two rules give different codes, for each channel."""
 
     def differ(totals: Int64) -> Signs:
-        return (first(totals) != second(totals)).astype(np.int8)
+        return np.asarray(first(totals) != second(totals), np.int8)
 
     return _search(sums, [first, second], differ, {1: DIFFERENCE}, "requantized differently")
 

@@ -18,7 +18,8 @@ from qdqnp.ops.average import AverageAttributes, taps_of
 from qdqnp.ops.lookup import QLinearUnary
 from qdqnp.quant import Array, Int64, Quant, Signs
 
-# (sign of each value that is an exact half, the value rounded half to even), in the output's shape; no zero point added.
+# (sign of each value that is an exact half, the value rounded half to even), in the output's shape; no zero point
+# added.
 Ideal = tuple[Signs, Int64]
 
 

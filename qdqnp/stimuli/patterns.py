@@ -1,4 +1,5 @@
-"""Plain patterns of codes: what every set of test vectors begins with (TOSA's special sets), and seeded random codes."""
+"""Plain patterns of codes: what every set of test vectors begins with (TOSA's special sets), and seeded random
+codes."""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ def alternating(slot: Slot) -> Codes:
     odd = np.zeros(slot.shape, bool)
     for axis, size in enumerate(slot.shape):
         odd ^= (np.arange(size) % 2 == 1).reshape([-1 if a == axis else 1 for a in range(len(slot.shape))])
-    return np.where(odd, *reversed(slot.range)).astype(slot.dtype)
+    low, high = slot.range
+    codes: Codes = np.where(odd, high, low).astype(slot.dtype)
+    return codes
 
 
 def first_maximum(slot: Slot) -> Codes:
-    """The highest code first, then one LSB below the zero point everywhere (the zero point itself, where it is the lowest
-    code)."""
+    """The highest code first, then one LSB below the zero point everywhere (the zero point itself, where it is the
+    lowest code)."""
     codes = slot.full(max(slot.zero_point - 1, slot.range[0]))
     codes.reshape(-1)[:1] = slot.range[1]
     return codes

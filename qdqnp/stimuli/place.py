@@ -29,11 +29,11 @@ class Sheet:
 
 
 def sheets(sums: Sums, targets: Sequence[Target]) -> list[Sheet]:
-    """Inputs that meet all targets, as few as simple bookkeeping makes them. Inputs that no target needs are at the zero
-    point.
+    """Inputs that meet all targets, as few as simple bookkeeping makes them. Inputs that no target needs are at the
+    zero point.
 
-    Channels of different groups read different inputs, so that they share an output position; channels of one group take
-    positions whose windows do not overlap, and after these the next sheet.
+    Channels of different groups read different inputs, so that they share an output position; channels of one group
+    take positions whose windows do not overlap, and after these the next sheet.
     """
     made: dict[tuple[int, int], Sheet] = {}
     used: dict[tuple[int, int], int] = {}

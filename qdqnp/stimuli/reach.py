@@ -2,14 +2,14 @@
 
 A sum is w_1 d_1 + ... + w_K d_K with integer weights w_k and free integers d_k (code less zero point) in one range
 [a, b]. Counted from the smallest sum, and with m_k = |w_k|, it is m_1 t_1 + ... + m_K t_K with 0 <= t_k <= b - a. Equal
-magnitudes act as one term with a longer range. Let g be the greatest common divisor of the magnitudes; in units of g the
-reachable numbers are a set S within [0, top] that is symmetric (t_k to b - a - t_k). Terms are added in ascending order,
-and S is kept exactly:
+magnitudes act as one term with a longer range. Let g be the greatest common divisor of the magnitudes; in units of g
+the reachable numbers are a set S within [0, top] that is symmetric (t_k to b - a - t_k). Terms are added in ascending
+order, and S is kept exactly:
 
 - as bits, while it has gaps in its middle;
-- once its middle [edge, top - edge] has none, as that interval and the bits below `edge` (those above mirror them). Adding
-  a term of magnitude m leaves the middle without gaps as long as it is at least m long, because its shifts by m then
-  touch each other; below `edge` only the bits there and the shifts of these matter.
+- once its middle [edge, top - edge] has none, as that interval and the bits below `edge` (those above mirror them).
+  Adding a term of magnitude m leaves the middle without gaps as long as it is at least m long, because its shifts by m
+  then touch each other; below `edge` only the bits there and the shifts of these matter.
 
 So the whole set costs little more than its irregular ends, whatever K is.
 """
@@ -27,8 +27,8 @@ from qdqnp.quant import Int64
 
 @dataclass(frozen=True)
 class Numbers:
-    """A symmetric set of integers within [0, top]: all of [edge, top - edge], below that those whose bit is set, above it
-    the mirror image. A set with gaps in its middle has edge = top + 1: all its bits."""
+    """A symmetric set of integers within [0, top]: all of [edge, top - edge], below that those whose bit is set, above
+    it the mirror image. A set with gaps in its middle has edge = top + 1: all its bits."""
 
     bits: int = 1
     edge: int = 1
@@ -121,8 +121,8 @@ class Reach:
         return rest == 0 and units in self._sets[-1]
 
     def inputs_for(self, total: int) -> Int64:
-        """Inputs (code less zero point), int64 (K,), whose sum is `total`; where the weight is 0 the input is 0 as well,
-        or as near to it as the range allows. Raises ValueError for sums that are not reachable."""
+        """Inputs (code less zero point), int64 (K,), whose sum is `total`; where the weight is 0 the input is 0 as
+        well, or as near to it as the range allows. Raises ValueError for sums that are not reachable."""
         if total not in self:
             raise ValueError(f"no inputs have the sum {total}")
         found = np.full(self.weights.shape, min(max(0, self.low), self.high), np.int64)

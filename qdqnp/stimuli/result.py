@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from qdqnp.quant import Array
 from qdqnp.stimuli.coverage import Coverage
@@ -11,7 +11,7 @@ from qdqnp.stimuli.goals import Verdict
 from qdqnp.stimuli.place import Placed
 
 PATTERN, RANDOM, EXACT, EXHAUSTIVE, SEARCH = "pattern", "random", "exact", "exhaustive", "search"
-ROUNDING, REAL_VALUE = "a rounding of the profile's stages", "the exact real value"
+ROUNDING, REAL_VALUE = "the roundings of the profile's stages", "the exact real value"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,39 +34,28 @@ class Stimulus:
 
 @dataclass(frozen=True, eq=False)
 class StimulusSet:
-    """label, op: of the layer, '' for a whole network. against: the two profiles to tell apart, if any. bias: of a layer
-    that sums, one value or one for each channel. bound: its proven least and greatest accumulator. ties_of: what counts
-    as a tie, and as saturated, in the coverage."""
+    """model: that the inputs are for: one layer as a model of its own, or the network. label, op: of the layer, '' for
+    a network. against: the two profiles to tell apart, if any. bias: of a layer that sums, one value or one for each
+    channel. bound: its proven least and greatest accumulator. ties_of: what decides in the coverage whether an output
+    is a tie or saturated."""
 
     profile: str
     label: str
     op: str
     stimuli: Sequence[Stimulus]
     verdicts: Sequence[Verdict] = ()
+    model: bytes = b""
     against: tuple[str, ...] = ()
     seed: int = 0
     bias: Sequence[int] = ()
     bound: tuple[int, int] | None = None
-    ties_of: str = ROUNDING
+    ties_of: str = ""
 
 
-def total_by_layer(stimuli: Sequence[Stimulus]) -> dict[str, Coverage]:
+def by_layer(stimuli: Sequence[Stimulus]) -> dict[str, Coverage]:
     """The coverage of all of them together, by layer."""
     total: dict[str, Coverage] = {}
     for stimulus in stimuli:
         for label, coverage in stimulus.coverage.items():
             total[label] = total[label].plus(coverage) if label in total else coverage
     return total
-
-
-def total(stimuli: Sequence[Stimulus]) -> Coverage:
-    """The coverage of all of them and all layers together."""
-    return whole(list(total_by_layer(stimuli).values()))
-
-
-def whole(parts: Sequence[Coverage]) -> Coverage:
-    """Of several layers: counts add up, channels stand side by side, and so do the codes of the layers."""
-    raise NotImplementedError
-
-
-__all__ = ["field"]

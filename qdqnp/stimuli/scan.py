@@ -1,8 +1,8 @@
 """Which sums of each channel are ties, or are requantized differently by two profiles: found by looking at all of them.
 
 A requantization is a monotone function of the sum, and beyond the sums whose code is not clipped nothing that rounding
-does can be seen. So only these sums are looked at, at the channel's step, from the middle outwards: a channel is done with
-its first sum that inputs can make, and where none is found, all of them have been looked at.
+does can be seen. So only these sums are looked at, at the channel's step, from the middle outwards: a channel is done
+with its first sum that inputs can make, and where none is found, all of them have been looked at.
 """
 
 from __future__ import annotations
@@ -87,9 +87,11 @@ def _outwards(count: int, block: int) -> Iterator[Int64]:
 
 
 def _positions(rows: Int64, count: Int64) -> Int64:
-    """rows 0, 1, 2, 3 ... as positions middle, middle + 1, middle - 1, middle + 2 ... of each channel, (rows, channels).
+    """rows 0, 1, 2, 3 ... as positions middle, middle + 1, middle - 1, middle + 2 ... of each channel, (rows,
+    channels).
 
-    Every position of a channel with `count` sums is met once by the rows 0 .. count (some rows are out of its range)."""
+    Every position of a channel with `count` sums is met once by the rows 0 .. count (some rows are out of its
+    range)."""
     offset = np.where(rows % 2 == 1, (rows + 1) // 2, -(rows // 2))
     return np.asarray((count // 2)[None, :] + offset[:, None], np.int64)
 

@@ -24,12 +24,13 @@ from qdqnp.stimuli.reach import Reach
 
 # More places for targets per input than this are not looked for.
 MOST_PLACES = 1024
+SUMMING = ("QLinearConv", "QGemm", "QLinearMatMul", "QLinearGlobalAveragePool")
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One output position. index: into the sums with channels last, without the channel. taps: for each weight, the flat
-    index of the input it multiplies in the first group; -1 where it lies in the padding, and adds nothing."""
+    """One output position. index: into the sums with channels last, without the channel. taps: for each weight, the
+    flat index of the input it multiplies in the first group; -1 where it lies in the padding, and adds nothing."""
 
     index: tuple[int, ...]
     taps: Int64
@@ -94,13 +95,12 @@ class Sums:
         return [self.reach(channel, site) for site in range(len(self.sites))]
 
 
-def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums | None:
-    """The layer as sums for inputs of these shapes (by tensor name); None for operators that are no sums.
+def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
+    """A layer of an operator in SUMMING as sums, for these shapes (by tensor name).
 
-    Raises InputError where the layer is a sum, but not one whose weights are constants.
+    Raises InputError where weights or bias are computed, or are not one set for each channel.
     """
-    maker = _MAKERS.get(bound.step.op)
-    return maker(bound, shapes) if maker is not None else None
+    return _MAKERS[bound.step.op](bound, shapes)
 
 
 def _constant(bound: BoundStep, operand: Operand | None, what: str) -> Array:
@@ -243,3 +243,10 @@ def _apart(positions: Int64, taps: Int64) -> list[int]:
             chosen.append(position)
     return chosen
 
+
+def bias_of(bound: BoundStep) -> list[int]:
+    """The constant bias of a layer that sums, one value or one per channel; empty where there is none."""
+    operand = bound.step.inputs[2] if len(bound.step.inputs) > 2 and bound.step.op in SUMMING else None
+    if operand is None or operand.name not in bound.consts:
+        return []
+    return [int(value) for value in bound.consts[operand.name].reshape(-1)]

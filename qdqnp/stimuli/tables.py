@@ -46,8 +46,8 @@ def _singles(slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
 
 
 def _pairs(names: tuple[str, ...], slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
-    """Every pair of codes of two inputs. Each element of the smaller input meets `share` elements of the larger one, and
-    takes one code for each block of `share` codes there.
+    """Every pair of codes of two inputs. Each element of the smaller input meets `share` elements of the larger one,
+    and takes one code for each block of `share` codes there.
 
     Where each input is broadcast along an axis of the other, all blocks of one meet all blocks of the other.
     """
@@ -94,8 +94,8 @@ def _beside_constant(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[s
 
 # -- what was seen ----------------------------------------------------------------------------------------------------
 def combinations_seen(bound: BoundStep, arrays: list[Array | None]) -> list[Int64]:
-    """Which combinations of codes one run shows the operator, as numbers: pairs for Add and Mul (256 a + b), the codes of
-    each input for the others."""
+    """Which combinations of codes one run shows the operator, as numbers: pairs for Add and Mul (256 a + b), the codes
+    of each input for the others."""
     given = [array for array in arrays if array is not None]
     shifted = [array.astype(np.int64) - np.iinfo(array.dtype).min for array in given]
     if bound.step.op in BINARY:
