@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from qdqnp.errors import InputError, Problem, ProfileError, shorten
@@ -36,7 +36,8 @@ def subject(
     slots = _slots(plan, bound, shapes)
     data = alone(bound, shapes)
     (stored,) = load(data).plan(for_one_layer(profile, bound.step.label)).steps
-    twins = _twins(model, plan, bound, against)
+    index = plan.steps.index(bound)
+    twins = tuple(same_program(model, plan, other).steps[index] for other in against)
     return Subject(bound, stored, twins, (profile, *against), shapes, slots), data
 
 
@@ -74,17 +75,13 @@ def _names(plan: Plan, label: str) -> str:
     return "one of " + ", ".join(f"'{shorten(name, 60)}'" for name in close)
 
 
-def _twins(model: Model, plan: Plan, bound: BoundStep, profiles: Sequence[Profile]) -> tuple[BoundStep, ...]:
-    """The same step under other profiles."""
-    index = plan.steps.index(bound)
-    found = []
-    for profile in profiles:
-        other = model.plan(profile)
-        if other.program is not plan.program:
-            problem = Problem(f"profile '{profile.name}'", f"the lowering of '{plan.profile.name}'", "another")
-            raise ProfileError("the profiles run different programs", [problem])
-        found.append(other.steps[index])
-    return tuple(found)
+def same_program(model: Model, plan: Plan, profile: Profile) -> Plan:
+    """The model under another profile. Raises ProfileError where that runs other steps, which cannot be paired."""
+    other = model.plan(profile)
+    if other.program is not plan.program:
+        problem = Problem(f"profile '{profile.name}'", f"the lowering of '{plan.profile.name}'", "another")
+        raise ProfileError("the profiles run different programs", [problem])
+    return other
 
 
 def _slots(plan: Plan, bound: BoundStep, shapes: Shapes) -> dict[str, Slot]:
