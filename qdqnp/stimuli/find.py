@@ -10,6 +10,7 @@ from qdqnp.errors import InputError, Problem, ProfileError, shorten
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import profile_named
 from qdqnp.quant import EIGHT_BIT
 from qdqnp.stimuli.alone import alone
 from qdqnp.stimuli.average import AVERAGE
@@ -27,18 +28,32 @@ def subject(
 ) -> tuple[Subject, bytes]:
     """The layer of that name, or that makes the tensor of that name, and a model of it alone.
 
-    given: shapes of the network's inputs; symbolic sizes not given are 1. Raises InputError for a layer that is unknown
-    or has no integer arithmetic, and for shapes that do not fit; ProfileError where a profile does not define it.
+    The layer is bound alone, so that profiles may leave other layers of the network undefined. given: shapes of the
+    network's inputs; symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer
+    arithmetic, and for shapes that do not fit; ProfileError where a profile does not define the layer.
     """
-    plan = model.plan(profile)
-    bound = _layer(plan, label)
+    plan = model.plan("ort", profile.lowering)
+    for other in against:
+        same_program(model, profile, other)
+    there = _layer(plan, label)
     shapes = plan.shapes(input_shapes(plan, given))
-    slots = _slots(plan, bound, shapes)
-    data = alone(bound, shapes)
-    (stored,) = load(data).plan(for_one_layer(profile, bound.step.label)).steps
-    index = plan.steps.index(bound)
-    twins = tuple(same_program(model, plan, other).steps[index] for other in against)
-    return Subject(bound, stored, twins, (profile, *against), shapes, slots), data
+    slots = _slots(plan, there, shapes)
+    data = alone(there, shapes)
+    single = load(data)
+    profiles = (profile, *against)
+    bound, *others = (_only_step(single, one, there) for one in profiles)
+    network = (there, _only_step(single, replace(profile_named("ort"), lowering=profile.lowering), there))
+    return Subject(bound, tuple(others), network, profiles, shapes, slots), data
+
+
+def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
+    """The layer in a model of its own. Raises ProfileError where the profile's lowering makes another of it there."""
+    steps = single.plan(for_one_layer(profile, there.step.label)).steps
+    if [bound.step.op for bound in steps] != [there.step.op]:
+        problem = Problem(f"layer '{there.step.label}' under profile '{profile.name}'", f"one {there.step.op}",
+                          ", ".join(bound.step.op for bound in steps))  # fmt: skip
+        raise ProfileError("the layer alone is not what it is in the network", [problem])
+    return steps[0]
 
 
 def for_one_layer(profile: Profile, label: str) -> Profile:
@@ -75,13 +90,11 @@ def _names(plan: Plan, label: str) -> str:
     return "one of " + ", ".join(f"'{shorten(name, 60)}'" for name in close)
 
 
-def same_program(model: Model, plan: Plan, profile: Profile) -> Plan:
-    """The model under another profile. Raises ProfileError where that runs other steps, which cannot be paired."""
-    other = model.plan(profile)
-    if other.program is not plan.program:
-        problem = Problem(f"profile '{profile.name}'", f"the lowering of '{plan.profile.name}'", "another")
+def same_program(model: Model, profile: Profile, other: Profile) -> None:
+    """Raises ProfileError where two profiles run different steps, which cannot be paired."""
+    if model.program(other) is not model.program(profile):
+        problem = Problem(f"profile '{other.name}'", f"the lowering of '{profile.name}'", "another")
         raise ProfileError("the profiles run different programs", [problem])
-    return other
 
 
 def _slots(plan: Plan, bound: BoundStep, shapes: Shapes) -> dict[str, Slot]:

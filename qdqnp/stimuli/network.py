@@ -51,8 +51,9 @@ def for_network(
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())
     plan = model.plan(named)
-    pair = tuple(same_program(model, plan, other) for other in others)
-    run = Runner(plan, pair, notify)
+    for other in others:
+        same_program(model, named, other)
+    run = Runner(plan, tuple(model.plan(other) for other in others), notify)
     slots = input_slots(plan.program, input_shapes(plan, shapes or {}))
     stimuli = [run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()})
                for kind, make in PATTERNS.items()]  # fmt: skip
@@ -63,9 +64,14 @@ def for_network(
         best = _climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps)
         known = united(known, best.coverage)
         stimuli.append(best)
-    if pair:
+    if others:
         stimuli += [_climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps) for _ in range(count)]
     return StimulusSet(named.name, "", "", stimuli, against=tuple(other.name for other in others), seed=seed)
+
+
+def inputs_tried(count: int, steps: int, discriminating: bool) -> int:
+    """How many inputs `for_network` runs."""
+    return len(PATTERNS) + count + count * steps * (2 if discriminating else 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,23 +26,24 @@ from qdqnp.stimuli.sums import bias_of
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """bound: the layer under the profile. stored: the same as the only step of a model of its own. against: the layer
-    under the two profiles to tell apart, if any; profiles: these. shapes: of all tensors. slots: the layer's inputs
-    that are no constants."""
+    """bound: the layer alone, under the profile. against: under the two profiles to tell apart, if any; profiles: the
+    one and these. network: the layer in its network and alone, both under 'ort', to see that it is the same. shapes: of
+    all tensors. slots: the layer's inputs that are no constants."""
 
     bound: BoundStep
-    stored: BoundStep
     against: tuple[BoundStep, ...]
+    network: tuple[BoundStep, BoundStep]
     profiles: tuple[Profile, ...]
     shapes: Mapping[str, tuple[int, ...]]
     slots: Mapping[str, Slot]
 
     def run(self, kind: str, method: str, inputs: Mapping[str, Array], placed: Sequence[Placed] = ()) -> Stimulus:
         """The stimulus with what it meets. Raises QdqnpError where it does not meet what it was constructed for."""
-        codes = _output(self.bound, inputs)
-        if not np.array_equal(codes, _output(self.stored, inputs), equal_nan=codes.dtype.kind == "f"):
+        there, here = (_output(bound, inputs) for bound in self.network)
+        if there.tobytes() != here.tobytes():
             raise QdqnpError("qdqnp contradicts itself", [Problem(f"layer '{self.bound.step.label}'",
-                             "the same codes alone as in its network", "others")])  # fmt: skip
+                             "the same output alone as in its network", "another")])  # fmt: skip
+        codes = _output(self.bound, inputs)
         met = met_by(self.bound, inputs)
         differ = self._differ(inputs)
         for one in placed:
