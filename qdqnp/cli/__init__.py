@@ -12,6 +12,7 @@ import click
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.golden import golden_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
@@ -45,6 +46,7 @@ for command in (
     run_command,
     stimulate_command,
     diff_command,
+    golden_command,
     profiles_command,
     schema_command,
     demo_command,

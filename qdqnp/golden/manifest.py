@@ -85,6 +85,7 @@ def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
         "role": item.role,
         "layer": item.layer,
         "op": item.op,
+        "index": item.index,
         "stage": item.stage,
         "dtype": str(entry.dtype),
         "shape": list(entry.shape),

@@ -29,8 +29,9 @@ _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias"
 
 @dataclass(frozen=True, eq=False)
 class GoldenTensor:
-    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. stage:
-    which of those, such as 'multiplier' or 'x16'. shape: in the order of ONNX; layout, axes: the stored order (stored
+    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. layer, op,
+    index: which layer (index among the steps); '', '' and None for the network's own. stage: which inner value or
+    parameter, such as 'x16' or 'multiplier'. shape: in the order of ONNX; layout, axes: the stored order (stored
     axis i is axis axes[i], () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning.
     varies: whether each input of the network has values of its own. crc32: of the stored bytes, one or one for each
     input."""
@@ -40,6 +41,7 @@ class GoldenTensor:
     role: str
     layer: str
     op: str
+    index: int | None
     stage: str
     dtype: str
     shape: tuple[int, ...]
