@@ -23,6 +23,8 @@ Reachable = Callable[[int, int], bool]
 # Sums looked at together, and in one search at most. The latter is some minutes.
 BLOCK = 2**19
 MOST_SUMS = 2**28
+# So many sums are looked at to see whether a rule is monotone.
+FEW_SUMS = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +116,27 @@ def unclipped(requantizer: Requantizer, sums: Int64) -> Array:
 
 
 def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:
-    """Whether the rule is known to be a monotone function of the sums between low and high."""
+    """Whether the rule is known to be a monotone function of the sums between low and high: by its form, or else
+    because all of them have been looked at."""
     if requantizer.expression is not None:  # all but the accumulator's wrap is
         bias = np.zeros(1, np.int64) if requantizer.bias is None else requantizer.bias
         return bool((low + bias).min() >= -(2**31) and (high + bias).max() < 2**31)
     slope = requantizer.slope
-    return slope is not None and bool(slope.low <= low.min() and high.max() <= slope.high)
+    if slope is not None:
+        return bool(slope.low <= low.min() and high.max() <= slope.high)
+    count = int((high - low).max(initial=0)) + 1
+    return count * low.size <= FEW_SUMS and _rises(requantizer, low, high, count)
+
+
+def _rises(requantizer: Requantizer, low: Int64, high: Int64, count: int) -> bool:
+    """Whether no stage ever falls from one sum to the next."""
+    size = max(2, BLOCK // max(1, low.size))
+    for start in range(0, count, size - 1):  # blocks share a row
+        rows = np.arange(start, min(start + size, count))
+        stages = requantizer.stages(np.minimum(low + rows[:, None], high))
+        if any((np.diff(value.astype(np.float64), axis=0) < 0).any() for _, value in stages):
+            return False
+    return True
 
 
 def _first(holds: Callable[[Int64], Array], low: Int64, high: Int64) -> Int64:
