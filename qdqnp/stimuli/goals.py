@@ -154,13 +154,10 @@ def _not_found(goal: str, mark: int, channel: int, where: Range, found: Found, w
     count, step = int(where.count[channel]), int(where.step[channel])
     if not count:
         return Verdict(goal, channel, UNREACHABLE, "every sum that inputs can make is clipped")
-    span = f"in [{int(where.first[channel])}, {int(where.last[channel])}]"
+    span = f"the {count} sums in [{int(where.first[channel])}, {int(where.last[channel])}] with step {step}"
     if found.looked_at[channel] < count:
-        return Verdict(goal, channel, UNDECIDED, f"looked at {int(found.looked_at[channel])} of {count} sums {span}")
+        return Verdict(goal, channel, UNDECIDED, f"looked at {int(found.looked_at[channel])} of {span}")
+    what += {TIE_NEGATIVE: " below zero", TIE_POSITIVE: " above zero"}.get(goal, "")
     unmade = found.unmade.get((channel, mark), 0)
-    sign = {TIE_NEGATIVE: " below zero", TIE_POSITIVE: " above zero"}.get(goal, "")
-    if unmade:
-        return Verdict(goal, channel, UNREACHABLE, f"{unmade} of the {count} sums {span}, which are all that are not "
-                       f"clipped, are {what}{sign}, and no input makes any of them")  # fmt: skip
-    return Verdict(goal, channel, UNREACHABLE, f"none of the {count} sums {span} with step {step}, which are all that "
-                   f"are not clipped, is {what}{sign}")  # fmt: skip
+    text = f"of {span}, {unmade} would be {what}, but no input makes them" if unmade else f"none of {span} is {what}"
+    return Verdict(goal, channel, UNREACHABLE, f"{text}; beyond them every sum is clipped or cannot be made")

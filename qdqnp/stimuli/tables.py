@@ -13,6 +13,9 @@ from qdqnp.stimuli.patterns import Slot
 UNARY = ("QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid")
 BINARY = ("QLinearAdd", "QLinearMul")
 CODES = 256
+# A layer of fewer than 64 elements would need more inputs than this to see all pairs; it sees an even choice of them.
+MOST_CASES = 1024
+SPREAD = 10007  # a prime: consecutive multiples visit all numbers of pairs evenly
 
 
 def every_code(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
@@ -62,8 +65,9 @@ def _pairs(names: tuple[str, ...], slots: Mapping[str, Slot]) -> list[dict[str, 
     share = _count(slots[fast]) // size
     blocks = -(-CODES // share)
     cases = []
-    for first in range(0, CODES * blocks, size):
-        unit = np.arange(first, first + size) % (CODES * blocks)
+    units = CODES * blocks
+    for first in range(0, min(units, MOST_CASES * size), size):
+        unit = np.arange(first, first + size) * SPREAD % units
         values = np.empty(_count(slots[fast]), np.int64)
         values[order] = ((unit % blocks * share)[:, None] + np.arange(share)).reshape(-1)
         cases.append({fast: _codes(values, slots[fast]), slow: _codes(unit // blocks, slots[slow])})
@@ -72,7 +76,9 @@ def _pairs(names: tuple[str, ...], slots: Mapping[str, Slot]) -> list[dict[str, 
 
 def _outer(fast: str, slow: str, slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
     left, right = _singles({fast: slots[fast]}), _singles({slow: slots[slow]})
-    return [{**one, **other} for one in left for other in right]
+    both = [(one, other) for one in left for other in right]
+    count = min(len(both), MOST_CASES)
+    return [{**both[index * len(both) // count][0], **both[index * len(both) // count][1]} for index in range(count)]
 
 
 def _beside_constant(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
