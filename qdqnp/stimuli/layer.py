@@ -60,6 +60,8 @@ def for_layer(
     stimuli = [layer.run(kind, PATTERN, {name: make(slot) for name, slot in layer.slots.items()})
                for kind, make in PATTERNS.items()]  # fmt: skip
     stimuli += [layer.run(RANDOM, RANDOM, inputs) for inputs in random_codes(layer.slots, count, seed)]
+    for stimulus in stimuli:
+        layer.compare(stimulus.inputs)
     made = _constructed(layer)
     return replace(
         made,

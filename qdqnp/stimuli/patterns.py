@@ -63,7 +63,7 @@ PATTERNS: Mapping[str, Callable[[Slot], Codes]] = {
     "maximum": maximum,
     "zero-point": zero_point,
     "alternating": alternating,
-    "first-maximum": first_maximum,
+    "first-maximum-then-minus-one": first_maximum,
 }
 
 

@@ -60,23 +60,29 @@ def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reacha
     """The first sum of each channel with each wanted mark, from the middle of its range outwards."""
     channels = sums.first.size
     found = Found(looked_at=np.zeros(channels, np.int64))
-    open_marks = {(channel, mark) for channel in range(channels) for mark in wanted}
     for rows in _outwards(int(sums.count.max(initial=0)) + 1, max(1, BLOCK // max(1, channels))):
         at = _positions(rows, sums.count)
         valid = (at >= 0) & (at < sums.count)
-        marks = np.where(valid, marker(sums.first + np.clip(at, 0, np.maximum(sums.count - 1, 0)) * sums.step), 0)
+        totals = sums.first + np.clip(at, 0, np.maximum(sums.count - 1, 0)) * sums.step
+        marks = np.where(valid, marker(totals), 0)
         found.looked_at += valid.sum(axis=0)
-        for channel, mark in sorted(open_marks):
-            for row in np.flatnonzero(marks[:, channel] == mark).tolist():
-                total = int(sums.first[channel] + at[row, channel] * sums.step[channel])
-                if reachable(channel, total):
-                    found.found[channel, mark] = total
-                    open_marks.discard((channel, mark))
-                    break
-                found.unmade[channel, mark] = found.unmade.get((channel, mark), 0) + 1
-        if not open_marks or int(found.looked_at.sum()) > MOST_SUMS:
+        for mark in wanted:
+            _note(found, mark, marks == mark, totals, reachable)
+        if len(found.found) == channels * len(wanted) or int(found.looked_at.sum()) > MOST_SUMS:
             break
     return found
+
+
+def _note(found: Found, mark: int, there: Array, totals: Int64, reachable: Reachable) -> None:
+    """Take for each channel that has none yet the first of the marked sums that inputs can make."""
+    for channel in np.flatnonzero(there.any(axis=0)).tolist():
+        if (channel, mark) in found.found:
+            continue
+        for total in totals[there[:, channel], channel].tolist():
+            if reachable(channel, total):
+                found.found[channel, mark] = total
+                break
+            found.unmade[channel, mark] = found.unmade.get((channel, mark), 0) + 1
 
 
 def _outwards(count: int, block: int) -> Iterator[Int64]:

@@ -39,23 +39,29 @@ class Subject:
 
     def run(self, kind: str, method: str, inputs: Mapping[str, Array], placed: Sequence[Placed] = ()) -> Stimulus:
         """The stimulus with what it meets. Raises QdqnpError where it does not meet what it was constructed for."""
-        there, here = (_output(bound, inputs) for bound in self.network)
-        if there.tobytes() != here.tobytes():
-            raise QdqnpError("qdqnp contradicts itself", [Problem(f"layer '{self.bound.step.label}'",
-                             "the same output alone as in its network", "another")])  # fmt: skip
         codes = _output(self.bound, inputs)
         met = met_by(self.bound, inputs)
-        differ = self._differ(inputs)
+        differ = self._differ(inputs, codes)
         for one in placed:
             self._check(one, met, differ)
         count = None if differ is None else int(np.count_nonzero(differ))
         return Stimulus(kind, method, inputs, {self.bound.step.label: measured(met, codes)}, placed, count)
 
-    def _differ(self, inputs: Mapping[str, Array]) -> Array | None:
-        """Where the outputs under the two profiles differ, channels last."""
+    def compare(self, inputs: Mapping[str, Array]) -> None:
+        """Raises QdqnpError where the layer alone is not what it is in its network."""
+        there, here = (_output(bound, inputs) for bound in self.network)
+        if there.tobytes() != here.tobytes():
+            raise QdqnpError("qdqnp contradicts itself", [Problem(f"layer '{self.bound.step.label}'",
+                             "the same output alone as in its network", "another")])  # fmt: skip
+
+    def _differ(self, inputs: Mapping[str, Array], codes: Array) -> Array | None:
+        """Where the outputs under the two profiles differ, channels last. codes: under the profile itself."""
         if not self.against:
             return None
-        first, second = (_output(bound, inputs) for bound in self.against)
+        own, *others = self.profiles
+        first, second = (
+            codes if other == own else _output(bound, inputs) for bound, other in zip(self.against, others, strict=True)
+        )
         return channels_last(self.bound, first != second)
 
     def _check(self, placed: Placed, met: Met, differ: Array | None) -> None:
