@@ -77,7 +77,8 @@ def stimulate_command(
     loaded = load(model)
     sizes = _shapes(shapes, list(loaded.program(arithmetic).inputs))
     if layer is not None:
-        found = for_layer(loaded, layer, arithmetic, against=pair, seed=seed, count=count, shapes=sizes)
+        with ERROR_CONSOLE.status("constructing"):
+            found = for_layer(loaded, layer, arithmetic, against=pair, seed=seed, count=count, shapes=sizes)
     else:
         with Progress(console=ERROR_CONSOLE, transient=True, disable=as_json or not ERROR_CONSOLE.is_terminal) as bar:
             task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))

@@ -46,10 +46,11 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
 
 
 def _info(name: str, step: Step, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ValueInfoProto:
-    """An input or output of the layer: codes, or the float32 output of a Gemm that is not quantized."""
+    """An input or output of the layer: codes; without quantization a bias, or the real output of a Gemm."""
     operands = [operand for operand in (*step.inputs, *step.outputs) if operand is not None]
     quant = next(operand.quant for operand in operands if operand.name == name)
-    dtype: np.dtype[Any] = quant.dtype if quant is not None else np.dtype(np.float32)
+    real = np.float32 if name in step.output_names else np.int32
+    dtype: np.dtype[Any] = quant.dtype if quant is not None else np.dtype(real)
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shapes[name])
 
 
