@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -70,14 +71,19 @@ def _unary(bound: BoundStep, arrays: Sequence[Array]) -> Ideal:
 
 
 def _table(codes: Array, x: Quant, y: Quant, function: RealFunction) -> Ideal:
-    """Through the 256 values of the real function."""
+    ties, rounded = _all_codes(x, y, function)
+    index = codes.astype(np.int64) - x.range[0]
+    return ties[index], rounded[index]
+
+
+@lru_cache(maxsize=64)  # a layer is asked again for each of its inputs
+def _all_codes(x: Quant, y: Quant, function: RealFunction) -> Ideal:
+    """Of the 256 values of the real function."""
     low, high = x.range
     zero = int(x.zero_point)
     reals = [function.exact((code - zero) * fraction(x.scale)) / fraction(y.scale) for code in range(low, high + 1)]
     ties = np.array([(real > 0) - (real < 0) if real.denominator == 2 else 0 for real in reals], np.int8)
-    rounded = np.array([_limited(real) for real in reals], np.int64)
-    index = codes.astype(np.int64) - low
-    return ties[index], rounded[index]
+    return ties, np.array([_limited(real) for real in reals], np.int64)
 
 
 def _limited(real: Fraction) -> int:
