@@ -71,7 +71,7 @@ def _unary(bound: BoundStep, arrays: Sequence[Array]) -> Ideal:
 
 
 def _table(codes: Array, x: Quant, y: Quant, function: RealFunction) -> Ideal:
-    ties, rounded = _all_codes(x, y, function)
+    ties, rounded = _all_codes(x, y, function)  # type: ignore[arg-type] # all are frozen dataclasses
     index = codes.astype(np.int64) - x.range[0]
     return ties[index], rounded[index]
 
