@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 
 from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, name, tracked
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
+from qdqnp.golden.manifest import Document
 from qdqnp.golden.options import FORMATS, LANES, LIMIT_BYTES, ROLES, Options
 from qdqnp.golden.writing import write
 from qdqnp.model import load
@@ -88,20 +90,34 @@ def golden_command(
         **options,
     )
     chosen.check()
-    arithmetic = profile_from(profile)
-    program = load(model).program(arithmetic)
-    feeds, total = _feeds(program, (*inputs, *more), count, seed)
-    random = bool(count) or not inputs
     try:
-        made = write(out, model, tracked(feeds, total, "writing"), total, profile=arithmetic, options=chosen,
-                     name=model.name, seed=seed if random else None, force=force)  # fmt: skip
+        made = _write(model, (*inputs, *more), count, seed, profile, out, chosen, force)
     except KeyboardInterrupt:
         ERROR_CONSOLE.print("interrupted: nothing was written", highlight=False)
         click.get_current_context().exit(INTERRUPTED)
+    total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
-    CONSOLE.print(f"wrote {name(str(out))}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
+    CONSOLE.print(f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
                   f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
                   highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _write(
+    model: Path,
+    files: Sequence[Path],
+    count: int | None,
+    seed: int,
+    profile: str,
+    out: Path,
+    options: Options,
+    force: bool,
+) -> Document:
+    arithmetic = profile_from(profile)
+    feeds, total = _feeds(load(model).program(arithmetic), files, count, seed)
+    random = bool(count) or not files
+    with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
+        return write(out, model, shown, total, profile=arithmetic, options=options, name=model.name,
+                     seed=seed if random else None, force=force)  # fmt: skip
 
 
 def _listed(texts: Sequence[str]) -> tuple[str, ...]:

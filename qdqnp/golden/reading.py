@@ -181,9 +181,11 @@ def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any
         if len(tensor.crc32) != count:
             problems.add(where, f"{count} CRC-32 values", len(tensor.crc32))
         for kind, place in tensor.files.items():
-            names = {place["file"].replace("{case}", f"{case:05d}") for case in range(len(tensor.crc32))}
-            for name in sorted(names - set(document["files"]))[:1]:
-                problems.add(f"{where}, {kind}", "a file of the set", shorten(name, 60))
+            cases = range(len(tensor.crc32)) if "{case}" in place["file"] else range(1)
+            names = (place["file"].replace("{case}", f"{case:05d}") for case in cases)
+            missing = next((name for name in names if name not in document["files"]), None)
+            if missing is not None:
+                problems.add(f"{where}, {kind}", "a file of the set", shorten(missing, 60))
 
 
 def _check_files(folder: Path, document: Mapping[str, Any], problems: Problems) -> None:

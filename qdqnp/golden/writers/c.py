@@ -110,7 +110,7 @@ class CWriter(Plain):
         name, base = macro(entry.item.key), entry.stored
         sizes = "x".join(map(str, entry.stored_shape)) or "one number"
         kind = f"{entry.item.role}, {entry.dtype}, {entry.item.layout.name} {sizes}"
-        text = f"\n/* {in_comment(entry.item.name)}: {kind} */\n"
+        text = f"\n/* {in_comment(entry.item.stage or entry.item.name)}: {kind} */\n"
         text += tensor_macros(entry)
         text += f"#define {name}_ID {numbers[base.item.key]}\n"
         if entry.item.key in self._numbers:

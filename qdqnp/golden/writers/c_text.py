@@ -88,7 +88,7 @@ def attribute_macros(prefix: str, layer: Document) -> str:
     """The layer's attributes as macros; texts and lists without a name for each place are left to the manifest."""
     lines = ""
     for name, value in layer["attributes"].items():
-        if name in SIDES:
+        if name in SIDES and len(value) == len(SIDES[name]):
             parts = zip(SIDES[name], value, strict=True)
             lines += "".join(define(f"{prefix}_{side}", number, name) for side, number in parts)
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):

@@ -16,6 +16,7 @@ from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.quant import Array
 
 END = ":00000001FF\n"
+LARGEST = 2**32
 CHUNK = 2**16  # intelhex keeps a dictionary of bytes
 
 
@@ -33,6 +34,9 @@ class IhexWriter(Plain):
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         data, start = as_bytes(stored), case * stored.nbytes
+        if start + len(data) > LARGEST:
+            problem = Problem(f"tensor '{entry.item.key}'", f"at most {LARGEST} bytes", "more", "Use fewer inputs.")
+            raise GoldenError("Intel HEX has no addresses for so much", [problem])
         lines: list[str] = []
         for offset in range(0, len(data), CHUNK):
             piece = self._image()
