@@ -129,7 +129,8 @@ def _certified(
     if low.min() < slope.low or high.max() > slope.high:
         return None
     channels = correction.size
-    multiplier, offset = (np.broadcast_to(v, (channels,)) for v in (slope.multiplier, slope.offset))
+    # a bias may be (1, N) or (1, 1)
+    multiplier, offset = (np.broadcast_to(v.reshape(-1), (channels,)) for v in (slope.multiplier, slope.offset))
     nudges = tuple(np.broadcast_to(nudge, (channels,)) for nudge in slope.nudges)
     for carrier in (np.dtype(np.float32), np.dtype(np.float64)):
         if carrier == np.float32 and (weights.tile_dtype != np.float32 or slope.first_shift):

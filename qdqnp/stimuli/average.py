@@ -16,8 +16,9 @@ from qdqnp.stimuli.sums import Sums, window_sites
 
 AVERAGE = "QLinearAveragePool"
 EVERY_SUM = "every sum"
-# Of a window with more sums, evenly spaced ones are taken.
+# Of a window with more sums, or where they would take more inputs than this, evenly spaced ones are taken.
 MOST_TOTALS = 8192
+MOST_CASES = 256
 
 # Rules whose result is a function of a window's sum and count; a sum in float32 depends on the order of its terms.
 OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage)
@@ -31,8 +32,9 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
     for sums in _kinds(bound, shapes):
         reach = sums.reach(0, 0)
         count = reach.most - reach.least + 1
-        complete &= count <= MOST_TOTALS
-        totals = np.unique(np.linspace(reach.least, reach.most, min(count, MOST_TOTALS)).round().astype(np.int64))
+        most = min(MOST_TOTALS, MOST_CASES * sums.channels * len(sums.sites[0]))
+        complete &= count <= most
+        totals = np.unique(np.linspace(reach.least, reach.most, min(count, most)).round().astype(np.int64))
         targets = [Target(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
         sheets_made += sheets(sums, targets)
     return sheets_made, complete

@@ -101,9 +101,9 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
     """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
-    stages = requantizer.stages(totals)
+    stages = requantizer.stages(totals[None])
     pairs = [(before, after) for (_, before), (name, after) in pairwise(stages) if name in INNER]
-    return np.any([before != after for before, after in pairs], axis=0) if pairs else None
+    return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
 
 
 def ties(sums: Sums, requantizer: Requantizer) -> Answer:

@@ -118,7 +118,8 @@ def visible(requantizer: Requantizer, low: Int64, high: Int64) -> tuple[Int64, I
 
 
 def unclipped(requantizer: Requantizer, sums: Int64) -> Array:
-    return dict(requantizer.stages(sums))["unclipped"]
+    """The codes before the final clip; sums: (..., channels)."""
+    return dict(requantizer.stages(np.atleast_2d(sums)))["unclipped"].reshape(sums.shape)
 
 
 def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:

@@ -44,7 +44,7 @@ def conv(
 
 def gemm(
     weights: Array, rows: int, scales: tuple[float, Sequence[float], float], zeros: tuple[int, int] = (0, 0),
-    bias: Sequence[int] | None = None,
+    bias: Sequence[int] | Array | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     """QGemm of `weights` (N, K), which are stored transposed, on an input (rows, K)."""
     x, w, y = scales

@@ -220,6 +220,27 @@ def test_windows_that_never_lie_inside_the_image() -> None:
     assert {c: v[0] for c, v in met(model, found, goals.MOST_POSITIVE).items()} == dict.fromkeys(range(4), 127 * 51)
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 1), (1,)])
+@pytest.mark.parametrize("profile", ["ort", "exact", "tflite", "tflite-single", "neural-art"])
+def test_a_bias_of_any_shape_that_is_one_value_for_each_channel(shape: tuple[int, ...], profile: str) -> None:
+    bias = np.arange(700, 700 + np.prod(shape)).reshape(shape)
+    weights = np.array([[3, -4], [50, 6], [-100, 90]])
+    model = layers.gemm(weights, 2, (0.3, [0.2] * 3, 1.7), (5, 0), bias)
+    found = for_layer(qdqnp.load(model), "node", profile, against=("tflite", "exact"), count=0)
+    for goal, sign in ((goals.MOST_NEGATIVE, -1), (goals.MOST_POSITIVE, 1)):
+        wanted = sign * np.maximum(sign * weights * (-128 - 5), sign * weights * (127 - 5)).sum(axis=1)
+        made = met(model, found, goal)
+        assert [made[channel][0] for channel in range(3)] == (wanted + np.broadcast_to(bias.reshape(-1), 3)).tolist()
+
+
+def test_a_bias_that_differs_by_row_gets_patterns_only() -> None:
+    model = layers.gemm(np.array([[3, -4]]), 2, (0.3, [0.2], 1.7), (5, 0), np.array([[7], [9]]))
+    found = for_layer(qdqnp.load(model), "node", "tflite", count=0)
+    assert [one.reason for one in found.verdicts] == [
+        "step node, bias: expected one value per channel, got shape [2, 1]"
+    ]
+
+
 def test_channels_share_inputs_where_they_can() -> None:
     """Depthwise channels read different inputs: one input drives all of them at once. Dense ones share a window, and
     take one position each of those that do not overlap."""
