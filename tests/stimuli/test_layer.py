@@ -16,6 +16,7 @@ from qdqnp.stimuli import goals
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
 from qdqnp.stimuli.layer import EXTREMES, for_layer
 from qdqnp.stimuli.result import StimulusSet
+from qdqnp.stimuli.sums import sums_of
 from tests.networks import dla
 from tests.ops.case import one_node
 from tests.oracles import fixed_point as oracle
@@ -326,3 +327,14 @@ def test_a_profile_needs_to_define_no_other_layer() -> None:
         model.plan("tosa-single")
     found = for_layer(model, label, "tosa-single", against=("tosa-double", "tflite"), count=0)
     assert channels(found, goals.MOST_POSITIVE, REACHED)
+
+
+def test_positions_that_see_less_of_the_input_than_another_are_left_out() -> None:
+    """A padded 3x3 convolution: only the positions whose window lies inside, three apart, on each of both images."""
+    model = layers.conv(np.ones((1, 1, 3, 3), int), (2, 1, 8, 7), (0.1, [0.1], 1.0), pads=[1, 1, 1, 1])
+    plan = qdqnp.load(model).plan()
+    (site,) = sums_of(plan.steps[0], plan.shapes({"x": (2, 1, 8, 7)})).sites
+    assert [place.index for place in site] == [(n, y, x) for n in (0, 1) for y in (1, 4) for x in (1, 4)]
+    taken = np.concatenate([place.taps for place in site])
+    assert taken.min() >= 0
+    assert np.unique(taken).size == taken.size
