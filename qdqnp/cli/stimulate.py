@@ -126,11 +126,9 @@ def print_set(found: StimulusSet) -> None:
 def _print_layer(found: StimulusSet) -> None:
     """A row for each kind of stimulus, the total, and the verdicts."""
     rows = _coverage_table("stimulus", "method", "inputs", differing=bool(found.against))
-    groups = [(kind, list(group)) for kind, group in groupby(found.stimuli, lambda one: one.kind)]
-    for kind, stimuli in [*groups, ("all together", list(found.stimuli))]:
-        (coverage,) = by_layer(stimuli).values()
-        method = stimuli[0].method if len(groups) and kind != "all together" else ""
-        rows.add_row(kind, method, str(len(stimuli)), *_cells(coverage), *_differing(stimuli), end_section=True)
+    for kind, group in groupby(found.stimuli, lambda one: one.kind):
+        _add_group(rows, kind, list(group), method=True)
+    _add_group(rows, "all together", found.stimuli)
     CONSOLE.print(rows)
     CONSOLE.print(f"layer {name(found.label)}, {found.op}, profile {name(found.profile)}", highlight=False)
     if found.ties_of:
@@ -138,6 +136,11 @@ def _print_layer(found: StimulusSet) -> None:
     if found.bound is not None:
         CONSOLE.print(f"accumulators are proven to lie in [{found.bound[0]}, {found.bound[1]}]", highlight=False)
     _print_verdicts(found.verdicts)
+
+
+def _add_group(rows: Table, kind: str, stimuli: Sequence[Stimulus], method: bool = False) -> None:
+    (coverage,) = by_layer(stimuli).values()
+    rows.add_row(kind, stimuli[0].method if method else "", str(len(stimuli)), *_cells(coverage), *_differing(stimuli))
 
 
 def _print_network(found: StimulusSet) -> None:
@@ -195,10 +198,14 @@ def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
         those = [verdict for verdict in verdicts if verdict.goal == goal]
         reached = sum(verdict.verdict == REACHED for verdict in those)
         if those[0].channel is None:
-            CONSOLE.print(f"{goal}: {those[0].verdict}: {name(those[0].reason)}", highlight=False)
+            _line(f"{goal}: {those[0].verdict}: {those[0].reason}")
             continue
-        CONSOLE.print(f"{goal}: reached in {reached} of {len(those)} channels", highlight=False)
+        _line(f"{goal}: reached in {reached} of {len(those)} channels")
         for kind in dict.fromkeys(verdict.verdict for verdict in those if verdict.verdict != REACHED):
             found = [verdict for verdict in those if verdict.verdict == kind]
-            CONSOLE.print(f"  {kind} in {len(found)}, such as channel {found[0].channel}: {found[0].reason}",
-                          highlight=False)  # fmt: skip
+            _line(f"  {kind} in {len(found)}, such as channel {found[0].channel}: {found[0].reason}")
+
+
+def _line(text: str) -> None:
+    """A sentence in full, which may hold names from a model."""
+    CONSOLE.print("".join(char if char.isprintable() else "?" for char in text), markup=False, highlight=False)

@@ -70,6 +70,9 @@ def test_json_is_the_manifests_coverage(path: Path, labels: dict[str, str], tmp_
     printed = json.loads(result.output)
     stored = json.loads((tmp_path / "set" / "manifest.json").read_text())["coverage"]
     assert {key: printed[key] for key in stored} == stored
+    assert (
+        "over all 65,536 pairs of codes" in run(path, "--out", tmp_path / "b", "--layer", labels["QLinearAdd"]).output
+    )
     assert {case["kind"] for case in stored["cases"]} >= {"every code", "random", "alternating"}
 
 
