@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qdqnp
+from qdqnp.lowering import LOWERINGS, Lowering
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.numerics.profiles.neural_art import NEURAL_ART
+from qdqnp.numerics.rules.requantize import NarrowThenAffine
 from qdqnp.stimuli import goals
+from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
 from qdqnp.stimuli.layer import EXTREMES, for_layer
+from qdqnp.stimuli.network import for_network
 from qdqnp.stimuli.result import StimulusSet
 from qdqnp.stimuli.sums import sums_of
 from tests.networks import dla
@@ -338,3 +345,35 @@ def test_positions_that_see_less_of_the_input_than_another_are_left_out() -> Non
     taken = np.concatenate([place.taps for place in site])
     assert taken.min() >= 0
     assert np.unique(taken).size == taken.size
+
+
+def test_overrides_of_the_layer_are_used_and_those_of_others_left_out() -> None:
+    """A profile that gives numbers for two layers, and stimuli for one of them."""
+    model = qdqnp.load(dla())
+    first, second = [step.label for step in model.program().steps if step.op == "QLinearConv"][:2]
+    given = (("S1", 3), ("A", 5), ("BC", 7), ("S2", 2))
+    rule = NarrowThenAffine(overrides=((first, given), (second, (("S1", 1),))))
+    profile = replace(NEURAL_ART, name="mine", conv=rule)
+    found = for_layer(model, first, profile, count=1)
+    alone = qdqnp.load(found.model)
+    (bound,) = alone.plan(for_one_layer(profile, first)).steps
+    assert [int(bound.bound.parameters[name]) for name, _ in given] == [3, 5, 7, 2]
+    stimulus = found.stimuli[5]
+    (x,) = stimulus.inputs.values()
+    (output,) = bound.step.output_names
+    there = {step.step.label: step for step in model.plan(profile).steps}[first].evaluate(stimulus.inputs)
+    assert np.array_equal(alone.run(x, profile=for_one_layer(profile, first))[output], there[output])
+    with pytest.raises(qdqnp.ProfileError, match="expected a layer of the model"):
+        alone.plan(profile)
+
+
+def test_profiles_that_run_other_steps_are_not_paired() -> None:
+    model = qdqnp.load(dla())
+    label = next(step.label for step in model.program().steps if step.op == "QLinearConv")
+    other = replace(profile_named("ort"), name="unfused", lowering="none")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LOWERINGS, "none", Lowering("none", (), int8_allowed=True))
+        with pytest.raises(qdqnp.ProfileError, match="profile 'unfused': expected the lowering of 'ort', got another"):
+            for_layer(model, label, against=("ort", other), count=0)
+        with pytest.raises(qdqnp.ProfileError, match="the profiles run different programs"):
+            for_network(model, against=("ort", other), count=0)
