@@ -377,3 +377,12 @@ def test_profiles_that_run_other_steps_are_not_paired() -> None:
             for_layer(model, label, against=("ort", other), count=0)
         with pytest.raises(qdqnp.ProfileError, match="the profiles run different programs"):
             for_network(model, against=("ort", other), count=0)
+
+
+@pytest.mark.parametrize("offset", [-1000, 1000])
+def test_sums_that_only_one_of_two_profiles_clips_are_looked_at(offset: int) -> None:
+    """4 s against 4 s + offset: what one of them clips everywhere, the other does not."""
+    model = qdqnp.load(layers.gemm(np.array([[1]]), 1, (1.0, [1.0], 0.25)))
+    rule = NarrowThenAffine(overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
+    found = for_layer(model, "node", against=("exact", replace(NEURAL_ART, name="moved", gemm=rule)), count=0)
+    assert channels(found, goals.DIFFERENCE, REACHED) == {0}
