@@ -123,14 +123,15 @@ def unclipped(requantizer: Requantizer, sums: Int64) -> Array:
 
 
 def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:
-    """Whether the rule is known to be a monotone function of the sums between low and high: by its form, or else
-    because all of them have been looked at."""
-    if requantizer.expression is not None:  # all but the accumulator's wrap is
+    """Whether the rule is known to rise with the sum between low and high: by its form, or else because all of them
+    have been looked at."""
+    expression, slope = requantizer.expression, requantizer.slope
+    if expression is not None:  # all but the accumulator's wrap rises
         bias = np.zeros(1, np.int64) if requantizer.bias is None else requantizer.bias
-        return bool((low + bias).min() >= -(2**31) and (high + bias).max() < 2**31)
-    slope = requantizer.slope
+        inside = (low + bias).min() >= -(2**31) and (high + bias).max() < 2**31
+        return bool(inside and (expression.multiplier >= 0).all())
     if slope is not None:
-        return bool(slope.low <= low.min() and high.max() <= slope.high)
+        return bool(slope.low <= low.min() and high.max() <= slope.high and (slope.multiplier >= 0).all())
     count = int((high - low).max(initial=0)) + 1
     return count * low.size <= FEW_SUMS and _rises(requantizer, low, high, count)
 

@@ -44,7 +44,7 @@ def conv(
 
 def gemm(
     weights: Array, rows: int, scales: tuple[float, Sequence[float], float], zeros: tuple[int, int] = (0, 0),
-    bias: Sequence[int] | Array | None = None,
+    bias: Sequence[int] | Array | None = None, alpha: float | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     """QGemm of `weights` (N, K), which are stored transposed, on an input (rows, K)."""
     x, w, y = scales
@@ -54,7 +54,7 @@ def gemm(
         ("w", weights), ("ws", np.array(w, F)), ("wz", np.zeros(len(w), np.int8)),
         None if bias is None else ("b", np.array(bias, np.int32)), ("ys", F(y)), ("yz", np.int8(zeros[1])),
     ]  # fmt: skip
-    return one_node("QGemm", arguments, domain="com.microsoft", transB=1).model
+    return one_node("QGemm", arguments, domain="com.microsoft", transB=1, alpha=alpha).model
 
 
 def binary(op: str, shapes: tuple[Sequence[int], Sequence[int]], scales: Sequence[float], zeros: Sequence[int],

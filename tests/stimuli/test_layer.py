@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.profiles.neural_art import NEURAL_ART
 from qdqnp.numerics.rules.requantize import NarrowThenAffine
-from qdqnp.stimuli import goals
+from qdqnp.stimuli import goals, scan
 from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
 from qdqnp.stimuli.layer import EXTREMES, for_layer
@@ -386,3 +387,39 @@ def test_sums_that_only_one_of_two_profiles_clips_are_looked_at(offset: int) -> 
     rule = NarrowThenAffine(overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
     found = for_layer(model, "node", against=("exact", replace(NEURAL_ART, name="moved", gemm=rule)), count=0)
     assert channels(found, goals.DIFFERENCE, REACHED) == {0}
+
+
+def test_a_negative_multiplier_makes_a_rule_that_falls() -> None:
+    """alpha = -1/2: the most negative sum gives the highest code, and nothing is concluded from the ends of the
+    sums."""
+    model = qdqnp.load(layers.gemm(np.array([[1]]), 1, (1.0, [1.0], 1.0), zeros=(0, 100), alpha=-0.5))
+    for profile in ("ort", "exact"):
+        found = for_layer(model, "node", profile, count=0)
+        verdicts = {one.goal: one.verdict for one in found.verdicts}
+        # 100 - s / 2 at odd s: halves above zero for negative s, below zero for positive ones
+        assert verdicts[goals.TIE_POSITIVE] == verdicts[goals.TIE_NEGATIVE] == REACHED
+        assert verdicts[goals.SATURATED_LOW] != UNREACHABLE
+        assert verdicts[goals.SATURATED_HIGH] != UNREACHABLE
+
+
+def test_searches_that_were_given_up_are_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MOST_SUMS", 100)
+    monkeypatch.setattr(scan, "BLOCK", 64)
+    model = qdqnp.load(layers.gemm(np.array([[1, 2, 3]]), 1, (0.1, [0.1], 0.37)))
+    found = for_layer(model, "node", "tflite-single", count=0)
+    reasons = {one.goal: (one.verdict, one.reason) for one in found.verdicts}
+    verdict, reason = reasons[goals.TIE_POSITIVE]
+    assert verdict == "undecided"
+    assert re.fullmatch(r"looked at 1\d\d of the 1531 sums in \[-768, 762\] with step 1", reason)
+
+
+def test_inner_saturations_are_decided_by_the_extremes() -> None:
+    """Weights that add up to little, so that S1 is 0, but whose products pass 16 bits in one channel and not in the
+    other."""
+    weights = np.array([[127, 127, 127, -127, -127, -126], [1, -1, 1, -1, 1, -1]])
+    model = qdqnp.load(layers.gemm(weights, 1, (1.0, [2.0**-9] * 2, 1.0)))
+    found = for_layer(model, "node", replace(NEURAL_ART, gemm=NarrowThenAffine()), count=0)
+    assert channels(found, goals.INNER_SATURATED, REACHED) == {0}
+    assert channels(found, goals.INNER_SATURATED, UNREACHABLE) == {1}
+    assert sum(one.coverage["node"].inner_saturated for one in found.stimuli) > 0
+    assert not channels(for_layer(model, "node", "tflite", count=0), goals.INNER_SATURATED, REACHED)
