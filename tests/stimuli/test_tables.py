@@ -174,3 +174,12 @@ def test_a_float_average_is_not_decided_by_its_sums() -> None:
     assert verdicts(same)[goals.DIFFERENCE] == UNREACHABLE
     floats = for_layer(qdqnp.load(model), "node", "ort", against=("ort", "ort"), count=0)
     assert verdicts(floats)[goals.DIFFERENCE] == UNDECIDED
+
+
+def test_windows_with_more_sums_than_are_tried_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdqnp.stimuli.average.MOST_CASES", 4)
+    model = average((2, 2), kernel_shape=[2, 2])
+    found = for_layer(qdqnp.load(model), "node", "exact", against=("exact", "exact"), count=0)
+    assert len(exhaustive(found)) == 4
+    assert verdicts(found)[goals.DIFFERENCE] == verdicts(found)[goals.SATURATED_LOW] == UNDECIDED
+    assert "evenly spaced 32 sums" in next(one.reason for one in found.verdicts if one.verdict == UNDECIDED)
