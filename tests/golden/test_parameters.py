@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qdqnp.errors import GoldenError
 from qdqnp.golden import GoldenSet, Options, read, write
 from qdqnp.golden.inner import _exactly
+from qdqnp.numerics.rules.requantize import Rescaled
 from tests.golden.nets import code_feeds
 
 MS = "com.microsoft"
@@ -157,3 +158,17 @@ def test_a_wide_accumulator_is_stored_wide(tmp_path: Path) -> None:
     kinds = {t.role: t.dtype for t in found.tensors if t.role in ("sum", "accumulator", "stage")}
     assert kinds == {"sum": "int64", "accumulator": "int64", "stage": "int32"}
     assert numbers["multiplier"] < 2**15
+
+
+def test_a_layer_whose_stages_end_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written was computed twice: by the layer's kernel and by its stages."""
+    model = average(q(0.02, 3), q(0.05, -9), 3, kernel_shape=[2, 2])
+    model.graph.node[0].op_type = "QLinearGlobalAveragePool"
+    del model.graph.node[0].attribute[:]
+    captured(model, tmp_path / "right", "tflite")
+    real = Rescaled.stages
+    monkeypatch.setattr(
+        Rescaled, "stages", lambda self, sums: [*real(self, sums)[:-1], ("y", real(self, sums)[-1][1] + 1)]
+    )
+    with pytest.raises(GoldenError, match="contradicts itself"):
+        captured(model, tmp_path / "wrong", "tflite")
