@@ -19,7 +19,7 @@ from qdqnp.stimuli.average import AVERAGE, EVERY_SUM, every_sum, of_the_sum
 from qdqnp.stimuli.find import Shapes, subject
 from qdqnp.stimuli.goals import REACHED, UNDECIDED, UNREACHABLE, Verdict
 from qdqnp.stimuli.patterns import PATTERNS, random_codes
-from qdqnp.stimuli.place import sheets
+from qdqnp.stimuli.place import Sheet, sheets
 from qdqnp.stimuli.result import (
     EXACT,
     EXHAUSTIVE,
@@ -31,7 +31,7 @@ from qdqnp.stimuli.result import (
     StimulusSet,
     by_layer,
 )
-from qdqnp.stimuli.subject import Subject
+from qdqnp.stimuli.subject import Subject, sums_are_plain
 from qdqnp.stimuli.sums import SUMMING, Sums, bias_of, sums_of
 from qdqnp.stimuli.tables import BINARY, CODES, UNARY, combinations, combinations_seen, every_code
 
@@ -96,10 +96,17 @@ def _undecided(empty: StimulusSet, reason: str) -> StimulusSet:
 
 # -- layers that sum ---------------------------------------------------------------------------------------------------
 def _summed(empty: StimulusSet, layer: Subject, sums: Sums) -> StimulusSet:
+    extremes = goals.extremes(sums)
+    saturating = _saturating(layer, sums, sheets(sums, extremes[0]))
+    reasons = [f"the sums of '{name}' are not plain sums of products: some saturate" for name in saturating]
+    if layer.profiles[0].name in saturating:
+        return _undecided(empty, reasons[0])
     zeros = {name: slot.full(slot.zero_point) for name, slot in layer.slots.items()}
     rule, *others = (_requantizer(bound, zeros) for bound in (layer.bound, *layer.against))
-    answers = {EXTREMES: goals.extremes(sums), TIES: goals.ties(sums, rule)}
-    if others:
+    answers = {EXTREMES: extremes, TIES: goals.ties(sums, rule)}
+    if saturating:
+        answers[DIFFERENCES] = [], [Verdict(goals.DIFFERENCE, None, UNDECIDED, reasons[0])]
+    elif others:
         answers[DIFFERENCES] = goals.differences(sums, others[0], others[1])
     stimuli = [
         layer.run(kind, EXACT, {sums.input.name: sheet.codes}, sheet.placed)
@@ -117,6 +124,13 @@ def _summed(empty: StimulusSet, layer: Subject, sums: Sums) -> StimulusSet:
         bound=(int((sums.least() + wide).min()), int((sums.most() + wide).max())),
         ties_of=ROUNDING,
     )
+
+
+def _saturating(layer: Subject, sums: Sums, made: Sequence[Sheet]) -> list[str]:
+    """The profiles under which sums saturate before all products are in; where any does, the extremes do."""
+    bounds = zip(layer.profiles, (layer.bound, *layer.against), strict=True)
+    return [profile.name for profile, bound in bounds
+            if not all(sums_are_plain(bound, sums.input.name, sheet) for sheet in made)]  # fmt: skip
 
 
 def _requantizer(bound: BoundStep, inputs: Mapping[str, Array]) -> Requantizer:

@@ -19,7 +19,7 @@ from qdqnp.stimuli import goals
 from qdqnp.stimuli.coverage import Met, measured
 from qdqnp.stimuli.ideal import ideal
 from qdqnp.stimuli.patterns import Slot
-from qdqnp.stimuli.place import Placed
+from qdqnp.stimuli.place import Placed, Sheet
 from qdqnp.stimuli.result import Stimulus
 from qdqnp.stimuli.sums import bias_of
 
@@ -81,6 +81,13 @@ class Subject:
 
 def _output(bound: BoundStep, inputs: Mapping[str, Array]) -> Array:
     return bound.evaluate(inputs)[bound.step.output_names[0]]
+
+
+def sums_are_plain(bound: BoundStep, name: str, sheet: Sheet) -> bool:
+    """Whether the layer's own sums for an input are those that it was constructed for."""
+    assert bound.bound.detail is not None
+    found, _ = bound.bound.detail(bound.arrays({name: sheet.codes}))
+    return all(bool(found[placed.index] == placed.target.total) for placed in sheet.placed)
 
 
 def met_by(bound: BoundStep, inputs: Mapping[str, Array]) -> Met:

@@ -423,3 +423,18 @@ def test_inner_saturations_are_decided_by_the_extremes() -> None:
     assert channels(found, goals.INNER_SATURATED, UNREACHABLE) == {1}
     assert sum(one.coverage["node"].inner_saturated for one in found.stimuli) > 0
     assert not channels(for_layer(model, "node", "tflite", count=0), goals.INNER_SATURATED, REACHED)
+
+
+def test_accumulators_that_saturate_on_the_way_are_not_taken_for_plain_sums() -> None:
+    """ort-avx2 adds uint8 x int8 products in pairs of 16 bits: large weights saturate there, small ones do not."""
+    pair = ("ort-avx2", "ort-x64")
+    for weight, plain in ((100, False), (20, True)):
+        weights = np.full((2, 4, 1, 1), weight)
+        model = qdqnp.load(layers.conv(weights, (1, 4, 2, 2), (0.1, [0.1] * 2, 9.0), zeros=(3, 0), dtype=np.uint8))
+        found = for_layer(model, "node", "ort-avx2", count=0)
+        reason = "the sums of 'ort-avx2' are not plain sums of products: some saturate"
+        assert ({one.reason for one in found.verdicts} == {reason}) != plain
+        other = for_layer(model, "node", "ort-x64", against=pair, count=0)
+        assert channels(other, goals.MOST_POSITIVE, REACHED) == {0, 1}
+        verdict = next(one for one in other.verdicts if one.goal == goals.DIFFERENCE)
+        assert (verdict.reason == reason) != plain

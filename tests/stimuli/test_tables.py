@@ -15,7 +15,7 @@ import qdqnp
 from qdqnp.stimuli import goals
 from qdqnp.stimuli.goals import REACHED, UNDECIDED, UNREACHABLE
 from qdqnp.stimuli.layer import for_layer
-from qdqnp.stimuli.result import EXHAUSTIVE, Stimulus, StimulusSet
+from qdqnp.stimuli.result import EXHAUSTIVE, Stimulus, StimulusSet, by_layer
 from tests.ops.case import one_node
 from tests.oracles import fixed_point as oracle
 from tests.stimuli import layers
@@ -93,7 +93,7 @@ def test_verdicts_on_additions_are_those_of_all_pairs_one_by_one(
     found = for_layer(qdqnp.load(model), "node", name, against=(name, "exact"), count=0)
     a, b, y = ((float(F(scale)), zero) for scale, zero in zip(scales, zeros, strict=True))
     mine, exact = oracle.Operators(name).add(a, b, y), oracle.ExactOperators().add(a, b, y)
-    met = dict.fromkeys(verdicts(found), False)
+    met = dict.fromkeys(verdicts(found), 0)
     left, right = Fraction(a[0]) / Fraction(y[0]), Fraction(b[0]) / Fraction(y[0])
     for p in range(-128, 128):
         first = (p - a[1]) * left
@@ -101,12 +101,16 @@ def test_verdicts_on_additions_are_those_of_all_pairs_one_by_one(
             real = first + (q - b[1]) * right
             sign = layers.sign_of_half(real)
             whole = round(real) + y[1]
-            met[goals.TIE_NEGATIVE] |= sign < 0
-            met[goals.TIE_POSITIVE] |= sign > 0
-            met[goals.SATURATED_LOW] |= whole < -128
-            met[goals.SATURATED_HIGH] |= whole > 127
-            met[goals.DIFFERENCE] |= mine(p, q) != exact(p, q)
-    assert verdicts(found) == {goal: REACHED if reached else UNREACHABLE for goal, reached in met.items()}
+            met[goals.TIE_NEGATIVE] += sign < 0
+            met[goals.TIE_POSITIVE] += sign > 0
+            met[goals.SATURATED_LOW] += whole < -128
+            met[goals.SATURATED_HIGH] += whole > 127
+            met[goals.DIFFERENCE] += mine(p, q) != exact(p, q)
+    assert verdicts(found) == {goal: REACHED if number else UNREACHABLE for goal, number in met.items()}
+    # 256 elements in 256 inputs: every pair once
+    total = by_layer(exhaustive(found))["node"]
+    assert [total.ties_negative, total.ties_positive, total.saturated_low, total.saturated_high,
+            sum(one.differing for one in exhaustive(found))] == list(met.values())  # fmt: skip
 
 
 def test_every_code_of_every_input_of_a_concat_occurs() -> None:
