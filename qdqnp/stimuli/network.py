@@ -61,11 +61,11 @@ def for_network(
     rng = np.random.default_rng([seed, 1])
     known = known_coverage(stimuli)
     for _ in range(count):
-        best = _climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps)
+        best = climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps)
         known = united(known, best.coverage)
         stimuli.append(best)
     if others:
-        stimuli += [_climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps) for _ in range(count)]
+        stimuli += [climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps) for _ in range(count)]
     return StimulusSet(named.name, "", "", stimuli, against=tuple(other.name for other in others), seed=seed)
 
 
@@ -140,7 +140,7 @@ def worth(coverage: Coverage) -> float:
 
 
 # -- the search --------------------------------------------------------------------------------------------------------
-def _climb(
+def climb(
     run: Callable[[Inputs], Stimulus],
     score: Callable[[Stimulus], float],
     slots: Mapping[str, Slot],
@@ -149,14 +149,16 @@ def _climb(
 ) -> Stimulus:
     """The best of `steps` inputs: starts of each kind first, then changes to the best so far."""
     best: Stimulus | None = None
+    value = 0.0
     for step in range(max(1, steps)):
         if best is None or step < len(STARTS):
             inputs = {name: STARTS[step](slot, rng) for name, slot in slots.items()}
         else:
             inputs = {name: changed(best.inputs[name], slot, rng) for name, slot in slots.items()}
         one = run(inputs)
-        if best is None or score(one) > score(best):
-            best = one
+        found = score(one)
+        if best is None or found > value:
+            best, value = one, found
     assert best is not None
     return best
 

@@ -45,3 +45,11 @@ def test_a_value_next_to_a_half_is_none() -> None:
     assert total.rounded().tolist() == [1, -1, 2]
     even = RationalSum([np.array([1, 5])], [[Fraction(1, 2) - Fraction(1, 3**30)]])
     assert even.rounded().tolist() == [0, 2]
+
+
+def test_a_tie_that_float64_misses_is_one() -> None:
+    """15 * 25/6 is 62.5, and 62.50000000000001 in float64."""
+    for value, factor, code in ((15, Fraction(25, 6), 62), (27, Fraction(53, 6), 238), (45, Fraction(7, 10), 32)):
+        total = RationalSum([np.array([value, -value])], [[factor]])
+        assert total.rounded().tolist() == [code, -code]
+        assert total.ties().tolist() == [1, -1]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
 import qdqnp
 from qdqnp.stimuli.layer import for_layer
-from qdqnp.stimuli.network import for_network, gain, inputs_tried, known_coverage, worth
-from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH
+from qdqnp.stimuli.network import climb, for_network, gain, inputs_tried, known_coverage, worth
+from qdqnp.stimuli.patterns import Slot
+from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH, Stimulus
 from tests.networks import dla
 from tests.stimuli import layers
 
@@ -77,6 +80,30 @@ def test_symbolic_sizes_are_one_or_as_given(model: qdqnp.Model) -> None:
     for wrong in ({"input": (0, 3, 8, 8)}, {"input": (1, 3, 8)}, {"other": (1,)}):
         with pytest.raises(qdqnp.InputError, match="shapes that do not fit"):
             for_network(model, shapes=wrong)
+
+
+def test_climbing_keeps_the_best_it_has_met_and_changes_that_one() -> None:
+    slots = {"x": Slot(np.dtype(np.int8), (4, 4), 0)}
+    tried: list[Stimulus] = []
+
+    def run(inputs: Mapping[str, np.ndarray]) -> Stimulus:
+        tried.append(Stimulus("", SEARCH, inputs, {}))
+        return tried[-1]
+
+    scores = iter([1, 9, 3, 2, 8, 7])
+    best = climb(run, lambda one: next(scores), slots, np.random.default_rng(0), 6)
+    assert best is tried[1]
+    # after one start of each kind, all are changes of the best: boxes of it, drawn anew
+    for one in tried[3:]:
+        assert np.count_nonzero(one.inputs["x"] == best.inputs["x"]) > 0
+
+
+def test_an_input_that_others_read_beside_its_quantizer_has_no_codes() -> None:
+    proto = dla(size=8)
+    proto.graph.node.append(helper.make_node("Relu", ["input"], ["beside"]))
+    proto.graph.output.append(helper.make_tensor_value_info("beside", TensorProto.FLOAT, None))
+    with pytest.raises(qdqnp.InputError, match="an input that only one quantizer reads"):
+        for_network(qdqnp.load(proto))
 
 
 def test_inputs_of_integer_codes_and_of_no_codes() -> None:
