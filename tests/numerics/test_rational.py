@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.numerics.rational import RationalSum
@@ -21,6 +21,7 @@ def sign_of_half(value: Fraction) -> int:
 
 
 @given(VALUES, st.lists(DYADIC | RATIOS, min_size=2, max_size=3))
+@settings(deadline=None)
 def test_products_and_their_ties(values: list[int], factors: list[Fraction]) -> None:
     array = np.array(values)[:, None] + np.zeros(len(factors), np.int64)
     total = RationalSum([array], [factors])
@@ -30,6 +31,7 @@ def test_products_and_their_ties(values: list[int], factors: list[Fraction]) -> 
 
 
 @given(st.lists(st.tuples(st.integers(-255, 255), st.integers(-255, 255)), min_size=1, max_size=8), DYADIC, DYADIC)
+@settings(deadline=None)
 def test_sums_and_their_ties(pairs: list[tuple[int, int]], first: Fraction, second: Fraction) -> None:
     left, right = np.array(pairs).T
     total = RationalSum([left, right], [[first], [second]])

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.stimuli.reach import Numbers, Reach
@@ -21,6 +21,7 @@ def every_sum(weights: list[int], low: int, high: int) -> set[int]:
 
 
 @given(SMALL, st.integers(-4, 2), st.integers(0, 5))
+@settings(deadline=None)
 def test_membership_is_that_of_all_inputs_enumerated(weights: list[int], low: int, span: int) -> None:
     reach, sums = Reach(np.array(weights), low, low + span), every_sum(weights, low, low + span)
     assert (reach.least, reach.most) == (min(sums), max(sums))
@@ -29,6 +30,7 @@ def test_membership_is_that_of_all_inputs_enumerated(weights: list[int], low: in
 
 
 @given(WIDE, st.integers(-255, 0), st.integers(0, 255), st.data())
+@settings(deadline=None)
 def test_inputs_have_the_sum_and_stay_in_range(weights: list[int], low: int, span: int, data: st.DataObject) -> None:
     """Any sum of random inputs must be found reachable, and inputs for it must be given: no others are needed."""
     high = low + span
@@ -43,6 +45,7 @@ def test_inputs_have_the_sum_and_stay_in_range(weights: list[int], low: int, spa
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 70)), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_packed_sets_are_the_sets(terms: list[tuple[int, int]]) -> None:
     """Against a set of Python integers, through all the ways in which a set is kept."""
     numbers, wanted = Numbers(), {0}

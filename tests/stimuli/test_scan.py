@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.numerics.profiles import profile_named
@@ -21,6 +21,7 @@ def ranges(low: list[int], high: list[int], step: list[int]) -> Range:
 
 @given(st.lists(st.tuples(st.integers(-40, 40), st.integers(-1, 60), st.integers(1, 5)), min_size=1, max_size=4),
        st.integers(-45, 105), st.integers(1, 64))  # fmt: skip
+@settings(deadline=None)
 def test_a_single_marked_sum_is_found_wherever_it_is(spans: list[tuple[int, int, int]], at: int, block: int) -> None:
     where = ranges([s[0] for s in spans], [s[0] + s[1] for s in spans], [s[2] for s in spans])
     with pytest.MonkeyPatch.context() as patch:
