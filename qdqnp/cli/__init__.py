@@ -18,6 +18,7 @@ from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
 from qdqnp.cli.schema import schema_command
+from qdqnp.cli.stimulate import stimulate_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -45,6 +46,7 @@ for command in (
     verify_command,
     inspect_command,
     run_command,
+    stimulate_command,
     diff_command,
     golden_command,
     profiles_command,

@@ -63,6 +63,13 @@ def test_a_sum_that_float64_rounds_to_the_middle() -> None:
     assert F(float(left[0, 0, 0]) + float(left[0, 0, 1]) * float(right[0, 1, 0])) == F(1 + 2**-22)
 
 
+def test_a_subnormal_sum_that_float64_rounds_to_the_middle() -> None:
+    """The same below the normal range, where the middle does not show in the usual bits."""
+    left = np.array([[[2**-127 + 2**-149, 2**-75 * (1 + 2**-15)]]], F)
+    right = np.array([[[1], [2**-75 * (1 - 2**-15)]]], F)
+    assert products.fused_sums(left, right) == fused(left, right) == left[0, 0, 0]
+
+
 @settings(max_examples=60, deadline=None)
 @given(SEEDS, SIZES, st.integers(1, 13), SIZES, st.booleans())
 def test_row_sums(seed: int, groups: int, terms: int, columns: int, started: bool) -> None:

@@ -51,6 +51,18 @@ def test_close(name: str, seed: int) -> None:
         assert (excess <= 0).all(), f"{who}: {excess.max()} beyond the bound\n{case}"
 
 
+@pytest.mark.parametrize("filters", [1, 2, 5])
+@pytest.mark.parametrize("sizes", [(2, 1), (9, 1), (3, 4), (1, 9)])
+def test_a_kernel_as_wide_as_the_image(sizes: tuple[int, int], filters: int) -> None:
+    """Multiplied by rows of the image as they lie, but for images of one column with several filters per group."""
+    rng = np.random.default_rng(filters)
+    for height in range(1, sizes[0] + 1):
+        x = rng.standard_normal((2, 5, *sizes), dtype=np.float32)
+        w = rng.standard_normal((5 * filters, 1, height, sizes[1]), dtype=np.float32)
+        case = one_node("Conv", [("x", x), ("w", w)], ["x", "w"], group=5)
+        assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
 @pytest.mark.parametrize("op", ["Relu", "Sigmoid", "LeakyRelu", "Identity", "Neg", "Sqrt", "HardSigmoid", "HardSwish"])
 def test_not_a_number_and_zeros_of_both_signs(op: str) -> None:
     case = one_node(op, [("x", ODD)])

@@ -96,8 +96,8 @@ class FixedAdd:
         def add(codes_a: Codes, codes_b: Codes) -> Codes:
             left = (codes_a.astype(np.int64) - int(a.zero_point)) * multipliers[0]
             right = (codes_b.astype(np.int64) - int(b.zero_point)) * multipliers[1]
-            rounded = np.clip(half_away(left + right, shift), -(2**15), 2**15 - 1)
-            return saturate(np.clip(rounded + int(y.zero_point), -(2**15), 2**15 - 1), y)
+            # saturates to 16 bits on the way too, which never shows behind the clip to 8
+            return saturate(half_away(left + right, shift) + int(y.zero_point), y)
 
         return BinaryFunction(add, {"multipliers": np.array(multipliers), "shift": np.int64(shift)})
 
