@@ -15,6 +15,7 @@ from qdqnp.cli.diff import diff_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
+from qdqnp.cli.schema import schema_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -37,7 +38,15 @@ def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
 
 
-for command in (verify_command, inspect_command, run_command, diff_command, profiles_command, demo_command):
+for command in (
+    verify_command,
+    inspect_command,
+    run_command,
+    diff_command,
+    profiles_command,
+    schema_command,
+    demo_command,
+):
     cli.add_command(command)
 
 
