@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.compare import compare_command
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
@@ -43,6 +44,7 @@ for command in (
     inspect_command,
     run_command,
     diff_command,
+    compare_command,
     profiles_command,
     schema_command,
     demo_command,

@@ -79,7 +79,7 @@ def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[st
     return found
 
 
-# -- which is which --------------------------------------------------------------------------------------------------
+# -- which is which -------------------------------------------------------------------------------------
 def pair(
     dump: Dump, targets: Sequence[Target], mapping: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[Target, Entry]], list[str]]:
@@ -166,10 +166,8 @@ def _by_mapping(
     return pairs, [entry.name for entry in dump.entries if entry.name not in used]
 
 
-# -- values ------------------------------------------------------------------------------------------------------------
-def _read(
-    target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems
-) -> Tensor | Misfit | None:
+# -- values ---------------------------------------------------------------------------------------------
+def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems) -> Tensor | Misfit | None:
     notes: list[str] = []
     array = _typed(target, entry, notes, problems)
     if array is None:

@@ -32,8 +32,8 @@ class Explanation:
 def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
     """By operator, another arithmetic that fits its layers better than the reference's.
 
-    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An arithmetic
-    is taken if it explains more layers than it contradicts: a single layer among many is a fault of that layer.
+    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An
+    arithmetic is taken if it explains more layers than it contradicts: one layer among many is a fault of that layer.
     """
     layers: dict[str, list[str]] = {}
     for name in wrong:

@@ -12,7 +12,7 @@ from qdqnp.compare.align import Aligned, Tensor
 from qdqnp.compare.envelope import envelope
 from qdqnp.compare.faults import Finding, Site, findings
 from qdqnp.compare.faults.extent import misfit
-from qdqnp.compare.metrics import Lsb, validate_metrics
+from qdqnp.compare.metrics import validate_metrics
 from qdqnp.compare.replay import Device, Reference, Values, expected
 from qdqnp.compare.report import (
     ARITHMETIC,
@@ -37,8 +37,8 @@ MAX_DIAGNOSED = 16
 
 @dataclass(frozen=True)
 class Options:
-    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses. diagnose:
-    whether faults are looked for."""
+    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses.
+    diagnose: whether faults are looked for."""
 
     tolerance: Tolerance = field(default_factory=Tolerance)
     use_envelope: bool = False
@@ -81,7 +81,7 @@ def _in_order(reference: Reference, device: Device) -> list[Tensor]:
     return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
 
 
-# -- entries of a wrong size ---------------------------------------------------------------------------------------------
+# -- entries of a wrong size ----------------------------------------------------------------------------
 def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
     """What explains each; raises InputError that lists those that nothing explains."""
     found: dict[str, Finding] = {}
@@ -105,7 +105,7 @@ def _misfit_row(reference: Reference, name: str, finding: Finding) -> Row:
     return row
 
 
-# -- whom to trust ---------------------------------------------------------------------------------------------------------
+# -- whom to trust --------------------------------------------------------------------------------------
 def _trusted(device: Device) -> list[Values]:
     """The replay of each case. A tensor whose readers all fit the values it should have, and not those it shows, was
     dumped wrongly: the replay goes on with the right ones."""
@@ -146,7 +146,7 @@ def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
     return told
 
 
-# -- rows ------------------------------------------------------------------------------------------------------------------
+# -- rows -----------------------------------------------------------------------------------------------
 def _row(device: Device, target: Target, made: Sequence[Values], options: Options) -> Row:
     tensor = device.tensors[target.name]
     segment = device.segments.get(target.name)
@@ -194,7 +194,11 @@ def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -
     """Mismatches by channel and row; a tensor without rows has one."""
     total: Array | None = None
     for case, got in enumerate(device.tensors[target.name].cases):
-        want = expected(device, target, case, made[case]) if own else device.reference.cases[device.first + case][target.codes]
+        want = (
+            expected(device, target, case, made[case])
+            if own
+            else device.reference.cases[device.first + case][target.codes]
+        )
         unequal = _ordered(got) != _ordered(want)
         shaped = unequal.reshape(*(unequal.shape if unequal.ndim > 1 else (1, -1)))
         rows = shaped.reshape(shaped.shape[0], shaped.shape[1], shaped.shape[2] if shaped.ndim > 2 else 1, -1)
@@ -204,7 +208,7 @@ def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -
     return total
 
 
-# -- why -------------------------------------------------------------------------------------------------------------------
+# -- why ------------------------------------------------------------------------------------------------
 def _arithmetics(device: Device) -> dict[str, arithmetic.Explanation]:
     made = [device.replay(case) for case in range(device.count)]
     return arithmetic.explanations(device, {name: _wrong(device, name, made) for name in device.segments})

@@ -1,4 +1,4 @@
-"""Mapping files: which entry of a dump is which tensor, written by `compare --write-mapping` for a person to correct."""
+"""Mapping files: which entry of a dump is which tensor; `compare --write-mapping` writes one to be corrected."""
 
 from __future__ import annotations
 

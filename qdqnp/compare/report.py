@@ -22,9 +22,9 @@ UNIT = {True: "LSB", False: "ULP"}
 class Row:
     """One dumped tensor.
 
-    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from the
-    device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the dumped
-    ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
+    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from
+    the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
+    dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
     values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
     where that has any, else of `entire`. codes: False for real tensors, whose differences are in ULP.
     """
@@ -121,8 +121,9 @@ class Report:
     def _diverges(self, row: Row) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
         if len(row.segment) > 1:
-            where = (f"first divergence: between {', '.join(repr(s) for s in row.starts)} and '{row.name}', suspect layers "
-                     f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})")  # fmt: skip
+            starts = ", ".join(repr(start) for start in row.starts)
+            span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
+            where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
         what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
         if row.status == FAULT:
             return f"{where}: {what}: {row.explanation}"

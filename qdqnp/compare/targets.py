@@ -57,9 +57,7 @@ def targets(plan: Plan, values: Mapping[str, Array]) -> list[Target]:
             role = "network_output" if operand.name in program.outputs else ""
             codes, quant = _codes(plan, step, operand.name)
             array = values[codes] if codes in values else values[operand.name]
-            found.append(
-                Target(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role)
-            )
+            found.append(Target(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role))
     return found
 
 

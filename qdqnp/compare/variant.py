@@ -15,7 +15,7 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Layer, RequantizeRule, Requantizer, Slope
+from qdqnp.numerics.rules.requantize import Layer, Requantizer, RequantizeRule, Slope
 from qdqnp.ops.base import AUTO, Bound
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Codes, Int64, Quant
@@ -26,7 +26,7 @@ LINEAR = ("conv", "matmul", "gemm")
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """A bound rule without its cheap expressions. sums_map: applied to (sums, bias) before the rule."""
+    """A bound rule without its cheap expressions."""
 
     inner: Requantizer
     expression: None = None
@@ -74,12 +74,13 @@ class PlainRule:
 
 def plain(profile: Profile) -> Profile:
     """The same arithmetic, quick to bind and slow to run."""
-    return replace(profile, **{name: PlainRule(getattr(profile, name)) for name in LINEAR})
+    rules: dict[str, Any] = {name: PlainRule(getattr(profile, name)) for name in LINEAR}
+    return replace(profile, **rules)
 
 
-def bind(bound: BoundStep, profile: Profile, step: Step | None = None, consts: Mapping[str, Array] | None = None) -> (
-    Bound
-):
+def bind(
+    bound: BoundStep, profile: Profile, step: Step | None = None, consts: Mapping[str, Array] | None = None
+) -> Bound:
     """The step bound again: under a profile, changed, or with other constants. Raises ProfileError where the profile
     does not define it."""
     return bound.operator.bind(step or bound.step, {**bound.consts, **(consts or {})}, plain(profile), AUTO)
