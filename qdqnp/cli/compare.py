@@ -111,7 +111,7 @@ def _write_mapping(reference: Reference, read: Dump, path: Path) -> None:
 
 def print_report(report: Report, show_all: bool) -> None:
     """The layers that differ, the metrics of the network's outputs, then the verdict."""
-    shown = [row for row in report.rows if show_all or row.status != EQUAL or row.notes]
+    shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
         rows = table("layer", "operator", "tensor", "shape", "entire", "alone", "max", "mean", "sat", "cos", "why",
                      right=("entire", "alone", "max", "mean", "sat", "cos"))  # fmt: skip
@@ -132,8 +132,9 @@ def _cells(row: Row) -> list[str]:
     own = row.alone if row.alone.mismatches else row.entire
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
     entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
-    return [name(row.label), row.op, name(row.name), dims(row.shape), entire, alone, str(own.largest), f"{own.mean:.3g}",
-            f"{100 * row.entire.saturation:.3g} %", f"{row.metrics.get('cos', 1.0):.6f}", _safe(why)]  # fmt: skip
+    return [name(row.label), row.op, name(row.name), dims(row.shape), entire, alone, str(own.largest),
+            f"{own.mean:.3g}", f"{100 * row.entire.saturation:.3g} %", f"{row.metrics.get('cos', 1.0):.6f}",
+            _safe(why)]  # fmt: skip
 
 
 def _off(row: Row) -> list[str]:

@@ -177,7 +177,7 @@ def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems
         shape = f"{array.dtype}{list(array.shape)}" if not entry.raw else f"{entry.array.size} bytes"
         many = f", once to {cases} times" if cases > 1 else ""
         return Misfit(target, entry, f"{target.dtype}{list(target.shape)}{many}", shape)
-    parts = array.reshape(count, *_case_shape(array, count))
+    parts = array.reshape(count, *_case_shape(array, count, len(target.shape)))
     shaped = tuple(_shaped(target, part, channel_last, notes) for part in parts)
     off_grid = off_range = 0
     if array.dtype.kind == "f" and target.quant is not None:
@@ -223,15 +223,16 @@ def _typed(target: Target, entry: Entry, notes: list[str], problems: Problems) -
     return None
 
 
-def _case_shape(array: Array, count: int) -> tuple[int, ...]:
-    """The shape of one case of an array that holds `count` of them along its first axis."""
+def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
+    """The shape of one case of an array that holds `count` of them: one after the other along its first axis, or
+    stacked along an axis more than a tensor of this rank has."""
     if count == 1:
         return tuple(array.shape)
-    if array.ndim and array.shape[0] == count:
+    if array.ndim <= 1 or array.shape[0] % count:
+        return (array.size // count,)
+    if array.ndim > rank and array.shape[0] == count:
         return tuple(array.shape[1:])
-    if array.ndim and array.shape[0] % count == 0:
-        return (array.shape[0] // count, *array.shape[1:])
-    return (array.size // count,)
+    return (array.shape[0] // count, *array.shape[1:])
 
 
 def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -> Array:
@@ -244,9 +245,14 @@ def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -
         if last and (channel_last or not same):
             notes.append("channel-last transposed to channel-first")
             return np.moveaxis(part.reshape(moved), -1, 1)
-    if got != want and part.ndim > 1:
+    if part.ndim > 1 and _without_ones(got) != _without_ones(want):
         notes.append(f"shape {list(got)} read as {list(want)}")
     return part.reshape(want)
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    """Axes of size 1 say nothing about the order of elements."""
+    return [size for size in shape if size != 1]
 
 
 def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:

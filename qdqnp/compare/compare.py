@@ -12,6 +12,7 @@ from qdqnp.compare.align import Aligned, Tensor
 from qdqnp.compare.envelope import envelope
 from qdqnp.compare.faults import Finding, Site, findings
 from qdqnp.compare.faults.extent import misfit
+from qdqnp.compare.faults.rounding import at_boundaries
 from qdqnp.compare.metrics import validate_metrics
 from qdqnp.compare.replay import Device, Reference, Values, expected
 from qdqnp.compare.report import (
@@ -229,6 +230,14 @@ def _find_faults(device: Device, report: Report, made: Sequence[Values]) -> None
         row.findings = _findings(device, row.name, made)
         if row.findings:
             row.status = FAULT
+        else:
+            row.rounding = _at_boundaries(device, row.name, made)
+
+
+def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:
+    steps, target = device.segments[name].steps, device.tensors[name].target
+    want = [expected(device, target, case, made[case]) for case in range(device.count)]
+    return len(steps) == 1 and at_boundaries(Site(device, name, steps[0], want))
 
 
 def _judge_all(device: Device, report: Report, made: Sequence[Values]) -> None:

@@ -26,7 +26,8 @@ class Row:
     the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
     dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
     values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
-    where that has any, else of `entire`. codes: False for real tensors, whose differences are in ULP.
+    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary. codes: False
+    for real tensors, whose differences are in ULP.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row:
     findings: list[Finding] = field(default_factory=list)
     envelope: Envelope | None = None
     places: Array | None = None
+    rounding: bool = False
 
     @property
     def explanation(self) -> str:
@@ -61,6 +63,8 @@ class Row:
             return "the dump is wrong: the device went on with the right values"
         if self.status == UNEXPLAINED and self.envelope is not None and self.envelope.outside:
             return f"not explainable by this arithmetic: {self.envelope.outside} elements outside the envelope"
+        if self.rounding:
+            return "1 LSB beside rounding boundaries: another rounding than any known one"
         return self.status if self.status != EQUAL else ""
 
     def as_json(self) -> dict[str, Any]:
@@ -127,7 +131,7 @@ class Report:
         what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
         if row.status == FAULT:
             return f"{where}: {what}: {row.explanation}"
-        if row.read_wrong or (row.envelope is not None and row.envelope.outside):
+        if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
             return f"{where}: {what}: {row.explanation}"
         return f"{where}: {what}: no known fault and no known arithmetic explains it"
 
