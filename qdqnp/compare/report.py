@@ -26,8 +26,8 @@ class Row:
     the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
     dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
     values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
-    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary. codes: False
-    for real tensors, whose differences are in ULP.
+    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary.
+    codes: False for real tensors, whose differences are in ULP.
     """
 
     name: str
