@@ -146,7 +146,8 @@ def _natural(text: str) -> list[tuple[int, str]]:
 def _could_be(target: Target, entry: Entry) -> bool:
     if entry.raw:
         return entry.array.size == target.elements * target.dtype.itemsize
-    return entry.array.size == target.elements
+    real = target.dtype.kind == "f" and target.quant is None
+    return entry.array.size == target.elements and (entry.array.dtype.kind == "f" or not real)
 
 
 def _by_mapping(

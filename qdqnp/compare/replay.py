@@ -129,7 +129,7 @@ class Device:
         for index in self.segments[name].steps:
             bound = self.reference.step(index)
             made = self.reference.evaluate(index, known, self.profile(bound.step.op))
-            known = {**made, **known}
+            known = {**known, **made}
         return known[target.codes]
 
     def _segments(self) -> dict[str, Segment]:

@@ -55,7 +55,10 @@ def test_validate_metrics_are_the_formulas(r: np.ndarray, p: np.ndarray) -> None
     spread = sum((a - average) ** 2 for a, _ in pairs) / n
     norm_r, norm_p = (math.sqrt(sum(v * v for v in side)) for side in zip(*pairs, strict=True))
     expected = {
-        "acc": sum(max(range(4), key=lambda i: x[i]) == max(range(4), key=lambda i: y[i]) for x, y in zip(r, p)) / 3,
+        "acc": sum(
+            max(range(4), key=lambda i: x[i]) == max(range(4), key=lambda i: y[i]) for x, y in zip(r, p, strict=True)
+        )
+        / 3,
         "rmse": math.sqrt(squares),
         "mae": sum(map(abs, errors)) / n,
         "l2r": math.sqrt(sum(e * e for e in errors)) / (norm_p + EPS),
