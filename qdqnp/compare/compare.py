@@ -34,6 +34,8 @@ from qdqnp.quant import Array
 
 # Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
 MAX_DIAGNOSED = 16
+# In longer segments only the tensor itself is looked at: a fault of an early layer would explain everything after it.
+MAX_SUSPECTS = 12
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Fi
     found: dict[str, Finding] = {}
     problems = []
     for item in aligned.misfits:
-        finding = misfit(item, reference.cases[min(first, len(reference.cases) - 1)][item.target.codes])
+        wants = [case[item.target.codes] for case in reference.cases[first:]]
+        finding = misfit(item, wants[0]) or misfit(item, np.concatenate(wants))
         if finding is not None:
             found[item.target.name] = finding
         else:
@@ -262,7 +265,7 @@ def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding
     want = [expected(device, device.tensors[name].target, case, made[case]) for case in range(device.count)]
     found: list[Finding] = []
     steps = device.segments[name].steps
-    for index in reversed(steps):
+    for index in reversed(steps if len(steps) <= MAX_SUSPECTS else steps[-1:]):
         site = Site(device, name, index, want)
         for finding in findings(site):
             if len(steps) > 1:

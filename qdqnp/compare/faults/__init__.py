@@ -39,13 +39,13 @@ RECOGNIZERS: tuple[Recognizer, ...] = (
     bias.recognize,
     scales.per_tensor,
     bits.recognize,
-    shift.rows,
     shift.elements,
+    shift.rows,
     extent.padded_rows,
     extent.truncated,
 )
 # They try thousands of places, or leave elements at the edges unexplained.
-OPEN = (bits.recognize, shift.rows, shift.elements, extent.padded_rows, extent.truncated)
+OPEN = (bits.recognize, shift.elements, shift.rows, extent.padded_rows, extent.truncated)
 
 KINDS = (
     bits.FLIPPED, bias.DROPPED_ONE, bias.DROPPED_ALL, bias.NEIGHBOUR, scales.PER_TENSOR, rounding.TIE,
