@@ -70,7 +70,7 @@ def compare_command(
     reference = reference_from(golden, profile, first)
     read = read_dump(dump, _limit(reference))
     if write_mapping is not None:
-        _write_mapping(reference, read, write_mapping)
+        _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
         return
     steps = reference.plan.program.steps
     options = Options(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
@@ -102,8 +102,8 @@ def _write(path: Path, data: bytes) -> None:
         raise InputError("cannot write a report", [problem]) from error
 
 
-def _write_mapping(reference: Reference, read: Dump, path: Path) -> None:
-    found, unused = proposal(read, reference.targets)
+def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
+    found, unused = proposal(read, reference.targets, cases)
     _write(path, as_text(found, unused, path.suffix == ".json").encode())
     ERROR_CONSOLE.print(f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
                         "then use --mapping", highlight=False)  # fmt: skip

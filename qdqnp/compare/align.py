@@ -59,7 +59,7 @@ def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[st
     then by the letters and digits of the name, then the rest by order and shape. Raises InputError that lists every
     entry that cannot be read as its tensor, and a dump of which nothing fits.
     """
-    pairs, unused = pair(dump, targets, mapping)
+    pairs, unused = pair(dump, targets, cases, mapping)
     problems = Problems()
     found = Aligned(unused=unused)
     for target, entry in pairs:
@@ -81,7 +81,7 @@ def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[st
 
 # -- which is which -------------------------------------------------------------------------------------
 def pair(
-    dump: Dump, targets: Sequence[Target], mapping: Mapping[str, str] | None = None
+    dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[Target, Entry]], list[str]]:
     """(target, entry) pairs in the order of the targets, and the names of the entries left over."""
     if mapping is not None:
@@ -96,7 +96,7 @@ def pair(
                 found[target.name] = entries[text]
         left = [entry for entry in left if entry not in found.values()]
     if not found:  # names tell nothing: the order does
-        found = _by_order(left, targets)
+        found = max((_by_order(left, targets, count) for count in range(1, cases + 1)), key=len)
         left = [entry for entry in left if entry not in found.values()]
     pairs = [(target, found[target.name]) for target in targets if target.name in found]
     return pairs, [entry.name for entry in left]
@@ -119,9 +119,9 @@ def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     return {key: values[0] for key, values in found.items() if len(values) == 1}
 
 
-def _by_order(entries: Sequence[Entry], targets: Sequence[Target]) -> dict[str, Entry]:
-    """In the order of their names' numbers, each entry to the next target that it fits; where a role is
-    known, to that role's tensors only."""
+def _by_order(entries: Sequence[Entry], targets: Sequence[Target], count: int) -> dict[str, Entry]:
+    """In the order of their names' numbers, each entry of `count` cases to the next target that it fits; where a role
+    is known, to that role's tensors only."""
     found: dict[str, Entry] = {}
     roles = [entry for entry in entries if entry.role]
     for entry in roles:
@@ -131,7 +131,7 @@ def _by_order(entries: Sequence[Entry], targets: Sequence[Target]) -> dict[str, 
     position = 0
     for entry in sorted((e for e in entries if not e.role), key=lambda e: _natural(e.name)):
         for index in range(position, len(targets)):
-            if _could_be(targets[index], entry):
+            if _could_be(targets[index], entry, count):
                 found[targets[index].name] = entry
                 position = index + 1
                 break
@@ -143,11 +143,17 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
-def _could_be(target: Target, entry: Entry) -> bool:
+def _could_be(target: Target, entry: Entry, count: int) -> bool:
+    """By its size, and where the entry has a shape also by its axes in any order."""
     if entry.raw:
-        return entry.array.size == target.elements * target.dtype.itemsize
-    real = target.dtype.kind == "f" and target.quant is None
-    return entry.array.size == target.elements and (entry.array.dtype.kind == "f" or not real)
+        return entry.array.size == count * target.elements * target.dtype.itemsize
+    if entry.array.dtype.kind != "f" and target.dtype.kind == "f" and target.quant is None:
+        return False
+    if entry.array.ndim <= 1:
+        return entry.array.size == count * target.elements
+    first, *rest = target.shape or (1,)
+    shapes = ((count, first, *rest), (count * first, *rest))  # stacked, or one after the other
+    return sorted(_without_ones(entry.array.shape)) in [sorted(_without_ones(shape)) for shape in shapes]
 
 
 def _by_mapping(

@@ -16,9 +16,9 @@ from qdqnp.sources.dump import Dump
 MAX_BYTES = 16 * 2**20
 
 
-def proposal(dump: Dump, targets: Sequence[Target]) -> tuple[dict[str, str], list[str]]:
+def proposal(dump: Dump, targets: Sequence[Target], cases: int) -> tuple[dict[str, str], list[str]]:
     """What pairing by name, or else by order and shape, finds: ONNX name -> entry; and the entries left over."""
-    pairs, unused = pair(dump, targets)
+    pairs, unused = pair(dump, targets, cases)
     return {target.name: entry.name for target, entry in pairs}, unused
 
 

@@ -26,7 +26,7 @@ def read(*entries: Entry, cases: int = 1, channel_last: bool = False, mapping: d
 
 def paired(*names: str) -> dict[str, str]:
     entries = tuple(Entry(name, np.zeros(1, np.int8)) for name in names)
-    pairs, _ = pair(Dump(Path("d"), entries), small.reference().targets)
+    pairs, _ = pair(Dump(Path("d"), entries), small.reference().targets, 1)
     return {target.name: entry.name for target, entry in pairs}
 
 
@@ -65,7 +65,7 @@ def test_a_written_mapping_is_read_back(tmp_path: Path, suffix: str) -> None:
     path.write_text(as_text(names, ["left\nover"], suffix == "json"), encoding="utf-8")
     assert read_mapping(path) == names
     found, unused = proposal(Dump(Path("d"), (Entry(NAME, RIGHT[NAME][0]), Entry("?", RIGHT[NAME][0]))),
-                             small.reference().targets)  # fmt: skip
+                             small.reference().targets, 1)  # fmt: skip
     assert (found, unused) == ({NAME: NAME}, ["?"])
 
 

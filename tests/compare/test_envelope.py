@@ -1,4 +1,4 @@
-"""Envelope: what hidden parameters give lies inside, on 100 random layers; an operand scale that is 1 % off does not."""
+"""Envelope: what hidden parameters give lies inside, on 100 random layers; a scale that is 1 % off does not."""
 
 from __future__ import annotations
 

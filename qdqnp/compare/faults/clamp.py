@@ -38,8 +38,9 @@ def no_relu(site: Site) -> Iterator[Finding]:
     high = y.range[1]
     if site.explained(lambda v: np.minimum(site.evaluate(v, wide), high).astype(y.dtype)):
         yield Finding(NO_RELU, "negative values wrap")
-    elif site.explained(lambda v: np.minimum(site.evaluate(v, wide), high)) or site.explained(
-        lambda v: site.evaluate(v, wide)
+    elif site.alone and (
+        site.explained(lambda v: np.minimum(site.evaluate(v, wide), high))
+        or site.explained(lambda v: site.evaluate(v, wide))
     ):
         yield Finding(NO_RELU, "negative values stand in the dump")
 

@@ -95,4 +95,4 @@ def test_no_false_alarm(golden: str, theirs: str, model: Model, feeds: list[dict
     report = compare(reference, align(small.dump(device.dump), reference.targets, CASES))
     assert not [row for row in report.rows if row.status == FAULT], f"seed {seed}: {report.verdict()}"
     assert report.equal == all(np.array_equal(a, b) for name, cases in device.dump.items() if name != "output"
-                               for a, b in zip(cases, [case[name] for case in reference.cases], strict=True))  # fmt: skip
+                               for a, b in zip(cases, [c[name] for c in reference.cases], strict=True))  # fmt: skip
