@@ -13,6 +13,7 @@ from qdqnp.cli.compare import compare_command
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.golden import golden_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
@@ -44,6 +45,7 @@ for command in (
     inspect_command,
     run_command,
     diff_command,
+    golden_command,
     compare_command,
     profiles_command,
     schema_command,

@@ -113,8 +113,9 @@ class Report:
         first = self.first
         if first is not None and first.status != ARITHMETIC:
             lines.append(self._diverges(first))
-        for op, found in self.arithmetics.items():
-            lines.append(f"{op}: {found.explained} layers differ from '{self.profile}' as another arithmetic does: "
+        for found in dict.fromkeys(self.arithmetics.values()):
+            many = "tensor differs" if found.explained == 1 else "tensors differ"
+            lines.append(f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                          f"{', '.join(found.names)}")  # fmt: skip
         if not lines:
             lines.append(self._passes())
@@ -155,7 +156,7 @@ class Report:
             "first_divergence": first.name if first is not None else None,
             "arithmetics": [
                 {"op": x.op, "profiles": x.names, "explained": x.explained, "contradicting": x.contradicting}
-                for x in self.arithmetics.values()
+                for x in dict.fromkeys(self.arithmetics.values())
             ],
             "layers": [row.as_json() for row in self.rows],
             "unused": self.unused,
