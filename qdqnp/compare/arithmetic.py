@@ -16,14 +16,14 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import Undefined
 from qdqnp.quant import Array
 
-
 EVERY = "every operator"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the reference and are as these
-    profiles have them; contradicting: layers that are as the reference has them and not as these."""
+    """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the
+    reference and are as these profiles have them; contradicting: layers that are as the reference has them and not as
+    these."""
 
     op: str
     names: tuple[str, ...]

@@ -217,3 +217,14 @@ def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
     found = compare(ref, small.aligned(dumped), Options(use_envelope=True))
     first = found.first
     assert first is not None and first.name == name and first.envelope is not None and first.envelope.outside == 1
+
+
+def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:
+    """Which operator it is cannot be told, but that one profile makes the whole dump can."""
+    final = small.reference().targets[-1]
+    found = report({final.name: tensors("neural-art")[final.name]})
+    assert [row.status for row in found.rows] == [ARITHMETIC]
+    assert (
+        found.verdict()[0].startswith("every operator: 1 tensor differs") and "neural-art-1.1.3" in found.verdict()[0]
+    )
+    assert len(found.verdict()) == 2
