@@ -125,7 +125,8 @@ def print_report(report: Report, show_all: bool) -> None:
         listed = ", ".join(name(entry) for entry in report.unused[:5])
         CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}", highlight=False)
     for line in report.verdict():
-        CONSOLE.print(line, style="bold green" if report.equal else "bold red", markup=False, highlight=False)
+        CONSOLE.print(line, style="bold green" if report.equal else "bold red", markup=False, highlight=False,
+                      soft_wrap=True)  # fmt: skip
 
 
 def _cells(row: Row) -> list[str]:

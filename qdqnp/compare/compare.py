@@ -158,7 +158,7 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
     row = Row(target.name, tensor.entry, target.label, target.op, target.shape, str(target.dtype), steps,
               list(segment.starts) if segment else [], target.dtype.kind in "iu", tensor.notes,
               tensor.off_grid, tensor.off_range)  # fmt: skip
-    row.tolerance = options.tolerance.of(target.op, target.label)
+    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.untrusted
     wants = []
     for case, got in enumerate(tensor.cases):
@@ -176,7 +176,7 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
 def _status(row: Row) -> str:
     if not row.alone.mismatches:
         return INHERITED if row.entire.mismatches else EQUAL
-    return UNEXPLAINED if row.alone.beyond(row.tolerance) else TOLERATED
+    return UNEXPLAINED if row.alone.beyond else TOLERATED
 
 
 def _ordered(array: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +70,10 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         plain = ("name", "entry", "label", "op", "shape", "dtype", "segment", "starts", "notes", "off_grid",
-                 "off_range", "metrics", "tolerance", "status", "read_wrong", "explanation")  # fmt: skip
+                 "off_range", "tolerance", "status", "read_wrong", "explanation")  # fmt: skip
         return {
             **{key: getattr(self, key) for key in plain},
+            "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
             "unit": UNIT[self.codes],
             "entire": self.entire.as_json(),
             "alone": self.alone.as_json(),
@@ -134,7 +136,8 @@ class Report:
             return f"{where}: {what}: {row.explanation}"
         if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
             return f"{where}: {what}: {row.explanation}"
-        return f"{where}: {what}: no known fault and no known arithmetic explains it"
+        hint = "; dump tensors between them to narrow it down" if len(row.segment) > 1 else ""
+        return f"{where}: {what}: no known fault and no known arithmetic explains it{hint}"
 
     def _passes(self) -> str:
         mismatches = sum(row.entire.mismatches for row in self.rows)

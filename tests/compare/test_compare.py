@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import qdqnp
+from qdqnp.compare.align import align
 from qdqnp.compare.compare import Options, compare
 from qdqnp.compare.replay import Reference
 from qdqnp.compare.report import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
@@ -16,6 +19,7 @@ from qdqnp.executor.walk import walk
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import NarrowThenAffine
 from qdqnp.sources.dump import Dump, Entry
+from qdqnp.sources.shipped import shipped_model
 from tests.compare import small
 from tests.compare.small import Array, report, row, tensors
 
@@ -178,8 +182,6 @@ def test_codes_out_of_range_count_as_differences() -> None:
 def test_a_wrong_size_that_nothing_explains_is_refused() -> None:
     name = CONVS[2]
     short = Dump(small.dump({}).path, (Entry(name, np.zeros(7, np.int8)), Entry(CONVS[3], tensors()[CONVS[3]][0])))
-    from qdqnp.compare.align import align
-
     with pytest.raises(InputError, match=r"int8\[1, .*got int8\[7\]"):
         compare(small.reference(), align(short, small.reference().targets, 2))
 
@@ -228,3 +230,34 @@ def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:
         found.verdict()[0].startswith("every operator: 1 tensor differs") and "neural-art-1.1.3" in found.verdict()[0]
     )
     assert len(found.verdict()) == 2
+
+
+# -- real tensors ----------------------------------------------------------------------------------------------------
+def real() -> tuple[Reference, dict[str, list[Array]]]:
+    """A float network: units in the last place instead of LSB."""
+    model = qdqnp.load(shipped_model("dla46_c_float"))
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
+    made = Reference(model, PROFILES["ort"], [{"input": x}])
+    return made, {name: [array.copy()] for name, array in made.cases[0].items() if name != "input"}
+
+
+def test_real_tensors_are_compared_in_units_in_the_last_place() -> None:
+    ref, dumped = real()
+    assert compare(ref, align(small.dump(dumped), ref.targets, 1)).equal
+    name = next(t.name for t in ref.targets if t.op == "MaxPool")
+    last = ref.targets[-1].name
+    dumped[last][0] = np.nextafter(np.nextafter(dumped[last][0], np.float32(9)), np.float32(9))
+    found = compare(ref, align(small.dump(dumped), ref.targets, 1))
+    assert [r.name for r in found.failing] == [last] and found.failing[0].alone.largest == 2
+    assert "largest 2 ULP" in found.verdict()[0] and row(found, name).status == EQUAL
+
+
+def test_a_real_dump_may_hold_nan_and_json_has_none() -> None:
+    ref, dumped = real()
+    last = ref.targets[-1].name
+    dumped[last][0][0, 3] = np.nan
+    found = compare(ref, align(small.dump(dumped), ref.targets, 1))
+    assert row(found, last).alone.mismatches == 1
+    layer = next(x for x in found.as_json()["layers"] if x["name"] == last)
+    assert layer["metrics"]["rmse"] is None
+    json.dumps(found.as_json(), allow_nan=False, default=str)

@@ -18,7 +18,8 @@ codes = hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)
 @given(st.lists(codes, min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_lsb_counts_are_those_of_a_loop(wants: list[np.ndarray], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    found, apart, saturated = Lsb(), [], 0
+    tolerance = seed % 3
+    found, apart, saturated = Lsb(tolerance), [], 0
     for want in wants:
         got = np.clip(want.astype(int) + rng.integers(-2, 3, want.shape) * (rng.random(want.shape) < 0.5), -128, 127)
         found.add(got.astype(np.int8), want, (-128, 127))
@@ -28,8 +29,14 @@ def test_lsb_counts_are_those_of_a_loop(wants: list[np.ndarray], seed: int) -> N
     assert found.elements == len(apart) and found.mismatches == sum(d != 0 for d in apart)
     assert found.largest == max(map(abs, apart)) and found.mean == sum(map(abs, apart)) / len(apart)
     assert found.saturation == saturated / len(apart)
-    for tolerance in range(3):
-        assert found.beyond(tolerance) == sum(abs(d) > tolerance for d in apart)
+    assert found.beyond == sum(abs(d) > tolerance for d in apart)
+
+
+def test_far_differences_share_bins() -> None:
+    found = Lsb(tolerance=5000)
+    found.add(np.array([0, 1024, 1025, -2047, -2048, 5000, 5001, 2**40]), np.zeros(8, np.int64), (-(2**62), 2**62))
+    assert found.histogram == {0: 1, 1024: 2, -1024: 1, -2048: 1, 4096: 2, 2**40: 1}
+    assert (found.beyond, found.largest, found.mismatches) == (2, 2**40, 7)
 
 
 def test_the_first_mismatch_is_that_of_the_first_array_that_has_one() -> None:
