@@ -55,9 +55,9 @@ class Aligned:
 def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
     """Pair entries with targets and read them. cases: how many network inputs the dump may hold, one after the other.
 
-    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name,
-    then by the letters and digits of the name, then the rest by order and shape. Raises InputError that lists every
-    entry that cannot be read as its tensor, and a dump of which nothing fits.
+    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name or
+    alias, then by the letters and digits of the name; if that finds none, by order and shape.
+    Raises InputError that lists every entry that cannot be read as its tensor, and a dump of which nothing fits.
     """
     pairs, unused = pair(dump, targets, cases, mapping)
     problems = Problems()
@@ -88,9 +88,9 @@ def pair(
         return _by_mapping(dump, targets, mapping)
     left = list(dump.entries)
     found: dict[str, Entry] = {}
-    for key in (_exact, _plain):
-        names = _unique((key(target.name), target) for target in targets if target.name not in found)
-        entries = _unique((key(entry.name), entry) for entry in left)
+    for of_target, of_entry in ((_name, _name), (_alias, _name), (_plain, _plain)):
+        names = _unique((of_target(target), target) for target in targets if target.name not in found)
+        entries = _unique((of_entry(entry), entry) for entry in left)
         for text, target in names.items():
             if text in entries:
                 found[target.name] = entries[text]
@@ -102,13 +102,17 @@ def pair(
     return pairs, [entry.name for entry in left]
 
 
-def _exact(text: str) -> str:
-    return text
+def _name(item: Target | Entry) -> str:
+    return item.name
 
 
-def _plain(text: str) -> str:
+def _alias(target: Target) -> str:
+    return target.alias
+
+
+def _plain(item: Target | Entry) -> str:
     """Letters and digits only: what survives of a name as a file name or a C identifier."""
-    return re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
+    return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:

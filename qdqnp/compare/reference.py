@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Re
     feeds = [golden.feeds(case) for case in range(golden.inputs)]
     chosen = profile_of(golden, profile)
     reference = Reference(load(data), chosen, feeds)
+    _name_as_in(golden, reference)
     if _made_by(golden, chosen):
         _check(golden, reference)
     return reference
@@ -52,6 +54,13 @@ def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
 
 def _made_by(golden: GoldenSet, profile: Profile) -> bool:
     return bool(to_document(profile) == golden.manifest["profile"]["parameters"])
+
+
+def _name_as_in(golden: GoldenSet, reference: Reference) -> None:
+    """A device may call its tensors as the set's files do."""
+    keys = {t.name: t.key for t in golden.tensors if t.role in ("output", "network_input")}
+    reference.targets = [replace(target, alias=keys.get(target.name, "")) for target in reference.targets]
+    reference.target = {target.name: target for target in reference.targets}
 
 
 def _check(golden: GoldenSet, reference: Reference) -> None:

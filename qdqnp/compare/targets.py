@@ -17,7 +17,8 @@ from qdqnp.quant import Array, Quant
 class Target:
     """name: the ONNX name. codes: the tensor whose codes it is compared in (of a DequantizeLinear's real output, the
     codes that go in; else itself). step: index of the step that makes it, -1 for a network input. shape: of one case.
-    quant: how codes are read; None for real tensors and for integers that are no codes."""
+    quant: how codes are read; None for real tensors and for integers that are no codes. alias: another name that it may
+    have in a dump."""
 
     name: str
     codes: str
@@ -28,6 +29,7 @@ class Target:
     dtype: np.dtype[Any]
     quant: Quant | None
     role: str = ""
+    alias: str = ""
 
     @property
     def elements(self) -> int:

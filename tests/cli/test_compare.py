@@ -116,6 +116,14 @@ def test_an_st_validate_file(place: Place) -> None:
     assert bad.exit_code == 1 and "suspect layers" in bad.output
 
 
+def test_a_dump_may_use_the_golden_sets_own_names(place: Place) -> None:
+    keys = {t.name: t.key for t in golden.read(place.path / "gold").tensors if t.role == "output"}
+    assert set(keys) == set(place.right) and not set(keys) & set(keys.values())
+    dump = place.dump("keys.npz", {keys[name]: array for name, array in place.right.items()})
+    result = run(place.path / "gold", dump, "--json")
+    assert result.exit_code == 0 and len(json.loads(result.stdout)["layers"]) == len(place.right)
+
+
 def test_mapping(place: Place) -> None:
     names = {f"buffer{index}": name for index, name in enumerate(place.convs[:3])}
     dump = place.dump("renamed.npz", {key: place.right[name] for key, name in names.items()})

@@ -261,3 +261,23 @@ def test_a_real_dump_may_hold_nan_and_json_has_none() -> None:
     layer = next(x for x in found.as_json()["layers"] if x["name"] == last)
     assert layer["metrics"]["rmse"] is None
     json.dumps(found.as_json(), allow_nan=False, default=str)
+
+
+def test_nothing_is_said_of_a_dump_that_nobody_read() -> None:
+    final = small.reference().targets[-1].name
+    wrong = [np.asarray(a + np.float32(3)) for a in tensors()[final]]
+    assert not row(report({**tensors(), final: wrong}), final).read_wrong
+
+
+def test_a_reader_that_sees_no_difference_tells_nothing() -> None:
+    """The largest of four codes stays the same, whether the smallest one is right or not."""
+    pool = next(b.step for b in small.reference().plan.steps if b.step.op == "MaxPool")
+    source, pooled = pool.input_names[0], pool.output_names[0]
+    wrong = [a.copy() for a in tensors()[source]]
+    window = wrong[0][0, 0, :2, :2]
+    at = np.unravel_index(np.argmin(window), (2, 2))
+    assert window[at] < window.max()
+    window[at] -= 1 if window[at] > -128 else -1
+    found = report({source: wrong, pooled: tensors()[pooled]})
+    assert row(found, source).alone.mismatches == 1 and not row(found, source).read_wrong
+    assert row(found, pooled).status == EQUAL

@@ -62,6 +62,8 @@ def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
 
 def _float(site: Site) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
+    if site.sums is None or not all(_rounds_a_product(rule) for _, rule in site.sums.values()):
+        return
     kinds = {
         "half-away": lambda real: np.sign(real) * np.floor(np.abs(real) + 0.5),
         "half-up": lambda real: np.floor(real + 0.5),
@@ -81,13 +83,13 @@ def _float(site: Site) -> Iterator[Finding]:
 
 def rounded(rule: Requantizer, sums: Int64, function: Any) -> Array:
     """Codes of a rule whose stages have a real value, rounded in another way."""
-    stages = dict(rule.stages(sums))
-    y = rule.y
-    inner = getattr(rule, "inner", rule)
-    if "real" not in stages or y is None or not isinstance(inner, FloatScaled | Rounded):
-        return np.full(sums.shape, np.iinfo(np.int64).min)  # no such rounding: equal to nothing
-    real: Array = stages["real"].astype(np.float64)  # float32 values and halves are exact in float64
-    return clipped(function(real), y)
+    assert rule.y is not None
+    real: Array = dict(rule.stages(sums))["real"].astype(np.float64)  # float32 values and halves are exact in float64
+    return clipped(function(real), rule.y)
+
+
+def _rounds_a_product(rule: Requantizer) -> bool:
+    return rule.y is not None and isinstance(getattr(rule, "inner", rule), FloatScaled | Rounded)
 
 
 def at_boundaries(site: Site) -> bool:

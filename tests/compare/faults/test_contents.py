@@ -13,6 +13,7 @@ from qdqnp.compare.compare import compare
 from qdqnp.compare.faults import extent, memory
 from qdqnp.compare.report import FAULT, UNEXPLAINED
 from qdqnp.compare.variant import evaluate
+from qdqnp.executor.walk import walk
 from qdqnp.sources.dump import Dump, Entry
 from tests.compare import small
 from tests.compare.small import Array, report, row, tensors
@@ -146,3 +147,18 @@ def test_wider_codes_in_the_other_byte_order() -> None:
     values = np.arange(20, dtype=np.int16).reshape(4, 5) * 300
     assert np.array_equal(memory.turned(values), values ^ np.int16(-(2**15)))
     assert np.array_equal(memory.to_first(memory.to_last(values.reshape(1, 2, 5, 2))), values.reshape(1, 2, 5, 2))
+
+
+@pytest.mark.parametrize("golden", ["ort", "tflite", "neural-art"])
+def test_noise_in_a_layer_that_was_not_dumped_has_no_name(golden: str) -> None:
+    """Every hypothesis goes through the layers after it, whatever the arithmetic."""
+    plan = small.reference(golden).plan
+    step = next(b.step for b in plan.steps if b.step.op == "QLinearAdd")
+    name, rng = step.input_names[0], np.random.default_rng(5)
+    wrong = [np.clip(c[name].astype(int) + rng.integers(-9, 10, c[name].shape), -128, 127).astype(np.int8)
+             for c in small.reference(golden).cases]  # fmt: skip
+    made = [walk(plan, {**given, name: codes}, None)
+            for given, codes in zip(small.reference(golden).given, wrong, strict=True)]  # fmt: skip
+    dumped = {key: [case[key] for case in made] for key in tensors() if key != name}
+    first = report(dumped, golden).first
+    assert first is not None and first.status == UNEXPLAINED and step.label in first.segment
