@@ -281,3 +281,22 @@ def test_a_reader_that_sees_no_difference_tells_nothing() -> None:
     found = report({source: wrong, pooled: tensors()[pooled]})
     assert row(found, source).alone.mismatches == 1 and not row(found, source).read_wrong
     assert row(found, pooled).status == EQUAL
+
+
+def test_a_lying_dump_on_a_device_of_another_arithmetic() -> None:
+    """Whoever reads it is replayed from what the device went on with, under the envelope too."""
+    name = CONVS[5]
+    dumped = {**tensors("neural-art"), name: [np.roll(a, 3, axis=1) for a in tensors("neural-art")[name]]}
+    for use_envelope in (False, True):
+        found = report(dumped, use_envelope=use_envelope)
+        assert row(found, name).read_wrong and found.first is not None and found.first.name == name
+        assert [r.name for r in found.failing if r.status != ARITHMETIC] == [name]
+
+
+@pytest.mark.parametrize("by", [1, 2, -1])
+def test_only_one_lsb_beside_a_boundary_is_a_matter_of_rounding(by: int) -> None:
+    name = CONVS[4]
+    wrong = [np.clip(a.astype(int) + by * (np.arange(a.size).reshape(a.shape) % 5 == 0), -128, 127).astype(np.int8)
+             for a in tensors()[name]]  # fmt: skip
+    found = row(report(after(name, wrong)), name)
+    assert found.status == UNEXPLAINED and not found.rounding

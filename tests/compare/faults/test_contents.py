@@ -162,3 +162,11 @@ def test_noise_in_a_layer_that_was_not_dumped_has_no_name(golden: str) -> None:
     dumped = {key: [case[key] for case in made] for key in tensors() if key != name}
     first = report(dumped, golden).first
     assert first is not None and first.status == UNEXPLAINED and step.label in first.segment
+
+
+def test_few_values_tell_nothing_of_padded_rows() -> None:
+    rows = np.arange(40, dtype=np.int8).reshape(1, 1, 8, 5)
+    buffer = np.pad(rows, [(0, 0)] * 3 + [(0, 3)]).reshape(-1)
+    assert extent._padded(rows, buffer, 8)
+    assert not extent._padded(rows, buffer[: 2 * 8], 8)
+    assert not extent._padded(rows, buffer, 7)
