@@ -221,7 +221,7 @@ def _arithmetics(device: Device) -> dict[str, arithmetic.Explanation]:
 def _excuse(device: Device, report: Report, options: Options) -> None:
     """Rows whose difference is explained by what is not known of the profile."""
     for row in report.rows if options.use_envelope else ():
-        if row.status in (UNEXPLAINED, TOLERATED) and row.name in device.segments:
+        if row.status == UNEXPLAINED and row.name in device.segments:
             row.envelope = envelope(device, row.name)
             if row.envelope.inside:
                 row.status = INSIDE

@@ -167,6 +167,16 @@ def test_bad_golden_sets(place: Place, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "its model" in result.stderr
 
 
+def test_a_set_whose_values_are_not_its_models(place: Place, tmp_path: Path) -> None:
+    """Hashes are right, and yet the profile that it names gives other values."""
+    golden.write(tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, profile="neural-art")
+    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
+    manifest["profile"] = json.loads((place.path / "gold" / "manifest.json").read_text())["profile"]
+    (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest))
+    result = run(tmp_path / "set", place.dump("right.npz", place.right))
+    assert result.exit_code == 2 and "other values than its golden set" in result.stderr
+
+
 def test_a_set_of_a_profile_of_ones_own_needs_its_file(place: Place, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "neural-art"\n[conv]\nkind = "narrow-then-affine"\ntie = "half-even"', encoding="utf-8")

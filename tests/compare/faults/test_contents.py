@@ -170,3 +170,32 @@ def test_few_values_tell_nothing_of_padded_rows() -> None:
     assert extent._padded(rows, buffer, 8)
     assert not extent._padded(rows, buffer[: 2 * 8], 8)
     assert not extent._padded(rows, buffer, 7)
+
+
+def flips(beside: bool) -> tuple[int, int]:
+    """An element of NAME whose code and the neighbour that it nearly rounded to differ in one bit; or one that lies in
+    the middle of its code, and that code's neighbour."""
+    case = small.reference().cases[0]
+    bound = next(b for b in small.reference().plan.steps if b.step.output_names[0] == NAME)
+    assert bound.bound.detail is not None
+    sums, rule = bound.bound.detail(bound.arrays(case))
+    real = np.moveaxis(dict(rule.stages(sums))["real"], -1, 1).reshape(-1) + int(
+        small.reference().target[NAME].quant.zero_point
+    )
+    for index, (value, code) in enumerate(zip(real.tolist(), case[NAME].reshape(-1).tolist(), strict=True)):
+        apart = value - code
+        other = code + (1 if apart > 0 else -1)
+        near = 0.45 < abs(apart) <= 0.5 if beside else abs(apart) < 0.2
+        if near and -100 < code < 100 and ((code ^ other) & 255).bit_count() == 1:
+            return index, other
+    raise AssertionError("no such element")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_one_lsb_beside_a_boundary_is_no_flipped_bit(beside: bool) -> None:
+    index, code = flips(beside)
+    wrong = [a.copy() for a in tensors()[NAME]]
+    wrong[0].reshape(-1)[index] = code
+    found = row(report(after(NAME, wrong)), NAME)
+    assert found.rounding == beside
+    assert [f.kind for f in found.findings] == ([] if beside else ["one flipped bit"])
