@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,12 @@ from hypothesis.extra import numpy as hnp
 from intelhex import IntelHex
 
 from qdqnp.errors import GoldenError
-from qdqnp.golden import GoldenTensor
+from qdqnp.golden import GoldenTensor, Options
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.writers import ihex
 from qdqnp.golden.writers.c_text import integer, real
 from qdqnp.golden.writers.hex import words
+from qdqnp.golden.writers.ihex import IhexWriter
 from tests.golden.conftest import Made, make
 from tests.golden.firmware import STRICT, build
 
@@ -143,6 +148,39 @@ def test_c_as_gcc_understands_it(everything: Made, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("profile", ["ort", "ort-unfused"])
+def test_every_name_of_every_layer_is_its_array(net: Path, tmp_path: Path, profile: str) -> None:
+    """Also of tensors that several layers share, and of constants without an order of axes (DequantizeLinear's)."""
+    made = make(tmp_path / "set", net, profile, cases=1, formats=("c",))
+    folder = made.folder / "c"
+    checks = ""
+    for t in made.found.tensors:
+        name = f"GOLDEN_{t.key.upper()}"
+        checks += f"if ((const void *)golden_{t.key} != golden_tensors[{name}_ID].values) return 1;\n"
+        checks += f"if ({name}_SIZE != {int(np.prod(t.shape, dtype=int))}) return 2;\n"
+    unity = "".join(f'#include "{path.name}"\n' for path in sorted(folder.glob("golden*.c")))
+    (tmp_path / "all.c").write_text(f"{unity}int main(void)\n{{\n{checks}return 0;\n}}\n", encoding="ascii")
+    build([tmp_path / "all.c"], tmp_path / "names", f"-I{folder}")
+    assert subprocess.run([tmp_path / "names"]).returncode == 0
+
+
+def test_intel_hex_of_more_than_one_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cases of 100,003 bytes: pieces and addresses that no 16 bits hold."""
+    data = np.random.default_rng(0).integers(0, 256, (2, 100_003), dtype=np.uint8)
+    writer = IhexWriter(Folder(tmp_path, 2**30), Options(), 2)
+    entry: Any = SimpleNamespace(item=SimpleNamespace(key="x"), same_as=None)
+    for case in range(2):
+        writer.add(entry, data[case], case)
+    writer.finish({"x": entry}, [])
+    image = IntelHex(str(tmp_path / "ihex" / "x.hex"))
+    assert image.segments() == [(0, 200_006)]
+    assert image.tobinarray().tobytes() == data.tobytes()
+    monkeypatch.setattr(ihex, "LARGEST", 300_008)
+    with pytest.raises(GoldenError, match="no addresses for so much"):
+        writer.add(entry, data[0], 2)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 def test_the_generated_main_builds_at_once_and_finds_damage(net: Path, tmp_path: Path) -> None:
     made = make(tmp_path / "set", net, cases=1, formats=("c", "bin"), layers=("QLinearAdd",), roles=("output",))
     folder, program = made.folder / "c", tmp_path / "main"
@@ -220,6 +258,15 @@ def test_a_table_of_checksums_is_small(everything: Made, tmp_path: Path) -> None
     sizes = subprocess.run(["size", tmp_path / "crc.o"], capture_output=True, text=True, check=True).stdout
     tensors = path.read_text(encoding="ascii").count("QDQNP_INT8,\n")
     assert int(sizes.split("\n")[1].split()[0]) < 13 * tensors + 200  # count, type and two checksums of each
+
+
+def test_a_set_of_checksums_only_lists_nothing_else(net: Path, tmp_path: Path) -> None:
+    alone = make(tmp_path / "alone", net, "ort", 1, formats=("c-crc",)).found
+    assert {t.role for t in alone.tensors} == {"network_input", "output", "network_output"}
+    assert all(set(t.files) == {"c-crc"} for t in alone.tensors)
+    both = make(tmp_path / "both", net, "ort", 1, formats=("c-crc", "bin")).found
+    assert len(both.tensors) > len(alone.tensors)
+    assert all(("c-crc" in t.files) == (t.role in ("network_input", "output", "network_output")) for t in both.tensors)
 
 
 DTYPES = st.sampled_from([np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32])

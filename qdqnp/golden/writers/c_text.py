@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.resources import files
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.golden.catalog import Entry
+from qdqnp.golden.layouts import PLAIN
 from qdqnp.golden.manifest import Document
 from qdqnp.quant import Array
 
@@ -99,9 +101,9 @@ def attribute_macros(prefix: str, layer: Document) -> str:
 def tensor_macros(entry: Entry) -> str:
     """Size, sizes along the stored axes, scale and zero point, and the value of a parameter that is one number."""
     item, name = entry.item, macro(entry.item.key)
-    lines = f"#define {name}_SIZE {int(np.prod(entry.shape, dtype=np.int64))}\n"
+    lines = f"#define {name}_SIZE {math.prod(entry.shape)}\n"
     shape = entry.stored_shape
-    letters = item.layout.name if len(item.layout.name) == len(shape) else ""
+    letters = "" if item.layout.name == PLAIN.name else item.layout.name
     if letters:
         lines += "".join(f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True)
                          if letter != "1")  # fmt: skip
