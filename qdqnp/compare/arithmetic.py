@@ -112,9 +112,14 @@ def classes(reference: Profile, field: str) -> list[tuple[tuple[str, ...], Profi
     for name, profile in PROFILES.items():
         rule = getattr(profile, field)
         if not isinstance(rule, Undefined) and profile.lowering == reference.lowering:
-            found.setdefault(replace(rule, status=""), []).append(name)
-    found.pop(replace(getattr(reference, field), status=""), None)
+            found.setdefault(_arithmetic(profile, field), []).append(name)
+    found.pop(_arithmetic(reference, field), None)
     return [(tuple(names), PROFILES[names[0]]) for names in found.values()]
+
+
+def _arithmetic(profile: Profile, field: str) -> Any:
+    """What decides an operator's codes: its rule, and how sums are accumulated. A status is no arithmetic."""
+    return replace(getattr(profile, field), status=""), profile.accumulate
 
 
 def agrees(device: Device, name: str, profile: Profile) -> bool:
