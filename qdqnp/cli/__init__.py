@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.compare import compare_command
 from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
@@ -49,6 +50,7 @@ for command in (
     stimulate_command,
     diff_command,
     golden_command,
+    compare_command,
     profiles_command,
     host_command,
     schema_command,
