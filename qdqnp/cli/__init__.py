@@ -12,6 +12,7 @@ import click
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.explain import explain_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
@@ -37,7 +38,10 @@ def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
 
 
-for command in (verify_command, inspect_command, run_command, diff_command, profiles_command, demo_command):
+COMMANDS = (
+    verify_command, inspect_command, run_command, diff_command, profiles_command, demo_command, explain_command,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 
