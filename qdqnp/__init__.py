@@ -5,12 +5,22 @@ outputs = model.run({"input": x})
 trace = model.trace(x)
 """
 
-from qdqnp.errors import InputError, ModelError, PeerError, Problem, ProfileError, ProofError, QdqnpError
+from qdqnp.errors import (
+    GoldenError,
+    InputError,
+    ModelError,
+    PeerError,
+    Problem,
+    ProfileError,
+    ProofError,
+    QdqnpError,
+)
 from qdqnp.model import Model, Trace, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.version import __version__
 
 __all__ = [
+    "GoldenError",
     "InputError",
     "Model",
     "ModelError",

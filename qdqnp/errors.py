@@ -53,6 +53,10 @@ class PeerError(QdqnpError):
     """ONNX Runtime is missing, or did not do what a comparison with it relies on."""
 
 
+class GoldenError(QdqnpError):
+    """A golden set cannot be written as asked, or what lies on disk is not a whole, unchanged one."""
+
+
 @dataclass
 class Problems:
     """Collects problems; the stage that owns it calls `raise_if_any` at its end."""

@@ -13,9 +13,11 @@ from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
 from qdqnp.cli.explain import explain_command
+from qdqnp.cli.identify import identify_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
+from qdqnp.cli.schema import schema_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -38,10 +40,17 @@ def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""
 
 
-COMMANDS = (
-    verify_command, inspect_command, run_command, diff_command, profiles_command, demo_command, explain_command,
-)  # fmt: skip
-for command in COMMANDS:
+for command in (
+    verify_command,
+    inspect_command,
+    run_command,
+    diff_command,
+    explain_command,
+    identify_command,
+    profiles_command,
+    schema_command,
+    demo_command,
+):
     cli.add_command(command)
 
 

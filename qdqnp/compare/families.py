@@ -33,8 +33,6 @@ TIES = tuple(ROUNDINGS)
 PRECISIONS = ("float64", "float32-product", "float32")
 SCHEMES: tuple[Scheme, ...] = (QuantizeMultiplier(), Reduced16(), Mantissa24(), Truncated16(), PowerOfTwo())
 ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
-# The fields of a profile whose rule turns sums into codes.
-LINEAR = ("conv", "matmul", "gemm")
 
 
 def rescales() -> Iterator[Rescale]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from qdqnp.compare.variant import plain
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.strategy import AUTO
@@ -19,10 +20,12 @@ from qdqnp.quant import Array
 
 
 class Layers:
-    """The steps of a model under a profile. steps: all of them, in order."""
+    """The steps of a model under a profile. steps: all of them, in order. They are bound without certificates, which
+    take longer to find than a few runs of the stages themselves."""
 
     def __init__(self, model: Model, profile: Profile) -> None:
         self.profile = profile
+        self._plain = plain(profile)
         self.program: Program = model.program(profile)
         self.steps = self.program.steps
         self._consts = {name: t.const for name, t in self.program.tensors.items() if t.const is not None}
@@ -37,7 +40,7 @@ class Layers:
             operator = lookup(step.domain, step.op)
             assert operator is not None  # the lowering found it
             consts = {name: self._consts[name] for name in step.input_names if name in self._consts}
-            self._bound[step] = BoundStep(step, operator, operator.bind(step, consts, self.profile, AUTO), consts)
+            self._bound[step] = BoundStep(step, operator, operator.bind(step, consts, self._plain, AUTO), consts)
         return self._bound[step]
 
     def _refuse_float(self, step: Step) -> None:

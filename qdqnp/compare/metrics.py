@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -41,3 +42,79 @@ def difference(ours: Array, theirs: Array) -> Difference:
         distance = np.abs(left.astype(wide) - right.astype(wide))
     at = np.unravel_index(int(np.argmax(unequal)), left.shape)
     return Difference(left.size, count, float(np.nanmax(distance)), tuple(int(i) for i in at))
+
+
+@dataclass
+class Lsb:
+    """Differences of codes, got - want, in LSB, over any number of arrays.
+
+    total: sum of the absolute differences. histogram: elements by difference, all of them (0 too). saturated: elements
+    of `got` at the lowest or highest code of the dtype.
+    """
+
+    elements: int = 0
+    mismatches: int = 0
+    largest: int = 0
+    total: int = 0
+    saturated: int = 0
+    histogram: dict[int, int] = field(default_factory=dict)
+    first: tuple[int, ...] | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute difference."""
+        return self.total / self.elements if self.elements else 0.0
+
+    @property
+    def saturation(self) -> float:
+        return self.saturated / self.elements if self.elements else 0.0
+
+    def beyond(self, tolerance: int) -> int:
+        """Elements whose difference is larger than the tolerance."""
+        return sum(count for lsb, count in self.histogram.items() if abs(lsb) > tolerance)
+
+    def add(self, got: Array, want: Array, limits: tuple[int, int]) -> None:
+        """got, want: integers of the same shape; limits: lowest and highest code."""
+        apart = got.astype(np.int64) - want.astype(np.int64)
+        values, counts = np.unique(apart, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            self.histogram[value] = self.histogram.get(value, 0) + count
+        unequal = apart != 0
+        self.elements += apart.size
+        self.mismatches += int(np.count_nonzero(unequal))
+        self.total += int(np.abs(apart).sum())
+        self.largest = max(self.largest, int(np.abs(apart).max(initial=0)))
+        self.saturated += int(np.count_nonzero((got <= limits[0]) | (got >= limits[1])))
+        if self.first is None and unequal.any():
+            self.first = tuple(int(i) for i in np.unravel_index(int(np.argmax(unequal)), apart.shape))
+
+    def as_json(self) -> dict[str, Any]:
+        histogram = {str(key): self.histogram[key] for key in sorted(self.histogram)}
+        return {"elements": self.elements, "mismatches": self.mismatches, "largest_lsb": self.largest,
+                "mean_lsb": self.mean, "saturation": self.saturation, "first": self.first,
+                "histogram_lsb": histogram}  # fmt: skip
+
+
+EPS = float(np.finfo(np.float32).eps)
+
+
+def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
+    """The metrics that `stedgeai validate` prints, of real values of equal shape; the first axis counts samples.
+
+    l2r divides by the norm of the prediction. Raises nothing; a metric of a constant reference may be meaningless.
+    """
+    r, p = reference.astype(np.float64), prediction.astype(np.float64)
+    e = r - p
+    samples = (r.shape[0] if r.ndim > 1 else 1, -1)
+    best = np.argmax(r.reshape(samples), axis=1) == np.argmax(p.reshape(samples), axis=1)
+    norms = float(np.linalg.norm(r)) * float(np.linalg.norm(p))
+    return {
+        "acc": float(np.mean(best)),
+        "rmse": float(np.sqrt(np.mean(e**2))),
+        "mae": float(np.mean(np.abs(e))),
+        "l2r": float(np.linalg.norm(e) / (np.linalg.norm(p) + EPS)),
+        "mean": float(np.mean(e)),
+        "std": float(np.std(e)),
+        "nse": float(1 - np.mean(e**2) / (np.std(r) ** 2 + EPS)),
+        "cos": float(np.sum(r * p) / norms) if norms else float(np.array_equal(r, p)),
+    }

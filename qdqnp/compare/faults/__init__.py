@@ -1,0 +1,69 @@
+"""Faults: what may have gone wrong, one recognizer for each. A recognizer names its fault only if it explains every
+element of every case; the more a fault leaves open, the later it is asked."""
+
+from __future__ import annotations
+
+from qdqnp.compare.faults import (
+    bias,
+    bits,
+    clamp,
+    content,
+    extent,
+    memory,
+    rounding,
+    scales,
+    shift,
+    windows,
+    zero_point,
+)
+from qdqnp.compare.faults.site import Finding, Recognizer, Site
+
+# In this order: nothing is left open by the first, most by the last.
+RECOGNIZERS: tuple[Recognizer, ...] = (
+    content.constant,
+    content.stale,
+    memory.layout,
+    memory.sign,
+    memory.byte_swapped,
+    content.other_layer,
+    scales.swapped,
+    scales.no_rescale,
+    zero_point.pad_zero,
+    zero_point.missing,
+    windows.stride,
+    windows.pad_off,
+    clamp.no_relu,
+    clamp.no_clamp,
+    clamp.narrow_accumulator,
+    rounding.recognize,
+    bias.recognize,
+    scales.per_tensor,
+    shift.rows,
+    shift.elements,
+    extent.padded_rows,
+    extent.truncated,
+    bits.recognize,
+)
+
+KINDS = (
+    bits.FLIPPED, bias.DROPPED_ONE, bias.DROPPED_ALL, bias.NEIGHBOUR, scales.PER_TENSOR, rounding.TIE,
+    rounding.TRUNCATION, zero_point.MISSING, zero_point.PAD_ZERO, windows.PAD_OFF, windows.STRIDE, scales.SWAPPED,
+    scales.NO_RESCALE, clamp.NO_CLAMP, clamp.NARROW, clamp.NO_RELU, memory.NHWC, content.STALE, shift.ROWS,
+    memory.SIGN, content.ALL_ZERO, content.CONSTANT, content.OTHER_LAYER, shift.ELEMENTS, extent.TRUNCATED,
+    extent.PADDED, memory.SWAPPED,
+)  # fmt: skip
+
+
+def findings(site: Site) -> list[Finding]:
+    """Every fault that explains the site, the most specific first."""
+    found: list[Finding] = []
+    for recognize in RECOGNIZERS:
+        for finding in recognize(site):
+            if finding.kind not in {other.kind for other in found}:
+                found.append(finding)
+        if found and recognize is RECOGNIZERS[-2]:
+            break  # a flipped bit of some weight explains little that something else explains already
+    return found
+
+
+__all__ = ["KINDS", "RECOGNIZERS", "Finding", "Recognizer", "Site", "findings"]

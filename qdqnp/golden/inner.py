@@ -1,0 +1,126 @@
+"""The numbers inside a layer: its integer parameters, and the values between its sums and its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import GoldenError, Problem
+from qdqnp.executor.plan import BoundStep
+from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.quant import Array, code_range
+
+# Not stored: the accumulator has its own role, the code before its clip and its real value add nothing to it, and
+# the last is the output.
+_LEFT_OUT = ("acc", "real", "unclipped", "y")
+_DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
+INNER_ROLES = ("sum", "accumulator", "stage")
+
+
+def constant_parameters(bound: BoundStep) -> bool:
+    """Whether the parameters are the same for every input: not so where weights are computed."""
+    return bound.bound.detail is None or bool(bound.bound.parameters) or len(bound.step.inputs) == 1
+
+
+def parameters(bound: BoundStep, arrays: Sequence[Array | None], cmsis_nn: bool = False) -> dict[str, Array]:
+    """What the profile's arithmetic uses, by name; then the limits of the output's codes.
+
+    Integers are int32 where they fit, else int64; of parameters that vary with the input, always int64.
+    cmsis_nn: also output_shift = 31 - shift, to the left, and the offsets with the signs that CMSIS-NN takes.
+    """
+    found: dict[str, Any] = dict(bound.bound.parameters)
+    if not found and bound.bound.detail is not None:
+        found = dict(bound.bound.detail(arrays)[1].parameters)
+    if cmsis_nn:
+        found.update(_cmsis_shifts(found))
+    y = bound.step.outputs[0].quant
+    if y is not None and bound.step.op != "DequantizeLinear":
+        found["activation_min"], found["activation_max"] = code_range(y.dtype)
+    if cmsis_nn:
+        found.update(_cmsis_offsets(bound))
+    narrow = constant_parameters(bound)
+    return {name: _as_parameter(np.asarray(value), narrow) for name, value in found.items()}
+
+
+def _cmsis_shifts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """CMSIS-NN's multiplier is a fraction of 2^31 and its shift goes to the left: value * 2^(shift - 31)."""
+    pairs = {"multiplier": ("shift", "output_shift"), "multipliers": ("shifts", "output_shifts")}
+    return {new: 31 - np.asarray(found[old]) for name, (old, new) in pairs.items()
+            if name in found and old in found and np.asarray(found[name]).dtype.kind == "i"}  # fmt: skip
+
+
+def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
+    """input_offset = -zero point, filter_offset = -zero point, output_offset = +zero point."""
+    step = bound.step
+    offsets: dict[str, int] = {}
+    moving = [operand for operand in step.inputs if operand is not None and operand.name not in bound.consts]
+    for number, operand in enumerate(moving):
+        if operand.quant is not None and operand.quant.per_tensor:
+            name = "input_offset" if len(moving) == 1 else f"input_{number + 1}_offset"
+            offsets[name] = -int(operand.quant.zero_point)
+    for constant in step.inputs:
+        if constant is not None and constant.name in bound.consts and constant.quant is not None:
+            zero = np.unique(constant.quant.zero_point)
+            if zero.size == 1:
+                offsets["filter_offset"] = -int(zero[0])
+    y = step.outputs[0].quant
+    if y is not None and y.per_tensor and step.op != "DequantizeLinear":
+        offsets["output_offset"] = int(y.zero_point)
+    return offsets
+
+
+def _as_parameter(value: Array, narrow: bool) -> Array:
+    if value.dtype.kind not in "iu":
+        return value
+    info = np.iinfo(np.int32)
+    fits = narrow and (value.size == 0 or (value.min() >= info.min and value.max() <= info.max))
+    return value.astype(np.int32 if fits else np.int64)
+
+
+def inner_tensors(
+    bound: BoundStep, arrays: Sequence[Array | None], output: Array, roles: Collection[str]
+) -> Iterator[tuple[str, str, Array]]:
+    """(role, stage, values in the shape of the output) of a layer that requantizes sums; nothing for others.
+
+    The sum before bias and the accumulator are int32 (int64 where the profile's accumulator is), stages int32 but for
+    x16 (int16) and the product before its last shift (int64). Raises GoldenError where a value does not fit, or where
+    the stages and the layer's own kernel do not end in the same codes.
+    """
+    if bound.bound.detail is None or not set(roles) & set(INNER_ROLES):
+        return
+    sums, requantizer = bound.bound.detail(arrays)
+    stages = requantizer.stages(sums)
+    if not np.array_equal(_as_output(bound, stages[-1][1], output), output, equal_nan=output.dtype.kind == "f"):
+        problem = Problem(f"step {bound.step.label}", "stages that end in the layer's output", "other codes",
+                          "Please report this as a fault of qdqnp.")  # fmt: skip
+        raise GoldenError("qdqnp contradicts itself", [problem])
+    wide = _accumulator_dtype(requantizer)
+    named = [("sum", "sum", sums, wide), ("accumulator", "acc", stages[0][1], wide)]
+    named += [("stage", name, value, _DTYPES.get(name, np.int32)) for name, value in stages if name not in _LEFT_OUT]
+    for role, stage, value, dtype in named:
+        if role in roles:
+            yield role, stage, _exactly(_as_output(bound, value, output), dtype, f"step {bound.step.label}, {stage}")
+
+
+def _accumulator_dtype(requantizer: Requantizer) -> Any:
+    return np.int64 if getattr(getattr(requantizer, "rule", None), "accumulator", 32) == 64 else np.int32
+
+
+def _as_output(bound: BoundStep, value: Array, output: Array) -> Array:
+    """Channels, which stages have last, to their place in the output."""
+    if bound.step.op == "QLinearConv":
+        return np.moveaxis(value, -1, 1)
+    return value.reshape(output.shape)
+
+
+def _exactly(value: Array, dtype: Any, where: str) -> Array:
+    if value.dtype.kind not in "iu":
+        return value
+    info = np.iinfo(dtype)
+    if value.size and (value.min() < info.min or value.max() > info.max):
+        largest = int(np.abs(value).max())
+        raise GoldenError("a value does not fit its type in the golden set",
+                          [Problem(where, f"an {info.dtype}", f"magnitudes up to {largest}")])  # fmt: skip
+    return value.astype(dtype)

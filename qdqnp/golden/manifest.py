@@ -1,0 +1,135 @@
+"""manifest.json: what a set holds, how it was made, and the hash of every file. No dates and no paths of the host."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from qdqnp.executor.plan import Plan
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.options import Options
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import rule_names, to_document
+from qdqnp.ops.windows import WindowAttributes, window_for
+from qdqnp.program import Step
+from qdqnp.quant import Quant
+from qdqnp.version import __version__
+
+Document = dict[str, Any]
+FORMAT, VERSION = "qdqnp-golden", 1
+MANIFEST, MODEL = "manifest.json", "model.onnx"
+
+
+def profile_document(profile: Profile) -> Document:
+    """The profile with every parameter, and of each rule how well it is known."""
+    parameters = to_document(profile)
+    statuses = {name: getattr(profile, name).status for name in rule_names()}
+    return {"name": profile.name, "status": profile.status, "rules": statuses, "parameters": parameters}
+
+
+def versions() -> Document:
+    return {"qdqnp": __version__, "numpy": np.__version__, "onnx": onnx.__version__}
+
+
+def model_document(name: str, data: bytes, stored: bool) -> Document:
+    """sha256: of the model in one file, which is the given file where that has no external data."""
+    return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "file": MODEL if stored else None}
+
+
+def layer_documents(plan: Plan, chosen: Collection[int], shapes: Mapping[str, tuple[int, ...]]) -> list[Document]:
+    """The captured layers in order. shapes: of every tensor."""
+    return [
+        {
+            "index": index,
+            "label": bound.step.label,
+            "op": bound.step.op,
+            "inputs": list(bound.step.input_names),
+            "outputs": list(bound.step.output_names),
+            "attributes": attributes_of(bound.step, shapes),
+        }
+        for index, bound in enumerate(plan.steps)
+        if index in chosen
+    ]
+
+
+def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document:
+    """The operator's attributes. Of windows what they mean for these shapes, always for two axes: kernel_shape,
+    strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved."""
+    found = {
+        field.name: list(value) if isinstance(value, tuple) else value
+        for field in dataclasses.fields(step.attributes)
+        if isinstance(value := getattr(step.attributes, field.name), (int, float, str, tuple))
+    }
+    attributes = step.attributes
+    if isinstance(attributes, WindowAttributes):
+        names = step.input_names
+        kernel = attributes.kernel_shape or shapes[names[1]][2:]
+        window = window_for(attributes, tuple(kernel), tuple(shapes[names[0]][2:]))
+        found |= {"kernel_shape": list(window.kernel), "strides": list(window.strides),
+                  "dilations": list(window.dilations), "pads": list(window.pads)}  # fmt: skip
+        del found["auto_pad"]
+    return found
+
+
+def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
+    """places: by format, where the bytes are. crc32: of the stored bytes, little-endian, as the zlib module has it."""
+    item = entry.item
+    return {
+        "key": item.key,
+        "name": item.name,
+        "role": item.role,
+        "layer": item.layer,
+        "op": item.op,
+        "stage": item.stage,
+        "dtype": str(entry.dtype),
+        "shape": list(entry.shape),
+        "layout": item.layout.name,
+        "axes": list(item.layout.axes),
+        **_quant_document(item.quant),
+        "varies": entry.stored.item.varies,
+        "crc32": [f"{crc:08x}" for crc in entry.stored.crcs],
+        "files": dict(places),
+    }
+
+
+def _quant_document(quant: Quant | None) -> Document:
+    if quant is None:
+        return {"scale": None, "zero_point": None, "axis": None}
+    return {"scale": quant.scale.tolist(), "zero_point": quant.zero_point.tolist(), "axis": quant.axis}
+
+
+def manifest(
+    *,
+    model: Document,
+    profile: Profile,
+    lowering: str,
+    seed: int | None,
+    inputs: int,
+    options: Options,
+    layers: list[Document],
+    tensors: Iterable[Document],
+    files: Document,
+    coverage: Mapping[str, Any] | None,
+) -> Document:
+    found: Document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": model,
+        "profile": profile_document(profile),
+        "lowering": lowering,
+        "versions": versions(),
+        "seed": seed,
+        "inputs": inputs,
+        "options": options.as_json(),
+        "layers": layers,
+        "tensors": list(tensors),
+        "files": files,
+    }
+    if coverage is not None:
+        found["coverage"] = dict(coverage)
+    return found

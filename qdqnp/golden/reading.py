@@ -1,0 +1,203 @@
+"""Reads a golden set back: the manifest against its schema, every file against its hash, then arrays one at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import GoldenError, InputError, Problem, Problems, shorten
+from qdqnp.golden.folder import sha256
+from qdqnp.golden.layouts import Layout
+from qdqnp.golden.manifest import MANIFEST, MODEL
+from qdqnp.golden.schema import check_manifest
+from qdqnp.golden.stored import READABLE, stored_bytes
+from qdqnp.quant import Array
+from qdqnp.reader.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
+
+MAX_MANIFEST_BYTES = 256 * 2**20
+# Where a name has several tensors and no role is asked for: what computes comes before what is read.
+_FIRST = ("output", "network_output", "network_input", "input", "weight", "bias")
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenTensor:
+    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. stage:
+    which of those, such as 'multiplier' or 'x16'. shape: in the order of ONNX; layout, axes: the stored order (stored
+    axis i is axis axes[i], () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning.
+    varies: whether each input of the network has values of its own. crc32: of the stored bytes, one or one for each
+    input."""
+
+    key: str
+    name: str
+    role: str
+    layer: str
+    op: str
+    stage: str
+    dtype: str
+    shape: tuple[int, ...]
+    layout: str
+    axes: tuple[int, ...]
+    scale: float | list[float] | None
+    zero_point: int | list[int] | None
+    axis: int | None
+    varies: bool
+    crc32: tuple[str, ...]
+    files: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        return tuple(self.shape[axis] for axis in self.axes) if self.axes else self.shape
+
+
+def read(path: Path | str) -> GoldenSet:
+    """Open a set. Raises GoldenError that lists everything that is wrong with it: a manifest that its schema forbids,
+    files that are missing, of another size or with another hash; InputError where there is no set."""
+    folder = Path(path)
+    document = _manifest(folder)
+    problems = Problems()
+    check_manifest(document, problems)
+    problems.raise_if_any(f"not a golden set: {folder}", GoldenError)
+    tensors = tuple(_tensor(entry) for entry in document["tensors"])
+    _check_tensors(tensors, document, problems)
+    _check_files(folder, document, problems)
+    problems.raise_if_any(f"the golden set is damaged: {folder}", GoldenError)
+    return GoldenSet(folder, document, tensors)
+
+
+class GoldenSet:
+    """A set on disk; arrays are read when asked for. manifest: everything that is known of it. profile: the name of
+    the one that made it. tensors: in the order of the manifest. inputs: how many inputs of the network it has."""
+
+    def __init__(self, folder: Path, document: dict[str, Any], tensors: tuple[GoldenTensor, ...]) -> None:
+        self.manifest: Mapping[str, Any] = document
+        self.profile: str = document["profile"]["name"]
+        self.tensors = tensors
+        self.inputs: int = document["inputs"]
+        self._folder = folder
+
+    def find(self, name: str, role: str | None = None, stage: str | None = None) -> GoldenTensor:
+        """The first tensor of an ONNX name. role: None for the tensor itself, not what belongs to its layer.
+
+        Raises InputError where there is none.
+        """
+        fitting = [tensor for tensor in self.tensors if tensor.name == name and stage in (None, tensor.stage)]
+        for wanted in [role] if role is not None else _FIRST:
+            for tensor in fitting:
+                if tensor.role == wanted:
+                    return tensor
+        roles = ", ".join(sorted({tensor.role for tensor in fitting})) or "nothing"
+        problem = Problem(f"tensor '{shorten(name, 60)}'", f"one of the role {role or 'of a tensor'}", roles)
+        raise InputError("the golden set has no such tensor", [problem])
+
+    def array(self, tensor: GoldenTensor, case: int = 0) -> Array:
+        """The values of one input of the network, in ONNX's order of axes; read-only.
+
+        Raises InputError for a case that the set does not have, GoldenError where it is in no format that Python reads
+        back, or its values are not those that the manifest lists.
+        """
+        if not 0 <= case < self.inputs:
+            raise InputError("the golden set has no such input",
+                             [Problem("case", f"0 to {self.inputs - 1}", str(case))])  # fmt: skip
+        number = case if tensor.varies else 0
+        for kind in READABLE:
+            if kind in tensor.files:
+                data = stored_bytes(self._folder, kind, tensor, number, self.inputs)
+                break
+        else:
+            problem = Problem(f"tensor '{shorten(tensor.name, 60)}'", f"one of the formats {', '.join(READABLE)}",
+                              ", ".join(tensor.files), "Write the set with --format npz too.")  # fmt: skip
+            raise GoldenError("the golden set has no arrays for Python", [problem])
+        if f"{zlib.crc32(data):08x}" != tensor.crc32[number]:
+            problem = Problem(f"tensor '{tensor.key}', input {case}", f"CRC-32 {tensor.crc32[number]}", "another")
+            raise GoldenError("the golden set is damaged", [problem])
+        dtype = np.dtype(tensor.dtype)
+        stored = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.stored_shape)
+        logical = np.ascontiguousarray(Layout(tensor.layout, tensor.axes).logical(stored)).reshape(tensor.shape)
+        logical.flags.writeable = False
+        return logical
+
+    def model(self) -> bytes | None:
+        """The model that made the set, None where it was left out. Its hash has been checked."""
+        return (self._folder / MODEL).read_bytes() if self.manifest["model"]["file"] else None
+
+    def feeds(self, case: int = 0) -> dict[str, Array]:
+        """The inputs of the network by ONNX name, to run the model on."""
+        found = {t.name: self.array(t, case) for t in self.tensors if t.role == "network_input"}
+        if not found:
+            raise InputError("the golden set has no network inputs", [Problem("roles", "network_input", "others")])
+        return found
+
+
+def _manifest(folder: Path) -> Any:
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            problem = Problem(f"file {path}", f"at most {MAX_MANIFEST_BYTES} bytes", str(path.stat().st_size))
+            raise GoldenError("cannot read the golden set", [problem])
+        return json.loads(path.read_bytes(), parse_constant=_no_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        problem = Problem(f"file {path}", "the manifest of a golden set", shorten(reason or type(error).__name__))
+        kind = InputError if isinstance(error, OSError) else GoldenError
+        raise kind("cannot read the golden set", [problem]) from error
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _tensor(entry: Mapping[str, Any]) -> GoldenTensor:
+    lists = {key: tuple(entry[key]) for key in ("shape", "axes", "crc32")}
+    return GoldenTensor(**{**entry, **lists})
+
+
+def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any], problems: Problems) -> None:
+    """What a schema cannot say: that the entries fit one another and the files."""
+    keys: set[str] = set()
+    for tensor in tensors:
+        where = f"tensor '{shorten(tensor.key, 60)}'"
+        if tensor.key.lower() in keys:
+            problems.add(where, "a key of its own", "one that another tensor has")
+        keys.add(tensor.key.lower())
+        if tensor.axes and sorted(tensor.axes) != list(range(len(tensor.shape))):
+            problems.add(where, "axes that permute those of the shape", list(tensor.axes))
+        if len(tensor.shape) > 32 or tensor.nbytes > MAX_TENSOR_BYTES:
+            problems.add(where, f"at most 32 axes and {MAX_TENSOR_BYTES} bytes", list(tensor.shape))
+        count = document["inputs"] if tensor.varies else 1
+        if len(tensor.crc32) != count:
+            problems.add(where, f"{count} CRC-32 values", len(tensor.crc32))
+        for kind, place in tensor.files.items():
+            names = {place["file"].replace("{case}", f"{case:05d}") for case in range(len(tensor.crc32))}
+            for name in sorted(names - set(document["files"]))[:1]:
+                problems.add(f"{where}, {kind}", "a file of the set", shorten(name, 60))
+
+
+def _check_files(folder: Path, document: Mapping[str, Any], problems: Problems) -> None:
+    if document["model"]["file"] is not None:
+        found = document["files"].get(MODEL)
+        if found is None or found["sha256"] != document["model"]["sha256"] or found["bytes"] > MAX_FILE_BYTES:
+            problems.add(f"file {MODEL}", "listed with the model's sha256", "not so")
+    for name, listed in document["files"].items():
+        path = folder / name
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or path.parent.is_symlink():
+                problems.add(f"file {name}", "a regular file", "a link, folder or device")
+            elif status.st_size != listed["bytes"]:
+                problems.add(f"file {name}", f"{listed['bytes']} bytes", f"{status.st_size}")
+            elif sha256(path) != listed["sha256"]:
+                problems.add(f"file {name}", f"sha256 {listed['sha256']}", "another: the file has changed")
+        except OSError as error:
+            problems.add(f"file {name}", "a readable file", error.strerror or str(error))

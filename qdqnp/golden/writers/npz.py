@@ -1,0 +1,65 @@
+"""npz: one archive of the constants, and one for each input of the network with all that varies."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.manifest import Document
+from qdqnp.golden.options import Options
+from qdqnp.golden.writers.raw import as_bytes, npy_header
+from qdqnp.quant import Array
+
+CONSTANTS = "npz/constants.npz"
+CASE = "npz/case_{case}.npz"
+# Local header, central header and their extras of one member, at least.
+OVERHEAD = 150
+
+
+class NpzWriter:
+    """Stored, not deflated: codes barely shrink, and NumPy maps nothing of a deflated member."""
+
+    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
+        self._folder = folder
+        self._archives: dict[str, tuple[zipfile.ZipFile, BinaryIO]] = {}
+
+    def begin(self, case: int) -> None:
+        pass
+
+    def add(self, entry: Entry, stored: Array, case: int) -> None:
+        name = self._file(entry, case)
+        if name not in self._archives:
+            file = self._folder.open(name, "xb")
+            self._archives[name] = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED), file
+        header = npy_header(stored.dtype, stored.shape)
+        self._folder.charge(len(header) + stored.nbytes + OVERHEAD + 2 * len(entry.item.key))
+        member = zipfile.ZipInfo(f"{entry.item.key}.npy")  # of 1980: the same call twice gives the same bytes
+        member.create_system = 3
+        member.file_size = len(header) + stored.nbytes
+        with self._archives[name][0].open(member, "w") as opened:
+            opened.write(header)
+            opened.write(as_bytes(stored))
+
+    def end(self, case: int) -> None:
+        for archive, file in self._archives.values():
+            with file:
+                archive.close()
+        self._archives.clear()
+
+    def abandon(self) -> None:
+        with suppress(Exception):  # a full disk again, most likely; the first error is the one to be told
+            self.end(0)
+
+    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
+        pass
+
+    def place(self, entry: Entry) -> dict[str, Any]:
+        return {"file": CASE if entry.item.varies else CONSTANTS, "member": entry.item.key}
+
+    @staticmethod
+    def _file(entry: Entry, case: int) -> str:
+        return CASE.format(case=f"{case:05d}") if entry.item.varies else CONSTANTS

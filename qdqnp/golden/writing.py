@@ -1,0 +1,143 @@
+"""Writes a golden set: every chosen layer's tensors of every input, in the formats asked for, as one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from qdqnp.errors import GoldenError, InputError, Problem
+from qdqnp.executor.plan import Plan
+from qdqnp.golden.capture import capture
+from qdqnp.golden.catalog import Catalog
+from qdqnp.golden.folder import Folder, new_folder
+from qdqnp.golden.manifest import MANIFEST, MODEL, Document, layer_documents, manifest, model_document, tensor_document
+from qdqnp.golden.options import Options
+from qdqnp.golden.replace import replaceable
+from qdqnp.golden.selection import chosen_steps
+from qdqnp.golden.writers import WRITERS
+from qdqnp.golden.writers.base import Writer
+from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.model import load
+from qdqnp.numerics.profile import Profile
+from qdqnp.quant import Array
+from qdqnp.reader.embed import single_file
+from qdqnp.reader.proto import Source
+
+
+def write(
+    out: Path,
+    source: Source,
+    inputs: Iterable[Mapping[str, Array]],
+    count: int,
+    *,
+    profile: str | Profile = "ort",
+    options: Options | None = None,
+    name: str = MODEL,
+    seed: int | None = None,
+    coverage: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Document:
+    """Write the set of a model under a profile to the folder `out`, and return its manifest.
+
+    inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
+    with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
+    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced.
+
+    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, ModelError, InputError
+    and ProfileError as `Model.run` does.
+    """
+    chosen = options or Options()
+    chosen.check()
+    old = replaceable(out, force)
+    model = load(source)
+    data = single_file(source)
+    plan = model.plan(profile)
+    steps = frozenset(chosen_steps(plan.program, chosen.layers))
+    with new_folder(out, chosen.limit_bytes, old) as folder:
+        if chosen.store_model:
+            folder.append(MODEL, memoryview(data))
+        run = _Run(folder, plan, steps, chosen, count)
+        run.cases(inputs)
+        run.finish()
+        document = manifest(
+            model=model_document(name, data, chosen.store_model),
+            profile=plan.profile,
+            lowering=plan.program.lowering,
+            seed=seed,
+            inputs=count,
+            options=chosen,
+            layers=run.layers,
+            tensors=run.tensors(),
+            files=folder.files(),
+            coverage=coverage,
+        )
+        folder.append(MANIFEST, memoryview(json.dumps(document, indent=1, allow_nan=False).encode()))
+    return document
+
+
+class _Run:
+    """One set while it is being written."""
+
+    def __init__(self, folder: Folder, plan: Plan, steps: frozenset[int], options: Options, count: int) -> None:
+        self._folder, self._plan, self._steps, self._options, self._count = folder, plan, steps, options, count
+        self._catalog = Catalog()
+        self._writers: dict[str, Writer] = {
+            name: WRITERS[name](folder, options, count) for name in dict.fromkeys(options.formats)
+        }
+        self.layers: list[Document] = []
+
+    def cases(self, inputs: Iterable[Mapping[str, Array]]) -> None:
+        done = 0
+        try:
+            for case, feeds in enumerate(islice(inputs, self._count)):
+                self._case(case, feeds)
+                done += 1
+        except BaseException:
+            for writer in self._writers.values():
+                writer.abandon()
+            raise
+        if done < max(self._count, 1):
+            raise InputError("too few inputs", [Problem("inputs", str(max(self._count, 1)), str(done))])
+
+    def _case(self, case: int, feeds: Mapping[str, Array]) -> None:
+        before, constants = self._folder.written, 0
+        shapes: dict[str, tuple[int, ...]] = {}
+        for writer in self._writers.values():
+            writer.begin(case)
+        for item, array in capture(self._plan, feeds, self._steps, self._options):
+            if item.shared:
+                shapes[item.name] = array.shape
+            if item.role not in self._options.roles:
+                continue
+            entry = self._catalog.admit(item, array, case)
+            if entry is None:
+                continue
+            start = self._folder.written
+            stored = item.layout.stored(array)
+            self._catalog.note(entry, as_bytes(stored))
+            for writer in self._writers.values():
+                writer.add(entry, stored, case)
+            constants += 0 if item.varies else self._folder.written - start
+        for writer in self._writers.values():
+            writer.end(case)
+        if case == 0:
+            self.layers = layer_documents(self._plan, self._steps, shapes)
+            each = self._folder.written - before - constants
+            self._folder.require(self._folder.written + (self._count - 1) * each)
+
+    def finish(self) -> None:
+        entries = self._catalog.entries
+        if not entries:
+            raise GoldenError(
+                "an empty golden set", [Problem("tensors", "at least one", "none", "Choose other roles.")]
+            )
+        for writer in self._writers.values():
+            writer.finish(entries, self.layers)
+
+    def tensors(self) -> Iterable[Document]:
+        for entry in self._catalog.entries.values():
+            places = {name: writer.place(entry.stored) for name, writer in self._writers.items()}
+            yield tensor_document(entry, places)
