@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from qdqnp.sources.dump import Dump, Entry
 
 # A real value this far from a code's, in LSB, is off the grid. A device's own float32 arithmetic stays far below.
 GRID_LSB = 2.0**-10
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
 
 
-def _unique[T](pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     """The pairs whose key occurs once."""
     found: dict[str, list[T]] = {}
     for key, value in pairs:

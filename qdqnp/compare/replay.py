@@ -65,7 +65,8 @@ class Device:
     """The dumped tensors of each case as the network's steps see them, and what follows from them.
 
     dumped: by case, codes by the tensor that holds them. arithmetic: the profile that an operator is replayed under
-    where it is not the reference's. untrusted: tensors whose dump is not what the device went on with.
+    where it is not the reference's. untrusted: dumped tensors that do not hold what the device went on with; corrected: by
+    case, the codes that it went on with.
     """
 
     def __init__(self, reference: Reference, aligned: Aligned, first: int = 0) -> None:
@@ -78,6 +79,7 @@ class Device:
         self.tensors = dict(aligned.tensors)
         self.arithmetic: dict[str, Profile] = {}
         self.untrusted: set[str] = set()
+        self.corrected: list[Values] = [{} for _ in range(self.count)]
         self.segments = self._segments()
 
     def holders(self) -> dict[str, str]:
@@ -97,7 +99,13 @@ class Device:
                 target = self.tensors[name].target
                 array = self.tensors[name].cases[case]
                 found[codes] = np.clip(array, *target.limits).astype(target.dtype)
-        return found
+        return {**found, **self.corrected[case]}
+
+    def distrust(self, name: str, right: Sequence[Array]) -> None:
+        """Go on with these codes, one array for each case, in place of a dumped tensor."""
+        self.untrusted.add(name)
+        for case, array in enumerate(right):
+            self.corrected[case][self.tensors[name].target.codes] = array
 
     def profile(self, op: str) -> Profile:
         return self.arithmetic.get(op, self.reference.profile)
