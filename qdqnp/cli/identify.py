@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from qdqnp.cli.console import CONSOLE, name, print_json, table
 from qdqnp.compare.device import open_device
@@ -72,7 +73,9 @@ def _print_splits(verdict: Verdict) -> None:
     if not verdict.matched:
         return
     if verdict.rule:
-        CONSOLE.print(f"\n{name(verdict.name)}: {name(verdict.rule)}", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"\n{name(verdict.name)}: {escape(verdict.rule)}", highlight=False, soft_wrap=True)
+    elif verdict.splits or verdict.inseparable:
+        CONSOLE.print(f"\n{name(verdict.name)}: several arithmetics give every code", highlight=False)
     for names in verdict.inseparable:
         CONSOLE.print(f"  equal on everything these layers can meet: {_listed(names)}", highlight=False)
     for split in verdict.splits:

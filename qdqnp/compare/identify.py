@@ -48,9 +48,9 @@ class Split:
 class Verdict:
     """All layers of one operator, or of one run of operators where the tensors between them are missing.
 
-    standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the arithmetic of the
-    first standing in words; inseparable: those of its members that agree on everything these layers can meet; splits:
-    what would tell the others apart.
+    standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the first standing's
+    arithmetic in words, where it has one; inseparable: those of its members that agree on everything these layers can
+    meet; splits: what would tell the others apart.
     """
 
     operators: Operators
@@ -176,7 +176,6 @@ def _add_rules(verdict: Verdict, dumped: Dumped, profiles: Sequence[Profile]) ->
         # another lowering may round elsewhere: its rule alone does not say what it computes
         if profile.name in names and profile.lowering == dumped.reference.profile.lowering:
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
-    verdict.rule = describe(next(iter(by_rule))) if by_rule else ""
     layers = [target for target in dumped.judged if target.operators == verdict.operators]
     searches = Searches(one for target in layers for one in evidence(dumped, target))
     groups: list[list[Any]] = []
@@ -186,6 +185,7 @@ def _add_rules(verdict: Verdict, dumped: Dumped, profiles: Sequence[Profile]) ->
             groups.append([rule])
         else:
             group.append(rule)
+    verdict.rule = describe(groups[0][0]) if len(groups) == 1 else ""
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]
     verdict.inseparable = [names for names in named if len(names) > 1]
     verdict.splits = [
