@@ -114,7 +114,7 @@ def _print_account(account: Account) -> None:
     status = f" ({account.status})" if account.status == "inferred" else ""
     if account.note:
         CONSOLE.print(
-            f"[bold]{name(account.profile)}[/bold]{status}: not computed: {name(account.note)}", highlight=False
+            f"[bold]{name(account.profile)}[/bold]{status}: not computed: {name(account.note, 400)}", highlight=False
         )
         return
     CONSOLE.print(f"[bold]{name(account.profile)}[/bold]{status}: {account.code}"

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from qdqnp.cli.console import CONSOLE, name, print_json, table
 from qdqnp.compare.device import open_device
@@ -73,7 +72,7 @@ def _print_splits(verdict: Verdict) -> None:
     if not verdict.matched:
         return
     if verdict.rule:
-        CONSOLE.print(f"\n{name(verdict.name)}: {escape(verdict.rule)}", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"\n{name(verdict.name)}: {name(verdict.rule, 400)}", highlight=False, soft_wrap=True)
     elif verdict.splits or verdict.inseparable:
         CONSOLE.print(f"\n{name(verdict.name)}: several arithmetics give every code", highlight=False)
     for names in verdict.inseparable:
@@ -89,7 +88,7 @@ def _listed(names: list[str]) -> str:
 def _difference(split: Split) -> str:
     found = split.search.stimulus
     if found is None:
-        return name(split.search.note)
+        return name(split.search.note, 400)
     known = "" if found.input_codes is not None else " (no input with this sum was found)"
     return f"would differ at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}{known}"
 
