@@ -8,7 +8,11 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.console import CONSOLE, name, print_json, table
+from qdqnp.cli.fit import print_fit
+from qdqnp.cli.write import check_target, write_text
 from qdqnp.compare.device import open_device
+from qdqnp.compare.fit import fit
+from qdqnp.compare.fit_toml import fit_toml
 from qdqnp.compare.identify import Report, Split, Verdict, identify
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profiles import PROFILES
@@ -25,9 +29,20 @@ SHOWN_CLASSES = 4
 @click.option("--case", default=0, show_default=True, type=click.IntRange(min=0), metavar="N",
               help="The input of the golden set that the dump begins with.")  # fmt: skip
 @click.option("--profiles", "listed", metavar="NAME,NAME...", help="Which to try, .toml files too. Default: all.")
+@click.option("--fit", "fitted", type=click.Path(path_type=Path), metavar="OUT.toml",
+              help="Search the families of arithmetic too, and write the profile that fits for --profile.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the file of --fit where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def identify_command(
-    golden: Path, dump: Path, model: Path | None, mapping: Path | None, case: int, listed: str | None, as_json: bool
+    golden: Path,
+    dump: Path,
+    model: Path | None,
+    mapping: Path | None,
+    case: int,
+    listed: str | None,
+    fitted: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Rank the arithmetic profiles by how many codes of DUMP they do not give, for each operator.
 
@@ -35,17 +50,31 @@ def identify_command(
     a layer's inputs are not in the dump, it is judged together with the layers before it. Profiles that gave equal
     codes on all the data are one class; what would tell its members apart is searched for and named.
 
-    Exit code 0: every operator is given, code by code, by some profile. 1: some are by none. 2: bad usage or input.
+    --fit asks for every rule of each family (tie rules, multiplier widths, order of the scale product, inner shifts)
+    and solves for Neural-ART's S1, S2 and BC layer by layer. It takes nothing that leaves one code unexplained, and
+    says which choices the data leave open.
+
+    Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
+    none. 2: bad usage or input.
     """
+    if fitted is not None:
+        check_target(fitted, force)
     loaded, runs = open_device(golden, dump, model, mapping, case)
     texts = [text.strip() for text in (listed or "").split(",") if text.strip()]
     profiles = [profile_from(text) for text in texts] or list(PROFILES.values())
     report = identify(loaded, runs, profiles)
+    found = fit(loaded, runs, fitted.stem) if fitted is not None else None
+    if fitted is not None and found is not None:
+        write_text(fitted, fit_toml(found))
     if as_json:
-        print_json(report.as_json())
+        print_json(report.as_json() | ({"fit": found.as_json()} if found is not None else {}))
     else:
         print_report(report)
-    sys.exit(0 if all(verdict.matched for verdict in report.verdicts) else 1)
+        if fitted is not None and found is not None:
+            print_fit(found)
+            CONSOLE.print(f"wrote {name(fitted.name)}", highlight=False)
+    good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
+    sys.exit(0 if good else 1)
 
 
 def print_report(report: Report) -> None:

@@ -32,6 +32,8 @@ from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, Shif
 TIES = tuple(ROUNDINGS)
 PRECISIONS = ("float64", "float32-product", "float32")
 SCHEMES: tuple[Scheme, ...] = (QuantizeMultiplier(), Reduced16(), Mantissa24(), Truncated16(), PowerOfTwo())
+# Of the wide sum of an Add: fewer bits lose what the codes need, more leave int32.
+LEFT_SHIFTS = tuple(range(8, 23))
 ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
 
 
@@ -55,8 +57,10 @@ def requantizations() -> Iterator[Any]:
     for scale, precision, tie in product(PRECISIONS, ("float32", "float64"), ("half-even", "half-away")):
         yield FloatRound(scale, precision, tie)
     yield from rescales()
-    for accumulator, tie in product(ACCUMULATORS, TIES):
-        yield NarrowThenAffine(tie, accumulator)
+    yield from (NarrowThenAffine(tie, accumulator) for accumulator, tie in product(ACCUMULATORS, TIES))
+    for accumulator, tie, first in product(ACCUMULATORS, TIES, TIES):
+        if first != tie:
+            yield NarrowThenAffine(tie, accumulator, first_tie=first)
 
 
 def means() -> Iterator[Any]:
@@ -76,6 +80,7 @@ def averages() -> Iterator[Any]:
 def additions() -> Iterator[Any]:
     yield from (FloatAdd(), RationalAdd())
     yield from (ThreeRescaleAdd(rescale) for rescale in _plain_rescales())
+    yield from (ThreeRescaleAdd(rescale, shift) for rescale, shift in product(_named_rescales(), LEFT_SHIFTS))
     yield from (AlignedAdd(tie, inner) for tie, inner in product(TIES, TIES))
 
 
@@ -93,6 +98,12 @@ def rescalings() -> Iterator[Any]:
 
 def lookups() -> Iterator[Any]:
     yield from (FloatLookup(), RationalLookup())
+
+
+def _named_rescales() -> Iterator[Rescale]:
+    """Those of the profiles that add by three of them."""
+    rules = (profile.add for profile in PROFILES.values())
+    yield from dict.fromkeys(rule.rescale for rule in rules if isinstance(rule, ThreeRescaleAdd))
 
 
 def _plain_rescales() -> Iterator[Rescale]:
@@ -153,7 +164,10 @@ def variations(rule: Any) -> Iterator[tuple[str, str, Any]]:
         yield from _real_variations(rule)
     elif isinstance(rule, NarrowThenAffine):
         for tie in _others(TIES, rule.tie):
-            yield "tie rule", f"both roundings {tie}", replace(rule, tie=tie)
+            yield "tie rule", f"both roundings {tie}", replace(rule, tie=tie, first_tie="same")
+            yield "tie rule", f"second rounding {tie}", replace(rule, tie=tie, first_tie=rule.inner_tie)
+        for tie in _others(TIES, rule.inner_tie):
+            yield "tie rule", f"first rounding {tie}", replace(rule, first_tie=tie)
         for accumulator in _others(ACCUMULATORS, rule.accumulator):
             yield "accumulator wrap", f"accumulator {accumulator}", replace(rule, accumulator=accumulator)
         yield "double rounding", "one rounding of the real value instead of two", RationalScale()

@@ -178,13 +178,7 @@ def _add_rules(verdict: Verdict, dumped: Dumped, profiles: Sequence[Profile]) ->
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
     layers = [target for target in dumped.judged if target.operators == verdict.operators]
     searches = Searches(one for target in layers for one in evidence(dumped, target))
-    groups: list[list[Any]] = []
-    for rule in by_rule:
-        group = next((group for group in groups if searches.agree(group[0], rule)), None)
-        if group is None:
-            groups.append([rule])
-        else:
-            group.append(rule)
+    groups = searches.groups(by_rule)
     verdict.rule = describe(groups[0][0]) if len(groups) == 1 else ""
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]
     verdict.inseparable = [names for names in named if len(names) > 1]

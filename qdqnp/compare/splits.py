@@ -1,12 +1,13 @@
 """What tells two rules apart on a layer: a sum, a pair of codes or a window on which they give different codes.
 
-Two rules that agree on all the data of a dump may still differ on what the layer can meet. The search is complete where
-it says so: for sums because both rules are monotone and have the same steps, for codes because all of them are tried.
+Two rules that agree on all the data of a dump may still differ on what the layer can meet. A rule's signature on a
+layer is what it gives for all of that: the sums at which a monotone rule steps from code to code, or its table of
+codes. Rules of equal signatures are equal there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,20 +20,22 @@ from qdqnp.compare.evidence import (
     LinearEvidence,
     LookupEvidence,
     MeanEvidence,
+    SoftmaxEvidence,
 )
 from qdqnp.errors import ProfileError
 from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.quant import Array, Codes, Int64, Quant
 
-SOLVER_TRIES, DIFFERENCES_TRIED = 40, 24
+SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
+Summed = LinearEvidence | MeanEvidence
 
 
 @dataclass(frozen=True)
 class Stimulus:
-    """Where two rules part. text: in words; codes: what each gives; layer: its label; input_codes: codes of one window
-    or row that lead there, where it is a sum and one was found."""
+    """Where two rules part. layer: its label; text: in words; codes: what each gives; input_codes: the codes of a
+    window, row or pair that lead there; None where it is a sum, and no input that makes it was found."""
 
     layer: str
     text: str
@@ -47,78 +50,133 @@ class Search:
 
     stimulus: Stimulus | None
     complete: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Signature:
+    """values: equal for equal rules. complete: whether only for those. note: why there is none, then values is None."""
+
+    values: Array | None
+    complete: bool
     note: str
 
 
 class Searches:
-    """The searches over the layers of one operator, each layer once. What a rule alone decides is computed once."""
+    """The searches over the layers of one operator, each layer once.
 
-    def __init__(self, found: Iterable[Evidence]) -> None:
-        layers = {(one.label, getattr(one, "operand", 0)): one.part(slice(0, 1)) for one in found}
-        self._layers = list(layers.values())
-        self._steps: dict[tuple[int, Any], Int64 | None] = {}
+    most: how many layers to search at most, those of the fewest channels first.
+    """
+
+    def __init__(self, found: Iterable[Evidence], most: int | None = None) -> None:
+        layers = {(one.label, getattr(one, "operand", 0)): one for one in found}
+        self._layers = [_ready(one) for one in sorted(layers.values(), key=lambda one: one.device.size)[:most]]
+        self._signatures: dict[tuple[int, Any], _Signature] = {}
 
     def split(self, one: Any, other: Any) -> Search:
         """An input of the first layer on which two rules differ; else whether there can be none."""
         complete, notes = bool(self._layers), dict[str, None]()
         for number, layer in enumerate(self._layers):
-            try:
-                search = self._search(number, layer, one, other)
-            except ProfileError as error:
-                search = Search(None, False, f"{layer.label}: {error.title}")
-            if search.stimulus is not None:
-                return search
-            complete &= search.complete
-            notes[search.note] = None
+            pair = [self._signature(number, rule) for rule in (one, other)]
+            if any(found.values is None for found in pair):
+                complete, notes = False, {**notes, **{found.note: None for found in pair if found.values is None}}
+                continue
+            first, second = (np.asarray(found.values) for found in pair)
+            if not np.array_equal(first, second):
+                return Search(_stimulus(layer, (one, other), first, second), False)
+            complete &= all(found.complete for found in pair)
+            notes[pair[0].note] = None
         return Search(None, complete, next(iter(notes), "no layer to search"))
 
-    def agree(self, one: Any, other: Any) -> bool:
-        """Whether two rules give equal codes for everything that these layers can meet."""
-        search = self.split(one, other)
-        return search.stimulus is None and search.complete
+    def groups(self, rules: Iterable[Any]) -> list[list[Any]]:
+        """The rules, those together that give equal codes for everything that these layers can meet, in their order."""
+        found = [list(rules)] if self._layers else [[rule] for rule in rules]
+        for number in range(len(self._layers)):
+            found = [part for group in found for part in self._parted(number, group)]
+        return found
 
-    def _search(self, number: int, layer: Evidence, one: Any, other: Any) -> Search:
-        if isinstance(layer, LinearEvidence | MeanEvidence):
-            steps = [self._steps_of(number, layer, rule) for rule in (one, other)]
-            return _search_sums(layer, (one, other), steps)
-        if isinstance(layer, BinaryEvidence):
-            return _search_pairs(layer, one, other)
-        if isinstance(layer, LookupEvidence):
-            return _search_codes(layer, one, other)
-        if isinstance(layer, AverageEvidence):
-            return _search_windows(layer, one, other)
-        return Search(None, False, "such layers are not searched")
+    def _parted(self, number: int, group: list[Any]) -> list[list[Any]]:
+        """A group by what its rules give on one layer; a rule that cannot be searched there is alone."""
+        if len(group) == 1:
+            return [group]
+        parts: dict[Any, list[Any]] = {}
+        for index, rule in enumerate(group):
+            signature = self._signature(number, rule)
+            known = signature.values is not None and signature.complete
+            key = np.asarray(signature.values).tobytes() if known else index
+            parts.setdefault(key, []).append(rule)
+        return list(parts.values())
 
-    def _steps_of(self, number: int, layer: LinearEvidence | MeanEvidence, rule: Any) -> Int64 | None:
+    def _signature(self, number: int, rule: Any) -> _Signature:
         key = (number, rule)
-        if key not in self._steps:
-            low, high = _reach(layer)
-            bound = _bound(layer, rule)
-            self._steps[key] = thresholds(bound, low, high, _y(layer)) if _monotone(bound, low, high) else None
-        return self._steps[key]
+        if key not in self._signatures:
+            try:
+                self._signatures[key] = _signature(self._layers[number], rule)
+            except ProfileError as error:
+                self._signatures[key] = _Signature(None, False, error.title)
+        return self._signatures[key]
+
+
+def _ready(one: Evidence) -> Any:
+    """The layer with everything it can meet in place of its data."""
+    if isinstance(one, BinaryEvidence):
+        a, b, _ = one.quants
+        return replace(one, a=np.repeat(all_codes(a.dtype), 256), b=np.tile(all_codes(b.dtype), 256))
+    if isinstance(one, LookupEvidence):
+        return replace(one, x_codes=all_codes(one.x.dtype))
+    if isinstance(one, AverageEvidence):
+        return _all_windows(one)
+    return one.part(slice(0, 1))
+
+
+def _signature(layer: Any, rule: Any) -> _Signature:
+    if isinstance(layer, LinearEvidence | MeanEvidence):
+        low, high = _reach(layer)
+        bound = _bound(layer, rule)
+        if not _monotone(bound, low, high):
+            return _Signature(None, False, "layers whose sums may wrap or leave a rule's domain are not searched")
+        values = thresholds(bound, low, high, _output(layer))
+        return _Signature(values, True, "they agree on every reachable sum of these layers")
+    if isinstance(layer, SoftmaxEvidence):
+        return _Signature(None, False, "rows of a softmax are not searched")
+    what = "every pair of codes" if isinstance(layer, BinaryEvidence) else "every code"
+    if isinstance(layer, AverageEvidence):  # a float32 sum depends on the order of its terms
+        note = "they agree on windows of every sum of these layers"
+        return _Signature(layer.codes(rule), not isinstance(rule, FloatAverage), note)
+    return _Signature(layer.codes(rule), True, f"they agree on {what} of these layers")
+
+
+def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> Stimulus:
+    places = np.argwhere(first != second)
+    if isinstance(layer, LinearEvidence | MeanEvidence):
+        return _sum_stimulus(layer, rules, np.minimum(first, second), places)
+    place = int(places[0][0])
+    codes = (int(first[place]), int(second[place]))
+    if isinstance(layer, BinaryEvidence):
+        pair = (int(layer.a[place]), int(layer.b[place]))
+        return Stimulus(layer.label, f"the pair of codes {pair}", codes, pair)
+    if isinstance(layer, AverageEvidence):
+        inside = layer.taps[layer.inside[:, place], place]
+        text = f"a window of {len(inside)} codes"
+        return Stimulus(layer.label, text, codes, tuple(int(code) for code in inside))
+    code = int(layer.x_codes[place])
+    return Stimulus(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
 
 
 # -- sums --------------------------------------------------------------------------------------------------------------
-def _search_sums(layer: LinearEvidence | MeanEvidence, rules: tuple[Any, Any], steps: Sequence[Int64 | None]) -> Search:
-    first, second = steps
-    if first is None or second is None:
-        return Search(None, False, "layers whose sums may wrap or leave a rule's domain are not searched")
-    places = np.argwhere(first != second)
-    if not len(places):
-        return Search(None, True, "they agree on every reachable sum of these layers")
-    best: Stimulus | None = None
+def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> Stimulus:
+    """A sum on which the rules differ, one for which input codes are found where there is one."""
+    found: list[Stimulus] = []
     for step, channel in places[:: -(-len(places) // DIFFERENCES_TRIED)]:
-        total = int(min(first[step, channel], second[step, channel]))
-        best = _stimulus(layer, rules, int(channel), total)
-        if best.input_codes is not None:
-            break
-    return Search(best, False, "")
+        found.append(_at_sum(layer, rules, int(channel), int(sums[step, channel])))
+        if found[-1].input_codes is not None:
+            return found[-1]
+    return found[0]
 
 
-def _stimulus(layer: LinearEvidence | MeanEvidence, rules: tuple[Any, Any], channel: int, total: int) -> Stimulus:
-    """A sum on which the rules differ, with input codes that make it where some are found."""
+def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> Stimulus:
     if isinstance(layer, LinearEvidence):
-        assert layer.layer.weights is not None  # or there were no steps
+        assert layer.layer.weights is not None  # evidence is of constant weights
         weights, x = layer.layer.weights[channel], layer.layer.x
         text = f"channel {channel}, sum {total} without bias"
     else:
@@ -129,16 +187,16 @@ def _stimulus(layer: LinearEvidence | MeanEvidence, rules: tuple[Any, Any], chan
     return Stimulus(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
 
 
-def _bound(layer: LinearEvidence | MeanEvidence, rule: Any) -> Requantizer:
+def _bound(layer: Summed, rule: Any) -> Requantizer:
     found = rule.bind(layer.layer) if isinstance(layer, LinearEvidence) else rule.bind(layer.x, layer.y, layer.count)
     return found  # type: ignore[no-any-return]
 
 
-def _y(layer: LinearEvidence | MeanEvidence) -> Quant:
+def _output(layer: Summed) -> Quant:
     return layer.layer.output if isinstance(layer, LinearEvidence) else layer.y
 
 
-def _reach(layer: LinearEvidence | MeanEvidence) -> tuple[Int64, Int64]:
+def _reach(layer: Summed) -> tuple[Int64, Int64]:
     if isinstance(layer, LinearEvidence):
         assert layer.layer.weights is not None  # evidence is of constant weights
         return reachable(layer.layer.weights, layer.layer.x)
@@ -198,55 +256,27 @@ def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
     return None
 
 
-# -- codes -------------------------------------------------------------------------------------------------------------
-def _search_pairs(evidence: BinaryEvidence, one: Any, other: Any) -> Search:
-    a, b, _ = evidence.quants
-    left, right = np.repeat(all_codes(a.dtype), 256), np.tile(all_codes(b.dtype), 256)
-    every = replace(evidence, a=left, b=right)
-    place, answers = _first_difference(every, one, other)
-    if place is None:
-        return Search(None, True, "they agree on every pair of codes of these layers")
-    text = f"the pair of codes ({left[place]}, {right[place]})"
-    return Search(Stimulus(evidence.label, text, answers, (int(left[place]), int(right[place]))), True, "")
-
-
-def _search_codes(evidence: LookupEvidence, one: Any, other: Any) -> Search:
-    codes = all_codes(evidence.x.dtype)
-    place, answers = _first_difference(replace(evidence, x_codes=codes), one, other)
-    if place is None:
-        return Search(None, True, "they agree on every code of these layers")
-    text = f"input {evidence.operand}, code {codes[place]}"
-    return Search(Stimulus(evidence.label, text, answers, (int(codes[place]),)), True, "")
-
-
-def _search_windows(evidence: AverageEvidence, one: Any, other: Any) -> Search:
-    """One window for each sum, and random ones: a float32 sum depends on its order, so they prove nothing there."""
-    counted = {(int(n), int(inside)) for n, inside in zip(evidence.count, evidence.inside.sum(axis=0), strict=True)}
-    for count, inside in sorted(counted, reverse=True):
-        taps = _windows(inside, evidence.x)
-        where = np.ones(taps.shape, bool)
-        every = replace(evidence, taps=taps, inside=where, count=np.full(taps.shape[1], count, np.int64))
-        place, answers = _first_difference(every, one, other)
-        if place is not None:
-            window = tuple(int(code) for code in taps[:, place])
-            return Search(Stimulus(evidence.label, f"a window of {inside} codes", answers, window), True, "")
-    proven = not any(isinstance(rule, FloatAverage) for rule in (one, other))
-    return Search(None, proven, "they agree on windows of every sum of these layers")
+# -- windows -----------------------------------------------------------------------------------------------------------
+def _all_windows(one: AverageEvidence) -> AverageEvidence:
+    """For every number of elements that a window of the layer has inside: one window for each sum, and random ones."""
+    counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True)}
+    parts = [(count, inside, _windows(inside, one.x)) for count, inside in sorted(counted, reverse=True) if inside]
+    taps = np.concatenate([_padded(windows, len(one.taps)) for _, _, windows in parts], axis=1)
+    sizes = [windows.shape[1] for _, _, windows in parts]
+    inside = np.arange(len(one.taps))[:, None] < np.repeat([inside for _, inside, _ in parts], sizes)
+    count = np.repeat(np.array([count for count, _, _ in parts], np.int64), sizes)
+    return replace(one, taps=taps, inside=inside, count=count)
 
 
 def _windows(size: int, x: Quant) -> Codes:
-    """Windows (size, n): one for each sum of codes, as level as possible, and 4,096 random ones."""
+    """Windows (size, n): one for each sum of codes, as level as possible, and random ones."""
     low, high = x.range
     totals = np.arange(size * low, size * high + 1)
     level = totals // size + (np.arange(size)[:, None] < totals % size)
-    random = np.random.default_rng(0).integers(low, high, (size, 4096), endpoint=True)
+    random = np.random.default_rng(0).integers(low, high, (size, RANDOM_WINDOWS), endpoint=True)
     windows: Codes = np.concatenate([level, random], axis=1).astype(x.dtype)
     return windows
 
 
-def _first_difference(every: Any, one: Any, other: Any) -> tuple[int | None, tuple[int, int]]:
-    first, second = (every.codes(rule).reshape(-1) for rule in (one, other))
-    places = np.flatnonzero(first != second)
-    if not places.size:
-        return None, (0, 0)
-    return int(places[0]), (int(first[places[0]]), int(second[places[0]]))
+def _padded(windows: Codes, taps: int) -> Codes:
+    return np.concatenate([windows, np.zeros((taps - len(windows), windows.shape[1]), windows.dtype)])
