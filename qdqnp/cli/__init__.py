@@ -15,6 +15,7 @@ from qdqnp.cli.diff import diff_command
 from qdqnp.cli.explain import explain_command
 from qdqnp.cli.identify import identify_command
 from qdqnp.cli.inspect import inspect_command
+from qdqnp.cli.probe import probe_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
 from qdqnp.cli.schema import schema_command
@@ -47,6 +48,7 @@ for command in (
     diff_command,
     explain_command,
     identify_command,
+    probe_command,
     profiles_command,
     schema_command,
     demo_command,

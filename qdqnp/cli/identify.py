@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from qdqnp.cli.console import CONSOLE, name, print_json, table
 from qdqnp.cli.fit import print_fit
+from qdqnp.cli.probe import print_answers
 from qdqnp.cli.write import check_target, write_text
 from qdqnp.compare.device import open_device
-from qdqnp.compare.fit import fit
+from qdqnp.compare.fit import Fitted, fit_all
 from qdqnp.compare.fit_toml import fit_toml
-from qdqnp.compare.identify import Report, Split, Verdict, identify
+from qdqnp.compare.identify import Report, Split, Verdict, identify_all
+from qdqnp.compare.observed import Dumped, targets
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.probe.answers import Answer, fit_answers, observed, read_answers
+from qdqnp.probe.catalog import probes
+from qdqnp.probe.folder import check_folder, is_probe_folder
 
 SHOWN_CLASSES = 4
 
@@ -54,27 +60,47 @@ def identify_command(
     and solves for Neural-ART's S1, S2 and BC layer by layer. It takes nothing that leaves one code unexplained, and
     says which choices the data leave open.
 
+    GOLDEN may be a folder of `qdqnp probe`; DUMP is then the folder of the answers.
+
     Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
     none. 2: bad usage or input.
     """
     if fitted is not None:
         check_target(fitted, force)
-    loaded, runs = open_device(golden, dump, model, mapping, case)
     texts = [text.strip() for text in (listed or "").split(",") if text.strip()]
     profiles = [profile_from(text) for text in texts] or list(PROFILES.values())
-    report = identify(loaded, runs, profiles)
-    found = fit(loaded, runs, fitted.stem) if fitted is not None else None
-    if fitted is not None and found is not None:
-        write_text(fitted, fit_toml(found))
-    if as_json:
-        print_json(report.as_json() | ({"fit": found.as_json()} if found is not None else {}))
+    answers: list[Answer] = []
+    if is_probe_folder(golden):
+        made = probes()
+        check_folder(golden, made)
+        answers = read_answers(dump, made)
+        devices = [targets(answer.probe.model, [observed(answer)]) for answer in answers]
     else:
+        devices = [targets(*open_device(golden, dump, model, mapping, case))]
+    report = identify_all(devices, profiles)
+    found, left_out = _fitted(fitted, answers, devices)
+    if as_json:
+        rest = {"probes": [answer.as_json() for answer in answers]} if answers else {}
+        print_json(report.as_json() | rest | ({"fit": found.as_json()} if found is not None else {}))
+    else:
+        print_answers(answers)
         print_report(report)
         if fitted is not None and found is not None:
             print_fit(found)
+            if left_out:
+                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}", highlight=False)
             CONSOLE.print(f"wrote {name(fitted.name)}", highlight=False)
     good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
     sys.exit(0 if good else 1)
+
+
+def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumped]) -> tuple[Fitted | None, list[str]]:
+    """What --fit asks for, written to its file; and the probes that were left out."""
+    if out is None:
+        return None, []
+    found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
+    write_text(out, fit_toml(found))
+    return found, left_out
 
 
 def print_report(report: Report) -> None:

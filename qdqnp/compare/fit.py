@@ -16,7 +16,7 @@ from qdqnp.compare.evidence import Evidence, LinearEvidence
 from qdqnp.compare.families import candidates, describe, names_of
 from qdqnp.compare.fit_narrow import NarrowFit, fit_narrow
 from qdqnp.compare.inspect import RULE_OF
-from qdqnp.compare.observed import Observed, evidence, targets
+from qdqnp.compare.observed import Dumped, Observed, evidence, targets
 from qdqnp.compare.splits import Search, Searches
 from qdqnp.compare.variant import LINEAR
 from qdqnp.errors import InputError, Problem, ProfileError
@@ -100,11 +100,16 @@ class Fitted:
 
 def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
     """Fit every operator of a dump. Raises InputError where no layer was dumped together with its inputs."""
-    dumped = targets(model, runs)
+    return fit_all([targets(model, runs)], name)
+
+
+def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
+    """The same for what one device answered on several models."""
     found: dict[str, list[Evidence]] = {}
-    for target in dumped.judged:
-        for one in evidence(dumped, target):
-            found.setdefault(one.field, []).append(one)
+    for dumped in devices:
+        for target in dumped.judged:
+            for one in evidence(dumped, target):
+                found.setdefault(one.field, []).append(one)
     if not found:
         raise InputError("nothing to fit", [Problem("dump", "a layer together with its inputs", "none")])
     fits = [fit_field(key, ones) for key, ones in found.items()]
@@ -205,7 +210,7 @@ def _group(made: Fit, found: Sequence[Evidence]) -> None:
     """Rules together that agree on everything, the chosen one first; what would split the others from it."""
     searches = Searches(found, SEARCHED_LAYERS)
     ordered = [made.chosen, *(rule for rule in made.fitting if rule is not made.chosen)]
-    groups = searches.groups(ordered)
+    groups = searches.groups(ordered, proven=False)
     made.groups = [[_rule(made.name, rule) for rule in group] for group in groups]
     made.splits = [
         Split(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))

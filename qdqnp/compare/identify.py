@@ -14,7 +14,7 @@ from qdqnp.compare.families import describe
 from qdqnp.compare.inspect import RULE_OF
 from qdqnp.compare.layers import Layers
 from qdqnp.compare.metrics import difference
-from qdqnp.compare.observed import Dumped, Observed, Target, evidence, targets
+from qdqnp.compare.observed import REFERENCE, Dumped, Observed, Target, evidence, targets
 from qdqnp.compare.splits import Search, Searches
 from qdqnp.errors import QdqnpError
 from qdqnp.model import Model
@@ -104,15 +104,26 @@ def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile]
 
     Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
     """
-    dumped = targets(model, runs)
+    return identify_all([targets(model, runs)], profiles)
+
+
+def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+    """The same for what one device answered on several models."""
     listed = list(profiles)
-    answers = [_Answers(Layers(model, profile), dumped.judged) for profile in listed]
-    moved = {target.tensor: count for target in dumped.moved if (count := _differing(dumped.reference, target))}
-    kinds = dict.fromkeys(target.operators for target in dumped.judged)
-    verdicts = [_verdict(kind, dumped, answers) for kind in kinds]
+    answers = [_Answers(profile, devices) for profile in listed]
+    kinds = dict.fromkeys(target.operators for dumped in devices for target in dumped.judged)
+    verdicts = [_verdict(kind, devices, answers) for kind in kinds]
     for verdict in verdicts:
-        _add_rules(verdict, dumped, listed)
-    return Report(verdicts, moved, dumped.unknown, dumped.unreachable, len(runs))
+        _add_rules(verdict, devices, listed)
+    moved = {
+        target.tensor: count
+        for dumped in devices
+        for target in dumped.moved
+        if (count := _differing(dumped.reference, target))
+    }
+    unknown = tuple(name for dumped in devices for name in dumped.unknown)
+    unreachable = tuple(name for dumped in devices for name in dumped.unreachable)
+    return Report(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
 
 
 def _differing(reference: Layers, target: Target) -> int:
@@ -123,14 +134,16 @@ def _differing(reference: Layers, target: Target) -> int:
 class _Answers:
     """One profile's codes of every target: by operators, how they stand against the device's, and a digest of them."""
 
-    def __init__(self, layers: Layers, judged: Sequence[Target]) -> None:
-        self.name = layers.profile.name
+    def __init__(self, profile: Profile, devices: Sequence[Dumped]) -> None:
+        self.name = profile.name
         self.standings: dict[Operators, Standing] = {}
         self.digests: dict[Operators, Any] = {}
         self.undefined: dict[Operators, str] = {}
-        for target in judged:
-            if target.operators not in self.undefined:
-                self._add(layers, target)
+        for dumped in devices:
+            layers = Layers(dumped.model, profile)
+            for target in dumped.judged:
+                if target.operators not in self.undefined:
+                    self._add(layers, target)
 
     def _add(self, layers: Layers, target: Target) -> None:
         standing = self.standings.setdefault(target.operators, Standing([self.name], 0, 0, 0))
@@ -148,7 +161,7 @@ class _Answers:
             digest.update(np.ascontiguousarray(codes).tobytes())
 
 
-def _verdict(kind: Operators, dumped: Dumped, answers: Sequence[_Answers]) -> Verdict:
+def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> Verdict:
     """Profiles of equal codes together, the nearest to the device first."""
     classes: dict[bytes, Standing] = {}
     for answer in answers:
@@ -159,13 +172,13 @@ def _verdict(kind: Operators, dumped: Dumped, answers: Sequence[_Answers]) -> Ve
             classes[key].profiles.append(answer.name)
         else:
             classes[key] = answer.standings[kind]
-    tensors = [target.tensor for target in dumped.judged if target.operators == kind]
+    tensors = [target.tensor for dumped in devices for target in dumped.judged if target.operators == kind]
     standings = sorted(classes.values(), key=lambda standing: (standing.mismatches, standing.largest))
     undefined = {answer.name: answer.undefined[kind] for answer in answers if kind in answer.undefined}
     return Verdict(kind, tensors, standings, undefined)
 
 
-def _add_rules(verdict: Verdict, dumped: Dumped, profiles: Sequence[Profile]) -> None:
+def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
     """The rules of the first standing, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
@@ -174,10 +187,11 @@ def _add_rules(verdict: Verdict, dumped: Dumped, profiles: Sequence[Profile]) ->
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:
         # another lowering may round elsewhere: its rule alone does not say what it computes
-        if profile.name in names and profile.lowering == dumped.reference.profile.lowering:
+        if profile.name in names and profile.lowering == REFERENCE.lowering:
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
-    layers = [target for target in dumped.judged if target.operators == verdict.operators]
-    searches = Searches(one for target in layers for one in evidence(dumped, target))
+    layers = [(dumped, target) for dumped in devices for target in dumped.judged]
+    own = [(dumped, target) for dumped, target in layers if target.operators == verdict.operators]
+    searches = Searches(one for dumped, target in own for one in evidence(dumped, target))
     groups = searches.groups(by_rule)
     verdict.rule = describe(groups[0][0]) if len(groups) == 1 else ""
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]

@@ -53,14 +53,16 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Dumped:
-    """judged: tensors that a profile decides; moved: those that none does (MaxPool, Flatten); unknown: names that the
-    program does not make; unreachable: tensors whose inputs are not known."""
+    """Of one model. judged: tensors that a profile decides; moved: those that none does (MaxPool, Flatten); unknown:
+    names that the program does not make; unreachable: tensors whose inputs are not known."""
 
+    model: Model
     reference: Layers
     judged: tuple[Target, ...]
     moved: tuple[Target, ...]
     unknown: tuple[str, ...]
     unreachable: tuple[str, ...]
+    runs: int
 
 
 def decides(step: Step) -> bool:
@@ -85,7 +87,7 @@ def targets(model: Model, runs: Sequence[Observed]) -> Dumped:
     moved = tuple(target for target in there if not target.operators)
     unknown = tuple(name for name in names if name not in found and name not in reference.program.inputs)
     unreachable = tuple(name for name, target in found.items() if target is None)
-    return Dumped(reference, judged, moved, unknown, unreachable)
+    return Dumped(model, reference, judged, moved, unknown, unreachable, len(runs))
 
 
 def _check_dtypes(reference: Layers, runs: Sequence[Observed]) -> None:

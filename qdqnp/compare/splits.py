@@ -88,22 +88,25 @@ class Searches:
             notes[pair[0].note] = None
         return Search(None, complete, next(iter(notes), "no layer to search"))
 
-    def groups(self, rules: Iterable[Any]) -> list[list[Any]]:
-        """The rules, those together that give equal codes for everything that these layers can meet, in their order."""
+    def groups(self, rules: Iterable[Any], proven: bool = True) -> list[list[Any]]:
+        """The rules, those together that give equal codes for everything that these layers can meet, in their order.
+
+        proven: a rule that a layer cannot be searched for completely is alone; else such layers part no rules.
+        """
         found = [list(rules)] if self._layers else [[rule] for rule in rules]
         for number in range(len(self._layers)):
-            found = [part for group in found for part in self._parted(number, group)]
+            found = [part for group in found for part in self._parted(number, group, proven)]
         return found
 
-    def _parted(self, number: int, group: list[Any]) -> list[list[Any]]:
-        """A group by what its rules give on one layer; a rule that cannot be searched there is alone."""
+    def _parted(self, number: int, group: list[Any], proven: bool) -> list[list[Any]]:
+        """A group by what its rules give on one layer."""
         if len(group) == 1:
             return [group]
         parts: dict[Any, list[Any]] = {}
         for index, rule in enumerate(group):
             signature = self._signature(number, rule)
-            known = signature.values is not None and signature.complete
-            key = np.asarray(signature.values).tobytes() if known else index
+            known = signature.values is not None and (signature.complete or not proven)
+            key = np.asarray(signature.values).tobytes() if known else index if proven else None
             parts.setdefault(key, []).append(rule)
         return list(parts.values())
 
@@ -240,6 +243,8 @@ def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant) -> Int64:
 def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
     """Codes whose sum of (code - zero point) * weight is `total`: large weights first, each as near as it can get;
     other orders where that leaves a rest. None where no try succeeds."""
+    if total % (int(np.gcd.reduce(weights)) or 1):
+        return None  # no integers at all
     low, high = (code - int(x.zero_point) for code in x.range)
     order = np.argsort(-np.abs(weights), kind="stable")
     rng = np.random.default_rng(0)
