@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.capture import capture_command
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
@@ -48,6 +49,7 @@ for command in (
     diff_command,
     explain_command,
     identify_command,
+    capture_command,
     probe_command,
     profiles_command,
     schema_command,
