@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from qdqnp.cli.capture import capture_command
+from qdqnp.cli.compare import compare_command
 from qdqnp.cli.console import ERROR_CONSOLE
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
 from qdqnp.cli.explain import explain_command
+from qdqnp.cli.golden import golden_command
 from qdqnp.cli.identify import identify_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.probe import probe_command
@@ -51,6 +53,8 @@ for command in (
     identify_command,
     capture_command,
     probe_command,
+    golden_command,
+    compare_command,
     profiles_command,
     schema_command,
     demo_command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -52,7 +52,7 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
-def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Iterator[T]:
+def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Generator[T, None, None]:
     """The items, with a progress bar on standard error where it is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(

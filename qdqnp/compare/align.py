@@ -55,11 +55,11 @@ class Aligned:
 def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
     """Pair entries with targets and read them. cases: how many network inputs the dump may hold, one after the other.
 
-    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name,
-    then by the letters and digits of the name, then the rest by order and shape. Raises InputError that lists every
-    entry that cannot be read as its tensor, and a dump of which nothing fits.
+    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name or
+    alias, then by the letters and digits of the name; if that finds none, by order and shape.
+    Raises InputError that lists every entry that cannot be read as its tensor, and a dump of which nothing fits.
     """
-    pairs, unused = pair(dump, targets, mapping)
+    pairs, unused = pair(dump, targets, cases, mapping)
     problems = Problems()
     found = Aligned(unused=unused)
     for target, entry in pairs:
@@ -79,36 +79,40 @@ def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[st
     return found
 
 
-# -- which is which --------------------------------------------------------------------------------------------------
+# -- which is which -------------------------------------------------------------------------------------
 def pair(
-    dump: Dump, targets: Sequence[Target], mapping: Mapping[str, str] | None = None
+    dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[Target, Entry]], list[str]]:
     """(target, entry) pairs in the order of the targets, and the names of the entries left over."""
     if mapping is not None:
         return _by_mapping(dump, targets, mapping)
     left = list(dump.entries)
     found: dict[str, Entry] = {}
-    for key in (_exact, _plain):
-        names = _unique((key(target.name), target) for target in targets if target.name not in found)
-        entries = _unique((key(entry.name), entry) for entry in left)
+    for of_target, of_entry in ((_name, _name), (_alias, _name), (_plain, _plain)):
+        names = _unique((of_target(target), target) for target in targets if target.name not in found)
+        entries = _unique((of_entry(entry), entry) for entry in left)
         for text, target in names.items():
             if text in entries:
                 found[target.name] = entries[text]
         left = [entry for entry in left if entry not in found.values()]
     if not found:  # names tell nothing: the order does
-        found = _by_order(left, targets)
+        found = max((_by_order(left, targets, count) for count in range(1, cases + 1)), key=len)
         left = [entry for entry in left if entry not in found.values()]
     pairs = [(target, found[target.name]) for target in targets if target.name in found]
     return pairs, [entry.name for entry in left]
 
 
-def _exact(text: str) -> str:
-    return text
+def _name(item: Target | Entry) -> str:
+    return item.name
 
 
-def _plain(text: str) -> str:
+def _alias(target: Target) -> str:
+    return target.alias
+
+
+def _plain(item: Target | Entry) -> str:
     """Letters and digits only: what survives of a name as a file name or a C identifier."""
-    return re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
+    return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
@@ -119,9 +123,9 @@ def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     return {key: values[0] for key, values in found.items() if len(values) == 1}
 
 
-def _by_order(entries: Sequence[Entry], targets: Sequence[Target]) -> dict[str, Entry]:
-    """In the order of their names' numbers, each entry to the next target that it fits; where a role is
-    known, to that role's tensors only."""
+def _by_order(entries: Sequence[Entry], targets: Sequence[Target], count: int) -> dict[str, Entry]:
+    """In the order of their names' numbers, each entry of `count` cases to the next target that it fits; where a role
+    is known, to that role's tensors only."""
     found: dict[str, Entry] = {}
     roles = [entry for entry in entries if entry.role]
     for entry in roles:
@@ -131,7 +135,7 @@ def _by_order(entries: Sequence[Entry], targets: Sequence[Target]) -> dict[str, 
     position = 0
     for entry in sorted((e for e in entries if not e.role), key=lambda e: _natural(e.name)):
         for index in range(position, len(targets)):
-            if _could_be(targets[index], entry):
+            if _could_be(targets[index], entry, count):
                 found[targets[index].name] = entry
                 position = index + 1
                 break
@@ -143,10 +147,17 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
-def _could_be(target: Target, entry: Entry) -> bool:
+def _could_be(target: Target, entry: Entry, count: int) -> bool:
+    """By its size, and where the entry has a shape also by its axes in any order."""
     if entry.raw:
-        return entry.array.size == target.elements * target.dtype.itemsize
-    return entry.array.size == target.elements
+        return entry.array.size == count * target.elements * target.dtype.itemsize
+    if entry.array.dtype.kind != "f" and target.dtype.kind == "f" and target.quant is None:
+        return False
+    if entry.array.ndim <= 1:
+        return entry.array.size == count * target.elements
+    first, *rest = target.shape or (1,)
+    shapes = ((count, first, *rest), (count * first, *rest))  # stacked, or one after the other
+    return sorted(_without_ones(entry.array.shape)) in [sorted(_without_ones(shape)) for shape in shapes]
 
 
 def _by_mapping(
@@ -166,10 +177,8 @@ def _by_mapping(
     return pairs, [entry.name for entry in dump.entries if entry.name not in used]
 
 
-# -- values ------------------------------------------------------------------------------------------------------------
-def _read(
-    target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems
-) -> Tensor | Misfit | None:
+# -- values ---------------------------------------------------------------------------------------------
+def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems) -> Tensor | Misfit | None:
     notes: list[str] = []
     array = _typed(target, entry, notes, problems)
     if array is None:
@@ -179,7 +188,7 @@ def _read(
         shape = f"{array.dtype}{list(array.shape)}" if not entry.raw else f"{entry.array.size} bytes"
         many = f", once to {cases} times" if cases > 1 else ""
         return Misfit(target, entry, f"{target.dtype}{list(target.shape)}{many}", shape)
-    parts = array.reshape(count, *_case_shape(array, count))
+    parts = array.reshape(count, *_case_shape(array, count, len(target.shape)))
     shaped = tuple(_shaped(target, part, channel_last, notes) for part in parts)
     off_grid = off_range = 0
     if array.dtype.kind == "f" and target.quant is not None:
@@ -225,15 +234,16 @@ def _typed(target: Target, entry: Entry, notes: list[str], problems: Problems) -
     return None
 
 
-def _case_shape(array: Array, count: int) -> tuple[int, ...]:
-    """The shape of one case of an array that holds `count` of them along its first axis."""
+def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
+    """The shape of one case of an array that holds `count` of them: one after the other along its first axis, or
+    stacked along an axis more than a tensor of this rank has."""
     if count == 1:
         return tuple(array.shape)
-    if array.ndim and array.shape[0] == count:
+    if array.ndim <= 1 or array.shape[0] % count:
+        return (array.size // count,)
+    if array.ndim > rank and array.shape[0] == count:
         return tuple(array.shape[1:])
-    if array.ndim and array.shape[0] % count == 0:
-        return (array.shape[0] // count, *array.shape[1:])
-    return (array.size // count,)
+    return (array.shape[0] // count, *array.shape[1:])
 
 
 def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -> Array:
@@ -246,9 +256,14 @@ def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -
         if last and (channel_last or not same):
             notes.append("channel-last transposed to channel-first")
             return np.moveaxis(part.reshape(moved), -1, 1)
-    if got != want and part.ndim > 1:
+    if part.ndim > 1 and _without_ones(got) != _without_ones(want):
         notes.append(f"shape {list(got)} read as {list(want)}")
     return part.reshape(want)
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    """Axes of size 1 say nothing about the order of elements."""
+    return [size for size in shape if size != 1]
 
 
 def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:

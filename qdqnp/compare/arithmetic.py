@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +16,14 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import Undefined
 from qdqnp.quant import Array
 
+EVERY = "every operator"
+
 
 @dataclass(frozen=True)
 class Explanation:
-    """names: profiles that agree on the operator. explained: layers that differ from the reference and are as these
-    profiles have them; contradicting: layers that are as the reference has them and not as these."""
+    """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the
+    reference and are as these profiles have them; contradicting: layers that are as the reference has them and not as
+    these."""
 
     op: str
     names: tuple[str, ...]
@@ -32,15 +35,17 @@ class Explanation:
 def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
     """By operator, another arithmetic that fits its layers better than the reference's.
 
-    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An arithmetic
-    is taken if it explains more layers than it contradicts: a single layer among many is a fault of that layer.
+    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An
+    arithmetic is taken if it explains more layers than it contradicts: one layer among many is a fault of that layer.
     """
     layers: dict[str, list[str]] = {}
     for name in wrong:
         segment = device.segments.get(name)
         if segment is not None and len(segment.steps) == 1:
             layers.setdefault(device.reference.step(segment.steps[0]).step.op, []).append(name)
-    found: dict[str, Explanation] = {}
+    found = _whole(device, wrong)
+    if found:
+        return found
     for op, names in layers.items():
         differing = [name for name in names if wrong[name]]
         if op in RULE_OF and differing:
@@ -48,6 +53,41 @@ def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explana
             if best is not None and best.explained > best.contradicting:
                 found[op] = best
     return found
+
+
+def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
+    """One profile for every operator that explains the whole dump, where segments of several layers differ: which of
+    their operators it is cannot be told one by one."""
+    differing = [name for name in wrong if wrong[name]]
+    if all(len(device.segments[name].steps) == 1 for name in differing):
+        return {}
+    ops = {bound.step.op for bound in device.reference.plan.steps if bound.step.op in RULE_OF}
+    names, before = [], device.arithmetic
+    for name, profile in PROFILES.items():
+        if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
+            device.arithmetic = dict.fromkeys(ops, profile)
+            if all(_replayed(device, dumped) for dumped in wrong):
+                names.append(name)
+    device.arithmetic = before
+    if not names:
+        return {}
+    profile = PROFILES[names[0]]
+    return {op: Explanation(EVERY, tuple(names), profile, len(differing), 0) for op in sorted(ops)}
+
+
+def _defines(profile: Profile, ops: Iterable[str]) -> bool:
+    return not any(isinstance(getattr(profile, RULE_OF[op]), Undefined) for op in ops)
+
+
+def _replayed(device: Device, name: str) -> bool:
+    """Whether the segment's layers, by the device's arithmetic, make what was dumped."""
+    try:
+        return all(
+            np.array_equal(device.run_segment(name, device.values(case)), device.tensors[name].cases[case])
+            for case in range(device.count)
+        )
+    except QdqnpError:
+        return False
 
 
 def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> Explanation | None:

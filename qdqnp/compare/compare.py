@@ -12,7 +12,8 @@ from qdqnp.compare.align import Aligned, Tensor
 from qdqnp.compare.envelope import envelope
 from qdqnp.compare.faults import Finding, Site, findings
 from qdqnp.compare.faults.extent import misfit
-from qdqnp.compare.metrics import Lsb, validate_metrics
+from qdqnp.compare.faults.rounding import at_boundaries
+from qdqnp.compare.metrics import validate_metrics
 from qdqnp.compare.replay import Device, Reference, Values, expected
 from qdqnp.compare.report import (
     ARITHMETIC,
@@ -33,12 +34,14 @@ from qdqnp.quant import Array
 
 # Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
 MAX_DIAGNOSED = 16
+# In longer segments only the tensor itself is looked at: a fault of an early layer would explain everything after it.
+MAX_SUSPECTS = 12
 
 
 @dataclass(frozen=True)
 class Options:
-    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses. diagnose:
-    whether faults are looked for."""
+    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses.
+    diagnose: whether faults are looked for."""
 
     tolerance: Tolerance = field(default_factory=Tolerance)
     use_envelope: bool = False
@@ -81,13 +84,14 @@ def _in_order(reference: Reference, device: Device) -> list[Tensor]:
     return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
 
 
-# -- entries of a wrong size ---------------------------------------------------------------------------------------------
+# -- entries of a wrong size ----------------------------------------------------------------------------
 def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
     """What explains each; raises InputError that lists those that nothing explains."""
     found: dict[str, Finding] = {}
     problems = []
     for item in aligned.misfits:
-        finding = misfit(item, reference.cases[min(first, len(reference.cases) - 1)][item.target.codes])
+        wants = [case[item.target.codes] for case in reference.cases[first:]]
+        finding = misfit(item, wants[0]) or misfit(item, np.concatenate(wants))
         if finding is not None:
             found[item.target.name] = finding
         else:
@@ -105,7 +109,7 @@ def _misfit_row(reference: Reference, name: str, finding: Finding) -> Row:
     return row
 
 
-# -- whom to trust ---------------------------------------------------------------------------------------------------------
+# -- whom to trust --------------------------------------------------------------------------------------
 def _trusted(device: Device) -> list[Values]:
     """The replay of each case. A tensor whose readers all fit the values it should have, and not those it shows, was
     dumped wrongly: the replay goes on with the right ones."""
@@ -146,7 +150,7 @@ def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
     return told
 
 
-# -- rows ------------------------------------------------------------------------------------------------------------------
+# -- rows -----------------------------------------------------------------------------------------------
 def _row(device: Device, target: Target, made: Sequence[Values], options: Options) -> Row:
     tensor = device.tensors[target.name]
     segment = device.segments.get(target.name)
@@ -154,7 +158,7 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
     row = Row(target.name, tensor.entry, target.label, target.op, target.shape, str(target.dtype), steps,
               list(segment.starts) if segment else [], target.dtype.kind in "iu", tensor.notes,
               tensor.off_grid, tensor.off_range)  # fmt: skip
-    row.tolerance = options.tolerance.of(target.op, target.label)
+    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.untrusted
     wants = []
     for case, got in enumerate(tensor.cases):
@@ -172,7 +176,7 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
 def _status(row: Row) -> str:
     if not row.alone.mismatches:
         return INHERITED if row.entire.mismatches else EQUAL
-    return UNEXPLAINED if row.alone.beyond(row.tolerance) else TOLERATED
+    return UNEXPLAINED if row.alone.beyond else TOLERATED
 
 
 def _ordered(array: Array) -> Array:
@@ -194,7 +198,11 @@ def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -
     """Mismatches by channel and row; a tensor without rows has one."""
     total: Array | None = None
     for case, got in enumerate(device.tensors[target.name].cases):
-        want = expected(device, target, case, made[case]) if own else device.reference.cases[device.first + case][target.codes]
+        want = (
+            expected(device, target, case, made[case])
+            if own
+            else device.reference.cases[device.first + case][target.codes]
+        )
         unequal = _ordered(got) != _ordered(want)
         shaped = unequal.reshape(*(unequal.shape if unequal.ndim > 1 else (1, -1)))
         rows = shaped.reshape(shaped.shape[0], shaped.shape[1], shaped.shape[2] if shaped.ndim > 2 else 1, -1)
@@ -204,7 +212,7 @@ def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -
     return total
 
 
-# -- why -------------------------------------------------------------------------------------------------------------------
+# -- why ------------------------------------------------------------------------------------------------
 def _arithmetics(device: Device) -> dict[str, arithmetic.Explanation]:
     made = [device.replay(case) for case in range(device.count)]
     return arithmetic.explanations(device, {name: _wrong(device, name, made) for name in device.segments})
@@ -213,7 +221,7 @@ def _arithmetics(device: Device) -> dict[str, arithmetic.Explanation]:
 def _excuse(device: Device, report: Report, options: Options) -> None:
     """Rows whose difference is explained by what is not known of the profile."""
     for row in report.rows if options.use_envelope else ():
-        if row.status in (UNEXPLAINED, TOLERATED) and row.name in device.segments:
+        if row.status == UNEXPLAINED and row.name in device.segments:
             row.envelope = envelope(device, row.name)
             if row.envelope.inside:
                 row.status = INSIDE
@@ -225,6 +233,14 @@ def _find_faults(device: Device, report: Report, made: Sequence[Values]) -> None
         row.findings = _findings(device, row.name, made)
         if row.findings:
             row.status = FAULT
+        else:
+            row.rounding = _at_boundaries(device, row.name, made)
+
+
+def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:
+    steps, target = device.segments[name].steps, device.tensors[name].target
+    want = [expected(device, target, case, made[case]) for case in range(device.count)]
+    return len(steps) == 1 and at_boundaries(Site(device, name, steps[0], want))
 
 
 def _judge_all(device: Device, report: Report, made: Sequence[Values]) -> None:
@@ -249,7 +265,7 @@ def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding
     want = [expected(device, device.tensors[name].target, case, made[case]) for case in range(device.count)]
     found: list[Finding] = []
     steps = device.segments[name].steps
-    for index in reversed(steps):
+    for index in reversed(steps if len(steps) <= MAX_SUSPECTS else steps[-1:]):
         site = Site(device, name, index, want)
         for finding in findings(site):
             if len(steps) > 1:

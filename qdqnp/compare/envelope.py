@@ -63,8 +63,8 @@ def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requant
 
 @dataclass
 class Envelope:
-    """Of one dumped tensor. elements: compared; wide: elements that may have more than one code; outside: elements whose
-    code no admissible combination gives. note: why it could not be computed, if so."""
+    """Of one dumped tensor. elements: compared; wide: those that may have more than one code; outside: those whose code
+    no admissible combination gives. note: why it could not be computed, if so."""
 
     elements: int = 0
     wide: int = 0
@@ -103,9 +103,7 @@ def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
         step = device.reference.step(index).step
         profile = device.profile(step.op)
         if step.op in MONOTONE:
-            low, high = (
-                {**known, **device.reference.evaluate(index, known, profile)} for known in (low, high)
-            )
+            low, high = ({**known, **device.reference.evaluate(index, known, profile)} for known in (low, high))
             continue
         if computed:
             return f"not every layer was dumped: {computed} and {step.label} both lie between"

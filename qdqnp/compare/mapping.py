@@ -1,4 +1,4 @@
-"""Mapping files: which entry of a dump is which tensor, written by `compare --write-mapping` for a person to correct."""
+"""Mapping files: which entry of a dump is which tensor; `compare --write-mapping` writes one to be corrected."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from qdqnp.sources.dump import Dump
 MAX_BYTES = 16 * 2**20
 
 
-def proposal(dump: Dump, targets: Sequence[Target]) -> tuple[dict[str, str], list[str]]:
+def proposal(dump: Dump, targets: Sequence[Target], cases: int) -> tuple[dict[str, str], list[str]]:
     """What pairing by name, or else by order and shape, finds: ONNX name -> entry; and the entries left over."""
-    pairs, unused = pair(dump, targets)
+    pairs, unused = pair(dump, targets, cases)
     return {target.name: entry.name for target, entry in pairs}, unused
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Int64
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,25 @@ def difference(ours: Array, theirs: Array) -> Difference:
     return Difference(left.size, count, float(np.nanmax(distance)), tuple(int(i) for i in at))
 
 
+# 16-bit codes and real values would otherwise have as many bins as elements.
+EXACT_BINS = 1024
+
+
 @dataclass
 class Lsb:
     """Differences of codes, got - want, in LSB, over any number of arrays.
 
-    total: sum of the absolute differences. histogram: elements by difference, all of them (0 too). saturated: elements
-    of `got` at the lowest or highest code of the dtype.
+    total: sum of the absolute differences. beyond: elements more than `tolerance` apart. histogram: elements by
+    difference, all of them (0 too); beyond EXACT_BINS they are counted at the power of two below. saturated:
+    elements of `got` at the lowest or highest code of the dtype.
     """
 
+    tolerance: int = 0
     elements: int = 0
     mismatches: int = 0
     largest: int = 0
     total: int = 0
+    beyond: int = 0
     saturated: int = 0
     histogram: dict[int, int] = field(default_factory=dict)
     first: tuple[int, ...] | None = None
@@ -69,19 +76,16 @@ class Lsb:
     def saturation(self) -> float:
         return self.saturated / self.elements if self.elements else 0.0
 
-    def beyond(self, tolerance: int) -> int:
-        """Elements whose difference is larger than the tolerance."""
-        return sum(count for lsb, count in self.histogram.items() if abs(lsb) > tolerance)
-
     def add(self, got: Array, want: Array, limits: tuple[int, int]) -> None:
         """got, want: integers of the same shape; limits: lowest and highest code."""
         apart = got.astype(np.int64) - want.astype(np.int64)
-        values, counts = np.unique(apart, return_counts=True)
+        values, counts = np.unique(_binned(apart), return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             self.histogram[value] = self.histogram.get(value, 0) + count
         unequal = apart != 0
         self.elements += apart.size
         self.mismatches += int(np.count_nonzero(unequal))
+        self.beyond += int(np.count_nonzero(np.abs(apart) > self.tolerance))
         self.total += int(np.abs(apart).sum())
         self.largest = max(self.largest, int(np.abs(apart).max(initial=0)))
         self.saturated += int(np.count_nonzero((got <= limits[0]) | (got >= limits[1])))
@@ -95,6 +99,12 @@ class Lsb:
                 "histogram_lsb": histogram}  # fmt: skip
 
 
+def _binned(apart: Int64) -> Int64:
+    size = np.abs(apart)
+    powers = np.int64(1) << np.log2(np.maximum(size, 1)).astype(np.int64)
+    return np.where(size <= EXACT_BINS, apart, np.sign(apart) * powers)
+
+
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -103,18 +113,24 @@ def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
 
     l2r divides by the norm of the prediction. Raises nothing; a metric of a constant reference may be meaningless.
     """
+    if np.array_equal(reference, prediction):
+        return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
     r, p = reference.astype(np.float64), prediction.astype(np.float64)
     e = r - p
     samples = (r.shape[0] if r.ndim > 1 else 1, -1)
     best = np.argmax(r.reshape(samples), axis=1) == np.argmax(p.reshape(samples), axis=1)
-    norms = float(np.linalg.norm(r)) * float(np.linalg.norm(p))
+    norms = _norm(r) * _norm(p)
     return {
         "acc": float(np.mean(best)),
         "rmse": float(np.sqrt(np.mean(e**2))),
         "mae": float(np.mean(np.abs(e))),
-        "l2r": float(np.linalg.norm(e) / (np.linalg.norm(p) + EPS)),
+        "l2r": _norm(e) / (_norm(p) + EPS),
         "mean": float(np.mean(e)),
         "std": float(np.std(e)),
         "nse": float(1 - np.mean(e**2) / (np.std(r) ** 2 + EPS)),
-        "cos": float(np.sum(r * p) / norms) if norms else float(np.array_equal(r, p)),
+        "cos": float(np.sum(r * p) / norms) if norms else 0.0,
     }
+
+
+def _norm(values: Array) -> float:
+    return float(np.sqrt(np.sum(values**2)))

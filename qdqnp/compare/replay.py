@@ -65,8 +65,8 @@ class Device:
     """The dumped tensors of each case as the network's steps see them, and what follows from them.
 
     dumped: by case, codes by the tensor that holds them. arithmetic: the profile that an operator is replayed under
-    where it is not the reference's. untrusted: dumped tensors that do not hold what the device went on with; corrected: by
-    case, the codes that it went on with.
+    where it is not the reference's. untrusted: dumped tensors that do not hold what the device went on with;
+    corrected: by case, the codes that it went on with.
     """
 
     def __init__(self, reference: Reference, aligned: Aligned, first: int = 0) -> None:
@@ -129,7 +129,7 @@ class Device:
         for index in self.segments[name].steps:
             bound = self.reference.step(index)
             made = self.reference.evaluate(index, known, self.profile(bound.step.op))
-            known = {**made, **known}
+            known = {**known, **made}
         return known[target.codes]
 
     def _segments(self) -> dict[str, Segment]:

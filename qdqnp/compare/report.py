@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +23,12 @@ UNIT = {True: "LSB", False: "ULP"}
 class Row:
     """One dumped tensor.
 
-    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from the
-    device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the dumped
-    ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
+    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from
+    the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
+    dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
     values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
-    where that has any, else of `entire`. codes: False for real tensors, whose differences are in ULP.
+    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary.
+    codes: False for real tensors, whose differences are in ULP.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     findings: list[Finding] = field(default_factory=list)
     envelope: Envelope | None = None
     places: Array | None = None
+    rounding: bool = False
 
     @property
     def explanation(self) -> str:
@@ -61,13 +64,16 @@ class Row:
             return "the dump is wrong: the device went on with the right values"
         if self.status == UNEXPLAINED and self.envelope is not None and self.envelope.outside:
             return f"not explainable by this arithmetic: {self.envelope.outside} elements outside the envelope"
+        if self.rounding:
+            return "1 LSB beside rounding boundaries: another rounding than any known one"
         return self.status if self.status != EQUAL else ""
 
     def as_json(self) -> dict[str, Any]:
         plain = ("name", "entry", "label", "op", "shape", "dtype", "segment", "starts", "notes", "off_grid",
-                 "off_range", "metrics", "tolerance", "status", "read_wrong", "explanation")  # fmt: skip
+                 "off_range", "tolerance", "status", "read_wrong", "explanation")  # fmt: skip
         return {
             **{key: getattr(self, key) for key in plain},
+            "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
             "unit": UNIT[self.codes],
             "entire": self.entire.as_json(),
             "alone": self.alone.as_json(),
@@ -109,8 +115,9 @@ class Report:
         first = self.first
         if first is not None and first.status != ARITHMETIC:
             lines.append(self._diverges(first))
-        for op, found in self.arithmetics.items():
-            lines.append(f"{op}: {found.explained} layers differ from '{self.profile}' as another arithmetic does: "
+        for found in dict.fromkeys(self.arithmetics.values()):
+            many = "tensor differs" if found.explained == 1 else "tensors differ"
+            lines.append(f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                          f"{', '.join(found.names)}")  # fmt: skip
         if not lines:
             lines.append(self._passes())
@@ -121,14 +128,16 @@ class Report:
     def _diverges(self, row: Row) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
         if len(row.segment) > 1:
-            where = (f"first divergence: between {', '.join(repr(s) for s in row.starts)} and '{row.name}', suspect layers "
-                     f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})")  # fmt: skip
+            starts = ", ".join(repr(start) for start in row.starts)
+            span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
+            where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
         what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
         if row.status == FAULT:
             return f"{where}: {what}: {row.explanation}"
-        if row.read_wrong or (row.envelope is not None and row.envelope.outside):
+        if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
             return f"{where}: {what}: {row.explanation}"
-        return f"{where}: {what}: no known fault and no known arithmetic explains it"
+        hint = "; dump tensors between them to narrow it down" if len(row.segment) > 1 else ""
+        return f"{where}: {what}: no known fault and no known arithmetic explains it{hint}"
 
     def _passes(self) -> str:
         mismatches = sum(row.entire.mismatches for row in self.rows)
@@ -150,7 +159,7 @@ class Report:
             "first_divergence": first.name if first is not None else None,
             "arithmetics": [
                 {"op": x.op, "profiles": x.names, "explained": x.explained, "contradicting": x.contradicting}
-                for x in self.arithmetics.values()
+                for x in dict.fromkeys(self.arithmetics.values())
             ],
             "layers": [row.as_json() for row in self.rows],
             "unused": self.unused,

@@ -17,7 +17,8 @@ from qdqnp.quant import Array, Quant
 class Target:
     """name: the ONNX name. codes: the tensor whose codes it is compared in (of a DequantizeLinear's real output, the
     codes that go in; else itself). step: index of the step that makes it, -1 for a network input. shape: of one case.
-    quant: how codes are read; None for real tensors and for integers that are no codes."""
+    quant: how codes are read; None for real tensors and for integers that are no codes. alias: another name that it may
+    have in a dump."""
 
     name: str
     codes: str
@@ -28,6 +29,7 @@ class Target:
     dtype: np.dtype[Any]
     quant: Quant | None
     role: str = ""
+    alias: str = ""
 
     @property
     def elements(self) -> int:
@@ -57,9 +59,7 @@ def targets(plan: Plan, values: Mapping[str, Array]) -> list[Target]:
             role = "network_output" if operand.name in program.outputs else ""
             codes, quant = _codes(plan, step, operand.name)
             array = values[codes] if codes in values else values[operand.name]
-            found.append(
-                Target(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role)
-            )
+            found.append(Target(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role))
     return found
 
 

@@ -41,6 +41,8 @@ def parse(texts: Iterable[str], operators: Collection[str], labels: Collection[s
         elif name in operators:
             made.operators[name] = int(number)
         else:
-            problems.add(f"--tolerance {text}", f"an operator of the model: {', '.join(sorted(operators))}", f"'{name}'")
+            problems.add(
+                f"--tolerance {text}", f"an operator of the model: {', '.join(sorted(operators))}", f"'{name}'"
+            )
     problems.raise_if_any("a tolerance that fits nothing", InputError)
     return made

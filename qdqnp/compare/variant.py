@@ -26,7 +26,7 @@ LINEAR = ("conv", "matmul", "gemm")
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """A bound rule without its cheap expressions. sums_map: applied to (sums, bias) before the rule."""
+    """A bound rule without its cheap expressions."""
 
     inner: Requantizer
     expression: None = None
@@ -74,12 +74,13 @@ class PlainRule:
 
 def plain(profile: Profile) -> Profile:
     """The same arithmetic, quick to bind and slow to run."""
-    return replace(profile, **{name: PlainRule(getattr(profile, name)) for name in LINEAR})
+    rules: dict[str, Any] = {name: PlainRule(getattr(profile, name)) for name in LINEAR}
+    return replace(profile, **rules)
 
 
-def bind(bound: BoundStep, profile: Profile, step: Step | None = None, consts: Mapping[str, Array] | None = None) -> (
-    Bound
-):
+def bind(
+    bound: BoundStep, profile: Profile, step: Step | None = None, consts: Mapping[str, Array] | None = None
+) -> Bound:
     """The step bound again: under a profile, changed, or with other constants. Raises ProfileError where the profile
     does not define it."""
     return bound.operator.bind(step or bound.step, {**bound.consts, **(consts or {})}, plain(profile), AUTO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.golden.inner import constant_parameters, inner_tensors, parameters
@@ -11,7 +12,7 @@ from qdqnp.golden.layouts import PLAIN, Layout, activation_layout, matrix_layout
 from qdqnp.golden.names import numbered, slug, step_key
 from qdqnp.golden.options import Options
 from qdqnp.model import feeds_for
-from qdqnp.program import Operand, Program
+from qdqnp.program import Program
 from qdqnp.quant import Array, Quant
 
 MATRIX_OPS = ("QGemm", "Gemm")
@@ -20,15 +21,20 @@ WEIGHT_OPS = ("QLinearConv", "QLinearMatMul", "Conv", "MatMul", *MATRIX_OPS)
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One tensor of a set, without its values. key: unique within the set, safe as a file name and behind a prefix as
-    a C identifier. name: ONNX name (of inner values and parameters: of the layer's output). varies: with the input.
-    shared: the tensor of that name itself, which other layers may have too; inner values are the layer's own."""
+    """One tensor of a set, without its values.
+
+    key: unique within the set, safe as a file name and, behind a prefix, as a C identifier. name: ONNX name (of inner
+    values and parameters: of the layer's output). index: of the layer among the steps, None for the network's tensors.
+    varies: with the input of the network. shared: the tensor of that name itself, which other layers may have too;
+    inner values and parameters are the layer's own.
+    """
 
     key: str
     name: str
     role: str
     layer: str = ""
     op: str = ""
+    index: int | None = None
     stage: str = ""
     quant: Quant | None = None
     layout: Layout = PLAIN
@@ -62,7 +68,7 @@ def capture(
     outputs.update({name: given[name] for name in program.outputs if name in given})
     for number, name in enumerate(program.outputs):
         quant = program.tensors[name].quant
-        layout = activation_layout(outputs[name].ndim, options.activations)
+        layout = _order(outputs[name], options)
         item = Item(f"out{number}_{slug(name)}", name, "network_output", quant=quant, layout=layout)
         yield item, outputs[name]
 
@@ -76,53 +82,53 @@ def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Optio
         if array.dtype != tensor.dtype:  # codes for the quantizer that reads it
             quant = next((step.outputs[0].quant for step in program.steps
                           if step.op == "QuantizeLinear" and name in step.input_names), None)  # fmt: skip
-        layout = activation_layout(array.ndim, options.activations)
-        item = Item(f"in{number}_{slug(name)}", name, "network_input", quant=quant, layout=layout)
+        item = Item(f"in{number}_{slug(name)}", name, "network_input", quant=quant, layout=_order(array, options))
         yield item, array
 
 
 def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: Options) -> Iterator[tuple[Item, Array]]:
     """Inputs, weights and bias, parameters, inner values and outputs of one step."""
     step, base = bound.step, step_key(index, bound.step.label)
-    own = step.output_names[0]
+    made = partial(Item, layer=step.label, op=step.op, index=index)
     arrays = bound.arrays(values)
-    moving = [operand for operand in step.inputs if operand is not None and operand.name not in bound.consts]
-    for operand in step.inputs:
-        if operand is None:
-            continue
-        if operand.name in bound.consts:
-            yield _constant(base, bound, operand, options), bound.consts[operand.name]
-        else:
-            part = numbered("input", moving.index(operand), len(moving))
-            layout = activation_layout(values[operand.name].ndim, options.activations)
-            item = Item(f"{base}_{part}", operand.name, "input", step.label, step.op, "", operand.quant, layout)
-            yield item, values[operand.name]
+    own = step.output_names[0]
+    for place, part in _parts(bound).items():
+        operand, array = step.inputs[place], arrays[place]
+        assert operand is not None and array is not None
+        constant = operand.name in bound.consts
+        role = part if part in ("weight", "bias") else "weight" if constant else "input"
+        layout = _constant_layout(bound, place, array, options) if constant else _order(array, options)
+        yield made(f"{base}_{part}", operand.name, role, quant=operand.quant, layout=layout, varies=not constant), array
     fixed = constant_parameters(bound)
     for stage, array in parameters(bound, arrays, options.cmsis_nn).items():
-        yield Item(f"{base}_{slug(stage)}", own, "parameter", step.label, step.op, stage, varies=not fixed,
-                   shared=False), array  # fmt: skip
+        key = f"{base}_{slug(stage)}"
+        yield made(key, own, "parameter", stage=stage, varies=not fixed, shared=False), array
     for role, stage, array in inner_tensors(bound, arrays, values[own], options.roles):
-        layout = activation_layout(array.ndim, options.activations)
-        yield Item(f"{base}_{slug(stage)}", own, role, step.label, step.op, stage, None, layout, shared=False), array
-    for number, made in enumerate(step.outputs):
-        part = numbered("output", number, len(step.outputs))
-        layout = activation_layout(values[made.name].ndim, options.activations)
-        yield Item(f"{base}_{part}", made.name, "output", step.label, step.op, "", made.quant, layout), \
-            values[made.name]  # fmt: skip
+        key = f"{base}_{slug(stage)}"
+        yield made(key, own, role, stage=stage, layout=_order(array, options), shared=False), array
+    for number, output in enumerate(step.outputs):
+        key, array = f"{base}_{numbered('output', number, len(step.outputs))}", values[output.name]
+        yield made(key, output.name, "output", quant=output.quant, layout=_order(array, options)), array
 
 
-def _constant(base: str, bound: BoundStep, operand: Operand, options: Options) -> Item:
-    """A constant operand: the bias where it stands third in a linear layer, else weights."""
-    step, array = bound.step, bound.consts[operand.name]
-    place = step.inputs.index(operand)
-    linear = step.op in WEIGHT_OPS
-    role = "bias" if linear and place == 2 else "weight"
-    others = [other for other in step.inputs if other is not None and other.name in bound.consts]
-    part = role if linear else numbered("weight", others.index(operand), len(others))
-    layout = PLAIN
-    if linear and place == 1:
-        layout = _weight_layout(bound, array, options)
-    return Item(f"{base}_{part}", operand.name, role, step.label, step.op, "", operand.quant, layout, varies=False)
+def _parts(bound: BoundStep) -> dict[int, str]:
+    """What each operand is called, by its place: 'input0', 'weight', 'bias' ... A constant is the bias where it stands
+    third in a linear layer, else weights."""
+    places = [place for place, operand in enumerate(bound.step.inputs) if operand is not None]
+    constant = [place for place in places if bound.step.input_names[places.index(place)] in bound.consts]
+    moving = [place for place in places if place not in constant]
+    named = {place: numbered("input", number, len(moving)) for number, place in enumerate(moving)}
+    if bound.step.op in WEIGHT_OPS:
+        return named | {place: "bias" if place == 2 else "weight" for place in constant}
+    return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
+
+
+def _order(array: Array, options: Options) -> Layout:
+    return activation_layout(array.ndim, options.activations)
+
+
+def _constant_layout(bound: BoundStep, place: int, array: Array, options: Options) -> Layout:
+    return _weight_layout(bound, array, options) if bound.step.op in WEIGHT_OPS and place == 1 else PLAIN
 
 
 def _weight_layout(bound: BoundStep, array: Array, options: Options) -> Layout:

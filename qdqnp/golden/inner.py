@@ -20,7 +20,7 @@ INNER_ROLES = ("sum", "accumulator", "stage")
 
 
 def constant_parameters(bound: BoundStep) -> bool:
-    """Whether the parameters are the same for every input: not so where weights are computed."""
+    """Whether the parameters are the same for every input of the same shape: not so where weights are computed."""
     return bound.bound.detail is None or bool(bound.bound.parameters) or len(bound.step.inputs) == 1
 
 
@@ -31,7 +31,9 @@ def parameters(bound: BoundStep, arrays: Sequence[Array | None], cmsis_nn: bool 
     cmsis_nn: also output_shift = 31 - shift, to the left, and the offsets with the signs that CMSIS-NN takes.
     """
     found: dict[str, Any] = dict(bound.bound.parameters)
-    if not found and bound.bound.detail is not None:
+    if bound.bound.more_parameters is not None:
+        found.update(bound.bound.more_parameters(arrays))
+    elif not found and bound.bound.detail is not None:
         found = dict(bound.bound.detail(arrays)[1].parameters)
     if cmsis_nn:
         found.update(_cmsis_shifts(found))

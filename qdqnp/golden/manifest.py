@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -60,12 +61,9 @@ def layer_documents(plan: Plan, chosen: Collection[int], shapes: Mapping[str, tu
 def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document:
     """The operator's attributes. Of windows what they mean for these shapes, always for two axes: kernel_shape,
     strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved."""
-    found = {
-        field.name: list(value) if isinstance(value, tuple) else value
-        for field in dataclasses.fields(step.attributes)
-        if isinstance(value := getattr(step.attributes, field.name), (int, float, str, tuple))
-    }
     attributes = step.attributes
+    fields = {field.name.lstrip("_"): getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
+    found = {name: _plain(value) for name, value in fields.items() if value is not None}
     if isinstance(attributes, WindowAttributes):
         names = step.input_names
         kernel = attributes.kernel_shape or shapes[names[1]][2:]
@@ -74,6 +72,16 @@ def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document
                   "dilations": list(window.dilations), "pads": list(window.pads)}  # fmt: skip
         del found["auto_pad"]
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what it has no number for as a text."""
+    if isinstance(value, (tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
@@ -85,6 +93,7 @@ def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
         "role": item.role,
         "layer": item.layer,
         "op": item.op,
+        "index": item.index,
         "stage": item.stage,
         "dtype": str(entry.dtype),
         "shape": list(entry.shape),

@@ -29,8 +29,9 @@ _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias"
 
 @dataclass(frozen=True, eq=False)
 class GoldenTensor:
-    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. stage:
-    which of those, such as 'multiplier' or 'x16'. shape: in the order of ONNX; layout, axes: the stored order (stored
+    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. layer, op,
+    index: which layer (index among the steps); '', '' and None for the network's own. stage: which inner value or
+    parameter, such as 'x16' or 'multiplier'. shape: in the order of ONNX; layout, axes: the stored order (stored
     axis i is axis axes[i], () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning.
     varies: whether each input of the network has values of its own. crc32: of the stored bytes, one or one for each
     input."""
@@ -40,6 +41,7 @@ class GoldenTensor:
     role: str
     layer: str
     op: str
+    index: int | None
     stage: str
     dtype: str
     shape: tuple[int, ...]
@@ -179,9 +181,11 @@ def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any
         if len(tensor.crc32) != count:
             problems.add(where, f"{count} CRC-32 values", len(tensor.crc32))
         for kind, place in tensor.files.items():
-            names = {place["file"].replace("{case}", f"{case:05d}") for case in range(len(tensor.crc32))}
-            for name in sorted(names - set(document["files"]))[:1]:
-                problems.add(f"{where}, {kind}", "a file of the set", shorten(name, 60))
+            cases = range(len(tensor.crc32)) if "{case}" in place["file"] else range(1)
+            names = (place["file"].replace("{case}", f"{case:05d}") for case in cases)
+            missing = next((name for name in names if name not in document["files"]), None)
+            if missing is not None:
+                problems.add(f"{where}, {kind}", "a file of the set", shorten(missing, 60))
 
 
 def _check_files(folder: Path, document: Mapping[str, Any], problems: Problems) -> None:

@@ -4,8 +4,9 @@ compared with what is there before anything is read."""
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def stored_bytes(folder: Path, kind: str, tensor: GoldenTensor, case: int, cases
                 _check_header(file, tensor, shape)
             file.seek(case * tensor.nbytes, 1)
             data: bytes = file.read(tensor.nbytes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         _refuse(tensor, name, str(error))
     if len(data) != tensor.nbytes:
         _refuse(tensor, name, f"{len(data)} bytes")
@@ -60,6 +61,6 @@ def _check_header(file: BinaryIO, tensor: GoldenTensor, shape: tuple[int, ...]) 
         raise ValueError(f"an array {dtype}{list(found)}")
 
 
-def _refuse(tensor: GoldenTensor, name: str, got: str) -> None:
+def _refuse(tensor: GoldenTensor, name: str, got: str) -> NoReturn:
     expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
     raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, got)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +91,17 @@ class _Run:
     def cases(self, inputs: Iterable[Mapping[str, Array]]) -> None:
         done = 0
         try:
-            for case, feeds in enumerate(islice(inputs, self._count)):
-                self._case(case, feeds)
+            for feeds in inputs:
                 done += 1
+                if done <= self._count:
+                    self._case(done - 1, feeds)
         except BaseException:
             for writer in self._writers.values():
                 writer.abandon()
             raise
-        if done < max(self._count, 1):
-            raise InputError("too few inputs", [Problem("inputs", str(max(self._count, 1)), str(done))])
+        if done != self._count or not done:
+            problem = Problem("inputs", str(max(self._count, 1)), str(done))
+            raise InputError("not as many inputs as were announced", [problem])
 
     def _case(self, case: int, feeds: Mapping[str, Array]) -> None:
         before, constants = self._folder.written, 0

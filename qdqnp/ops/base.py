@@ -122,6 +122,7 @@ class Bound:
     evaluate: (input arrays in operand order, None where absent; Scratch) -> output arrays. Inputs are not changed,
     outputs never alias inputs that the caller owns unless `views` says so.
     parameters: the integers and floats this layer's arithmetic uses (multipliers, offsets), for inspect and golden.
+    more_parameters: (inputs) -> those that depend on the inputs' shapes.
     sums, accumulators: (inputs) -> int64 sums before bias, and with it (not wrapped), in the shape of the output, of
     operators that sum and then requantize. detail: those sums with channels moved last, and the requantizer
     that turns them into codes. certificate: how it is computed, in words; covered: channels by kind.
@@ -135,6 +136,7 @@ class Bound:
     sums: Sums | None = None
     accumulators: Sums | None = None
     detail: Detail | None = None
+    more_parameters: Callable[[Sequence[Array | None]], Mapping[str, Any]] | None = None
     views: bool = False  # outputs may share memory with inputs (Reshape, Transpose, Identity ...)
 
 

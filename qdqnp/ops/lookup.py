@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.tables import UnaryTable
@@ -52,4 +54,5 @@ class QLinearUnary(Operator):
             assert arrays[0] is not None
             return (table(arrays[0]),)
 
-        return Bound(evaluate)
+        codes = np.frombuffer(table.table, table.dtype)  # indexed by the byte of x
+        return Bound(evaluate, {**rule.parameters, "table": codes})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,13 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.average import AverageAttributes, taps_of
+from qdqnp.ops.average import AverageAttributes, Taps, taps_of
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.ops.max_pool import check_pool, pool_shape
 from qdqnp.ops.qlinear_global_average_pool import global_average
 from qdqnp.ops.windows import window_for
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array
+from qdqnp.quant import EIGHT_BIT, Array, Int64
 
 
 class QLinearAveragePool(Operator):
@@ -56,22 +57,33 @@ class QLinearAveragePool(Operator):
         x_quant, y_quant = operand.quant, step.outputs[0].quant
         rule = profile.average_pool.bind(x_quant, y_quant)
 
+        def windows(x: Array) -> tuple[Taps, Int64]:
+            """The windows' elements and divisors."""
+            shape = concrete(pool_shape(attributes, x.shape))
+            taps = taps_of(attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
+            # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
+            every = np.full_like(taps.count, len(taps.values))
+            return taps, every if attributes.count_include_pad else taps.count
+
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            shape = concrete(pool_shape(attributes, x.shape))
             if covers_all(attributes, x.shape[2:]):
                 # ONNX Runtime calls its global average here, whose arithmetic is another
                 return (global_average(x, profile, x_quant, y_quant),)
-            taps = taps_of(attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
-            inside = taps.inside[:, None, None]
-            count = taps.count
-            if attributes.count_include_pad:
-                # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
-                count = np.full_like(count, len(taps.values))
-            return (rule(taps.values, inside, count).reshape(shape),)
+            taps, count = windows(x)
+            shape = concrete(pool_shape(attributes, x.shape))
+            return (rule(taps.values, taps.inside[:, None, None], count).reshape(shape),)
 
-        return Bound(evaluate)
+        def parameters(arrays: Sequence[Array | None]) -> Mapping[str, Any]:
+            (x,) = arrays
+            assert x is not None
+            if covers_all(attributes, x.shape[2:]):
+                count = math.prod(x.shape[2:])
+                return {"count": count, **profile.global_average_pool.bind(x_quant, y_quant, count).parameters}
+            return rule.parameters(np.unique(windows(x)[1]))
+
+        return Bound(evaluate, more_parameters=parameters)
 
 
 def covers_all(attributes: AverageAttributes, spatial: Sequence[int]) -> bool:

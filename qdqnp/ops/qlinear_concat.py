@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,11 +57,13 @@ class QLinearConcat(Operator):
         y = step.outputs[0].quant
         assert y is not None
         tables: list[UnaryTable | None] = []
+        used: list[Mapping[str, Any]] = []
         for operand in step.inputs:
             assert operand is not None and operand.quant is not None
             same = operand.quant.same_as(y)
             rule = profile.concat.bind(operand.quant, y, Identity())
             tables.append(None if same else UnaryTable.of(rule, operand.quant.dtype))
+            used.append(rule.parameters)
 
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             parts = []
@@ -69,4 +72,5 @@ class QLinearConcat(Operator):
                 parts.append(array if table is None else table(array))
             return (np.concatenate(parts, axis=step.attributes.axis),)
 
-        return Bound(evaluate)
+        # one value for each input; for those that are copied the rule is the identity
+        return Bound(evaluate, {name: np.array([values[name] for values in used]) for name in used[0]})

@@ -172,7 +172,7 @@ def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Arr
                 problems.add(f"file {where}", f"{need} bytes for {dtype}{list(shape)}", f"{size - start} bytes")
                 return None
             stream.seek(0)
-            array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+            array: Array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
         except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
             problems.add(f"file {where}", "a readable .npy array of numbers", str(error) or "an empty file")
             return None

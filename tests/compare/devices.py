@@ -1,80 +1,425 @@
-"""Simulated devices: networks with every operator family, and the engine under another profile as the device."""
+"""Simulated devices: a network whose one layer is wrong in one way, computed in plain NumPy from the definitions.
+
+Nothing here uses qdqnp's recognizers, rules or kernels for the wrong layer: its sums, its rounding and its fault are
+written again, so that a recognizer cannot agree with itself. The other layers are the engine's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper
 
-import qdqnp
-from qdqnp.compare.observed import Observed
-from qdqnp.model import Model
-from qdqnp.numerics.profile import Profile
-from tests.networks import Builder
+from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.walk import walk
+from qdqnp.model import Model, feeds_for
+from tests.oracles import fixed_point, integers
 
-COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art-1.1.3")
-SIZE = 12
-
-
-class Net(Builder):
-    """Adds what DLA does not have: Gemm, AveragePool, and a global average of odd size."""
-
-    def gemm(self, x: str, inner: int, out: int) -> str:
-        flat = self.name("flat")
-        self.nodes.append(helper.make_node("Flatten", [x], [flat], name=f"Flatten_{flat}"))
-        codes = self.constant("g_codes", self.rng.integers(-127, 128, (out, inner)).astype(np.int8))
-        scale = np.float32(1 / np.sqrt(inner) / 73)
-        bias_scale = np.float32(self.scale[x] * scale)
-        params = [self.constant("g_scale", scale), self.constant("g_zero", np.int8(0))]
-        b_params = [self.constant("gb_scale", bias_scale), self.constant("gb_zero", np.int32(0))]
-        bias = self.constant("gb_codes", self.rng.integers(-2000, 2000, out).astype(np.int32))
-        w, b, y = self.name("gw"), self.name("gb"), self.name("gemm")
-        self.nodes.append(helper.make_node("DequantizeLinear", [codes, *params], [w]))
-        self.nodes.append(helper.make_node("DequantizeLinear", [bias, *b_params], [b]))
-        real = self.quantized(flat, self.channels[x], self.spread[x], like=x)
-        self.nodes.append(helper.make_node("Gemm", [real, w, b], [y], name=f"Gemm_{y}", transB=1))
-        return self.quantized(y, out, 1.3 * self.spread[x])
-
-    def average_pool(self, x: str, kernel: int, stride: int, pad: int) -> str:
-        y = self.name("avg")
-        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
-        self.nodes.append(helper.make_node("AveragePool", [x], [y], name=f"AveragePool_{y}", **attributes))
-        return self.quantized(y, self.channels[x], 0.6 * self.spread[x])
-
-    def global_average(self, x: str) -> str:
-        y = self.name("gap")
-        self.nodes.append(helper.make_node("GlobalAveragePool", [x], [y], name=f"GlobalAveragePool_{y}"))
-        return self.quantized(y, self.channels[x], 0.4 * self.spread[x])
+Array = np.ndarray[Any, Any]
+Codes = dict[str, Array]
+F = np.float32
+LAST_ROUNDING = {
+    "half-away": lambda v, s: (v + half(s) - ((v < 0) & (s > 0))) >> s,
+    "half-up": lambda v, s: (v + half(s)) >> s,
+    "half-even": lambda v, s: np.rint(v / 2.0**s).astype(np.int64),
+    "truncate": lambda v, s: np.sign(v) * (np.abs(v) >> s),
+    "floor": lambda v, s: v >> s,
+}
+FLOAT_ROUNDING = {"half-even": np.rint, "truncate": np.trunc, "floor": np.floor}
 
 
-def network(seed: int) -> onnx.ModelProto:
-    """Conv, depthwise Conv, Add, Concat, MaxPool, AveragePool, GlobalAveragePool and Gemm, with scales of their own."""
-    net = Net(seed)
-    x = net.quantized("input", 3, 1.0)
-    a = net.conv(x, 8, kernel=3)
-    b = net.conv(net.conv(a, 8, kernel=3, group=8), 8)
-    c = net.concat(net.add(a, b), b)
-    d = net.average_pool(c, 3, 2, 1)
-    e = net.add(net.conv(d, 16), net.conv(net.max_pool(c), 16))
-    pooled = net.global_average(e)
-    return net.model(net.gemm(pooled, 16, 24), [1, 3, SIZE, SIZE])
+def half(shift: Array) -> Array:
+    return np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
 
 
-def feeds(rng: np.random.Generator, count: int) -> list[dict[str, np.ndarray]]:
-    return [{"input": rng.standard_normal((1, 3, SIZE, SIZE), dtype=np.float32)} for _ in range(count)]
+class NoEffectError(Exception):
+    """The fault changes nothing here, or cannot occur in this layer: draw again."""
 
 
-def observe(model: Model, profile: str | Profile, inputs: Sequence[dict[str, np.ndarray]]) -> list[Observed]:
-    """What a device with this arithmetic would send back: the codes of every tensor."""
-    runs = []
-    for x in inputs:
-        trace = model.trace(x, profile=profile)
-        runs.append(Observed(x, {name: array for name, array in trace.items() if array.dtype.kind in "iu"}))
-    return runs
+@dataclass
+class Convolution:
+    """A QLinearConv as numbers. pads: (top, left, bottom, right)."""
+
+    w: Array
+    bias: Array
+    x: tuple[F, int]
+    w_scale: Array
+    y: tuple[F, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    group: int
+
+    @classmethod
+    def of(cls, bound: BoundStep) -> Convolution:
+        step = bound.step
+        x, w, b = step.inputs
+        weights, a = bound.consts[w.name].astype(np.int64), step.attributes
+        scales = np.broadcast_to(w.quant.scale, (weights.shape[0],)).astype(F)
+        assert not w.quant.zero_point.any()
+        top, left, bottom, right = a.pads or (0, 0, 0, 0)
+        return cls(weights, bound.consts[b.name].astype(np.int64), _pair(x.quant), scales, _pair(step.outputs[0].quant),
+                   tuple(a.strides or (1, 1)), (top, left, bottom, right), a.group)  # fmt: skip
+
+    def sums(self, x: Array, zero: int, pad: int, pads: Sequence[int], strides: Sequence[int]) -> Array:
+        """Sums of w * (x - zero) with code `pad` around the image, no bias; a negative pad cuts off."""
+        x = _padded(x.astype(np.int64), pads, pad) - zero
+        out_channels, per_group, rows, columns = self.w.shape
+        height, width = ((x.shape[2 + i] - k) // strides[i] + 1 for i, k in enumerate((rows, columns)))
+        made = np.zeros((x.shape[0], out_channels, height, width), np.int64)
+        each = out_channels // self.group
+        for g in range(self.group):
+            inner, outer = slice(g * per_group, (g + 1) * per_group), slice(g * each, (g + 1) * each)
+            for i in range(rows):
+                for j in range(columns):
+                    tap = x[:, inner, i : i + strides[0] * height : strides[0], j : j + strides[1] * width : strides[1]]
+                    made[:, outer] += np.einsum("nchw,mc->nmhw", tap, self.w[outer, :, i, j])
+        return made
+
+    def right_sums(self, x: Array) -> Array:
+        return self.sums(x, self.x[1], self.x[1], self.pads, self.strides)
+
+    def with_bias(self, sums: Array, bias: Array | None = None) -> Array:
+        return sums + (self.bias if bias is None else bias).reshape(1, -1, 1, 1)
 
 
-def device(seed: int, profile: str | Profile, count: int = 2) -> tuple[Model, list[Observed]]:
-    model = qdqnp.load(network(seed))
-    return model, observe(model, profile, feeds(np.random.default_rng(seed + 1), count))
+def _padded(x: Array, pads: Sequence[int], value: int) -> Array:
+    top, left, bottom, right = pads
+    x = x[:, :, max(0, -top) : x.shape[2] - max(0, -bottom), max(0, -left) : x.shape[3] - max(0, -right)]
+    grow = ((0, 0), (0, 0), (max(0, top), max(0, bottom)), (max(0, left), max(0, right)))
+    return np.pad(x, grow, constant_values=value)
+
+
+def _pair(quant: Any) -> tuple[F, int]:
+    return F(quant.scale), int(quant.zero_point)
+
+
+def requantized(layer: Convolution, acc: Array, profile: str, rounding: str = "", scales: Array | None = None) -> Array:
+    """Codes that are not clipped yet, int64. rounding: another than the profile's last one."""
+    w_scale = layer.w_scale if scales is None else scales
+    if profile == "ort":
+        multiplier = F(F(layer.x[0]) * w_scale) / F(layer.y[0])
+        real = acc.astype(F) * multiplier.astype(F).reshape(1, -1, 1, 1)
+        return FLOAT_ROUNDING[rounding or "half-even"](real).astype(np.int64) + layer.y[1]
+    pairs = [
+        fixed_point.quantize_multiplier(float(layer.x[0]) * float(s) / float(layer.y[0])) for s in w_scale.tolist()
+    ]
+    m, shift = (np.array([pair[i] for pair in pairs], np.int64).reshape(1, -1, 1, 1) for i in (0, 1))
+    assert (shift >= 31).all()
+    high = (acc * m + (1 << 30)) >> 31
+    return LAST_ROUNDING[rounding or "half-away"](high, shift - 31) + layer.y[1]
+
+
+def clipped(codes: Array) -> Array:
+    return np.clip(codes, -128, 127).astype(np.int8)
+
+
+# -- a device --------------------------------------------------------------------------------------------------------
+@dataclass
+class Device:
+    """What was simulated. dump: by tensor name, one array for each case."""
+
+    kind: str
+    layer: str
+    tensor: str
+    detail: str
+    dump: dict[str, list[Array]]
+
+
+class World:
+    """A network, a profile and some inputs; the right tensors of each case."""
+
+    def __init__(self, model: Model, profile: str, feeds: Sequence[Mapping[str, Array]]) -> None:
+        self.model, self.profile, self.feeds = model, profile, feeds
+        self.plan = model.plan(profile)
+        self.given = [feeds_for(self.plan, case) for case in feeds]
+        self.right = [{**given, **walk(self.plan, given, None)} for given in self.given]
+        self.steps = {bound.step.label: bound for bound in self.plan.steps}
+
+    def device(self, kind: str, label: str, detail: str, wrong: list[Array], in_dump_only: bool = False,
+               shown: list[Array] | None = None) -> Device:  # fmt: skip
+        """A device whose layer makes `wrong`, one array for each case. in_dump_only: it goes on with the right
+        values. shown: what its dump holds instead of the codes it goes on with."""
+        name = self.steps[label].step.output_names[0]
+        if all(np.array_equal(a, case[name]) for a, case in zip(shown or wrong, self.right, strict=True)):
+            raise NoEffectError
+        tensors: list[Codes] = []
+        for given, right, codes in zip(self.given, self.right, wrong, strict=True):
+            values = dict(right) if in_dump_only else walk(self.plan, {**given, name: codes}, None)
+            tensors.append({**values, name: codes})
+        for index, array in enumerate(shown or ()):
+            tensors[index][name] = array
+        names = [n for n in self.right[0] if n not in self.plan.program.inputs]
+        return Device(kind, label, name, detail, {n: [case[n] for case in tensors] for n in names})
+
+
+Fault = Callable[[World, np.random.Generator], Device]
+
+
+def _draw(world: World, rng: np.random.Generator, op: str, fits: Callable[[BoundStep], bool] = lambda _: True) -> str:
+    labels = [label for label, bound in world.steps.items() if bound.step.op == op and fits(bound)]
+    if not labels:
+        raise NoEffectError
+    return str(rng.choice(labels))
+
+
+def _conv(world: World, rng: np.random.Generator, fits: Callable[[Convolution], bool] = lambda _: True) -> (
+    tuple[str, Convolution, list[Array]]
+):  # fmt: skip
+    label = _draw(world, rng, "QLinearConv", lambda bound: fits(Convolution.of(bound)))
+    bound = world.steps[label]
+    return label, Convolution.of(bound), [case[bound.step.input_names[0]] for case in world.right]
+
+
+def _made(world: World, kind: str, rng: np.random.Generator, detail: str, label: str, layer: Convolution,
+          xs: list[Array], acc: Callable[[Array], Array], **options: Any) -> Device:  # fmt: skip
+    """A device whose convolution has other accumulators, or another requantization."""
+    wrong = [clipped(requantized(layer, acc(x), world.profile, **options)) for x in xs]
+    return world.device(kind, label, detail, wrong)
+
+
+# -- the faults --------------------------------------------------------------------------------------------------------
+def flipped_bit(world: World, rng: np.random.Generator) -> Device:
+    kind = "one flipped bit"
+    if rng.random() < 0.5:
+        label, layer, xs = _conv(world, rng)
+        index, bit = int(rng.integers(layer.w.size)), int(rng.integers(8))
+        flipped = layer.w.astype(np.int8).reshape(-1).copy()
+        flipped.view(np.uint8)[index] ^= np.uint8(1 << bit)
+        layer.w = flipped.reshape(layer.w.shape).astype(np.int64)
+        return _made(world, kind, rng, f"weight, bit {bit}", label, layer, xs,
+                     lambda x: layer.with_bias(layer.right_sums(x)))  # fmt: skip
+    label = str(rng.choice([k for k, b in world.steps.items() if b.step.op.startswith("QLinear")]))
+    name = world.steps[label].step.output_names[0]
+    case = int(rng.integers(len(world.right)))
+    wrong = [right[name].copy() for right in world.right]
+    index, bit = int(rng.integers(wrong[case].size)), int(rng.integers(8))
+    wrong[case].reshape(-1).view(np.uint8)[index] ^= np.uint8(1 << bit)
+    return world.device(kind, label, f"tensor, bit {bit}", wrong, bool(rng.integers(2)))
+
+
+def one_bias(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    channel = int(rng.integers(len(layer.bias)))
+    bias = layer.bias.copy()
+    bias[channel] = 0
+    return _made(world, "one channel's bias dropped", rng, f"channel {channel}", label, layer, xs,
+                 lambda x: layer.with_bias(layer.right_sums(x), bias))  # fmt: skip
+
+
+def all_biases(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    return _made(world, "all biases dropped", rng, "", label, layer, xs, layer.right_sums)
+
+
+def neighbours_bias(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    moved = np.roll(layer.bias, int(rng.choice([1, -1])))
+    if rng.random() < 0.5:
+        channel = int(rng.integers(len(moved)))
+        bias, detail = layer.bias.copy(), f"channel {channel}"
+        bias[channel] = moved[channel]
+    else:
+        bias, detail = moved, "all"
+    return _made(world, "neighbour's bias", rng, detail, label, layer, xs,
+                 lambda x: layer.with_bias(layer.right_sums(x), bias))  # fmt: skip
+
+
+def per_tensor_scale(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    scale = layer.w_scale[0] if rng.random() < 0.5 else layer.w_scale.max()
+    return _made(world, "per-tensor for per-channel scale", rng, f"{scale}", label, layer, xs,
+                 lambda x: layer.with_bias(layer.right_sums(x)), scales=np.full_like(layer.w_scale, scale))  # fmt: skip
+
+
+def wrong_tie(world: World, rng: np.random.Generator) -> Device:
+    if world.profile == "ort":
+        raise NoEffectError  # a float32 product is almost never an exact half
+    label, layer, xs = _conv(world, rng)
+    tie = str(rng.choice(["half-up", "half-even"]))
+    return _made(world, "wrong tie rule", rng, tie, label, layer, xs,
+                 lambda x: layer.with_bias(layer.right_sums(x)), rounding=tie)  # fmt: skip
+
+
+def truncation(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    how = str(rng.choice(["truncate", "floor"]))
+    return _made(world, "truncation instead of rounding", rng, how, label, layer, xs,
+                 lambda x: layer.with_bias(layer.right_sums(x)), rounding=how)  # fmt: skip
+
+
+def no_zero_point(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng, lambda c: c.x[1] != 0)
+    pad = layer.x[1] if rng.random() < 0.5 else 0
+    return _made(world, "missing input zero point", rng, f"padding {pad}", label, layer, xs,
+                 lambda x: layer.with_bias(layer.sums(x, 0, pad, layer.pads, layer.strides)))  # fmt: skip
+
+
+def pad_zero(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng, lambda c: any(c.pads) and c.x[1] != 0)
+    return _made(world, "padding with 0", rng, "", label, layer, xs,
+                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], 0, layer.pads, layer.strides)))  # fmt: skip
+
+
+def pad_off(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng, lambda c: any(c.pads))
+    dy, dx = [(1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, -1)][int(rng.integers(6))]
+    top, left, bottom, right = layer.pads
+    pads = (top + dy, left + dx, bottom - dy, right - dx)
+    return _made(world, "padding off by one", rng, f"{pads}", label, layer, xs,
+                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], pads, layer.strides)))  # fmt: skip
+
+
+def stride_one(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng, lambda c: c.strides == (2, 2))
+    height, width = world.right[0][world.steps[label].step.output_names[0]].shape[2:]
+    return _made(world, "stride 1 in place of another", rng, "", label, layer, xs,
+                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], layer.pads, (1, 1)))
+                 [:, :, :height, :width])  # fmt: skip
+
+
+def swapped_scales(world: World, rng: np.random.Generator) -> Device:
+    label = _draw(world, rng, "QLinearAdd")
+    step = world.steps[label].step
+    a, b, y = (_pair(operand.quant) for operand in (*step.inputs, *step.outputs))
+    wrong = []
+    for case in world.right:
+        left, right = (case[name] for name in step.input_names)
+        if world.profile == "ort":
+            wrong.append(integers.qlinear_add([left, F(b[0]), np.int8(a[1]), right, F(a[0]), np.int8(b[1]), F(y[0]),
+                                               np.int8(y[1])], {}))  # fmt: skip
+        else:
+            one, other, out = ((float(b[0]), a[1]), (float(a[0]), b[1]), (float(y[0]), y[1]))
+            add = fixed_point.Operators("tflite").add(one, other, out)
+            wrong.append(integers.elementwise(add, left, right))
+    return world.device("swapped operands' scales", label, "", wrong)
+
+
+def no_rescale(world: World, rng: np.random.Generator) -> Device:
+    label = _draw(world, rng, "QLinearConcat")
+    step = world.steps[label].step
+    y = _pair(step.outputs[0].quant)
+    if all(_pair(operand.quant) == y for operand in step.inputs):
+        raise NoEffectError
+    wrong = [np.concatenate([case[name] for name in step.input_names], axis=1) for case in world.right]
+    return world.device("missing Concat rescale", label, "", wrong)
+
+
+def no_clamp(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    wide = [requantized(layer, layer.with_bias(layer.right_sums(x)), world.profile) for x in xs]
+    if layer.y[1] == -128 and not any((codes > 127).any() for codes in wide):
+        raise NoEffectError  # with only the lower clamp missing it is the ReLU that is missing
+    return world.device("missing clamp", label, "", [codes.astype(np.int8) for codes in wide])
+
+
+def narrow_accumulator(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng)
+    how = str(rng.choice(["wraps", "saturates"]))
+
+    def acc(x: Array) -> Array:
+        full = layer.with_bias(layer.right_sums(x))
+        return full.astype(np.int16).astype(np.int64) if how == "wraps" else np.clip(full, -(2**15), 2**15 - 1)
+
+    return _made(world, "16-bit accumulator", rng, how, label, layer, xs, acc)
+
+
+def no_relu(world: World, rng: np.random.Generator) -> Device:
+    label, layer, xs = _conv(world, rng, lambda c: c.y[1] == -128)
+    wide = [requantized(layer, layer.with_bias(layer.right_sums(x)), world.profile) for x in xs]
+    wrapped = [np.minimum(codes, 127).astype(np.int8) for codes in wide]
+    if rng.random() < 0.5:
+        return world.device("ReLU missing", label, "wrapped", wrapped)
+    real = [((np.minimum(codes, 127) - layer.y[1]) * F(layer.y[0])).astype(F) for codes in wide]
+    return world.device("ReLU missing", label, "real values", [np.clip(c, -128, 127).astype(np.int8) for c in wide],
+                        shown=real)  # fmt: skip
+
+
+def _any_tensor(world: World, rng: np.random.Generator, fits: Callable[[Array], bool] = lambda _: True) -> str:
+    labels = [
+        label
+        for label, bound in world.steps.items()
+        if bound.step.op.startswith(("QLinear", "MaxPool")) and fits(world.right[0][bound.step.output_names[0]])
+    ]
+    return str(rng.choice(labels))
+
+
+def _changed(world: World, rng: np.random.Generator, kind: str, label: str, change: Callable[[Array], Array]) -> Device:
+    """A buffer that is read wrongly by whoever dumps it, or by the layers that follow too."""
+    name = world.steps[label].step.output_names[0]
+    in_dump_only = bool(rng.integers(2))
+    wrong = [change(case[name]) for case in world.right]
+    return world.device(kind, label, "in the dump only" if in_dump_only else "", wrong, in_dump_only)
+
+
+def nhwc(world: World, rng: np.random.Generator) -> Device:
+    label = _any_tensor(world, rng, lambda a: a.ndim == 4 and a.shape[2] > 1)
+    return _changed(world, rng, "NCHW against NHWC", label,
+                    lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).reshape(a.shape))  # fmt: skip
+
+
+def stale(world: World, rng: np.random.Generator) -> Device:
+    label = _any_tensor(world, rng)
+    name = world.steps[label].step.output_names[0]
+    case = int(rng.integers(1, len(world.right)))
+    wrong = [right[name] for right in world.right]
+    wrong[case] = wrong[case - 1]
+    return world.device("stale: another input's tensor", label, f"case {case}", wrong, bool(rng.integers(2)))
+
+
+def row_shifted(world: World, rng: np.random.Generator) -> Device:
+    label = _any_tensor(world, rng, lambda a: a.ndim == 4 and a.shape[2] > 2)
+    by = int(rng.choice([1, -1]))
+    fill = str(rng.choice(["wrapped", "repeated", "zero"]))
+
+    def change(array: Array) -> Array:
+        made = np.roll(array, by, axis=2)
+        edge = 0 if by == 1 else -1
+        if fill == "repeated":
+            made[:, :, edge] = array[:, :, edge]
+        elif fill == "zero":
+            made[:, :, edge] = 0
+        return made
+
+    return _changed(world, rng, "row shifted", label, change)
+
+
+def signedness(world: World, rng: np.random.Generator) -> Device:
+    label = _any_tensor(world, rng)
+    return _changed(world, rng, "signed against unsigned", label,
+                    lambda a: (a.astype(np.int16) + 128).astype(np.uint8).view(np.int8))  # fmt: skip
+
+
+FAULTS: Mapping[str, Fault] = {
+    "one flipped bit": flipped_bit,
+    "one channel's bias dropped": one_bias,
+    "all biases dropped": all_biases,
+    "neighbour's bias": neighbours_bias,
+    "per-tensor for per-channel scale": per_tensor_scale,
+    "wrong tie rule": wrong_tie,
+    "truncation instead of rounding": truncation,
+    "missing input zero point": no_zero_point,
+    "padding with 0": pad_zero,
+    "padding off by one": pad_off,
+    "stride 1 in place of another": stride_one,
+    "swapped operands' scales": swapped_scales,
+    "missing Concat rescale": no_rescale,
+    "missing clamp": no_clamp,
+    "16-bit accumulator": narrow_accumulator,
+    "ReLU missing": no_relu,
+    "NCHW against NHWC": nhwc,
+    "stale: another input's tensor": stale,
+    "row shifted": row_shifted,
+    "signed against unsigned": signedness,
+}
+
+
+def simulate(world: Callable[[], World], kind: str, rng: np.random.Generator, tries: int = 200) -> Device:
+    """A device with a fault that shows: layers, channels and places are drawn until it changes something."""
+    for _ in range(tries):
+        try:
+            return FAULTS[kind](world(), rng)
+        except NoEffectError:
+            continue
+    raise AssertionError(f"no place found where '{kind}' shows")

@@ -15,7 +15,7 @@ from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.program import Step
-from tests.compare.devices import COMPLETE, feeds, network
+from tests.compare.simulated import COMPLETE, feeds, network
 from tests.compare.test_identify import fresh_seed
 
 

@@ -24,7 +24,7 @@ from qdqnp.numerics.rules.lookup import AffineLookup
 from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, Rescale
 from qdqnp.numerics.stages import MultiplyShift
-from tests.compare.devices import COMPLETE, device, network, observe
+from tests.compare.simulated import COMPLETE, device, network, observe
 from tests.compare.test_identify import fresh_seed
 
 ART = PROFILES["neural-art-1.1.3"]

@@ -15,7 +15,7 @@ from qdqnp.errors import InputError, QdqnpError
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
-from tests.compare.devices import COMPLETE, device, feeds, network
+from tests.compare.simulated import COMPLETE, device, feeds, network
 
 FAMILIES = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool"}
 

@@ -24,18 +24,17 @@ def recognize(site: Site) -> Iterator[Finding]:
     if wrong:
         bare = [c for c in range(values.shape[-1]) if values.reshape(-1, values.shape[-1])[:, c].any()]
         if len(wrong) > 1 or len(bare) == 1:
-            missing = DROPPED_ALL if set(bare) == set(wrong) else f"biases of {len(wrong)} channels dropped"
-            yield Finding(DROPPED_ALL, "" if missing == DROPPED_ALL else f"channels {_listed(wrong)}")
+            yield Finding(DROPPED_ALL, "" if set(bare) == set(wrong) else _listed(wrong, values.shape[-1]))
         else:
-            yield Finding(DROPPED_ONE, f"channel {wrong[0]}")
+            yield Finding(DROPPED_ONE, _listed(wrong, values.shape[-1]))
     elif site.explained(lambda v: site.evaluate(v, consts={name: np.zeros_like(values)})):
         yield Finding(DROPPED_ALL)
     for step in (1, -1):
         moved = np.roll(values, step, axis=-1)
         wrong = _channels(site, name, moved)
         if wrong:
-            which = "all channels" if len(wrong) == values.shape[-1] else f"channels {_listed(wrong)}"
-            yield Finding(NEIGHBOUR, f"each from channel {'c - 1' if step == 1 else 'c + 1'}, {which}")
+            which = _listed(wrong, values.shape[-1])
+            yield Finding(NEIGHBOUR, f"each from channel {'c - 1' if step == 1 else 'c + 1'}: {which}")
 
 
 def _bias(site: Site) -> tuple[str, Array] | None:
@@ -49,5 +48,8 @@ def _channels(site: Site, name: str, values: Array) -> list[int] | None:
     return site.channels(lambda v: site.evaluate(v, consts={name: values}))
 
 
-def _listed(channels: list[int]) -> str:
-    return ", ".join(map(str, channels[:8])) + (" ..." if len(channels) > 8 else "")
+def _listed(channels: list[int], total: int) -> str:
+    """'channel 3', 'channels 1, 5', '29 of 32 channels'."""
+    if len(channels) > 4:
+        return f"{len(channels)} of {total} channels"
+    return f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"

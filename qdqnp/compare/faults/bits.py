@@ -6,21 +6,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qdqnp.compare.faults.rounding import at_boundaries
 from qdqnp.compare.faults.site import Finding, Site
 from qdqnp.quant import Array
 
 FLIPPED = "one flipped bit"
 # Weights of a channel that are tried, each in every bit.
 MAX_TRIED = 8192
+# Of thousands of bits some explains any single element.
+LEAST_SEEN = 2
 
 
 def recognize(site: Site) -> Iterator[Finding]:
+    if at_boundaries(site):
+        return  # one LSB beside a rounding boundary is a matter of rounding, not of a bit
     found = _in_tensor(site)
     if found:
         yield Finding(FLIPPED, found)
         return
     channel = _only_channel(site)
-    if channel is None:
+    if channel is None or sum(int(np.count_nonzero(mask)) for mask in site.differs) < LEAST_SEEN:
         return
     for operand, what in ((2, "bias"), (1, "weight")):
         found = _in_constant(site, operand, what, channel)

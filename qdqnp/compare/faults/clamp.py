@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.compare import variant
 from qdqnp.compare.faults.site import Finding, Site
 from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.program import Step
 from qdqnp.quant import Array, Int64, Quant
 
 NO_CLAMP = "missing clamp"
@@ -37,8 +38,9 @@ def no_relu(site: Site) -> Iterator[Finding]:
     high = y.range[1]
     if site.explained(lambda v: np.minimum(site.evaluate(v, wide), high).astype(y.dtype)):
         yield Finding(NO_RELU, "negative values wrap")
-    elif site.explained(lambda v: np.minimum(site.evaluate(v, wide), high)) or site.explained(
-        lambda v: site.evaluate(v, wide)
+    elif site.alone and (
+        site.explained(lambda v: np.minimum(site.evaluate(v, wide), high))
+        or site.explained(lambda v: site.evaluate(v, wide))
     ):
         yield Finding(NO_RELU, "negative values stand in the dump")
 
@@ -47,7 +49,7 @@ def _output(site: Site) -> Quant | None:
     return site.step.outputs[0].quant
 
 
-def _unclipped(site: Site) -> object | None:
+def _unclipped(site: Site) -> Step | None:
     """The step with so wide an output that nothing is clipped; None where it does not requantize."""
     y = _output(site)
     if y is None or not site.step.op.startswith(("QLinear", "QGemm")) or site.step.op == "QLinearConcat":
@@ -88,11 +90,11 @@ def _saturate(value: Int64) -> Int64:
 
 def _correction(site: Site) -> Int64 | None:
     """What the input's zero point adds to each channel's raw sum, by channel."""
-    x, w = (operand.quant if operand is not None else None for operand in site.step.inputs[:2])
-    if site.step.op != "QLinearConv" or x is None or w is None or site.step.inputs[1] is None:
+    if site.step.op != "QLinearConv" or site.step.inputs[0] is None or site.step.inputs[1] is None:
         return None
+    x, w = site.step.inputs[0].quant, site.step.inputs[1].quant
     weights = site.bound.consts.get(site.step.inputs[1].name)
-    if weights is None:
+    if weights is None or x is None or w is None:
         return None
     zero = w.zero_point.astype(np.int64).reshape(-1, *(1,) * (weights.ndim - 1))
     total: Int64 = (weights.astype(np.int64) - zero).reshape(weights.shape[0], -1).sum(axis=1)

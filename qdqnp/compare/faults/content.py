@@ -17,10 +17,10 @@ OTHER_LAYER = "another layer's tensor"
 
 def constant(site: Site) -> Iterator[Finding]:
     """One code everywhere, in every case that differs."""
-    codes = {int(value) for case in site.bad_cases for value in (site.got[case].min(), site.got[case].max())}
-    if len(codes) == 1 and site.got[0].size > 1:
-        code = codes.pop()
-        yield Finding(ALL_ZERO if code == 0 else CONSTANT, f"code {code}")
+    values = {value.item() for case in site.bad_cases for value in (site.got[case].min(), site.got[case].max())}
+    if len(values) == 1 and site.got[0].size > 1:
+        value = values.pop()
+        yield Finding(ALL_ZERO if value == 0 else CONSTANT, f"{value:g} everywhere")
 
 
 def stale(site: Site) -> Iterator[Finding]:

@@ -14,6 +14,9 @@ TRUNCATED = "truncated"
 PADDED = "padded rows"
 # Rows are padded to a power of two, of bytes.
 ALIGNMENTS = (4, 8, 16, 32, 64, 128)
+# With more padding than this the values that are left tell too little.
+MOST_PADDING = 4
+LEAST_SEEN = 16
 
 
 def truncated(site: Site) -> Iterator[Finding]:
@@ -41,7 +44,7 @@ def _strides(array: Array, width: int) -> Iterator[int]:
     row = array.shape[-1] if array.ndim > 1 else 0
     for alignment in ALIGNMENTS:
         stride = -(-row * width // alignment) * alignment // width
-        if row and stride > row:
+        if row > 1 and row < stride <= MOST_PADDING * row:
             yield stride
 
 
@@ -53,7 +56,8 @@ def _padded(want: Array, got: Array, stride: int) -> bool:
     buffer[:, : rows.shape[1]], used[:, : rows.shape[1]] = rows, True
     size = min(got.size, buffer.size)
     flat, mask = buffer.reshape(-1)[:size], used.reshape(-1)[:size]
-    return size >= rows.shape[1] * 2 and bool(np.array_equal(flat[mask], got[:size].astype(np.int64)[mask]))
+    seen = int(np.count_nonzero(mask))
+    return seen >= LEAST_SEEN and bool(np.array_equal(flat[mask], got[:size].astype(np.int64)[mask]))
 
 
 def misfit(found: Misfit, want: Array) -> Finding | None:

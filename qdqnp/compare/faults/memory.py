@@ -77,4 +77,5 @@ def turned(array: Array) -> Array:
     """The top bit of every code exchanged."""
     bits = array.dtype.itemsize * 8
     unsigned = array.view(np.dtype(f"u{array.dtype.itemsize}"))
-    return (unsigned ^ unsigned.dtype.type(1 << (bits - 1))).view(array.dtype)
+    made: Array = (unsigned ^ unsigned.dtype.type(1 << (bits - 1))).view(array.dtype)
+    return made

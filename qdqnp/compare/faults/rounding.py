@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.compare import variant
 from qdqnp.compare.faults.site import Finding, Site
 from qdqnp.compare.inspect import RULE_OF
+from qdqnp.errors import QdqnpError
+from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import FloatScaled, Requantizer, Rounded
 from qdqnp.quant import Array, Int64, Quant
@@ -17,6 +20,10 @@ from qdqnp.quant import Array, Int64, Quant
 TIE = "wrong tie rule"
 TRUNCATION = "truncation instead of rounding"
 TRUNCATIONS = ("truncate", "floor")
+# How near a boundary the arithmetics of real devices part: two roundings add up to 2^-5, narrow multipliers less.
+BESIDE_LSB = 2.0**-4
+# Steps of one LSB in which a real value is looked at.
+FINE = 256
 # Names of the fields in which rules and stages keep a rounding.
 ROUNDING_FIELDS = ("rounding", "tie", "inner")
 
@@ -55,6 +62,8 @@ def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
 
 def _float(site: Site) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
+    if site.sums is None or not all(_rounds_a_product(rule) for _, rule in site.sums.values()):
+        return
     kinds = {
         "half-away": lambda real: np.sign(real) * np.floor(np.abs(real) + 0.5),
         "half-up": lambda real: np.floor(real + 0.5),
@@ -74,13 +83,33 @@ def _float(site: Site) -> Iterator[Finding]:
 
 def rounded(rule: Requantizer, sums: Int64, function: Any) -> Array:
     """Codes of a rule whose stages have a real value, rounded in another way."""
-    stages = dict(rule.stages(sums))
-    y = rule.y
-    inner = getattr(rule, "inner", rule)
-    if "real" not in stages or y is None or not isinstance(inner, FloatScaled | Rounded):
-        return np.full(sums.shape, np.iinfo(np.int64).min)  # no such rounding: equal to nothing
-    real: Array = stages["real"].astype(np.float64)  # float32 values and halves are exact in float64
-    return clipped(function(real), y)
+    assert rule.y is not None
+    real: Array = dict(rule.stages(sums))["real"].astype(np.float64)  # float32 values and halves are exact in float64
+    return clipped(function(real), rule.y)
+
+
+def _rounds_a_product(rule: Requantizer) -> bool:
+    return rule.y is not None and isinstance(getattr(rule, "inner", rule), FloatScaled | Rounded)
+
+
+def at_boundaries(site: Site) -> bool:
+    """Whether every difference is of 1 LSB, where the real value lies beside the boundary of the two codes."""
+    y = site.step.outputs[0].quant
+    if y is None or not site.alone or site.step.op not in RULE_OF or site.step.op == "QLinearConcat":
+        return False
+    fine = replace(y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32),
+                   zero_point=np.zeros((), np.int32))  # fmt: skip
+    step = variant.with_output(site.step, fine)
+    for case in site.bad_cases:
+        bad = site.differs[case]
+        got, want = (side[bad].astype(np.int64) for side in (site.got[case], site.want[case]))
+        try:
+            position = site.evaluate(site.values[case], step, profile=ORT)[bad] / FINE + int(y.zero_point)
+        except QdqnpError:
+            return False
+        if (np.abs(got - want) != 1).any() or (np.abs(position - (got + want) / 2) > BESIDE_LSB).any():
+            return False
+    return True
 
 
 def clipped(value: Array, y: Quant) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -27,7 +27,8 @@ def per_tensor(site: Site) -> Iterator[Finding]:
     w = site.step.inputs[1].quant
     if w is None or w.per_tensor:
         return
-    for text, scale in _candidates(w.scale):
+    candidates = _candidates(w.scale)
+    for text, scale in candidates if site.alone else islice(candidates, 4):
         quant = replace(w, scale=np.full_like(w.scale, scale))
         if site.from_sums(lambda sums, _, quant=quant: _requantized(site, sums, quant)):  # type: ignore[misc]
             yield Finding(PER_TENSOR, f"{text}, {scale:.6g}")
@@ -38,6 +39,7 @@ def _candidates(scales: Array) -> Iterator[tuple[str, np.float32]]:
     yield "the largest", np.max(scales)
     yield "the mean", np.float32(np.mean(scales.astype(np.float64)))
     yield "the smallest", np.min(scales)
+    yield "channel 0's", scales.reshape(-1)[0]
     for channel, scale in enumerate(scales.reshape(-1)):
         yield f"channel {channel}'s", scale
 

@@ -61,9 +61,11 @@ def elements(site: Site) -> Iterator[Finding]:
     if site.got[0].dtype != site.target.dtype:
         return
     for by in _shifts([site.want[case] for case in site.bad_cases], [site.got[case] for case in site.bad_cases]):
-        unit = "element" if by % width == 0 else "byte"
-        count = abs(by) // width if unit == "element" else abs(by)
-        yield Finding(ELEMENTS, f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}")
+        row = site.target.shape[-1] * width if len(site.target.shape) > 2 and site.target.shape[-1] > 1 else 0
+        unit, size = ("row", row) if row and by % row == 0 else ("element", width) if by % width == 0 else ("byte", 1)
+        count = abs(by) // size
+        text = f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}"
+        yield Finding(ROWS if unit == "row" else ELEMENTS, text)
         return
 
 

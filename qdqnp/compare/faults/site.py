@@ -72,7 +72,7 @@ class Site:
             if index >= self.index:
                 break
             op = self.device.reference.step(index).step.op
-            known = {**self.device.reference.evaluate(index, known, self.device.profile(op)), **known}
+            known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
         return known
 
     def finish(self, case: int, output: Array) -> Array:
@@ -83,7 +83,7 @@ class Site:
         for index in self.segment.steps:
             if index > self.index:
                 op = self.device.reference.step(index).step.op
-                known = {**self.device.reference.evaluate(index, known, self.device.profile(op)), **known}
+                known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
         return known[self.target.codes]
 
     def explained(self, change: Change) -> bool:

@@ -11,7 +11,7 @@ from qdqnp.compare import variant
 from qdqnp.compare.faults.site import Finding, Site
 from qdqnp.compare.faults.windows import padded, resolved_pads
 from qdqnp.program import Step
-from qdqnp.quant import Array, Quant
+from qdqnp.quant import Array
 
 MISSING = "missing input zero point"
 PAD_ZERO = "padding with 0"
@@ -60,8 +60,3 @@ def _padded(site: Site, values: Mapping[str, Array], step: Step, code: int) -> A
 def _is_const(site: Site, index: int) -> bool:
     operand = site.step.inputs[index]
     return operand is not None and operand.name in site.bound.consts
-
-
-def zeroed(quant: Quant) -> Quant:
-    """The quantization without its zero point."""
-    return replace(quant, zero_point=np.zeros_like(quant.zero_point))

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from qdqnp.golden.folder import Folder
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.base import Writer
+from qdqnp.golden.writers.c import CrcWriter, CWriter
+from qdqnp.golden.writers.hex import HexWriter
+from qdqnp.golden.writers.ihex import IhexWriter
 from qdqnp.golden.writers.npz import NpzWriter
 from qdqnp.golden.writers.raw import BinWriter, NpyWriter
 
@@ -14,4 +17,8 @@ WRITERS: Mapping[str, Callable[[Folder, Options, int], Writer]] = {
     "npz": NpzWriter,
     "npy": NpyWriter,
     "bin": BinWriter,
+    "c": CWriter,
+    "hex": HexWriter,
+    "ihex": IhexWriter,
+    "c-crc": CrcWriter,
 }

@@ -16,8 +16,6 @@ from qdqnp.quant import Array
 
 CONSTANTS = "npz/constants.npz"
 CASE = "npz/case_{case}.npz"
-# Local header, central header and their extras of one member, at least.
-OVERHEAD = 150
 
 
 class NpzWriter:
@@ -36,18 +34,23 @@ class NpzWriter:
             file = self._folder.open(name, "xb")
             self._archives[name] = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED), file
         header = npy_header(stored.dtype, stored.shape)
-        self._folder.charge(len(header) + stored.nbytes + OVERHEAD + 2 * len(entry.item.key))
+        self._folder.require(self._folder.written + len(header) + stored.nbytes)
         member = zipfile.ZipInfo(f"{entry.item.key}.npy")  # of 1980: the same call twice gives the same bytes
         member.create_system = 3
         member.file_size = len(header) + stored.nbytes
-        with self._archives[name][0].open(member, "w") as opened:
+        archive, file = self._archives[name]
+        before = file.tell()
+        with archive.open(member, "w") as opened:
             opened.write(header)
             opened.write(as_bytes(stored))
+        self._folder.charge(file.tell() - before)
 
     def end(self, case: int) -> None:
         for archive, file in self._archives.values():
             with file:
+                before = file.tell()
                 archive.close()
+                self._folder.charge(file.tell() - before)
         self._archives.clear()
 
     def abandon(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,10 +16,26 @@ from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant
 
-# (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);
-#  inside: bool, broadcastable to the same shape, False where a tap lies in the padding;
-#  count: int64, broadcastable to the result, the divisor) -> codes, shape (...).
-AverageFunction = Callable[[Codes, Array, Int64], Codes]
+
+@dataclass(frozen=True, eq=False)
+class AverageFunction:
+    """A bound rule.
+
+    function: (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...); inside: bool,
+    broadcastable to the same shape, False where a tap lies in the padding; count: int64, broadcastable to the result,
+    the divisor) -> codes, shape (...). numbers: what it uses for one count, by name; the same names for all.
+    """
+
+    function: Callable[[Codes, Array, Int64], Codes]
+    numbers: Callable[[int], Mapping[str, Any]] = lambda count: {}
+
+    def __call__(self, taps: Codes, inside: Array, count: Int64) -> Codes:
+        return self.function(taps, inside, count)
+
+    def parameters(self, counts: Int64) -> dict[str, Array]:
+        """The counts, shape (n,), and the numbers for each of them along the first axis."""
+        found = [self.numbers(int(count)) for count in counts]
+        return {"count": counts, **{name: np.array([numbers[name] for numbers in found]) for name in found[0]}}
 
 
 class AverageRule(Protocol):
@@ -50,7 +66,7 @@ class FloatAverage:
                 shifted: Float32 = np.divide(mean, y.scale, dtype=np.float32) + y.zero_point.astype(np.float32)
             return saturate(float32.to_int32_x86(shifted), y)
 
-        return average
+        return AverageFunction(average)
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,9 @@ class DividedAverage:
                 return saturate(np.sign(raw) * ((np.abs(raw) + count // 2) // count), y)
             return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
 
-        return average
+        if x.same_as(y):
+            return AverageFunction(average)
+        return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,7 @@ class MeanAverage:
             raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
             return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
 
-        return average
+        return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
 
 
 @dataclass(frozen=True)
@@ -102,13 +120,19 @@ class ReciprocalAverage:
                 return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
             out = np.zeros(raw.shape, y.dtype)
             for n in np.unique(count):
-                length = max(0, (int(n) - 1).bit_length())
-                reciprocal = round(Fraction(2 ** (14 + length), int(n)))
-                mean = ROUNDINGS[self.tie](raw * reciprocal, 14 + length)
+                numbers = self._reciprocal(int(n))
+                mean = ROUNDINGS[self.tie](raw * numbers["R"], numbers["shift"])
                 np.copyto(out, saturate(mean, y), where=np.broadcast_to(count == n, raw.shape))
             return out
 
-        return average
+        if not x.same_as(y):
+            return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
+        return AverageFunction(average, self._reciprocal)
+
+    @staticmethod
+    def _reciprocal(count: int) -> dict[str, int]:
+        length = max(0, (count - 1).bit_length())
+        return {"R": round(Fraction(2 ** (14 + length), count)), "shift": 14 + length}
 
 
 def by_count(bind: Callable[[int], Requantizer], raw: Int64, inside: Array, count: Int64, x: Quant) -> Codes:

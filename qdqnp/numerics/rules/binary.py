@@ -112,7 +112,12 @@ class ThreeRescaleAdd:
             return saturate(self.rescale.apply(total, fixed_y) + int(y.zero_point), y)
 
         return BinaryFunction(
-            add, {"multipliers": np.array([f.value for f in fixed]), "shifts": np.array([f.shift for f in fixed])}
+            add,
+            {
+                "left_shift": self.left_shift,
+                "multipliers": np.array([f.value for f in fixed]),
+                "shifts": np.array([f.shift for f in fixed]),
+            },
         )
 
 

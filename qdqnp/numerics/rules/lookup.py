@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Rescale, largest_shift, saturated
 from qdqnp.quant import Codes, Float32, Quant
 
-UnaryFunction = Callable[[Codes], Codes]
+
+@dataclass(frozen=True, eq=False)
+class UnaryFunction:
+    """A bound rule: codes of x to codes of y. parameters: the numbers it uses."""
+
+    function: Callable[[Codes], Codes]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, codes: Codes) -> Codes:
+        return self.function(codes)
 
 
 class RealFunction(Protocol):
@@ -94,7 +103,7 @@ class FloatLookup:
                 real = function.float32(float32.dequantize(codes, x.scale, x.zero_point))
             return float32.quantize(real, y.scale, y.zero_point, y.dtype)
 
-        return lookup
+        return UnaryFunction(lookup)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class RescaledLookup:
         def lookup(codes: Codes) -> Codes:
             return saturated(self.rescale.apply(codes.astype(np.int64) - int(x.zero_point), fixed), y)
 
-        return lookup
+        return UnaryFunction(lookup, fixed.as_parameters())
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class RationalLookup:
             values = np.array([one(int(code)) for code in codes.reshape(-1)], np.int64)
             return saturated(values.reshape(codes.shape), y)
 
-        return lookup
+        return UnaryFunction(lookup)
 
 
 @dataclass(frozen=True)
@@ -149,4 +158,4 @@ class AffineLookup:
             wide = ROUNDINGS[self.tie](codes.astype(np.int64) * a + bc, shift)
             return np.clip(wide, low, high).astype(y.dtype)
 
-        return lookup
+        return UnaryFunction(lookup, {"A": a, "BC": bc, "S": shift})

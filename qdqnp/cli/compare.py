@@ -1,0 +1,153 @@
+"""`qdqnp compare`: a device's tensors against a golden set: which layer, how far, and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
+from qdqnp.compare.align import align
+from qdqnp.compare.compare import Options, compare
+from qdqnp.compare.html import html
+from qdqnp.compare.junit import junit
+from qdqnp.compare.mapping import as_text, proposal, read_mapping
+from qdqnp.compare.reference import reference_from
+from qdqnp.compare.replay import Reference
+from qdqnp.compare.report import EQUAL, FAILING, Report, Row
+from qdqnp.compare.tolerance import parse
+from qdqnp.errors import InputError, Problem
+from qdqnp.sources.dump import Dump, read_dump
+
+# A dump may hold float64 where the model has bytes, and some tensors more than once; beyond this it is something else.
+BYTES_PER_ELEMENT = 64
+LEAST_BYTES = 64 * 2**20
+
+
+@click.command("compare")
+@click.argument("golden", type=click.Path(path_type=Path))
+@click.argument("dump", type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME", help="Another arithmetic than the golden set's: a name or a .toml.")
+@click.option("--case", "first", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Which input of the golden set the dump's first one is.")  # fmt: skip
+@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
+              help="Which entry of the dump is which tensor: .toml or .json.")  # fmt: skip
+@click.option("--write-mapping", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the pairing by name, or by order, for you to correct; compare nothing.")  # fmt: skip
+@click.option("--tolerance", "tolerances", multiple=True, metavar="LSB",
+              help="What a layer's own error may be: 1, QLinearAdd=1, layer:LABEL=0. Repeatable.")  # fmt: skip
+@click.option("--envelope", "use_envelope", is_flag=True,
+              help="Accept what the unknown parameters of the profile (neural-art) explain.")  # fmt: skip
+@click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a report to send to a colleague: one file.")  # fmt: skip
+def compare_command(
+    golden: Path,
+    dump: Path,
+    profile: str | None,
+    first: int,
+    mapping: Path | None,
+    write_mapping: Path | None,
+    tolerances: tuple[str, ...],
+    use_envelope: bool,
+    show_all: bool,
+    as_json: bool,
+    junit_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
+
+    DUMP is a folder of .npy or .bin files, an .npz, or the *_val_io.npz of ST Edge AI's validate. Two columns: entire
+    is against the golden values, with the errors of earlier layers in it; alone is the layer fed the device's own
+    tensors, so that the error is its own.
+
+    Exit code 0: every layer computes what it should (within --tolerance, or inside the --envelope). 1: some do not.
+    2: bad usage, golden set or dump.
+    """
+    reference = reference_from(golden, profile, first)
+    read = read_dump(dump, _limit(reference))
+    if write_mapping is not None:
+        _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
+        return
+    steps = reference.plan.program.steps
+    options = Options(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
+    chosen = read_mapping(mapping) if mapping is not None else None
+    aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
+    report = compare(reference, aligned, options, first)
+    title = f"{dump.name} against {golden.name}"
+    if junit_file is not None:
+        _write(junit_file, junit(report, title))
+    if html_file is not None:
+        _write(html_file, html(report, title).encode())
+    if as_json:
+        print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
+    else:
+        print_report(report, show_all)
+    sys.exit(0 if report.equal else 1)
+
+
+def _limit(reference: Reference) -> int:
+    elements = sum(target.elements for target in reference.targets)
+    return LEAST_BYTES + BYTES_PER_ELEMENT * elements * len(reference.cases)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        problem = Problem(f"file {path}", "to be written", error.strerror or str(error))
+        raise InputError("cannot write a report", [problem]) from error
+
+
+def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
+    found, unused = proposal(read, reference.targets, cases)
+    _write(path, as_text(found, unused, path.suffix == ".json").encode())
+    ERROR_CONSOLE.print(f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
+                        "then use --mapping", highlight=False)  # fmt: skip
+
+
+def print_report(report: Report, show_all: bool) -> None:
+    """The layers that differ, the metrics of the network's outputs, then the verdict."""
+    shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
+    if shown:
+        rows = table("layer", "operator", "tensor", "shape", "entire", "alone", "max", "mean", "sat", "cos", "why",
+                     right=("entire", "alone", "max", "mean", "sat", "cos"))  # fmt: skip
+        for row in shown:
+            rows.add_row(*_cells(row), style="red" if row.status in FAILING else None)
+        CONSOLE.print(rows)
+    hidden = len(report.rows) - len(shown)
+    if hidden:
+        CONSOLE.print(f"{hidden} layers are equal (--all shows them)", highlight=False)
+    if report.unused:
+        listed = ", ".join(name(entry) for entry in report.unused[:5])
+        CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}", highlight=False)
+    for line in report.verdict():
+        CONSOLE.print(line, style="bold green" if report.equal else "bold red", markup=False, highlight=False,
+                      soft_wrap=True)  # fmt: skip
+
+
+def _cells(row: Row) -> list[str]:
+    own = row.alone if row.alone.mismatches else row.entire
+    why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
+    entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
+    return [name(row.label), row.op, name(row.name), dims(row.shape), entire, alone, str(own.largest),
+            f"{own.mean:.3g}", f"{100 * row.entire.saturation:.3g} %", f"{row.metrics.get('cos', 1.0):.6f}",
+            _safe(why)]  # fmt: skip
+
+
+def _off(row: Row) -> list[str]:
+    texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
+    return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
+
+
+def _safe(text: str) -> str:
+    """Findings name tensors of the model: no markup and no control characters, but not shortened to a name's length."""
+    return " ".join(name(part) for part in text.split(" "))
+
+
+def _share(mismatches: int, elements: int) -> str:
+    """A share that is not zero is never shown as zero."""
+    return f"{100 * mismatches / elements:.3g} % ({mismatches})" if mismatches else "0"

@@ -1,0 +1,199 @@
+"""c: an array for each tensor, golden.h with all that is known of them, a table for qdqnp_check, and a host main."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.manifest import Document
+from qdqnp.golden.names import in_comment, step_key
+from qdqnp.golden.options import Options
+from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.writers.c_text import (
+    attribute_macros,
+    c_type,
+    define,
+    integer,
+    macro,
+    shipped,
+    symbol,
+    tensor_macros,
+    values,
+)
+from qdqnp.quant import Array
+from qdqnp.version import __version__
+
+GUARD = """/* Golden vectors, made by qdqnp {version}. An array holds the cases (inputs of the network) one by one. */
+#ifndef GOLDEN_H
+#define GOLDEN_H
+
+#include "qdqnp_check.h"
+
+/* In front of every array: define it yourself for another compiler. */
+#ifndef GOLDEN_DATA
+{data}#endif
+
+#define GOLDEN_CASES {cases}
+"""
+ATTRIBUTES = """#if defined(__GNUC__) || defined(__CC_ARM) || defined(__ICCARM__)
+#define GOLDEN_DATA __attribute__(({attributes}))
+#else
+#error "define GOLDEN_DATA as this compiler's words for {attributes_text}"
+#endif
+"""
+
+
+class CWriter(Plain):
+    """One .c file for each tensor, as CMSIS-NN's tests have them, so that a test takes only what it needs."""
+
+    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
+        self._folder, self._options, self._cases = folder, options, cases
+        self._numbers: dict[str, int] = {}  # values of parameters that are one number
+
+    def add(self, entry: Entry, stored: Array, case: int) -> None:
+        name = self._file(entry)
+        if case == 0:
+            cases = "GOLDEN_CASES * " if entry.item.varies else ""
+            size = f"[{cases}{macro(entry.item.key)}_SIZE]" if stored.size else "[1]"
+            head = f'#include "golden.h"\n\nGOLDEN_DATA const {c_type(entry)[0]} {symbol(entry)}{size} = {{\n'
+            self._append(name, head)
+            if entry.item.role == "parameter" and stored.size == 1 and stored.dtype.kind in "iu":
+                self._numbers[entry.item.key] = int(stored.reshape(-1)[0])
+        self._append(name, values(stored, f"tensor '{entry.item.key}'") if stored.size else "    0,\n")
+        if case == self._cases - 1 or not entry.item.varies:
+            self._append(name, "};\n")
+
+    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
+        for name in ("qdqnp_check.h", "qdqnp_check.c", "main.c"):
+            self._append(f"c/{name}", shipped(name))
+        own = [entry for entry in entries.values() if entry.same_as is None]
+        self._append("c/golden.h", self._header(entries, own, layers))
+        self._append("c/golden.c", table(own))
+
+    def place(self, entry: Entry) -> dict[str, Any]:
+        return {"file": self._file(entry), "symbol": symbol(entry)}
+
+    def _append(self, name: str, text: str) -> None:
+        self._folder.append(name, text.encode("ascii"))
+
+    @staticmethod
+    def _file(entry: Entry) -> str:
+        return f"c/golden_{entry.item.key}.c"
+
+    # -- golden.h ----------------------------------------------------------------------------------------------------
+    def _header(self, entries: Mapping[str, Entry], own: list[Entry], layers: list[Document]) -> str:
+        text = GUARD.format(version=__version__, data=self._attributes(), cases=self._cases)
+        text += f"#define GOLDEN_TENSORS {len(own)}\n"
+        waiting = {layer["index"]: layer for layer in layers}
+        numbers = {entry.item.key: index for index, entry in enumerate(own)}
+        for entry in entries.values():
+            layer = waiting.pop(entry.item.index, None)
+            if layer is not None:
+                text += f"\n/* layer {in_comment(layer['label'])}, {in_comment(layer['op'])} */\n"
+                text += attribute_macros(macro(step_key(layer["index"], layer["label"])), layer)
+            text += self._declaration(entry, numbers)
+        table_text = "\n/* Every array once, in the order of their ..._ID. */\n"
+        table_text += "extern const qdqnp_tensor golden_tensors[GOLDEN_TENSORS];\n"
+        return text + table_text + "\n#endif\n"
+
+    def _attributes(self) -> str:
+        chosen = [f"aligned({self._options.alignment})"] if self._options.alignment else []
+        chosen += [f'section("{self._options.section}")'] if self._options.section else []
+        if not chosen:
+            return "#define GOLDEN_DATA\n"
+        words = ", ".join(chosen)
+        return ATTRIBUTES.format(attributes=words, attributes_text=words.replace('"', "'"))
+
+    def _declaration(self, entry: Entry, numbers: Mapping[str, int]) -> str:
+        name, base = macro(entry.item.key), entry.stored
+        sizes = "x".join(map(str, entry.stored_shape)) or "one number"
+        kind = f"{entry.item.role}, {entry.dtype}, {entry.item.layout.name} {sizes}"
+        text = f"\n/* {in_comment(entry.item.stage or entry.item.name)}: {kind} */\n"
+        text += tensor_macros(entry)
+        text += f"#define {name}_ID {numbers[base.item.key]}\n"
+        if entry.item.key in self._numbers:
+            text += define(name, self._numbers[entry.item.key], name)
+        if entry.same_as is not None:
+            return text + f"#define {symbol(entry)} {symbol(base)}\n"
+        cases = "GOLDEN_CASES * " if entry.item.varies else ""
+        size = f"{cases}{name}_SIZE" if 0 not in entry.shape else "1"
+        return text + f"extern GOLDEN_DATA const {c_type(entry)[0]} {symbol(entry)}[{size}];\n"
+
+
+def table(own: list[Entry]) -> str:
+    """golden.c: every array with its checksums."""
+    text = '#include "golden.h"\n\n'
+    for entry in own:
+        crcs = ", ".join(f"0x{crc:08x}u" for crc in entry.crcs)
+        text += f"static const uint32_t crc_{entry.item.key}[] = {{{crcs}}};\n"
+    text += "\nconst qdqnp_tensor golden_tensors[GOLDEN_TENSORS] = {\n"
+    for entry in own:
+        key, cases = entry.item.key, "GOLDEN_CASES" if entry.item.varies else "1"
+        count = f"{macro(key)}_SIZE"
+        text += f'    {{"{key}", {symbol(entry)}, crc_{key}, {count}, {cases}, {c_type(entry)[1]}}},\n'
+    return text + "};\n"
+
+
+class CrcWriter(Plain):
+    """c-crc: no values, only the checksums of the codes that a device has in its buffers: the inputs of the network
+    and the output of every layer."""
+
+    ROLES = ("network_input", "output", "network_output")
+
+    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
+        self._folder, self._cases = folder, cases
+
+    def add(self, entry: Entry, stored: Array, case: int) -> None:
+        pass
+
+    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
+        chosen = list(dict.fromkeys(e.stored for e in entries.values() if e.item.role in self.ROLES))
+        for name in ("qdqnp_check.h", "qdqnp_check.c"):
+            self._append(name, shipped(name))
+        self._append("golden_crc.h", self._header(chosen))
+        self._append("golden_crc.c", self._table(chosen))
+
+    def place(self, entry: Entry) -> dict[str, Any]:
+        return {"file": "c-crc/golden_crc.c"}
+
+    def _append(self, name: str, text: str) -> None:
+        self._folder.append(f"c-crc/{name}", text.encode("ascii"))
+
+    def _header(self, chosen: list[Entry]) -> str:
+        text = (
+            f"/* CRC-32 of golden tensors, made by qdqnp {__version__}: little-endian bytes, as zlib computes it. */\n"
+        )
+        text += '#ifndef GOLDEN_CRC_H\n#define GOLDEN_CRC_H\n\n#include "qdqnp_check.h"\n\n'
+        text += f"#define GOLDEN_CRC_CASES {self._cases}\n#define GOLDEN_CRC_TENSORS {len(chosen)}\n\n"
+        for index, entry in enumerate(chosen):
+            text += f"#define {macro(entry.item.key)}_CRC {index} /* {in_comment(entry.item.name)} */\n"
+        text += "\n/* Compare a buffer with one case (input of the network) of a tensor and report; 0 where equal. */\n"
+        text += (
+            "uint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got, qdqnp_report report,\n"
+        )
+        text += "                          void *context);\n\n#endif\n"
+        return text
+
+    def _table(self, chosen: list[Entry]) -> str:
+        text = '#include "golden_crc.h"\n\nstatic const uint32_t counts[GOLDEN_CRC_TENSORS] = {\n'
+        counts = [entry.dtype.itemsize and _count(entry) for entry in chosen]
+        text += "".join(f"    {integer(count)},\n" for count in counts)
+        text += "};\n\nstatic const uint8_t types[GOLDEN_CRC_TENSORS] = {\n"
+        text += "".join(f"    {c_type(entry)[1]},\n" for entry in chosen)
+        text += "};\n\nstatic const uint32_t sums[GOLDEN_CRC_CASES][GOLDEN_CRC_TENSORS] = {\n"
+        for case in range(self._cases):
+            row = ", ".join(f"0x{e.crcs[case if e.item.varies else 0]:08x}u" for e in chosen)
+            text += f"    {{{row}}},\n"
+        text += "};\n\nuint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got,\n"
+        text += "                          qdqnp_report report, void *context)\n{\n"
+        text += "    return qdqnp_check_crc(sums[case_index][tensor], tensor, case_index, got, counts[tensor],\n"
+        return text + "                           types[tensor], report, context);\n}\n"
+
+
+def _count(entry: Entry) -> int:
+    count = 1
+    for size in entry.shape:
+        count *= size
+    return count

@@ -1,0 +1,121 @@
+"""Values and names as C99 writes them. Nothing that a model file says gets here unchecked."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import GoldenError, Problem
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.manifest import Document
+from qdqnp.quant import Array
+
+# (C type, name of the type in qdqnp_check.h)
+TYPES: dict[str, tuple[str, str]] = {
+    "int8": ("int8_t", "QDQNP_INT8"),
+    "uint8": ("uint8_t", "QDQNP_UINT8"),
+    "bool": ("uint8_t", "QDQNP_UINT8"),
+    "int16": ("int16_t", "QDQNP_INT16"),
+    "uint16": ("uint16_t", "QDQNP_UINT16"),
+    "int32": ("int32_t", "QDQNP_INT32"),
+    "int64": ("int64_t", "QDQNP_INT64"),
+    "float32": ("float", "QDQNP_FLOAT32"),
+    "float64": ("double", "QDQNP_FLOAT64"),
+}
+PER_LINE = {"int8": 20, "uint8": 20, "bool": 20, "int16": 14, "uint16": 14}
+# Attributes that hold one number for each side of a window.
+SIDES = {
+    "kernel_shape": ("KERNEL_H", "KERNEL_W"),
+    "strides": ("STRIDE_H", "STRIDE_W"),
+    "dilations": ("DILATION_H", "DILATION_W"),
+    "pads": ("PAD_TOP", "PAD_LEFT", "PAD_BOTTOM", "PAD_RIGHT"),
+}
+
+
+def shipped(name: str) -> str:
+    """A C file that comes with qdqnp."""
+    return (files("qdqnp.golden") / "c" / name).read_text(encoding="utf-8")
+
+
+def c_type(entry: Entry) -> tuple[str, str]:
+    """Raises GoldenError for element types that C99 does not have."""
+    if str(entry.dtype) not in TYPES:
+        problem = Problem(f"tensor '{entry.item.key}'", f"one of {', '.join(TYPES)}", str(entry.dtype))
+        raise GoldenError("C has no such type", [problem])
+    return TYPES[str(entry.dtype)]
+
+
+def values(stored: Array, where: str) -> str:
+    """Lines of an initializer, each value with its comma. Raises GoldenError for infinities and NaN."""
+    flat = stored.reshape(-1)
+    if flat.dtype.kind == "f":
+        texts = [real(item, where) for item in flat.tolist()] if flat.dtype == np.float64 else [
+            f"{real(item, where)}f" for item in flat.tolist()]  # fmt: skip
+    else:
+        texts = [integer(item) for item in flat.astype(np.int64).tolist()]
+    width = PER_LINE.get(str(stored.dtype), 8)
+    return "".join(f"    {', '.join(texts[at : at + width])},\n" for at in range(0, len(texts), width))
+
+
+def integer(value: int) -> str:
+    """A literal of the value's own type: the magnitude of the lowest one has none, and long ones say so."""
+    if value == -(2**63):
+        return "(-INT64_C(9223372036854775807) - 1)"
+    if abs(value) > 2**31 - 1 and value != -(2**31):
+        return f"INT64_C({value})" if value >= 0 else f"-INT64_C({-value})"
+    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+
+
+def real(value: float, where: str) -> str:
+    """A hexadecimal literal: the exact value."""
+    if not np.isfinite(value):
+        problem = Problem(where, "finite numbers", str(value), "C99 has no literal for them; use another format.")
+        raise GoldenError("C has no such number", [problem])
+    return float(value).hex()
+
+
+def define(name: str, value: Any, where: str) -> str:
+    """A macro of one number, negative ones in brackets."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(type(value).__name__)
+    text = integer(value) if isinstance(value, int) else f"{real(value, where)}f"
+    return f"#define {name} {f'({text})' if text.startswith('-') else text}\n"
+
+
+def attribute_macros(prefix: str, layer: Document) -> str:
+    """The layer's attributes as macros; texts and lists without a name for each place are left to the manifest."""
+    lines = ""
+    for name, value in layer["attributes"].items():
+        if name in SIDES and len(value) == len(SIDES[name]):
+            parts = zip(SIDES[name], value, strict=True)
+            lines += "".join(define(f"{prefix}_{side}", number, name) for side, number in parts)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
+            lines += define(f"{prefix}_{name.upper().lstrip('_')}", value, name)
+    return lines
+
+
+def tensor_macros(entry: Entry) -> str:
+    """Size, sizes along the stored axes, scale and zero point, and the value of a parameter that is one number."""
+    item, name = entry.item, macro(entry.item.key)
+    lines = f"#define {name}_SIZE {int(np.prod(entry.shape, dtype=np.int64))}\n"
+    shape = entry.stored_shape
+    letters = item.layout.name if len(item.layout.name) == len(shape) else ""
+    if letters:
+        lines += "".join(f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True)
+                         if letter != "1")  # fmt: skip
+    else:
+        lines += "".join(f"#define {name}_DIM{axis} {size}\n" for axis, size in enumerate(shape))
+    if item.quant is not None and item.quant.per_tensor:
+        lines += define(f"{name}_SCALE", item.quant.scale.item(), item.key)
+        lines += define(f"{name}_ZERO_POINT", item.quant.zero_point.item(), item.key)
+    return lines
+
+
+def macro(key: str) -> str:
+    return f"GOLDEN_{key.upper()}"
+
+
+def symbol(entry: Entry) -> str:
+    return f"golden_{entry.item.key}"

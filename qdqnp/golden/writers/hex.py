@@ -1,0 +1,52 @@
+"""hex: a file for Verilog's $readmemh: one word a line, comments after //."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.options import Options
+from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.quant import Array
+
+
+class HexWriter(Plain):
+    """Words of hex_width bits. Lanes 'little': the first element is the lowest part of its word; 'big': the highest.
+    An element wider than a word takes several, in the same order. Every case begins a word; its last is filled with
+    zeros."""
+
+    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
+        self._folder, self._cases = folder, cases
+        self._bytes, self._lanes = options.hex_width // 8, options.hex_lanes
+
+    def add(self, entry: Entry, stored: Array, case: int) -> None:
+        place = "lowest" if self._lanes == "little" else "highest"
+        head = f"// {entry.item.key}: {entry.dtype} {list(stored.shape)}, words of {8 * self._bytes} bits, "
+        head += f"first element {place}\n" if case == 0 else ""
+        lines = head if case == 0 else ""
+        if entry.item.varies and self._cases > 1:
+            lines += f"// case {case}\n"
+        self._folder.append(f"hex/{entry.item.key}.hex", (lines + words(stored, self._bytes, self._lanes)).encode())
+
+    def place(self, entry: Entry) -> dict[str, Any]:
+        nbytes = int(np.prod(entry.shape, dtype=np.int64)) * entry.dtype.itemsize
+        return {"file": f"hex/{entry.item.key}.hex", "word_bits": 8 * self._bytes, "lanes": self._lanes,
+                "words": -(-nbytes // self._bytes)}  # fmt: skip
+
+
+def words(stored: Array, size: int, lanes: str) -> str:
+    """Lines of one word of `size` bytes each."""
+    if not stored.size:
+        return ""
+    ordered = stored.astype(stored.dtype.newbyteorder(">" if lanes == "big" else "<"))
+    data = np.frombuffer(as_bytes(ordered), np.uint8)
+    filled = np.zeros(-(-data.size // size) * size, np.uint8)
+    filled[: data.size] = data
+    rows = filled.reshape(-1, size)
+    if lanes == "little":
+        rows = rows[:, ::-1]
+    return rows.tobytes().hex("\n", size) + "\n"

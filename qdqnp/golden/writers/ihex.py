@@ -1,0 +1,55 @@
+"""ihex: Intel HEX. A tensor begins at address 0, its cases follow one another as in bin."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from qdqnp.errors import GoldenError, Problem
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.manifest import Document
+from qdqnp.golden.options import Options
+from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.quant import Array
+
+END = ":00000001FF\n"
+LARGEST = 2**32
+CHUNK = 2**16  # intelhex keeps a dictionary of bytes
+
+
+class IhexWriter(Plain):
+    """Records by the intelhex package, one piece at a time; the end record comes last."""
+
+    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
+        self._folder = folder
+        try:
+            from intelhex import IntelHex
+        except ImportError as error:
+            problem = Problem("package intelhex", "to be installed", "not installed", 'pip install "qdqnp[ihex]"')
+            raise GoldenError("the format ihex needs a package", [problem]) from error
+        self._image = IntelHex
+
+    def add(self, entry: Entry, stored: Array, case: int) -> None:
+        data, start = as_bytes(stored), case * stored.nbytes
+        if start + len(data) > LARGEST:
+            problem = Problem(f"tensor '{entry.item.key}'", f"at most {LARGEST} bytes", "more", "Use fewer inputs.")
+            raise GoldenError("Intel HEX has no addresses for so much", [problem])
+        lines: list[str] = []
+        for offset in range(0, len(data), CHUNK):
+            piece = self._image()
+            piece.frombytes(data[offset : offset + CHUNK], start + offset)
+            text = io.StringIO()
+            piece.write_hex_file(text, write_start_addr=False, eolstyle="native")
+            lines.append(text.getvalue().removesuffix(END))
+        self._folder.append(f"ihex/{entry.item.key}.hex", "".join(lines).encode("ascii"))
+
+    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
+        for entry in entries.values():
+            if entry.same_as is None:
+                self._folder.append(f"ihex/{entry.item.key}.hex", END.encode("ascii"))
+
+    def place(self, entry: Entry) -> dict[str, Any]:
+        return {"file": f"ihex/{entry.item.key}.hex"}
