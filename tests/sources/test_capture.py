@@ -240,7 +240,7 @@ def test_ai_runner_gives_known_names_and_reports_what_is_missing(model: Model) -
         AiRunnerSource(runner).tensors({"input": np.zeros((1, 3, 12, 11), np.int8)})
 
 
-# -- a serial port -------------------------------------------------------------------------------------------------------
+# -- a serial port -----------------------------------------------------------------------------------------------------
 class Line:
     """A stream over a socket that gives and takes a few bytes at a time, as a serial port does."""
 
@@ -344,7 +344,7 @@ def test_frames_come_back(dtype: Any) -> None:
         assert found.name == "näme" and found.array.dtype == dtype and np.array_equal(found.array, array)
 
 
-# -- a C library ---------------------------------------------------------------------------------------------------------
+# -- a C library -------------------------------------------------------------------------------------------------------
 C_SOURCE = """
 #include <stdint.h>
 typedef void (*qdqnp_emit)(void *, const char *, int, int, const int64_t *, const void *);
