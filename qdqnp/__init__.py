@@ -5,6 +5,9 @@ outputs = model.run({"input": x})
 trace = model.trace(x)
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from qdqnp.errors import (
     GoldenError,
     InputError,
@@ -34,3 +37,10 @@ __all__ = [
     "__version__",
     "load",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """qdqnp.golden, imported when first asked for: who only runs models does not need it."""
+    if name == "golden":
+        return import_module("qdqnp.golden")
+    raise AttributeError(f"module 'qdqnp' has no attribute '{name}'")

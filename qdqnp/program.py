@@ -18,9 +18,13 @@ from qdqnp.quant import Array, Quant
 
 @dataclass(frozen=True)
 class Promise:
-    """What is promised of a tensor's values: bit-exact for the profile, or the reason why not."""
+    """What is promised of a tensor's values: bit-exact for the profile, or the reason why not.
+
+    step: the label of the step that was the first to lose the promise.
+    """
 
     reason: str = ""
+    step: str = ""
 
     @property
     def exact(self) -> bool:
@@ -46,7 +50,6 @@ class Tensor:
     shape: Shape
     quant: Quant | None = None
     const: Array | None = None
-    promise: Promise = EXACT
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,15 @@ def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+def shifted(codes: Codes, dtype: np.dtype[Any]) -> Codes:
+    """int8 codes as uint8 or back, 128 higher or lower: the same real values under a zero point shifted likewise.
+    Codes that have the dtype already are returned as they are."""
+    if codes.dtype == dtype:
+        return codes
+    assert {codes.dtype, dtype} == set(EIGHT_BIT)
+    return (codes.view(np.uint8) ^ np.uint8(128)).view(dtype)
+
+
 @dataclass(frozen=True, eq=False)
 class Quant:
     """Scale and zero point of a quantized tensor.

@@ -100,6 +100,16 @@ def golden_command(
     CONSOLE.print(f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
                   f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
                   highlight=False, soft_wrap=True)  # fmt: skip
+    _warn(made)
+
+
+def _warn(made: Document) -> None:
+    """Say which values are no golden ones."""
+    doubts = {tensor["name"]: tensor["doubt"] for tensor in made["tensors"] if tensor["doubt"]}
+    if doubts:
+        first, reason = next(iter(doubts.items()))
+        ERROR_CONSOLE.print(f"warning: {len(doubts)} tensors are not promised to be exact, from {name(first)} on: "
+                            f"{name(reason)}", style="yellow", highlight=False, soft_wrap=True)  # fmt: skip
 
 
 def _write(

@@ -18,6 +18,7 @@ from qdqnp.numerics.rules.requantize import INFERRED, Undefined
 # Which operators a field of a profile is the arithmetic of.
 OPERATORS: Mapping[str, str] = {
     "convert": "QuantizeLinear, DequantizeLinear",
+    "accumulate": "Conv, Gemm, MatMul: their sums",
     "conv": "Conv",
     "matmul": "MatMul",
     "gemm": "Gemm",
@@ -28,8 +29,9 @@ OPERATORS: Mapping[str, str] = {
     "average_pool": "AveragePool",
     "global_average_pool": "GlobalAveragePool",
     "softmax": "Softmax",
+    "float_sum": "Conv, Gemm, MatMul, averages left in float32",
 }
-REQUANTIZATION = ("convert", "conv", "matmul", "gemm")
+REQUANTIZATION = ("convert", "accumulate", "conv", "matmul", "gemm")
 EVERY, ONLY = "complete", "requantization only"
 
 
@@ -66,8 +68,9 @@ def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
 
 
 def undefined(profile: Profile) -> list[str]:
-    """The fields for which the profile has no arithmetic."""
-    return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
+    """The fields for which the profile has no arithmetic; without a float unit there are no float sums to miss."""
+    needed = [field for field in rule_names() if field != "float_sum" or profile.host_float]
+    return [field for field in needed if isinstance(getattr(profile, field), Undefined)]
 
 
 def inferred(profile: Profile) -> list[str]:
@@ -80,7 +83,7 @@ def coverage(profile: Profile) -> str:
     missing = undefined(profile)
     if not missing:
         return EVERY
-    if missing == [field for field in rule_names() if field not in REQUANTIZATION]:
+    if missing == [field for field in rule_names() if field not in (*REQUANTIZATION, "float_sum")]:
         return ONLY
     return "all but " + ", ".join(OPERATORS[field] for field in missing)
 

@@ -96,7 +96,7 @@ def _shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:
 
 def _io(plan: Plan, name: str) -> dict[str, Any]:
     tensor = plan.program.tensors[name]
-    return {"name": name, "dtype": str(tensor.dtype), "shape": list(tensor.shape), "promise": str(tensor.promise)}
+    return {"name": name, "dtype": str(tensor.dtype), "shape": list(tensor.shape), "promise": str(plan.promises[name])}
 
 
 def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | None) -> LayerInfo:
@@ -121,7 +121,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         proof=str(bound.bound.proof) if bound.bound.proof else "",
         requantization=bound.bound.certificate,
         status=rule_status(plan.profile, step.op),
-        promise=str(output.promise),
+        promise=str(plan.promises[output.name]),
     )
 
 

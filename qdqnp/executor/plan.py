@@ -13,7 +13,7 @@ from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import Bound, Operator, ShapeError
 from qdqnp.ops.registry import lookup
-from qdqnp.program import Program, Step
+from qdqnp.program import EXACT, Program, Promise, Step
 from qdqnp.quant import Array
 from qdqnp.reader.limits import MAX_TENSOR_BYTES, bytes_needed
 
@@ -56,7 +56,8 @@ class BoundStep:
 class Plan:
     """A program bound to one profile and one strategy. Immutable after construction; safe to share between threads.
 
-    steps: the bound steps, in order. last_use: by tensor, the index of the last step that reads it.
+    steps: the bound steps, in order. last_use: by tensor, the index of the last step that reads it. promises: of every
+    tensor, what is promised of its values under the profile.
     """
 
     def __init__(self, program: Program, profile: Profile, strategy: str) -> None:
@@ -67,6 +68,7 @@ class Plan:
         self.consts = {name: t.const for name, t in program.tensors.items() if t.const is not None}
         self.steps = self._bind()
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
+        self.promises = self._promises()
         self._shapes: dict[tuple[tuple[int, ...], ...], Mapping[str, tuple[int, ...]]] = {}
 
     def _bind(self) -> tuple[BoundStep, ...]:
@@ -93,6 +95,18 @@ class Plan:
                     problems.add(f"step {step.label}, {problem.where}", problem.expected, problem.got, problem.hint)
         problems.raise_if_any(f"the model cannot run under profile '{self.profile.name}'", kind)
         return tuple(bound)
+
+    def _promises(self) -> Mapping[str, Promise]:
+        """A tensor inherits the first doubt among what it is made from; else it has that of the step that makes it."""
+        found = dict.fromkeys(self.program.tensors, EXACT)
+        for bound in self.steps:
+            step, own = bound.step, EXACT
+            if bound.bound.doubt:
+                own = Promise(f"float32 {step.op} '{step.label}': {bound.bound.doubt}", step.label)
+            inherited = (found[name] for name in step.input_names)
+            promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
+            found.update(dict.fromkeys(step.output_names, promise))
+        return found
 
     def _check_overrides(self, problems: Problems) -> None:
         """Every label that a rule gives values for must be a layer's, or a typing error would change nothing."""

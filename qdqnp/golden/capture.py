@@ -96,7 +96,7 @@ def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: O
         operand, array = step.inputs[place], arrays[place]
         assert operand is not None and array is not None
         constant = operand.name in bound.consts
-        role = part if part in ("weight", "bias") else "weight" if constant else "input"
+        role = ("bias" if part == "bias" else "weight") if constant else "input"
         layout = _constant_layout(bound, place, array, options) if constant else _order(array, options)
         yield made(f"{base}_{part}", operand.name, role, quant=operand.quant, layout=layout, varies=not constant), array
     fixed = constant_parameters(bound)
@@ -112,14 +112,14 @@ def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: O
 
 
 def _parts(bound: BoundStep) -> dict[int, str]:
-    """What each operand is called, by its place: 'input0', 'weight', 'bias' ... A constant is the bias where it stands
-    third in a linear layer, else weights."""
+    """What each operand is called, by its place: 'input0', 'weight', 'bias' ... The constants of a linear layer have
+    names by their places, those of others numbers."""
     places = [place for place, operand in enumerate(bound.step.inputs) if operand is not None]
     constant = [place for place in places if bound.step.input_names[places.index(place)] in bound.consts]
     moving = [place for place in places if place not in constant]
     named = {place: numbered("input", number, len(moving)) for number, place in enumerate(moving)}
     if bound.step.op in WEIGHT_OPS:
-        return named | {place: "bias" if place == 2 else "weight" for place in constant}
+        return named | {place: {1: "weight", 2: "bias"}.get(place, "constant") for place in constant}
     return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.quant import Array, code_range
+from qdqnp.quant import EIGHT_BIT, Array, code_range
 
 # Not stored: the accumulator has its own role, the code before its clip and its real value add nothing to it, and
 # the last is the output.
@@ -74,7 +74,7 @@ def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
 
 
 def _as_parameter(value: Array, narrow: bool) -> Array:
-    if value.dtype.kind not in "iu":
+    if value.dtype.kind not in "iu" or value.dtype in EIGHT_BIT:  # a table of codes stays one
         return value
     info = np.iinfo(np.int32)
     fits = narrow and (value.size == 0 or (value.min() >= info.min and value.max() <= info.max))

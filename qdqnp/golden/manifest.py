@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from qdqnp.golden.options import Options
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import rule_names, to_document
 from qdqnp.ops.windows import WindowAttributes, window_for
-from qdqnp.program import Step
+from qdqnp.program import Promise, Step
 from qdqnp.quant import Quant
 from qdqnp.version import __version__
 
@@ -84,8 +85,9 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
-    """places: by format, where the bytes are. crc32: of the stored bytes, little-endian, as the zlib module has it."""
+def tensor_document(entry: Entry, places: Mapping[str, Document], promise: Promise) -> Document:
+    """All but the checksums, of which there may be one for each of many inputs. places: by format, where the bytes
+    are. promise: of the tensor's values."""
     item = entry.item
     return {
         "key": item.key,
@@ -100,8 +102,8 @@ def tensor_document(entry: Entry, places: Mapping[str, Document]) -> Document:
         "layout": item.layout.name,
         "axes": list(item.layout.axes),
         **_quant_document(item.quant),
+        "doubt": promise.reason,
         "varies": entry.stored.item.varies,
-        "crc32": [f"{crc:08x}" for crc in entry.stored.crcs],
         "files": dict(places),
     }
 
@@ -110,6 +112,19 @@ def _quant_document(quant: Quant | None) -> Document:
     if quant is None:
         return {"scale": None, "zero_point": None, "axis": None}
     return {"scale": quant.scale.tolist(), "zero_point": quant.zero_point.tolist(), "axis": quant.axis}
+
+
+def manifest_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str]:
+    """The text of manifest.json piece by piece, a line for each tensor. entries: of the document's tensors, for their
+    crc32: of the stored bytes, little-endian, as the zlib module has it."""
+    others = {key: value for key, value in document.items() if key != "tensors"}
+    yield json.dumps(others, indent=1, allow_nan=False).removesuffix("\n}") + ',\n "tensors": [\n'
+    separator = "  "
+    for tensor, entry in zip(document["tensors"], entries, strict=True):
+        crcs = [f"{crc:08x}" for crc in entry.stored.crcs]
+        yield separator + json.dumps({**tensor, "crc32": crcs}, allow_nan=False)
+        separator = ",\n  "
+    yield "\n ]\n}\n"
 
 
 def manifest(

@@ -29,12 +29,15 @@ _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias"
 
 @dataclass(frozen=True, eq=False)
 class GoldenTensor:
-    """One tensor of a set. name: its ONNX name; of parameters and inner values, that of the layer's output. layer, op,
-    index: which layer (index among the steps); '', '' and None for the network's own. stage: which inner value or
-    parameter, such as 'x16' or 'multiplier'. shape: in the order of ONNX; layout, axes: the stored order (stored
-    axis i is axis axes[i], () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning.
-    varies: whether each input of the network has values of its own. crc32: of the stored bytes, one or one for each
-    input."""
+    """One tensor of a set.
+
+    name: its ONNX name; of parameters and inner values, that of the layer's output. layer, op, index: which layer
+    (index among the steps); '', '' and None for the network's own. stage: which inner value or parameter, such as
+    'x16' or 'multiplier'. shape: in the order of ONNX; layout, axes: the stored order (stored axis i is axis axes[i],
+    () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning. doubt: why the values
+    are not promised to be exact for the profile, '' where they are. varies: whether each input of the network has
+    values of its own. crc32: of the stored bytes, one, or one for each input.
+    """
 
     key: str
     name: str
@@ -50,6 +53,7 @@ class GoldenTensor:
     scale: float | list[float] | None
     zero_point: int | list[int] | None
     axis: int | None
+    doubt: str
     varies: bool
     crc32: tuple[str, ...]
     files: Mapping[str, Mapping[str, Any]]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.golden.capture import capture
-from qdqnp.golden.catalog import Catalog
+from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.folder import Folder, new_folder
-from qdqnp.golden.manifest import MANIFEST, MODEL, Document, layer_documents, manifest, model_document, tensor_document
+from qdqnp.golden.manifest import (
+    MANIFEST,
+    MODEL,
+    Document,
+    layer_documents,
+    manifest,
+    manifest_lines,
+    model_document,
+    tensor_document,
+)
 from qdqnp.golden.options import Options
 from qdqnp.golden.replace import replaceable
 from qdqnp.golden.selection import chosen_steps
@@ -21,6 +29,7 @@ from qdqnp.golden.writers.base import Writer
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
+from qdqnp.program import EXACT
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
@@ -39,7 +48,7 @@ def write(
     coverage: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Document:
-    """Write the set of a model under a profile to the folder `out`, and return its manifest.
+    """Write the set of a model under a profile to the folder `out`, and return its manifest but for the checksums.
 
     inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
     with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
@@ -73,7 +82,8 @@ def write(
             files=folder.files(),
             coverage=coverage,
         )
-        folder.append(MANIFEST, memoryview(json.dumps(document, indent=1, allow_nan=False).encode()))
+        for text in manifest_lines(document, run.entries):
+            folder.append(MANIFEST, memoryview(text.encode()))
     return document
 
 
@@ -138,7 +148,11 @@ class _Run:
         for writer in self._writers.values():
             writer.finish(entries, self.layers)
 
+    @property
+    def entries(self) -> Collection[Entry]:
+        return self._catalog.entries.values()
+
     def tensors(self) -> Iterable[Document]:
-        for entry in self._catalog.entries.values():
+        for entry in self.entries:
             places = {name: writer.place(entry.stored) for name, writer in self._writers.items()}
-            yield tensor_document(entry, places)
+            yield tensor_document(entry, places, self._plan.promises.get(entry.item.name, EXACT))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32, FLOAT64, INT64, SPLIT, Proof
 from qdqnp.quant import Array, Codes, Int64
@@ -20,6 +21,9 @@ from qdqnp.quant import Array, Codes, Int64
 # (tile of raw sums, shape (channels, positions) or (positions, channels); work memory) -> the codes, same shape, in
 # any dtype that holds them. The tile may be overwritten, and returned.
 Finish = Callable[[Array, Scratch], Array]
+
+# (left, right, proof, out, work memory): out = left @ right, as `multiply` below does or in another way.
+Product = Callable[[Array, Array, Proof, Array, Scratch], None]
 
 # Elements of one im2col band, by measurement: smaller ones pay for more calls, larger ones leave the caches.
 BAND_ELEMENTS = 768 * 1024
@@ -56,10 +60,11 @@ class Weights:
 
     proof: Proof
     array: Array
+    pairs: SaturatingPairs | None = None  # where sums are not exact: what saturation takes away
 
     @classmethod
-    def of(cls, centered: Int64, proof: Proof) -> Weights:
-        return cls(proof, np.ascontiguousarray(centered, _PRODUCT_DTYPE[proof.kind]))
+    def of(cls, centered: Int64, proof: Proof, pairs: SaturatingPairs | None = None) -> Weights:
+        return cls(proof, np.ascontiguousarray(centered, _PRODUCT_DTYPE[proof.kind]), pairs)
 
     @property
     def product_dtype(self) -> np.dtype[Any]:
@@ -95,7 +100,8 @@ def _product(left: Array, right: Array, out: Array) -> None:
 
 
 def convolve(
-    x: Codes, pad_code: int, weights: Weights, window: Window, finish: Finish, out: Array, scratch: Scratch
+    x: Codes, pad_code: int, weights: Weights, window: Window, finish: Finish, out: Array, scratch: Scratch,
+    product: Product = multiply,
 ) -> None:
     """Convolution sums of codes x (N, C, H, W) to out (N, M, Ho, Wo) through `finish`.
 
@@ -116,7 +122,9 @@ def convolve(
             column = columns[: groups * terms * area].reshape(groups, terms, area)
             patches.copy_rows(row, rows, column)
             tile = sums[: groups * per_group * area].reshape(groups, per_group, area)
-            multiply(weights.array, column, weights.proof, tile, scratch)
+            product(weights.array, column, weights.proof, tile, scratch)
+            if weights.pairs is not None:
+                weights.pairs.correct(column, tile)
             done = finish(tile.reshape(groups * per_group, area), scratch)
             codes = done.reshape(groups * per_group, rows, patches.pitch)[:, :, :cols_out]
             np.copyto(result[:, row : row + rows], codes, casting="unsafe")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from qdqnp.lowering.base import Lowering
 from qdqnp.lowering.emit import lower
-from qdqnp.lowering.ort import ORT
+from qdqnp.lowering.ort import ORT, ORT_UNFUSED, ORT_X64
 
-LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT,)}
+LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT, ORT_X64, ORT_UNFUSED)}
 
 __all__ = ["LOWERINGS", "Lowering", "lower"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node
 from qdqnp.program import Refusal
 
@@ -13,8 +14,12 @@ MAX_ROUNDS = 10  # ONNX Runtime gives up on a fixed point after this many rounds
 
 @dataclass
 class Log:
-    """Collects why nodes were left as they were; the last word on a node in a pass counts."""
+    """Collects why nodes were left as they were; the last word on a node in a pass counts.
 
+    problems: what makes the session that a lowering stands for refuse the model.
+    """
+
+    problems: Problems = field(default_factory=Problems)
     _found: dict[tuple[str, str], Refusal] = field(default_factory=dict)
 
     def refuse(self, node: Node, pass_name: str, reason: str) -> None:
@@ -52,9 +57,12 @@ class Lowering:
     int8_allowed: bool = True
 
     def lower_graph(self, graph: Graph) -> tuple[Graph, tuple[Refusal, ...]]:
+        """The graph that runs, and why nodes were left alone. Raises ModelError where ONNX Runtime's session of this
+        name would refuse the model."""
         log = Log()
         for step in self.passes:
             graph = step.run(graph, log)
+        log.problems.raise_if_any(f"ONNX Runtime's session '{self.name}' refuses the model")
         return graph, log.refusals
 
 

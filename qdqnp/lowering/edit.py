@@ -96,6 +96,11 @@ class Edit:
         array = frozen(array)
         self.values[name] = Value(name, array.dtype, array.shape, array)
 
+    def retype(self, name: str, dtype: np.dtype[Any]) -> None:
+        """Note another dtype of a tensor."""
+        self.values[name] = Value(name, dtype, self.values[name].shape)
+        self._changed = True
+
     def replace(self, old: Node | Iterable[Node], new: Node | Iterable[Node] = ()) -> None:
         """Take nodes out and put others in at the place of the last of them."""
         gone = (old,) if isinstance(old, Node) else tuple(old)

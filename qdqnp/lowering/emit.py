@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
-from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
+from qdqnp.ops.base import Inferred, Refused, ShapeError, Site
 from qdqnp.ops.registry import lookup, supported
-from qdqnp.program import EXACT, Program, Promise, Step, Tensor
+from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import CODE_DTYPES, Quant
 
 
@@ -58,18 +58,17 @@ class _Emitter:
             inferred = operator.infer(site, attributes)
         except ShapeError as error:
             site.refuse("shapes", error.expected, error.got)
-        self._emit(node, operator, operator.step(site, attributes), inferred)
+        self._emit(node, operator.step(site, attributes), inferred)
 
-    def _emit(self, node: Node, operator: Operator, step: Step, inferred: Inferred) -> None:
+    def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:
             if operand is not None:
                 self._constant(operand.name, operand.quant)
-        promise = self._promise(step, operator)
         names = [name for name in node.outputs if name]
         for operand, (dtype, shape) in zip(step.outputs, inferred, strict=False):
             quant = operand.quant or self._inherited(step, dtype.type)
             self.values[operand.name] = Value(operand.name, dtype, shape)
-            self.tensors[operand.name] = Tensor(operand.name, dtype, shape, quant, promise=promise)
+            self.tensors[operand.name] = Tensor(operand.name, dtype, shape, quant)
         assert len(names) == len(step.outputs)
         self.steps.append(step)
 
@@ -84,11 +83,6 @@ class _Emitter:
             value = self.values[name]
             self.tensors[name] = Tensor(name, value.dtype, value.shape, quant, value.const)
 
-    def _promise(self, step: Step, operator: Operator) -> Promise:
-        """The first reason for doubt: inherited from an input, else the operator's own."""
-        inherited: Sequence[Promise] = [self.tensors[name].promise for name in step.input_names]
-        return next((promise for promise in (*inherited, operator.promise(step)) if not promise.exact), EXACT)
-
     def _inherited(self, step: Step, dtype: type) -> Quant | None:
         """Codes that are only moved or compared keep their meaning."""
         quant = self.tensors[step.input_names[0]].quant if step.input_names else None
@@ -102,6 +96,4 @@ class _Emitter:
                     continue
                 tensor = self.tensors[operand.name]
                 if tensor.quant is None and operand.quant is not None and tensor.dtype in CODE_DTYPES:
-                    self.tensors[operand.name] = Tensor(
-                        tensor.name, tensor.dtype, tensor.shape, operand.quant, tensor.const, tensor.promise
-                    )
+                    self.tensors[operand.name] = replace(tensor, quant=operand.quant)

@@ -1,4 +1,4 @@
-"""The lowering of ONNX Runtime 1.32's CPU provider at optimization level EXTENDED, int8 activations allowed."""
+"""The lowerings of ONNX Runtime 1.32's CPU provider: level EXTENDED with and without int8, and no optimization."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qdqnp.lowering.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.passes.propagate import propagate
 from qdqnp.lowering.passes.relu_clip import relu_clip
 from qdqnp.lowering.passes.relu_quant import relu_quant
+from qdqnp.lowering.passes.s8_to_u8 import s8_to_u8
 from qdqnp.lowering.passes.transpose_constant import transpose_constant
 from qdqnp.lowering.passes.unique_dq import unique_dq
 from qdqnp.lowering.passes.weight_bias import weight_bias
@@ -41,17 +42,19 @@ BASIC = (
 
 
 def extended(int8_allowed: bool) -> tuple[Pass, ...]:
-    """The passes of level EXTENDED."""
+    """The passes of level EXTENDED. int8_allowed: ONNX Runtime's session.qdqisint8allowed, by default 0 on x86-64."""
     return (
         Pass("clip-quant", clip_quant),
         Pass("relu-quant", relu_quant),
+        *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
         Pass("final-cleanup", final_cleanup),
     )
 
 
-ORT = Lowering(
-    "ort",
-    (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(int8_allowed=True))),
-    int8_allowed=True,
+ORT = Lowering("ort", (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(True))))
+ORT_X64 = Lowering(
+    "ort-x64", (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(False))), int8_allowed=False
 )
+# What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
+ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ,))

@@ -65,17 +65,36 @@ def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dty
 def fma32(a: Float32, b: Float32, c: Float32) -> Float32:
     """float32 fused multiply-add, f32(a*b + c) with one rounding.
 
-    The product of two float32 is exact in float64. Its sum with c is rounded to odd there, which keeps enough of the
-    discarded part for the final rounding to float32 to be the correct one (Boldo and Melquiond, 2008).
+    The product of two float32 is exact in float64, but its sum with c is rounded there, and then again to float32. Two
+    roundings differ from one only where the first lands on the middle between two float32; those few are computed
+    again, rounded to odd first, which keeps enough of the discarded part (Boldo and Melquiond, 2008).
     """
     with np.errstate(all="ignore"):
         product = np.multiply(a, b, dtype=np.float64)
         addend = np.asarray(c, np.float64)
-        total = product + addend
-        # TwoSum: error = (product + addend) - total, exactly.
-        back = total - product
-        error = (product - (total - back)) + (addend - back)
-        return round_to_odd(total, error).astype(np.float32)
+        total = np.asarray(product + addend)
+        result = total.astype(np.float32)
+        doubtful = in_doubt(total)
+        if doubtful.any():
+            product, addend, total = (np.broadcast_to(x, doubtful.shape)[doubtful] for x in (product, addend, total))
+            # TwoSum: error = (product + addend) - total, exactly.
+            back = total - product
+            error = (product - (total - back)) + (addend - back)
+            result = np.array(result)
+            result[doubtful] = round_to_odd(total, error)
+    return result
+
+
+# float64 keeps 29 bits more than float32; the middle of two float32 has only the highest of them set. Below float32's
+# normal range more bits are dropped, so there the pattern says nothing.
+DROPPED, MIDDLE = 0x1FFFFFFF, 0x10000000
+SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+
+
+def in_doubt(total: Float64) -> NDArray[np.bool_]:
+    """Where a float64 sum, itself rounded, may round to another float32 than the exact sum does."""
+    middle = (total.view(np.int64) & DROPPED) == MIDDLE
+    return middle | ((np.abs(total) < SMALLEST_NORMAL) & (total != 0))
 
 
 def round_to_odd(total: Float64, error: Float64) -> Float64:

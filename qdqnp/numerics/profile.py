@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qdqnp.numerics.rules.accumulate import AccumulateRule
 from qdqnp.numerics.rules.average import AverageRule
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.convert import ConvertRule
+from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.numerics.rules.lookup import LookupRule
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize import RequantizeRule
@@ -33,6 +35,7 @@ class Profile:
     lowering: str
     host_float: bool
     convert: ConvertRule
+    accumulate: AccumulateRule
     conv: RequantizeRule
     matmul: RequantizeRule
     gemm: RequantizeRule
@@ -43,3 +46,4 @@ class Profile:
     average_pool: AverageRule
     global_average_pool: MeanRule
     softmax: SoftmaxRule
+    float_sum: FloatSumRule

@@ -24,14 +24,15 @@ from qdqnp.errors import Problem, Problems, ProfileError
 from qdqnp.numerics import multiplier, stages
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import ALIASES, PROFILES, profile_named
+from qdqnp.numerics.profiles.families import NO_FLOATS
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules import average, binary, convert, lookup, mean, requantize, softmax
+from qdqnp.numerics.rules import accumulate, average, binary, convert, float_sum, lookup, mean, requantize, softmax
 from qdqnp.numerics.rules.requantize import ESTABLISHED, INFERRED, UNKNOWN, Undefined
 
 Document = dict[str, Any]
 
 # -- the registry: which classes may stand where ----------------------------------------------------------------------
-_ADDS = (binary.FloatAdd, binary.ThreeRescaleAdd, binary.RationalAdd, binary.AlignedAdd)
+_ADDS = (binary.FloatAdd, binary.FixedAdd, binary.ThreeRescaleAdd, binary.RationalAdd, binary.AlignedAdd)
 _MULS = (binary.FloatMul, binary.RescaledMul, binary.RationalMul)
 _LOOKUPS = (lookup.FloatLookup, lookup.RationalLookup)
 # A field of the profile may take fewer classes than its protocol: an Add is no Mul, and the rules that only rescale
@@ -55,6 +56,8 @@ _KINDS: Mapping[Any, tuple[type, ...]] = {
         average.FloatAverage, average.DividedAverage, average.MeanAverage, average.ReciprocalAverage, Undefined,
     ),
     softmax.SoftmaxRule: (softmax.TableSoftmax, Undefined),
+    accumulate.AccumulateRule: (accumulate.ExactSum, accumulate.SaturatedPairs),
+    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum, Undefined),
     requantize.Rescale: (requantize.Rescale,),
     multiplier.Scheme: (
         multiplier.QuantizeMultiplier, multiplier.Reduced16, multiplier.Mantissa24, multiplier.Truncated16,
@@ -152,7 +155,10 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
     if base is None:
         named: Document = {"name": name_hint, "summary": "", "status": INFERRED, "source": name_hint}
         host = {"kind": kind_name(convert.FloatConvert), "status": ESTABLISHED}
-        return {**named, "lowering": "ort", "host_float": False, "convert": host, **document}
+        exact = {"kind": kind_name(accumulate.ExactSum), "status": ESTABLISHED}
+        floats = {"kind": kind_name(Undefined), "reason": NO_FLOATS.reason}
+        usual = {"lowering": "ort", "host_float": False, "convert": host, "accumulate": exact, "float_sum": floats}
+        return {**named, **usual, **document}
     start = to_document(base)
     merged = _merge(start, document)
     for name in changed:  # the base's status speaks of the base's arithmetic, not of this one

@@ -21,7 +21,7 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import AUTO, Proof
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.program import EXACT, Operand, Promise, Step
+from qdqnp.program import Operand, Step
 from qdqnp.quant import CODE_DTYPES, Array, Int64, Quant
 
 Inferred = tuple[tuple[np.dtype[Any], Shape], ...]
@@ -113,6 +113,7 @@ class Site:
 Evaluate = Callable[[Sequence[Array | None], Scratch], tuple[Array, ...]]
 Sums = Callable[[Sequence[Array | None]], Int64]
 Detail = Callable[[Sequence[Array | None]], tuple[Int64, Requantizer]]
+Error = Callable[[Sequence[Array | None]], Array]
 
 
 @dataclass
@@ -126,6 +127,9 @@ class Bound:
     sums, accumulators: (inputs) -> int64 sums before bias, and with it (not wrapped), in the shape of the output, of
     operators that sum and then requantize. detail: those sums with channels moved last, and the requantizer
     that turns them into codes. certificate: how it is computed, in words; covered: channels by kind.
+    doubt: why the results are not promised to be exact for the profile, '' where they are.
+    error: (inputs) -> how far two float32 computations of the output in different orders can be apart, float64 in the
+    output's shape; of operators whose results a profile may leave without a promise.
     """
 
     evaluate: Evaluate
@@ -137,6 +141,8 @@ class Bound:
     accumulators: Sums | None = None
     detail: Detail | None = None
     more_parameters: Callable[[Sequence[Array | None]], Mapping[str, Any]] | None = None
+    doubt: str = ""
+    error: Error | None = None
     views: bool = False  # outputs may share memory with inputs (Reshape, Transpose, Identity ...)
 
 
@@ -175,10 +181,6 @@ class Operator(ABC):
         self, site: Site, attributes: Any, inputs: Sequence[Operand | None], outputs: Sequence[Operand]
     ) -> Step:
         return Step(self.op, self.domain, attributes, tuple(inputs), tuple(outputs), site.node.origins)
-
-    def promise(self, step: Step) -> Promise:
-        """What this operator adds to its inputs' promises; the exact ones add nothing."""
-        return EXACT
 
     # -- running -----------------------------------------------------------------------------------------------
     @abstractmethod
@@ -255,12 +257,21 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
     return tuple(result)
 
 
+def sums_apart(magnitude: Array, roundings: int) -> Array:
+    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose terms'
+    magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy and
+    Stability of Numerical Algorithms, section 3.1). Subnormal results may each be off by their smallest step as well."""
+    share = roundings * 2.0**-24
+    return np.asarray(2 * share / (1 - share) * magnitude + 2 * roundings * 2.0**-149)
+
+
 __all__ = [
     "AUTO",
     "FLOAT32",
     "MICROSOFT",
     "ONNX",
     "Bound",
+    "Error",
     "Inferred",
     "NoAttributes",
     "Operator",
@@ -270,4 +281,5 @@ __all__ = [
     "broadcast_shapes",
     "known",
     "parse_attributes",
+    "sums_apart",
 ]

@@ -10,8 +10,8 @@ import numpy as np
 from qdqnp.graph import Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site
-from qdqnp.program import Promise, Step
+from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -41,9 +41,6 @@ class BatchNormalization(Operator):
                 site.refuse(f"input {index}", f"shape [{x[1]}]", list(site.value(index).shape))
         return ((FLOAT32, x),)
 
-    def promise(self, step: Step) -> Promise:
-        return Promise(f"float32 {step.op} '{step.label}': whether its multiply and add are fused is not specified")
-
     def shapes(self, attributes: BatchNormalizationAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (inputs[0],)
@@ -51,12 +48,20 @@ class BatchNormalization(Operator):
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         epsilon = np.float32(step.attributes.epsilon)
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        def aligned(arrays: Sequence[Array | None]) -> list[Array]:
             x, *statistics = arrays
             assert x is not None
             shape = (1, -1) + (1,) * (x.ndim - 2)
-            scale, bias, mean, var = (array.reshape(shape) for array in statistics if array is not None)
+            return [x, *(array.reshape(shape) for array in statistics if array is not None)]
+
+        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+            x, scale, bias, mean, var = aligned(arrays)
             factor = scale / np.sqrt(var + epsilon)
             return (x * factor + (bias - mean * factor),)
 
-        return Bound(evaluate)
+        def error(arrays: Sequence[Array | None]) -> Array:
+            x, scale, bias, mean, var = (array.astype(np.float64) for array in aligned(arrays))
+            factor = np.abs(scale / np.sqrt(var + float(epsilon)))
+            return sums_apart(np.abs(x) * factor + np.abs(mean) * factor + np.abs(bias), 8)
+
+        return Bound(evaluate, doubt="whether its multiply and add are fused is not specified", error=error)

@@ -1,4 +1,4 @@
-"""Gemm in float32: alpha * A B + beta * C. Its order of sums is BLAS's, so its result carries no promise."""
+"""Gemm in float32: alpha * A B + beta * C, summed in the order of the profile's float_sum rule."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from qdqnp.graph import Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site
-from qdqnp.ops.conv import unspecified_sum
+from qdqnp.numerics.rules.float_sum import GemmCall
+from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
 from qdqnp.ops.qgemm import QGemm, QGemmAttributes, gemm_shape
-from qdqnp.program import Promise, Step
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -32,9 +32,6 @@ class Gemm(Operator):
             site.dtype_in(index, (np.float32,))
         return ((FLOAT32, self.shapes(attributes, [value.shape if value else None for value in site.inputs])[0]),)
 
-    def promise(self, step: Step) -> Promise:
-        return unspecified_sum(step)
-
     def shapes(self, attributes: GemmAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         a, b, c = (*inputs, None)[:3]
         assert a is not None and b is not None
@@ -45,12 +42,25 @@ class Gemm(Operator):
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         attributes: GemmAttributes = step.attributes
+        operand = step.inputs[1]
+        assert operand is not None
+        transposed = (bool(attributes.transA), bool(attributes.transB))
+        call = GemmCall(operand.name in consts, attributes.alpha, attributes.beta, transposed)
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        def laid_out(arrays: Sequence[Array | None]) -> tuple[Array, Array, Array | None]:
+            """Left (M, K), right (K, N), and what is added, (M, N)."""
             a, b, c = (*arrays, None)[:3]
             assert a is not None and b is not None
-            out = (a.T if attributes.transA else a) @ (b.T if attributes.transB else b)
-            out = out * np.float32(attributes.alpha)
-            return (out if c is None else out + np.float32(attributes.beta) * c,)
+            left, right = a.T if attributes.transA else a, b.T if attributes.transB else b
+            return left, right, None if c is None else np.broadcast_to(c, (left.shape[0], right.shape[1]))
 
-        return Bound(evaluate)
+        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+            return (profile.float_sum.gemm(*laid_out(arrays), call),)
+
+        def error(arrays: Sequence[Array | None]) -> Array:
+            a, b, c = laid_out(arrays)
+            magnitude = abs(attributes.alpha) * (np.abs(a).astype(np.float64) @ np.abs(b))
+            added = 0.0 if c is None else np.abs(attributes.beta * c.astype(np.float64))
+            return sums_apart(magnitude + added, a.shape[1] + 4)
+
+        return Bound(evaluate, doubt=profile.float_sum.doubt(False), error=error)

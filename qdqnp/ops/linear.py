@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.errors import ProfileError
 from qdqnp.kernels.certify import certify
 from qdqnp.kernels.finish import CertifiedFinish, FloatFinish, IntegerFinish, float_finish
+from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Weights
 from qdqnp.numerics.rules.requantize import Requantizer
@@ -75,12 +76,16 @@ def centered_weights(w: Codes, quant: Quant) -> Int64:
     return w.astype(np.int64) - zero
 
 
-def make_layer(grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str) -> Linear:
+def make_layer(
+    grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str,
+    pairs: SaturatingPairs | None = None,
+) -> Linear:
     """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
-    1 for (positions, channels)."""
+    1 for (positions, channels). pairs: what keeps the sums from being exact; it only makes them smaller, pair by pair,
+    so the proof's bound holds for them too."""
     low, high = code_range(x.dtype)
     proof = prove(grouped, low, high, strategy)
-    weights = Weights.of(grouped, proof)
+    weights = Weights.of(grouped, proof, pairs)
     correction = -int(x.zero_point) * grouped.sum(axis=-1).reshape(-1)
     channels = correction.size
     exact = IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)

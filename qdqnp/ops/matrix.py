@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import multiply
+from qdqnp.numerics.profile import Profile
 from qdqnp.ops.linear import Linear
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array, Int64, Quant
+
+
+def saturating_pairs(profile: Profile, a: Quant, b: Quant, rows: Int64) -> SaturatingPairs | None:
+    """What saturation takes from the sums of a with the columns of b, if anything. rows: b less its zero points, (N, K)."""
+    if not profile.accumulate.saturates(a.dtype, b.dtype, False):
+        return None
+    raw = rows + b.zero_point.astype(np.int64).reshape(-1, 1)
+    return SaturatingPairs.of(raw[None], np.arange(rows.shape[1]))
 
 
 def product(a: Array, layer: Linear, out: Array, scratch: Scratch) -> None:
@@ -24,4 +34,6 @@ def _raw(a: Array, layer: Linear, scratch: Scratch) -> Array:
     carrier = a.astype(layer.weights.product_dtype)
     tile = scratch.take("sums", (a.shape[0], layer.weights.array.shape[1]), layer.weights.tile_dtype)
     multiply(carrier, layer.weights.array[0].T, layer.proof, tile, scratch)
+    if layer.weights.pairs is not None:
+        layer.weights.pairs.correct(carrier.T[None], tile.T[None])
     return tile

@@ -14,7 +14,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
 from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
-from qdqnp.ops.matrix import exact_sums, product
+from qdqnp.ops.matrix import exact_sums, product, saturating_pairs
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
 
@@ -97,7 +97,8 @@ class QGemm(Operator):
             centered = centered_weights(weights, b)
             rows = np.ascontiguousarray(centered if attributes.transB else centered.T)
             layer = Layer(a, b, y, bias, attributes.alpha, rows, step.label)
-            return make_layer(rows[None], a, profile.gemm.bind(layer), 1, strategy)
+            pairs = saturating_pairs(profile, a, b, rows)
+            return make_layer(rows[None], a, profile.gemm.bind(layer), 1, strategy, pairs)
 
         fixed: Linear | None = None
         if b_operand.name in consts and (c_operand is None or c_operand.name in consts):

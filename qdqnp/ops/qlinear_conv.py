@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
+from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import Finish, convolve
 from qdqnp.numerics.profile import Profile
@@ -122,7 +124,12 @@ class QLinearConv(Operator):
             centered = centered_weights(weights, w)
             rows = centered.reshape(centered.shape[0], -1)
             requantizer = profile.conv.bind(Layer(x, w, y, bias, weights=rows, label=step.label))
-            return make_layer(rows.reshape(group, rows.shape[0] // group, -1), x, requantizer, 0, strategy)
+            shape = (group, rows.shape[0] // group, rows.shape[1])
+            depthwise = shape[1] == weights.shape[1] == 1
+            pairs = None
+            if profile.accumulate.saturates(x.dtype, w.dtype, depthwise):
+                pairs = SaturatingPairs.of(weights.astype(np.int64).reshape(shape), _pixels_first(weights.shape))
+            return make_layer(rows.reshape(shape), x, requantizer, 0, strategy, pairs)
 
         fixed: Linear | None = None
         if w_operand.name in consts and (b_operand is None or b_operand.name in consts):
@@ -162,6 +169,11 @@ class QLinearConv(Operator):
             return total if bias is None else total + bias.reshape(1, -1, *(1,) * (total.ndim - 2))
 
         return linear_bound(evaluate, fixed, given, sums, accumulators, 1)
+
+
+def _pixels_first(w: tuple[int, ...]) -> Int64:
+    """Positions of K, which has channels outermost, in the order (kernel row, kernel column, channel)."""
+    return np.arange(math.prod(w[1:])).reshape(w[1], -1).T.reshape(-1)
 
 
 def _product(shape: Sequence[Any]) -> int:

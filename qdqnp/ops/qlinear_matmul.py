@@ -14,7 +14,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
 from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
-from qdqnp.ops.matrix import exact_sums, product
+from qdqnp.ops.matrix import exact_sums, product, saturating_pairs
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
 
@@ -82,7 +82,7 @@ class QLinearMatMul(Operator):
             """matrix: (K, N) centered weights as int64."""
             rows = np.ascontiguousarray(matrix.T)
             requantizer = profile.matmul.bind(Layer(a, b, y, weights=rows, label=step.label))
-            return make_layer(rows[None], a, requantizer, 1, strategy)
+            return make_layer(rows[None], a, requantizer, 1, strategy, saturating_pairs(profile, a, b, rows))
 
         fixed: Linear | None = None
         if b_operand.name in consts and consts[b_operand.name].ndim == 2:

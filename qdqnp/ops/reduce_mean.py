@@ -11,10 +11,9 @@ import numpy as np
 from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.ops.conv import unspecified_sum
+from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, sums_apart
 from qdqnp.ops.movement import int_list
-from qdqnp.program import Operand, Promise, Step
+from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Float32
 
 
@@ -69,9 +68,6 @@ class ReduceMean(Operator):
     def step(self, site: Site, attributes: ReduceAttributes) -> Step:
         return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (Operand(site.node.outputs[0]),))
 
-    def promise(self, step: Step) -> Promise:
-        return unspecified_sum(step)
-
     def shapes(self, attributes: ReduceAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         gone = _axes(attributes, len(inputs[0]))
@@ -91,7 +87,15 @@ class ReduceMean(Operator):
             rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
             return ((packet_sum(rows) / np.float32(count)).reshape(shape),)
 
-        return Bound(evaluate)
+        def error(arrays: Sequence[Array | None]) -> Array:
+            (x,) = arrays
+            assert x is not None
+            gone = tuple(_axes(step.attributes, x.ndim))
+            shape = concrete(self.shapes(step.attributes, [x.shape])[0])
+            magnitude = np.abs(x).astype(np.float64).mean(axis=gone).reshape(shape)
+            return sums_apart(magnitude, x.size // max(1, magnitude.size) + 1)
+
+        return Bound(evaluate, doubt="the compiler chose its order of sums", error=error)
 
 
 def _axes(attributes: ReduceAttributes, rank: int) -> set[int]:

@@ -11,8 +11,8 @@ import numpy as np
 from qdqnp.graph import Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site
-from qdqnp.program import Promise, Step
+from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -42,9 +42,6 @@ class Softmax(Operator):
             site.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
         return ((FLOAT32, site.value(0).shape),)
 
-    def promise(self, step: Step) -> Promise:
-        return Promise(f"float32 Softmax '{step.label}': its exponential and order of sums are not specified")
-
     def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (inputs[0],)
@@ -59,4 +56,16 @@ class Softmax(Operator):
             power = np.exp(x - x.max(axis=axes, keepdims=True))
             return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)
 
-        return Bound(evaluate)
+        def error(arrays: Sequence[Array | None]) -> Array:
+            """The rounded difference from the maximum is a relative error of its power; an exponential is taken to be
+            within 4 roundings."""
+            (x,) = arrays
+            assert x is not None
+            axes = tuple(range(axis % x.ndim, x.ndim)) if flat else axis
+            shifted = x.astype(np.float64) - x.max(axis=axes, keepdims=True)
+            power = np.exp(shifted)
+            total = power.sum(axis=axes, keepdims=True)
+            slack = 1 + np.abs(shifted).max(axis=axes, keepdims=True)
+            return sums_apart(power / total * slack, x.size // max(1, total.size) + 8)
+
+        return Bound(evaluate, doubt="its exponential and order of sums are not specified", error=error)

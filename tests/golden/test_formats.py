@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,12 @@ from hypothesis.extra import numpy as hnp
 from intelhex import IntelHex
 
 from qdqnp.errors import GoldenError
-from qdqnp.golden import GoldenTensor
+from qdqnp.golden import GoldenTensor, Options
+from qdqnp.golden.folder import Folder
+from qdqnp.golden.writers import ihex
 from qdqnp.golden.writers.c_text import integer, real
 from qdqnp.golden.writers.hex import words
+from qdqnp.golden.writers.ihex import IhexWriter
 from tests.golden.conftest import Made, make
 from tests.golden.firmware import STRICT, build
 
@@ -140,6 +145,39 @@ def test_c_as_gcc_understands_it(everything: Made, tmp_path: Path) -> None:
     assert seen == set(memory)
     sections = subprocess.run(["objdump", "-h", tmp_path / "print"], capture_output=True, text=True).stdout
     assert ".golden" in sections
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("profile", ["ort", "ort-unfused"])
+def test_every_name_of_every_layer_is_its_array(net: Path, tmp_path: Path, profile: str) -> None:
+    """Also of tensors that several layers share, and of constants without an order of axes (DequantizeLinear's)."""
+    made = make(tmp_path / "set", net, profile, cases=1, formats=("c",))
+    folder = made.folder / "c"
+    checks = ""
+    for t in made.found.tensors:
+        name = f"GOLDEN_{t.key.upper()}"
+        checks += f"if ((const void *)golden_{t.key} != golden_tensors[{name}_ID].values) return 1;\n"
+        checks += f"if ({name}_SIZE != {int(np.prod(t.shape, dtype=int))}) return 2;\n"
+    unity = "".join(f'#include "{path.name}"\n' for path in sorted(folder.glob("golden*.c")))
+    (tmp_path / "all.c").write_text(f"{unity}int main(void)\n{{\n{checks}return 0;\n}}\n", encoding="ascii")
+    build([tmp_path / "all.c"], tmp_path / "names", f"-I{folder}")
+    assert subprocess.run([tmp_path / "names"]).returncode == 0
+
+
+def test_intel_hex_of_more_than_one_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cases of 100,003 bytes: pieces and addresses that no 16 bits hold."""
+    data = np.random.default_rng(0).integers(0, 256, (2, 100_003), dtype=np.uint8)
+    writer = IhexWriter(Folder(tmp_path, 2**30), Options(), 2)
+    entry: Any = SimpleNamespace(item=SimpleNamespace(key="x"), same_as=None)
+    for case in range(2):
+        writer.add(entry, data[case], case)
+    writer.finish({"x": entry}, [])
+    image = IntelHex(str(tmp_path / "ihex" / "x.hex"))
+    assert image.segments() == [(0, 200_006)]
+    assert image.tobinarray().tobytes() == data.tobytes()
+    monkeypatch.setattr(ihex, "LARGEST", 300_008)
+    with pytest.raises(GoldenError, match="no addresses for so much"):
+        writer.add(entry, data[0], 2)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from qdqnp.errors import ModelError
 from qdqnp.golden import Options, read, write
 from qdqnp.golden.names import in_comment, slug, step_key
 from tests.golden.firmware import build
@@ -54,6 +55,12 @@ def test_names_stay_in_the_manifest(tmp_path: Path) -> None:
         unity = "".join(f'#include "{path.name}"\n' for path in (tmp_path / "set" / "c").glob("*.c"))
         (tmp_path / "all.c").write_text(unity, encoding="ascii")
         build([tmp_path / "all.c"], tmp_path / "main", f"-I{tmp_path / 'set' / 'c'}")
+
+
+def test_names_too_long_to_read(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="4096"):
+        write(tmp_path / "set", chain(["x" * 10_000]), [{"start": np.zeros((1, 5), np.int8)}], 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nodes_of_one_name_are_two_layers(tmp_path: Path) -> None:

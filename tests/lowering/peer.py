@@ -17,7 +17,7 @@ from qdqnp.graph import Graph, Node
 from tests.lowering.convert import to_graph
 
 
-def optimized(model: onnx.ModelProto, level: str = "EXTENDED", int8_allowed: bool = True) -> onnx.ModelProto:
+def optimized(model: onnx.ModelProto, level: str = "ENABLE_EXTENDED", int8_allowed: bool = True) -> onnx.ModelProto:
     """The graph ONNX Runtime runs at that level."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "optimized.onnx")
@@ -25,15 +25,19 @@ def optimized(model: onnx.ModelProto, level: str = "EXTENDED", int8_allowed: boo
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_{level}")
         options.optimized_model_filepath = path
         options.add_session_config_entry("session.qdqisint8allowed", "1" if int8_allowed else "0")
         ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(path)
 
 
-def peer_graph(model: onnx.ModelProto) -> Graph:
-    return to_graph(unfused_float(optimized(model)))
+# What the session of each lowering is: optimization level, and whether int8 may fuse.
+SESSIONS = {"ort": ("ENABLE_EXTENDED", True), "ort-x64": ("ENABLE_EXTENDED", False), "ort-unfused": ("DISABLE_ALL", False)}
+
+
+def peer_graph(model: onnx.ModelProto, lowering: str = "ort") -> Graph:
+    return to_graph(unfused_float(optimized(model, *SESSIONS[lowering])))
 
 
 def unfused_float(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -155,9 +159,15 @@ class Form:
 
 def compare(ours: Graph, peer: Graph, original: Graph) -> tuple[Counter[str], Counter[str]]:
     """Nodes that only our graph has, nodes that only the peer's has."""
-    known = frozenset(original.values) - repeated(original)
+    known = frozenset(original.values) - repeated(original) - retyped(ours, original)
     one, other = Form(ours, known).whole(), Form(peer, known).whole()
     return one - other, other - one
+
+
+def retyped(ours: Graph, original: Graph) -> frozenset[str]:
+    """Tensors that changed from int8 to uint8: ONNX Runtime gives them new names."""
+    both = ours.values.keys() & original.values.keys()
+    return frozenset(name for name in both if ours.values[name].dtype != original.values[name].dtype)
 
 
 def repeated(graph: Graph) -> frozenset[str]:

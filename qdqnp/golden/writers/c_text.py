@@ -9,6 +9,7 @@ import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.golden.catalog import Entry
+from qdqnp.golden.layouts import PLAIN
 from qdqnp.golden.manifest import Document
 from qdqnp.quant import Array
 
@@ -101,7 +102,7 @@ def tensor_macros(entry: Entry) -> str:
     item, name = entry.item, macro(entry.item.key)
     lines = f"#define {name}_SIZE {int(np.prod(entry.shape, dtype=np.int64))}\n"
     shape = entry.stored_shape
-    letters = item.layout.name if len(item.layout.name) == len(shape) else ""
+    letters = "" if item.layout.name == PLAIN.name else item.layout.name
     if letters:
         lines += "".join(f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True)
                          if letter != "1")  # fmt: skip

@@ -7,6 +7,8 @@ from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit, Use
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE, is_dq, is_op, is_q, per_tensor
 
+# TensorProto's numbers of the code types. ONNX Runtime writes them from opset 21 on, which has a consequence in s8_to_u8.
+OUTPUT_DTYPES = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 
@@ -72,7 +74,8 @@ def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
         maker = edit.rename_output(maker, name, before)
     near = maker if maker is not None else uses[0][0]
     codes = edit.code_tensor(f"{name}_q_to_dq", like)
-    edit.insert(Node(QUANTIZE, like.domain, (before, *like.inputs[1:]), (codes,), {}, origin=like.origins), near)
+    named = {"output_dtype": OUTPUT_DTYPES[str(edit.dtype(codes))]} if edit.opset >= 21 and not like.domain else {}
+    edit.insert(Node(QUANTIZE, like.domain, (before, *like.inputs[1:]), (codes,), named, origin=like.origins), near)
     outputs = [edit.fresh(f"{name}_post_dq", value) for _ in uses] + [name] * edit.is_output(name)
     for output in outputs:
         dq = Node(DEQUANTIZE, like.domain, (codes, *like.inputs[1:]), (output,), {}, origin=like.origins)

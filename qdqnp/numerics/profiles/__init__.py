@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles import others, tflite, tosa
+from qdqnp.numerics.profiles import ort, others, tflite, tosa
 from qdqnp.numerics.profiles.exact import EXACT
 from qdqnp.numerics.profiles.neural_art import NEURAL_ART
-from qdqnp.numerics.profiles.ort import ORT
 
 PROFILES: Mapping[str, Profile] = {
-    profile.name: profile for profile in (ORT, EXACT, *tflite.PROFILES, NEURAL_ART, *tosa.PROFILES, *others.PROFILES)
+    profile.name: profile for profile in (*ort.PROFILES, EXACT, *tflite.PROFILES, NEURAL_ART, *tosa.PROFILES, *others.PROFILES)
 }
 ALIASES: Mapping[str, str] = {"neural-art": NEURAL_ART.name}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles.families import UNDEFINED
+from qdqnp.numerics.profiles.families import NO_FLOATS, UNDEFINED
+from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.average import MeanAverage
 from qdqnp.numerics.rules.binary import RationalAdd, RationalMul
 from qdqnp.numerics.rules.convert import FloatConvert
@@ -19,6 +20,7 @@ EXACT = Profile(
     lowering="ort",
     host_float=False,
     convert=FloatConvert(),
+    accumulate=ExactSum(),
     conv=RationalScale(),
     matmul=RationalScale(),
     gemm=RationalScale(),
@@ -29,4 +31,5 @@ EXACT = Profile(
     average_pool=MeanAverage(RationalMean()),
     global_average_pool=RationalMean(),
     softmax=UNDEFINED,
+    float_sum=NO_FLOATS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.average import DividedAverage
 from qdqnp.numerics.rules.binary import RescaledMul, ThreeRescaleAdd
 from qdqnp.numerics.rules.convert import FloatConvert
@@ -11,6 +12,7 @@ from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, Undefined
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
+NO_FLOATS = Undefined("a device without a float unit sums no float32")
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
 
 
@@ -25,6 +27,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         lowering="ort",
         host_float=False,
         convert=FloatConvert(),
+        accumulate=ExactSum(),
         conv=rescale,
         matmul=rescale,
         gemm=gemm or rescale,
@@ -35,6 +38,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         average_pool=DividedAverage(mean),
         global_average_pool=mean,
         softmax=UNDEFINED,
+        float_sum=NO_FLOATS,
     )
 
 
@@ -48,6 +52,7 @@ def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -
         lowering="ort",
         host_float=False,
         convert=FloatConvert(),
+        accumulate=ExactSum(),
         conv=rule,
         matmul=rule,
         gemm=rule,
@@ -58,4 +63,5 @@ def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -
         average_pool=REQUANTIZATION_ONLY,
         global_average_pool=REQUANTIZATION_ONLY,
         softmax=REQUANTIZATION_ONLY,
+        float_sum=NO_FLOATS,
     )

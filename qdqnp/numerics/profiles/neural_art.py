@@ -6,7 +6,8 @@ Not bit-exact to any ONNX Runtime, as ST says itself. The tie rule is unknown an
 from __future__ import annotations
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles.families import UNDEFINED
+from qdqnp.numerics.profiles.families import NO_FLOATS, UNDEFINED
+from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.average import ReciprocalAverage
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.convert import FloatConvert
@@ -22,6 +23,7 @@ NEURAL_ART = Profile(
     lowering="ort",
     host_float=False,
     convert=FloatConvert(),
+    accumulate=ExactSum(),
     conv=NarrowThenAffine(),
     matmul=NarrowThenAffine(),
     gemm=NarrowThenAffine(),
@@ -32,4 +34,5 @@ NEURAL_ART = Profile(
     average_pool=ReciprocalAverage(NarrowMean()),
     global_average_pool=NarrowMean(),
     softmax=UNDEFINED,
+    float_sum=NO_FLOATS,
 )

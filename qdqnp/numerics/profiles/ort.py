@@ -1,14 +1,18 @@
-"""ONNX Runtime's integer kernels on x86-64 with FMA3, every QDQ group fused (int8 allowed)."""
+"""ONNX Runtime's CPU provider: one arithmetic for what it fuses, and what differs by configuration and by CPU."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.accumulate import ExactSum, SaturatedPairs
 from qdqnp.numerics.rules.average import FloatAverage
-from qdqnp.numerics.rules.binary import FloatAdd, FloatMul
+from qdqnp.numerics.rules.binary import FixedAdd, FloatAdd, FloatMul
 from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.float_sum import AnySum, MlasSums
 from qdqnp.numerics.rules.lookup import FloatLookup
 from qdqnp.numerics.rules.mean import FloatMean
-from qdqnp.numerics.rules.requantize import FloatScale
+from qdqnp.numerics.rules.requantize import INFERRED, FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
 
 ORT = Profile(
@@ -19,6 +23,7 @@ ORT = Profile(
     lowering="ort",
     host_float=True,
     convert=FloatConvert(),
+    accumulate=ExactSum(),
     conv=FloatScale(),
     matmul=FloatScale(),
     gemm=FloatScale(),
@@ -29,4 +34,52 @@ ORT = Profile(
     average_pool=FloatAverage(),
     global_average_pool=FloatMean(),
     softmax=TableSoftmax(),
+    float_sum=MlasSums(),
 )
+
+ORT_X64 = replace(
+    ORT,
+    name="ort-x64",
+    summary="ONNX Runtime 1.32, the default session on x86-64: signed activations with several readers stay float",
+    lowering="ort-x64",
+    float_sum=MlasSums(blocked=True),
+)
+
+ORT_UNFUSED = replace(
+    ORT,
+    name="ort-unfused",
+    summary="ONNX Runtime 1.32 with optimization off: dequantize, float operator, quantize",
+    lowering="ort-unfused",
+)
+
+ORT_AVX2 = replace(
+    ORT_X64,
+    name="ort-avx2",
+    summary="ONNX Runtime 1.32, the default session on x86-64 without VNNI: uint8 x int8 products saturate in pairs",
+    source="specification of the saturation in pairs, which was compared with onnxruntime 1.32 on masked CPUs",
+    accumulate=SaturatedPairs(),
+)
+
+ORT_ARM64 = Profile(
+    name="ort-arm64",
+    summary="ONNX Runtime 1.32, the default session on ARM64: int8 fuses, Add in 22-bit fixed point",
+    status=INFERRED,
+    source="ONNX Runtime's source (core/mlas/lib/qladd.cpp and others); not compared with a machine",
+    lowering="ort",
+    host_float=True,
+    convert=FloatConvert(INFERRED),
+    accumulate=ExactSum(INFERRED),
+    conv=FloatScale(INFERRED),
+    matmul=FloatScale(INFERRED),
+    gemm=FloatScale(INFERRED),
+    add=FixedAdd(),
+    mul=FloatMul(INFERRED),
+    concat=FloatLookup(INFERRED),
+    lookup=FloatLookup(INFERRED),
+    average_pool=FloatAverage(INFERRED),
+    global_average_pool=FloatMean(INFERRED),
+    softmax=TableSoftmax(INFERRED),
+    float_sum=AnySum("the order of sums on ARM64 is not known"),
+)
+
+PROFILES = (ORT, ORT_X64, ORT_UNFUSED, ORT_AVX2, ORT_ARM64)

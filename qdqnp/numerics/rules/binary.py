@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import float32
 from qdqnp.numerics.rational import RationalSum, fraction
-from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rounding import ROUNDINGS, half_away
 from qdqnp.numerics.rules.requantize import Rescale, largest_shift
 from qdqnp.quant import Codes, Float32, Int64, Quant
 
@@ -66,6 +67,37 @@ class FloatAdd:
             return saturate(float32.to_int32_x86(float32.fma32(as_f32(codes_a), ratio_a, inner)), y)
 
         return BinaryFunction(add, {"ratio_a": ratio_a, "ratio_b": ratio_b, "offset": offset})
+
+
+@dataclass(frozen=True)
+class FixedAdd:
+    """ONNX Runtime's QLinearAdd on ARM64, from its source. r_a = f32(s_a/s_y), r_b = f32(s_b/s_y); with e the exponent of
+    the larger one, sh = 21 - e; M = rint(r * 2^sh);
+
+    acc = (a - z_a) M_a + (b - z_b) M_b; r = acc / 2^sh, halves away from zero; y = sat8(sat16(sat16(r) + z_y)).
+
+    Defined where the smaller ratio is at least 2^-14, the larger below 256 and 13 <= sh <= 31; elsewhere ARM64 takes a
+    float path that the source leaves to the compiler. Source: core/mlas/lib/qladd.cpp.
+    """
+
+    status: str = "inferred"
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        with np.errstate(all="ignore"):
+            ratios = [float(as_f32(q.scale / y.scale)) for q in (a, b)]
+        shift = 22 - math.frexp(max(ratios))[1]  # frexp's exponent is one more than that of 1.f * 2^e
+        if not (min(ratios) >= 2.0**-14 and max(ratios) < 256 and 13 <= shift <= 31):
+            problem = Problem("scale ratios", "each in [2^-14, 256), for the fixed-point path", f"{ratios[0]} and {ratios[1]}")
+            raise ProfileError("an addition whose arithmetic on ARM64 is not known", [problem])
+        multipliers = [int(np.rint(as_f32(np.ldexp(np.float32(ratio), shift)))) for ratio in ratios]
+
+        def add(codes_a: Codes, codes_b: Codes) -> Codes:
+            left = (codes_a.astype(np.int64) - int(a.zero_point)) * multipliers[0]
+            right = (codes_b.astype(np.int64) - int(b.zero_point)) * multipliers[1]
+            rounded = np.clip(half_away(left + right, shift), -(2**15), 2**15 - 1)
+            return saturate(np.clip(rounded + int(y.zero_point), -(2**15), 2**15 - 1), y)
+
+        return BinaryFunction(add, {"multipliers": np.array(multipliers), "shift": np.int64(shift)})
 
 
 @dataclass(frozen=True)

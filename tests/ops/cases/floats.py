@@ -76,19 +76,31 @@ def _without_cropping(attributes: dict[str, object]) -> dict[str, object]:
 
 
 def conv(rng: draw.Rng) -> Case:
+    """Few and many terms per sum, one output channel or pixel, depthwise, and kernels as large as the image."""
     sizes = tuple(draw.size(rng, 9) for _ in range(draw.pick(rng, (1, 2, 2))))
     kernel, attributes = window(rng, sizes)
-    groups, per_group, filters = draw.pick(rng, (1, 1, 2)), draw.size(rng, 5), draw.size(rng, 3)
+    way = draw.pick(rng, ("few", "few", "many", "pixel", "rows"))
+    if way == "pixel":
+        sizes = kernel = tuple(draw.pick(rng, (1, 1, 3)) for _ in sizes)
+        attributes = {}
+    if way == "rows":
+        kernel, attributes = (*(draw.size(rng, size) for size in sizes[:-1]), sizes[-1]), {}
+    groups, per_group, filters = draw.pick(rng, (1, 1, 2, 5)), draw.size(rng, 5), draw.pick(rng, (1, 1, 2, 3, 7))
+    if way == "rows" or draw.chance(rng, 0.3):
+        per_group = 1
+    if way in ("many", "pixel"):
+        groups, per_group = draw.pick(rng, (1, 2)), draw.pick(rng, (40, 129, 260))
     arguments = [
         ("x", reals(rng, (draw.size(rng, 2), groups * per_group, *sizes), False)),
         ("w", reals(rng, (groups * filters, per_group, *kernel), False)),
         ("b", reals(rng, (groups * filters,), False)) if draw.chance(rng, 0.6) else None,
     ]
-    return one_node("Conv", arguments, group=groups, **attributes)
+    return one_node("Conv", arguments, draw.pick(rng, (["x"], ["x", "w"])), group=groups, **attributes)
 
 
 def gemm(rng: draw.Rng) -> Case:
-    rows, terms, cols = draw.size(rng), draw.size(rng, 30), draw.size(rng)
+    """With factors and without, either side transposed, a constant right side and a computed one."""
+    rows, terms, cols = (draw.pick(rng, sizes) for sizes in ((1, 1, 3, 20), (1, 5, 30, 150, 300), (1, 1, 2, 7, 40)))
     trans_a, trans_b = int(draw.chance(rng, 0.4)), int(draw.chance(rng, 0.4))
     c = draw.pick(rng, (None, (cols,), (rows, 1), (rows, cols), ()))
     arguments = [
@@ -96,22 +108,31 @@ def gemm(rng: draw.Rng) -> Case:
         ("b", reals(rng, (cols, terms) if trans_b else (terms, cols), False)),
         None if c is None else ("c", reals(rng, c, False)),
     ]
-    return one_node("Gemm", arguments, transA=trans_a, transB=trans_b, alpha=draw.pick(rng, (None, 0.3)),
-                    beta=draw.pick(rng, (None, -1.7)))  # fmt: skip
+    return one_node("Gemm", arguments, draw.pick(rng, (["x"], ["x", "b"])), transA=trans_a, transB=trans_b,
+                    alpha=draw.pick(rng, (None, None, 0.3)), beta=draw.pick(rng, (None, None, 0.0, -1.7)))  # fmt: skip
 
 
 def matmul(rng: draw.Rng) -> Case:
-    terms, batch = draw.size(rng, 30), draw.pick(rng, ((), (2,)))
-    a, b = (*batch, draw.size(rng), terms), (terms, draw.size(rng))
-    return one_node("MatMul", [("x", reals(rng, a, False)), ("b", reals(rng, b, False))])
+    terms, batch = draw.pick(rng, (1, 8, 30, 150, 300)), draw.pick(rng, ((), (2,), (2, 3)))
+    a, b = (*batch, draw.pick(rng, (1, 2, 20)), terms), (terms, draw.pick(rng, (1, 2, 7, 40)))
+    way = draw.pick(rng, ("matrix", "matrix", "stack", "vectors"))
+    if way == "stack":
+        b = (*batch[-1:], *b)
+    if way == "vectors":
+        a, b = draw.pick(rng, ((a[-1:], b), (a, b[:1]), (a[-1:], b[:1])))
+    feeds = draw.pick(rng, (["x"], ["x", "b"]))
+    return one_node("MatMul", [("x", reals(rng, a, False)), ("b", reals(rng, b, False))], feeds)
 
 
 def average_pool(rng: draw.Rng) -> Case:
     sizes = spatial(rng)
     attributes = _without_cropping(pooling(rng, sizes, dilate=False))
     attributes.pop("dilations", None)
+    if draw.chance(rng, 0.2):
+        attributes = {"kernel_shape": list(sizes), "ceil_mode": draw.pick(rng, (None, 1))}
     x = reals(rng, (draw.size(rng, 2), 3, *sizes), False)
-    return one_node("AveragePool", [("x", x)], count_include_pad=draw.pick(rng, (None, 0, 1)), **attributes)
+    include, opset = draw.pick(rng, (None, 0, 1)), int(draw.pick(rng, (17, 17, 19, 22)))
+    return one_node("AveragePool", [("x", x)], count_include_pad=include, opset=opset, **attributes)
 
 
 def global_average_pool(rng: draw.Rng) -> Case:
@@ -136,7 +157,7 @@ def softmax(rng: draw.Rng) -> Case:
     return one_node("Softmax", [("x", reals(rng, dims, False))], axis=int(rng.integers(-len(dims), len(dims))))
 
 
-# one rounding per element, or none: nothing to differ in
+# one rounding per element, or none, or sums in an order that is known
 BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Add": _binary("Add"),
     "Mul": _binary("Mul"),
@@ -147,9 +168,14 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "MaxPool": max_pool,
     "Identity": _unary("Identity"),
     "Sigmoid": _unary("Sigmoid"),
+    "Conv": conv,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
 }
 
-# sums in an order of their own, or functions that are not specified to the last bit
+# sums, and functions that are not specified to the last bit
 CLOSE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Conv": conv,
     "Gemm": gemm,

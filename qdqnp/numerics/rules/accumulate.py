@@ -1,0 +1,44 @@
+"""How products of codes are added up: exactly, or as a CPU does that saturates on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from qdqnp.numerics.rules.requantize import ESTABLISHED
+
+
+class AccumulateRule(Protocol):
+    @property
+    def status(self) -> str: ...
+
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        """Whether pairs of products of these codes are added up in 16 bits, with saturation."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExactSum:
+    """Every sum is exact (or wraps at 32 bits, which the requantization rule does)."""
+
+    status: str = ESTABLISHED
+
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class SaturatedPairs:
+    """x86-64 with AVX2 or AVX-512 but without VNNI: VPMADDUBSW adds uint8 x int8 products in pairs, saturated to int16.
+
+    sum over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
+    convolution; the zero points are corrected afterwards. Depthwise convolutions and other code types are exact.
+    Source: core/mlas/lib/x86_64/QgemmU8S8KernelAvx2.S, ConvSymKernelAvx2.S.
+    """
+
+    status: str = ESTABLISHED
+
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        return x == np.uint8 and w == np.int8 and not depthwise

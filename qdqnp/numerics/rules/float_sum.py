@@ -1,0 +1,147 @@
+"""Float32 sums: the order in which operators that stay in float add up, or that it is not known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from qdqnp.numerics import products
+from qdqnp.numerics.rules.requantize import ESTABLISHED, UNKNOWN
+from qdqnp.quant import Array, Float32
+
+ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class GemmCall:
+    """What decides the order of sums of a Gemm or MatMul besides its shapes.
+
+    packed: the right operand is a constant, which is laid out in advance. alpha, beta: its factors. transposed: of the
+    left and of the right operand, as they lie in memory.
+    """
+
+    packed: bool
+    alpha: float = 1.0
+    beta: float = 1.0
+    transposed: tuple[bool, bool] = (False, False)
+
+
+class FloatSumRule(Protocol):
+    """Operands as of `numerics.products`: stacks of float32 matrices.
+
+    doubt: why the results are not promised to be exact, '' where they are. movable: whether a session's layout
+    optimization may take the operator: a Conv with constant weights, an average pool.
+    """
+
+    @property
+    def status(self) -> str: ...
+
+    def doubt(self, movable: bool) -> str: ...
+
+    def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
+        """weights (G, M, K) times im2col columns (G, K, n) to (G, M, n), of a convolution with `positions` output
+        pixels per image. whole_rows: one input channel per group, a kernel as wide as the image, no padding, stride 1."""
+        ...
+
+    def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
+        """alpha * a (M, K) times b (K, N), + beta * c, which has the result's shape."""
+        ...
+
+    def global_sums(self, rows: Float32) -> Float32:
+        """The sum of each row, (R, n) to (R,), of a pool over the whole image."""
+        ...
+
+    def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
+        """Sums over the first axis: the taps of an average pool's window by rows, what lies outside being 0. vector:
+        strides of at most 2 along rows and a kernel of at most 32."""
+        ...
+
+
+@dataclass(frozen=True)
+class MlasSums:
+    """ONNX Runtime on x86-64 with FMA3, one thread, without the blocked layout of level ALL.
+
+    blocked: the session may use that layout (NCHWc) where an operator allows it; the order there is not known.
+    Source: core/mlas/lib/{convolve,sgemm,pooling}.cpp; compared with onnxruntime 1.32 bit for bit.
+    """
+
+    blocked: bool = False
+    status: str = ESTABLISHED
+
+    def doubt(self, movable: bool) -> str:
+        if self.blocked and movable:
+            return "a session at level ALL may run it in a blocked layout (NCHWc), where its order of sums is not known"
+        return ""
+
+    def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
+        rows, terms = weights.shape[1:]
+        if rows == 1 and not whole_rows:
+            return products.row_sums(weights[:, 0], columns)[:, None]
+        if rows == 1:
+            return products.column_sums(weights[:, 0], np.moveaxis(columns, 1, 2))[:, None]
+        if positions == 1 and not whole_rows:
+            return products.column_sums(columns[:, :, 0], weights)[:, :, None]
+        parts = products.stride_parts(True, positions, terms)
+        return products.blocked_sums(weights, columns, None, parts, ONE)
+
+    def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
+        alpha, beta = np.float32(call.alpha), np.float32(call.beta)
+        start = None if c is None or beta == 0 else c[None] if beta == 1 else (c * beta)[None]
+        (rows, terms), columns = a.shape, b.shape[1]
+        plain = not call.packed and alpha == 1 and (start is None or beta == 1)
+        if plain and rows == 1 and not call.transposed[0]:
+            first = None if start is None else start[:, 0]
+            if call.transposed[1]:
+                return products.column_sums(a, b.T[None], first)
+            return products.row_sums(a, b[None], first)
+        if plain and columns == 1 and (not call.transposed[1] or terms == 1):
+            first = None if start is None else start[:, :, 0]
+            if call.transposed[0]:
+                return products.row_sums(b.T, a.T[None], first).T
+            return products.column_sums(b.T, a[None], first).T
+        parts = products.every(256, terms)
+        if not call.packed:
+            parts = products.stride_parts(not call.transposed[0], columns, terms)
+        return products.blocked_sums(a[None], b[None], start, parts, alpha)[0]
+
+    def global_sums(self, rows: Float32) -> Float32:
+        return products.lane_sums(rows)
+
+    def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
+        if vector:  # down each column of the window first, then along
+            by_row = taps.reshape(*kernel, *taps.shape[1:])
+            taps = _in_order(by_row)
+        return _in_order(taps)
+
+
+@dataclass(frozen=True)
+class AnySum:
+    """NumPy's own sums, for arithmetics whose order is not known: close, never promised."""
+
+    reason: str
+    status: str = UNKNOWN
+
+    def doubt(self, movable: bool) -> str:
+        return self.reason
+
+    def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
+        return np.asarray(np.matmul(weights, columns))
+
+    def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
+        product: Any = np.matmul(a, b) * np.float32(call.alpha)
+        return np.asarray(product if c is None else product + np.float32(call.beta) * c)
+
+    def global_sums(self, rows: Float32) -> Float32:
+        return np.asarray(rows.sum(axis=1, dtype=np.float32))
+
+    def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
+        return np.asarray(taps.sum(axis=0, dtype=np.float32))
+
+
+def _in_order(parts: Array) -> Float32:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return np.asarray(total)
