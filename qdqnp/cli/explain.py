@@ -113,8 +113,9 @@ def _print_operands(found: Explanation) -> None:
 def _print_account(account: Account) -> None:
     status = f" ({account.status})" if account.status == "inferred" else ""
     if account.note:
+        what = "not computed" if account.code is None else account.code
         CONSOLE.print(
-            f"[bold]{name(account.profile)}[/bold]{status}: not computed: {name(account.note, 400)}", highlight=False
+            f"[bold]{name(account.profile)}[/bold]{status}: {what}: {name(account.note, 400)}", highlight=False
         )
         return
     CONSOLE.print(f"[bold]{name(account.profile)}[/bold]{status}: {account.code}"
@@ -149,7 +150,7 @@ def _short(value: Any) -> str:
 
 def _print_causes(found: Explanation, got: int) -> None:
     for account in found.accounts:
-        if account.note:
+        if account.code is None:
             continue
         title = f"{got} instead of {account.code} under {name(account.profile)}"
         if account.code == got:

@@ -17,10 +17,9 @@ from qdqnp.compare.evidence import (
     LookupEvidence,
     MeanEvidence,
 )
-from qdqnp.compare.families import describe, variations
+from qdqnp.compare.families import NAMED, describe, variations
 from qdqnp.compare.terms import Term
 from qdqnp.errors import ProfileError
-from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, Undefined
 from qdqnp.quant import Int64, Quant
@@ -81,7 +80,7 @@ def _rules(element: Element) -> Iterator[Hypothesis]:
     """The rule's neighbours, then the other named profiles."""
     for kind, text, rule in variations(element.rule):
         yield Hypothesis(kind, text, rule=rule)
-    for profile in PROFILES.values():
+    for profile in NAMED:
         rule = getattr(profile, element.one.field)
         if not isinstance(rule, Undefined) and rule != element.rule:
             yield Hypothesis("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)

@@ -41,7 +41,7 @@ REACH, BLOCK = 1 << 14, 256
 class Account:
     """The element under one profile. code: its value; lines: the steps to it; parameters: the numbers they use;
     saturated: whether the final clip changed it; to_change: how far the sum can fall and rise before the code changes,
-    None where it sums nothing or no change is near; note: why the profile has no value, then code is None."""
+    None where it sums nothing or no change is near; note: why there are no steps, and where code is None no value."""
 
     profile: str
     status: str = ""
@@ -132,11 +132,18 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
     status = rule_status(layers.profile, step.op)
     try:
         bound = layers.bind(own)
-        made = bound.evaluate(inputs)[step.output_names[0]]
+        given = layers.own(inputs)
+        made = bound.evaluate(given)[step.output_names[0]]
     except QdqnpError as error:
         return Account(name, status, note="; ".join(str(problem) for problem in error.problems) or error.title)
     code = made[index].item()
-    arrays = bound.arrays(inputs)
+    if own.outputs[0].quant is not None and step.outputs[0].quant is not None:
+        higher = int(own.outputs[0].quant.range[0]) - int(step.outputs[0].quant.range[0])
+        if higher:  # the lowering made int8 codes uint8
+            return Account(
+                name, status, code - higher, note=f"{layers.program.lowering} computes it in uint8, as {code}"
+            )
+    arrays = bound.arrays(given)
     element = element_of(bound, arrays, made, index, layers.profile)
     lines = _lines(bound, arrays, index, element)
     parameters = _parameters(bound, arrays, index)

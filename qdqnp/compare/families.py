@@ -30,6 +30,8 @@ from qdqnp.numerics.rules.requantize import FloatRound, FloatScale, NarrowThenAf
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
 TIES = tuple(ROUNDINGS)
+# The profiles that their rules alone tell apart: another lowering may round elsewhere, whatever its rules.
+NAMED = tuple(profile for profile in PROFILES.values() if profile.lowering == PROFILES["ort"].lowering)
 PRECISIONS = ("float64", "float32-product", "float32")
 SCHEMES: tuple[Scheme, ...] = (QuantizeMultiplier(), Reduced16(), Mantissa24(), Truncated16(), PowerOfTwo())
 # Of the wide sum of an Add: fewer bits lose what the codes need, more leave int32.
@@ -102,7 +104,7 @@ def lookups() -> Iterator[Any]:
 
 def _named_rescales() -> Iterator[Rescale]:
     """Those of the profiles that add by three of them."""
-    rules = (profile.add for profile in PROFILES.values())
+    rules = (profile.add for profile in NAMED)
     yield from dict.fromkeys(rule.rescale for rule in rules if isinstance(rule, ThreeRescaleAdd))
 
 
@@ -119,7 +121,7 @@ _FAMILIES = {
 
 def candidates(field: str) -> list[Any]:
     """Every rule to try for a field of a profile, those of the named profiles first; no rule twice."""
-    named = [getattr(profile, field) for profile in PROFILES.values()]
+    named = [getattr(profile, field) for profile in NAMED]
     family = _FAMILIES[field]() if field in _FAMILIES else ()
     rules = (rule for rule in (*named, *family) if not isinstance(rule, Undefined))
     found: dict[Any, Any] = {}
@@ -133,7 +135,7 @@ def names_of(field: str, rule: Any) -> list[str]:
     same = replace(rule, status="inferred")
     return [
         profile.name
-        for profile in PROFILES.values()
+        for profile in NAMED
         if not isinstance(getattr(profile, field), Undefined)
         and replace(getattr(profile, field), status="inferred") == same
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.compare.evidence import Evidence, LinearEvidence
-from qdqnp.compare.families import candidates, describe, names_of
+from qdqnp.compare.families import NAMED, candidates, describe, names_of
 from qdqnp.compare.fit_narrow import NarrowFit, fit_narrow
 from qdqnp.compare.inspect import RULE_OF
 from qdqnp.compare.observed import Dumped, Observed, evidence, targets
@@ -22,7 +22,6 @@ from qdqnp.compare.variant import LINEAR
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import INFERRED
 
 # Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
@@ -151,8 +150,7 @@ def _base(fits: Sequence[Fit]) -> Profile:
         same = sum(any(_equal(rule, other) for other in fitting) for rule, fitting in own)
         return same, sum(any(type(rule) is type(other) for other in fitting) for rule, fitting in own)
 
-    plain = [profile for profile in PROFILES.values() if profile.lowering == PROFILES["ort"].lowering]
-    return max(plain, key=score)
+    return max(NAMED, key=score)
 
 
 def _equal(rule: Any, other: Any) -> bool:

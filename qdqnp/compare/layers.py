@@ -7,6 +7,9 @@ every layer that it does define can be compared with a device's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
 
 from qdqnp.compare.variant import plain
 from qdqnp.errors import InputError, Problem, ProfileError
@@ -16,7 +19,7 @@ from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.registry import lookup
 from qdqnp.program import Program, Step
-from qdqnp.quant import Array
+from qdqnp.quant import EIGHT_BIT, Array, shifted
 
 
 class Layers:
@@ -75,22 +78,39 @@ class Layers:
         return sorted(found, key=self._order.__getitem__)
 
     def replay(self, tensor: str, known: Mapping[str, Array]) -> Array:
-        """The tensor as the profile computes it from known ones. Raises InputError where they do not lead to it, and
-        ProfileError where the profile does not define a step or a value leaves its domain."""
+        """The tensor as the profile computes it from known ones, in the code type that it is known in.
+
+        Raises InputError where they do not lead to it, and ProfileError where the profile does not define a step or a
+        value leaves its domain.
+        """
         steps = self.segment(tensor, known)
         if steps is None:
             raise InputError(
                 "a tensor cannot be computed", [Problem(f"tensor '{tensor}'", "its inputs", "some of them")]
             )
-        values = {name: array for name, array in known.items() if name != tensor}
+        values = self.own({name: array for name, array in known.items() if name != tensor})
         for step in steps:
             values.update(self.bind(step).evaluate(values))
-        return values[tensor]
+        made = values[tensor]
+        return shifted(made, known[tensor].dtype) if _shifts(made.dtype, known.get(tensor)) else made
 
     def inputs_of(self, step: Step, known: Mapping[str, Array]) -> list[Array | None]:
         """The arrays a step reads, in its operands' order; those that are not known are computed from known ones."""
-        values = dict(known)
+        values = self.own(known)
         for name in step.input_names:
             if name not in values and name not in self._consts:
                 values[name] = self.replay(name, known)
         return self.bind(step).arrays(values)
+
+    def own(self, known: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays in the code types of this program: a lowering may have made int8 codes uint8, 128 higher."""
+        found = dict(known)
+        for name, array in known.items():
+            tensor = self.program.tensors.get(name)
+            if tensor is not None and _shifts(tensor.dtype, array):
+                found[name] = shifted(array, tensor.dtype)
+        return found
+
+
+def _shifts(dtype: np.dtype[Any], array: Array | None) -> bool:
+    return array is not None and array.dtype != dtype and {array.dtype, dtype} == set(EIGHT_BIT)

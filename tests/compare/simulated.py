@@ -12,6 +12,7 @@ import qdqnp
 from qdqnp.compare.observed import Observed
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
+from qdqnp.quant import shifted
 from tests.networks import Builder
 
 COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art-1.1.3")
@@ -71,7 +72,11 @@ def observe(model: Model, profile: str | Profile, inputs: Sequence[dict[str, np.
     runs = []
     for x in inputs:
         trace = model.trace(x, profile=profile)
-        runs.append(Observed(x, {name: array for name, array in trace.items() if array.dtype.kind in "iu"}))
+        codes = {name: array for name, array in trace.items() if array.dtype.kind in "iu"}
+        # a lowering that computes int8 codes as uint8 shows them as the file has them
+        runs.append(
+            Observed(x, {name: shifted(array, model.program().tensors[name].dtype) for name, array in codes.items()})
+        )
     return runs
 
 

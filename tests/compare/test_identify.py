@@ -54,6 +54,15 @@ def test_the_device_is_in_the_class_that_is_named(name: str) -> None:
     assert not report.moved and not report.unknown and not report.unreachable
 
 
+@pytest.mark.parametrize("name", ["ort-x64", "ort-unfused", "ort-avx2", "ort-arm64"])
+def test_sessions_of_other_lowerings_are_named_too(name: str) -> None:
+    """They compute some tensors in uint8, or in float32 between codes; a device shows the file's codes."""
+    model, runs = device(fresh_seed(), name)
+    report = identify(model, runs)
+    assert {verdict.name for verdict in report.verdicts} == FAMILIES
+    assert name in report.everywhere and not report.moved
+
+
 def verdict_of(report: Report, operator: str) -> object:
     return next(verdict for verdict in report.verdicts if verdict.name == operator)
 
