@@ -63,7 +63,7 @@ def identify_command(
     GOLDEN may be a folder of `qdqnp probe`; DUMP is then the folder of the answers.
 
     Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
-    none. 2: bad usage or input.
+    none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
     if fitted is not None:
         check_target(fitted, force)
@@ -91,7 +91,7 @@ def identify_command(
                 CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}", highlight=False)
             CONSOLE.print(f"wrote {name(fitted.name)}", highlight=False)
     good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
-    sys.exit(0 if good else 1)
+    sys.exit(0 if good and not report.moved else 1)
 
 
 def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumped]) -> tuple[Fitted | None, list[str]]:
