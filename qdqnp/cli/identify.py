@@ -81,7 +81,9 @@ def identify_command(
     found, left_out = _fitted(fitted, answers, devices)
     if as_json:
         rest = {"probes": [answer.as_json() for answer in answers]} if answers else {}
-        print_json(report.as_json() | rest | ({"fit": found.as_json()} if found is not None else {}))
+        print_json(
+            report.as_json() | rest | ({"fit": {**found.as_json(), "left_out": left_out}} if found is not None else {})
+        )
     else:
         print_answers(answers)
         print_report(report)

@@ -16,7 +16,6 @@ import numpy as np
 
 from qdqnp.compare.evidence import LinearEvidence
 from qdqnp.compare.families import ACCUMULATORS, TIES, describe
-from qdqnp.errors import ProfileError
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
 from qdqnp.quant import Codes, Int64
@@ -128,6 +127,14 @@ class _Data:
             ones[0].layer, *(np.concatenate(parts) for parts in ([o.sums for o in ones], [o.device for o in ones]))
         )
 
+    def narrowed(self, accumulator: str, first: str, s1: int) -> Int64:
+        """x16 of every sum."""
+        rule = NarrowThenAffine(first, accumulator)
+        own = _formula(self.layer, ())
+        return np.asarray(
+            dict(Narrowed(rule, s1, own.s2, own.a, own.bc, own.y, None).stages(self.sums))["x16"], np.int64
+        )
+
     def rows(self, count: int) -> _Data:
         """Rows from all over the data."""
         step = max(1, len(self.sums) // count)
@@ -137,10 +144,15 @@ class _Data:
 def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[Numbers]]:
     """Numbers by manner; wide: search S1 and S2 too, not only those of the formulas."""
     few, found = data.rows(FEW_ROWS), dict[Manner, list[Numbers]]()
-    for manner in manners:
-        for s1, s2 in _shifts(data.layer, wide):
-            if _solve(few, manner, s1, s2) is not None:
-                numbers = _solve(data, manner, s1, s2)
+    for s1, s2 in _shifts(data.layer, wide):
+        formula = _formula(data.layer, (s1, s2))
+        for accumulator, first in dict.fromkeys(manner[:2] for manner in manners):
+            part = formula.a * few.narrowed(accumulator, first, s1)
+            for manner in (manner for manner in manners if manner[:2] == (accumulator, first)):
+                if _solve(few, part, manner[2], formula) is None:
+                    continue
+                every = formula.a * data.narrowed(accumulator, first, s1)
+                numbers = _solve(data, every, manner[2], formula)
                 if numbers is not None:
                     found.setdefault(manner, []).append(numbers)
     return found
@@ -170,20 +182,11 @@ def _formula(layer: Layer, shifts: tuple[int, ...]) -> Narrowed:
     return _formula_of(layer, *(shifts or (None, None)))
 
 
-def _solve(data: _Data, manner: Manner, s1: int, s2: int) -> Numbers | None:
-    """The BC nearest to the formula's that gives every code; None where some channel has none near."""
-    accumulator, first, second = manner
-    try:
-        formula = _formula(data.layer, (s1, s2))
-    except (ProfileError, OverflowError, ValueError):
-        return None
-    rule = NarrowThenAffine(accumulator=accumulator, tie=first)
-    x16 = dict(Narrowed(rule, s1, s2, formula.a, formula.bc, formula.y, None).stages(data.sums))["x16"]
-    y = formula.y
-    low, high = y.range
-    edges = _edges(second, s2, low, high)
+def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers | None:
+    """The BC nearest to the formula's that gives every code; None where some channel has none near. part: A * x16."""
+    low, high = formula.y.range
+    edges = _edges(second, formula.s2, low, high)
     place = data.codes.astype(np.int64) - low
-    part = formula.a * x16
     least = np.where(place > 0, edges[place] - part, -_BEYOND).max(axis=0)
     most = np.where(place < high - low, edges[place + 1] - 1 - part, _BEYOND).min(axis=0)
     bc = np.broadcast_to(formula.bc, least.shape)
@@ -191,7 +194,7 @@ def _solve(data: _Data, manner: Manner, s1: int, s2: int) -> Numbers | None:
     if (least > most).any() or np.abs(offsets).max(initial=0) > BC_UNITS:
         return None
     own = _formula(data.layer, ())
-    return Numbers(s1, s2, offsets, (s1, s2) == (own.s1, own.s2))
+    return Numbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
 
 
 @lru_cache(maxsize=512)

@@ -141,7 +141,7 @@ def test_hidden_parameters_are_read_back(folder: Path, tmp_path: Path) -> None:
     assert fitted.add == hidden.add or (outer == "floor" and {inner, fitted.add.inner} <= {"half-up", "half-even"})
 
 
-@pytest.mark.parametrize("name", ["ort", "tflite", "tflite-single", "exact"])
+@pytest.mark.parametrize("name", ["ort", "tflite", "exact"])
 def test_devices_that_round_once_are_named(folder: Path, tmp_path: Path, name: str) -> None:
     answers = answered(tmp_path / "answers", engine(PROFILES[name]))
     found, result = remaining(folder, answers, "--fit", tmp_path / "mine.toml")
@@ -173,15 +173,14 @@ def split_device(parts: int) -> Device:
     return device
 
 
-@pytest.mark.parametrize("parts", [2, 4])
-def test_a_split_is_recognized_and_not_fitted_to(folder: Path, tmp_path: Path, parts: int) -> None:
+def test_a_split_is_recognized_and_not_fitted_to(folder: Path, tmp_path: Path) -> None:
+    parts = int(np.random.default_rng(fresh_seed()).integers(2, 5))
     answers = answered(tmp_path / "answers", engine(ART), {"large_kernel": split_device(parts)})
     found, result = remaining(folder, answers, "--fit", tmp_path / "mine.toml")
     assert found["large_kernel"] == [f"split in {parts} by input channels"]
-    assert json.loads(result.stdout)["fit"]["unfitted"] == []
+    fitted = json.loads(result.stdout)["fit"]
+    assert fitted["unfitted"] == [] and fitted["left_out"] == ["large_kernel"]
     assert load_profile(tmp_path / "mine.toml").conv == ART.conv
-    text = run("identify", folder, answers, "--fit", tmp_path / "mine.toml", "--force").output
-    assert "not fitted to, no rule expresses their answers: large_kernel" in text
 
 
 def test_an_accumulator_that_saturates_at_32_bits_is_recognized(folder: Path, tmp_path: Path) -> None:
@@ -206,10 +205,11 @@ def test_answers_may_be_few_real_or_channel_last(folder: Path, tmp_path: Path) -
 
 
 def test_a_wrong_answer_has_no_hypothesis(folder: Path, tmp_path: Path) -> None:
-    answers = answered(tmp_path / "answers", engine(ART))
+    answers = tmp_path / "answers"
+    answers.mkdir()
     np.save(answers / "first_tie.npy", -engine(ART)(ALL["first_tie"]))
     found, _ = remaining(folder, answers)
-    assert found["first_tie"] == []
+    assert found == {"first_tie": []}
     assert "no hypothesis gives every code; the nearest misses" in run("identify", folder, answers).output
 
 
