@@ -103,7 +103,7 @@ def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: O
     for stage, array in parameters(bound, arrays, options.cmsis_nn).items():
         key = f"{base}_{slug(stage)}"
         yield made(key, own, "parameter", stage=stage, varies=not fixed, shared=False), array
-    for role, stage, array in inner_tensors(bound, arrays, values[own], options.roles):
+    for role, stage, array in inner_tensors(bound, arrays, values[own], options.wanted):
         key = f"{base}_{slug(stage)}"
         yield made(key, own, role, stage=stage, layout=_order(array, options), shared=False), array
     for number, output in enumerate(step.outputs):

@@ -12,6 +12,8 @@ from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 ROLES = ("network_input", "network_output", "input", "output", "weight", "bias", "parameter", "sum", "accumulator",
          "stage")  # fmt: skip
 FORMATS = ("npz", "npy", "bin", "c", "hex", "ihex", "c-crc")
+# What a device has in its buffers: all that a table of checksums is for.
+CRC_ROLES = ("network_input", "output", "network_output")
 LANES = ("little", "big")
 LIMIT_BYTES = 4 * 2**30
 
@@ -39,6 +41,11 @@ class Options:
     section: str = ""
     limit_bytes: int = LIMIT_BYTES
     store_model: bool = True
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The roles that any of the formats holds."""
+        return tuple(role for role in self.roles if role in CRC_ROLES or set(self.formats) != {"c-crc"})
 
     def check(self) -> None:
         """Raises GoldenError that lists every option without meaning."""

@@ -121,7 +121,7 @@ class _Run:
         for item, array in capture(self._plan, feeds, self._steps, self._options):
             if item.shared:
                 shapes[item.name] = array.shape
-            if item.role not in self._options.roles:
+            if item.role not in self._options.wanted:
                 continue
             entry = self._catalog.admit(item, array, case)
             if entry is None:
@@ -154,5 +154,6 @@ class _Run:
 
     def tensors(self) -> Iterable[Document]:
         for entry in self.entries:
-            places = {name: writer.place(entry.stored) for name, writer in self._writers.items()}
+            found = {name: writer.place(entry) for name, writer in self._writers.items()}
+            places = {name: place for name, place in found.items() if place}
             yield tensor_document(entry, places, self._plan.promises.get(entry.item.name, EXACT))

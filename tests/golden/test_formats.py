@@ -260,6 +260,15 @@ def test_a_table_of_checksums_is_small(everything: Made, tmp_path: Path) -> None
     assert int(sizes.split("\n")[1].split()[0]) < 13 * tensors + 200  # count, type and two checksums of each
 
 
+def test_a_set_of_checksums_only_lists_nothing_else(net: Path, tmp_path: Path) -> None:
+    alone = make(tmp_path / "alone", net, "ort", 1, formats=("c-crc",)).found
+    assert {t.role for t in alone.tensors} == {"network_input", "output", "network_output"}
+    assert all(set(t.files) == {"c-crc"} for t in alone.tensors)
+    both = make(tmp_path / "both", net, "ort", 1, formats=("c-crc", "bin")).found
+    assert len(both.tensors) > len(alone.tensors)
+    assert all(("c-crc" in t.files) == (t.role in ("network_input", "output", "network_output")) for t in both.tensors)
+
+
 DTYPES = st.sampled_from([np.int8, np.uint8, np.int16, np.int32, np.int64, np.float32])
 SMALL = hnp.array_shapes(max_dims=2, max_side=9)
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, SMALL))

@@ -137,11 +137,13 @@ def test_parameters_of_computed_weights_are_those_of_each_input(tmp_path: Path) 
     with pytest.raises(GoldenError):  # a set without such a layer
         captured(model, tmp_path / "none", "neural-art", layers=("QLinearAdd",))
     feeds = [{**code_feeds(model, 0), "x1": np.full((3, 2, 1, 1), value, np.int8)} for value in (1, 127)]
-    write(tmp_path / "set", model, feeds, 2, profile="neural-art")
+    write(tmp_path / "set", model, feeds, 2, profile="neural-art", options=Options(formats=("npz", "c")))
     found = read(tmp_path / "set")
     tensor = next(t for t in found.tensors if t.stage == "S1")
     assert tensor.varies and tensor.dtype == "int64"
     assert [int(found.array(tensor, case)) for case in range(2)] == [0, 1]
+    header = (tmp_path / "set" / "c" / "golden.h").read_text(encoding="ascii")
+    assert "_S1_SIZE 1\n" in header and "_S1 " not in header  # no macro for what differs
 
 
 def test_values_that_do_not_fit_are_refused() -> None:

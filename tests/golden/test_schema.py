@@ -64,7 +64,7 @@ def small(made: Made) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_our_check_agrees_with_jsonschema_on_damaged_manifests(made: Made, data: st.DataObject) -> None:
     document = small(made)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from qdqnp.golden.folder import Folder
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.base import Writer
-from qdqnp.golden.writers.c import CrcWriter, CWriter
+from qdqnp.golden.writers.c import CWriter
+from qdqnp.golden.writers.c_crc import CrcWriter
 from qdqnp.golden.writers.hex import HexWriter
 from qdqnp.golden.writers.ihex import IhexWriter
 from qdqnp.golden.writers.npz import NpzWriter

@@ -33,8 +33,8 @@ class Writer(Protocol):
         ...
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        """Where the tensor is: 'file' and what else finds it there. '{case}' in a file name stands for the number of
-        the case, five digits."""
+        """Where the tensor is: 'file' and what else finds it there; empty where the format leaves it out. '{case}' in a
+        file name stands for the number of the case, five digits."""
         ...
 
 

@@ -15,7 +15,6 @@ from qdqnp.golden.writers.c_text import (
     attribute_macros,
     c_type,
     define,
-    integer,
     macro,
     shipped,
     symbol,
@@ -59,7 +58,8 @@ class CWriter(Plain):
             size = f"[{cases}{macro(entry.item.key)}_SIZE]" if stored.size else "[1]"
             head = f'#include "golden.h"\n\nGOLDEN_DATA const {c_type(entry)[0]} {symbol(entry)}{size} = {{\n'
             self._append(name, head)
-            if entry.item.role == "parameter" and stored.size == 1 and stored.dtype.kind in "iu":
+            single = stored.size == 1 and not entry.item.varies
+            if entry.item.role == "parameter" and single and stored.dtype.kind in "iu":
                 self._numbers[entry.item.key] = int(stored.reshape(-1)[0])
         self._append(name, values(stored, f"tensor '{entry.item.key}'") if stored.size else "    0,\n")
         if case == self._cases - 1 or not entry.item.varies:
@@ -73,7 +73,7 @@ class CWriter(Plain):
         self._append("c/golden.c", table(own))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": self._file(entry), "symbol": symbol(entry)}
+        return {"file": self._file(entry.stored), "symbol": symbol(entry.stored)}
 
     def _append(self, name: str, text: str) -> None:
         self._folder.append(name, text.encode("ascii"))
@@ -134,66 +134,3 @@ def table(own: list[Entry]) -> str:
         count = f"{macro(key)}_SIZE"
         text += f'    {{"{key}", {symbol(entry)}, crc_{key}, {count}, {cases}, {c_type(entry)[1]}}},\n'
     return text + "};\n"
-
-
-class CrcWriter(Plain):
-    """c-crc: no values, only the checksums of the codes that a device has in its buffers: the inputs of the network
-    and the output of every layer."""
-
-    ROLES = ("network_input", "output", "network_output")
-
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder, self._cases = folder, cases
-
-    def add(self, entry: Entry, stored: Array, case: int) -> None:
-        pass
-
-    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
-        chosen = list(dict.fromkeys(e.stored for e in entries.values() if e.item.role in self.ROLES))
-        for name in ("qdqnp_check.h", "qdqnp_check.c"):
-            self._append(name, shipped(name))
-        self._append("golden_crc.h", self._header(chosen))
-        self._append("golden_crc.c", self._table(chosen))
-
-    def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": "c-crc/golden_crc.c"}
-
-    def _append(self, name: str, text: str) -> None:
-        self._folder.append(f"c-crc/{name}", text.encode("ascii"))
-
-    def _header(self, chosen: list[Entry]) -> str:
-        text = (
-            f"/* CRC-32 of golden tensors, made by qdqnp {__version__}: little-endian bytes, as zlib computes it. */\n"
-        )
-        text += '#ifndef GOLDEN_CRC_H\n#define GOLDEN_CRC_H\n\n#include "qdqnp_check.h"\n\n'
-        text += f"#define GOLDEN_CRC_CASES {self._cases}\n#define GOLDEN_CRC_TENSORS {len(chosen)}\n\n"
-        for index, entry in enumerate(chosen):
-            text += f"#define {macro(entry.item.key)}_CRC {index} /* {in_comment(entry.item.name)} */\n"
-        text += "\n/* Compare a buffer with one case (input of the network) of a tensor and report; 0 where equal. */\n"
-        text += (
-            "uint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got, qdqnp_report report,\n"
-        )
-        text += "                          void *context);\n\n#endif\n"
-        return text
-
-    def _table(self, chosen: list[Entry]) -> str:
-        text = '#include "golden_crc.h"\n\nstatic const uint32_t counts[GOLDEN_CRC_TENSORS] = {\n'
-        counts = [entry.dtype.itemsize and _count(entry) for entry in chosen]
-        text += "".join(f"    {integer(count)},\n" for count in counts)
-        text += "};\n\nstatic const uint8_t types[GOLDEN_CRC_TENSORS] = {\n"
-        text += "".join(f"    {c_type(entry)[1]},\n" for entry in chosen)
-        text += "};\n\nstatic const uint32_t sums[GOLDEN_CRC_CASES][GOLDEN_CRC_TENSORS] = {\n"
-        for case in range(self._cases):
-            row = ", ".join(f"0x{e.crcs[case if e.item.varies else 0]:08x}u" for e in chosen)
-            text += f"    {{{row}}},\n"
-        text += "};\n\nuint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got,\n"
-        text += "                          qdqnp_report report, void *context)\n{\n"
-        text += "    return qdqnp_check_crc(sums[case_index][tensor], tensor, case_index, got, counts[tensor],\n"
-        return text + "                           types[tensor], report, context);\n}\n"
-
-
-def _count(entry: Entry) -> int:
-    count = 1
-    for size in entry.shape:
-        count *= size
-    return count

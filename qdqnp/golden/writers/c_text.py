@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.resources import files
 from typing import Any
 
@@ -100,7 +101,7 @@ def attribute_macros(prefix: str, layer: Document) -> str:
 def tensor_macros(entry: Entry) -> str:
     """Size, sizes along the stored axes, scale and zero point, and the value of a parameter that is one number."""
     item, name = entry.item, macro(entry.item.key)
-    lines = f"#define {name}_SIZE {int(np.prod(entry.shape, dtype=np.int64))}\n"
+    lines = f"#define {name}_SIZE {math.prod(entry.shape)}\n"
     shape = entry.stored_shape
     letters = "" if item.layout.name == PLAIN.name else item.layout.name
     if letters:

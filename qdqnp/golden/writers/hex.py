@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class HexWriter(Plain):
         self._folder.append(f"hex/{entry.item.key}.hex", (lines + words(stored, self._bytes, self._lanes)).encode())
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        nbytes = int(np.prod(entry.shape, dtype=np.int64)) * entry.dtype.itemsize
-        return {"file": f"hex/{entry.item.key}.hex", "word_bits": 8 * self._bytes, "lanes": self._lanes,
+        nbytes = math.prod(entry.shape) * entry.dtype.itemsize
+        return {"file": f"hex/{entry.stored.item.key}.hex", "word_bits": 8 * self._bytes, "lanes": self._lanes,
                 "words": -(-nbytes // self._bytes)}  # fmt: skip
 
 

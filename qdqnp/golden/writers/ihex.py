@@ -52,4 +52,4 @@ class IhexWriter(Plain):
                 self._folder.append(f"ihex/{entry.item.key}.hex", END.encode("ascii"))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"ihex/{entry.item.key}.hex"}
+        return {"file": f"ihex/{entry.stored.item.key}.hex"}

@@ -61,7 +61,7 @@ class NpzWriter:
         pass
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": CASE if entry.item.varies else CONSTANTS, "member": entry.item.key}
+        return {"file": CASE if entry.stored.item.varies else CONSTANTS, "member": entry.stored.item.key}
 
     @staticmethod
     def _file(entry: Entry, case: int) -> str:

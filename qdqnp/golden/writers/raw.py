@@ -22,7 +22,7 @@ class BinWriter(Plain):
         self._folder.append(f"bin/{entry.item.key}.bin", as_bytes(stored))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"bin/{entry.item.key}.bin"}
+        return {"file": f"bin/{entry.stored.item.key}.bin"}
 
 
 class NpyWriter(Plain):
@@ -39,7 +39,7 @@ class NpyWriter(Plain):
         self._folder.append(name, as_bytes(stored))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"npy/{entry.item.key}.npy"}
+        return {"file": f"npy/{entry.stored.item.key}.npy"}
 
 
 def as_bytes(stored: Array) -> memoryview:

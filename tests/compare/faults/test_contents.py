@@ -199,3 +199,20 @@ def test_one_lsb_beside_a_boundary_is_no_flipped_bit(beside: bool) -> None:
     found = row(report(after(NAME, wrong)), NAME)
     assert found.rounding == beside
     assert [f.kind for f in found.findings] == ([] if beside else ["one flipped bit"])
+
+
+def test_one_element_is_too_little_to_accuse_one_of_many_weights() -> None:
+    bound = next(b for b in small.reference().plan.steps if b.step.output_names[0] == CONVS[-1])
+    weights = bound.step.inputs[1].name
+    rng, cases = np.random.default_rng(0), small.reference().cases
+    for _ in range(500):
+        flipped = bound.consts[weights].copy()
+        flipped.reshape(-1).view(np.uint8)[rng.integers(flipped.size)] ^= np.uint8(1 << int(rng.integers(6)))
+        wrong = [evaluate(bound, case, small.reference().profile, consts={weights: flipped}) for case in cases]
+        bits = [int(x) & 255 for a, c in zip(wrong, cases, strict=True)
+                for x in (a.astype(int) ^ c[CONVS[-1]].astype(int)).reshape(-1) if x]  # fmt: skip
+        if len(bits) == 1 and bits[0].bit_count() > 1:
+            break
+    else:
+        raise AssertionError("no such flip")
+    assert "one flipped bit" not in [f.kind for f in row(report(after(CONVS[-1], wrong)), CONVS[-1]).findings]
