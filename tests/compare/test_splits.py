@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.compare.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
-from qdqnp.compare.fit_narrow import BC_UNITS, _edges, fit_narrow
+from qdqnp.compare.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
 from qdqnp.compare.splits import Searches, codes_for, reachable, thresholds
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
@@ -135,3 +137,18 @@ def gives(layer: Layer, own: object, channel: int, offset: int, sums: np.ndarray
     bc[channel] += offset
     rule = NarrowThenAffine(overrides=(("layer", (("BC", tuple(int(v) for v in bc)),)),))
     return bool(np.array_equal(rule.bind(layer)(sums)[:, channel], codes[:, channel]))
+
+
+@pytest.mark.parametrize("tie", list(ROUNDINGS))
+def test_dense_data_leave_one_bias_constant(tie: str) -> None:
+    """Every value in a row meets every step between codes: the interval of BC has one element."""
+    rng = np.random.default_rng()
+    layer = small_layer(rng)
+    units = rng.integers(-6, 7, 3)
+    formula = replace(_formula(layer, ()), s2=4, a=np.ones(3, np.int64), bc=rng.integers(-100, 100, 3))
+    part = np.repeat(np.arange(-3000, 3000)[:, None], 3, axis=1)
+    codes = np.clip(ROUNDINGS[tie](part + formula.bc + units, 4), -128, 127).astype(np.int8)
+    found = _solve(_Data(layer, part, codes), part, tie, formula)
+    assert found is not None and np.array_equal(found.offsets, units)
+    codes[1000] = -codes[1000] - 1  # a code that contradicts the others
+    assert _solve(_Data(layer, part, codes), part, tie, formula) is None
