@@ -57,18 +57,50 @@ class GoldenError(QdqnpError):
     """A golden set cannot be written as asked, or what lies on disk is not a whole, unchanged one."""
 
 
+class MoreProblems(Problem):
+    """The last line of a list that was cut; `where` is the whole text."""
+
+    def __str__(self) -> str:
+        return self.where
+
+
+# Problems kept, and those listed in one error: more would not be read, and a hostile file makes millions.
+MAX_KEPT = 1000
+MAX_LISTED = 100
+
+
 @dataclass
 class Problems:
-    """Collects problems; the stage that owns it calls `raise_if_any` at its end."""
+    """Collects problems; the stage that owns it calls `raise_if_any` at its end.
+
+    found: the first of them; count: how many there were.
+    """
 
     found: list[Problem] = field(default_factory=list)
+    _dropped: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.found) + self._dropped
 
     def add(self, where: str, expected: str, got: object, hint: str = "") -> None:
-        self.found.append(Problem(where, expected, shorten(str(got)), hint))
+        """Note a problem. `got` may be a whole value of the file: its text is shortened."""
+        self.note(where, expected, shorten(str(got)), hint)
+
+    def note(self, where: str, expected: str, got: str, hint: str = "") -> None:
+        """As `add`, with a `got` that is already short enough."""
+        if len(self.found) < MAX_KEPT:
+            self.found.append(Problem(shorten(where, 400), shorten(expected, 1000), got, hint))
+        else:
+            self._dropped += 1
 
     def raise_if_any(self, title: str, error: type[QdqnpError] = ModelError) -> None:
-        if self.found:
-            raise error(title, self.found)
+        """Raises `error` with the first MAX_LISTED problems, and a line that counts the rest, if any."""
+        if not self.found:
+            return
+        more = self.count - MAX_LISTED
+        rest = [MoreProblems(f"... and {more} more", "", "")] if more > 0 else []
+        raise error(title, [*self.found[:MAX_LISTED], *rest])
 
 
 def shorten(text: str, limit: int = 200) -> str:

@@ -156,12 +156,13 @@ class Names:
 
     def __init__(self, graph: Graph) -> None:
         self._taken = set(graph.values)
+        self._counts: dict[str, int] = {}  # the number that each base came to: counting from 0 again is quadratic
 
     def fresh(self, base: str) -> str:
-        name, count = base, 0
+        name = base
         while name in self._taken:
-            count += 1
-            name = f"{base}_{count}"
+            self._counts[base] = self._counts.get(base, 0) + 1
+            name = f"{base}_{self._counts[base]}"
         self._taken.add(name)
         return name
 

@@ -20,7 +20,7 @@ from qdqnp.lowering import LOWERINGS, Lowering, lower
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Step, Tensor
-from qdqnp.quant import Array
+from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
 
 Inputs = Mapping[str, Array] | Array
@@ -101,8 +101,9 @@ class Model:
         feeds = feeds_for(plan, inputs)
         names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
         found = walk(plan, feeds, set(names.values()))
-        consts = plan.consts
-        return {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
+        consts, tensors = plan.consts, plan.program.tensors
+        arrays = {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
+        return {name: tensors[names[name]].as_in_file(array) for name, array in arrays.items()}
 
     def trace(
         self,
@@ -151,12 +152,12 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
             problems.add(f"input '{name}'", _dtypes(program, tensor), array.dtype, "Convert it with astype().")
         elif _fits(array, tensor, sizes, problems):
             targets = [step.output_names[0] for step in quantizers] or [name]
-            feeds.update((target, array) for target in targets)
+            feeds.update((target, shifted(array, program.tensors[target].dtype)) for target in targets)
     for name in given:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.shapes({name: np.shape(given[name]) for name in program.inputs})
+    plan.admit({name: np.shape(given[name]) for name in program.inputs})
     return feeds
 
 
@@ -171,9 +172,9 @@ def _by_name(program: Program, inputs: Inputs) -> Mapping[str, Array]:
 
 
 def _listing(program: Program) -> str:
-    return "The model's inputs: " + ", ".join(
-        f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs
-    )
+    listed = [f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs[:20]]
+    more = len(program.inputs) - len(listed)
+    return f"The model's inputs: {', '.join(listed)}{f' and {more} more' if more else ''}"
 
 
 def _dims(tensor: Tensor) -> str:
@@ -192,12 +193,18 @@ def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step
         return []
     first = quants[0]
     alike = first is not None and all(quant is not None and quant.same_as(first) for quant in quants)
-    return readers if alike and first is not None and first.dtype == array.dtype else []
+    return readers if alike and _file_dtype(program, readers[0]) == array.dtype else []
+
+
+def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
+    """The dtype of a QuantizeLinear's codes in the model file."""
+    made = program.tensors[quantizer.output_names[0]]
+    return made.file_dtype or made.dtype
 
 
 def _dtypes(program: Program, tensor: Tensor) -> str:
-    quants = {str(step.outputs[0].quant.dtype) for step in _readers(program, tensor.name)
-              if step.op == "QuantizeLinear" and step.outputs[0].quant is not None}  # fmt: skip
+    readers = _readers(program, tensor.name)
+    quants = {str(_file_dtype(program, step)) for step in readers if step.op == "QuantizeLinear"}
     return " or ".join([str(tensor.dtype), *(f"{kind} codes" for kind in sorted(quants))])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.quant import Array, Quant
+from qdqnp.quant import Array, Quant, shifted
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Tensor:
     """A tensor of a program under its ONNX name.
 
     quant: how its codes are read (the producer's parameters; of a graph input, its first consumer's);
-    None for float tensors and integer ones that are no codes. const: read-only array of a constant.
+    None for float tensors and integer ones that are no codes. const: read-only array of a constant. file_dtype: what
+    the model file says, where the lowering made int8 codes uint8.
     """
 
     name: str
@@ -50,6 +51,11 @@ class Tensor:
     shape: Shape
     quant: Quant | None = None
     const: Array | None = None
+    file_dtype: np.dtype[Any] | None = None
+
+    def as_in_file(self, codes: Array) -> Array:
+        """Its codes in the dtype that the model file gives it."""
+        return codes if self.file_dtype is None else shifted(codes, self.file_dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ Array = NDArray[Any]
 Codes = NDArray[Any]  # integer codes of one of CODE_DTYPES
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+Signs = NDArray[np.int8]  # -1, 0 or 1
 
 CODE_DTYPES = tuple(np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16, np.int32))
 EIGHT_BIT = tuple(np.dtype(t) for t in (np.int8, np.uint8))

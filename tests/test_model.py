@@ -87,8 +87,7 @@ def test_a_second_lowering_runs_beside_ort(model: qdqnp.Model, x: np.ndarray) ->
         alone = bound.evaluate({key: trace[key] for key in bound.step.input_names if key in trace})
         for key, array in alone.items():
             np.testing.assert_array_equal(array, trace[key])
-    assert not model.program(lowering=unfused).tensors[name].promise.exact
-    assert model.program().tensors[name].promise.exact
+    assert model.plan().promises[name].exact
 
 
 # -- seam 2: the unit of execution is one step on explicit inputs ----------------------------------------------------
@@ -282,3 +281,21 @@ def test_a_batch_that_needs_terabytes_is_refused_before_it_is_allocated() -> Non
 def test_an_unknown_profile_names_the_known_ones(model: qdqnp.Model, x: np.ndarray) -> None:
     with pytest.raises(qdqnp.ProfileError, match=r"one of .*ort.*, got 'orf'"):
         model.run(x, profile="orf")
+
+
+# -- a lowering that makes int8 codes uint8 ---------------------------------------------------------------------------
+def test_codes_go_in_and_come_out_as_the_file_has_them() -> None:
+    """Under ort-x64 the first quantizer's codes and the output's are uint8 inside."""
+    model = qdqnp.load(dla(seed=3))
+    program = model.program("ort-x64")
+    first = next(step for step in program.steps if step.op == "QuantizeLinear")
+    assert program.tensors[first.output_names[0]].dtype == np.uint8
+    codes = np.random.default_rng(0).integers(-128, 128, program.tensors["input"].shape, dtype=np.int8)
+    quant = model.program().steps[0].outputs[0].quant
+    real = ((codes.astype(np.float32) - np.float32(quant.zero_point)) * quant.scale).astype(np.float32)
+    by_codes, by_values = (model.run(x, profile="ort-x64", codes=True) for x in (codes, real))
+    (name,) = by_codes
+    assert by_codes[name].dtype == np.int8
+    np.testing.assert_array_equal(by_codes[name], by_values[name])
+    with pytest.raises(qdqnp.errors.InputError, match="int8 codes"):
+        model.run(codes.astype(np.uint8), profile="ort-x64")

@@ -27,7 +27,8 @@ from qdqnp import load
 from qdqnp.cli.console import tracked
 from qdqnp.errors import ModelError, PeerError, Problem, QdqnpError
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer, import_onnxruntime
+from qdqnp.sources.ort import OrtPeer
+from qdqnp.sources.ort_session import import_onnxruntime
 
 DATA = Path(__file__).parents[1] / "qdqnp" / "data"
 NETWORKS = ("dla46_c", "dla46x_c", "dla60x_c")
@@ -115,7 +116,7 @@ def qdqnp_scores(model: onnx.ModelProto) -> Scores:
 
 def ort_scores(model: onnx.ModelProto, threads: int) -> Scores:
     """The scores of ONNX Runtime with int8 allowed."""
-    peer, name = OrtPeer(model, threads), model.graph.input[0].name
+    peer, name = OrtPeer(model, threads=threads), model.graph.input[0].name
 
     def scores(batch: Array) -> Array:
         (found,) = peer.outputs({name: batch}).values()

@@ -33,7 +33,8 @@ from qdqnp.cli.console import tracked
 from qdqnp.compare.metrics import difference
 from qdqnp.errors import Problem, QdqnpError
 from qdqnp.quant import Array
-from qdqnp.sources.ort import INT8_ALLOWED, host, import_onnxruntime
+from qdqnp.sources.ort import host
+from qdqnp.sources.ort_session import KINDS, import_onnxruntime
 from qdqnp.sources.random_inputs import random_feeds
 
 QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
@@ -168,7 +169,7 @@ def measure(case: Case) -> dict[str, Any]:
     feeds = next(random_feeds(model.program(), 1, seed=0))
     runs: dict[str, Run] = {
         QDQNP: lambda: model.run(feeds),
-        ORT_INT8: ort_run(case.model, feeds, case.threads, INT8_ALLOWED),
+        ORT_INT8: ort_run(case.model, feeds, case.threads, KINDS["ort"].config),
     }
     elements = require_equal(case.model.name, runs[QDQNP](), runs[ORT_INT8]())
     others = ((ORT_DEFAULT, case.model), (ORT_UINT8, case.uint8), (ORT_FLOAT, case.float))

@@ -34,6 +34,9 @@ class Recipe:
     activations: str = "int8"
     per_channel: bool = True
     format: str = "qdq"
+    weights: str = "int8"
+    reduce_range: bool = False  # weights of 7 bits, which keep CPUs without VNNI from saturating
+    keep_activations: bool = False  # Relu and Clip stay where their Q implies them
 
 
 def preprocess(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -51,6 +54,7 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
     """The 8-bit model of a preprocessed float one; it is calibrated on `batches`, float32 NCHW."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
         # From a file, because a model in memory comes back with its tensors pointing into a folder that is gone.
@@ -61,10 +65,15 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
             _calibration_reader(preprocessed.graph.input[0].name, iter(batches)),
             quant_format=QuantFormat.QDQ if recipe.format == "qdq" else QuantFormat.QOperator,
             per_channel=recipe.per_channel,
-            weight_type=QuantType.QInt8,
-            activation_type=QuantType.QInt8 if recipe.activations == "int8" else QuantType.QUInt8,
+            reduce_range=recipe.reduce_range,
+            weight_type=types[recipe.weights],
+            activation_type=types[recipe.activations],
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
+            extra_options={
+                "WeightSymmetric": recipe.weights == "int8",
+                "ActivationSymmetric": False,
+                "QDQKeepRemovableActivations": recipe.keep_activations,
+            },
         )
         return onnx.load(result)
 

@@ -1,7 +1,7 @@
 """Compares every tensor of many models with ONNX Runtime's, bit for bit, on many pictures: one table of all.
 
     python tools/verify_dla.py --models networks --pictures photographs --count 20
-    python tools/verify_dla.py --models qdqnp/data --npz cifar10_test.npz --count 200
+    python tools/verify_dla.py --models qdqnp/data --npz cifar10_test.npz --count 200 --profile ort-x64
 
 Pictures are cropped at their centre to each model's input. Codes tell how much a comparison could show: a tensor that
 holds three codes is easily equal. They are counted over all pictures, in tensors of 8-bit codes.
@@ -26,11 +26,12 @@ from qdqnp.compare.verify import Report, verify
 from qdqnp.errors import ModelError, Problem, QdqnpError
 from qdqnp.quant import Array
 from qdqnp.sources.ort import OrtPeer
+from qdqnp.sources.ort_session import KINDS
 
 
 @dataclass(frozen=True)
 class Verified:
-    """One model's comparison over all pictures."""
+    """One model's comparison over all pictures, under the report's profile."""
 
     model: str
     report: Report
@@ -85,21 +86,22 @@ def inputs(model: Model, name: str, pictures: Pictures) -> Iterator[dict[str, Ar
         yield {to: prepare(picture)}
 
 
-def verify_all(models: Sequence[Path], pictures: Pictures) -> list[Verified]:
-    """Compares each model; raises QdqnpError for a model that cannot run, here or there."""
+def verify_all(models: Sequence[Path], pictures: Pictures, profiles: Sequence[str] = ("ort",)) -> list[Verified]:
+    """Compares each model under each profile; raises QdqnpError for a model that cannot run, here or there."""
     results = []
     for path in models:
         model = load(path)
-        report = verify(model, OrtPeer(path), inputs(model, path.name, pictures))
-        results.append(Verified(path.name, report))
+        for profile in profiles:
+            report = verify(model, OrtPeer(path, profile), inputs(model, path.name, pictures), profile)
+            results.append(Verified(path.name, report))
     return results
 
 
 def results_table(results: Sequence[Verified]) -> Table:
     """One row for each model."""
     columns = (
-        "model", "tensors", "elements compared", "differing", "distinct codes, min", "distinct codes, median",
-        "distinct outputs", "pictures",
+        "model", "profile", "tensors", "elements compared", "differing", "distinct codes, min",
+        "distinct codes, median", "distinct outputs", "pictures",
     )  # fmt: skip
     return Table(columns, [_row(result) for result in results])
 
@@ -108,7 +110,7 @@ def _row(result: Verified) -> list[str]:
     report, codes = result.report, result.codes
     low, middle = (str(min(codes)), f"{statistics.median(codes):g}") if codes else ("-", "-")
     return [
-        result.model, str(len(report.layers)), str(report.elements), str(report.differing), low, middle,
+        result.model, report.profile, str(len(report.layers)), str(report.elements), str(report.differing), low, middle,
         str(report.distinct_outputs), str(report.inputs),
     ]  # fmt: skip
 
@@ -130,6 +132,8 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option("--models", multiple=True, required=True, type=_PATH, help="A folder, or a file; may be given again.")
 @click.option("--pictures", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder.")
 @click.option("--npz", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="x: uint8 NHWC.")
+@click.option("--profile", "profiles", multiple=True, type=click.Choice(list(KINDS)), default=("ort",),
+              show_default=True, help="Which session to hold against; may be given again.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Pictures, evenly spread.")
 @click.option(
     "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every tensor's result."
@@ -139,6 +143,7 @@ def main(
     models: tuple[Path, ...],
     folder: Path | None,
     npz: Path | None,
+    profiles: tuple[str, ...],
     count: int,
     json_path: Path | None,
     markdown_path: Path | None,
@@ -146,7 +151,7 @@ def main(
     """Verify many models on many pictures. Exit code 1 where anything differs."""
     pictures = open_source(folder, npz).spread(count)
     try:
-        results = verify_all(quantized_models(models), pictures)
+        results = verify_all(quantized_models(models), pictures, profiles)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
     table = results_table(results)

@@ -11,17 +11,19 @@ import click
 
 from qdqnp.cli.capture import capture_command
 from qdqnp.cli.compare import compare_command
-from qdqnp.cli.console import ERROR_CONSOLE
+from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
 from qdqnp.cli.explain import explain_command
 from qdqnp.cli.golden import golden_command
+from qdqnp.cli.host import host_command
 from qdqnp.cli.identify import identify_command
 from qdqnp.cli.inspect import inspect_command
 from qdqnp.cli.probe import probe_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
 from qdqnp.cli.schema import schema_command
+from qdqnp.cli.stimulate import stimulate_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
 from qdqnp.version import __version__
@@ -34,7 +36,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except QdqnpError as error:
-            ERROR_CONSOLE.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            text = printable(f"error: {error}")
+            ERROR_CONSOLE.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
             ctx.exit(2)
 
 
@@ -48,6 +51,7 @@ for command in (
     verify_command,
     inspect_command,
     run_command,
+    stimulate_command,
     diff_command,
     explain_command,
     identify_command,
@@ -56,6 +60,7 @@ for command in (
     golden_command,
     compare_command,
     profiles_command,
+    host_command,
     schema_command,
     demo_command,
 ):

@@ -25,11 +25,22 @@ ERROR_CONSOLE = Console(stderr=True)
 
 def name(text: str, limit: int = 60) -> str:
     """A name from a model file, safe to print: no markup, no control characters, not endless."""
-    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, limit)))
+    return escape(printable(shorten(text, limit)).replace("\n", "?"))
+
+
+def printable(text: str) -> str:
+    """Text of several lines without control characters: names in messages come from files, and a terminal obeys."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
+def sentence(text: str) -> str:
+    """A sentence that may quote names from a model file, in full but for what is endless, safe to print."""
+    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 400)))
 
 
 def dims(shape: Iterable[Any]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
+    """Sizes for tables; symbolic ones are names from a model file."""
+    return "x".join("?" if size is None else name(str(size)) for size in shape)
 
 
 def print_json(value: Any) -> None:

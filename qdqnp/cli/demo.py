@@ -19,7 +19,8 @@ from qdqnp.compare.verify import Report, verify
 from qdqnp.errors import PeerError
 from qdqnp.model import Model, load
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer, host, import_onnxruntime
+from qdqnp.sources.ort import OrtPeer, host
+from qdqnp.sources.ort_session import import_onnxruntime
 from qdqnp.sources.pictures import Picture, picture_feeds, resolved
 from qdqnp.sources.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, table
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, sentence, table
+from qdqnp.compare.fates import counts, fates
 from qdqnp.compare.inspect import inspect
-from qdqnp.model import load
+from qdqnp.lowering import LOWERINGS
+from qdqnp.model import Model, load
 from qdqnp.numerics.profile_toml import profile_from
 
 
@@ -21,14 +24,34 @@ from qdqnp.numerics.profile_toml import profile_from
     show_default=True,
     help="The arithmetic to inspect the model under: a name, or a .toml file.",
 )
+@click.option("--lowering", type=click.Choice(list(LOWERINGS)),
+              help="Show instead what this lowering makes of each node, or why it leaves it.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def inspect_command(model: Path, profile: str, as_json: bool) -> None:
+def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
+    if lowering is not None:
+        _inspect_lowering(load(model), model.name, lowering, as_json)
+        return
     found = inspect(load(model).plan(profile_from(profile)))
     if as_json:
         print_json({"model": model.name, **found})
     else:
         _print(found)
+
+
+def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> None:
+    program = model.program(lowering=lowering)
+    nodes, operators = fates(model.graph, program), counts(program)
+    if as_json:
+        listed = [asdict(fate) for fate in nodes]
+        print_json({"model": file, "lowering": lowering, "nodes": listed, "operators": operators})
+        return
+    rows = table("node", "operator", "what it became")
+    for fate in nodes:
+        rows.add_row(name(fate.node), name(fate.op), sentence(fate.became))
+    CONSOLE.print(rows)
+    what = ", ".join(f"{count} {op}" for op, count in operators.items())
+    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})", highlight=False)
 
 
 def _print(found: dict[str, Any]) -> None:

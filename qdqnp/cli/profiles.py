@@ -68,9 +68,8 @@ def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
 
 
 def undefined(profile: Profile) -> list[str]:
-    """The fields for which the profile has no arithmetic; without a float unit there are no float sums to miss."""
-    needed = [field for field in rule_names() if field != "float_sum" or profile.host_float]
-    return [field for field in needed if isinstance(getattr(profile, field), Undefined)]
+    """The fields for which the profile has no arithmetic."""
+    return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
 
 
 def inferred(profile: Profile) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.cli.console import CONSOLE, dims, name, print_json, printable, table, tracked
 from qdqnp.compare.verify import Report, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import Model, load
@@ -16,6 +16,7 @@ from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.quant import Array
 from qdqnp.sources.files import read_feeds
 from qdqnp.sources.ort import OrtPeer, host
+from qdqnp.sources.ort_session import KINDS
 from qdqnp.sources.random_inputs import random_feeds
 
 
@@ -25,7 +26,8 @@ from qdqnp.sources.random_inputs import random_feeds
               help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Compare N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--profile", default="ort", show_default=True, help="The arithmetic; only 'ort' has a session.")
+@click.option("--profile", default="ort", show_default=True,
+              help="Which session to hold against: " + ", ".join(KINDS) + ".")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def verify_command(
     model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, profile: str, as_json: bool
@@ -34,11 +36,12 @@ def verify_command(
 
     Exit code 0: every element of every tensor is equal. 1: some differ. 2: bad usage or bad model.
     """
-    _require_session(profile)
+    named = _session_of(profile)
     loaded = load(model)
-    peer = OrtPeer(model)
-    runs = list(_runs(loaded, inputs, count, seed))
-    report = verify(loaded, peer, tracked(runs, len(runs), "comparing", not as_json))
+    loaded.plan(named)  # first: its errors say more than ONNX Runtime's
+    peer = OrtPeer(model, named)
+    runs = list(_runs(loaded, named, inputs, count, seed))
+    report = verify(loaded, peer, tracked(runs, len(runs), "comparing", not as_json), named)
     if as_json:
         print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
     else:
@@ -46,16 +49,21 @@ def verify_command(
     sys.exit(0 if report.equal else 1)
 
 
-def _require_session(profile: str) -> None:
-    """Refuse the profiles that no session of ONNX Runtime computes."""
+def _session_of(profile: str) -> str:
+    """The name of the profile; refuses those that no session of ONNX Runtime computes on x86-64."""
     name = profile_from(profile).name
-    if name != "ort":
-        hint = "Compare it with 'ort': qdqnp diff MODEL --profiles ort," + profile
-        raise ProfileError("nothing to verify against", [Problem("--profile", "a session's: ort", name, hint)])
+    if name not in KINDS:
+        hint = "Compare it with a session's: qdqnp diff MODEL --profiles ort," + profile
+        raise ProfileError(
+            "nothing to verify against", [Problem("--profile", f"one of {', '.join(KINDS)}", name, hint)]
+        )
+    return name
 
 
-def _runs(model: Model, inputs: tuple[Path, ...], count: int | None, seed: int) -> Iterator[dict[str, Array]]:
-    program = model.program()
+def _runs(
+    model: Model, profile: str, inputs: tuple[Path, ...], count: int | None, seed: int
+) -> Iterator[dict[str, Array]]:
+    program = model.program(profile)
     for path in inputs:
         yield from read_feeds(path, program)
     if count or not inputs:
@@ -69,7 +77,7 @@ def print_report(report: Report, peer: OrtPeer) -> None:
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
         style = None if layer.equal else "red"
-        differing = layer.note or str(layer.differing)
+        differing = layer.note or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
         rows.add_row(name(layer.label), layer.op, name(layer.name) + mark, dims(layer.shape),
                      str(len(layer.seen)) if layer.seen else "", str(layer.elements), name(differing),
                      f"{layer.largest:g}", style=style)  # fmt: skip
@@ -81,8 +89,10 @@ def print_report(report: Report, peer: OrtPeer) -> None:
         CONSOLE.print(f"only in ONNX Runtime's graph: {len(report.only_theirs)} tensors: {listed}")
     for key, value in {**host(), "session": " ".join(f"{k}={v}" for k, v in peer.config.items())}.items():
         CONSOLE.print(f"{key}: {value}", highlight=False)
-    CONSOLE.print("ONNX Runtime's fused graph: "
+    CONSOLE.print("ONNX Runtime's graph: "
                   + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False)  # fmt: skip
     if report.inputs > 1:
         CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs", highlight=False)
-    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)
+    CONSOLE.print(
+        printable(report.verdict()), style="bold green" if report.equal else "bold red", markup=False, highlight=False
+    )

@@ -12,7 +12,7 @@ from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.quant import Array
+from qdqnp.quant import EIGHT_BIT, Array, shifted
 
 ENTIRE, SINGLE = "entire", "single"
 
@@ -112,7 +112,8 @@ class Report:
 
 def diff(model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]],
          inputs: Iterable[Mapping[str, Array]]) -> Report:  # fmt: skip
-    """Run the model under each profile, and compare every tensor with the first profile's, for each input.
+    """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
+    have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
 
     profiles: by the name to report them under; pairs where a name occurs twice. inputs: arrays by input name. Raises
     ProfileError that lists, for all profiles at once, the layers that they do not define; InputError for inputs.
@@ -128,7 +129,7 @@ def diff(model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Pro
 
 
 def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
-    """A plan for each profile, all of the same program."""
+    """A plan for each profile."""
     plans: list[Plan] = []
     problems: list[Problem] = []
     for name, profile in pairs:
@@ -138,11 +139,6 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
             problems += [Problem(f"profile '{name}', {p.where}", p.expected, p.got, p.hint) for p in error.problems]
     if problems:
         raise ProfileError("the model cannot run under every profile", problems)
-    different = [name for (name, _), plan in zip(pairs, plans, strict=True) if plan.program is not plans[0].program]
-    if different:
-        where = f"profile '{different[0]}'"
-        problem = Problem(where, f"the lowering of '{pairs[0][0]}'", "another", "Their layers cannot be paired.")
-        raise ProfileError("the profiles run different programs", [problem])
     return plans
 
 
@@ -160,17 +156,38 @@ def _rows(plans: Sequence[Plan]) -> list[Row]:
 def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
     """Run one input under every profile and count what differs."""
     rows = {row.name: row for row in report.rows}
-    given = feeds_for(plans[0], feeds)
-    first = _walked(report.profiles[0], plans[0], given, given)
+    own = feeds_for(plans[0], feeds)
+    made = _walked(report.profiles[0], plans[0], own, own)
+    first = _as_in_file(plans[0], made)
     for name, array in first.items():
         rows[name].shape = array.shape
-    known = {**given, **first}
     for index, plan in enumerate(plans):
-        entire = first if index == 0 else _walked(report.profiles[index], plan, given, given)
-        single = first if index == 0 else _walked(report.profiles[index], plan, given, known)
+        given = feeds_for(plan, feeds)
+        known = {**given, **_as_here(plan, first)}
+        entire = made if index == 0 else _walked(report.profiles[index], plan, given, given)
+        single = made if index == 0 else _walked(report.profiles[index], plan, given, known)
+        found = [(_as_in_file(plan, arrays), count) for arrays, count in ((entire, ENTIRE), (single, SINGLE))]
         for name, array in first.items():
-            rows[name].cells[index].entire.add(entire[name], array)
-            rows[name].cells[index].single.add(single[name], array)
+            for arrays, which in found:
+                count: Count = getattr(rows[name].cells[index], which)
+                if name in arrays:
+                    count.add(arrays[name], array)
+                else:
+                    count.note = f"no such tensor in the lowering {plan.program.lowering}"
+
+
+def _as_in_file(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: plan.program.tensors[name].as_in_file(array) for name, array in arrays.items()}
+
+
+def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors of another program that this one has too, as this one has them."""
+    tensors = plan.program.tensors
+    return {
+        name: shifted(array, tensors[name].dtype) if array.dtype in EIGHT_BIT else array
+        for name, array in arrays.items()
+        if name in tensors
+    }
 
 
 def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:

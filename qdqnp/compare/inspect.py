@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
@@ -69,7 +70,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
         "lowering": program.lowering,
         "inputs": [_io(plan, name) for name in program.inputs],
         "outputs": [_io(plan, name) for name in program.outputs],
-        "layers": [asdict(layer) for layer in layers],
+        "layers": [dict(vars(layer)) for layer in layers],  # not asdict: it copies every part
         "totals": {
             "layers": len(layers),
             "macs": sum(layer.macs or 0 for layer in layers),
@@ -90,7 +91,7 @@ def _shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:
     }
     try:
         return dict(plan.shapes(inputs))
-    except Exception:  # a symbolic size that must not be 1: the layers are shown without MACs
+    except InputError:  # a symbolic size that must not be 1: the layers are shown without MACs
         return None
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.ops.base import Bound
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array, Int64, Signs
 
 # Stages that are the saturated form of the value before them.
 INNER = ("x16", "Saturate")
@@ -37,33 +38,61 @@ class Events:
     multiplier_bits: int
 
 
-def events(bound: Bound, arrays: Sequence[Array | None]) -> Events | None:
-    """The events of one bound step on its inputs; None for operators that requantize no sums."""
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """The same element by element; all arrays have the output's shape with the channels last.
+
+    accumulator: sum plus bias, not wrapped. ties: the sign of a value that met an exact half at a rounding, else 0.
+    low, high: whether the final clip changed it. inner: how many inner stages saturated it. requantizer: the stages'.
+    """
+
+    accumulator: Int64
+    ties: Signs
+    low: Array
+    high: Array
+    inner: Int64
+    requantizer: Requantizer
+
+
+def marks(bound: Bound, arrays: Sequence[Array | None]) -> Marks | None:
+    """The marks of one bound step on its inputs; None for operators that requantize no sums."""
     if bound.detail is None:
         return None
     sums, requantizer = bound.detail(arrays)
-    total = sums if requantizer.bias is None else sums + requantizer.bias
     stages = requantizer.stages(sums)
-    low = high = 0
+    low = high = np.zeros(sums.shape, bool)
     if stages[-2][0] == "unclipped" and requantizer.y is not None:
         first, last = requantizer.y.range
-        low, high = (int(np.count_nonzero(side)) for side in (stages[-2][1] < first, stages[-2][1] > last))
+        low, high = stages[-2][1] < first, stages[-2][1] > last
+    total = sums if requantizer.bias is None else sums + requantizer.bias
+    return Marks(total, requantizer.ties(sums), low, high, _inner(stages, sums.shape), requantizer)
+
+
+def events(bound: Bound, arrays: Sequence[Array | None]) -> Events | None:
+    """The events of one bound step on its inputs; None for operators that requantize no sums."""
+    found = marks(bound, arrays)
+    if found is None:
+        return None
+    total = found.accumulator
     return Events(
-        accumulator_min=int(total.min(initial=0) if total.size == 0 else total.min()),
-        accumulator_max=int(total.max(initial=0) if total.size == 0 else total.max()),
-        ties=requantizer.ties(sums),
-        saturated_low=low,
-        saturated_high=high,
-        inner_saturated=_inner(stages),
+        accumulator_min=int(total.min()) if total.size else 0,
+        accumulator_max=int(total.max()) if total.size else 0,
+        ties=int(np.count_nonzero(found.ties)),
+        saturated_low=int(np.count_nonzero(found.low)),
+        saturated_high=int(np.count_nonzero(found.high)),
+        inner_saturated=int(found.inner.sum()),
         past_2_23=_outside(total, 24),
         past_2_31=_outside(total, 32),
-        multiplier_bits=_multiplier_bits(requantizer.parameters),
+        multiplier_bits=_multiplier_bits(found.requantizer.parameters),
     )
 
 
-def _inner(stages: list[tuple[str, Array]]) -> int:
-    pairs = pairwise(stages)
-    return sum(int(np.count_nonzero(before != after)) for (_, before), (name, after) in pairs if name in INNER)
+def _inner(stages: list[tuple[str, Array]], shape: tuple[int, ...]) -> Int64:
+    found = np.zeros(shape, np.int64)
+    for (_, before), (name, after) in pairwise(stages):
+        if name in INNER:
+            found += before != after
+    return found
 
 
 def _outside(total: Int64, bits: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
-from qdqnp.graph import Shape, concrete
+from qdqnp.executor.work import Budget, given_bytes
+from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import Bound, Operator, ShapeError
@@ -69,7 +70,8 @@ class Plan:
         self.steps = self._bind()
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
         self.promises = self._promises()
-        self._shapes: dict[tuple[tuple[int, ...], ...], Mapping[str, tuple[int, ...]]] = {}
+        self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
+        self._admitted: set[tuple[Sizes, ...]] = set()
 
     def _bind(self) -> tuple[BoundStep, ...]:
         """Bind every step; what a profile does not define is reported for all layers at once."""
@@ -86,9 +88,9 @@ class Plan:
             assert operator is not None  # the lowering found it
             consts = {name: self.consts[name] for name in step.input_names if name in self.consts}
             try:
-                bound.append(
-                    BoundStep(step, operator, operator.bind(step, consts, self.profile, self.strategy), consts)
-                )
+                with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
+                    made = operator.bind(step, consts, self.profile, self.strategy)
+                bound.append(BoundStep(step, operator, made, consts))
             except QdqnpError as error:
                 kind = type(error)
                 for problem in error.problems:
@@ -142,6 +144,19 @@ class Plan:
             found = self._shapes[key] = self._infer(inputs)
         return found
 
+    def admit(self, inputs: Mapping[str, Sizes]) -> None:
+        """Raises InputError where a run for these input shapes does not fit, or would take far more memory or time than
+        its constants and inputs explain."""
+        key = tuple(inputs[name] for name in self.program.inputs)
+        if key in self._admitted:
+            return
+        shapes = self.shapes(inputs)
+        budget = Budget(given_bytes(self.program, inputs, self.consts))
+        for bound in self.steps:
+            read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
+            budget.spend(bound.operator, bound.step, read, [shapes[name] for name in bound.step.output_names])
+        self._admitted.add(key)
+
     def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}
         shapes.update(inputs)
@@ -153,6 +168,7 @@ class Plan:
             except ShapeError as error:
                 problem = Problem(f"step {step.label}", error.expected, error.got)
                 raise InputError("the inputs' shapes do not fit the model", [problem]) from error
+            _check_slices(step, read, made)
             for name, shape in zip(step.output_names, made, strict=False):
                 need = bytes_needed(self.program.tensors[name].dtype, shape)
                 if need > MAX_TENSOR_BYTES:
@@ -165,6 +181,18 @@ class Plan:
         """Multiply-accumulates of one step for concrete shapes."""
         read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
         return bound.operator.macs(bound.step, read, [shapes[name] for name in bound.step.output_names])
+
+
+def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape]) -> None:
+    """Scales per slice need as many slices, which only concrete shapes tell."""
+    for operand, shape in (*zip(step.inputs, read, strict=True), *zip(step.outputs, made, strict=False)):
+        quant = operand.quant if operand is not None else None
+        if quant is None or quant.per_tensor or quant.axis is None or shape is None:
+            continue
+        if shape[quant.axis] != quant.scale.size:
+            problem = Problem(f"step {step.label}, axis {quant.axis}", f"{quant.scale.size} slices, one for each scale",
+                              f"shape {list(shape)}")  # fmt: skip
+            raise InputError("the inputs' shapes do not fit the model", [problem])
 
 
 def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:

@@ -55,7 +55,8 @@ def walk(
             names = bound.step.output_names
             if not all(name in feeds for name in names):
                 if notes is not None:
-                    notes.add(bound, values)
+                    with np.errstate(all="ignore"):  # as where steps are bound and evaluated
+                        notes.add(bound, values)
                 for name, array in bound.evaluate(values, scratch).items():
                     values[name] = array
                     if keep is None or name in keep:

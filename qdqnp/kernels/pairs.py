@@ -33,8 +33,8 @@ class SaturatingPairs:
 
     @classmethod
     def of(cls, raw: Int64, order: Int64) -> SaturatingPairs:
-        """raw: weight codes (groups, rows, K), zero points not subtracted. order: the positions of K as they are paired;
-        an odd last one never saturates."""
+        """raw: weight codes (groups, rows, K), zero points not subtracted. order: the positions of K as they are
+        paired; an odd last one never saturates."""
         found = []
         for first, second in order[: order.size // 2 * 2].reshape(-1, 2).tolist():
             both = raw[:, :, [first, second]]

@@ -100,7 +100,13 @@ def _product(left: Array, right: Array, out: Array) -> None:
 
 
 def convolve(
-    x: Codes, pad_code: int, weights: Weights, window: Window, finish: Finish, out: Array, scratch: Scratch,
+    x: Codes,
+    pad_code: int,
+    weights: Weights,
+    window: Window,
+    finish: Finish,
+    out: Array,
+    scratch: Scratch,
     product: Product = multiply,
 ) -> None:
     """Convolution sums of codes x (N, C, H, W) to out (N, M, Ho, Wo) through `finish`.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Graph, Names, Node, Value, frozen
+from qdqnp.graph import Graph, Names, Node, Shape, Value, frozen
 from qdqnp.quant import Array
 
 Use = tuple[Node, int]
@@ -85,11 +85,11 @@ class Edit:
         self.values[name] = Value(name, array.dtype, array.shape, array)
         return name
 
-    def code_tensor(self, base: str, like: Node) -> str:
+    def code_tensor(self, base: str, like: Node, shape: Shape) -> str:
         """A new tensor for the codes that a Q with the parameters of `like` (a Q or DQ) makes."""
         name = self._names.fresh(base)
         codes = like.outputs[0] if like.op == "QuantizeLinear" else like.inputs[0]
-        self.values[name] = Value(name, self.values[codes].dtype, ())
+        self.values[name] = Value(name, self.values[codes].dtype, shape)
         return name
 
     def set_constant(self, name: str, array: Array) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
@@ -15,9 +17,11 @@ from qdqnp.quant import CODE_DTYPES, Quant
 
 def lower(graph: Graph, lowering: Lowering) -> Program:
     """The program that the lowering makes of the graph. Raises ModelError with everything it cannot run."""
-    lowered, refusals = lowering.lower_graph(graph)
+    with np.errstate(all="ignore"):  # infinities and NaN in constants are values here too
+        lowered, refusals = lowering.lower_graph(graph)
     emitter = _Emitter(lowered)
     emitter.run()
+    emitter.note_shifts(graph)
     emitter.problems.raise_if_any(f"the model cannot run under the lowering '{lowering.name}'")
     return Program(lowering.name, tuple(emitter.steps), emitter.tensors, lowered.inputs, lowered.outputs, refusals)
 
@@ -44,6 +48,13 @@ class _Emitter:
             if self._value(name) is not None:
                 self._constant(name, None)
         self._read_codes_backwards()
+
+    def note_shifts(self, file: Graph) -> None:
+        """Codes whose dtype is not that of the file."""
+        for name, tensor in self.tensors.items():
+            value = file.values.get(name)
+            if value is not None and value.dtype != tensor.dtype:
+                self.tensors[name] = replace(tensor, file_dtype=value.dtype)
 
     def _node(self, node: Node) -> None:
         known = tuple(self._value(name) if name else None for name in node.inputs)

@@ -11,18 +11,23 @@ from qdqnp.lowering.passes.eliminate import eliminate
 from qdqnp.lowering.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.passes.fold_constants import fold_constants
 from qdqnp.lowering.passes.fuse import fusion
+from qdqnp.lowering.passes.inline_functions import inline_functions
 from qdqnp.lowering.passes.matmul_add import matmul_add
 from qdqnp.lowering.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.passes.propagate import propagate
 from qdqnp.lowering.passes.relu_clip import relu_clip
 from qdqnp.lowering.passes.relu_quant import relu_quant
 from qdqnp.lowering.passes.s8_to_u8 import s8_to_u8
+from qdqnp.lowering.passes.slices_to_split import slices_to_split
 from qdqnp.lowering.passes.transpose_constant import transpose_constant
 from qdqnp.lowering.passes.unique_dq import unique_dq
 from qdqnp.lowering.passes.weight_bias import weight_bias
 from qdqnp.lowering.passes.where_dummy import where_dummy
 
 UNIQUE_DQ = Pass("unique-dq", unique_dq)
+
+# After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
 
 BASIC = (
     Pass("eliminate", eliminate),
@@ -48,13 +53,17 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("relu-quant", relu_quant),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
+        Pass("slices-to-split", slices_to_split),
         Pass("final-cleanup", final_cleanup),
     )
 
 
-ORT = Lowering("ort", (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(True))))
-ORT_X64 = Lowering(
-    "ort-x64", (UNIQUE_DQ, repeat("basic", BASIC), repeat("extended", extended(False))), int8_allowed=False
-)
+def _optimized(name: str, int8_allowed: bool) -> Lowering:
+    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)))
+    return Lowering(name, passes, int8_allowed)
+
+
+ORT = _optimized("ort", True)
+ORT_X64 = _optimized("ort-x64", False)
 # What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
-ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ,))
+ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))

@@ -94,7 +94,8 @@ SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 def in_doubt(total: Float64) -> NDArray[np.bool_]:
     """Where a float64 sum, itself rounded, may round to another float32 than the exact sum does."""
     middle = (total.view(np.int64) & DROPPED) == MIDDLE
-    return middle | ((np.abs(total) < SMALLEST_NORMAL) & (total != 0))
+    tiny = (np.abs(total) < SMALLEST_NORMAL) & (total != 0)
+    return np.asarray(middle | tiny)
 
 
 def round_to_odd(total: Float64, error: Float64) -> Float64:

@@ -8,6 +8,7 @@ Source: ONNX Runtime 1.32, core/mlas/lib/sgemm.cpp and x86_64/Sgemm*.S; compared
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def fused_sums(left: Float32, right: Float32) -> Float32:
     depth = max(1, TILE // (width * min(height, rows)))
     for g in range(0, groups, depth):
         for n in range(0, columns, width):
-            part = right[g : g + depth, :, n : n + width]
+            part: Any = right[g : g + depth, :, n : n + width]
             part = part.astype(np.float64) if plain else part
             for m in range(0, rows, height):
                 tile = out[g : g + depth, m : m + height, n : n + width]
@@ -78,13 +79,13 @@ def _smallest_step(values: Float32) -> float:
     return float(np.spacing(np.float32(smallest)))
 
 
-def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tuple[int, ...], alpha: Float32) -> Float32:
+def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tuple[int, ...], alpha: float) -> Float32:
     """K cut at `parts` = (0, ..., K): `fused_sums` of the first part, times alpha; each further part is added to
     what is there, fused with its factor alpha. start: what is there at first (beta * C of a Gemm), if anything."""
-    result = start
+    result, factor = start, np.asarray(alpha, F32)
     for begin, end in pairwise(parts):
         sums = fused_sums(left[:, :, begin:end], right[:, begin:end])
-        result = sums * alpha if result is None else fma32(sums, alpha, result)
+        result = sums * factor if result is None else fma32(sums, factor, result)
     assert result is not None
     return result
 
@@ -138,17 +139,17 @@ def column_sums(vector: Float32, rows: Float32, start: Float32 | None = None) ->
 
 
 def _in_turn(x: Float32) -> Float32:
-    return ((x[..., 0] + x[..., 1]) + x[..., 2]) + x[..., 3]
+    return np.asarray(((x[..., 0] + x[..., 1]) + x[..., 2]) + x[..., 3])
 
 
 def _by_twos(x: Float32) -> Float32:
-    return (x[..., 0] + x[..., 1]) + (x[..., 2] + x[..., 3])
+    return np.asarray((x[..., 0] + x[..., 1]) + (x[..., 2] + x[..., 3]))
 
 
 def _halves(low: Float32, high: Float32) -> Float32:
     even = (low[..., 2] + low[..., 0]) + (high[..., 2] + high[..., 0])
     odd = (low[..., 3] + low[..., 1]) + (high[..., 3] + high[..., 1])
-    return even + odd
+    return np.asarray(even + odd)
 
 
 def lane_sums(rows: Float32) -> Float32:

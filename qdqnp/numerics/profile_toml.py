@@ -57,7 +57,7 @@ _KINDS: Mapping[Any, tuple[type, ...]] = {
     ),
     softmax.SoftmaxRule: (softmax.TableSoftmax, Undefined),
     accumulate.AccumulateRule: (accumulate.ExactSum, accumulate.SaturatedPairs),
-    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum, Undefined),
+    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum),
     requantize.Rescale: (requantize.Rescale,),
     multiplier.Scheme: (
         multiplier.QuantizeMultiplier, multiplier.Reduced16, multiplier.Mantissa24, multiplier.Truncated16,
@@ -156,7 +156,7 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
         named: Document = {"name": name_hint, "summary": "", "status": INFERRED, "source": name_hint}
         host = {"kind": kind_name(convert.FloatConvert), "status": ESTABLISHED}
         exact = {"kind": kind_name(accumulate.ExactSum), "status": ESTABLISHED}
-        floats = {"kind": kind_name(Undefined), "reason": NO_FLOATS.reason}
+        floats = {"kind": kind_name(float_sum.AnySum), "reason": NO_FLOATS.reason}
         usual = {"lowering": "ort", "host_float": False, "convert": host, "accumulate": exact, "float_sum": floats}
         return {**named, **usual, **document}
     start = to_document(base)
@@ -245,7 +245,7 @@ class _Reader:
         return self._instance(named[chosen], value, path)
 
     def _instance(self, kind: type, value: Document, path: str) -> Any:
-        before = len(self.problems.found)
+        before = self.problems.count
         hints = _hints(kind)
         self._unknown_keys(value, {"kind": str, **hints}, f"{path}.")
         values: Document = {}
@@ -258,7 +258,7 @@ class _Reader:
                 values["status"] = INFERRED
             elif field.default is dataclasses.MISSING:
                 self.problems.add(at, _expected(hint, f"{kind_name(kind)}.{field.name}"), "nothing")
-        return _BAD if len(self.problems.found) > before else kind(**values)
+        return _BAD if self.problems.count > before else kind(**values)
 
     def _any(self, value: Any, hint: Any, path: str, known: str) -> Any:
         """Any value by its type hint. known: its key in _ALLOWED."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array, Int64, Signs
 
 LIMIT = 2.0**40  # far outside every code; values beyond are cut here, so that their rounding fits int64
 
@@ -56,14 +56,33 @@ class RationalSum:
         return total
 
     def rounded(self) -> Int64:
-        result: Int64 = np.rint(np.clip(np.broadcast_to(self.real(), self.shape), -LIMIT, LIMIT)).astype(np.int64)
-        for index in zip(*np.nonzero(self._doubtful()), strict=True):
-            result[index] = round(self.at(index))  # Python rounds a Fraction half to even
+        real = np.clip(np.broadcast_to(self.real(), self.shape), -LIMIT, LIMIT)
+        ties, doubtful = self.ties() != 0, self._doubtful()
+        halves = np.rint(2 * real) / 2  # what a tie is exactly
+        result: Int64 = np.rint(np.where(ties, halves, real)).astype(np.int64)
+        for index in zip(*np.nonzero(doubtful & ~ties), strict=True):
+            result[index] = round(self.at(index))
         return result
 
-    def ties(self) -> int:
-        """How many of the values are exact halves."""
-        return sum(self.at(index).denominator == 2 for index in zip(*np.nonzero(self._doubtful()), strict=True))
+    def ties(self) -> Signs:
+        """The sign of each value that is an exact half, 0 for the others."""
+        doubtful = self._doubtful()
+        if len(self.values) == 1 and not self.constant:
+            tie = doubtful & _product_ties(self.values[0], self.factors[0])
+        else:
+            tie = np.zeros(self.shape, bool)
+            for index in zip(*np.nonzero(doubtful), strict=True):
+                tie[index] = self.at(index).denominator == 2
+        return np.where(tie, np.sign(np.broadcast_to(self.real(), self.shape)), 0).astype(np.int8)
+
+
+def _product_ties(value: Int64, factors: Sequence[Fraction]) -> Array:
+    """Where value * factor is an exact half. With factor = p / (2 h) in lowest terms, p is odd, and that is so where
+    value is an odd multiple of h; no product is a half where the denominator is odd."""
+    even = [factor.denominator % 2 == 0 and factor.denominator < 2**62 for factor in factors]
+    half = np.array([f.denominator // 2 if is_even else 1 for f, is_even in zip(factors, even, strict=True)], np.int64)
+    count, rest = np.divmod(value, half)
+    return np.asarray((rest == 0) & (count % 2 == 1) & np.array(even))
 
 
 def _floats(factors: Sequence[Fraction]) -> Array:

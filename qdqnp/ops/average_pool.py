@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.average import AverageAttributes, Taps, taps_of
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
-from qdqnp.ops.max_pool import check_pool, pool_shape
+from qdqnp.ops.max_pool import check_pool, pool_shape, pool_work
 from qdqnp.ops.windows import window_for
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -43,6 +44,10 @@ class AveragePool(Operator):
         assert inputs[0] is not None
         return (pool_shape(attributes, inputs[0]),)
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        assert inputs[0] is not None
+        return pool_work(step.attributes, inputs[0], outputs[0], math.prod(step.attributes.kernel_shape))
+
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         attributes: FloatAverageAttributes = step.attributes
 
@@ -69,8 +74,8 @@ class AveragePool(Operator):
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
-    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds
-    up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides."""
+    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime
+    adds up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides."""
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
         return rule.window_sums(values, window.kernel, False)

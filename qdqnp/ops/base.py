@@ -6,11 +6,13 @@ a model; the lowering calls `step` to put a node into a program; the executor ca
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -195,6 +197,11 @@ class Operator(ABC):
         """Multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        """Elements that a run handles besides its outputs, for concrete shapes: work memory, and what takes as long.
+        Only the bound on what a model may ask for reads it; 0 where the outputs say enough."""
+        return 0
+
 
 class ShapeError(Exception):
     """Input shapes that do not fit an operator."""
@@ -209,8 +216,7 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
 
     A dataclass field whose name starts with '_' is no ONNX attribute (the operator fills it from inputs).
     """
-    hints = typing.get_type_hints(kind)
-    known = {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
+    known = _attribute_types(kind)
     values: dict[str, Any] = {}
     for name, value in site.node.attributes.items():
         if name in ignored:
@@ -219,8 +225,16 @@ def parse_attributes(kind: type, site: Site, ignored: frozenset[str] = frozenset
             site.refuse(f"attribute '{name}'", f"one of {sorted(known)}" if known else "no attribute", value)
         if not _fits(value, known[name]):
             site.refuse(f"attribute '{name}'", _type_name(known[name]), repr(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            site.refuse(f"attribute '{name}'", "a finite number", value)
         values[name] = value
     return kind(**values)
+
+
+@cache  # the annotations are text, which typing compiles anew each time
+def _attribute_types(kind: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -258,9 +272,9 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
 
 
 def sums_apart(magnitude: Array, roundings: int) -> Array:
-    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose terms'
-    magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy and
-    Stability of Numerical Algorithms, section 3.1). Subnormal results may each be off by their smallest step as well."""
+    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose
+    terms' magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy
+    and Stability of Numerical Algorithms, section 3.1), and each rounding of a subnormal by its smallest step."""
     share = roundings * 2.0**-24
     return np.asarray(2 * share / (1 - share) * magnitude + 2 * roundings * 2.0**-149)
 

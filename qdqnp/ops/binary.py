@@ -52,6 +52,9 @@ class QLinearBinary(Operator):
     def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         return (broadcast_shapes([shape for shape in inputs if shape is not None]),)
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        return 4096  # what making the table takes
+
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         a, b = (operand.quant for operand in step.inputs if operand is not None)
         y = step.outputs[0].quant

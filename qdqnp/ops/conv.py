@@ -42,6 +42,9 @@ class Conv(Operator):
     def macs(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
         return QLinearConv().macs(step, inputs, outputs)
 
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        return QLinearConv().work(step, inputs, outputs)
+
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         attributes: ConvAttributes = step.attributes
 

@@ -77,7 +77,11 @@ def centered_weights(w: Codes, quant: Quant) -> Int64:
 
 
 def make_layer(
-    grouped: Int64, x: Quant, requantizer: Requantizer, channel_axis: int, strategy: str,
+    grouped: Int64,
+    x: Quant,
+    requantizer: Requantizer,
+    channel_axis: int,
+    strategy: str,
     pairs: SaturatingPairs | None = None,
 ) -> Linear:
     """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
@@ -128,14 +132,16 @@ def _certified(
     """A cheap expression for as many channels as can be proven: float32 if that is all of them, else float64."""
     slope, bound = requantizer.slope, weights.proof.bound
     y = requantizer.y
-    if slope is None or y is None or weights.tile_dtype == np.int64:
+    if slope is None or y is None or weights.tile_dtype == np.int64 or correction.size == 0:
         return None
     low, high = correction - bound, correction + bound
     if low.min() < slope.low or high.max() > slope.high:
         return None
     channels = correction.size
-    multiplier, offset = (np.broadcast_to(v, (channels,)) for v in (slope.multiplier, slope.offset))
-    nudges = tuple(np.broadcast_to(nudge, (channels,)) for nudge in slope.nudges)
+    # ravel: of a bias (1, 1) or (1, N), which QGemm takes, the numbers have its axes
+    multiplier, offset, *nudges = (
+        np.broadcast_to(np.ravel(v), (channels,)) for v in (slope.multiplier, slope.offset, *slope.nudges)
+    )
     for carrier in (np.dtype(np.float32), np.dtype(np.float64)):
         if carrier == np.float32 and (weights.tile_dtype != np.float32 or slope.first_shift):
             continue
@@ -146,7 +152,7 @@ def _certified(
             return requantizer(sums + shift)
 
         expression, proven = certify(
-            on_raw, multiplier, offset + raw * multiplier, nudges, slope.first_shift,
+            on_raw, multiplier, offset + raw * multiplier, tuple(nudges), slope.first_shift,
             int(y.zero_point), y.dtype, low - raw, high - raw, carrier,
         )  # fmt: skip
         if proven.all() or (carrier == np.float64 and proven.any()):

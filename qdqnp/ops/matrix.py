@@ -13,7 +13,7 @@ from qdqnp.quant import Array, Int64, Quant
 
 
 def saturating_pairs(profile: Profile, a: Quant, b: Quant, rows: Int64) -> SaturatingPairs | None:
-    """What saturation takes from the sums of a with the columns of b, if anything. rows: b less its zero points, (N, K)."""
+    """What saturation takes from the sums of a with the columns of b. rows: b less its zero points, (N, K)."""
     if not profile.accumulate.saturates(a.dtype, b.dtype, False):
         return None
     raw = rows + b.zero_point.astype(np.int64).reshape(-1, 1)

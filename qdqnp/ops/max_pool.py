@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +14,7 @@ from qdqnp.kernels.pool import max_pool
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.ops.windows import WindowAttributes, as_planes, check_window, spatial_output, window_for
+from qdqnp.ops.windows import WindowAttributes, as_planes, check_window, padded_plane, spatial_output, window_for
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -49,6 +50,13 @@ def check_pool(site: Site, attributes: PoolAttributes) -> None:
         site.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
 
 
+def pool_work(attributes: PoolAttributes, x: Shape, out: Shape, taps: int) -> int:
+    """Elements of the padded input and of all taps; an empty tap costs a few as well."""
+    x, out = concrete(x), concrete(out)
+    plane = padded_plane(attributes, attributes.kernel_shape, x[2:], out[2:])
+    return math.prod(x[:2]) * math.prod(plane) + taps * max(40, math.prod(out))
+
+
 class MaxPool(Operator):
     op = "MaxPool"
     Attributes = PoolAttributes
@@ -64,6 +72,11 @@ class MaxPool(Operator):
     def shapes(self, attributes: PoolAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (pool_shape(attributes, inputs[0]),)
+
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        assert inputs[0] is not None
+        kernel = step.attributes.kernel_shape
+        return pool_work(step.attributes, inputs[0], outputs[0], sum(kernel))  # one axis after the other
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from qdqnp.graph import Shape
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
+from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
@@ -42,11 +42,18 @@ class Movement(Operator):
         return Bound(evaluate, views=True)
 
 
-def int_list(site: Site, index: int, what: str) -> tuple[int, ...]:
-    """A constant int64 input of rank 0 or 1, as a tuple."""
+def int_list(site: Site, index: int, what: str, most: int = 64) -> tuple[int, ...]:
+    """A constant int64 input of rank 0 or 1, as a tuple. most: how many numbers make sense; axes are few."""
     values = site.const(index, what)
     if values.dtype.kind != "i" or values.ndim > 1:
         site.refuse(f"input {index} ({what})", "int64 of rank 1", f"{values.dtype} of shape {list(values.shape)}")
-    if values.size > 64:
-        site.refuse(f"input {index} ({what})", "at most 64 numbers", values.size)
+    if values.size > most:
+        site.refuse(f"input {index} ({what})", f"at most {most} numbers", values.size)
     return tuple(int(value) for value in values.reshape(-1))
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """The axis counted from the front. Raises ShapeError where there is no such axis."""
+    if not -rank <= axis < rank:
+        raise ShapeError(f"an axis in [{-rank}, {rank - 1}]", str(axis))
+    return axis % rank

@@ -13,7 +13,7 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.average import AverageAttributes, Taps, taps_of
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
-from qdqnp.ops.max_pool import check_pool, pool_shape
+from qdqnp.ops.max_pool import check_pool, pool_shape, pool_work
 from qdqnp.ops.qlinear_global_average_pool import global_average
 from qdqnp.ops.windows import window_for
 from qdqnp.program import Operand, Step
@@ -49,6 +49,10 @@ class QLinearAveragePool(Operator):
     def shapes(self, attributes: AverageAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
         return (pool_shape(attributes, inputs[0]),)
+
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        assert inputs[0] is not None
+        return pool_work(step.attributes, inputs[0], outputs[0], math.prod(step.attributes.kernel_shape))
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         attributes: AverageAttributes = step.attributes

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape, concrete
+from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import Finish, convolve
@@ -18,7 +18,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Layer
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.ops.linear import Linear, centered_weights, linear_bound, make_layer
-from qdqnp.ops.windows import WindowAttributes, as_planes, check_window, spatial_output, window_for
+from qdqnp.ops.windows import WindowAttributes, as_planes, check_window, padded_plane, spatial_output, window_for
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64
 
@@ -55,6 +55,14 @@ def check_conv(site: Site, attributes: ConvAttributes, x: int, w: int) -> None:
     check_window(site, attributes, rank - 2, kernel)
     if attributes.group < 1:
         site.refuse("attribute 'group'", "at least 1", attributes.group)
+
+
+def conv_work(attributes: ConvAttributes, x: Sizes, w: Sizes, out: Sizes) -> int:
+    """Elements of one padded image and one row of im2col; all other rows, which only take time, as sixteenths, and
+    each image as the thousand elements that could be handled while it is set up."""
+    plane = padded_plane(attributes, w[2:], x[2:], out[2:])
+    row = x[1] * math.prod(w[2:]) * max(plane[-1], out[-1])
+    return x[1] * math.prod(plane) + row + x[0] * (1000 + row * (out[2] if len(out) == 4 else 1) // 16)
 
 
 class QLinearConv(Operator):
@@ -112,6 +120,10 @@ class QLinearConv(Operator):
     def macs(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
         assert inputs[1] is not None
         return _product(outputs[0]) * _product(inputs[1][1:])
+
+    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+        assert inputs[0] is not None and inputs[1] is not None
+        return conv_work(step.attributes, concrete(inputs[0]), concrete(inputs[1]), concrete(outputs[0]))
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         x_operand, w_operand, b_operand = step.inputs

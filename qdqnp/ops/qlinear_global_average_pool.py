@@ -12,18 +12,21 @@ from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import UNKNOWN, Requantizer
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
+from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
 
 
 def global_shape(x: Shape) -> Shape:
+    """(N, C, 1, ...). Raises ShapeError where there is nothing to average."""
+    if 0 in x[2:]:
+        raise ShapeError("at least one element per channel", str(list(x)))
     return (*x[:2], *(1 for _ in x[2:]))
 
 
 def centered_sums(x: Codes, quant: Quant) -> Int64:
     """Sums of (x - z_x) over the spatial axes, shape (N, C)."""
-    planes = x.reshape(*x.shape[:2], -1)
+    planes = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
     total: Int64 = planes.sum(axis=2, dtype=np.int64)
     total -= int(quant.zero_point) * planes.shape[2]
     return total
@@ -32,7 +35,7 @@ def centered_sums(x: Codes, quant: Quant) -> Int64:
 def global_average(x: Codes, profile: Profile, x_quant: Quant, y_quant: Quant) -> Codes:
     """Codes (N, C, 1, ...) of the mean over the spatial axes of x (N, C, ...). Raises ProfileError where the profile's
     arithmetic does not cover the multiplier."""
-    count = int(np.prod(x.shape[2:], dtype=np.int64))
+    count = math.prod(x.shape[2:])
     mean = profile.global_average_pool.bind(x_quant, y_quant, count)
     return mean(centered_sums(x, x_quant)).reshape(concrete(global_shape(x.shape)))
 

@@ -57,6 +57,8 @@ class QLinearSoftmax(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
+            if x.size == 0:
+                return (x.copy(),)
             axis = attributes.axis % x.ndim
             if attributes.opset < 13:
                 rows = x.reshape(int(np.prod(x.shape[:axis], dtype=np.int64)), -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,9 @@ from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, sums_apart
-from qdqnp.ops.movement import int_list
+from qdqnp.ops.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Float32
-
-
-@dataclass(frozen=True)
-class ReduceAttributes:
-    """axes None: every axis, or with noop_with_empty_axes none."""
-
-    axes: tuple[int, ...] | None = None
-    keepdims: int = 1
-    noop_with_empty_axes: int = 0
 
 
 def packet_sum(rows: Float32) -> Float32:
@@ -54,12 +44,7 @@ class ReduceMean(Operator):
     Attributes = ReduceAttributes
 
     def attributes(self, site: Site) -> Any:
-        given = super().attributes(site)
-        if site.opset < 18 or not site.given(1):
-            return given
-        if given.axes is not None:
-            site.refuse("attribute 'axes'", "an input since opset 18", given.axes)
-        return replace(given, axes=int_list(site, 1, "axes") or None)
+        return axes_input(site, super().attributes(site), since=18)
 
     def infer(self, site: Site, attributes: ReduceAttributes) -> Inferred:
         site.dtype_in(0, (np.float32,), "x")
@@ -70,16 +55,16 @@ class ReduceMean(Operator):
 
     def shapes(self, attributes: ReduceAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
         assert inputs[0] is not None
-        gone = _axes(attributes, len(inputs[0]))
-        if attributes.keepdims:
-            return (tuple(1 if axis in gone else size for axis, size in enumerate(inputs[0])),)
-        return (tuple(size for axis, size in enumerate(inputs[0]) if axis not in gone),)
+        gone = reduced_axes(attributes, len(inputs[0]))
+        if any(inputs[0][axis] == 0 for axis in gone):
+            raise ShapeError("at least one element to average", str(list(inputs[0])))
+        return (reduced_shape(inputs[0], gone, bool(attributes.keepdims)),)
 
     def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
-            gone = sorted(_axes(step.attributes, x.ndim))
+            gone = reduced_axes(step.attributes, x.ndim)
             if not gone:
                 return (x.copy(),)
             shape = concrete(self.shapes(step.attributes, [x.shape])[0])
@@ -90,17 +75,9 @@ class ReduceMean(Operator):
         def error(arrays: Sequence[Array | None]) -> Array:
             (x,) = arrays
             assert x is not None
-            gone = tuple(_axes(step.attributes, x.ndim))
+            gone = reduced_axes(step.attributes, x.ndim)
             shape = concrete(self.shapes(step.attributes, [x.shape])[0])
             magnitude = np.abs(x).astype(np.float64).mean(axis=gone).reshape(shape)
             return sums_apart(magnitude, x.size // max(1, magnitude.size) + 1)
 
         return Bound(evaluate, doubt="the compiler chose its order of sums", error=error)
-
-
-def _axes(attributes: ReduceAttributes, rank: int) -> set[int]:
-    if attributes.axes is None:
-        return set() if attributes.noop_with_empty_axes else set(range(rank))
-    if not all(-rank <= axis < rank for axis in attributes.axes):
-        raise ShapeError(f"axes in [{-rank}, {rank - 1}]", str(list(attributes.axes)))
-    return {axis % rank for axis in attributes.axes}

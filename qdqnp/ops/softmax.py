@@ -52,6 +52,8 @@ class Softmax(Operator):
         def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
             (x,) = arrays
             assert x is not None
+            if x.size == 0:
+                return (x.copy(),)
             axes = tuple(range(axis % x.ndim, x.ndim)) if flat else axis
             power = np.exp(x - x.max(axis=axes, keepdims=True))
             return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)

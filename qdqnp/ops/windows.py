@@ -94,6 +94,16 @@ def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: 
     return stride, dilation, 0, 0
 
 
+def padded_plane(attributes: WindowAttributes, kernel: Sequence[int], spatial: Sizes, out: Sizes) -> Sizes:
+    """Sizes of one plane with all that its windows reach."""
+    sizes = []
+    for axis, size in enumerate(spatial):
+        stride, dilation, before, after = _axis(attributes, kernel, axis, size)
+        reach = (out[axis] - 1) * stride + dilation * (kernel[axis] - 1) + 1
+        sizes.append(max(size, size + before + after, reach))
+    return tuple(sizes)
+
+
 @lru_cache(maxsize=4096)  # the same few shapes again in every run
 def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> Window:
     """The 2-D window for concrete sizes; a 1-D one becomes a single row."""

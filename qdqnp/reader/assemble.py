@@ -14,9 +14,9 @@ from qdqnp.reader.check import Inference, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.functions import Inlined, Inliner, TooLarge
+from qdqnp.reader.limits import MAX_ENTRIES
 from qdqnp.reader.opsets import check_opsets, read_opsets
 from qdqnp.reader.proto import Opened, Source, open_model
-from qdqnp.reader.report import raise_if_any
 from qdqnp.reader.structure import Definitions, check_uses, define_outputs, order
 from qdqnp.reader.tensors import read_tensor
 from qdqnp.reader.text import read_text
@@ -36,7 +36,7 @@ def read(source: Source) -> Graph:
         graph = _Assembly(opened, problems).graph()
     except TooLarge:
         graph = None
-    raise_if_any(problems, opened.name)
+    problems.raise_if_any(f"cannot load {opened.name}")
     assert graph is not None  # TooLarge has noted a problem
     return graph
 
@@ -53,6 +53,7 @@ class _Assembly:
         self._declared: dict[str, list[Declared]] = {}
 
     def graph(self) -> Graph:
+        self._check_size()
         self._check_ir_version()
         opsets = read_opsets(self._model.opset_import, "the model", self._problems)
         self._read_initializers()
@@ -73,6 +74,19 @@ class _Assembly:
         inference.run(ordered)
         name = read_text(self._proto.name, "the graph's name", self._problems)
         return Graph(tuple(ordered), inference.values, inputs, outputs, opsets, name)
+
+    def _check_size(self) -> None:
+        """Before anything is read of a file with millions of entries. Raises TooLarge."""
+        graph, functions = self._proto, self._model.functions
+        parts = (graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.output, graph.value_info)
+        count = sum(map(len, parts)) + len(functions) + sum(len(function.node) for function in functions)
+        if count <= MAX_ENTRIES:
+            bodies = (graph.node, *(function.node for function in functions))
+            count += sum(len(node.input) + len(node.output) + len(node.attribute) for body in bodies for node in body)
+        if count > MAX_ENTRIES:
+            self._problems.add("the model", f"at most {MAX_ENTRIES} nodes, their inputs, outputs and attributes, "
+                               "initializers and declarations", count)  # fmt: skip
+            raise TooLarge
 
     def _check_ir_version(self) -> None:
         version = self._model.ir_version

@@ -25,6 +25,11 @@ class Attribute:
     kind: int
     value: AttributeValue
 
+    @property
+    def length(self) -> int:
+        """How long its list is; every node with a reference to it reads the whole of it."""
+        return len(self.value) if isinstance(self.value, tuple) else 0
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -101,9 +106,9 @@ def _text(value: bytes, where: str, problems: Problems) -> str | None:
 
 
 def _texts(values: Iterable[bytes], where: str, problems: Problems) -> tuple[str, ...] | None:
-    before = len(problems.found)
+    before = problems.count
     texts = tuple(read_text(_decoded(value), where, problems) for value in values)
-    return texts if len(problems.found) == before else None
+    return texts if problems.count == before else None
 
 
 def _decoded(value: bytes) -> str | bytes:

@@ -9,6 +9,7 @@ import onnx
 from qdqnp.errors import Problems
 from qdqnp.reader.attributes import Attribute, Reference, read_attributes
 from qdqnp.reader.external import ExternalData
+from qdqnp.reader.limits import NODE_PARTS
 from qdqnp.reader.text import read_domain, read_text
 
 Key = tuple[str, str, str]  # domain, name and overload of a function
@@ -33,13 +34,23 @@ class Call:
 
     @property
     def parts(self) -> int:
-        """What it counts against the limit on the size of the graph."""
-        return 1 + len(self.inputs) + len(self.outputs) + len(self.attributes)
+        """What it counts against the limit on the size of the graph. Passes may replace a node once for each of its
+        inputs, so those count with their square."""
+        ends = len(self.inputs) + len(self.outputs)
+        return NODE_PARTS + ends + len(self.attributes) + ends**2 // 64
+
+
+def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names without the empty ones at the end, which mean the same as none."""
+    end = len(names)
+    while end and not names[end - 1]:
+        end -= 1
+    return names[:end]
 
 
 def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, problems: Problems) -> Call:
     """One node. inside: what messages put before its label, e.g. "function 'f', "."""
-    before = len(problems.found)
+    before = problems.count
     op = read_text(proto.op_type, f"{inside}a node's op_type", problems)
     name = read_text(proto.name, f"{inside}a node's name", problems)
     outputs = tuple(read_text(item, f"{inside}node {name or op}, an output's name", problems) for item in proto.output)
@@ -53,5 +64,5 @@ def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, proble
     domain = read_domain(proto.domain, f"{where}, domain", problems)
     overload = read_text(proto.overload, f"{where}, overload", problems)
     attributes = read_attributes(proto.attribute, f"{where} ({op})", external, problems)
-    broken = attributes is None or len(problems.found) > before
+    broken = attributes is None or problems.count > before
     return Call(op, domain, overload, inputs, outputs, name, attributes or {}, broken)

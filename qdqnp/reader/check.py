@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from qdqnp.errors import Problem, Problems
+from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.ops import registry
 from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
+from qdqnp.reader.calls import trimmed
+from qdqnp.reader.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.reader.report import listing
 from qdqnp.reader.text import domain_name
 from qdqnp.reader.types import Declared, check_declared, fits_limits
@@ -22,15 +24,17 @@ def check_operators(nodes: Iterable[Node], broken: Collection[Node], problems: P
     hint = f"Supported: {', '.join(registry.supported())}." if missing else ""
     for (domain, op), labels in missing.items():
         count = "1 node" if len(labels) == 1 else f"{len(labels)} nodes"
-        problems.found.append(
-            Problem(
-                f"operator {domain_name(domain)}.{op}",
-                "an operator that qdqnp supports",
-                f"an unsupported one in {count}: {listing(labels)}",
-                hint,
-            )
+        problems.note(
+            f"operator {domain_name(domain)}.{op}",
+            "an operator that qdqnp supports",
+            f"an unsupported one in {count}: {listing(labels)}",
+            hint,
         )
         hint = "See the supported operators above."
+
+
+def _bytes(value: Value) -> int:
+    return bytes_needed(value.dtype, value.shape)
 
 
 class Inference:
@@ -47,10 +51,16 @@ class Inference:
         self.values = values
         self._declared, self._skipped, self._unknown = declared, skipped, unknown
         self._opset, self._bad_domains, self._problems = opsets.get(ONNX, 1), bad_domains, problems
+        self._constants = {name: value for name, value in values.items() if value.const is not None}
+        self._use = CONSTANT_USE + CONSTANT_USE_PER_BYTE * sum(map(_bytes, self._constants.values()))
 
     def run(self, nodes: Iterable[Node]) -> None:
         """Check nodes given in topological order, filling `values`."""
         for node in nodes:
+            if self._use < 0:
+                self._problems.add("the graph", "constants that are used a few times each", "far more uses",
+                                   f"The limit is met at node {node.label}; see SECURITY.md.")  # fmt: skip
+                return
             if self._can_check(node):
                 self._check(node)
 
@@ -63,14 +73,15 @@ class Inference:
         operator = registry.lookup(node.domain, node.op)
         if operator is None:
             return
-        inputs = tuple(self.values[name] if name else None for name in _trimmed(node.inputs))
+        inputs = tuple(self.values[name] if name else None for name in node.inputs)
+        self._use -= sum(_bytes(self._constants[name]) for name in node.inputs if name in self._constants)
         site = Site(node, self._opset, inputs, self._problems)
-        before = len(self._problems.found)
+        before = self._problems.count
         try:
             inferred = self._infer(operator, site)
         except Refused:
             return
-        if len(self._problems.found) == before:
+        if self._problems.count == before:
             self._keep(node, inferred)
 
     def _infer(self, operator: Operator, site: Site) -> Inferred:
@@ -81,24 +92,20 @@ class Inference:
             inferred = operator.infer(site, operator.attributes(site))
         except ShapeError as error:
             site.refuse("input shapes", error.expected, error.got)
-        if len(_trimmed(site.node.outputs)) > len(inferred):
+        if len(trimmed(site.node.outputs)) > len(inferred):
             site.refuse("outputs", f"at most {len(inferred)}", len(site.node.outputs))
         return inferred
 
     def _keep(self, node: Node, inferred: Inferred) -> None:
+        folds = all(name in self._constants for name in node.inputs if name)
         for name, (dtype, shape) in zip(node.outputs, inferred, strict=False):
             if not name or name in self._unknown:
                 continue
             value = Value(name, dtype, shape)
             if fits_limits(value, f"node {node.label}, output '{name}'", self._problems):
                 self.values[name] = value
+                if folds:
+                    self._constants[name] = value
+                    self._use -= _bytes(value)
                 for declared in self._declared.get(name, ()):
                     check_declared(declared, value, f"what node {node.label} computes", self._problems)
-
-
-def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names without the empty ones at the end, which mean the same as none."""
-    end = len(names)
-    while end and not names[end - 1]:
-        end -= 1
-    return names[:end]

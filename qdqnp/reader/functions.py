@@ -10,7 +10,7 @@ import onnx
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node
 from qdqnp.reader.attributes import Attribute, Reference, kind_name, read_attribute
-from qdqnp.reader.calls import Call, Key, read_call
+from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
 from qdqnp.reader.opsets import read_opsets
@@ -98,7 +98,7 @@ class Inliner:
         return self._functions[key]
 
     def _read_function(self, key: Key, proto: onnx.FunctionProto) -> Function:
-        before = len(self._problems.found)
+        before = self._problems.count
         where = f"function '{key[1]}'"
         defaults = self._defaults(proto, where)
         parameters = [read_text(item, f"{where}, attribute name", self._problems) for item in proto.attribute]
@@ -107,7 +107,7 @@ class Inliner:
         self._check_opsets(body, opsets, where)
         inputs = self._formals(proto.input, f"{where}, inputs")
         outputs = self._formals(proto.output, f"{where}, outputs")
-        broken = len(self._problems.found) > before
+        broken = self._problems.count > before
         return Function(key, inputs, outputs, frozenset([*parameters, *defaults]), defaults, body, opsets, broken)
 
     def _defaults(self, proto: onnx.FunctionProto, where: str) -> dict[str, Attribute]:
@@ -143,9 +143,10 @@ class Inliner:
     # -- inlining --------------------------------------------------------------------------------------------
     def _inline(self, calls: Iterable[Call], scope: Scope) -> None:
         for call in calls:
-            self._spend(call)
+            self._spend(call.parts)
             function = self._function(call.key)
             attributes = self._attributes(call, scope)
+            self._spend(sum(item.length for item in (attributes or {}).values()))
             inputs = tuple(self._name(name, scope) for name in call.inputs)
             outputs = tuple(self._name(name, scope) for name in call.outputs)
             good = attributes is not None and not call.broken
@@ -154,7 +155,7 @@ class Inliner:
                 self._expand(call, function, attributes, inputs, outputs, scope)
             else:
                 values = {name: item.value for name, item in (attributes or {}).items()}
-                node = Node(call.op, call.domain, inputs, outputs, values, _joined(scope.prefix, call.name))
+                node = Node(call.op, call.domain, trimmed(inputs), outputs, values, _joined(scope.prefix, call.name))
                 self._emit(node, broken=function is not None or not good)
 
     def _emit(self, node: Node, broken: bool = False) -> None:
@@ -162,8 +163,8 @@ class Inliner:
         if broken:
             self.result.broken.add(node)
 
-    def _spend(self, call: Call) -> None:
-        self._parts += call.parts
+    def _spend(self, parts: int) -> None:
+        self._parts += parts
         if self._parts > MAX_NODE_PARTS:
             self._problems.add("the graph", f"at most {MAX_NODE_PARTS} nodes, inputs, outputs and attributes",
                                "more, after model-local functions are inlined")  # fmt: skip
@@ -200,7 +201,7 @@ class Inliner:
         if function in scope.chain or len(scope.chain) >= MAX_FUNCTION_DEPTH:
             self._report_depth(function, scope)
             return False
-        before = len(self._problems.found)
+        before = self._problems.count
         if len(call.inputs) > len(function.inputs):
             self._problems.add(where, f"at most {len(function.inputs)} inputs", len(call.inputs))
         if len(call.outputs) > len(function.outputs):
@@ -208,7 +209,7 @@ class Inliner:
         unknown = sorted(set(call.attributes) - function.parameters)
         if unknown:
             self._problems.add(where, f"attributes among {sorted(function.parameters)}", unknown)
-        return len(self._problems.found) == before
+        return self._problems.count == before
 
     def _report_depth(self, function: Function, scope: Scope) -> None:
         path = [*scope.chain, function]

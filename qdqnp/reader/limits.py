@@ -21,9 +21,19 @@ MAX_TENSOR_BYTES = 4 * 2**30
 # All external data of a model together. Larger models do not fit the machines this runtime serves.
 MAX_EXTERNAL_BYTES = 16 * 2**30
 
-# Nodes, their inputs, outputs and attributes, after functions are inlined: about 200,000 nodes. Large
-# language models have some ten thousand; functions that call functions can multiply without bound.
-MAX_NODE_PARTS = 1_000_000
+# Nodes (each as NODE_PARTS), their inputs, outputs and attributes (lists by their length) after functions are inlined:
+# about 40,000 nodes, which take some ten seconds. Large language models have some ten thousand; functions that call
+# functions can multiply without bound.
+MAX_NODE_PARTS = 250_000
+NODE_PARTS = 4
+
+# Entries of all lists of a model file together: nodes with inputs, outputs and attributes, initializers, declarations.
+MAX_ENTRIES = 500_000
+
+# Bytes of constants, summed over the nodes that read them, and of what is computed from constants alone. Each use makes
+# copies when a model is prepared; networks use each weight once or a few times.
+CONSTANT_USE = 2**26
+CONSTANT_USE_PER_BYTE = 64
 
 # Calls of model-local functions inside each other. Exporters nest as deep as modules do, about ten.
 MAX_FUNCTION_DEPTH = 32
@@ -37,9 +47,16 @@ MAX_TEXT = 4096
 # Characters of a name made while inlining: it is only a label, and depth must not multiply its length.
 MAX_MADE_NAME = 400
 
-# Problems listed in one error, and nodes listed in one problem: more would not be read.
-MAX_PROBLEMS = 100
+# Nodes listed in one problem: more would not be read.
 MAX_LISTED = 50
+
+# What a run may compute: elements of outputs and work memory (tens of nanoseconds and up to a hundred bytes each), and
+# products. Fixed amounts that any machine has, and for each byte of constants and inputs more than networks need: 100
+# convolutions of 64 channels, 3x3, on uint8 pictures make 3,400 elements and 1.2 million products for each byte.
+RUN_ELEMENTS = 2**22
+RUN_ELEMENTS_PER_BYTE = 2**12
+RUN_PRODUCTS = 2**31
+RUN_PRODUCTS_PER_BYTE = 2**22
 
 # The first opset with QuantizeLinear and DequantizeLinear.
 OLDEST_OPSET = 10

@@ -69,7 +69,7 @@ def _read_file(path: Path, name: str) -> bytes:
     if status.st_size > MAX_FILE_BYTES:
         _refuse_size(name, status.st_size)
     with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+        return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)  # Python allocates what is asked for before it reads
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:

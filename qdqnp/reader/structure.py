@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
-from qdqnp.errors import Problem, Problems, shorten
+from qdqnp.errors import Problems, shorten
 from qdqnp.graph import Node
 from qdqnp.reader.report import listing
 
@@ -100,11 +100,5 @@ def _report_cycle(stuck: set[Node], makers: Mapping[Node, list[Node]], problems:
     walked = list(path)
     first, *before = walked[walked.index(node) :]
     labels = listing([node.label for node in (first, *reversed(before))])
-    problems.found.append(
-        Problem(
-            "the graph",
-            "no cycle",
-            f"nodes that wait for each other: {labels}",
-            "The file is damaged, or a name is used twice.",
-        )
-    )
+    problems.note("the graph", "no cycle", f"nodes that wait for each other: {labels}",
+                  "The file is damaged, or a name is used twice.")  # fmt: skip

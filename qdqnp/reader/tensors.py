@@ -142,4 +142,4 @@ def _booleans(values: Array, where: str, problems: Problems) -> Array | None:
         at = int(np.argmax(wrong.reshape(-1)))
         problems.add(f"{where}, element {at}", "bool values 0 or 1", values.reshape(-1)[at])
         return None
-    return frozen(values.astype(np.bool_))
+    return frozen(values.view(np.bool_) if values.dtype.itemsize == 1 else values.astype(np.bool_))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from qdqnp.errors import InputError, Problem
 from qdqnp.program import Program
 from qdqnp.quant import Array
-from qdqnp.reader.limits import MAX_TENSOR_BYTES
+from qdqnp.sources.arrays import load_arrays
 
 Feeds = dict[str, Array]
 
@@ -22,7 +19,7 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
     .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only input.
     An array whose first axis is a multiple of the declared batch is split along it. Raises InputError.
     """
-    arrays = _load(path)
+    arrays = load_arrays(path)
     if len(program.inputs) == 1 and len(arrays) == 1:
         arrays = {program.inputs[0]: next(iter(arrays.values()))}
     missing = [name for name in program.inputs if name not in arrays]
@@ -48,31 +45,6 @@ def _runs(array: Array, declared: tuple[object, ...]) -> int:
     batch = declared[0] if declared else None
     if array.ndim != len(declared) or not isinstance(batch, int) or batch < 1 or array.shape[0] % batch:
         return 1
+    if array.nbytes == 0:  # such an array may have any length, and there is nothing to split
+        return 1
     return max(1, int(array.shape[0]) // batch)
-
-
-def _load(path: Path) -> dict[str, Array]:
-    """The file's arrays by name, '' for the one of an .npy; which of both it is shows in its first bytes."""
-    try:
-        if zipfile.is_zipfile(path):
-            return _load_archive(path)
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        problem = Problem(f"file {path}", "a readable .npy or .npz file of numbers", str(error) or "an empty file")
-        raise InputError("cannot read an input file", [problem]) from error
-    return {"": loaded}
-
-
-def _load_archive(path: Path) -> dict[str, Array]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    others = [info.filename for info in members if not info.filename.endswith(".npy")]
-    if others:
-        problem = Problem(f"file {path.name}", "arrays only (members named .npy)", f"members {others[:5]}")
-        raise InputError("an input file holds more than arrays", [problem])
-    size = sum(info.file_size for info in members)
-    if size > MAX_TENSOR_BYTES:
-        problem = Problem(f"file {path.name}", f"at most {MAX_TENSOR_BYTES} bytes unpacked", f"{size}")
-        raise InputError("an input file is too large", [problem])
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

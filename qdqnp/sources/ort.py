@@ -1,4 +1,4 @@
-"""ONNX Runtime beside us: every tensor of its fused graph. The only file that imports onnxruntime.
+"""ONNX Runtime beside us: every tensor of the graph that a session of it runs.
 
 Graph outputs added before optimization un-fuse ONNX Runtime's graph and change the numbers. So it first writes its
 optimized graph; the outputs are added to that; and the result runs with optimization off. That this is still the
@@ -19,14 +19,22 @@ import numpy as np
 import onnx
 
 from qdqnp.errors import PeerError, Problem
+from qdqnp.program import Program
 from qdqnp.quant import Array
+from qdqnp.sources.ort_names import aliases
+from qdqnp.sources.ort_probe import saturates
+from qdqnp.sources.ort_session import (
+    APPENDED,
+    KINDS,
+    OFF,
+    PRECISE,
+    TESTED,
+    SessionKind,
+    import_onnxruntime,
+    open_session,
+    run_session,
+)
 
-# The session configuration that the profile `ort` stands for: signed activations fuse.
-INT8_ALLOWED = {"session.qdqisint8allowed": "1"}
-# Keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with int8
-# activations too, for which onnxruntime 1.32 then has no kernel; those need no protection, so it is left out there.
-PRECISE = {"session.x64quantprecision": "1"}
-TESTED = "1.32"
 _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 
@@ -39,55 +47,55 @@ class Fused:
 
 
 class OrtPeer:
-    """One model in ONNX Runtime, instrumented. Raises PeerError where it is missing or refuses the model.
+    """One model in ONNX Runtime, instrumented. Raises PeerError where it is missing, refuses the model, or does not
+    compute on this CPU what the profile stands for.
 
-    config: the session configuration that was used; fused: the optimized graph.
+    profile: the name of one of `KINDS`. config: the session configuration that was used; fused: the optimized graph.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes | onnx.ModelProto, threads: int = 1) -> None:
-        self._ort = import_onnxruntime()
+    def __init__(
+        self, source: str | os.PathLike[str] | bytes | onnx.ModelProto, profile: str = "ort", threads: int = 1
+    ) -> None:
+        self.kind = KINDS[profile]
         self._threads = threads
         model: Any = source.SerializeToString() if isinstance(source, onnx.ModelProto) else source
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
-        level = self._ort.GraphOptimizationLevel
+        self._plain, self.config = self._plain_session(model)
         with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
             path = Path(folder) / "optimized.onnx"
-            self.config = {**INT8_ALLOWED, **PRECISE}
-            try:
-                self._plain = self._session(model, level.ORT_ENABLE_EXTENDED, path)
-            except PeerError:
-                self.config = INT8_ALLOWED
-                self._plain = self._session(model, level.ORT_ENABLE_EXTENDED, path)
+            open_session(model, self.kind.level, self.config, threads, path, APPENDED)
             optimized = onnx.load(path)
         self.fused = _describe(optimized)
+        self._graph = optimized.graph
         self._output_names = [output.name for output in optimized.graph.output]
-        _expose(optimized, self.fused.tensors)
-        self._instrumented = self._session(optimized.SerializeToString(), level.ORT_DISABLE_ALL, None)
+        instrumented = onnx.ModelProto()
+        instrumented.CopyFrom(optimized)
+        _expose(instrumented, self.fused.tensors)
+        self._instrumented = open_session(instrumented.SerializeToString(), OFF, self.config, threads)
 
-    def _session(self, model: Any, level: Any, save: Path | None) -> Any:
-        options = self._ort.SessionOptions()
-        options.graph_optimization_level = level
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        for key, value in self.config.items():
-            options.add_session_config_entry(key, value)
-        if save is not None:
-            options.optimized_model_filepath = str(save)
-        try:
-            return self._ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own classes, which share no public base
-            raise PeerError("ONNX Runtime refuses the model", [Problem("session", "a session", str(error))]) from error
+    def _plain_session(self, model: Any) -> tuple[Any, Mapping[str, str]]:
+        _require(self.kind)
+        config = dict(self.kind.config)
+        if not self.kind.saturating and self.kind.level != OFF and saturates():
+            try:
+                return open_session(model, self.kind.level, {**config, **PRECISE}, self._threads), {**config, **PRECISE}
+            except PeerError:
+                pass  # see PRECISE: int8 activations
+        return open_session(model, self.kind.level, config, self._threads), config
+
+    def aliases(self, program: Program) -> dict[str, str]:
+        """Names of the optimized graph for tensors of the program that have another name there."""
+        return aliases(program, self._graph)
 
     def tensors(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every tensor of the fused graph by ONNX name, for float32 (or whatever the model declares) inputs.
+        """Every tensor of the optimized graph by its name there, for float32 (or whatever the model declares) inputs.
 
         Raises PeerError where the instrumented graph does not give the plain session's outputs.
         """
         values = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
         names = [output.name for output in self._instrumented.get_outputs()]
-        found = dict(zip(names, self._run(self._instrumented, names, values), strict=True))
-        plain = dict(zip(self._output_names, self._run(self._plain, self._output_names, values), strict=True))
+        found = dict(zip(names, run_session(self._instrumented, names, values), strict=True))
+        plain = dict(zip(self._output_names, run_session(self._plain, self._output_names, values), strict=True))
         for name, array in plain.items():
             if array.tobytes() != found[name].tobytes():
                 problem = Problem(f"output '{name}'", "the plain session's values", "others",
@@ -97,23 +105,15 @@ class OrtPeer:
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The plain session's outputs by name."""
-        return dict(zip(self._output_names, self._run(self._plain, self._output_names, feeds), strict=True))
-
-    def _run(self, session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        try:
-            return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
-        except Exception as error:  # as above
-            raise PeerError("ONNX Runtime cannot run the model", [Problem("run", "outputs", str(error))]) from error
+        return dict(zip(self._output_names, run_session(self._plain, self._output_names, feeds), strict=True))
 
 
-def import_onnxruntime() -> Any:
-    """The module; raises PeerError with the command that installs it."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        problem = Problem("onnxruntime", "to be installed", "no such module", 'Run: pip install "qdqnp[ort]"')
-        raise PeerError("comparing with ONNX Runtime needs onnxruntime", [problem]) from error
-    return onnxruntime
+def _require(kind: SessionKind) -> None:
+    """Refuse a profile whose sums this CPU's onnxruntime adds up otherwise."""
+    if kind.saturating and not saturates():
+        hint = "Run it on x86-64 without VNNI, or compare with --profile ort-x64."
+        problem = Problem("this machine", "a CPU on which uint8 x int8 products saturate", "exact products", hint)
+        raise PeerError(f"no session here computes '{kind.profile}'", [problem])
 
 
 def host() -> dict[str, str]:

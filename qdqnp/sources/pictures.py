@@ -22,7 +22,6 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array
-from qdqnp.reader.limits import MAX_TENSOR_BYTES
+from qdqnp.sources.arrays import load_arrays
 from qdqnp.sources.files import Feeds
 
 Pixels = NDArray[np.uint8]  # (height, width, channels), 1 or 3 channels
@@ -212,7 +211,7 @@ def list_pictures(path: Path) -> list[Picture]:
 
 
 def _picture_array(path: Path) -> Array:
-    arrays = _arrays(path)
+    arrays = load_arrays(path)
     found = [array for array in arrays.values() if _holds_pictures(array)]
     if len(found) != 1:
         listed = ", ".join(f"'{name}' {array.dtype}{list(array.shape)}" for name, array in arrays.items())
@@ -224,22 +223,6 @@ def _picture_array(path: Path) -> Array:
 
 def _holds_pictures(array: Array) -> bool:
     return array.dtype == np.uint8 and array.ndim in (3, 4) and array.shape[-1] in (1, 3) and array.size > 0
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = sum(info.file_size for info in archive.infolist())
-            if size > MAX_TENSOR_BYTES:
-                raise ValueError(f"{size} bytes unpacked, more than {MAX_TENSOR_BYTES}")
-            with np.load(path, allow_pickle=False) as loaded:
-                members = {name: loaded[name] for name in loaded.files}
-            return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
-        return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        problem = Problem(f"file {path}", "a readable .npy or .npz file", str(error) or "an empty file")
-        raise InputError("cannot read an input file", [problem]) from error
 
 
 def _read(path: Path) -> Pixels:

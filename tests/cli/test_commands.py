@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
+from qdqnp.errors import PeerError
+from qdqnp.sources.ort_faults import Fault
 from tests.compare.test_verify import mutated
 from tests.networks import dla
 
@@ -53,7 +55,7 @@ def test_verify_of_unequal_tensors_exits_with_1(path: Path, monkeypatch: pytest.
     weights = next(t.name for t in proto.graph.initializer if t.name.startswith("w_codes"))
     other = mutated(proto, weights)
     monkeypatch.setattr(
-        "qdqnp.cli.verify.OrtPeer", lambda _: __import__("qdqnp.sources.ort", fromlist=["x"]).OrtPeer(other)
+        "qdqnp.cli.verify.OrtPeer", lambda *_: __import__("qdqnp.sources.ort", fromlist=["x"]).OrtPeer(other)
     )
     result = run("verify", path)
     assert result.exit_code == 1
@@ -110,4 +112,46 @@ def test_verify_refuses_profiles_that_no_session_computes(path: Path) -> None:
     assert run("verify", path, "--profile", "ort").exit_code == 0
     result = run("verify", path, "--profile", "tflite")
     assert result.exit_code == 2
-    assert "expected a session's: ort, got tflite" in " ".join(result.stderr.split())
+    assert "expected one of ort, ort-x64, ort-unfused, ort-avx2, got tflite" in " ".join(result.stderr.split())
+
+
+def test_inspect_shows_what_a_lowering_makes(path: Path) -> None:
+    result = run("inspect", path, "--lowering", "ort-x64")
+    assert result.exit_code == 0, result.output
+    assert "stays float: its codes differ in type" in result.output
+    found = json.loads(run("inspect", path, "--lowering", "ort-x64", "--json").stdout)
+    assert found["lowering"] == "ort-x64" and found["operators"]["Add"] > 0
+    assert {"node", "op", "became"} == set(found["nodes"][0])
+    assert run("inspect", path, "--lowering", "nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("profile", ["ort-x64", "ort-unfused"])
+def test_verify_of_other_sessions(path: Path, profile: str) -> None:
+    result = run("verify", path, "--profile", profile)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith("equal: 0 of ")
+
+
+def test_verify_of_a_session_that_this_machine_lacks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdqnp.sources.ort.saturates", lambda: False)
+    result = run("verify", path, "--profile", "ort-avx2")
+    assert result.exit_code == 2
+    assert "compare with --profile ort-x64" in " ".join(result.stderr.split())
+
+
+def test_host_prints_what_it_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("host")
+    assert result.exit_code == 0, result.output
+    assert "uint8 x int8 sums of a convolution" in result.output
+    assert "YES" in result.output  # 1.32's own fault
+    found = json.loads(run("host", "--json").stdout)
+    assert set(found["profiles"]) == {"ort", "ort-x64", "ort-unfused", "ort-avx2", "ort-arm64"}
+    assert [fault["here"] for fault in found["faults"]].count(True) == 1
+
+
+def test_host_says_what_it_could_not_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> bool:
+        raise PeerError("refused")
+
+    monkeypatch.setattr("qdqnp.cli.host.FAULTS", (Fault("a fault", "some", refuse),))
+    assert "cannot be probed" in run("host").output

@@ -155,3 +155,28 @@ def test_json_has_every_count(model: Model) -> None:
     layer = next(layer for layer in found["layers"] if layer["op"] == "QLinearConv")
     assert set(layer["profiles"][1]) == {"status", "entire", "single"}
     assert set(layer["profiles"][1]["entire"]) == {"elements", "differing", "largest", "note", "share"}
+
+
+@pytest.mark.parametrize("other", ["ort-x64", "ort-unfused"])
+def test_profiles_of_other_lowerings_are_paired_by_name(model: Model, other: str) -> None:
+    """In the dtype of the file: under ort-x64 most codes are uint8."""
+    report = run(model, "ort", other, count=3)
+    plan = model.plan(other)
+    for row in report.rows:
+        count = row.cells[1].entire
+        assert not count.note
+        pairs = []
+        for x in feeds(3):
+            theirs = plan.program.tensors[row.name].as_in_file(model.trace(x, profile=other)[row.name])
+            pairs.append((model.trace(x)[row.name], theirs))
+        assert all(a.dtype == b.dtype for a, b in pairs)
+        assert count.differing == sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+        assert row.cells[1].single.largest <= 1
+    assert any(tensor.file_dtype is not None for tensor in plan.program.tensors.values()) == (other == "ort-x64")
+
+
+def test_a_tensor_that_another_lowering_does_not_make(model: Model) -> None:
+    report = run(model, "ort-unfused", "ort", count=1)
+    notes = {row.op: row.cells[1].entire.note for row in report.rows}
+    assert notes["Conv"] == "no such tensor in the lowering ort"
+    assert not notes["QuantizeLinear"]

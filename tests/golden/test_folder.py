@@ -195,14 +195,15 @@ def test_force_replaces_nothing_else(net: Path, tmp_path: Path) -> None:
     make(mixed, net, cases=1, layers=("QLinearAdd",))
     (mixed / "npz" / "mine.txt").write_text("mine")
     file.write_text("")
-    link.symlink_to(notes)
+    make(tmp_path / "set", net, cases=1, layers=("QLinearAdd",))
+    link.symlink_to(tmp_path / "set")
     other.mkdir()
     (other / "manifest.json").write_text(json.dumps({"format": "web-app", "files": {}}))
     for out in (notes, mixed, file, link, other):
         with pytest.raises(GoldenError):
             write(out, net, [FEEDS], 1, force=True)
     assert (notes / "thesis.txt").read_text() == "years of work" and (mixed / "npz" / "mine.txt").exists()
-    assert link.is_symlink() and left(tmp_path) == ["file", "link", "mixed", "notes", "other"]
+    assert link.is_symlink() and left(tmp_path) == ["file", "link", "mixed", "notes", "other", "set"]
 
 
 def test_an_old_set_comes_back_where_the_new_one_cannot_take_its_place(

@@ -21,7 +21,7 @@ from qdqnp.errors import GoldenError
 from qdqnp.golden import GoldenTensor, Options
 from qdqnp.golden.folder import Folder
 from qdqnp.golden.writers import ihex
-from qdqnp.golden.writers.c_text import integer, real
+from qdqnp.golden.writers.c_text import define, integer, real
 from qdqnp.golden.writers.hex import words
 from qdqnp.golden.writers.ihex import IhexWriter
 from tests.golden.conftest import Made, make
@@ -312,3 +312,9 @@ def test_real_literals_are_exact(value: float) -> None:
 def test_numbers_that_c_cannot_write_are_refused(value: float) -> None:
     with pytest.raises(GoldenError, match="no such number"):
         real(value, "here")
+
+
+def test_negative_numbers_in_macros_have_brackets() -> None:
+    assert define("X", -3, "here") == "#define X (-3)\n"
+    assert define("X", 3, "here") == "#define X 3\n"
+    assert define("X", -0.5, "here") == "#define X (-0x1.0000000000000p-1f)\n"

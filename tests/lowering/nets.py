@@ -175,7 +175,8 @@ class Builder:
     def unary(self) -> None:
         x = self.take(self.pick((4, 4, 2)))
         if x is not None:
-            op = self.pick(("Sigmoid", "LeakyRelu", "Softmax", "Tanh"))
+            hard = ("HardSwish",) if self.net.opset >= 14 else ()
+            op = self.pick(("Sigmoid", "LeakyRelu", "Softmax", "Tanh", "HardSigmoid", *hard))
             self.after(self.net.node(op, x), self.pool[x])
 
     def global_pool(self) -> None:
@@ -188,7 +189,7 @@ class Builder:
         if x is None:
             return
         net, (n, c, h, w) = self.net, self.pool[x]
-        way = self.pick(("slice", "resize", "pad", "flatten", "squeeze", "split"))
+        way = self.pick(("slice", "resize", "pad", "flatten", "squeeze", "split", "halves", "gather"))
         if way == "slice" and h > 1:
             at = [net.const(np.array([v], np.int64)) for v in (0, h - 1, 2)]
             self.after(net.node("Slice", x, *at), (n, c, h - 1, w))
@@ -210,6 +211,14 @@ class Builder:
             more = {"num_outputs": 2} if net.opset >= 18 else {}
             for part in net.node("Split", x, outputs=2, axis=1, **more):
                 self.after(part, (n, c // 2, h, w))
+
+        elif way == "halves" and c % 2 == 0:
+            for start in (0, c // 2):
+                bounds = [net.const(np.array([v], np.int64)) for v in (start, start + c // 2, 1)]
+                self.after(net.node("Slice", x, *bounds), (n, c // 2, h, w))
+        elif way == "gather":
+            indices = np.array(self.pick(([0], [c - 1, 0])), np.int64)
+            self.after(net.node("Gather", x, net.const(indices), axis=1), (n, indices.size, h, w))
 
     def matrix(self) -> None:
         x = self.take(2)

@@ -33,7 +33,11 @@ def optimized(model: onnx.ModelProto, level: str = "ENABLE_EXTENDED", int8_allow
 
 
 # What the session of each lowering is: optimization level, and whether int8 may fuse.
-SESSIONS = {"ort": ("ENABLE_EXTENDED", True), "ort-x64": ("ENABLE_EXTENDED", False), "ort-unfused": ("DISABLE_ALL", False)}
+SESSIONS = {
+    "ort": ("ENABLE_EXTENDED", True),
+    "ort-x64": ("ENABLE_EXTENDED", False),
+    "ort-unfused": ("DISABLE_ALL", False),
+}
 
 
 def peer_graph(model: onnx.ModelProto, lowering: str = "ort") -> Graph:

@@ -151,10 +151,99 @@ CASES |= {
     "Pad AveragePool": case(
         lambda n, x: n.node("AveragePool", n.node("Pad", x, ints(n, 0, 0, 1, 1, 0, 0, 1, 1)), kernel_shape=[2, 2])
     ),
+    "Q and DQ of other zero points": case(lambda n, x: conv(n, n.dq(n.q(conv(n, x), 0.05, 3), 0.05, 4))),
+    "codes moved between Q and DQ": case(
+        lambda n, x: conv(n, n.dq(n.node("Identity", n.node("Transpose", n.q(conv(n, x)), perm=[0, 1, 3, 2]))))
+    ),
     "linear Resize": case(
         lambda n, x: n.output(n.qdq(n.node("Resize", x, "", n.const(np.array([1, 1, 2, 2], F)), mode="linear")))
     ),
 }
+
+
+def halves(net: Net, x: str, scale: float = 0.05) -> list[str]:
+    """Two Slices that cover the channels, each quantized."""
+    first = net.node("Slice", x, ints(net, 0), ints(net, 2), ints(net, 1))
+    second = net.node("Slice", x, ints(net, -2), ints(net, 2**63 - 1), ints(net, -3), ints(net, 1))
+    return [net.qdq(part, scale) for part in (second, first)]
+
+
+def slices(*cuts: tuple[int, ...]) -> Callable[[Net, str], None]:
+    """A Slice for each (start, end, axis, step), each quantized."""
+    return lambda net, x: net.output(*(
+        net.qdq(net.node("Slice", x, *(ints(net, number) for number in cut))) for cut in cuts
+    ))  # fmt: skip
+
+
+def gathered(*indices: int, rank: int = 0, axis: int = 1) -> Callable[[Net, str], None]:
+    """A Gather of one element for each index, each quantized; of codes that have them all as readers."""
+
+    def build(net: Net, x: str) -> None:
+        at = [net.const(np.full((1,) * rank, index, np.int64)) for index in indices]
+        net.output(*(net.qdq(net.node("Gather", x, each, axis=axis)) for each in at))
+
+    return build
+
+
+for opset in (12, 13, 17, 18, 21):
+    CASES[f"Slices that cover an axis, opset {opset}"] = case(lambda n, x: n.output(*halves(n, x)), opset)
+for opset in (11, 13, 18):
+    CASES[f"Split, opset {opset}"] = case(
+        lambda n, x, o=opset: n.output(*(
+            n.qdq(part) for part in n.node("Split", x, outputs=2, axis=1, **({"num_outputs": 2} if o >= 18 else {}))
+        )), opset)  # fmt: skip
+CASES |= {
+    "Slices to another scale": case(lambda n, x: n.output(*halves(n, x, 0.1))),
+    "Slices of a float tensor": case(lambda n, x: n.output(*halves(n, n.node("Tanh", x)))),
+    "Slices of a graph input": case(lambda n, x: n.output(*halves(n, n.input(SHAPE)))),
+    "Slices of a Reshape": case(lambda n, x: n.output(*halves(n, n.qdq(n.node("Reshape", x, ints(n, 1, 4, 64)))))),
+    "Slices that leave a gap": case(slices((0, 1, 1), (2, 4, 1))),
+    "Slices that leave the end": case(slices((0, 1, 1), (1, 3, 1))),
+    "Slices that overlap": case(slices((0, 3, 1), (2, 4, 1))),
+    "Slices with steps": case(slices((0, 4, 2, 1), (4, 8, 2, 2))),
+    "Slices that cover an axis and one with steps": case(slices((0, 2, 1), (2, 4, 1), (0, 4, 1, 2))),
+    "Slices of two axes": case(slices((0, 4, 2), (4, 8, 3))),
+    "Slices of three parts": case(slices((2, 9, 1), (0, 1, 1), (1, 2, 1))),
+    "an empty Slice": case(slices((0, 4, 1), (4, 4, 1))),
+    "Slices and another reader": case(lambda n, x: n.output(*halves(n, x), n.qdq(conv(n, x)))),
+    "Slices without axes": case(slices((0, 1), (1, 2)), shape=(2, 4)),
+    "Gathers of every element": case(gathered(3, 0, -2, 1)),
+    "Gathers of every element, rank 1": case(gathered(0, 1, 2, 3, rank=1)),
+    "Gathers of some elements": case(gathered(0, 1, 3)),
+    "Gathers of the same element": case(gathered(0, 1, 1, 3)),
+    "Gather and Slice": case(
+        lambda n, x: n.output(
+            n.qdq(n.node("Gather", x, n.const(np.int64(0)), axis=1)),
+            n.qdq(n.node("Slice", x, ints(n, 1), ints(n, 4), ints(n, 1))),
+        )
+    ),
+    "Gather alone": case(lambda n, x: n.output(n.qdq(n.node("Gather", x, ints(n, 3, 1, 1), axis=-3)))),
+    "Slice backwards": case(
+        lambda n, x: n.output(n.qdq(n.node("Slice", x, ints(n, -1), ints(n, -(2**63)), ints(n, 2), ints(n, -1))))
+    ),
+    "sliced weight": case(
+        lambda n, x: n.node("Conv", x, n.node("Slice", n.weight(6, 4, 1, 1), ints(n, 0), ints(n, 4), ints(n, 0)))
+    ),
+    "sliced float weight": case(
+        lambda n, x: n.node("Conv", x, n.node("Slice", n.floats(6, 4, 1, 1), ints(n, 0), ints(n, 4), ints(n, 0)))
+    ),
+    "gathered float weight": case(
+        lambda n, x: n.node("Conv", x, n.node("Gather", n.floats(6, 4, 1, 1), ints(n, 5, 0, 1, -2)))
+    ),
+    "Pad": case(lambda n, x: n.output(n.qdq(n.node("Pad", x, ints(n, 0, 0, 1, 1, 0, 0, 1, 1))))),
+    "Tile": case(lambda n, x: n.output(n.qdq(n.node("Tile", x, ints(n, 1, 2, 1, 1))))),
+    "Expand": case(lambda n, x: n.output(n.qdq(n.node("Expand", x, ints(n, 3, 4, 8, 8))))),
+    "ReduceMin": case(lambda n, x: n.output(n.qdq(n.node("ReduceMin", x, axes=[2, 3], keepdims=0)))),
+    "HardSigmoid": case(lambda n, x: n.output(n.qdq(n.node("HardSigmoid", x)))),
+    "HardSwish": case(lambda n, x: n.output(n.qdq(n.node("HardSwish", conv(n, x))))),
+    "HardSwish of codes": case(lambda n, x: n.output(n.qdq(n.node("HardSwish", x)))),
+    "Sqrt": case(lambda n, x: n.output(n.qdq(n.node("Sqrt", x)))),
+}
+for mode in ("asymmetric", "half_pixel", "align_corners"):
+    CASES[f"nearest Resize, {mode}"] = case(
+        lambda n, x, m=mode: n.output(n.qdq(n.node(
+            "Resize", x, "", n.const(np.array([1, 1, 2, 2], F)), mode="nearest", coordinate_transformation_mode=m
+        ))))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)

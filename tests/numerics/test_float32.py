@@ -57,6 +57,16 @@ def test_fma_of_anything(a: float, b: float, c: float) -> None:
     assert bits(float32.fma32(F(a), F(b), F(c))) == bits(rounding.fma(F(a), F(b), F(c)))
 
 
+def test_fma_of_a_subnormal_sum_that_float64_rounds_to_the_middle() -> None:
+    """2^-127 + 2^-149 plus 2^-150 (1 - 2^-30): float64 rounds it to the middle of two subnormals, the wrong one
+    being even. More bits than usual are dropped there, so the middle does not show in the usual ones."""
+    a, b = F(2**-75 * (1 + 2**-15)), F(2**-75 * (1 - 2**-15))
+    c = F(2**-127 + 2**-149)
+    assert bits(float32.fma32(a, b, c)) == bits(rounding.fma(a, b, c)) == bits(c)
+    with np.errstate(all="ignore"):
+        assert bits(F(float(a) * float(b) + float(c))) != bits(c)
+
+
 def near(rng: np.random.Generator, value: Array, ulps: int) -> Array:
     """float32 values at most some steps away."""
     steps = rng.integers(-ulps, ulps, value.shape, endpoint=True)

@@ -158,11 +158,11 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
          "an integer from 0 to 31", "[3]"),
         ('[conv]\nkind = "narrow-then-affine"\n[conv.overrides.x]\nA = [1, 40000]', 'conv.overrides."x".A',
          "an integer from -32768 to 32767, or a list of them", "[1, 40000]"),
-        ('[add]\nkind = "float-mul"', "add.kind", "one of float-add, three-rescale-add", '"float-mul"'),
+        ('[add]\nkind = "float-mul"', "add.kind", "one of float-add, fixed-add, three-rescale-add", '"float-mul"'),
         ('[add]\nkind = "aligned-add"\ninner = 3', "add.inner", ROUNDING_NAMES, "3"),
         ("[add]\nleft_shift = 23", "add.left_shift", "an integer from 0 to 22", "23"),
         ('[lookup]\nkind = "rescaled-lookup"', "lookup.kind", "one of float-lookup, rational-lookup", "rescaled"),
-        ('gemm = "nothing"', "gemm", "a table, or one of the profile's tables (convert, conv, ", '"nothing"'),
+        ('gemm = "nothing"', "gemm", "a table, or one of the profile's tables (convert, accumulate, ", '"nothing"'),
         ('add = "conv"', "add.kind", "one of float-add", '"rescale"'),
         ("gemm = 3", "gemm", "a table with a kind", "3"),
         ("host_float = 1", "host_float", "true or false", "1"),
@@ -185,7 +185,7 @@ def test_an_unknown_base() -> None:
 
 def test_without_a_base_every_missing_rule_is_listed() -> None:
     found = problems('[conv]\nkind = "rescale"')
-    assert set(found) == {"conv.scheme", "conv.stages", *rule_names()} - {"conv", "convert"}
+    assert set(found) == {"conv.scheme", "conv.stages", *rule_names()} - {"conv", "convert", "accumulate", "float_sum"}
 
 
 def test_all_faults_are_listed_at_once_and_once() -> None:

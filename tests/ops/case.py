@@ -98,6 +98,7 @@ def assert_same(found: Array, wanted: Array, by: str, case: Case) -> None:
 def check(case: Case) -> int:
     """qdqnp against the integer oracle and, where this CPU allows, against ONNX Runtime; the elements compared."""
     found = computed(case)
+    assert qdqnp.load(case.model).program().tensors["y"].shape == found.shape
     assert_same(found, expected(case), "the integer oracle", case)
     if ort.comparable(case.model):
         assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)

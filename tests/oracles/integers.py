@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.oracles import rounding
+from tests.oracles import movement, rounding
 from tests.oracles.windows import Axis, axes_of, gathered
 
 Array = NDArray[Any]
@@ -414,6 +414,7 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "Unsqueeze": unsqueeze,
     "Relu": relu,
     "Clip": clip,
+    **movement.ORACLES,
 }
 
 # int32 sums with bias of the operators that sum and requantize

@@ -447,6 +447,6 @@ def test_bad_array_files(tmp_path: Path, content: bytes | None, suffix: str) -> 
 
 def test_an_archive_too_large_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((10, 10, 10, 3), np.uint8))
-    monkeypatch.setattr("qdqnp.sources.pictures.MAX_TENSOR_BYTES", 1000)
-    with pytest.raises(InputError, match=r"bytes unpacked, more than 1000"):
+    monkeypatch.setattr("qdqnp.sources.arrays.MAX_TENSOR_BYTES", 1000)
+    with pytest.raises(InputError, match=r"at most 1000 bytes unpacked"):
         list_pictures(tmp_path / "x.npz")

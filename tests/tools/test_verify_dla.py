@@ -58,7 +58,7 @@ def test_table_of_a_folder(folder: Path, tmp_path: Path) -> None:
     for row, result in zip(rows, results, strict=True):
         codes = [layer["distinct_codes"] for layer in result["layers"] if layer["distinct_codes"]]
         program = load(folder / result["model"]).program()
-        expected = [len(result["layers"]), result["elements"], 0, min(codes), f"{np.median(codes):g}", 4, 4]
+        expected = ["ort", len(result["layers"]), result["elements"], 0, min(codes), f"{np.median(codes):g}", 4, 4]
         assert row == [result["model"], *map(str, expected)]
         assert len(result["layers"]) == len(program.steps)
         kind = {"a.onnx": "int8", "b.onnx": "uint8"}[row[0]]
@@ -89,7 +89,7 @@ def test_a_planted_difference_is_reported(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(OrtPeer, "tensors", wrong)
     code, output = invoke("--models", folder, "--pictures", folder / "pictures", "--count", 3)
     assert code == 1
-    differing = {line.split(" | ")[0]: line.split(" | ")[3] for line in output.splitlines() if line.startswith("| ")}
+    differing = {line.split(" | ")[0]: line.split(" | ")[4] for line in output.splitlines() if line.startswith("| ")}
     assert (differing["| a.onnx"], differing["| b.onnx"]) == ("3", "0")
     assert "a.onnx: NOT EQUAL: 3 of" in output
     assert name in output

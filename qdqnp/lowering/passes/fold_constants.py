@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Graph, Node
+from qdqnp.errors import Problems
+from qdqnp.graph import Graph, Node, concrete
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import quantize
+from qdqnp.ops.base import Refused, ShapeError, Site
+from qdqnp.ops.movement import Movement
+from qdqnp.ops.registry import lookup
 from qdqnp.quant import CODE_DTYPES, Array
 
 
@@ -22,15 +26,36 @@ def fold_constants(graph: Graph, log: Log) -> Graph:
     """
     edit = Edit(graph)
     for node in edit.nodes():
-        rule = RULES.get(node.op) if node.domain == "" else None
         inputs = [edit.constant(name) for name in node.inputs if name]
-        if rule is None or edit.makes_output(node) or any(const is None for const in inputs):
+        if node.domain or edit.makes_output(node) or any(const is None for const in inputs):
             continue
-        result = rule(node, [const for const in inputs if const is not None])
+        result = _folded(edit, node, [const for const in inputs if const is not None])
         if result is not None:
             edit.replace(node)
             edit.set_constant(node.outputs[0], result)
     return edit.done()
+
+
+def _folded(edit: Edit, node: Node, inputs: list[Array]) -> Array | None:
+    if node.op in MOVEMENTS:
+        return _moved(edit, node)
+    rule = RULES.get(node.op)
+    return rule(node, inputs) if rule else None
+
+
+def _moved(edit: Edit, node: Node) -> Array | None:
+    """As the operator itself does it; a Gather that repeats elements is left to run, as it may make much of little."""
+    operator = lookup(node.domain, node.op)
+    assert isinstance(operator, Movement)
+    values = tuple(edit.values[name] if name else None for name in node.inputs)
+    whole = values[0].const if values[0] is not None else None
+    try:
+        attributes = operator.attributes(Site(node, edit.opset, values, Problems()))
+        if whole is None or math.prod(concrete(operator.shape(attributes, whole.shape))) > whole.size:
+            return None
+    except (Refused, ShapeError):
+        return None  # the program's own check will say what is wrong
+    return operator.move(attributes, whole)
 
 
 def _quantize(node: Node, inputs: list[Array]) -> Array | None:
@@ -52,45 +77,9 @@ def _int(node: Node, key: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def _axes(node: Node, inputs: list[Array]) -> tuple[int, ...] | None:
-    given: Any = inputs[1].tolist() if len(inputs) > 1 else node.attributes.get("axes")
-    return None if given is None else tuple(int(axis) for axis in given)
-
-
-def _reshape(node: Node, inputs: list[Array]) -> Array | None:
-    if node.attributes.get("allowzero", 0) or len(inputs) < 2:
-        return None
-    data, shape = inputs[0], inputs[1].tolist()
-    return data.reshape([data.shape[at] if size == 0 else size for at, size in enumerate(shape)])
-
-
-def _transpose(node: Node, inputs: list[Array]) -> Array:
-    order: Any = node.attributes.get("perm")
-    return np.transpose(inputs[0], order)
-
-
-def _flatten(node: Node, inputs: list[Array]) -> Array:
-    data, axis = inputs[0], _int(node, "axis", 1)
-    axis += data.ndim if axis < 0 else 0
-    return data.reshape(int(np.prod(data.shape[:axis], dtype=np.int64)), -1)
-
-
-def _squeeze(node: Node, inputs: list[Array]) -> Array:
-    return np.squeeze(inputs[0], _axes(node, inputs))
-
-
-def _unsqueeze(node: Node, inputs: list[Array]) -> Array | None:
-    axes = _axes(node, inputs)
-    return None if axes is None else np.expand_dims(inputs[0], axes)
-
-
+MOVEMENTS = ("Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 RULES: dict[str, Callable[[Node, list[Array]], Array | None]] = {
     "QuantizeLinear": _quantize,
     "Identity": lambda node, inputs: inputs[0],
-    "Reshape": _reshape,
-    "Transpose": _transpose,
-    "Flatten": _flatten,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
     "Concat": lambda node, inputs: np.concatenate(inputs, _int(node, "axis", 0)),
 }

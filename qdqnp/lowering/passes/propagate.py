@@ -7,7 +7,8 @@ from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit, Use
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE, is_dq, is_op, is_q, per_tensor
 
-# TensorProto's numbers of the code types. ONNX Runtime writes them from opset 21 on, which has a consequence in s8_to_u8.
+# TensorProto's numbers of the code types. From opset 21 on ONNX Runtime writes them into a Q that it puts behind a DQ,
+# which has a consequence in s8_to_u8.
 OUTPUT_DTYPES = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
@@ -73,8 +74,10 @@ def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
         before = edit.fresh(f"{name}_pre_q", value)
         maker = edit.rename_output(maker, name, before)
     near = maker if maker is not None else uses[0][0]
-    codes = edit.code_tensor(f"{name}_q_to_dq", like)
-    named = {"output_dtype": OUTPUT_DTYPES[str(edit.dtype(codes))]} if edit.opset >= 21 and not like.domain else {}
+    codes = edit.code_tensor(f"{name}_q_to_dq", like, value.shape)
+    named = {key: value for key, value in like.attributes.items() if key == "output_dtype"}
+    if is_dq(like) and not like.domain and edit.opset >= 21:
+        named = {"output_dtype": OUTPUT_DTYPES[str(edit.dtype(codes))]}
     edit.insert(Node(QUANTIZE, like.domain, (before, *like.inputs[1:]), (codes,), named, origin=like.origins), near)
     outputs = [edit.fresh(f"{name}_post_dq", value) for _ in uses] + [name] * edit.is_output(name)
     for output in outputs:

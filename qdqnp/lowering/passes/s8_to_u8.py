@@ -12,6 +12,10 @@ from qdqnp.quant import shifted
 
 NAME = "s8-to-u8"
 INT8 = np.dtype(np.int8)
+FAULT = (
+    "onnxruntime 1.32 changes the zero point but not this attribute, which it sets itself from opset 21 on where it "
+    "moves a DequantizeLinear. Use session.qdqisint8allowed=1 (profile 'ort'), or an opset below 21."
+)
 
 
 def s8_to_u8(graph: Graph, log: Log) -> Graph:
@@ -30,10 +34,8 @@ def s8_to_u8(graph: Graph, log: Log) -> Graph:
             log.refuse(q, NAME, reason)
             continue
         if q.attributes.get("output_dtype", 0):
-            log.problems.add(f"node {q.label}, attribute 'output_dtype'", "none, where int8 codes are to become uint8",
-                             "int8", "onnxruntime 1.32 changes the zero point but not this attribute, which it sets itself "
-                             "from opset 21 on where it moves a QuantizeLinear. Use session.qdqisint8allowed=1 (profile "
-                             "'ort'), or an opset below 21.")  # fmt: skip
+            where, expected = f"node {q.label}, attribute 'output_dtype'", "none, where int8 codes become uint8"
+            log.problems.add(where, expected, "int8", FAULT)
         _shift(edit, q)
     return edit.done()
 

@@ -41,7 +41,7 @@ def weight_bias(graph: Graph, log: Log) -> Graph:
             continue
         in_scale = scalar(edit, source.input(1))
         if in_scale is not None:
-            _quantize(edit, node, in_scale)
+            _quantize(edit, node, in_scale, log)
     return edit.done()
 
 
@@ -58,12 +58,15 @@ def _reaches_q(edit: Edit, node: Node) -> bool:
             return False
 
 
-def _quantize(edit: Edit, node: Node, in_scale: Array) -> None:
+def _quantize(edit: Edit, node: Node, in_scale: Array, log: Log) -> None:
     bias = edit.constant(node.input(2)) if node.input(2) else None
     if node.input(2) and (bias is None or bias.ndim != 1 or bias.dtype != np.float32):
         return
     weight = _weight(edit, node, bias)
     if weight is None or (weight.new is None and bias is None):
+        return
+    if not np.isfinite(weight.scale).all():
+        log.refuse(node, NAME, "its float weight has no finite range")
         return
     label = node.name or node.outputs[0]
     if weight.new is not None:

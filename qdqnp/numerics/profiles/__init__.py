@@ -11,7 +11,8 @@ from qdqnp.numerics.profiles.exact import EXACT
 from qdqnp.numerics.profiles.neural_art import NEURAL_ART
 
 PROFILES: Mapping[str, Profile] = {
-    profile.name: profile for profile in (*ort.PROFILES, EXACT, *tflite.PROFILES, NEURAL_ART, *tosa.PROFILES, *others.PROFILES)
+    profile.name: profile
+    for profile in (*ort.PROFILES, EXACT, *tflite.PROFILES, NEURAL_ART, *tosa.PROFILES, *others.PROFILES)
 }
 ALIASES: Mapping[str, str] = {"neural-art": NEURAL_ART.name}
 

@@ -7,12 +7,13 @@ from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.average import DividedAverage
 from qdqnp.numerics.rules.binary import RescaledMul, ThreeRescaleAdd
 from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.float_sum import AnySum
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, Undefined
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
-NO_FLOATS = Undefined("a device without a float unit sums no float32")
+NO_FLOATS = AnySum("a device without a float unit sums no float32")
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
 
 

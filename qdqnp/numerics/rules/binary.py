@@ -71,8 +71,8 @@ class FloatAdd:
 
 @dataclass(frozen=True)
 class FixedAdd:
-    """ONNX Runtime's QLinearAdd on ARM64, from its source. r_a = f32(s_a/s_y), r_b = f32(s_b/s_y); with e the exponent of
-    the larger one, sh = 21 - e; M = rint(r * 2^sh);
+    """ONNX Runtime's QLinearAdd on ARM64, from its source. r_a = f32(s_a/s_y), r_b = f32(s_b/s_y); with e the exponent
+    of the larger one, sh = 21 - e; M = rint(r * 2^sh);
 
     acc = (a - z_a) M_a + (b - z_b) M_b; r = acc / 2^sh, halves away from zero; y = sat8(sat16(sat16(r) + z_y)).
 
@@ -87,15 +87,17 @@ class FixedAdd:
             ratios = [float(as_f32(q.scale / y.scale)) for q in (a, b)]
         shift = 22 - math.frexp(max(ratios))[1]  # frexp's exponent is one more than that of 1.f * 2^e
         if not (min(ratios) >= 2.0**-14 and max(ratios) < 256 and 13 <= shift <= 31):
-            problem = Problem("scale ratios", "each in [2^-14, 256), for the fixed-point path", f"{ratios[0]} and {ratios[1]}")
+            problem = Problem(
+                "scale ratios", "each in [2^-14, 256), for the fixed-point path", f"{ratios[0]} and {ratios[1]}"
+            )
             raise ProfileError("an addition whose arithmetic on ARM64 is not known", [problem])
         multipliers = [int(np.rint(as_f32(np.ldexp(np.float32(ratio), shift)))) for ratio in ratios]
 
         def add(codes_a: Codes, codes_b: Codes) -> Codes:
             left = (codes_a.astype(np.int64) - int(a.zero_point)) * multipliers[0]
             right = (codes_b.astype(np.int64) - int(b.zero_point)) * multipliers[1]
-            rounded = np.clip(half_away(left + right, shift), -(2**15), 2**15 - 1)
-            return saturate(np.clip(rounded + int(y.zero_point), -(2**15), 2**15 - 1), y)
+            # saturates to 16 bits on the way too, which never shows behind the clip to 8
+            return saturate(half_away(left + right, shift) + int(y.zero_point), y)
 
         return BinaryFunction(add, {"multipliers": np.array(multipliers), "shift": np.int64(shift)})
 

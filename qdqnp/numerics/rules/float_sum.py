@@ -11,7 +11,7 @@ from qdqnp.numerics import products
 from qdqnp.numerics.rules.requantize import ESTABLISHED, UNKNOWN
 from qdqnp.quant import Array, Float32
 
-ONE = np.float32(1)
+ONE = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FloatSumRule(Protocol):
 
     def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
         """weights (G, M, K) times im2col columns (G, K, n) to (G, M, n), of a convolution with `positions` output
-        pixels per image. whole_rows: one input channel per group, a kernel as wide as the image, no padding, stride 1."""
+        pixels per image. whole_rows: the columns are rows of the image, one after the other."""
         ...
 
     def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
@@ -87,7 +87,7 @@ class MlasSums:
         return products.blocked_sums(weights, columns, None, parts, ONE)
 
     def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
-        alpha, beta = np.float32(call.alpha), np.float32(call.beta)
+        alpha, beta = float(np.float32(call.alpha)), np.float32(call.beta)
         start = None if c is None or beta == 0 else c[None] if beta == 1 else (c * beta)[None]
         (rows, terms), columns = a.shape, b.shape[1]
         plain = not call.packed and alpha == 1 and (start is None or beta == 1)
@@ -99,12 +99,12 @@ class MlasSums:
         if plain and columns == 1 and (not call.transposed[1] or terms == 1):
             first = None if start is None else start[:, :, 0]
             if call.transposed[0]:
-                return products.row_sums(b.T, a.T[None], first).T
-            return products.column_sums(b.T, a[None], first).T
+                return np.asarray(products.row_sums(b.T, a.T[None], first).T)
+            return np.asarray(products.column_sums(b.T, a[None], first).T)
         parts = products.every(256, terms)
         if not call.packed:
             parts = products.stride_parts(not call.transposed[0], columns, terms)
-        return products.blocked_sums(a[None], b[None], start, parts, alpha)[0]
+        return np.asarray(products.blocked_sums(a[None], b[None], start, parts, alpha)[0])
 
     def global_sums(self, rows: Float32) -> Float32:
         return products.lane_sums(rows)

@@ -26,8 +26,9 @@ from qdqnp.numerics.rules.requantize import (
     Rescaled,
     is_tie,
     largest_shift,
+    signs,
 )
-from qdqnp.quant import Array, Codes, Int64, Quant
+from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 
 class MeanRule(Protocol):
@@ -130,7 +131,8 @@ class ReciprocalMean:
         mean = ROUNDINGS[self.rule.tie](raw * self.reciprocal, 14 + self.length - 8)
         return [("acc", raw), ("mean", mean), *self._affine().stages(mean)[1:]]
 
-    def ties(self, sums: Int64) -> int:
+    def ties(self, sums: Int64) -> Signs:
         raw = sums + int(self.x.zero_point) * self.count
-        first = int(np.count_nonzero(is_tie(raw * self.reciprocal, 14 + self.length - 8)))
-        return first + self._affine().ties(dict(self.stages(sums))["mean"])
+        first = is_tie(raw * self.reciprocal, 14 + self.length - 8)
+        last = self._affine().ties(dict(self.stages(sums))["mean"])
+        return np.where(last != 0, last, signs(raw, first, last))

@@ -20,7 +20,7 @@ from qdqnp.numerics.multiplier import Fixed, Real, Scheme, real_multiplier
 from qdqnp.numerics.rational import RationalSum, fraction
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.stages import Saturate, Stage
-from qdqnp.quant import Array, Codes, Float32, Int64, Quant
+from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
 
 ESTABLISHED, INFERRED, UNKNOWN = "established", "inferred", "unknown"
 
@@ -114,8 +114,9 @@ class Requantizer(Protocol):
         'Saturate' are the saturated forms of the value before them."""
         ...
 
-    def ties(self, sums: Int64) -> int:
-        """How many of the sums meet an exact tie at a rounding."""
+    def ties(self, sums: Int64) -> Signs:
+        """Which sums meet an exact half at a rounding: the sign of the value that is rounded (at the last such
+        rounding), int8 -1 or 1; 0 where there is none. Shape of `sums`."""
         ...
 
 
@@ -130,6 +131,17 @@ def saturated(value: Int64, y: Quant) -> Codes:
     """value + zero point, clipped to y's codes."""
     low, high = y.range
     return np.clip(value + y.zero_point.astype(np.int64), low, high).astype(y.dtype)
+
+
+def signs(value: Array, tie: Array, others: Signs) -> Signs:
+    """The sign of each value that is a tie, `others` where it is none."""
+    return np.where(tie, np.sign(value), others).astype(np.int8)
+
+
+def real_ties(real: Array) -> Signs:
+    """`signs` of the floating-point values that are exact halves."""
+    with np.errstate(all="ignore"):
+        return signs(real, np.abs(real - np.trunc(real)) == 0.5, np.zeros(real.shape, np.int8))
 
 
 # -- ONNX Runtime --------------------------------------------------------------------------------------------------
@@ -164,10 +176,9 @@ class FloatScaled:
         code = float32.requantize(acc, self.multiplier, self.y.zero_point, self.y.dtype)
         return [("acc", acc), ("real", real), ("unclipped", np.rint(real) + int(self.y.zero_point)), ("y", code)]
 
-    def ties(self, sums: Int64) -> int:
-        real = self.stages(sums)[1][1]
-        with np.errstate(all="ignore"):
-            return int(np.count_nonzero(np.abs(real - np.trunc(real)) == np.float32(0.5))) if self.y else 0
+    def ties(self, sums: Int64) -> Signs:
+        # a real output is not rounded to an integer
+        return real_ties(self.stages(sums)[1][1]) if self.y else np.zeros(sums.shape, np.int8)
 
 
 @dataclass(frozen=True)
@@ -218,12 +229,12 @@ class Rescaled:
         unclipped = value + int(self.y.zero_point)
         return [*found, ("unclipped", unclipped), ("y", saturated(value, self.y))]
 
-    def ties(self, sums: Int64) -> int:
-        value, met = self._acc(sums), np.zeros(sums.shape, bool)
+    def ties(self, sums: Int64) -> Signs:
+        value, met = self._acc(sums), np.zeros(sums.shape, np.int8)
         for stage in self.rule.stages:
-            met |= stage.tie(value, self.fixed)
+            met = signs(value, stage.tie(value, self.fixed), met)
             value = stage(value, self.fixed)
-        return int(np.count_nonzero(met))
+        return met
 
     @property
     def slope(self) -> Slope:
@@ -319,9 +330,8 @@ class Rounded:
         unclipped = limited + int(self.y.zero_point)
         return [("acc", acc), ("real", real), ("unclipped", unclipped), ("y", saturated(limited, self.y))]
 
-    def ties(self, sums: Int64) -> int:
-        real = self.stages(sums)[1][1]
-        return int(np.count_nonzero(np.abs(real - np.trunc(real)) == 0.5))
+    def ties(self, sums: Int64) -> Signs:
+        return real_ties(self.stages(sums)[1][1])
 
     @property
     def slope(self) -> Slope:
@@ -389,7 +399,7 @@ class RationalScaled:
             ("y", saturated(rounded, self.y)),
         ]
 
-    def ties(self, sums: Int64) -> int:
+    def ties(self, sums: Int64) -> Signs:
         return self._sum(sums).ties()
 
     @property
@@ -450,10 +460,10 @@ class Narrowed:
         code = np.clip(wide, low, high).astype(self.y.dtype)
         return [("acc", acc), ("narrowed", narrow), ("x16", x16), ("affine", affine), ("unclipped", wide), ("y", code)]
 
-    def ties(self, sums: Int64) -> int:
+    def ties(self, sums: Int64) -> Signs:
         found = dict(self.stages(sums))
-        first = is_tie(found["acc"], self.s1)
-        return int(np.count_nonzero(first | is_tie(found["affine"], self.s2)))
+        first = signs(found["acc"], is_tie(found["acc"], self.s1), np.zeros(sums.shape, np.int8))
+        return signs(found["affine"], is_tie(found["affine"], self.s2), first)
 
     @property
     def slope(self) -> Slope:

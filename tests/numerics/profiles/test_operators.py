@@ -3,11 +3,17 @@ or all sums, against tests.oracles.fixed_point."""
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from qdqnp.errors import ProfileError
+from qdqnp.numerics.profile_toml import rule_names
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
 from qdqnp.numerics.rules.binary import AlignedAdd
@@ -150,3 +156,47 @@ def test_neural_art_is_half_up_by_default() -> None:
     assert ART.status == "inferred"
     assert isinstance(ART.conv, NarrowThenAffine)
     assert ART.conv.tie == "half-up"
+
+
+# -- ONNX Runtime on ARM64 ------------------------------------------------------------------------------------------
+def arm64_add(a: int, b: int, parameters: tuple[np.float32, int, np.float32, int, np.float32, int]) -> int:
+    """One QLinearAdd of int8 codes, spelled out from the description of core/mlas/lib/qladd.cpp."""
+    s_a, z_a, s_b, z_b, s_y, z_y = parameters
+    r_a, r_b = np.float32(s_a / s_y), np.float32(s_b / s_y)
+    exponent = math.floor(math.log2(float(max(r_a, r_b))))
+    shift = 21 - exponent
+    m_a, m_b = (round(Fraction(float(r)) * 2**shift) for r in (r_a, r_b))
+    acc = (a - z_a) * m_a + (b - z_b) * m_b
+    acc = acc - 1 if acc < 0 else acc
+    value = max(-(2**15), min(2**15 - 1, (acc + 2 ** (shift - 1)) >> shift))
+    value = max(-(2**15), min(2**15 - 1, value + z_y))
+    return max(-128, min(127, value))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_add_on_arm64(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # decimal scales have exact ties, which is where the two forms of Add part
+    scales = rng.choice([0.01, 0.02, 0.03, 0.04, 0.05], 3) if seed % 2 else rng.uniform(0.01, 0.9, 3)
+    scales = [np.float32(scale) for scale in scales]
+    zeros = [int(zero) for zero in rng.integers(-128, 128, 3)]
+    quants = [quant(each) for each in zip(scales, zeros, strict=True)]
+    a, b = rng.integers(-128, 128, (2, 300)).astype(np.int8)
+    found = PROFILES["ort-arm64"].add.bind(*quants)(a, b)
+    parameters = (scales[0], zeros[0], scales[1], zeros[1], scales[2], zeros[2])
+    assert found.tolist() == [arm64_add(int(x), int(y), parameters) for x, y in zip(a, b, strict=True)]
+
+
+@pytest.mark.parametrize("scale", [2.0**-15, 256.0])
+def test_add_on_arm64_outside_its_fixed_point_is_refused(scale: float) -> None:
+    quants = [quant((s, 0)) for s in (scale, 1.0, 1.0)]
+    with pytest.raises(ProfileError, match="for the fixed-point path"):
+        PROFILES["ort-arm64"].add.bind(*quants)
+
+
+def test_arm64_is_inferred_in_every_rule() -> None:
+    profile = PROFILES["ort-arm64"]
+    statuses = {name: getattr(profile, name).status for name in rule_names()}
+    assert statuses.pop("float_sum") == "unknown"
+    assert set(statuses.values()) == {"inferred"} == {profile.status}

@@ -83,7 +83,7 @@ def whole(name: str, rng: np.random.Generator) -> Count:
     bound = PROFILES[name].conv.bind(Layer(quant(x), quant(w[None], axis=0), quant(y, zero)))
     got = bound(acc[:, None])[:, 0]
     wanted = [oracle.requantize(name, a, (float(x), float(w), float(y)), zero) for a in acc.tolist()]
-    return Count(acc.size, bound.ties(acc[:, None]), int((got != wanted).sum()))
+    return Count(acc.size, int(np.count_nonzero(bound.ties(acc[:, None]))), int((got != wanted).sum()))
 
 
 def neural_art(name: str, rng: np.random.Generator) -> Count:
@@ -103,4 +103,4 @@ def neural_art(name: str, rng: np.random.Generator) -> Count:
     sums[:60] = (sums[:60] >> s1 << s1) + (1 << s1 >> 1)
     sums[-2:] = [[2**31 - 1], [-(2**31)]]
     wanted = [[oracle.neural_art(v, s1, s2, a[c], bc[c]) for c, v in enumerate(row)] for row in sums.tolist()]
-    return Count(sums.size, bound.ties(sums), int((bound(sums) != wanted).sum()) + wrong)
+    return Count(sums.size, int(np.count_nonzero(bound.ties(sums))), int((bound(sums) != wanted).sum()) + wrong)

@@ -8,6 +8,18 @@ import numpy as np
 
 from tests.ops.case import Case
 from tests.ops.cases.binary import qlinear_add, qlinear_concat, qlinear_mul
+from tests.ops.cases.choice import (
+    arg_max,
+    depth_to_space,
+    expand,
+    gather,
+    pad,
+    reduction,
+    resize,
+    slice_,
+    space_to_depth,
+    tile,
+)
 from tests.ops.cases.conv import qlinear_conv
 from tests.ops.cases.convert import dequantize_linear, quantize_linear
 from tests.ops.cases.matrix import qgemm, qlinear_matmul
@@ -37,6 +49,17 @@ CASES: Mapping[str, Generator] = {
     "Transpose": transpose,
     "Squeeze": squeeze,
     "Unsqueeze": unsqueeze,
+    "Slice": slice_,
+    "Gather": gather,
+    "Pad": pad,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+    "Expand": expand,
+    "Tile": tile,
+    "Resize": resize,
+    "ReduceMax": reduction("ReduceMax"),
+    "ReduceMin": reduction("ReduceMin"),
+    "ArgMax": arg_max,
     "Relu": relu,
     "Clip": clip,
 }

@@ -44,6 +44,11 @@ def leaky_relu(rng: draw.Rng) -> Case:
     return one_node("LeakyRelu", [("x", reals(rng, draw.shape(rng)))], alpha=alpha)
 
 
+def hard_sigmoid(rng: draw.Rng) -> Case:
+    alpha, beta = draw.pick(rng, (None, 1 / 6, 0.3, -2.0)), draw.pick(rng, (None, 0.1, -0.7))
+    return one_node("HardSigmoid", [("x", reals(rng, draw.shape(rng)))], alpha=alpha, beta=beta)
+
+
 def clip(rng: draw.Rng) -> Case:
     limits = [(name, reals(rng, (), False)) if draw.chance(rng, 0.7) else None for name in ("low", "high")]
     return one_node("Clip", [("x", reals(rng, draw.shape(rng))), *limits])
@@ -161,6 +166,12 @@ def softmax(rng: draw.Rng) -> Case:
 BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Add": _binary("Add"),
     "Mul": _binary("Mul"),
+    "Sub": _binary("Sub"),
+    "Div": _binary("Div"),
+    "Neg": _unary("Neg"),
+    "Sqrt": _unary("Sqrt"),
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": _unary("HardSwish"),
     "Relu": _unary("Relu"),
     "LeakyRelu": leaky_relu,
     "Clip": clip,

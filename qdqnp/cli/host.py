@@ -1,0 +1,66 @@
+"""`qdqnp host`: which of ONNX Runtime's arithmetics this machine has, and which of its known faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from qdqnp.cli.console import CONSOLE, print_json, table
+from qdqnp.errors import PeerError
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.sources import ort_probe
+from qdqnp.sources.ort import host
+from qdqnp.sources.ort_faults import FAULTS, Fault
+
+
+@click.command("host")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def host_command(as_json: bool) -> None:
+    """Say what onnxruntime computes on this machine, found out by running small models: how it adds up uint8 x int8
+    products and float32, how Add rounds, what a default session does with int8, and which known faults it has."""
+    found = {**host(), "arithmetic": _arithmetic(), "profiles": ort_probe.computed_profiles(),
+             "faults": [_fault(fault) for fault in FAULTS]}  # fmt: skip
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _arithmetic() -> dict[str, str]:
+    add = ort_probe.add_rule()
+    known = "in the known order (profiles ort, ort-x64, ort-unfused)" if ort_probe.float_sums_known() else "in another"
+    default = "integer operators" if ort_probe.int8_fuses_by_default() else "float where read several times"
+    return {
+        "uint8 x int8 sums of a convolution": ort_probe.conv_sums(),
+        "uint8 x int8 sums of a matrix product": ort_probe.matmul_sums(),
+        "QLinearAdd": f"as profile {add}" if add != ort_probe.OTHER else "as no profile",
+        "float32 sums": known,
+        "int8 in a default session": default,
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    try:
+        here: bool | None = fault.here()
+    except PeerError:  # it refuses even the probe, so the fault cannot show
+        here = None
+    return {"fault": fault.title, "versions": fault.versions, "here": here}
+
+
+def _print(found: dict[str, Any]) -> None:
+    for key in ("onnxruntime", "cpu"):
+        CONSOLE.print(f"{key}: {found[key]}", highlight=False)
+    rows = table("\narithmetic", "\nhere")
+    for what, how in found["arithmetic"].items():
+        rows.add_row(what, how)
+    CONSOLE.print(rows)
+    rows = table("\nprofile", "\nsessions here compute it", "\nwhat it is")
+    for name, here in found["profiles"].items():
+        rows.add_row(name, here, PROFILES[name].summary)
+    CONSOLE.print(rows)
+    rows = table("\nknown fault or change", "\nseen in", "\nhere")
+    for fault in found["faults"]:
+        here = {True: "YES", False: "no", None: "cannot be probed"}[fault["here"]]
+        rows.add_row(fault["fault"], fault["versions"], here, style="red" if fault["here"] else None)
+    CONSOLE.print(rows)

@@ -1,0 +1,211 @@
+"""`qdqnp stimulate`: inputs worth testing with, and what they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+from rich.progress import Progress
+from rich.table import Table
+
+from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, name, print_json, table
+from qdqnp.golden import FORMATS
+from qdqnp.golden.replace import replaceable
+from qdqnp.model import load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.quant import Array
+from qdqnp.stimuli.coverage import Coverage
+from qdqnp.stimuli.document import document
+from qdqnp.stimuli.goals import REACHED, Verdict
+from qdqnp.stimuli.layer import for_layer
+from qdqnp.stimuli.network import for_network, inputs_tried
+from qdqnp.stimuli.result import Stimulus, StimulusSet, by_layer
+from qdqnp.stimuli.write import write
+
+Shapes = dict[str, tuple[int, ...]]
+Pair = tuple[Profile, Profile]
+
+
+@click.command("stimulate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
+@click.option(
+    "--layer", metavar="NAME", help="One layer, or the one that makes this tensor. Default: the whole network."
+)
+@click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
+@click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")
+@click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, metavar="N",
+              help="Random inputs; for a network also inputs to search for.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=1), default=30, show_default=True, metavar="N",
+              help="Inputs to try for each that is searched for.")  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random inputs and the search."
+)
+@click.option("--shape", "shapes", multiple=True, metavar="[NAME=]1x3x32x32",
+              help="Shape of an input of the network; symbolic sizes are 1 without it.")  # fmt: skip
+@click.option("--format", "formats", multiple=True, type=click.Choice(FORMATS), default=("npz",), show_default=True,
+              help="Files to write; may be given again.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a golden set in the way.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def stimulate_command(
+    model: Path,
+    out: Path,
+    layer: str | None,
+    profile: str,
+    discriminate: str | None,
+    count: int,
+    steps: int,
+    seed: int,
+    shapes: tuple[str, ...],
+    formats: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make inputs for MODEL that drive its arithmetic to where implementations differ, and write them as a golden set.
+
+    With --layer, one layer alone, by construction: accumulators at both ends of their range, exact ties of both signs,
+    inputs on which two profiles differ, every pair of codes; what cannot be reached is said with the reason. The set
+    then holds the layer as a model of its own. Without it, the best inputs of a seeded search.
+
+    Exit code 0: done. 2: bad usage, a bad model, or no such layer; then nothing is written.
+    """
+    arithmetic, pair = profile_from(profile), _pair(discriminate)
+    replaceable(out, force)
+    loaded = load(model)
+    sizes = _shapes(shapes, list(loaded.program(arithmetic).inputs))
+    if layer is not None:
+        with ERROR_CONSOLE.status("constructing"):
+            found = for_layer(loaded, layer, arithmetic, against=pair, seed=seed, count=count, shapes=sizes)
+    else:
+        with Progress(console=ERROR_CONSOLE, transient=True, disable=as_json or not ERROR_CONSOLE.is_terminal) as bar:
+            task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))
+            found = for_network(loaded, arithmetic, against=pair, seed=seed, count=count, steps=steps, shapes=sizes,
+                                notify=lambda: bar.advance(task))  # fmt: skip
+    write(out, found, model, arithmetic, name=model.name, formats=formats, force=force)
+    if as_json:
+        print_json({"model": model.name, "profile": found.profile, **document(found)})
+    else:
+        print_set(found)
+        CONSOLE.print(f"wrote {len(found.stimuli)} inputs to {name(str(out))}", highlight=False)
+
+
+def _pair(text: str | None) -> Pair | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(parts):
+        raise click.UsageError("--discriminate: expected two profiles, such as tflite,tflite-single")
+    return profile_from(parts[0]), profile_from(parts[1])
+
+
+def _shapes(texts: Sequence[str], inputs: Sequence[str]) -> Shapes:
+    """NAME=1x3x32x32 by name; without NAME for the only input."""
+    found: Shapes = {}
+    for text in texts:
+        key, _, sizes = text.rpartition("=")
+        if not key and len(inputs) != 1:
+            raise click.UsageError(f"--shape {text}: expected NAME=SIZES, because the model has {len(inputs)} inputs")
+        parts = sizes.split("x")
+        if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+            raise click.UsageError(f"--shape {text}: expected sizes such as 1x3x32x32")
+        found[key or inputs[0]] = tuple(int(part) for part in parts)
+    return found
+
+
+# -- what is printed ---------------------------------------------------------------------------------------------------
+def print_set(found: StimulusSet) -> None:
+    if found.label:
+        _print_layer(found)
+    else:
+        _print_network(found)
+
+
+def _print_layer(found: StimulusSet) -> None:
+    """A row for each kind of stimulus, the total, and the verdicts."""
+    rows = _coverage_table("stimulus", "method", "inputs", differing=bool(found.against))
+    for kind, group in groupby(found.stimuli, lambda one: one.kind):
+        _add_group(rows, kind, list(group), method=True)
+    _add_group(rows, "all together", found.stimuli)
+    CONSOLE.print(rows)
+    CONSOLE.print(f"layer {name(found.label)}, {found.op}, profile {name(found.profile)}", highlight=False)
+    if found.ties_of:
+        CONSOLE.print(f"ties and saturations are those of {found.ties_of}", highlight=False)
+    if found.bound is not None:
+        CONSOLE.print(f"accumulators are proven to lie in [{found.bound[0]}, {found.bound[1]}]", highlight=False)
+    _print_verdicts(found.verdicts)
+
+
+def _add_group(rows: Table, kind: str, stimuli: Sequence[Stimulus], method: bool = False) -> None:
+    (coverage,) = by_layer(stimuli).values()
+    rows.add_row(kind, stimuli[0].method if method else "", str(len(stimuli)), *_cells(coverage), *_differing(stimuli))
+
+
+def _print_network(found: StimulusSet) -> None:
+    """A row for each layer over all stimuli, and one for each stimulus over all layers."""
+    rows = _coverage_table("layer")
+    for label, coverage in by_layer(found.stimuli).items():
+        rows.add_row(name(label), *_cells(coverage))
+    CONSOLE.print(rows)
+    CONSOLE.print()
+    columns = ("ties -", "ties +", "clipped low", "clipped high", "channels reached", "codes seen, mean")
+    more = ("differing",) if found.against else ()
+    each = table("input", "stimulus", "method", *columns, *more, right=("input", *columns, *more))
+    for number, stimulus in enumerate(found.stimuli):
+        each.add_row(str(number), stimulus.kind, stimulus.method, *_sums(stimulus), *_differing([stimulus]))
+    CONSOLE.print(each)
+    CONSOLE.print("search: the best that was found; what no input met is not proven to be unreachable")
+
+
+def _coverage_table(*first: str, differing: bool = False) -> Table:
+    columns = ["ties -", "ties +", "clipped low", "clipped high", "inner", "codes seen", "channels reached",
+               "accumulators", *(["differing"] if differing else [])]  # fmt: skip
+    return table(*first, *columns, right=("inputs", *columns))
+
+
+def _cells(coverage: Coverage) -> list[str]:
+    numbers = (coverage.ties_negative, coverage.ties_positive, coverage.saturated_low, coverage.saturated_high,
+               coverage.inner_saturated)  # fmt: skip
+    span = "" if coverage.accumulator_min is None else f"{coverage.accumulator_min} .. {coverage.accumulator_max}"
+    return [*("" if number is None else f"{number:,}" for number in numbers), _share(coverage.seen),
+            _share(coverage.reached), span]  # fmt: skip
+
+
+def _share(mask: Array) -> str:
+    return f"{int(mask.sum())} of {mask.size}" if mask.size else ""
+
+
+def _differing(stimuli: Sequence[Stimulus]) -> list[str]:
+    known = [stimulus.differing for stimulus in stimuli if stimulus.differing is not None]
+    return [f"{sum(known):,}"] if known else []
+
+
+def _sums(stimulus: Stimulus) -> list[str]:
+    parts = list(stimulus.coverage.values())
+    totals = [sum(getattr(part, field) or 0 for part in parts)
+              for field in ("ties_negative", "ties_positive", "saturated_low", "saturated_high")]  # fmt: skip
+    reached, channels = sum(int(part.reached.sum()) for part in parts), sum(part.reached.size for part in parts)
+    seen = [float(part.seen.mean()) for part in parts if part.seen.size]
+    mean = f"{100 * sum(seen) / len(seen):.1f} %" if seen else ""
+    return [*(f"{total:,}" for total in totals), f"{reached} of {channels}", mean]
+
+
+def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """For each goal how many channels reached it; of the others one with its reason."""
+    for goal in dict.fromkeys(verdict.goal for verdict in verdicts):
+        those = [verdict for verdict in verdicts if verdict.goal == goal]
+        reached = sum(verdict.verdict == REACHED for verdict in those)
+        if those[0].channel is None:
+            _line(f"{goal}: {those[0].verdict}: {those[0].reason}")
+            continue
+        _line(f"{goal}: reached in {reached} of {len(those)} channels")
+        for kind in dict.fromkeys(verdict.verdict for verdict in those if verdict.verdict != REACHED):
+            found = [verdict for verdict in those if verdict.verdict == kind]
+            _line(f"  {kind} in {len(found)}, such as channel {found[0].channel}: {found[0].reason}")
+
+
+def _line(text: str) -> None:
+    """A sentence in full, which may hold names from a model."""
+    CONSOLE.print("".join(char if char.isprintable() else "?" for char in text), markup=False, highlight=False)

@@ -1,0 +1,86 @@
+"""Sessions of ONNX Runtime, and which session each profile stands for. The only file that imports onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import PeerError, Problem
+from qdqnp.quant import Array
+
+TESTED = "1.32"
+EXTENDED, OFF = "ORT_ENABLE_EXTENDED", "ORT_DISABLE_ALL"
+# Keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with int8
+# activations too, for which onnxruntime 1.32 then has no kernel; those need no protection.
+PRECISE = {"session.x64quantprecision": "1"}
+# These append an activation to a float operator: the same numbers, but one tensor less to compare.
+APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
+
+
+@dataclass(frozen=True)
+class SessionKind:
+    """The session whose arithmetic a profile is. level: of graph optimization. config: session configuration entries.
+    saturating: whether it needs a CPU that adds up uint8 x int8 products in pairs with saturation."""
+
+    profile: str
+    level: str
+    config: Mapping[str, str] = field(default_factory=dict)
+    saturating: bool = False
+
+
+KINDS: Mapping[str, SessionKind] = {
+    kind.profile: kind
+    for kind in (
+        SessionKind("ort", EXTENDED, {"session.qdqisint8allowed": "1"}),
+        SessionKind("ort-x64", EXTENDED, {"session.qdqisint8allowed": "0"}),
+        SessionKind("ort-unfused", OFF),
+        SessionKind("ort-avx2", EXTENDED, {"session.qdqisint8allowed": "0"}, saturating=True),
+    )
+}
+
+
+def import_onnxruntime() -> Any:
+    """The module; raises PeerError with the command that installs it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        problem = Problem("onnxruntime", "to be installed", "no such module", 'Run: pip install "qdqnp[ort]"')
+        raise PeerError("comparing with ONNX Runtime needs onnxruntime", [problem]) from error
+    return onnxruntime
+
+
+def open_session(
+    model: str | bytes, level: str, config: Mapping[str, str], threads: int = 1, save: Path | None = None,
+    without: Collection[str] = (),
+) -> Any:  # fmt: skip
+    """A CPU session. save: where it writes its optimized graph; without: names of optimizers to leave out.
+
+    Raises PeerError where onnxruntime is missing or refuses the model.
+    """
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    for key, value in config.items():
+        options.add_session_config_entry(key, value)
+    if save is not None:
+        options.optimized_model_filepath = str(save)
+    extra = {"disabled_optimizers": list(without)} if without else {}
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], **extra)
+    except Exception as error:  # onnxruntime raises its own classes, which share no public base
+        raise PeerError("ONNX Runtime refuses the model", [Problem("session", "a session", str(error))]) from error
+
+
+def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    """The outputs of these names. Raises PeerError."""
+    try:
+        return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
+    except Exception as error:  # as above
+        raise PeerError("ONNX Runtime cannot run the model", [Problem("run", "outputs", str(error))]) from error

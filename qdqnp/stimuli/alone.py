@@ -1,0 +1,124 @@
+"""One layer of a model as a model of its own: what a set of its stimuli stores, so that it can be run and checked
+without the network around it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from qdqnp.executor.plan import BoundStep
+from qdqnp.graph import MICROSOFT
+from qdqnp.program import Operand, Step
+from qdqnp.quant import Array
+from qdqnp.version import __version__
+
+IR_VERSION, OPSET = 10, 21
+
+
+def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """An ONNX model of one node: the integer operator, its constants, and its other inputs as graph inputs of these
+    shapes. The node has the layer's name, so that a profile's overrides find it."""
+    step = bound.step
+    parameters = _Parameters(set(step.input_names) | set(step.output_names))
+    inputs = list(_ARGUMENTS.get(step.op, _each)(bound, parameters))
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    names = list(step.output_names)
+    node = helper.make_node(step.op, inputs, names, name=step.label, domain=step.domain, **_attributes(bound))
+    moving = [name for name in dict.fromkeys(step.input_names) if name not in bound.consts]
+    constants = {**bound.consts, **parameters.arrays}
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [_info(name, step, shapes) for name in moving],
+        [_info(name, step, shapes) for name in names],
+        [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="qdqnp",
+                              producer_version=__version__)  # fmt: skip
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _info(name: str, step: Step, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ValueInfoProto:
+    """An input or output of the layer: codes; without quantization a bias, or the real output of a Gemm."""
+    operands = [operand for operand in (*step.inputs, *step.outputs) if operand is not None]
+    quant = next(operand.quant for operand in operands if operand.name == name)
+    real = np.float32 if name in step.output_names else np.int32
+    dtype: np.dtype[Any] = quant.dtype if quant is not None else np.dtype(real)
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), shapes[name])
+
+
+def _attributes(bound: BoundStep) -> dict[str, Any]:
+    """As the node has them: () stands for an attribute that is left out."""
+    attributes = bound.step.attributes
+    values = {field.name: getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
+    return {name: value for name, value in values.items() if not name.startswith("_") and value != ()}
+
+
+class _Parameters:
+    """Scales and zero points as initializers, under names that nothing else has."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        self.arrays: dict[str, Array] = {}
+
+    def of(self, operand: Operand) -> tuple[str, str]:
+        """Names of an operand's scale and zero point."""
+        assert operand.quant is not None
+        return self._new("scale", operand.quant.scale), self._new("zero_point", operand.quant.zero_point)
+
+    def _new(self, base: str, array: Array) -> str:
+        number = len(self.arrays)
+        while (name := f"{base}_{number}") in self._taken:
+            number += 1
+        self._taken.add(name)
+        self.arrays[name] = np.asarray(array)
+        return name
+
+
+# -- the operators' orders of inputs -----------------------------------------------------------------------------------
+def _each(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
+    """(tensor, scale, zero point) of each input, then scale and zero point of the output."""
+    for operand in bound.step.inputs:
+        assert operand is not None
+        yield operand.name
+        yield from parameters.of(operand)
+    yield from parameters.of(bound.step.outputs[0])
+
+
+def _conv(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
+    x, w, bias = bound.step.inputs
+    assert x is not None and w is not None
+    for operand in (x, w):
+        yield operand.name
+        yield from parameters.of(operand)
+    yield from parameters.of(bound.step.outputs[0])
+    yield bias.name if bias is not None else ""
+
+
+def _gemm(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
+    a, b, bias = bound.step.inputs
+    assert a is not None and b is not None
+    for operand in (a, b):
+        yield operand.name
+        yield from parameters.of(operand)
+    yield bias.name if bias is not None else ""
+    if bound.step.outputs[0].quant is not None:
+        yield from parameters.of(bound.step.outputs[0])
+
+
+def _concat(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
+    yield from parameters.of(bound.step.outputs[0])
+    for operand in bound.step.inputs:
+        assert operand is not None
+        yield operand.name
+        yield from parameters.of(operand)
+
+
+_ARGUMENTS = {"QLinearConv": _conv, "QGemm": _gemm, "QLinearConcat": _concat}

@@ -1,0 +1,57 @@
+"""Every sum of every kind of window, for the windowed average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qdqnp.executor.plan import BoundStep
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
+from qdqnp.ops.windows import window_for
+from qdqnp.stimuli.goals import Target
+from qdqnp.stimuli.place import Sheet, sheets
+from qdqnp.stimuli.sums import Sums, window_sites
+
+AVERAGE = "QLinearAveragePool"
+EVERY_SUM = "every sum"
+# Of a window with more sums, or where they would take more inputs than this, evenly spaced ones are taken.
+MOST_TOTALS = 8192
+MOST_CASES = 256
+
+# Rules whose result is a function of a window's sum and count; a sum in float32 depends on the order of its terms.
+OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage)
+
+
+def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Sheet], bool]:
+    """One output element for each sum that a window can have, of each kind of window (by how much of it lies in the
+    padding); and whether none was left out."""
+    sheets_made: list[Sheet] = []
+    complete = True
+    for sums in _kinds(bound, shapes):
+        reach = sums.reach(0, 0)
+        count = reach.most - reach.least + 1
+        most = min(MOST_TOTALS, MOST_CASES * sums.channels * len(sums.sites[0]))
+        complete &= count <= most
+        totals = np.unique(np.linspace(reach.least, reach.most, min(count, most)).round().astype(np.int64))
+        targets = [Target(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
+        sheets_made += sheets(sums, targets)
+    return sheets_made, complete
+
+
+def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Sums]:
+    """The layer as sums, one for each kind of window; the weights are 1, and every channel is a group of its own."""
+    x = bound.step.inputs[0]
+    assert x is not None
+    shape, attributes = shapes[x.name], bound.step.attributes
+    window = window_for(attributes, attributes.kernel_shape, shape[2:])
+    sites = window_sites(shape, 1, window, shapes[bound.step.output_names[0]], maximal=False)
+    channels, area = shape[1], int(np.prod(shape[2:], dtype=np.int64))
+    ones = np.ones((channels, window.kernel[0] * window.kernel[1]), np.int64)
+    return [Sums(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
+
+
+def of_the_sum(profile: Profile) -> bool:
+    """Whether the profile's windowed average depends on nothing but the sum and the count."""
+    return isinstance(profile.average_pool, OF_THE_SUM)

@@ -1,0 +1,122 @@
+"""Coverage: what a stimulus met, measured by running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.quant import Array, Int64, Signs
+
+
+@dataclass(frozen=True, eq=False)
+class Met:
+    """What the outputs of one run met, element by element, channels last; None where nothing of the kind is defined.
+
+    ties: the sign of a value that is an exact half, else 0. low, high: whether it lies beyond the codes. inner: how
+    many inner stages saturated it.
+    """
+
+    ties: Signs | None = None
+    low: Array | None = None
+    high: Array | None = None
+    accumulator: Int64 | None = None
+    inner: Int64 | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """Of one or more runs of one layer; None where nothing of the kind is defined for it.
+
+    outputs: elements. ties_negative, ties_positive: those that met an exact half below and above zero. saturated_low,
+    saturated_high: those that the final clip changed. inner_saturated: values that an inner stage saturated. seen: bool
+    (256,), which output codes occurred, from the lowest on. reached: bool (channels,), in which channels a tie or a
+    saturation occurred. accumulator_min, accumulator_max: sum plus bias.
+    """
+
+    outputs: int
+    ties_negative: int | None
+    ties_positive: int | None
+    saturated_low: int | None
+    saturated_high: int | None
+    inner_saturated: int | None
+    seen: Array
+    reached: Array
+    accumulator_min: int | None
+    accumulator_max: int | None
+
+    def plus(self, other: Coverage) -> Coverage:
+        """Of both together."""
+        return Coverage(
+            self.outputs + other.outputs,
+            _both(sum, self.ties_negative, other.ties_negative),
+            _both(sum, self.ties_positive, other.ties_positive),
+            _both(sum, self.saturated_low, other.saturated_low),
+            _both(sum, self.saturated_high, other.saturated_high),
+            _both(sum, self.inner_saturated, other.inner_saturated),
+            self.seen | other.seen,
+            self.reached | other.reached,
+            _both(min, self.accumulator_min, other.accumulator_min),
+            _both(max, self.accumulator_max, other.accumulator_max),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """With counts in place of the masks."""
+        return {
+            "outputs": self.outputs,
+            "ties_negative": self.ties_negative,
+            "ties_positive": self.ties_positive,
+            "saturated_low": self.saturated_low,
+            "saturated_high": self.saturated_high,
+            "inner_saturated": self.inner_saturated,
+            "codes_seen": int(self.seen.sum()),
+            "codes": self.seen.size,
+            "channels_reached": int(self.reached.sum()),
+            "channels": self.reached.size,
+            "accumulator_min": self.accumulator_min,
+            "accumulator_max": self.accumulator_max,
+        }
+
+
+def _both(combine: Callable[[list[int]], int], first: int | None, second: int | None) -> int | None:
+    known = [value for value in (first, second) if value is not None]
+    return combine(known) if known else None
+
+
+def measured(met: Met, codes: Array) -> Coverage:
+    """codes: the layer's output in its own shape (channels second)."""
+    acc = met.accumulator if met.accumulator is not None and met.accumulator.size else None
+    return Coverage(
+        outputs=codes.size,
+        ties_negative=_count(None if met.ties is None else met.ties < 0),
+        ties_positive=_count(None if met.ties is None else met.ties > 0),
+        saturated_low=_count(met.low),
+        saturated_high=_count(met.high),
+        inner_saturated=None if met.inner is None else int(met.inner.sum()),
+        seen=_seen(codes),
+        reached=_reached(met),
+        accumulator_min=None if acc is None else int(acc.min()),
+        accumulator_max=None if acc is None else int(acc.max()),
+    )
+
+
+def _count(mask: Array | None) -> int | None:
+    return None if mask is None else int(np.count_nonzero(mask))
+
+
+def _reached(met: Met) -> Array:
+    """(channels,) whether any of the marks occurred."""
+    masks = [np.asarray(mask, bool) for mask in (met.ties, met.low, met.high) if mask is not None]
+    if not masks or not masks[0].ndim:
+        return np.zeros(0, bool)
+    return np.asarray(np.any(np.logical_or.reduce(masks), axis=tuple(range(masks[0].ndim - 1))))
+
+
+def _seen(codes: Array) -> Array:
+    """(256,) which 8-bit codes occurred; none where the output is real."""
+    if codes.dtype.kind not in "iu":
+        return np.zeros(0, bool)
+    shifted = codes.reshape(-1).astype(np.int64) - np.iinfo(codes.dtype).min
+    return np.bincount(shifted, minlength=256) > 0

@@ -1,0 +1,134 @@
+"""Which layer is meant, in what shapes, and what it reads."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from qdqnp.errors import InputError, Problem, ProfileError, shorten
+from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.model import Model, load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.quant import EIGHT_BIT
+from qdqnp.stimuli.alone import alone
+from qdqnp.stimuli.average import AVERAGE
+from qdqnp.stimuli.patterns import Slot
+from qdqnp.stimuli.subject import Subject
+from qdqnp.stimuli.sums import SUMMING
+from qdqnp.stimuli.tables import BINARY, UNARY
+
+WITH_ARITHMETIC = (*SUMMING, *BINARY, *UNARY, AVERAGE, "QLinearSoftmax")
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def subject(
+    model: Model, label: str, profile: Profile, against: tuple[Profile, ...], given: Shapes
+) -> tuple[Subject, bytes]:
+    """The layer of that name, or that makes the tensor of that name, and a model of it alone.
+
+    The layer is bound alone, so that profiles may leave other layers of the network undefined. given: shapes of the
+    network's inputs; symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer
+    arithmetic, and for shapes that do not fit; ProfileError where a profile does not define the layer.
+    """
+    plan = model.plan("ort", profile.lowering)
+    for other in against:
+        same_program(model, profile, other)
+    there = _layer(plan, label)
+    shapes = plan.shapes(input_shapes(plan, given))
+    slots = _slots(plan, there, shapes)
+    data = alone(there, shapes)
+    single = load(data)
+    profiles = (profile, *against)
+    bound, *others = (_only_step(single, one, there) for one in profiles)
+    network = (there, _only_step(single, replace(profile_named("ort"), lowering=profile.lowering), there))
+    return Subject(bound, tuple(others), network, profiles, shapes, slots), data
+
+
+def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
+    """The layer in a model of its own. Raises ProfileError where the profile's lowering makes another of it there."""
+    steps = single.plan(for_one_layer(profile, there.step.label)).steps
+    if [bound.step.op for bound in steps] != [there.step.op]:
+        problem = Problem(f"layer '{there.step.label}' under profile '{profile.name}'", f"one {there.step.op}",
+                          ", ".join(bound.step.op for bound in steps))  # fmt: skip
+        raise ProfileError("the layer alone is not what it is in the network", [problem])
+    return steps[0]
+
+
+def for_one_layer(profile: Profile, label: str) -> Profile:
+    """The profile without the overrides of other layers, which a model of one layer would refuse as unknown."""
+    changed = {}
+    for name in ("conv", "matmul", "gemm"):
+        rule = getattr(profile, name)
+        if getattr(rule, "overrides", ()):
+            changed[name] = replace(rule, overrides=tuple(one for one in rule.overrides if one[0] == label))
+    return replace(profile, **changed) if changed else profile
+
+
+def _layer(plan: Plan, label: str) -> BoundStep:
+    named = [bound for bound in plan.steps if label == bound.step.label or label in bound.step.output_names]
+    if not named:
+        raise InputError("no such layer", [Problem("layer", _names(plan, label), repr(shorten(label, 60)))])
+    found = [bound for bound in named if bound.step.op in WITH_ARITHMETIC]
+    if not found:
+        listed = ", ".join(f"'{shorten(name, 60)}'" for name in _having(plan)[:10]) or "none in this model"
+        problem = Problem(f"layer '{label}'", "a layer with integer arithmetic", named[0].step.op,
+                          f"Layers that have: {listed}")  # fmt: skip
+        raise InputError("the layer has no integer arithmetic that could round or saturate", [problem])
+    return found[0]
+
+
+def _having(plan: Plan) -> list[str]:
+    return [bound.step.label for bound in plan.steps if bound.step.op in WITH_ARITHMETIC]
+
+
+def _names(plan: Plan, label: str) -> str:
+    """What could have been meant."""
+    known = [name for bound in plan.steps for name in (bound.step.label, *bound.step.output_names)]
+    close = difflib.get_close_matches(label, known, n=5, cutoff=0.5) or _having(plan)[:10]
+    return "one of " + ", ".join(f"'{shorten(name, 60)}'" for name in close)
+
+
+def same_program(model: Model, profile: Profile, other: Profile) -> None:
+    """Raises ProfileError where two profiles run different steps, which cannot be paired."""
+    if model.program(other) is not model.program(profile):
+        problem = Problem(f"profile '{other.name}'", f"the lowering of '{profile.name}'", "another")
+        raise ProfileError("the profiles run different programs", [problem])
+
+
+def _slots(plan: Plan, bound: BoundStep, shapes: Shapes) -> dict[str, Slot]:
+    """The inputs of the step that are no constants. Raises InputError where one holds no 8-bit codes."""
+    slots: dict[str, Slot] = {}
+    for operand in bound.step.inputs:
+        if operand is None or operand.name in bound.consts:
+            continue
+        dtype = plan.program.tensors[operand.name].dtype
+        if operand.quant is None or dtype not in EIGHT_BIT:
+            problem = Problem(f"layer '{bound.step.label}', input '{operand.name}'", "8-bit codes", str(dtype))
+            raise InputError("no stimuli for this layer", [problem])
+        slots[operand.name] = Slot(dtype, shapes[operand.name], int(operand.quant.zero_point.reshape(-1)[0]))
+    if not slots or any(0 in slot.shape for slot in slots.values()):
+        problem = Problem(f"layer '{bound.step.label}'", "inputs with elements", "none")
+        raise InputError("no stimuli for this layer", [problem])
+    return slots
+
+
+def input_shapes(plan: Plan, given: Shapes) -> dict[str, tuple[int, ...]]:
+    """Shapes of the network's inputs: as given, else as declared with 1 for symbolic sizes. Raises InputError for
+    shapes that do not fit the declared ones."""
+    tensors = {name: plan.program.tensors[name] for name in plan.program.inputs}
+    problems = [Problem(f"shape of '{name}'", "an input of the model: " + ", ".join(tensors), "another")
+                for name in given if name not in tensors]  # fmt: skip
+    shapes = {}
+    for name, tensor in tensors.items():
+        shapes[name] = given.get(name, tuple(size if isinstance(size, int) else 1 for size in tensor.shape))
+        declared = [size if isinstance(size, int) else "?" for size in tensor.shape]
+        fits = len(shapes[name]) == len(declared) and all(
+            want in ("?", size) and size > 0 for size, want in zip(shapes[name], declared, strict=True)
+        )
+        if not fits:
+            problems.append(Problem(f"shape of '{name}'", f"{declared}, sizes of 1 and more", str(list(shapes[name]))))
+    if problems:
+        raise InputError("shapes that do not fit the model", problems)
+    return shapes

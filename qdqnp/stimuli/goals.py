@@ -1,0 +1,163 @@
+"""What one layer that sums can be driven to, channel by channel: a sum for each goal, or why there is none.
+
+Everything here is about sums (before the bias); `place` turns them into inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from qdqnp.errors import ProfileError
+from qdqnp.executor.events import INNER
+from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.quant import Array, Int64, Signs
+from qdqnp.stimuli.scan import Found, Marker, Range, look, monotone, unclipped, visible
+from qdqnp.stimuli.sums import Sums
+
+MOST_NEGATIVE, MOST_POSITIVE = "most negative accumulator", "most positive accumulator"
+TIE_NEGATIVE, TIE_POSITIVE = "tie below zero", "tie above zero"
+SATURATED_LOW, SATURATED_HIGH, INNER_SATURATED = "saturated low", "saturated high", "inner saturation"
+DIFFERENCE = "difference"
+REACHED, UNREACHABLE, UNDECIDED = "reached", "unreachable", "undecided"
+TIE_GOALS = {-1: TIE_NEGATIVE, 1: TIE_POSITIVE}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One output element to make: `channel` gets the sum `total` (before bias), which meets `goal`."""
+
+    goal: str
+    channel: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a goal. channel: None for the whole layer. verdict: 'reached' (run and checked), 'unreachable'
+    (proven, by `reason`), or 'undecided' (neither)."""
+
+    goal: str
+    channel: int | None
+    verdict: str
+    reason: str
+
+
+Answer = tuple[list[Target], list[Verdict]]
+
+
+def extremes(sums: Sums) -> Answer:
+    """Each channel's most negative and most positive sum: by the input code with the smallest or largest product."""
+    targets, verdicts = [], []
+    for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
+        for channel, total in enumerate(totals.tolist()):
+            targets.append(Target(goal, channel, total))
+            verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total}: no product can add more to it"))
+    return targets, verdicts
+
+
+def saturations(sums: Sums, requantizer: Requantizer) -> list[Verdict]:
+    """Whether the extremes of the sum are clipped; as the rule is monotone, nothing else is where they are not."""
+    if requantizer.y is None:
+        return [Verdict(goal, None, UNREACHABLE, "the output is real: nothing is clipped")
+                for goal in (SATURATED_LOW, SATURATED_HIGH)]  # fmt: skip
+    low, high = sums.least(), sums.most()
+    least, most = requantizer.y.range
+    proven = monotone(requantizer, low, high)
+    ends = [(SATURATED_LOW, low, unclipped(requantizer, low) < least),
+            (SATURATED_HIGH, high, unclipped(requantizer, high) > most)]  # fmt: skip
+    verdicts = [
+        _saturation(goal, channel, int(total), bool(clipped), proven)
+        for goal, totals, clips in ends
+        for channel, (total, clipped) in enumerate(zip(totals, clips, strict=True))
+    ]
+    return verdicts + _inner(requantizer, low, high, proven)
+
+
+def _saturation(goal: str, channel: int, total: int, clipped: bool, proven: bool) -> Verdict:
+    if clipped:
+        return Verdict(goal, channel, REACHED, f"the sum {total} is clipped")
+    if proven:
+        return Verdict(goal, channel, UNREACHABLE, f"even the code of the sum {total} is not clipped")
+    return Verdict(goal, channel, UNDECIDED, f"the sum {total} is not clipped, but the rule is not monotone")
+
+
+def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> list[Verdict]:
+    """Of the stages that saturate on the way to the code, where the rule has any."""
+    changed = [_saturates(requantizer, totals) for totals in (low, high)]
+    if changed[0] is None or changed[1] is None:
+        return []
+    verdicts = []
+    for channel, reached in enumerate(np.logical_or(changed[0], changed[1]).tolist()):
+        verdict = REACHED if reached else UNREACHABLE if proven else UNDECIDED
+        text = "is saturated by an inner stage" if reached else "pass the inner stages unchanged"
+        verdicts.append(Verdict(INNER_SATURATED, channel, verdict, f"the extreme sums {text}"
+                                if not reached else f"an extreme sum {text}"))  # fmt: skip
+    return verdicts
+
+
+def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
+    """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
+    stages = requantizer.stages(totals[None])
+    pairs = [(before, after) for (_, before), (name, after) in pairwise(stages) if name in INNER]
+    return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
+
+
+def ties(sums: Sums, requantizer: Requantizer) -> Answer:
+    """A sum of each sign whose requantization meets an exact half, for each channel."""
+    if requantizer.y is None:
+        reason = "the output is real: nothing is rounded to a code"
+        return [], [Verdict(goal, None, UNREACHABLE, reason) for goal in TIE_GOALS.values()]
+    return _search(sums, [requantizer], requantizer.ties, TIE_GOALS, "a tie")
+
+
+def differences(sums: Sums, first: Requantizer, second: Requantizer) -> Answer:
+    """A sum that the two rules give different codes, for each channel."""
+
+    def differ(totals: Int64) -> Signs:
+        return np.asarray(first(totals) != second(totals), np.int8)
+
+    return _search(sums, [first, second], differ, {1: DIFFERENCE}, "requantized differently")
+
+
+def _search(sums: Sums, rules: Sequence[Requantizer], marker: Marker, goals: dict[int, str], what: str) -> Answer:
+    try:
+        where = _where(sums, rules)
+        found = look(marker, where, tuple(goals), lambda channel, total: sums.site_for(channel, total) is not None)
+    except ProfileError as error:
+        reason = f"the profile is not defined on every sum that inputs can make: {error.problems[0]}"
+        return [], [Verdict(goal, None, UNDECIDED, reason) for goal in goals.values()]
+    targets, verdicts = [], []
+    for mark, goal in goals.items():
+        for channel in range(sums.channels):
+            total = found.found.get((channel, mark))
+            if total is not None:
+                targets.append(Target(goal, channel, total))
+                verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total} is {what}"))
+            else:
+                verdicts.append(_not_found(goal, mark, channel, where, found, what))
+    return targets, verdicts
+
+
+def _where(sums: Sums, rules: Sequence[Requantizer]) -> Range:
+    """The sums that can tell: those that at least one of the rules does not clip."""
+    low, high = sums.least(), sums.most()
+    parts = [visible(rule, low, high) for rule in rules]
+    first, last = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)
+    return Range.between(first, last, sums.steps())
+
+
+def _not_found(goal: str, mark: int, channel: int, where: Range, found: Found, what: str) -> Verdict:
+    count, step = int(where.count[channel]), int(where.step[channel])
+    if not count:
+        return Verdict(goal, channel, UNREACHABLE, "every sum that inputs can make is clipped")
+    span = f"the {count} sums in [{int(where.first[channel])}, {int(where.last[channel])}] with step {step}"
+    if found.looked_at[channel] < count:
+        return Verdict(goal, channel, UNDECIDED, f"looked at {int(found.looked_at[channel])} of {span}")
+    what += {TIE_NEGATIVE: " below zero", TIE_POSITIVE: " above zero"}.get(goal, "")
+    unmade = found.unmade.get((channel, mark), 0)
+    text = f"of {span}, {unmade} would be {what}, but no input makes them" if unmade else f"none of {span} is {what}"
+    return Verdict(goal, channel, UNREACHABLE, f"{text}; beyond them every sum is clipped or cannot be made")

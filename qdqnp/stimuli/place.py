@@ -1,0 +1,59 @@
+"""From the sums of single output elements to whole inputs of the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdqnp.quant import Codes
+from qdqnp.stimuli.goals import Target
+from qdqnp.stimuli.sums import Place, Sums
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A target and the output element that it became. index: of the element with channels last, channel included."""
+
+    target: Target
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One input of the layer, and the targets that it meets."""
+
+    codes: Codes
+    placed: list[Placed]
+
+
+def sheets(sums: Sums, targets: Sequence[Target]) -> list[Sheet]:
+    """Inputs that meet all targets, as few as simple bookkeeping makes them. Inputs that no target needs are at the
+    zero point.
+
+    Channels of different groups read different inputs, so that they share an output position; channels of one group
+    take positions whose windows do not overlap, and after these the next sheet.
+    """
+    made: dict[tuple[int, int], Sheet] = {}
+    used: dict[tuple[int, int], int] = {}
+    for target in targets:
+        site = sums.site_for(target.channel, target.total)
+        if site is None:
+            raise ValueError(f"no inputs have the sum {target.total} in channel {target.channel}")
+        group = int(sums.group_of[target.channel])
+        number = used.get((site, group), 0)
+        used[site, group] = number + 1
+        sheet, spot = divmod(number, len(sums.sites[site]))
+        if (site, sheet) not in made:
+            made[site, sheet] = Sheet(np.full(sums.shape, sums.zero, sums.quant.dtype), [])
+        place = sums.sites[site][spot]
+        _write(made[site, sheet].codes, sums, target, site, place)
+        made[site, sheet].placed.append(Placed(target, (*place.index, target.channel)))
+    return [made[key] for key in sorted(made)]
+
+
+def _write(codes: Codes, sums: Sums, target: Target, site: int, place: Place) -> None:
+    inside = place.taps >= 0
+    at = place.taps[inside] + int(sums.group_of[target.channel]) * sums.group_stride
+    codes.reshape(-1)[at] = sums.reach(target.channel, site).inputs_for(target.total) + sums.zero

@@ -1,0 +1,45 @@
+"""Stimuli as a golden set: the inputs, what the layer or network makes of them, and the coverage in the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qdqnp import golden
+from qdqnp.numerics.profile import Profile
+from qdqnp.reader.proto import Source
+from qdqnp.stimuli.document import document
+from qdqnp.stimuli.find import for_one_layer
+from qdqnp.stimuli.result import StimulusSet
+
+# Of a network only what goes in and comes out: `qdqnp golden` writes every layer.
+NETWORK_ROLES = ("network_input", "network_output")
+
+
+def write(
+    out: Path,
+    found: StimulusSet,
+    source: Source,
+    profile: Profile,
+    *,
+    name: str,
+    formats: tuple[str, ...] = ("npz",),
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a golden set with one case for each stimulus, and return its manifest.
+
+    source, name: of the network; for a layer the set holds the layer alone as its model. Raises as golden.write does.
+    """
+    whole = not found.label
+    return golden.write(
+        out,
+        source if whole else found.model,
+        (stimulus.inputs for stimulus in found.stimuli),
+        len(found.stimuli),
+        profile=profile if whole else for_one_layer(profile, found.label),
+        options=golden.Options(formats=formats, roles=NETWORK_ROLES if whole else golden.ROLES),
+        name=name if whole else f"{name}, layer '{found.label}'",
+        seed=found.seed,
+        coverage=document(found),
+        force=force,
+    )
