@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.capture import capture_command
 from qdqnp.cli.compare import compare_command
 from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
+from qdqnp.cli.explain import explain_command
 from qdqnp.cli.golden import golden_command
 from qdqnp.cli.host import host_command
+from qdqnp.cli.identify import identify_command
 from qdqnp.cli.inspect import inspect_command
+from qdqnp.cli.probe import probe_command
 from qdqnp.cli.profiles import profiles_command
 from qdqnp.cli.run import run_command
 from qdqnp.cli.schema import schema_command
@@ -49,6 +53,10 @@ for command in (
     run_command,
     stimulate_command,
     diff_command,
+    explain_command,
+    identify_command,
+    capture_command,
+    probe_command,
     golden_command,
     compare_command,
     profiles_command,

@@ -23,9 +23,9 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 ERROR_CONSOLE = Console(stderr=True)
 
 
-def name(text: str) -> str:
+def name(text: str, limit: int = 60) -> str:
     """A name from a model file, safe to print: no markup, no control characters, not endless."""
-    return escape(printable(shorten(text, 60)).replace("\n", "?"))
+    return escape(printable(shorten(text, limit)).replace("\n", "?"))
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Layer, Requantizer, RequantizeRule, Slope
 from qdqnp.ops.base import AUTO, Bound
 from qdqnp.program import Operand, Step
-from qdqnp.quant import Array, Codes, Int64, Quant
+from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 # The fields of a profile whose rule turns sums into codes.
 LINEAR = ("conv", "matmul", "gemm")
@@ -50,7 +50,7 @@ class Plain:
     def stages(self, sums: Int64) -> list[tuple[str, Array]]:
         return self.inner.stages(sums)
 
-    def ties(self, sums: Int64) -> int:
+    def ties(self, sums: Int64) -> Signs:
         return self.inner.ties(sums)
 
 

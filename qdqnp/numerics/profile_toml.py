@@ -80,6 +80,7 @@ _ALLOWED: Mapping[str, Sequence[Any]] = {
     "rescale.precision": _PRECISIONS,
     "rescale.shifts": range(0, 63),
     "narrow-then-affine.accumulator": ("exact", "saturate-24", "wrap-24"),
+    "narrow-then-affine.first_tie": ("same", *ROUNDINGS),
     "float-round.scale": _PRECISIONS,
     "float-round.precision": ("float32", "float64"),
     "float-round.ties_to": ("half-even", "half-away"),

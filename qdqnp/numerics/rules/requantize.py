@@ -451,13 +451,12 @@ class Narrowed:
         return ((sums + limit) & (2 * limit - 1)) - limit
 
     def stages(self, sums: Int64) -> list[tuple[str, Array]]:
-        rounding = ROUNDINGS[self.rule.tie]
         acc = self._accumulated(sums)
-        narrow = rounding(acc, self.s1)
+        narrow = ROUNDINGS[self.rule.inner_tie](acc, self.s1)
         x16 = Saturate(16)(narrow, _NO_FIXED)
         affine = self.a * x16 + self.bc
         low, high = self.y.range
-        wide = rounding(affine, self.s2)
+        wide = ROUNDINGS[self.rule.tie](affine, self.s2)
         code = np.clip(wide, low, high).astype(self.y.dtype)
         return [("acc", acc), ("narrowed", narrow), ("x16", x16), ("affine", affine), ("unclipped", wide), ("y", code)]
 
@@ -488,12 +487,19 @@ class NarrowThenAffine:
 
     tie: of both roundings, unknown, half-up by default. accumulator: 'exact' (int32), 'saturate-24' or 'wrap-24'.
     overrides: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known.
+    first_tie: of the first rounding, where it is not `tie` as well ('same').
     """
 
     tie: str = "half-up"
     accumulator: str = "exact"
     overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = ()
     status: str = INFERRED
+    first_tie: str = "same"
+
+    @property
+    def inner_tie(self) -> str:
+        """The tie rule of the first rounding."""
+        return self.tie if self.first_tie == "same" else self.first_tie
 
     def bind(self, layer: Layer) -> Requantizer:
         y = layer.output

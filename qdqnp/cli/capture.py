@@ -1,0 +1,62 @@
+"""`qdqnp capture`: run a device of your own on a model's inputs, and keep what it answers as a dump."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, dims, name, table, tracked
+from qdqnp.compare.dumping import MAPPING, write_dump
+from qdqnp.compare.observed import REFERENCE
+from qdqnp.model import Model, load
+from qdqnp.quant import Array
+from qdqnp.sources.capture import capture, input_codes, load_device, runs
+from qdqnp.sources.files import read_feeds
+from qdqnp.sources.random_inputs import random_feeds
+
+
+@click.command("capture")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--device", required=True, metavar="MODULE:NAME",
+              help="A Python function: inputs by name to tensors by name; see qdqnp.sources.capture.")  # fmt: skip
+@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
+@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--codes", is_flag=True, help="Hand the device integer codes in place of inputs that are quantized.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder to write.")
+def capture_command(
+    model: Path, device: str, inputs: tuple[Path, ...], count: int | None, seed: int, codes: bool, out: Path
+) -> None:
+    """Run a device on MODEL's inputs, and write every tensor that it shows as a dump for compare and identify.
+
+    MODULE is imported with the current folder on Python's path, and NAME is called once for each input.
+
+    Exit code 0: done. 2: bad usage, or the device failed; then nothing is written.
+    """
+    loaded = load(model)
+    found = load_device(device)
+    sets = list(_sets(loaded, inputs, count, seed, codes))
+    made = capture(found, tracked(sets, len(sets), "running"))
+    mapped = write_dump(out, made)
+    rows = table("tensor", "dtype", "shape", right=("shape",))
+    for tensor, arrays in made.items():
+        rows.add_row(name(tensor), str(arrays[0].dtype), dims(arrays[0].shape))
+    CONSOLE.print(rows)
+    hint = f"; names that no file can have are in {MAPPING}: pass it with --mapping" if mapped else ""
+    CONSOLE.print(f"wrote {len(made)} tensors of {len(sets)} runs to {name(str(out), 200)}{hint}",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _sets(
+    model: Model, files: tuple[Path, ...], count: int | None, seed: int, codes: bool
+) -> Iterator[dict[str, Array]]:
+    program = model.program(REFERENCE)
+    read = [read_feeds(path, program) for path in files]
+    if count or not files:
+        read.append(random_feeds(program, count or 1, seed))
+    for feeds in runs(program, itertools.chain.from_iterable(read)):
+        yield input_codes(model.plan(REFERENCE), feeds) if codes else feeds

@@ -1,0 +1,163 @@
+"""`qdqnp explain`: one output element step by step, under one or more arithmetics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qdqnp.cli.console import CONSOLE, name, print_json, table
+from qdqnp.compare.explain import Account, Explanation, explain
+from qdqnp.compare.lines import Line
+from qdqnp.model import load
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.sources.files import read_feeds
+from qdqnp.sources.random_inputs import random_feeds
+
+SHOWN_OPERANDS = 16
+
+
+@click.command("explain")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--input", "file", type=click.Path(path_type=Path), metavar="FILE",
+              help="A .npy or .npz file; of several runs the first counts. Default: one random input.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
+@click.option("--node", required=True, metavar="NAME", help="The layer: its label, its output tensor, or its number.")
+@click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
+@click.option("--profiles", "--profile", "listed", default="ort", show_default=True, metavar="NAME,NAME...",
+              help="Names or paths that end in .toml; the first computes the layer's inputs.")  # fmt: skip
+@click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def explain_command(
+    model: Path, file: Path | None, seed: int, node: str, place: str, listed: str, got: int | None, as_json: bool
+) -> None:
+    """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
+    before and after each rounding, with the distance to the nearest exact half, under each profile.
+
+    With --got, each single cause is tried on the element (another tie rule, one rounding instead of two, another order
+    of the scale product, saturation, a missing bias, a wrong zero point or pad value, a narrow accumulator, the
+    neighbour's scale): those that give this value are listed. One element may have several.
+
+    Exit code 0: done. 2: bad usage, a bad model, or no such element.
+    """
+    profiles = [profile_from(text.strip()) for text in listed.split(",") if text.strip()]
+    if not profiles:
+        raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
+    loaded = load(model)
+    program = loaded.program(profiles[0])
+    feeds = next(iter(read_feeds(file, program) if file is not None else random_feeds(program, 1, seed)))
+    found = explain(loaded, feeds, node, _index(place), profiles, got)
+    if as_json:
+        print_json({"model": model.name, **asdict(found, dict_factory=_document)})
+    else:
+        _print(found)
+
+
+def _index(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--index: expected whole numbers such as 0,5,12,7, got {text!r}") from error
+
+
+def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON has no fractions: they become floats, which is what they are for."""
+    return {key: float(value) if isinstance(value, Fraction) else value for key, value in items}
+
+
+def _print(found: Explanation) -> None:
+    at = ", ".join(str(i) for i in found.index)
+    CONSOLE.print(f"{name(found.tensor)}[{at}] of {found.op} {name(found.label)}", highlight=False)
+    _print_terms(found)
+    _print_operands(found)
+    if found.real is not None:
+        CONSOLE.print(f"exact result in units of the output's scale, zero point added: {float(found.real):.9g}",
+                      highlight=False)  # fmt: skip
+    for account in found.accounts:
+        CONSOLE.print()
+        _print_account(account)
+    if found.got is not None:
+        CONSOLE.print()
+        _print_causes(found, found.got)
+
+
+def _print_terms(found: Explanation) -> None:
+    if found.total is None:
+        return
+    rows = table("input", "weight", "code", "weight code", "product", right=("code", "weight code", "product"))
+    for term in found.terms:
+        where = "padding" if term.x_index is None else str(list(term.x_index))
+        rows.add_row(where, str(list(term.w_index)), f"{term.x_code} - {term.x_zero}",
+                     f"{term.w_code} - {term.w_zero}", str(term.product))  # fmt: skip
+    CONSOLE.print(rows)
+    rest = f"the largest {len(found.terms)} of {found.term_count} products"
+    CONSOLE.print(f"{rest}, {found.padded} of them in the padding", highlight=False)
+    bias = "no bias" if found.bias is None else f"bias {found.bias}, together {found.total + found.bias}"
+    CONSOLE.print(f"sum {found.total}; {bias}", highlight=False)
+
+
+def _print_operands(found: Explanation) -> None:
+    if not found.operands:
+        return
+    rows = table("input", "code", "value", right=("code", "value"))
+    for what, code, value in found.operands[:SHOWN_OPERANDS]:
+        rows.add_row(name(what), f"{code:g}", f"{value:.9g}")
+    CONSOLE.print(rows)
+    if len(found.operands) > SHOWN_OPERANDS:
+        CONSOLE.print(f"... and {len(found.operands) - SHOWN_OPERANDS} more; --json prints all", highlight=False)
+
+
+def _print_account(account: Account) -> None:
+    status = f" ({account.status})" if account.status == "inferred" else ""
+    if account.note:
+        what = "not computed" if account.code is None else account.code
+        CONSOLE.print(
+            f"[bold]{name(account.profile)}[/bold]{status}: {what}: {name(account.note, 400)}", highlight=False
+        )
+        return
+    CONSOLE.print(f"[bold]{name(account.profile)}[/bold]{status}: {account.code}"
+                  + (", saturated" if account.saturated else ""), highlight=False)  # fmt: skip
+    if account.parameters:
+        numbers = ", ".join(f"{key} = {_short(value)}" for key, value in account.parameters.items())
+        CONSOLE.print(f"  {numbers}", highlight=False, markup=False)
+    if account.lines:
+        rows = table(
+            "  step", "before rounding", "value", "from a tie", right=("before rounding", "value", "from a tie")
+        )
+        for line in account.lines:
+            rows.add_row(f"  {name(line.name)}", *_numbers(line))
+        CONSOLE.print(rows)
+    if account.to_change is not None:
+        down, up = (
+            f"{sign}{n}" if n is not None else "none near" for sign, n in zip("-+", account.to_change, strict=True)
+        )
+        CONSOLE.print(f"  the code changes where the sum changes by {down} or {up}", highlight=False)
+
+
+def _numbers(line: Line) -> tuple[str, str, str]:
+    before = "" if line.before is None else f"{float(line.before):.9f}"
+    distance = line.tie_distance
+    tie = "" if distance is None else "an exact half" if distance == 0 else f"{float(distance):.3g}"
+    return before, _short(line.value), tie
+
+
+def _short(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _print_causes(found: Explanation, got: int) -> None:
+    for account in found.accounts:
+        if account.code is None:
+            continue
+        title = f"{got} instead of {account.code} under {name(account.profile)}"
+        if account.code == got:
+            CONSOLE.print(f"{got} is what {name(account.profile)} gives", style="green", highlight=False)
+        elif not account.causes:
+            CONSOLE.print(f"{title}: none of the known causes gives it", style="yellow", highlight=False)
+        else:
+            CONSOLE.print(f"{title}: given by", highlight=False)
+            for cause in account.causes:
+                CONSOLE.print(f"  {cause.kind}: {cause.text}", highlight=False, markup=False)

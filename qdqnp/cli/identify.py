@@ -1,0 +1,173 @@
+"""`qdqnp identify`: which arithmetic a device uses, from the tensors it sent back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, name, print_json, table
+from qdqnp.cli.fit import print_fit
+from qdqnp.cli.probe import print_answers
+from qdqnp.cli.write import check_target, write_text
+from qdqnp.compare.device import open_device
+from qdqnp.compare.fit import Fitted, fit_all
+from qdqnp.compare.fit_toml import fit_toml
+from qdqnp.compare.identify import Report, Split, Verdict, identify_all
+from qdqnp.compare.observed import Dumped, targets
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.probe.answers import Answer, fit_answers, observed, read_answers
+from qdqnp.probe.catalog import probes
+from qdqnp.probe.folder import check_folder, is_probe_folder
+
+SHOWN_CLASSES = 4
+
+
+@click.command("identify")
+@click.argument("golden", type=click.Path(path_type=Path))
+@click.argument("dump", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="The model, where the golden set does not hold it.")
+@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
+              help="Which entry of the dump is which tensor; see compare --write-mapping.")  # fmt: skip
+@click.option("--case", default=0, show_default=True, type=click.IntRange(min=0), metavar="N",
+              help="The input of the golden set that the dump begins with.")  # fmt: skip
+@click.option("--profiles", "listed", metavar="NAME,NAME...", help="Which to try, .toml files too. Default: all.")
+@click.option("--fit", "fitted", type=click.Path(path_type=Path), metavar="OUT.toml",
+              help="Search the families of arithmetic too, and write the profile that fits for --profile.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the file of --fit where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def identify_command(
+    golden: Path,
+    dump: Path,
+    model: Path | None,
+    mapping: Path | None,
+    case: int,
+    listed: str | None,
+    fitted: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Rank the arithmetic profiles by how many codes of DUMP they do not give, for each operator.
+
+    Each layer is fed the device's own inputs. Of the golden set only the model and the network's inputs are used: where
+    a layer's inputs are not in the dump, it is judged together with the layers before it. Profiles that gave equal
+    codes on all the data are one class; what would tell its members apart is searched for and named.
+
+    --fit asks for every rule of each family (tie rules, multiplier widths, order of the scale product, inner shifts)
+    and solves for Neural-ART's S1, S2 and BC layer by layer. It takes nothing that leaves one code unexplained, and
+    says which choices the data leave open.
+
+    GOLDEN may be a folder of `qdqnp probe`; DUMP is then the folder of the answers.
+
+    Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
+    none, or tensors differ that no arithmetic decides. 2: bad usage or input.
+    """
+    if fitted is not None:
+        check_target(fitted, force)
+    texts = [text.strip() for text in (listed or "").split(",") if text.strip()]
+    profiles = [profile_from(text) for text in texts] or list(PROFILES.values())
+    answers: list[Answer] = []
+    if is_probe_folder(golden):
+        made = probes()
+        check_folder(golden, made)
+        answers = read_answers(dump, made)
+        devices = [targets(answer.probe.model, [observed(answer)]) for answer in answers]
+    else:
+        devices = [targets(*open_device(golden, dump, model, mapping, case))]
+    report = identify_all(devices, profiles)
+    found, left_out = _fitted(fitted, answers, devices)
+    if as_json:
+        rest = {"probes": [answer.as_json() for answer in answers]} if answers else {}
+        print_json(
+            report.as_json() | rest | ({"fit": {**found.as_json(), "left_out": left_out}} if found is not None else {})
+        )
+    else:
+        print_answers(answers)
+        print_report(report)
+        if fitted is not None and found is not None:
+            print_fit(found)
+            if left_out:
+                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}", highlight=False)
+            CONSOLE.print(f"wrote {name(fitted.name)}", highlight=False)
+    good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
+    sys.exit(0 if good and not report.moved else 1)
+
+
+def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumped]) -> tuple[Fitted | None, list[str]]:
+    """What --fit asks for, written to its file; and the probes that were left out."""
+    if out is None:
+        return None, []
+    found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
+    write_text(out, fit_toml(found))
+    return found, left_out
+
+
+def print_report(report: Report) -> None:
+    """Each operator's classes, what would split the first, and what fits all operators."""
+    rows = table("operator", "layers", "profiles", "mismatches", "elements", "max LSB",
+                 right=("layers", "mismatches", "elements", "max LSB"))  # fmt: skip
+    for verdict in report.verdicts:
+        for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
+            start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
+            style = "green" if not standing.mismatches else None
+            names = ", ".join(name(text) for text in standing.profiles)
+            rows.add_row(*start, names, str(standing.mismatches), str(standing.elements), str(standing.largest),
+                         style=style)  # fmt: skip
+        if not verdict.standings:
+            rows.add_row(name(verdict.name), str(len(verdict.tensors)), "no profile defines it", "", "", "")
+    CONSOLE.print(rows)
+    for verdict in report.verdicts:
+        _print_splits(verdict)
+    _print_notes(report)
+    _print_verdict(report)
+
+
+def _print_splits(verdict: Verdict) -> None:
+    if not verdict.matched:
+        return
+    if verdict.rule:
+        CONSOLE.print(f"\n{name(verdict.name)}: {name(verdict.rule, 400)}", highlight=False, soft_wrap=True)
+    elif verdict.splits or verdict.inseparable:
+        CONSOLE.print(f"\n{name(verdict.name)}: several arithmetics give every code", highlight=False)
+    for names in verdict.inseparable:
+        CONSOLE.print(f"  equal on everything these layers can meet: {_listed(names)}", highlight=False)
+    for split in verdict.splits:
+        CONSOLE.print(f"  {_listed(split.one)} against {_listed(split.other)}: {_difference(split)}", highlight=False)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(name(text) for text in names)
+
+
+def _difference(split: Split) -> str:
+    found = split.search.stimulus
+    if found is None:
+        return name(split.search.note, 400)
+    known = "" if found.input_codes is not None else " (no input with this sum was found)"
+    return f"would differ at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}{known}"
+
+
+def _print_notes(report: Report) -> None:
+    for tensor, count in report.moved.items():
+        CONSOLE.print(f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
+                      "mapping is wrong there", style="yellow", highlight=False)  # fmt: skip
+    for what, names in (("not made by the model", report.unknown), ("inputs not known", report.unreachable)):
+        if names:
+            CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}", highlight=False)
+
+
+def _print_verdict(report: Report) -> None:
+    CONSOLE.print()
+    missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
+    if report.everywhere:
+        CONSOLE.print(
+            f"every code of every operator: {_listed(report.everywhere)}", style="bold green", highlight=False
+        )
+    elif missing:
+        CONSOLE.print(f"no profile gives every code of: {_listed(missing)}; --fit searches the families of arithmetic",
+                      style="bold yellow", highlight=False)  # fmt: skip
+    else:
+        CONSOLE.print("each operator is given by some profile, but no profile gives all of them", style="bold yellow")

@@ -1,0 +1,50 @@
+"""`qdqnp probe`: small models that let a board tell its arithmetic; and what `identify` prints of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.console import CONSOLE, name, table
+from qdqnp.probe.answers import Answer
+from qdqnp.probe.catalog import probes
+from qdqnp.probe.folder import write_probes
+
+SHOWN = 4
+
+
+@click.command("probe")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder to write.")
+def probe_command(out: Path) -> None:
+    """Write small quantized models, their inputs and a page of instructions to a new folder. Run on a board, they tell
+    how it rounds halves in the first and the last stage, how Add rounds the operand that it shifts, where its
+    accumulator ends (past 2^23 and 2^31), how it averages 49 elements, and whether it splits a large kernel.
+
+    `qdqnp identify DIR ANSWERS --fit device.toml` reads what the board gave.
+
+    Exit code 0: done. 2: the folder cannot be written.
+    """
+    made = probes()
+    write_probes(out, made)
+    rows = table("probe", "question")
+    for probe in made:
+        rows.add_row(probe.name, probe.question)
+    CONSOLE.print(rows)
+    CONSOLE.print(f"wrote {len(made)} probes; what to do with them is in {name(str(out / 'README.md'), 200)}",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def print_answers(answers: Sequence[Answer]) -> None:
+    """What each probe's answer leaves of its hypotheses."""
+    for answer in answers:
+        CONSOLE.print(f"{answer.probe.name}: {answer.probe.question}", highlight=False, style="bold")
+        if not answer.remaining:
+            text, count = answer.nearest
+            missed = f"misses {count} of {answer.codes.size}: {text}"
+            CONSOLE.print(f"  no hypothesis gives every code; the nearest {missed}", style="yellow", highlight=False)
+        for text in answer.remaining[:SHOWN]:
+            CONSOLE.print(f"  {text}", style="green", highlight=False)
+        if len(answer.remaining) > SHOWN:
+            CONSOLE.print(f"  and {len(answer.remaining) - SHOWN} more; --json lists all", highlight=False)

@@ -1,0 +1,1 @@
+"""Probes: small models whose outputs tell what is unknown of a device, and what each hypothesis answers."""

@@ -1,0 +1,48 @@
+"""Convolutions that are split: every part is narrowed to 16 bits, the parts are added with saturation.
+
+As ST Neural-ART does with one layer whose compiled form is known; which layers are split, and along which axis, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.requantize import Narrowed, NarrowThenAffine
+from qdqnp.quant import Array, Codes, Int64
+
+AXES = {"input channels": 0, "kernel rows": 1, "kernel columns": 2}
+PARTS = (2, 3, 4)
+
+
+def split_answers(weights: Codes, x: Codes) -> Iterator[tuple[str, Callable[[Any], Codes]]]:
+    """(text, answer) for each axis and number of parts. weights: (1, C, k, k); x: (1, C, H, W), zero point 0."""
+    for what, axis in AXES.items():
+        for count in PARTS:
+            sums = part_sums(weights, x, axis, count)
+            yield f"split in {count} by {what}", lambda found, sums=sums: split_codes(found, sums)  # type: ignore[misc]
+
+
+def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
+    """Sums of each part, (parts, positions, 1): the axis of the kernel in `count` runs as equal as they can be."""
+    rows, columns = weights.shape[2:]
+    windows = np.lib.stride_tricks.sliding_window_view(x[0].astype(np.int64), (rows, columns), axis=(1, 2))  # type: ignore[call-overload]
+    products = np.moveaxis(windows, 0, 2) * weights[0].astype(np.int64)  # (rows, columns, C, k, k)
+    parts = np.array_split(products, count, axis=2 + axis)
+    return np.stack([part.sum(axis=(2, 3, 4)).reshape(-1, 1) for part in parts])
+
+
+def split_codes(found: Any, sums: Array, tie: str = "half-up") -> Codes:
+    """The codes of a split layer. found: its evidence; sums: of each part."""
+    bound = NarrowThenAffine(tie).bind(found.layer)
+    assert isinstance(bound, Narrowed)
+    total = np.zeros_like(sums[0])
+    for part in sums:
+        narrow = np.clip(ROUNDINGS[tie](part, bound.s1), -(2**15), 2**15 - 1)
+        total = np.clip(total + narrow, -(2**15), 2**15 - 1)
+    low, high = bound.y.range
+    codes: Codes = np.clip(ROUNDINGS[tie](bound.a * total + bound.bc, bound.s2), low, high).astype(bound.y.dtype)
+    return codes

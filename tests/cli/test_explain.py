@@ -1,0 +1,77 @@
+"""`qdqnp explain`: the steps of an element, JSON, causes, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+import qdqnp
+from qdqnp.cli import cli
+from tests.compare.simulated import SIZE, network
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("models")
+    onnx.save(network(5), made / "net.onnx")
+    np.save(made / "x.npy", np.random.default_rng(5).standard_normal((1, 3, SIZE, SIZE), dtype=np.float32))
+    return made
+
+
+def run(folder: Path, *arguments: object) -> Result:
+    fixed = ["explain", folder / "net.onnx", "--input", folder / "x.npy"]
+    return CliRunner().invoke(cli, [str(argument) for argument in (*fixed, *arguments)])
+
+
+def test_profiles_side_by_side(folder: Path) -> None:
+    result = run(folder, "--node", 1, "--index", "0,3,0,5", "--profiles", "ort,tflite,neural-art,pow2")
+    assert result.exit_code == 0, result.output
+    assert "the largest 8 of 27 products, 9 of them in the padding" in result.output
+    for text in ("ShiftRight", "narrowed", "from a tie", "neural-art-1.1.3 (inferred)", "powers of two"):
+        assert text in result.output
+    x = np.load(folder / "x.npy")
+    model = qdqnp.load(folder / "net.onnx")
+    step = model.program().steps[1]
+    for profile in ("ort", "tflite"):
+        assert f"{profile}: {model.trace(x, profile=profile)[step.output_names[0]][0, 3, 0, 5]}" in result.output
+
+
+def test_json_says_the_same(folder: Path) -> None:
+    found = json.loads(run(folder, "--node", 1, "--index", "0,3,0,5", "--json").stdout)
+    assert found["index"] == [0, 3, 0, 5] and found["op"] == "QLinearConv"
+    steps = {line["name"]: line["value"] for line in found["accounts"][0]["lines"]}
+    assert steps["acc"] == found["total"] + found["bias"]
+    assert steps["y"] == found["accounts"][0]["code"]
+
+
+def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
+    found = json.loads(run(folder, "--node", 1, "--index", "0,3,4,5", "--json").stdout)
+    code, bias, total = found["accounts"][0]["code"], found["bias"], found["total"]
+    model = qdqnp.load(folder / "net.onnx")
+    bound = model.plan().steps[1].bound
+    multiplier = float(bound.parameters["multiplier"][3])
+    zero = int(model.program().steps[1].outputs[0].quant.zero_point)
+    unbiased = int(np.clip(np.rint(np.float32(total) * np.float32(multiplier)) + zero, -128, 127))
+    assert unbiased != code and bias
+    result = run(folder, "--node", 1, "--index", "0,3,4,5", "--got", unbiased)
+    assert "missing bias: the bias is not added" in result.output
+    assert f"{code} is what ort gives" in run(folder, "--node", 1, "--index", "0,3,4,5", "--got", code).output
+    assert "none of the known causes gives it" in run(folder, "--node", 1, "--index", "0,3,4,5", "--got", 1000).output
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (("--node", "nothing", "--index", "0"), "no such layer"),
+    (("--node", "1", "--index", "0,99,0,0"), "within shape [1, 8, 12, 12]"),
+    (("--node", "1", "--index", "zero"), "expected whole numbers"),
+    (("--node", "1", "--index", "0,0,0,0", "--profiles", ","), "expected one or more"),
+    (("--node", "1", "--index", "0,0,0,0", "--profiles", "nobody"), "no such profile"),
+])  # fmt: skip
+def test_bad_usage_exits_with_2(folder: Path, arguments: tuple[str, ...], text: str) -> None:
+    result = run(folder, *arguments)
+    assert result.exit_code == 2
+    assert text in result.output.replace("\n", " ")
