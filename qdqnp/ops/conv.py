@@ -52,7 +52,7 @@ class Conv(Operator):
             x, w, bias = (*arrays, None)[:3]
             assert x is not None and w is not None
             out = np.empty(concrete(conv_shapes(attributes, x.shape, w.shape)), np.float32)
-            grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, -1)
+            grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
             weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
             offset: Any = 0 if bias is None else bias[:, None]
             window = window_for(attributes, w.shape[2:], x.shape[2:])
@@ -104,7 +104,8 @@ def _error(attributes: ConvAttributes) -> Error:
         x, w, bias = (*arrays, None)[:3]
         assert x is not None and w is not None
         magnitude = np.zeros(concrete(conv_shapes(attributes, x.shape, w.shape)), np.float64)
-        grouped = np.abs(w).astype(np.float64).reshape(attributes.group, w.shape[0] // attributes.group, -1)
+        shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
+        grouped = np.abs(w).astype(np.float64).reshape(shape)
         weights, window = Weights(_WIDE, grouped), window_for(attributes, w.shape[2:], x.shape[2:])
         added: Any = 0 if bias is None else np.abs(bias[:, None])
         planes = as_planes(np.abs(x).astype(np.float64))

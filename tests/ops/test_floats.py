@@ -63,6 +63,14 @@ def test_a_kernel_as_wide_as_the_image(sizes: tuple[int, int], filters: int) -> 
         assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 1, 1), (2, 3, 1, 1)])
+def test_a_convolution_of_nothing(shape: tuple[int, ...]) -> None:
+    """No output channels, or no images."""
+    x = np.zeros((0 if shape[0] else 1, 3, 2, 2), np.float32)
+    case = one_node("Conv", [("x", x), ("w", np.zeros(shape, np.float32))], ["x", "w"])
+    assert computed(case).shape == (x.shape[0], shape[0], 2, 2)
+
+
 @pytest.mark.parametrize("op", ["Relu", "Sigmoid", "LeakyRelu", "Identity", "Neg", "Sqrt", "HardSigmoid", "HardSwish"])
 def test_not_a_number_and_zeros_of_both_signs(op: str) -> None:
     case = one_node(op, [("x", ODD)])

@@ -26,7 +26,7 @@ def propagate(graph: Graph, log: Log) -> Graph:
             _back(edit, node)
     for node in edit.nodes():
         if is_dq(node) and per_tensor(edit, node) and edit.constant(node.input(0)) is None:
-            _forward(edit, node)
+            _forward(edit, node, log)
     return edit.done()
 
 
@@ -49,7 +49,7 @@ def _back(edit: Edit, q: Node) -> None:
         name = _insert(edit, name, ((mover, 0),), q)
 
 
-def _forward(edit: Edit, dq: Node) -> None:
+def _forward(edit: Edit, dq: Node, log: Log) -> None:
     mover = edit.only_user(dq)
     pending = [mover] if mover is not None else []
     while pending:
@@ -60,6 +60,11 @@ def _forward(edit: Edit, dq: Node) -> None:
         uses = edit.uses(name)
         if any(is_q(user) for user, _ in uses):
             continue
+        codes = str(edit.dtype(dq.input(0)))
+        if codes not in OUTPUT_DTYPES:
+            log.problems.add(f"node {dq.label}, input 0", f"one of {', '.join(OUTPUT_DTYPES)}", codes,
+                             f"ONNX Runtime moves it behind {mover.label}, and then refuses its own graph.")  # fmt: skip
+            return
         if uses or edit.is_output(name):
             _insert(edit, name, uses, dq)
             pending.extend(user for user, _ in uses)
