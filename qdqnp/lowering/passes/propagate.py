@@ -62,8 +62,8 @@ def _forward(edit: Edit, dq: Node, log: Log) -> None:
             continue
         codes = str(edit.dtype(dq.input(0)))
         if codes not in OUTPUT_DTYPES:
-            log.problems.add(f"node {dq.label}, input 0", f"one of {', '.join(OUTPUT_DTYPES)}", codes,
-                             f"ONNX Runtime moves it behind {mover.label}, and then refuses its own graph.")  # fmt: skip
+            hint = f"ONNX Runtime moves it behind {mover.label}, and then refuses its own graph."
+            log.problems.add(f"node {dq.label}, input 0", f"one of {', '.join(OUTPUT_DTYPES)}", codes, hint)
             return
         if uses or edit.is_output(name):
             _insert(edit, name, uses, dq)
