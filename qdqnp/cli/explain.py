@@ -131,10 +131,14 @@ def _print_account(account: Account) -> None:
             rows.add_row(f"  {name(line.name)}", *_numbers(line))
         CONSOLE.print(rows)
     if account.to_change is not None:
-        down, up = (
-            f"{sign}{n}" if n is not None else "none near" for sign, n in zip("-+", account.to_change, strict=True)
-        )
-        CONSOLE.print(f"  the code changes where the sum changes by {down} or {up}", highlight=False)
+        CONSOLE.print(f"  {_change(account.to_change)}", highlight=False)
+
+
+def _change(to_change: tuple[int | None, int | None]) -> str:
+    changes = [f"{sign}{n}" for sign, n in zip("-+", to_change, strict=True) if n is not None]
+    if not changes:
+        return "no sum near this one gives another code"
+    return f"the code changes where the sum changes by {' or '.join(changes)}"
 
 
 def _numbers(line: Line) -> tuple[str, str, str]:
