@@ -10,7 +10,7 @@ import click
 
 from qdqnp.cli.console import CONSOLE, dims, name, table, tracked
 from qdqnp.compare.dumping import MAPPING, write_dump
-from qdqnp.compare.observed import REFERENCE
+from qdqnp.identify.observed import REFERENCE
 from qdqnp.model import Model, load
 from qdqnp.quant import Array
 from qdqnp.sources.capture import capture, input_codes, load_device, runs

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from qdqnp.cli.console import CONSOLE, name, print_json, table
-from qdqnp.compare.explain import Account, Explanation, explain
-from qdqnp.compare.lines import Line
+from qdqnp.explain.explain import Account, Explanation, explain
+from qdqnp.explain.lines import Line
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.sources.files import read_feeds

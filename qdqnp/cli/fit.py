@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qdqnp.cli.console import CONSOLE, name
-from qdqnp.compare.families import describe
-from qdqnp.compare.fit import Fit, Fitted
-from qdqnp.compare.fit_narrow import NarrowFit
+from qdqnp.identify.families import describe
+from qdqnp.identify.fit import Fit, Fitted
+from qdqnp.identify.fit_narrow import NarrowFit
 
 SHOWN = 6
 

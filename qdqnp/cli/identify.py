@@ -12,11 +12,11 @@ from qdqnp.cli.console import CONSOLE, name, print_json, table
 from qdqnp.cli.fit import print_fit
 from qdqnp.cli.probe import print_answers
 from qdqnp.cli.write import check_target, write_text
-from qdqnp.compare.device import open_device
-from qdqnp.compare.fit import Fitted, fit_all
-from qdqnp.compare.fit_toml import fit_toml
-from qdqnp.compare.identify import Report, Split, Verdict, identify_all
-from qdqnp.compare.observed import Dumped, targets
+from qdqnp.identify.device import open_device
+from qdqnp.identify.fit import Fitted, fit_all
+from qdqnp.identify.fit_toml import fit_toml
+from qdqnp.identify.identify import Report, Split, Verdict, identify_all
+from qdqnp.identify.observed import Dumped, targets
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.probe.answers import Answer, fit_answers, observed, read_answers

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from qdqnp.compare.align import align
-from qdqnp.compare.fit import Fitted, fit_all
-from qdqnp.compare.observed import REFERENCE, Observed, targets
 from qdqnp.compare.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
+from qdqnp.identify.fit import Fitted, fit_all
+from qdqnp.identify.observed import REFERENCE, Observed, targets
 from qdqnp.probe.probes import Probe
 from qdqnp.quant import Codes
 from qdqnp.sources.dump import read_dump

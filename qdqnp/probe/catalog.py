@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from qdqnp.compare.evidence import BinaryEvidence
-from qdqnp.compare.families import ACCUMULATORS, TIES
+from qdqnp.identify.evidence import BinaryEvidence
+from qdqnp.identify.families import ACCUMULATORS, TIES
 from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles import PROFILES

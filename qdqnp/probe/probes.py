@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from qdqnp.compare.evidence import Evidence, evidence_of
-from qdqnp.compare.layers import Layers
-from qdqnp.compare.observed import REFERENCE
+from qdqnp.identify.evidence import Evidence, evidence_of
+from qdqnp.identify.layers import Layers
+from qdqnp.identify.observed import REFERENCE
 from qdqnp.model import Model, load
 from qdqnp.quant import Array, Codes
 

@@ -25,7 +25,7 @@ from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine
 from qdqnp.probe.catalog import probes
 from qdqnp.probe.probes import Probe
-from tests.compare.test_identify import fresh_seed
+from tests.identify.test_identify import fresh_seed
 
 TIES = tuple(ROUNDINGS)
 ART = PROFILES["neural-art-1.1.3"]

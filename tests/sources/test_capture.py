@@ -30,7 +30,7 @@ from qdqnp.sources.c_library import CLibrary
 from qdqnp.sources.capture import Source, capture, input_codes
 from qdqnp.sources.dump import read_dump
 from qdqnp.sources.serial_port import DONE, ERROR, RUN, TENSOR, Frame, SerialSource, decode, encode
-from tests.compare.simulated import feeds, network
+from tests.identify.simulated import feeds, network
 
 SEED = 4
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdqnp.compare.families import PRECISIONS, SCHEMES
-from qdqnp.compare.fit import Fit, Fitted, fit
-from qdqnp.compare.fit_toml import fit_toml
-from qdqnp.compare.identify import identify
-from qdqnp.compare.observed import Observed
+from qdqnp.identify.families import PRECISIONS, SCHEMES
+from qdqnp.identify.fit import Fit, Fitted, fit
+from qdqnp.identify.fit_toml import fit_toml
+from qdqnp.identify.identify import identify
+from qdqnp.identify.observed import Observed
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_toml
@@ -24,8 +24,8 @@ from qdqnp.numerics.rules.lookup import AffineLookup
 from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, Rescale
 from qdqnp.numerics.stages import MultiplyShift
-from tests.compare.simulated import device, network, observe
-from tests.compare.test_identify import fresh_seed
+from tests.identify.simulated import device, network, observe
+from tests.identify.test_identify import fresh_seed
 
 ART = PROFILES["neural-art-1.1.3"]
 TIES = tuple(ROUNDINGS)

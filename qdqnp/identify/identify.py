@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.families import describe
 from qdqnp.compare.inspect import RULE_OF
-from qdqnp.compare.layers import Layers
 from qdqnp.compare.metrics import difference
-from qdqnp.compare.observed import REFERENCE, Dumped, Observed, Target, evidence, targets
-from qdqnp.compare.splits import Search, Searches
 from qdqnp.errors import QdqnpError
+from qdqnp.identify.families import describe
+from qdqnp.identify.layers import Layers
+from qdqnp.identify.observed import REFERENCE, Dumped, Observed, Target, evidence, targets
+from qdqnp.identify.splits import Search, Searches
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.evidence import (
+from qdqnp.errors import ProfileError
+from qdqnp.identify.evidence import (
     AverageEvidence,
     BinaryEvidence,
     Evidence,
@@ -22,7 +23,6 @@ from qdqnp.compare.evidence import (
     MeanEvidence,
     SoftmaxEvidence,
 )
-from qdqnp.errors import ProfileError
 from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.requantize import Requantizer

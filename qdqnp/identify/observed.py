@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qdqnp.compare.evidence import Evidence, evidence_of
 from qdqnp.compare.inspect import RULE_OF
-from qdqnp.compare.layers import Layers
 from qdqnp.errors import InputError, Problem
+from qdqnp.identify.evidence import Evidence, evidence_of
+from qdqnp.identify.layers import Layers
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.program import Step

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.evidence import (
+from qdqnp.errors import ProfileError
+from qdqnp.explain.terms import Term
+from qdqnp.identify.evidence import (
     AverageEvidence,
     BinaryEvidence,
     Evidence,
@@ -17,9 +19,7 @@ from qdqnp.compare.evidence import (
     LookupEvidence,
     MeanEvidence,
 )
-from qdqnp.compare.families import NAMED, describe, variations
-from qdqnp.compare.terms import Term
-from qdqnp.errors import ProfileError
+from qdqnp.identify.families import NAMED, describe, variations
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, Undefined
 from qdqnp.quant import Int64, Quant

@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 
 import qdqnp
-from qdqnp.compare.observed import Observed
+from qdqnp.identify.observed import Observed
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.quant import shifted

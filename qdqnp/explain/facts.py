@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.compare.inspect import RULE_OF
-from qdqnp.compare.lines import mean_of, real_of, real_pair
-from qdqnp.compare.terms import Index, largest, terms
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
+from qdqnp.explain.lines import mean_of, real_of, real_pair
+from qdqnp.explain.terms import Index, largest, terms
 from qdqnp.numerics.rational import fraction
 from qdqnp.ops.windows import window_for
 from qdqnp.program import Step

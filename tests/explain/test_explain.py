@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.compare.explain import Explanation, explain
 from qdqnp.errors import InputError
+from qdqnp.explain.explain import Explanation, explain
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.program import Step
-from tests.compare.simulated import COMPLETE, feeds, network
-from tests.compare.test_identify import fresh_seed
+from tests.identify.simulated import COMPLETE, feeds, network
+from tests.identify.test_identify import fresh_seed
 
 
 def load(seed: int) -> tuple[Model, dict[str, np.ndarray]]:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.evidence import Evidence, LinearEvidence
-from qdqnp.compare.families import NAMED, candidates, describe, names_of
-from qdqnp.compare.fit_narrow import NarrowFit, fit_narrow
 from qdqnp.compare.inspect import RULE_OF
-from qdqnp.compare.observed import Dumped, Observed, evidence, targets
-from qdqnp.compare.splits import Search, Searches
 from qdqnp.compare.variant import LINEAR
 from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.identify.evidence import Evidence, LinearEvidence
+from qdqnp.identify.families import NAMED, candidates, describe, names_of
+from qdqnp.identify.fit_narrow import NarrowFit, fit_narrow
+from qdqnp.identify.observed import Dumped, Observed, evidence, targets
+from qdqnp.identify.splits import Search, Searches
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import INFERRED

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.compare.identify import Report, identify
-from qdqnp.compare.layers import Layers
-from qdqnp.compare.observed import Observed, targets
 from qdqnp.errors import InputError, QdqnpError
+from qdqnp.identify.identify import Report, identify
+from qdqnp.identify.layers import Layers
+from qdqnp.identify.observed import Observed, targets
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
-from tests.compare.simulated import COMPLETE, device, feeds, network
+from tests.identify.simulated import COMPLETE, device, feeds, network
 
 FAMILIES = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool"}
 

@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.causes import Cause, Element, causes
-from qdqnp.compare.evidence import (
+from qdqnp.compare.inspect import rule_status
+from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
+from qdqnp.executor.plan import BoundStep
+from qdqnp.explain.causes import Cause, Element, causes
+from qdqnp.explain.facts import concat_part, facts
+from qdqnp.explain.lines import Line, pair_lines, requantizer_lines
+from qdqnp.explain.terms import Term, terms
+from qdqnp.identify.evidence import (
     AverageEvidence,
     BinaryEvidence,
     Evidence,
@@ -20,13 +26,7 @@ from qdqnp.compare.evidence import (
     MeanEvidence,
     evidence_of,
 )
-from qdqnp.compare.facts import concat_part, facts
-from qdqnp.compare.inspect import rule_status
-from qdqnp.compare.layers import Layers
-from qdqnp.compare.lines import Line, pair_lines, requantizer_lines
-from qdqnp.compare.terms import Term, terms
-from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
-from qdqnp.executor.plan import BoundStep
+from qdqnp.identify.layers import Layers
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Step

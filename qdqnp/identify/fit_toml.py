@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qdqnp.compare.families import describe
-from qdqnp.compare.fit import Fit, Fitted
+from qdqnp.identify.families import describe
+from qdqnp.identify.fit import Fit, Fitted
 from qdqnp.numerics.profile_toml import to_toml
 
 SHOWN = 12

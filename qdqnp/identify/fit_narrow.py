@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.evidence import LinearEvidence
-from qdqnp.compare.families import ACCUMULATORS, TIES, describe
+from qdqnp.identify.evidence import LinearEvidence
+from qdqnp.identify.families import ACCUMULATORS, TIES, describe
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
 from qdqnp.quant import Codes, Int64

@@ -7,9 +7,9 @@ from pathlib import Path
 from qdqnp import golden
 from qdqnp.compare.align import align
 from qdqnp.compare.mapping import read_mapping
-from qdqnp.compare.observed import REFERENCE, Observed
 from qdqnp.compare.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
+from qdqnp.identify.observed import REFERENCE, Observed
 from qdqnp.model import Model, load
 from qdqnp.sources.dump import read_dump
 

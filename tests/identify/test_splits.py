@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdqnp.compare.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
-from qdqnp.compare.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
-from qdqnp.compare.splits import Searches, codes_for, reachable, thresholds
+from qdqnp.identify.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
+from qdqnp.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
+from qdqnp.identify.splits import Searches, codes_for, reachable, thresholds
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.lookup import Identity

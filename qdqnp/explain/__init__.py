@@ -1,0 +1,1 @@
+"""One output element step by step, under several profiles, and which single cause would give another value."""
