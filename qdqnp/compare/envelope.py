@@ -24,8 +24,8 @@ from qdqnp.numerics.rules.mean import NarrowMean, ReciprocalMean
 from qdqnp.numerics.rules.requantize import Narrowed, Requantizer
 from qdqnp.quant import Array, Int64
 
-# What nobody has stated of Neural-ART: the tie rule, the inner shifts of Add, what happens past 24 bits, and BC, seen
-# within -6 to +4 units of 2^-S2 of the formula.
+# What nobody has stated of Neural-ART: the tie rule of each stage, the inner shifts of Add, what happens past 24 bits, and
+# BC, seen within -6 to +4 units of 2^-S2 of the formula.
 TIES = ("half-up", "half-away", "half-even")
 INNER = ("floor", "half-up")
 BC_OFFSETS = (-6, 4)  # codes are monotone in BC: the ends bound what lies between
@@ -53,8 +53,9 @@ def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requant
     if isinstance(inner, Narrowed):
         past = bool(np.abs(sums).max(initial=0) >= 2**23)
         accumulators = ACCUMULATORS if past else (inner.rule.accumulator,)
-        for tie, accumulator, offset in product(TIES, accumulators, BC_OFFSETS):
-            yield replace(inner, rule=replace(inner.rule, tie=tie, accumulator=accumulator), bc=inner.bc + offset)
+        for tie, first, accumulator, offset in product(TIES, TIES, accumulators, BC_OFFSETS):
+            rule = replace(inner.rule, tie=tie, first_tie=first, accumulator=accumulator)
+            yield replace(inner, rule=rule, bc=inner.bc + offset)
     elif isinstance(inner, ReciprocalMean):
         yield from (replace(inner, rule=rule) for rule in admissible_rules(inner.rule))
     else:
