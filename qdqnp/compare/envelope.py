@@ -24,8 +24,8 @@ from qdqnp.numerics.rules.mean import NarrowMean, ReciprocalMean
 from qdqnp.numerics.rules.requantize import Narrowed, Requantizer
 from qdqnp.quant import Array, Int64
 
-# What nobody has stated of Neural-ART: the tie rule of each stage, the inner shifts of Add, what happens past 24 bits, and
-# BC, seen within -6 to +4 units of 2^-S2 of the formula.
+# What nobody has stated of Neural-ART: the tie rule of each stage, the inner shifts of Add, what happens past 24 bits,
+# and BC, seen within -6 to +4 units of 2^-S2 of the formula.
 TIES = ("half-up", "half-away", "half-even")
 INNER = ("floor", "half-up")
 BC_OFFSETS = (-6, 4)  # codes are monotone in BC: the ends bound what lies between
