@@ -343,3 +343,13 @@ def test_inputs_of_every_value() -> None:
     for value, profile in product((np.nan, np.inf, -np.inf, 3.4e38, 1e-45), PROFILES):
         found = made.run(np.full((1, 3, 16, 16), value, F), profile=profile)
         assert all(np.isfinite(array).all() for array in found.values())
+
+
+@pytest.mark.parametrize("feeds", [["x"], ["x", "w"]])
+def test_the_product_of_two_vectors_has_events(feeds: list[str]) -> None:
+    """Its result has no axes at all."""
+    case = one_node("QLinearMatMul", [("x", np.array([1, 2, 3], np.uint8)), ("s", F(1)), ("z", np.uint8(0)),
+                                      ("w", np.array([4, 5, -6], np.int8)), ("ws", F(1)), ("wz", np.int8(0)),
+                                      ("ys", F(1)), ("yz", np.uint8(0))], feeds)  # fmt: skip
+    trace = qdqnp.load(case.model).trace(case.inputs, accumulators=True, events=True)
+    assert trace["y"] == 0 and trace.accumulators["y"] == -4 and trace.events["y"].saturated_low == 1

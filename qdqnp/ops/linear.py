@@ -189,7 +189,8 @@ def linear_bound(
     layer_of: the layer for given inputs; channel_axis: of the output."""
 
     def detail(arrays: Sequence[Array | None]) -> tuple[Int64, Requantizer]:
-        return np.moveaxis(sums(arrays), channel_axis, -1), layer_of(arrays).requantizer
+        total = np.atleast_1d(sums(arrays))  # of two vectors, a scalar
+        return np.moveaxis(total, channel_axis, -1), layer_of(arrays).requantizer
 
     bound = Bound(evaluate, sums=sums, accumulators=accumulators, detail=detail)
     if fixed is not None:
