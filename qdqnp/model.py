@@ -232,10 +232,9 @@ def code_outputs(program: Program) -> dict[str, str]:
     Raises InputError for outputs that have no codes.
     """
     problems = Problems()
-    makers = {name: step for step in program.steps for name in step.output_names}
     found: dict[str, str] = {}
     for name in program.outputs:
-        maker = makers.get(name)
+        maker = program.makers.get(name)
         if maker is not None and maker.op == "DequantizeLinear" and maker.inputs[0] is not None:
             found[name] = maker.inputs[0].name
         elif program.tensors[name].dtype.kind in "iu":

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.quant import Array, Quant, shifted
+from qdqnp.quant import EIGHT_BIT, Array, Quant, shifted
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Tensor:
     def as_in_file(self, codes: Array) -> Array:
         """Its codes in the dtype that the model file gives it."""
         return codes if self.file_dtype is None else shifted(codes, self.file_dtype)
+
+    def as_here(self, codes: Array) -> Array:
+        """8-bit codes of another program's tensor of this name, in the dtype that they have in this one."""
+        both = codes.dtype in EIGHT_BIT and self.dtype in EIGHT_BIT
+        return shifted(codes, self.dtype) if both else codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,3 +123,18 @@ class Program:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+
+    @cached_property
+    def makers(self) -> Mapping[str, Step]:
+        """The step that makes each tensor; inputs and constants are missing."""
+        return {name: step for step in self.steps for name in step.output_names}
+
+    def float_work(self, step: Step) -> str:
+        """What a step computes in float32 in the middle of the network, '' where it computes none. A device without a
+        float unit has no arithmetic for it; quantizing inputs and dequantizing outputs is the host's."""
+        made = self.tensors[step.output_names[0]]
+        if made.dtype.kind == "f" and step.op not in ("DequantizeLinear", "Identity"):
+            return f"{step.op} in float32"
+        before = [self.makers[name].op for name in step.input_names if name in self.makers]
+        inner = step.op == "QuantizeLinear" and "DequantizeLinear" in before
+        return "DequantizeLinear followed by QuantizeLinear" if inner else ""

@@ -12,7 +12,7 @@ from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.quant import EIGHT_BIT, Array, shifted
+from qdqnp.quant import Array
 
 ENTIRE, SINGLE = "entire", "single"
 
@@ -183,11 +183,7 @@ def _as_in_file(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
 def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Tensors of another program that this one has too, as this one has them."""
     tensors = plan.program.tensors
-    return {
-        name: shifted(array, tensors[name].dtype) if array.dtype in EIGHT_BIT else array
-        for name, array in arrays.items()
-        if name in tensors
-    }
+    return {name: tensors[name].as_here(array) for name, array in arrays.items() if name in tensors}
 
 
 def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:

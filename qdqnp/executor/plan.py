@@ -11,6 +11,7 @@ from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError
 from qdqnp.executor.work import Budget, given_bytes
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
+from qdqnp.kernels.strategy import AUTO
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import Bound, Operator, ShapeError
 from qdqnp.ops.registry import lookup
@@ -54,6 +55,16 @@ class BoundStep:
         return found
 
 
+def bind_step(step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> BoundStep:
+    """The step with the profile's arithmetic. consts: the program's constants by name. Raises ProfileError where the
+    profile does not define it, ProofError for a strategy that is not exact for it."""
+    operator = lookup(step.domain, step.op)
+    assert operator is not None  # the lowering found it
+    own = {name: consts[name] for name in step.input_names if name in consts}
+    with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
+        return BoundStep(step, operator, operator.bind(step, own, profile, strategy), own)
+
+
 class Plan:
     """A program bound to one profile and one strategy. Immutable after construction; safe to share between threads.
 
@@ -79,18 +90,14 @@ class Plan:
         bound: list[BoundStep] = []
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
         self._check_overrides(problems)
-        refused = set() if self.profile.host_float else self._float_steps(problems)
         for step in self.program.steps:
-            if step in refused:
+            floats = "" if self.profile.host_float else self.program.float_work(step)
+            if floats:
                 kind = ProfileError
+                problems.add(f"step {step.label}", "an integer operator", floats, "Use 'ort', or quantize this layer.")
                 continue
-            operator = lookup(step.domain, step.op)
-            assert operator is not None  # the lowering found it
-            consts = {name: self.consts[name] for name in step.input_names if name in self.consts}
             try:
-                with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
-                    made = operator.bind(step, consts, self.profile, self.strategy)
-                bound.append(BoundStep(step, operator, made, consts))
+                bound.append(bind_step(step, self.consts, self.profile, self.strategy))
             except QdqnpError as error:
                 kind = type(error)
                 for problem in error.problems:
@@ -117,23 +124,6 @@ class Plan:
             for label, _ in getattr(getattr(self.profile, field), "overrides", ()):
                 if label not in labels:
                     problems.add(f"profile '{self.profile.name}', {field}.overrides", "a layer of the model", label)
-
-    def _float_steps(self, problems: Problems) -> set[Step]:
-        """Steps that compute in float32 in the middle of the network, which a device without a float unit has no
-        arithmetic for. Quantizing inputs and dequantizing outputs is the host's."""
-        makers = {name: step for step in self.program.steps for name in step.output_names}
-        found = set()
-        for step in self.program.steps:
-            made = self.program.tensors[step.output_names[0]]
-            floating = made.dtype.kind == "f" and step.op not in ("DequantizeLinear", "Identity")
-            inner = step.op == "QuantizeLinear" and any(
-                name in makers and makers[name].op == "DequantizeLinear" for name in step.input_names
-            )
-            if floating or inner:
-                what = f"{step.op} in float32" if floating else "DequantizeLinear followed by QuantizeLinear"
-                problems.add(f"step {step.label}", "an integer operator", what, "Use 'ort', or quantize this layer.")
-                found.add(step)
-        return found
 
     def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         """Concrete shape of every tensor for these input shapes. Raises InputError where they do not fit a step, or

@@ -7,17 +7,12 @@ every layer that it does define can be compared with a device's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
-
-import numpy as np
 
 from qdqnp.compare.variant import plain
 from qdqnp.errors import InputError, Problem, ProfileError
-from qdqnp.executor.plan import BoundStep
-from qdqnp.kernels.strategy import AUTO
+from qdqnp.executor.plan import BoundStep, bind_step
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.registry import lookup
 from qdqnp.program import Program, Step
 from qdqnp.quant import EIGHT_BIT, Array, shifted
 
@@ -32,33 +27,22 @@ class Layers:
         self.program: Program = model.program(profile)
         self.steps = self.program.steps
         self._consts = {name: t.const for name, t in self.program.tensors.items() if t.const is not None}
-        self._makers = {name: step for step in self.steps for name in step.output_names}
         self._order = {step: index for index, step in enumerate(self.steps)}
         self._bound: dict[Step, BoundStep] = {}
 
     def bind(self, step: Step) -> BoundStep:
         """The step with the profile's arithmetic. Raises ProfileError where the profile does not define it."""
         if step not in self._bound:
-            self._refuse_float(step)
-            operator = lookup(step.domain, step.op)
-            assert operator is not None  # the lowering found it
-            consts = {name: self._consts[name] for name in step.input_names if name in self._consts}
-            self._bound[step] = BoundStep(step, operator, operator.bind(step, consts, self._plain, AUTO), consts)
+            floats = "" if self.profile.host_float else self.program.float_work(step)
+            if floats:
+                problem = Problem(f"step {step.label}", "an integer operator", floats)
+                raise ProfileError(f"profile '{self.profile.name}' has no float arithmetic", [problem])
+            self._bound[step] = bind_step(step, self._consts, self._plain)
         return self._bound[step]
-
-    def _refuse_float(self, step: Step) -> None:
-        """A device without a float unit has no arithmetic for what the lowering left in float32."""
-        made = self.program.tensors[step.output_names[0]]
-        makers = [self._makers[name].op for name in step.input_names if name in self._makers]
-        inner = step.op == "QuantizeLinear" and "DequantizeLinear" in makers
-        floating = made.dtype.kind == "f" and step.op not in ("DequantizeLinear", "Identity")
-        if not self.profile.host_float and (floating or inner):
-            problem = Problem(f"step {step.label}", "an integer operator", f"{step.op} in float32")
-            raise ProfileError(f"profile '{self.profile.name}' has no float arithmetic", [problem])
 
     def maker(self, tensor: str) -> Step | None:
         """The step that makes a tensor; None for inputs, constants and names that the program does not have."""
-        return self._makers.get(tensor)
+        return self.program.makers.get(tensor)
 
     def segment(self, tensor: str, known: Collection[str]) -> list[Step] | None:
         """The steps that lead from `known` tensors to this one, in order; None where something else is needed too.
@@ -69,12 +53,12 @@ class Layers:
         wanted = [tensor]
         while wanted:
             name = wanted.pop()
-            step = self._makers.get(name)
+            step = self.program.makers.get(name)
             if step is None:
                 return None
             found.add(step)
             missing = (n for n in step.input_names if n not in known and n not in self._consts)
-            wanted += [n for n in missing if self._makers.get(n) not in found]
+            wanted += [n for n in missing if self.program.makers.get(n) not in found]
         return sorted(found, key=self._order.__getitem__)
 
     def replay(self, tensor: str, known: Mapping[str, Array]) -> Array:
@@ -92,7 +76,10 @@ class Layers:
         for step in steps:
             values.update(self.bind(step).evaluate(values))
         made = values[tensor]
-        return shifted(made, known[tensor].dtype) if _shifts(made.dtype, known.get(tensor)) else made
+        wanted = known.get(tensor)
+        if wanted is None or not {made.dtype, wanted.dtype} <= set(EIGHT_BIT):
+            return made
+        return shifted(made, wanted.dtype)
 
     def inputs_of(self, step: Step, known: Mapping[str, Array]) -> list[Array | None]:
         """The arrays a step reads, in its operands' order; those that are not known are computed from known ones."""
@@ -104,13 +91,5 @@ class Layers:
 
     def own(self, known: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays in the code types of this program: a lowering may have made int8 codes uint8, 128 higher."""
-        found = dict(known)
-        for name, array in known.items():
-            tensor = self.program.tensors.get(name)
-            if tensor is not None and _shifts(tensor.dtype, array):
-                found[name] = shifted(array, tensor.dtype)
-        return found
-
-
-def _shifts(dtype: np.dtype[Any], array: Array | None) -> bool:
-    return array is not None and array.dtype != dtype and {array.dtype, dtype} == set(EIGHT_BIT)
+        tensors = self.program.tensors
+        return {name: tensors[name].as_here(array) if name in tensors else array for name, array in known.items()}
