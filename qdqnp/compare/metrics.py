@@ -26,22 +26,27 @@ class Difference:
         return self.differing == 0 and not self.note
 
 
+def unequal(ours: Array, theirs: Array) -> Array:
+    """Which elements of two arrays of one dtype and shape differ in their bits."""
+    bits = np.dtype(f"u{ours.dtype.itemsize}")
+    found: Array = np.ascontiguousarray(ours).view(bits) != np.ascontiguousarray(theirs).view(bits)
+    return found.reshape(ours.shape)
+
+
 def difference(ours: Array, theirs: Array) -> Difference:
     """Bitwise comparison of two arrays; a NaN equals a NaN of the same bits only."""
     if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
         note = f"{ours.dtype}{list(ours.shape)} against {theirs.dtype}{list(theirs.shape)}"
         return Difference(0, 0, 0.0, None, note)
-    left, right = np.ascontiguousarray(ours), np.ascontiguousarray(theirs)
-    bits = np.dtype(f"u{left.dtype.itemsize}")
-    unequal = left.reshape(-1).view(bits) != right.reshape(-1).view(bits)
-    count = int(np.count_nonzero(unequal))
+    apart = unequal(ours, theirs)
+    count = int(np.count_nonzero(apart))
     if count == 0:
-        return Difference(left.size, 0, 0.0)
-    wide = np.float64 if left.dtype.kind == "f" else np.int64
+        return Difference(ours.size, 0, 0.0)
+    wide = np.float64 if ours.dtype.kind == "f" else np.int64
     with np.errstate(invalid="ignore"):
-        distance = np.abs(left.astype(wide) - right.astype(wide))
-    at = np.unravel_index(int(np.argmax(unequal)), left.shape)
-    return Difference(left.size, count, float(np.nanmax(distance)), tuple(int(i) for i in at))
+        distance = np.abs(ours.astype(wide) - theirs.astype(wide))
+    at = np.unravel_index(int(np.argmax(apart)), ours.shape)
+    return Difference(ours.size, count, float(np.nanmax(distance)), tuple(int(i) for i in at))
 
 
 # 16-bit codes and real values would otherwise have as many bins as elements.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.compare.metrics import difference
+from qdqnp.compare.metrics import difference, unequal
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.model import Model
 from qdqnp.quant import Array
@@ -167,12 +167,9 @@ def _compare(plan: Plan, layers: Mapping[str, Layer], ours: Mapping[str, Array],
             if name not in ours:
                 continue
             layer = layers[name]
-            _add(layer, ours[name], theirs.get(name))
-            if layer.note or plan.promises[name].exact or name not in theirs:
-                continue
-            differs = _bits(ours[name]) != _bits(theirs[name])
-            if differs.any():
-                _accept(layer, bound, name, theirs, int(np.count_nonzero(differs)))
+            differing = _add(layer, ours[name], theirs.get(name))
+            if differing and not layer.note and not plan.promises[name].exact:
+                _accept(layer, bound, name, theirs, differing)
 
 
 def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
@@ -180,7 +177,7 @@ def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Arra
     if any(read not in theirs and read not in bound.consts for read in bound.step.input_names):
         return
     forced, wanted = bound.evaluate(theirs)[name], theirs[name]
-    bad = _bits(forced) != _bits(wanted)
+    bad = unequal(forced, wanted)
     if bad.any() and bound.bound.doubt and bound.bound.error is not None:
         allowed = bound.bound.error(bound.arrays(theirs))
         distance = np.abs(forced.astype(np.float64) - wanted.astype(np.float64))
@@ -192,15 +189,12 @@ def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Arra
         layer.accepted += differing
 
 
-def _bits(array: Array) -> Array:
-    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
-
-
-def _add(layer: Layer, ours: Array, theirs: Array | None) -> None:
+def _add(layer: Layer, ours: Array, theirs: Array | None) -> int:
+    """Count a tensor in its layer; how many of its elements differ."""
     layer.shape = ours.shape
     if theirs is None:
         layer.note = "ONNX Runtime's graph has no such tensor"
-        return
+        return 0
     found = difference(ours, theirs)
     layer.elements += found.elements
     layer.differing += found.differing
@@ -209,3 +203,4 @@ def _add(layer: Layer, ours: Array, theirs: Array | None) -> None:
     layer.note = layer.note or found.note
     if ours.dtype in (np.int8, np.uint8):
         layer.seen.update(np.flatnonzero(np.bincount(ours.reshape(-1).view(np.uint8), minlength=256)).tolist())
+    return found.differing
