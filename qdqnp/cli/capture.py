@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from qdqnp.cli.console import CONSOLE, dims, name, table, tracked
+from qdqnp.cli.inputs import feeds_of
 from qdqnp.compare.dumping import MAPPING, write_dump
 from qdqnp.identify.observed import REFERENCE
-from qdqnp.model import Model, load
-from qdqnp.quant import Array
+from qdqnp.model import load
 from qdqnp.sources.capture import capture, input_codes, load_device, runs
-from qdqnp.sources.files import read_feeds
-from qdqnp.sources.random_inputs import random_feeds
 
 
 @click.command("capture")
@@ -39,24 +35,18 @@ def capture_command(
     """
     loaded = load(model)
     found = load_device(device)
-    sets = list(_sets(loaded, inputs, count, seed, codes))
-    made = capture(found, tracked(sets, len(sets), "running"))
+    program = loaded.program(REFERENCE)
+    sets, total = feeds_of(program, inputs, count, seed)
+    given = runs(program, sets)
+    if codes:
+        plan = loaded.plan(REFERENCE)
+        given = (input_codes(plan, feeds) for feeds in given)
+    made = capture(found, tracked(given, total, "running"))
     mapped = write_dump(out, made)
     rows = table("tensor", "dtype", "shape", right=("shape",))
     for tensor, arrays in made.items():
         rows.add_row(name(tensor), str(arrays[0].dtype), dims(arrays[0].shape))
     CONSOLE.print(rows)
     hint = f"; names that no file can have are in {MAPPING}: pass it with --mapping" if mapped else ""
-    CONSOLE.print(f"wrote {len(made)} tensors of {len(sets)} runs to {name(str(out), 200)}{hint}",
+    CONSOLE.print(f"wrote {len(made)} tensors of {total} runs to {name(str(out), 200)}{hint}",
                   highlight=False, soft_wrap=True)  # fmt: skip
-
-
-def _sets(
-    model: Model, files: tuple[Path, ...], count: int | None, seed: int, codes: bool
-) -> Iterator[dict[str, Array]]:
-    program = model.program(REFERENCE)
-    read = [read_feeds(path, program) for path in files]
-    if count or not files:
-        read.append(random_feeds(program, count or 1, seed))
-    for feeds in runs(program, itertools.chain.from_iterable(read)):
-        yield input_codes(model.plan(REFERENCE), feeds) if codes else feeds

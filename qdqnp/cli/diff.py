@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.cli.inputs import feeds_of, files_of
 from qdqnp.compare.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
-from qdqnp.model import Model, load
+from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.program import Program
-from qdqnp.quant import Array
-from qdqnp.sources.files import read_feeds
-from qdqnp.sources.random_inputs import random_feeds
 
 INFERRED_MARK = "*"
 
@@ -48,14 +45,11 @@ def diff_command(
     Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
     a bad model, or a profile that does not define one of the model's layers.
     """
-    if more and len(inputs) > 1:
-        raise click.UsageError("several files go after one --input, or each after its own")
-    if more and not inputs:
-        raise click.UsageError("input files go after --input")
+    files = files_of(inputs, more)
     pairs = _profiles(listed)
     loaded = load(model)
-    runs = list(_runs(loaded, (*inputs, *more), count, seed, pairs[0][1]))
-    report = diff(loaded, pairs, tracked(runs, len(runs), "comparing", not as_json))
+    runs, total = feeds_of(loaded.program(pairs[0][1]), files, count, seed)
+    report = diff(loaded, pairs, tracked(runs, total, "comparing", not as_json))
     if as_json:
         print_json({"model": model.name, **report.as_json()})
     else:
@@ -68,16 +62,6 @@ def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
     if len(texts) < 2:
         raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
     return [(text, profile_from(text)) for text in texts]
-
-
-def _runs(
-    model: Model, files: Sequence[Path], count: int | None, seed: int, profile: Profile
-) -> Iterator[dict[str, Array]]:
-    program: Program = model.program(profile)
-    for path in files:
-        yield from read_feeds(path, program)
-    if count or not files:
-        yield from random_feeds(program, count or 1, seed)
 
 
 def print_report(report: Report) -> None:

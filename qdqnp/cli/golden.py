@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
 from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, name, tracked
+from qdqnp.cli.inputs import feeds_of, files_of
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 from qdqnp.golden.manifest import Document
 from qdqnp.golden.options import FORMATS, LANES, LIMIT_BYTES, ROLES, Options
 from qdqnp.golden.writing import write
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.program import Program
-from qdqnp.sources.files import Feeds, read_feeds
-from qdqnp.sources.random_inputs import random_feeds
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -78,10 +75,7 @@ def golden_command(
 
     Exit code 0: done. 2: bad usage, model, profile or input, or files that cannot be written; then nothing is.
     """
-    if more and len(inputs) > 1:
-        raise click.UsageError("several files go after one --input, or each after its own")
-    if more and not inputs:
-        raise click.UsageError("input files go after --input")
+    files = files_of(inputs, more)
     chosen = Options(
         formats=_listed(formats),
         roles=_listed(roles) or ROLES,
@@ -91,7 +85,7 @@ def golden_command(
     )
     chosen.check()
     try:
-        made = _write(model, (*inputs, *more), count, seed, profile, out, chosen, force)
+        made = _write(model, files, count, seed, profile, out, chosen, force)
     except KeyboardInterrupt:
         ERROR_CONSOLE.print("interrupted: nothing was written", highlight=False)
         click.get_current_context().exit(INTERRUPTED)
@@ -123,7 +117,7 @@ def _write(
     force: bool,
 ) -> Document:
     arithmetic = profile_from(profile)
-    feeds, total = _feeds(load(model).program(arithmetic), files, count, seed)
+    feeds, total = feeds_of(load(model).program(arithmetic), files, count, seed)
     random = bool(count) or not files
     with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
         return write(out, model, shown, total, profile=arithmetic, options=options, name=model.name,
@@ -132,10 +126,3 @@ def _write(
 
 def _listed(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-
-
-def _feeds(program: Program, files: Sequence[Path], count: int | None, seed: int) -> tuple[Iterator[Feeds], int]:
-    """All inputs and how many there are. Those of files are views of them, random ones are made when needed."""
-    read = [feeds for path in files for feeds in read_feeds(path, program)]
-    drawn = count or (0 if files else 1)
-    return chain(read, random_feeds(program, drawn, seed)), len(read) + drawn

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from qdqnp.cli.console import CONSOLE, dims, name, print_json, printable, table, tracked
+from qdqnp.cli.inputs import feeds_of
 from qdqnp.compare.verify import Report, verify
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.model import Model, load
+from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.quant import Array
-from qdqnp.sources.files import read_feeds
 from qdqnp.sources.ort import OrtPeer, host
 from qdqnp.sources.ort_session import KINDS
-from qdqnp.sources.random_inputs import random_feeds
 
 
 @click.command("verify")
@@ -40,8 +37,8 @@ def verify_command(
     loaded = load(model)
     loaded.plan(named)  # first: its errors say more than ONNX Runtime's
     peer = OrtPeer(model, named)
-    runs = list(_runs(loaded, named, inputs, count, seed))
-    report = verify(loaded, peer, tracked(runs, len(runs), "comparing", not as_json), named)
+    runs, total = feeds_of(loaded.program(named), inputs, count, seed)
+    report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named)
     if as_json:
         print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
     else:
@@ -58,16 +55,6 @@ def _session_of(profile: str) -> str:
             "nothing to verify against", [Problem("--profile", f"one of {', '.join(KINDS)}", name, hint)]
         )
     return name
-
-
-def _runs(
-    model: Model, profile: str, inputs: tuple[Path, ...], count: int | None, seed: int
-) -> Iterator[dict[str, Array]]:
-    program = model.program(profile)
-    for path in inputs:
-        yield from read_feeds(path, program)
-    if count or not inputs:
-        yield from random_feeds(program, count or 1, seed)
 
 
 def print_report(report: Report, peer: OrtPeer) -> None:
