@@ -30,7 +30,7 @@ class DequantizeLinear(Operator):
     Attributes = DequantizeAttributes
 
     def infer(self, site: Site, attributes: DequantizeAttributes) -> Inferred:
-        site.dtype_in(0, (*CODES, np.int32), "x")
+        site.dtype_in(0, (*CODES.values(), np.int32), "x")
         self._quant(site, attributes)
         return ((FLOAT32, site.value(0).shape),)
 

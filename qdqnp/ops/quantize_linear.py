@@ -15,9 +15,8 @@ from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Quant
 
-# TensorProto's numbers of the code types that output_dtype may name.
-_OUTPUT_DTYPES = {0: None, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}
-CODES = (np.int8, np.uint8, np.int16, np.uint16)
+# The code types by TensorProto's numbers, which output_dtype names them by; 0 names none.
+CODES = {2: np.dtype(np.uint8), 3: np.dtype(np.int8), 4: np.dtype(np.uint16), 5: np.dtype(np.int16)}
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,10 @@ class QuantizeLinear(Operator):
             site.refuse("attribute 'block_size'", "0 (no blocks)", attributes.block_size)
         if attributes.precision not in (0, 1):
             site.refuse("attribute 'precision'", "float32", attributes.precision)
-        if attributes.output_dtype not in _OUTPUT_DTYPES:
+        if attributes.output_dtype not in (0, *CODES):
             site.refuse("attribute 'output_dtype'", "an 8- or 16-bit integer type", attributes.output_dtype)
-        named = _OUTPUT_DTYPES[attributes.output_dtype]
-        quant = checked_quant(site, attributes.axis, None if named is None else np.dtype(named))
-        if quant.dtype not in CODES:
+        quant = checked_quant(site, attributes.axis, CODES.get(attributes.output_dtype))
+        if quant.dtype not in CODES.values():
             site.refuse("input 2 (zero point)", "int8, uint8, int16 or uint16", quant.dtype)
         return quant
 

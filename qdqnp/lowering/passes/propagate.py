@@ -6,10 +6,11 @@ from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit, Use
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE, is_dq, is_op, is_q, per_tensor
+from qdqnp.ops.quantize_linear import CODES
 
-# TensorProto's numbers of the code types. From opset 21 on ONNX Runtime writes them into a Q that it puts behind a DQ,
-# which has a consequence in s8_to_u8.
-OUTPUT_DTYPES = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
+# By their names: from opset 21 on ONNX Runtime writes the number into a Q that it puts behind a DQ, which has a
+# consequence in s8_to_u8.
+OUTPUT_DTYPES = {str(dtype): number for number, dtype in CODES.items()}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 
