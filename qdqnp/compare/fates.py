@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,10 +33,7 @@ def fates(graph: Graph, program: Program) -> list[Fate]:
 
 def counts(program: Program) -> Mapping[str, int]:
     """How many steps of each operator, by name."""
-    found: dict[str, int] = {}
-    for step in program.steps:
-        found[step.op] = found.get(step.op, 0) + 1
-    return dict(sorted(found.items()))
+    return dict(sorted(Counter(step.op for step in program.steps).items()))
 
 
 def _became(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,7 +106,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
     step, tensors = bound.step, plan.program.tensors
     output = tensors[step.output_names[0]]
     macs = plan.macs(bound, shapes) if shapes else None
-    elements = _size(shapes[output.name]) if shapes else None
+    elements = math.prod(shapes[output.name]) if shapes else None
     quant = step.outputs[0].quant or output.quant
     return LayerInfo(
         label=step.label,
@@ -136,15 +138,5 @@ def _numbers(array: Array) -> list[float] | float:
     return value if isinstance(value, list) else float(value)
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
-
-
 def _count(items: Any) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for item in items:
-        found[item] = found.get(item, 0) + 1
-    return dict(sorted(found.items()))
+    return dict(sorted(Counter(items).items()))

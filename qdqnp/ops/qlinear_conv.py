@@ -119,7 +119,7 @@ class QLinearConv(Operator):
 
     def macs(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
         assert inputs[1] is not None
-        return _product(outputs[0]) * _product(inputs[1][1:])
+        return math.prod(concrete(outputs[0])) * math.prod(concrete(inputs[1][1:]))
 
     def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
         assert inputs[0] is not None and inputs[1] is not None
@@ -186,10 +186,3 @@ class QLinearConv(Operator):
 def _pixels_first(w: tuple[int, ...]) -> Int64:
     """Positions of K, which has channels outermost, in the order (kernel row, kernel column, channel)."""
     return np.arange(math.prod(w[1:])).reshape(w[1], -1).T.reshape(-1)
-
-
-def _product(shape: Sequence[Any]) -> int:
-    result = 1
-    for size in shape:
-        result *= int(size)
-    return result

@@ -1,4 +1,4 @@
-"""`ort-avx2`: sums of uint8 x int8 products that saturate in pairs, against the specification's model."""
+"""`ort-avx2`: sums of uint8 x int8 products that saturate in pairs, against tests/oracles/saturating.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""uint8 x int8 sums of x86-64 without VNNI, as plainly as the specification says it.
+"""uint8 x int8 sums of x86-64 without VNNI, written out as plainly as can be.
 
     raw = sum over pairs of clip(a[2i] b[2i] + a[2i+1] b[2i+1], -32768, 32767)
 

@@ -56,7 +56,7 @@ ORT_AVX2 = replace(
     ORT_X64,
     name="ort-avx2",
     summary="ONNX Runtime 1.32, the default session on x86-64 without VNNI: uint8 x int8 products saturate in pairs",
-    source="specification of the saturation in pairs, which was compared with onnxruntime 1.32 on masked CPUs",
+    source="docs/numerics.md, (25); compared with onnxruntime 1.32 on an emulated CPU without VNNI",
     accumulate=SaturatedPairs(),
 )
 
