@@ -240,7 +240,11 @@ def code_outputs(program: Program) -> dict[str, str]:
         elif program.tensors[name].dtype.kind in "iu":
             found[name] = name
         else:
-            problems.add(f"output '{name}'", "the result of a DequantizeLinear, or codes",
-                         f"the result of {maker.op if maker else 'no step'}", "Ask for float outputs.")  # fmt: skip
+            problems.add(
+                f"output '{name}'",
+                "the result of a DequantizeLinear, or codes",
+                f"the result of {maker.op if maker else 'no step'}",
+                "Ask for float outputs.",
+            )
     problems.raise_if_any("outputs without codes", InputError)
     return found

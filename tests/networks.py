@@ -64,8 +64,18 @@ class Builder:
         self.nodes.append(helper.make_node("DequantizeLinear", [w_codes, *w_params], [w], **axis))
         self.nodes.append(helper.make_node("DequantizeLinear", [b_codes, *b_params], [b], **axis))
         y, pad = self.name("conv"), kernel // 2
-        self.nodes.append(helper.make_node("Conv", [x, w, b], [y], name=f"Conv_{y}", kernel_shape=[kernel] * 2,
-                                           strides=[stride] * 2, pads=[pad] * 4, group=group))  # fmt: skip
+        self.nodes.append(
+            helper.make_node(
+                "Conv",
+                [x, w, b],
+                [y],
+                name=f"Conv_{y}",
+                kernel_shape=[kernel] * 2,
+                strides=[stride] * 2,
+                pads=[pad] * 4,
+                group=group,
+            )
+        )
         return self.quantized(y, out, 1.3 * self.spread[x])
 
     def add(self, a: str, b: str) -> str:

@@ -25,8 +25,15 @@ def run(command: str, folder: Path) -> str:
     words = shlex.split(command)
     program = {"qdqnp": [sys.executable, "-m", "qdqnp"], "python": [sys.executable]}[words[0]]
     path = str(Path(qdqnp.__file__).parents[1])
-    done = subprocess.run([*program, *words[1:]], cwd=folder, capture_output=True, text=True, timeout=300,
-                          env={"PYTHONPATH": path, "PATH": "", "COLUMNS": "200"}, check=False)  # fmt: skip
+    done = subprocess.run(
+        [*program, *words[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={"PYTHONPATH": path, "PATH": "", "COLUMNS": "200"},
+        check=False,
+    )
     assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
     return done.stdout
 

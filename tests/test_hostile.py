@@ -36,12 +36,18 @@ def warnings_are_errors() -> Iterator[None]:
         yield
 
 
-def model(nodes: list[onnx.NodeProto], shape: Any = (1, 1, 4, 4), kind: int = TensorProto.FLOAT,
-          **constants: Any) -> qdqnp.Model:  # fmt: skip
+def model(
+    nodes: list[onnx.NodeProto], shape: Any = (1, 1, 4, 4), kind: int = TensorProto.FLOAT, **constants: Any
+) -> qdqnp.Model:
     """From 'x' to 'y'."""
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", kind, shape)],
-                              [helper.make_empty_tensor_value_info("y")], tensors)  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_empty_tensor_value_info("y")],
+        tensors,
+    )
     imports = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)]
     return qdqnp.load(helper.make_model(graph, opset_imports=imports, ir_version=10))
 
@@ -73,19 +79,22 @@ POOL = {"kernel_shape": [1000, 1000], "pads": [999] * 4}
 UNREASONABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
     "padding of a convolution": ([node("Conv", ["x", "w"], ["y"], pads=[0, 0, 2**14, 2**14])], {"w": PIXEL}),
     "padding that strides leave out": (
-        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, WIDE, WIDE], strides=[WIDE, WIDE])], {"w": PIXEL},
+        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, WIDE, WIDE], strides=[WIDE, WIDE])],
+        {"w": PIXEL},
     ),
     "one row of im2col": (
-        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, 0, WIDE])], {"w": np.ones((1, 1, 4, 4), F)},
+        [node("Conv", ["x", "w"], ["y"], pads=[0, 0, 0, WIDE])],
+        {"w": np.ones((1, 1, 4, 4), F)},
     ),
     "a window larger than the picture": ([node("MaxPool", ["x"], ["y"], **POOL)], {}),
     "its average": ([node("AveragePool", ["x"], ["y"], **POOL)], {}),
     "a pooling window of a million": (
-        [node("AveragePool", ["x"], ["y"], kernel_shape=[WIDE, WIDE], pads=[WIDE - 1] * 4, strides=[WIDE, WIDE])], {},
+        [node("AveragePool", ["x"], ["y"], kernel_shape=[WIDE, WIDE], pads=[WIDE - 1] * 4, strides=[WIDE, WIDE])],
+        {},
     ),
     "dilation": (
-        [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[WIDE] * 2, pads=[WIDE] * 4,
-              strides=[WIDE] * 2)], {},
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[WIDE] * 2, pads=[WIDE] * 4, strides=[WIDE] * 2)],
+        {},
     ),
     "a tensor that doubles": (doubled(24), {}),
     "broadcasting": (
@@ -100,7 +109,7 @@ UNREASONABLE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
         [node("Add", ["x", "w"], ["a"]), node("Reshape", ["a", "s"], ["b"]), node("Conv", ["b", "k"], ["y"])],
         {"w": np.ones((100, 100, 1, 1), F), "s": np.array([-1, 1, 1, 1]), "k": np.ones((1, 1, 1, 1), F)},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", UNREASONABLE)
@@ -119,12 +128,24 @@ def test_what_is_made_at_the_first_run_counts() -> None:
     adds = [node("QLinearAdd", [a, *q, a, *q, *q], [b], domain=MS) for a, b in pairwise(names)]
     made = model(adds, ("N",), TensorProto.INT8, s=F(0.1), z=np.int8(0))
     refused(made, np.ones(1, np.int8), TOO_MUCH, "elements")
-    made = model([node("QLinearMatMul", ["x", *q, "x", *q, *q], ["y"])], ("N", 1, 1), TensorProto.INT8,
-                 s=F(0.1), z=np.int8(0))  # fmt: skip
+    made = model(
+        [node("QLinearMatMul", ["x", *q, "x", *q, *q], ["y"])], ("N", 1, 1), TensorProto.INT8, s=F(0.1), z=np.int8(0)
+    )
     made.run(np.ones((100, 1, 1), np.int8))
-    case = one_node("QLinearMatMul", [("x", np.ones((100, 1, 1, 1), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("b", np.ones((100, 1, 1), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("s", F(1)), ("z", np.int8(0))], ["x", "b"])  # fmt: skip
+    case = one_node(
+        "QLinearMatMul",
+        [
+            ("x", np.ones((100, 1, 1, 1), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("b", np.ones((100, 1, 1), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+        ],
+        ["x", "b"],
+    )
     with pytest.raises(InputError, match=TOO_MUCH):
         qdqnp.load(case.model).run(case.inputs)
 
@@ -141,8 +162,16 @@ def test_products_out_of_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_bound_grows_with_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS", 10)
     monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS_PER_BYTE", 1)
-    made = model([node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["b"]), node("Relu", ["b"], ["c"]),
-                  node("Relu", ["c"], ["d"]), node("Relu", ["d"], ["y"])], ("N",))  # fmt: skip
+    made = model(
+        [
+            node("Relu", ["x"], ["a"]),
+            node("Relu", ["a"], ["b"]),
+            node("Relu", ["b"], ["c"]),
+            node("Relu", ["c"], ["d"]),
+            node("Relu", ["d"], ["y"]),
+        ],
+        ("N",),
+    )
     made.run(np.ones(10, F))  # 5 * 10 elements of 10 + 40
     refused(made, np.ones(11, F), TOO_MUCH, "at most 54 elements", "step Relu")
 
@@ -191,9 +220,12 @@ def test_inspect_hides_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_of_thousands_of_inputs_gets_a_short_message() -> None:
     names = [f"x{index}" for index in range(1500)]
-    graph = helper.make_graph([node("Concat", names[:1000], ["y"], axis=0)], "g",
-                              [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in names],
-                              [helper.make_empty_tensor_value_info("y")])  # fmt: skip
+    graph = helper.make_graph(
+        [node("Concat", names[:1000], ["y"], axis=0)],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in names],
+        [helper.make_empty_tensor_value_info("y")],
+    )
     made = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10))
     with pytest.raises(InputError, match="and 1480 more") as caught:
         made.run({})
@@ -203,9 +235,16 @@ def test_a_model_of_thousands_of_inputs_gets_a_short_message() -> None:
 # -- sizes that only inputs decide ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("op", "attributes"),
-    [("MaxPool", {"kernel_shape": [2, 2]}), ("AveragePool", {"kernel_shape": [2, 2]}), ("GlobalAveragePool", {}),
-     ("Softmax", {}), ("Relu", {}), ("ReduceMean", {}), ("Squeeze", {})],
-)  # fmt: skip
+    [
+        ("MaxPool", {"kernel_shape": [2, 2]}),
+        ("AveragePool", {"kernel_shape": [2, 2]}),
+        ("GlobalAveragePool", {}),
+        ("Softmax", {}),
+        ("Relu", {}),
+        ("ReduceMean", {}),
+        ("Squeeze", {}),
+    ],
+)
 def test_an_absent_input_may_be_spelled_out(op: str, attributes: dict[str, Any]) -> None:
     plain, spelled = (model([node(op, inputs, ["y"], **attributes)]) for inputs in (["x"], ["x", "", ""]))
     assert np.array_equal(plain.run(ONE)["y"], spelled.run(ONE)["y"])
@@ -221,8 +260,13 @@ def test_nothing_has_no_average(op: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_nothing_has_no_integer_average(profile: str) -> None:
     inputs = ["x", "s", "z", "s", "z"]
-    made = model([node("QLinearGlobalAveragePool", inputs, ["y"], domain=MS)], (1, 2, "H"), TensorProto.INT8,
-                 s=F(0.1), z=np.int8(0))  # fmt: skip
+    made = model(
+        [node("QLinearGlobalAveragePool", inputs, ["y"], domain=MS)],
+        (1, 2, "H"),
+        TensorProto.INT8,
+        s=F(0.1),
+        z=np.int8(0),
+    )
     refused(made, np.ones((1, 2, 0), np.int8), "at least one element", profile=profile)
     assert made.run(np.ones((1, 2, 3), np.int8), profile=profile)["y"].tolist() == [[[1], [1]]]
 
@@ -230,8 +274,13 @@ def test_nothing_has_no_integer_average(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_averages_over_no_images(profile: str) -> None:
     inputs = ["x", "s", "z", "s", "z"]
-    made = model([node("QLinearGlobalAveragePool", inputs, ["y"], domain=MS)], ("N", 2, 3), TensorProto.INT8,
-                 s=F(0.1), z=np.int8(0))  # fmt: skip
+    made = model(
+        [node("QLinearGlobalAveragePool", inputs, ["y"], domain=MS)],
+        ("N", 2, 3),
+        TensorProto.INT8,
+        s=F(0.1),
+        z=np.int8(0),
+    )
     assert made.run(np.ones((0, 2, 3), np.int8), profile=profile)["y"].shape == (0, 2, 1)
 
 
@@ -240,8 +289,13 @@ def test_softmax_of_nothing(shape: tuple[int, int]) -> None:
     assert model([node("Softmax", ["x"], ["y"])], ("N", "M")).run(np.ones(shape, F))["y"].shape == shape
     inputs = ["x", "s", "z", "s", "z"]
     for opset in (11, 13):
-        made = model([node("QLinearSoftmax", inputs, ["y"], domain=MS, opset=opset, axis=1)], ("N", "M"),
-                     TensorProto.INT8, s=F(0.1), z=np.int8(0))  # fmt: skip
+        made = model(
+            [node("QLinearSoftmax", inputs, ["y"], domain=MS, opset=opset, axis=1)],
+            ("N", "M"),
+            TensorProto.INT8,
+            s=F(0.1),
+            z=np.int8(0),
+        )
         assert made.run(np.ones(shape, np.int8))["y"].shape == shape
 
 
@@ -265,18 +319,40 @@ def test_constants_without_elements_are_folded(op: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("columns", [0, 2])
 def test_products_with_no_column(profile: str, columns: int) -> None:
-    case = one_node("QLinearMatMul", [("x", np.ones((3, 4), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("b", np.ones((4, columns), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("s", F(1)), ("z", np.int8(0))], ["x", "b"])  # fmt: skip
+    case = one_node(
+        "QLinearMatMul",
+        [
+            ("x", np.ones((3, 4), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("b", np.ones((4, columns), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+        ],
+        ["x", "b"],
+    )
     found = qdqnp.load(case.model).trace(case.inputs, profile=profile, accumulators=True, events=True)
     assert found["y"].tolist() == [[4] * columns] * 3
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_products_of_no_matrix(profile: str) -> None:
-    case = one_node("QLinearMatMul", [("x", np.ones((0, 3, 4), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("b", np.ones((0, 4, 2), np.int8)), ("s", F(1)), ("z", np.int8(0)),
-                                      ("s", F(1)), ("z", np.int8(0))], ["x", "b"])  # fmt: skip
+    case = one_node(
+        "QLinearMatMul",
+        [
+            ("x", np.ones((0, 3, 4), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("b", np.ones((0, 4, 2), np.int8)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+            ("s", F(1)),
+            ("z", np.int8(0)),
+        ],
+        ["x", "b"],
+    )
     found = qdqnp.load(case.model).trace(case.inputs, profile=profile, accumulators=True, events=True)
     assert found["y"].shape == (0, 3, 2)
 
@@ -300,9 +376,24 @@ EXTREMES = (1e-45, 1e-39, 1e-20, 1e20, 3.4e38)
 
 
 @pytest.mark.parametrize("profile", [*PROFILES, "cmsis-nn", "tosa"])
-@pytest.mark.parametrize("name", ["QLinearConv", "QGemm", "QLinearMatMul", "QLinearAdd", "QLinearMul", "QLinearConcat",
-                                  "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearAveragePool",
-                                  "QLinearGlobalAveragePool", "QuantizeLinear", "DequantizeLinear"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "QLinearConv",
+        "QGemm",
+        "QLinearMatMul",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearConcat",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
+        "QLinearSoftmax",
+        "QLinearAveragePool",
+        "QLinearGlobalAveragePool",
+        "QuantizeLinear",
+        "DequantizeLinear",
+    ],
+)
 def test_scales_at_the_ends_of_float32(name: str, profile: str) -> None:
     """A result or our own error, and no warning from NumPy."""
     for seed, scale in enumerate(EXTREMES):
@@ -321,9 +412,13 @@ def test_scales_at_the_ends_of_float32(name: str, profile: str) -> None:
 @pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan, 3.4e38])
 def test_float_weights_without_a_finite_range_stay_float(weight: float) -> None:
     """3.4e38 with its negative: the range itself overflows."""
-    nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["d"]),
-             node("Conv", ["d", "w"], ["c"], name="conv"), node("QuantizeLinear", ["c", "s", "z"], ["p"]),
-             node("DequantizeLinear", ["p", "s", "z"], ["y"])]  # fmt: skip
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        node("Conv", ["d", "w"], ["c"], name="conv"),
+        node("QuantizeLinear", ["c", "s", "z"], ["p"]),
+        node("DequantizeLinear", ["p", "s", "z"], ["y"]),
+    ]
     made = model(nodes, s=F(0.1), z=np.int8(0), w=np.array([[[[weight, -3.4e38]]]], F))
     program = made.program()
     assert "Conv" in [step.op for step in program.steps]
@@ -332,8 +427,11 @@ def test_float_weights_without_a_finite_range_stay_float(weight: float) -> None:
 
 
 def test_a_clip_against_a_scale_that_overflows() -> None:
-    nodes = [node("Clip", ["x"], ["c"]), node("QuantizeLinear", ["c", "s", "z"], ["q"]),
-             node("DequantizeLinear", ["q", "s", "z"], ["y"])]  # fmt: skip
+    nodes = [
+        node("Clip", ["x"], ["c"]),
+        node("QuantizeLinear", ["c", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
     made = model(nodes, s=F(3.39615e38), z=np.int8(0))
     assert not made.run(ONE)["y"].any()
 
@@ -348,8 +446,19 @@ def test_inputs_of_every_value() -> None:
 @pytest.mark.parametrize("feeds", [["x"], ["x", "w"]])
 def test_the_product_of_two_vectors_has_events(feeds: list[str]) -> None:
     """Its result has no axes at all."""
-    case = one_node("QLinearMatMul", [("x", np.array([1, 2, 3], np.uint8)), ("s", F(1)), ("z", np.uint8(0)),
-                                      ("w", np.array([4, 5, -6], np.int8)), ("ws", F(1)), ("wz", np.int8(0)),
-                                      ("ys", F(1)), ("yz", np.uint8(0))], feeds)  # fmt: skip
+    case = one_node(
+        "QLinearMatMul",
+        [
+            ("x", np.array([1, 2, 3], np.uint8)),
+            ("s", F(1)),
+            ("z", np.uint8(0)),
+            ("w", np.array([4, 5, -6], np.int8)),
+            ("ws", F(1)),
+            ("wz", np.int8(0)),
+            ("ys", F(1)),
+            ("yz", np.uint8(0)),
+        ],
+        feeds,
+    )
     trace = qdqnp.load(case.model).trace(case.inputs, accumulators=True, events=True)
     assert trace["y"] == 0 and trace.accumulators["y"] == -4 and trace.events["y"].saturated_low == 1

@@ -221,10 +221,14 @@ def results_table(results: Sequence[Result]) -> Table:
     """One row for each network, in percent of the pictures."""
     columns = ("network", "pictures", "float, %", "ONNX Runtime int8, %", "qdqnp int8, %", "pictures that differ")
     rows = [
-        [result.network, str(result.pictures), *(_percent(result, count) for count in result.correct().values()),
-         str(result.differing)]
+        [
+            result.network,
+            str(result.pictures),
+            *(_percent(result, count) for count in result.correct().values()),
+            str(result.differing),
+        ]
         for result in results
-    ]  # fmt: skip
+    ]
     return Table(columns, rows)
 
 
@@ -234,16 +238,20 @@ def _percent(result: Result, count: int | None) -> str:
 
 @click.command()
 @click.option(
-    "--pictures", "source", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--pictures",
+    "source",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An .npz with x (uint8 NHWC) and y.",
-)  # fmt: skip
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.  [default: all]")
 @click.option("--network", "networks", multiple=True, type=click.Choice(NETWORKS), help="[default: all]")
 @click.option("--float", "floats", multiple=True, metavar="NETWORK=FILE", help="The float model of a network.")
 @click.option(
-    "--checkpoints", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    "--checkpoints",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder with trained weights, to build the float models that are not shipped.",
-)  # fmt: skip
+)
 @click.option("--batch", type=click.IntRange(1), default=100, show_default=True, help="Pictures at a time.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of ONNX Runtime.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")

@@ -38,8 +38,13 @@ from qdqnp.sources.ort_session import KINDS, import_onnxruntime
 from qdqnp.sources.random_inputs import random_feeds
 
 QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
-    "qdqnp", "ort_int8", "ort_default", "ort_uint8", "ort_float", "reference",
-)  # fmt: skip
+    "qdqnp",
+    "ort_int8",
+    "ort_default",
+    "ort_uint8",
+    "ort_float",
+    "reference",
+)
 LABELS = {
     QDQNP: "qdqnp",
     ORT_INT8: "ONNX Runtime, int8 allowed",
@@ -62,8 +67,12 @@ def label(name: str) -> str:
 # The reference evaluator can need minutes for a network: after its warm-up it is timed once.
 ROUNDS_AT_MOST = {REFERENCE: 1}
 THREAD_VARIABLES = (
-    "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 # Otherwise a session's threads keep spinning for a while after their run and take the cores from whoever runs next.
 POLITE = {"session.force_spinning_stop": "1"}
 WHY_SLOW = (
@@ -343,19 +352,29 @@ def milliseconds(value: float | None) -> str:
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """One row for each candidate."""
     rows = [
-        [result["model"], str(result["threads"]), timing["label"], milliseconds(timing["median_ms"]),
-         milliseconds(timing["min_ms"]), "-" if timing["ratio"] is None else f"{timing['ratio']:.2f}",
-         str(timing["runs"])]
+        [
+            result["model"],
+            str(result["threads"]),
+            timing["label"],
+            milliseconds(timing["median_ms"]),
+            milliseconds(timing["min_ms"]),
+            "-" if timing["ratio"] is None else f"{timing['ratio']:.2f}",
+            str(timing["runs"]),
+        ]
         for result in results
         for timing in result["candidates"]
-    ]  # fmt: skip
+    ]
     return Table(("model", "threads", "candidate", "median ms", "min ms", "/ int8 allowed", "runs"), rows, texts=3)
 
 
 def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str, Any]]) -> str:
     """The table with all that belongs to it, as Markdown."""
-    notes = {f"{timing['label']}: {result['model']}: {timing['note']}": None
-             for result in results for timing in result["candidates"] if timing["note"]}  # fmt: skip
+    notes = {
+        f"{timing['label']}: {result['model']}: {timing['note']}": None
+        for result in results
+        for timing in result["candidates"]
+        if timing["note"]
+    }
     equal = sum(result["equal_elements"] for result in results)
     lines = [
         *remarks(facts),

@@ -98,9 +98,15 @@ def build_layer(layer: ConvLayer, dtype: type[np.integer[Any]], seed: int = 0) -
     pad = layer.kernel // 2
     inputs = ["x", *constants]
     node = helper.make_node(
-        "QLinearConv", inputs, ["y"], layer.name, kernel_shape=[layer.kernel] * 2, strides=[layer.stride] * 2,
-        pads=[pad] * 4, group=layer.groups,
-    )  # fmt: skip
+        "QLinearConv",
+        inputs,
+        ["y"],
+        layer.name,
+        kernel_shape=[layer.kernel] * 2,
+        strides=[layer.stride] * 2,
+        pads=[pad] * 4,
+        group=layer.groups,
+    )
     code = TensorProto.UINT8 if dtype is np.uint8 else TensorProto.INT8
     size = (layer.size + 2 * pad - layer.kernel) // layer.stride + 1
     graph = helper.make_graph(

@@ -41,8 +41,23 @@ class Measured:
 def measure(model: Path, profile: str, formats: str, inputs: int, folder: Path) -> Measured:
     """One set in `folder`, which it is removed from again. Raises QdqnpError where the command fails."""
     out = folder / "set"
-    command = [sys.executable, "-m", "qdqnp", "golden", str(model), "--random", str(inputs), "--profile", profile,
-               "--format", formats, "--out", str(out), "--limit-bytes", str(2**40)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "qdqnp",
+        "golden",
+        str(model),
+        "--random",
+        str(inputs),
+        "--profile",
+        profile,
+        "--format",
+        formats,
+        "--out",
+        str(out),
+        "--limit-bytes",
+        str(2**40),
+    ]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)  # the usage of this child alone
@@ -52,15 +67,22 @@ def measure(model: Path, profile: str, formats: str, inputs: int, folder: Path) 
         raise QdqnpError("qdqnp golden failed", [Problem("exit code", "0", str(process.returncode), " ".join(command))])
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     scale = 1024 if sys.platform != "darwin" else 1  # Linux counts in KiB
-    return Measured(inputs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale / 1e6, len(sizes),
-                    sum(sizes) / 1e6)  # fmt: skip
+    return Measured(
+        inputs, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale / 1e6, len(sizes), sum(sizes) / 1e6
+    )
 
 
 def show(found: Sequence[Measured], console: Console) -> None:
     table = Table("inputs", "seconds", "CPU seconds", "peak memory, MB", "files", "set, MB", box=None)
     for row in found:
-        table.add_row(str(row.inputs), f"{row.seconds:.2f}", f"{row.cpu_seconds:.2f}", f"{row.peak_mb:.0f}",
-                      str(row.files), f"{row.set_mb:.1f}")  # fmt: skip
+        table.add_row(
+            str(row.inputs),
+            f"{row.seconds:.2f}",
+            f"{row.cpu_seconds:.2f}",
+            f"{row.peak_mb:.0f}",
+            str(row.files),
+            f"{row.set_mb:.1f}",
+        )
     console.print(table)
 
 

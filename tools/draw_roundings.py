@@ -118,8 +118,12 @@ def _y(value: float) -> str:
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=TARGET,
-              help="A folder.  [default: docs/images/rounding]")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=TARGET,
+    help="A folder.  [default: docs/images/rounding]",
+)
 def main(out: Path) -> None:
     """Draw every rounding."""
     for name, curve in curves().items():

@@ -147,15 +147,15 @@ def run(settings: Settings, files: int, jobs: int, first: int) -> tuple[Tally, f
                 if not worker.done:
                     worker.poll()
             total = Tally.sum(worker.tally for worker in workers)
-            shown.update(task, completed=total.files,
-                         description=f"{sum(total.findings.values())} findings")  # fmt: skip
+            shown.update(task, completed=total.files, description=f"{sum(total.findings.values())} findings")
     return Tally.sum(worker.tally for worker in workers), time.monotonic() - start
 
 
 def report(tally: Tally, seconds: float, jobs: int) -> str:
     rate = tally.files / seconds / jobs
     lines = [
-        "| | |", "|---|--:|",
+        "| | |",
+        "|---|--:|",
         f"| files | {tally.files:,} |",
         f"| mean size, bytes | {tally.bytes // max(1, tally.files):,} |",
         *(f"| {stage} gave a result | {tally.reached[stage]:,} |" for stage in ("load", "inspect", "run")),
@@ -165,7 +165,7 @@ def report(tally: Tally, seconds: float, jobs: int) -> str:
         f"| peak resident memory, MiB (index) | {tally.largest[0] / 2**20:.0f} ({tally.largest[1]}) |",
         f"| seconds | {seconds:.0f} |",
         f"| files per second and process | {rate:.0f} |",
-    ]  # fmt: skip
+    ]
     lines += [f"| FINDING: {kind} | {count:,} |" for kind, count in tally.findings.most_common()]
     return "\n".join(lines)
 
@@ -188,8 +188,13 @@ def again(settings: Settings, index: int) -> Finding | None:
 @click.option("--first", default=0, show_default=True, help="Index of the first file.")
 @click.option("--jobs", default=1, show_default=True, help="Processes.")
 @click.option("--profiles", default="ort,tflite,exact", show_default=True, help="One of them is drawn for each file.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("fuzz-findings"), show_default=True,
-              help="Folder of the findings.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("fuzz-findings"),
+    show_default=True,
+    help="Folder of the findings.",
+)
 @click.option("--only", type=int, help="Only the file of this index, in this process.")
 @click.option(
     "--atheris",
@@ -197,8 +202,9 @@ def again(settings: Settings, index: int) -> Finding | None:
     is_flag=True,
     help="Guided by coverage: see fuzz_atheris.py. Of the other options, -n and --seed count.",
 )
-def main(files: int, seed: int, first: int, jobs: int, profiles: str, out: Path, only: int | None,
-         guided: bool) -> None:  # fmt: skip
+def main(
+    files: int, seed: int, first: int, jobs: int, profiles: str, out: Path, only: int | None, guided: bool
+) -> None:
     if guided:
         script = Path(__file__).with_name("fuzz_atheris.py")
         os.execv(sys.executable, [sys.executable, str(script), f"-runs={files}", f"-seed={seed}"])

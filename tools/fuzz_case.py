@@ -32,9 +32,28 @@ LARGEST_INPUT = 2**10  # elements: who calls `run` has memory for the arrays tha
 LONGEST_MESSAGE = 2**20
 STAGES = ("load", "inspect", "run")
 # What code in a file could try; none of it is needed to read a model.
-FORBIDDEN = ("subprocess.", "socket.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename",
-             "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.", "pickle.", "ctypes.dlopen", "exec",
-             "compile", "urllib.", "tempfile.", "import")  # fmt: skip
+FORBIDDEN = (
+    "subprocess.",
+    "socket.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.listdir",
+    "os.scandir",
+    "shutil.",
+    "pickle.",
+    "ctypes.dlopen",
+    "exec",
+    "compile",
+    "urllib.",
+    "tempfile.",
+    "import",
+)
 
 
 class TooSlow(BaseException):

@@ -25,8 +25,24 @@ NETS = 60
 LARGEST = 12_000  # bytes: mutations of small files find the same faults, many times as often
 # The files that worker.Sandbox lays beside a model; those of the second line must never be read.
 EXTERNAL_FILES = ("w.bin", "sub/v.bin", "inner", "hard.bin")
-EXTERNAL_TRAPS = ("link", "up/secret.bin", "pipe", "sub", "loop", ".", "missing.bin", "../secret.bin", "/dev/zero",
-                  "/etc/passwd", "sub/../../secret.bin", "m.onnx", "C:\\w.bin", "w.bin\0x", "", "w.bin/")  # fmt: skip
+EXTERNAL_TRAPS = (
+    "link",
+    "up/secret.bin",
+    "pipe",
+    "sub",
+    "loop",
+    ".",
+    "missing.bin",
+    "../secret.bin",
+    "/dev/zero",
+    "/etc/passwd",
+    "sub/../../secret.bin",
+    "m.onnx",
+    "C:\\w.bin",
+    "w.bin\0x",
+    "",
+    "w.bin/",
+)
 
 
 def seeds() -> list[onnx.ModelProto]:
@@ -64,8 +80,13 @@ def _info(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> onnx.Va
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def _model(nodes: list[onnx.NodeProto], constants: dict[str, Any], functions: Any = (), shape: Any = (1, 3, 4),
-           extra: dict[str, int] | None = None) -> onnx.ModelProto:  # fmt: skip
+def _model(
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, Any],
+    functions: Any = (),
+    shape: Any = (1, 3, 4),
+    extra: dict[str, int] | None = None,
+) -> onnx.ModelProto:
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "seed", [_info("x", list(shape))], [_info("y", None)], tensors)
     imports = [helper.make_opsetid(domain, version) for domain, version in {"": 17, **(extra or {})}.items()]
@@ -80,8 +101,9 @@ def function_model() -> onnx.ModelProto:
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
     leaky = helper.make_node("LeakyRelu", ["a"], ["b"])
     leaky.attribute.add(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name="slope")
-    inner = helper.make_function("local", "inner", ["a"], ["b"], [leaky], opsets, [],
-                                 [helper.make_attribute("slope", 0.2)])  # fmt: skip
+    inner = helper.make_function(
+        "local", "inner", ["a"], ["b"], [leaky], opsets, [], [helper.make_attribute("slope", 0.2)]
+    )
     body = [
         helper.make_node("QuantizeLinear", ["a", "s", "z"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
@@ -98,8 +120,9 @@ def function_model() -> onnx.ModelProto:
 def external_model() -> onnx.ModelProto:
     model = _model([helper.make_node("Add", ["x", "w"], ["h"]), helper.make_node("Mul", ["h", "v"], ["y"])], {})
     for name, place in (("w", "w.bin"), ("v", "sub/v.bin")):
-        tensor = model.graph.initializer.add(name=name, data_type=TensorProto.FLOAT, dims=[3, 4],
-                                             data_location=TensorProto.EXTERNAL)  # fmt: skip
+        tensor = model.graph.initializer.add(
+            name=name, data_type=TensorProto.FLOAT, dims=[3, 4], data_location=TensorProto.EXTERNAL
+        )
         for key, value in {"location": place, "offset": "0", "length": "48"}.items():
             tensor.external_data.add(key=key, value=value)
     return model

@@ -125,13 +125,24 @@ def networks(models: Sequence[Path]) -> dict[str, Path]:
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--pictures", "source", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="An .npz with x (uint8 NHWC) and y.")  # fmt: skip
+@click.option(
+    "--pictures",
+    "source",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An .npz with x (uint8 NHWC) and y.",
+)
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Pictures for top-1.")
 @click.option("--compared", type=click.IntRange(1), default=20, show_default=True, help="Pictures for differences.")
 @click.option("--batch", type=click.IntRange(1), default=50, show_default=True, help="Pictures at a time.")
-@click.option("--profile", "profiles", multiple=True, default=COMPLETE, show_default=True,
-              help="A name or a .toml path; the first is the reference.")  # fmt: skip
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    default=COMPLETE,
+    show_default=True,
+    help="A name or a .toml path; the first is the reference.",
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
 @click.option("--markdown", "markdown_path", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown.")
 def main(

@@ -100,9 +100,16 @@ def verify_all(models: Sequence[Path], pictures: Pictures, profiles: Sequence[st
 def results_table(results: Sequence[Verified]) -> Table:
     """One row for each model."""
     columns = (
-        "model", "profile", "tensors", "elements compared", "differing", "distinct codes, min",
-        "distinct codes, median", "distinct outputs", "pictures",
-    )  # fmt: skip
+        "model",
+        "profile",
+        "tensors",
+        "elements compared",
+        "differing",
+        "distinct codes, min",
+        "distinct codes, median",
+        "distinct outputs",
+        "pictures",
+    )
     return Table(columns, [_row(result) for result in results])
 
 
@@ -110,9 +117,16 @@ def _row(result: Verified) -> list[str]:
     report, codes = result.report, result.codes
     low, middle = (str(min(codes)), f"{statistics.median(codes):g}") if codes else ("-", "-")
     return [
-        result.model, report.profile, str(len(report.layers)), str(report.elements), str(report.differing), low, middle,
-        str(report.distinct_outputs), str(report.inputs),
-    ]  # fmt: skip
+        result.model,
+        report.profile,
+        str(len(report.layers)),
+        str(report.elements),
+        str(report.differing),
+        low,
+        middle,
+        str(report.distinct_outputs),
+        str(report.inputs),
+    ]
 
 
 def open_source(folder: Path | None, npz: Path | None) -> Pictures:
@@ -132,8 +146,15 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option("--models", multiple=True, required=True, type=_PATH, help="A folder, or a file; may be given again.")
 @click.option("--pictures", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder.")
 @click.option("--npz", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="x: uint8 NHWC.")
-@click.option("--profile", "profiles", multiple=True, type=click.Choice(list(KINDS)), default=("ort",),
-              show_default=True, help="Which session to hold against; may be given again.")  # fmt: skip
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    type=click.Choice(list(KINDS)),
+    default=("ort",),
+    show_default=True,
+    help="Which session to hold against; may be given again.",
+)
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Pictures, evenly spread.")
 @click.option(
     "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every tensor's result."

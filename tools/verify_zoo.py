@@ -69,8 +69,13 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         report = None if self.report is None else self.report.as_json()
-        return {"model": self.model, "profile": self.profile, "operators": dict(self.operators),
-                "verdict": self.verdict(), "report": report}  # fmt: skip
+        return {
+            "model": self.model,
+            "profile": self.profile,
+            "operators": dict(self.operators),
+            "verdict": self.verdict(),
+            "report": report,
+        }
 
 
 def _listed(operators: Counter[str]) -> str:
@@ -99,9 +104,18 @@ def verified(path: Path, profile: str, count: int, seed: int) -> Outcome:
 
 def results_table(outcomes: Sequence[Outcome]) -> Table:
     columns = (
-        "model", "profile", "verdict", "integer", "float", "Q and DQ", "tensors", "codes, median", "elements",
-        "differing", "accepted",
-    )  # fmt: skip
+        "model",
+        "profile",
+        "verdict",
+        "integer",
+        "float",
+        "Q and DQ",
+        "tensors",
+        "codes, median",
+        "elements",
+        "differing",
+        "accepted",
+    )
     return Table(columns, [_row(outcome) for outcome in outcomes], texts=3)
 
 
@@ -122,14 +136,25 @@ def _row(outcome: Outcome) -> list[str]:
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--count", type=click.IntRange(1), default=3, show_default=True, help="Random inputs for each model.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--profile", "profiles", multiple=True, type=click.Choice(list(KINDS)), default=("ort",),
-              show_default=True, help="The session to hold against; may be given again.")  # fmt: skip
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    type=click.Choice(list(KINDS)),
+    default=("ort",),
+    show_default=True,
+    help="The session to hold against; may be given again.",
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Every tensor's result.")
 @click.option("--markdown", "markdown_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the table.")
 def main(
-    models: tuple[Path, ...], count: int, seed: int, profiles: tuple[str, ...], json_path: Path | None,
+    models: tuple[Path, ...],
+    count: int,
+    seed: int,
+    profiles: tuple[str, ...],
+    json_path: Path | None,
     markdown_path: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Verify MODELS, files or folders of them. Exit code 1 where anything differs."""
     try:
         paths = quantized_models(models)

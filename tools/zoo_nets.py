@@ -60,8 +60,17 @@ class Net:
     def conv(self, x: str, out: int, kernel: int = 1, stride: int = 1, group: int = 1) -> str:
         inner = self.channels[x] // group
         weights = self.weights(out, inner, kernel, kernel, fan_in=inner * kernel * kernel)
-        return self.node("Conv", x, weights, self.bias(out), channels=out, kernel_shape=[kernel] * 2,
-                         strides=[stride] * 2, pads=[kernel // 2] * 4, group=group)  # fmt: skip
+        return self.node(
+            "Conv",
+            x,
+            weights,
+            self.bias(out),
+            channels=out,
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+            group=group,
+        )
 
     def depthwise(self, x: str, kernel: int = 3, stride: int = 1) -> str:
         return self.conv(x, self.channels[x], kernel, stride, group=self.channels[x])

@@ -16,10 +16,20 @@ from qdqnp.sources.capture import capture, input_codes, load_device, runs
 
 @click.command("capture")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--device", required=True, metavar="MODULE:NAME",
-              help="A Python function: inputs by name to tensors by name; see qdqnp.sources.capture.")  # fmt: skip
-@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
+@click.option(
+    "--device",
+    required=True,
+    metavar="MODULE:NAME",
+    help="A Python function: inputs by name to tensors by name; see qdqnp.sources.capture.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .npy or .npz file of inputs; may be given again. Default: one random input.",
+)
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--codes", is_flag=True, help="Hand the device integer codes in place of inputs that are quantized.")
@@ -48,5 +58,6 @@ def capture_command(
         rows.add_row(name(tensor), str(arrays[0].dtype), dims(arrays[0].shape))
     CONSOLE.print(rows)
     hint = f"; names that no file can have are in {MAPPING}: pass it with --mapping" if mapped else ""
-    CONSOLE.print(f"wrote {len(made)} tensors of {total} runs to {name(str(out), 200)}{hint}",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    CONSOLE.print(
+        f"wrote {len(made)} tensors of {total} runs to {name(str(out), 200)}{hint}", highlight=False, soft_wrap=True
+    )

@@ -29,21 +29,49 @@ LEAST_BYTES = 64 * 2**20
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dump", type=click.Path(path_type=Path))
 @click.option("--profile", metavar="NAME", help="Another arithmetic than the golden set's: a name or a .toml.")
-@click.option("--case", "first", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Which input of the golden set the dump's first one is.")  # fmt: skip
-@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
-              help="Which entry of the dump is which tensor: .toml or .json.")  # fmt: skip
-@click.option("--write-mapping", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write the pairing by name, or by order, for you to correct; compare nothing.")  # fmt: skip
-@click.option("--tolerance", "tolerances", multiple=True, metavar="LSB",
-              help="What a layer's own error may be: 1, QLinearAdd=1, layer:LABEL=0. Repeatable.")  # fmt: skip
-@click.option("--envelope", "use_envelope", is_flag=True,
-              help="Accept what the unknown parameters of the profile (neural-art) explain.")  # fmt: skip
+@click.option(
+    "--case",
+    "first",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Which input of the golden set the dump's first one is.",
+)
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Which entry of the dump is which tensor: .toml or .json.",
+)
+@click.option(
+    "--write-mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the pairing by name, or by order, for you to correct; compare nothing.",
+)
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="LSB",
+    help="What a layer's own error may be: 1, QLinearAdd=1, layer:LABEL=0. Repeatable.",
+)
+@click.option(
+    "--envelope",
+    "use_envelope",
+    is_flag=True,
+    help="Accept what the unknown parameters of the profile (neural-art) explain.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write a report to send to a colleague: one file.")  # fmt: skip
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a report to send to a colleague: one file.",
+)
 def compare_command(
     golden: Path,
     dump: Path,
@@ -105,16 +133,31 @@ def _write(path: Path, data: bytes) -> None:
 def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
     found, unused = proposal(read, reference.targets, cases)
     _write(path, as_text(found, unused, path.suffix == ".json").encode())
-    ERROR_CONSOLE.print(f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
-                        "then use --mapping", highlight=False)  # fmt: skip
+    ERROR_CONSOLE.print(
+        f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
+        "then use --mapping",
+        highlight=False,
+    )
 
 
 def print_report(report: Report, show_all: bool) -> None:
     """The layers that differ, the metrics of the network's outputs, then the verdict."""
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
-        rows = table("layer", "operator", "tensor", "shape", "entire", "alone", "max", "mean", "sat", "cos", "why",
-                     right=("entire", "alone", "max", "mean", "sat", "cos"))  # fmt: skip
+        rows = table(
+            "layer",
+            "operator",
+            "tensor",
+            "shape",
+            "entire",
+            "alone",
+            "max",
+            "mean",
+            "sat",
+            "cos",
+            "why",
+            right=("entire", "alone", "max", "mean", "sat", "cos"),
+        )
         for row in shown:
             rows.add_row(*_cells(row), style="red" if row.status in FAILING else None)
         CONSOLE.print(rows)
@@ -125,17 +168,28 @@ def print_report(report: Report, show_all: bool) -> None:
         listed = ", ".join(name(entry) for entry in report.unused[:5])
         CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}", highlight=False)
     for line in report.verdict():
-        CONSOLE.print(line, style="bold green" if report.equal else "bold red", markup=False, highlight=False,
-                      soft_wrap=True)  # fmt: skip
+        CONSOLE.print(
+            line, style="bold green" if report.equal else "bold red", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _cells(row: Row) -> list[str]:
     own = row.alone if row.alone.mismatches else row.entire
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
     entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
-    return [name(row.label), row.op, name(row.name), dims(row.shape), entire, alone, str(own.largest),
-            f"{own.mean:.3g}", f"{100 * row.entire.saturation:.3g} %", f"{row.metrics.get('cos', 1.0):.6f}",
-            _safe(why)]  # fmt: skip
+    return [
+        name(row.label),
+        row.op,
+        name(row.name),
+        dims(row.shape),
+        entire,
+        alone,
+        str(own.largest),
+        f"{own.mean:.3g}",
+        f"{100 * row.entire.saturation:.3g} %",
+        f"{row.metrics.get('cos', 1.0):.6f}",
+        _safe(why),
+    ]
 
 
 def _off(row: Row) -> list[str]:

@@ -37,9 +37,14 @@ class Seen:
 
 
 @click.command("demo")
-@click.option("--model", "chosen", default="dla46_c_int8", show_default=True,
-              type=click.Choice([item for item in model_names() if item.endswith("_int8")]),
-              help="Which shipped network.")  # fmt: skip
+@click.option(
+    "--model",
+    "chosen",
+    default="dla46_c_int8",
+    show_default=True,
+    type=click.Choice([item for item in model_names() if item.endswith("_int8")]),
+    help="Which shipped network.",
+)
 @click.pass_context
 def demo_command(ctx: click.Context, chosen: str) -> None:
     """Run a shipped network on shipped pictures, and compare it with ONNX Runtime, tensor by tensor.
@@ -71,8 +76,14 @@ def _print_classes(seen: Seen, truth: Array, classes: Sequence[str]) -> None:
     for index in range(SHOWN):
         right = found[index] == truth[index]
         score = f"{_probability(seen.scores[index]):.3f}"
-        rows.add_row(str(index), classes[truth[index]], classes[found[index]], score, "right" if right else "wrong",
-                     style=None if right else "yellow")  # fmt: skip
+        rows.add_row(
+            str(index),
+            classes[truth[index]],
+            classes[found[index]],
+            score,
+            "right" if right else "wrong",
+            style=None if right else "yellow",
+        )
     CONSOLE.print(rows)
     count = len(truth)
     correct, speed = np.count_nonzero(found == truth), 1000 * seen.seconds / count
@@ -92,8 +103,12 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Re
     try:
         import_onnxruntime()
     except PeerError:
-        CONSOLE.print('To compare every tensor with ONNX Runtime, install it: pip install "qdqnp[ort]"',
-                      markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        CONSOLE.print(
+            'To compare every tensor with ONNX Runtime, install it: pip install "qdqnp[ort]"',
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         return None
     peer = OrtPeer(path)
     report = verify(model, peer, inputs)
@@ -101,8 +116,14 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Re
     for column in rows.columns:
         column.no_wrap, column.overflow = True, "ellipsis"  # one line for each layer
     for layer in report.layers:
-        rows.add_row(layer.op, name(layer.name), dims(layer.shape), str(layer.elements),
-                     name(layer.note or str(layer.differing)), style=None if layer.equal else "red")  # fmt: skip
+        rows.add_row(
+            layer.op,
+            name(layer.name),
+            dims(layer.shape),
+            str(layer.elements),
+            name(layer.note or str(layer.differing)),
+            style=None if layer.equal else "red",
+        )
     CONSOLE.print(rows)
     CONSOLE.print(f"compared with onnxruntime {host()['onnxruntime']} on {len(inputs)} pictures", highlight=False)
     CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)

@@ -19,13 +19,25 @@ INFERRED_MARK = "*"
 
 @click.command("diff")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE...",
-              help=".npy or .npz files of inputs. Default: one random input.")  # fmt: skip
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE...",
+    help=".npy or .npz files of inputs. Default: one random input.",
+)
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--profiles", "listed", multiple=True, required=True, metavar="NAME,NAME...",
-              help="Two or more profiles, names or paths that end in .toml; the first is the reference.")  # fmt: skip
+@click.option(
+    "--profiles",
+    "listed",
+    multiple=True,
+    required=True,
+    metavar="NAME,NAME...",
+    help="Two or more profiles, names or paths that end in .toml; the first is the reference.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def diff_command(
     model: Path,
@@ -79,8 +91,10 @@ def print_report(report: Report) -> None:
         totals.add_row(row.op, str(row.cells[0].entire.elements), *_texts(row))
     CONSOLE.print(totals)
     first, inputs = report.profiles[0], f"{report.inputs} input{'s' if report.inputs != 1 else ''}"
-    CONSOLE.print(f"share of elements that differ from '{name(first)}' (largest difference, in LSB of codes), over "
-                  f"{inputs}", highlight=False)  # fmt: skip
+    CONSOLE.print(
+        f"share of elements that differ from '{name(first)}' (largest difference, in LSB of codes), over {inputs}",
+        highlight=False,
+    )
     if any(cell.status == "inferred" for row in report.rows for cell in row.cells):
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
 

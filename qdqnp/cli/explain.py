@@ -22,13 +22,25 @@ SHOWN_OPERANDS = 16
 
 @click.command("explain")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "file", type=click.Path(path_type=Path), metavar="FILE",
-              help="A .npy or .npz file; of several runs the first counts. Default: one random input.")  # fmt: skip
+@click.option(
+    "--input",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .npy or .npz file; of several runs the first counts. Default: one random input.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
 @click.option("--node", required=True, metavar="NAME", help="The layer: its label, its output tensor, or its number.")
 @click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
-@click.option("--profiles", "--profile", "listed", default="ort", show_default=True, metavar="NAME,NAME...",
-              help="Names or paths that end in .toml; the first computes the layer's inputs.")  # fmt: skip
+@click.option(
+    "--profiles",
+    "--profile",
+    "listed",
+    default="ort",
+    show_default=True,
+    metavar="NAME,NAME...",
+    help="Names or paths that end in .toml; the first computes the layer's inputs.",
+)
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def explain_command(
@@ -74,8 +86,9 @@ def _print(found: Explanation) -> None:
     _print_terms(found)
     _print_operands(found)
     if found.real is not None:
-        CONSOLE.print(f"exact result in units of the output's scale, zero point added: {float(found.real):.9g}",
-                      highlight=False)  # fmt: skip
+        CONSOLE.print(
+            f"exact result in units of the output's scale, zero point added: {float(found.real):.9g}", highlight=False
+        )
     for account in found.accounts:
         CONSOLE.print()
         _print_account(account)
@@ -90,8 +103,13 @@ def _print_terms(found: Explanation) -> None:
     rows = table("input", "weight", "code", "weight code", "product", right=("code", "weight code", "product"))
     for term in found.terms:
         where = "padding" if term.x_index is None else str(list(term.x_index))
-        rows.add_row(where, str(list(term.w_index)), f"{term.x_code} - {term.x_zero}",
-                     f"{term.w_code} - {term.w_zero}", str(term.product))  # fmt: skip
+        rows.add_row(
+            where,
+            str(list(term.w_index)),
+            f"{term.x_code} - {term.x_zero}",
+            f"{term.w_code} - {term.w_zero}",
+            str(term.product),
+        )
     CONSOLE.print(rows)
     rest = f"the largest {len(found.terms)} of {found.term_count} products"
     CONSOLE.print(f"{rest}, {found.padded} of them in the padding", highlight=False)
@@ -118,8 +136,10 @@ def _print_account(account: Account) -> None:
             f"[bold]{name(account.profile)}[/bold]{status}: {what}: {name(account.note, 400)}", highlight=False
         )
         return
-    CONSOLE.print(f"[bold]{name(account.profile)}[/bold]{status}: {account.code}"
-                  + (", saturated" if account.saturated else ""), highlight=False)  # fmt: skip
+    CONSOLE.print(
+        f"[bold]{name(account.profile)}[/bold]{status}: {account.code}" + (", saturated" if account.saturated else ""),
+        highlight=False,
+    )
     if account.parameters:
         numbers = ", ".join(f"{key} = {_short(value)}" for key, value in account.parameters.items())
         CONSOLE.print(f"  {numbers}", highlight=False, markup=False)

@@ -25,16 +25,20 @@ def _print_one(fit: Fit) -> None:
         CONSOLE.print(f"{fit.name}: no rule gives all {count}{near}", style="yellow", highlight=False, soft_wrap=True)
         return
     names = f" ({', '.join(fit.groups[0][0].names)})" if fit.groups and fit.groups[0][0].names else ""
-    CONSOLE.print(f"{fit.name}: {name(fit.text, 300)}{names} gives all {count}", style="green", highlight=False,
-                  soft_wrap=True)  # fmt: skip
+    CONSOLE.print(
+        f"{fit.name}: {name(fit.text, 300)}{names} gives all {count}", style="green", highlight=False, soft_wrap=True
+    )
     if fit.groups and len(fit.groups[0]) > 1:
         CONSOLE.print(
             f"  {len(fit.groups[0]) - 1} more rules are equal to it on all that was searched", highlight=False
         )
     for split in fit.splits[:SHOWN]:
         found = split.search.stimulus
-        where = f"they part at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}" if found \
-            else name(split.search.note, 200)  # fmt: skip
+        where = (
+            f"they part at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}"
+            if found
+            else name(split.search.note, 200)
+        )
         CONSOLE.print(f"  so does {name(split.other.text, 300)}; {where}", highlight=False, soft_wrap=True)
     if len(fit.splits) > SHOWN:
         CONSOLE.print(f"  and {len(fit.splits) - SHOWN} more that part from it; --json lists all", highlight=False)
@@ -49,8 +53,11 @@ def _print_numbers(narrow: NarrowFit) -> None:
         if numbers.plain and not numbers.largest and len(choices) == 1:
             continue
         offset = f", BC up to {numbers.largest} units off" if numbers.largest else ""
-        open_ = f"; also possible: {', '.join(str(pair) for pair in choices if pair != (numbers.s1, numbers.s2))}" \
-            if len(choices) > 1 else ""  # fmt: skip
+        open_ = (
+            f"; also possible: {', '.join(str(pair) for pair in choices if pair != (numbers.s1, numbers.s2))}"
+            if len(choices) > 1
+            else ""
+        )
         CONSOLE.print(f"  {name(label)}: S1 = {numbers.s1}, S2 = {numbers.s2}{offset}{open_}", highlight=False)
     for rule, count in narrow.manners[:SHOWN]:
         need = f", with another BC in {count} layers" if count else ""

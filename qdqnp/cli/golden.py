@@ -23,33 +23,77 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 @click.command("golden")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE...",
-              help=".npy or .npz files of inputs. Default: one random input.")  # fmt: skip
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE...",
+    help=".npy or .npz files of inputs. Default: one random input.",
+)
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Use N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
 @click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
-@click.option("--layers", "layers", multiple=True, metavar="NAME|GLOB|OPERATOR",
-              help="Only these layers; may be given several times. Default: all.")  # fmt: skip
+@click.option(
+    "--layers",
+    "layers",
+    multiple=True,
+    metavar="NAME|GLOB|OPERATOR",
+    help="Only these layers; may be given several times. Default: all.",
+)
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
-@click.option("--format", "formats", multiple=True, metavar="F,F...", default=("npz",), show_default="npz",
-              help=f"One or more of {', '.join(FORMATS)}.")  # fmt: skip
-@click.option("--activations", type=click.Choice(ACTIVATIONS, case_sensitive=False), default="NCHW",
-              show_default=True, help="Stored order of activations.")  # fmt: skip
-@click.option("--weights", type=click.Choice(WEIGHTS, case_sensitive=False), default="OIHW", show_default=True,
-              help="Stored order of weights; OHWI also turns matrices to (outputs, inputs).")  # fmt: skip
-@click.option("--depthwise", type=click.Choice(DEPTHWISE, case_sensitive=False), default=None,
-              help="Stored order of depthwise weights.  [default: as --weights]")  # fmt: skip
-@click.option("--cmsis-nn", is_flag=True,
-              help="Also the numbers that CMSIS-NN takes: input_offset = -zero point, output_shift.")  # fmt: skip
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="F,F...",
+    default=("npz",),
+    show_default="npz",
+    help=f"One or more of {', '.join(FORMATS)}.",
+)
+@click.option(
+    "--activations",
+    type=click.Choice(ACTIVATIONS, case_sensitive=False),
+    default="NCHW",
+    show_default=True,
+    help="Stored order of activations.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(WEIGHTS, case_sensitive=False),
+    default="OIHW",
+    show_default=True,
+    help="Stored order of weights; OHWI also turns matrices to (outputs, inputs).",
+)
+@click.option(
+    "--depthwise",
+    type=click.Choice(DEPTHWISE, case_sensitive=False),
+    default=None,
+    help="Stored order of depthwise weights.  [default: as --weights]",
+)
+@click.option(
+    "--cmsis-nn", is_flag=True, help="Also the numbers that CMSIS-NN takes: input_offset = -zero point, output_shift."
+)
 @click.option("--hex-width", type=int, default=32, show_default=True, metavar="BITS", help="Word width of hex.")
-@click.option("--hex-lanes", type=click.Choice(LANES), default="little", show_default=True,
-              help="Whether the first element is a word's lowest part, or its highest (big).")  # fmt: skip
+@click.option(
+    "--hex-lanes",
+    type=click.Choice(LANES),
+    default="little",
+    show_default=True,
+    help="Whether the first element is a word's lowest part, or its highest (big).",
+)
 @click.option("--align", "alignment", type=int, default=0, metavar="BYTES", help="Alignment of C arrays.")
 @click.option("--section", default="", metavar="NAME", help="Section attribute of C arrays.")
-@click.option("--limit-bytes", type=click.IntRange(min=1), default=LIMIT_BYTES, show_default=True, metavar="N",
-              help="Write nothing if the set would be larger.")  # fmt: skip
+@click.option(
+    "--limit-bytes",
+    type=click.IntRange(min=1),
+    default=LIMIT_BYTES,
+    show_default=True,
+    metavar="N",
+    help="Write nothing if the set would be larger.",
+)
 @click.option("--no-model", is_flag=True, help="Leave the model itself out of the set.")
 @click.option("--force", is_flag=True, help="Replace a golden set that is in the way.")
 def golden_command(
@@ -91,9 +135,12 @@ def golden_command(
         click.get_current_context().exit(INTERRUPTED)
     total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
-    CONSOLE.print(f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
-                  f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    CONSOLE.print(
+        f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
+        f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
+        highlight=False,
+        soft_wrap=True,
+    )
     _warn(made)
 
 
@@ -102,8 +149,12 @@ def _warn(made: Document) -> None:
     doubts = {tensor["name"]: tensor["doubt"] for tensor in made["tensors"] if tensor["doubt"]}
     if doubts:
         first, reason = next(iter(doubts.items()))
-        ERROR_CONSOLE.print(f"warning: {len(doubts)} tensors are not promised to be exact, from {name(first)} on: "
-                            f"{name(reason)}", style="yellow", highlight=False, soft_wrap=True)  # fmt: skip
+        ERROR_CONSOLE.print(
+            f"warning: {len(doubts)} tensors are not promised to be exact, from {name(first)} on: {name(reason)}",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _write(
@@ -120,8 +171,17 @@ def _write(
     feeds, total = feeds_of(load(model).program(arithmetic), files, count, seed)
     random = bool(count) or not files
     with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
-        return write(out, model, shown, total, profile=arithmetic, options=options, name=model.name,
-                     seed=seed if random else None, force=force)  # fmt: skip
+        return write(
+            out,
+            model,
+            shown,
+            total,
+            profile=arithmetic,
+            options=options,
+            name=model.name,
+            seed=seed if random else None,
+            force=force,
+        )
 
 
 def _listed(texts: Sequence[str]) -> tuple[str, ...]:

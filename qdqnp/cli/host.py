@@ -19,8 +19,12 @@ from qdqnp.sources.ort_faults import FAULTS, Fault
 def host_command(as_json: bool) -> None:
     """Say what onnxruntime computes on this machine, found out by running small models: how it adds up uint8 x int8
     products and float32, how Add rounds, what a default session does with int8, and which known faults it has."""
-    found = {**host(), "arithmetic": _arithmetic(), "profiles": ort_probe.computed_profiles(),
-             "faults": [_fault(fault) for fault in FAULTS]}  # fmt: skip
+    found = {
+        **host(),
+        "arithmetic": _arithmetic(),
+        "profiles": ort_probe.computed_profiles(),
+        "faults": [_fault(fault) for fault in FAULTS],
+    }
     if as_json:
         print_json(found)
     else:

@@ -30,13 +30,28 @@ SHOWN_CLASSES = 4
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dump", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), help="The model, where the golden set does not hold it.")
-@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
-              help="Which entry of the dump is which tensor; see compare --write-mapping.")  # fmt: skip
-@click.option("--case", default=0, show_default=True, type=click.IntRange(min=0), metavar="N",
-              help="The input of the golden set that the dump begins with.")  # fmt: skip
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Which entry of the dump is which tensor; see compare --write-mapping.",
+)
+@click.option(
+    "--case",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The input of the golden set that the dump begins with.",
+)
 @click.option("--profiles", "listed", metavar="NAME,NAME...", help="Which to try, .toml files too. Default: all.")
-@click.option("--fit", "fitted", type=click.Path(path_type=Path), metavar="OUT.toml",
-              help="Search the families of arithmetic too, and write the profile that fits for --profile.")  # fmt: skip
+@click.option(
+    "--fit",
+    "fitted",
+    type=click.Path(path_type=Path),
+    metavar="OUT.toml",
+    help="Search the families of arithmetic too, and write the profile that fits for --profile.",
+)
 @click.option("--force", is_flag=True, help="Replace the file of --fit where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def identify_command(
@@ -107,15 +122,23 @@ def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumpe
 
 def print_report(report: Report) -> None:
     """Each operator's classes, what would split the first, and what fits all operators."""
-    rows = table("operator", "layers", "profiles", "mismatches", "elements", "max LSB",
-                 right=("layers", "mismatches", "elements", "max LSB"))  # fmt: skip
+    rows = table(
+        "operator",
+        "layers",
+        "profiles",
+        "mismatches",
+        "elements",
+        "max LSB",
+        right=("layers", "mismatches", "elements", "max LSB"),
+    )
     for verdict in report.verdicts:
         for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
             start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
             style = "green" if not standing.mismatches else None
             names = ", ".join(name(text) for text in standing.profiles)
-            rows.add_row(*start, names, str(standing.mismatches), str(standing.elements), str(standing.largest),
-                         style=style)  # fmt: skip
+            rows.add_row(
+                *start, names, str(standing.mismatches), str(standing.elements), str(standing.largest), style=style
+            )
         if not verdict.standings:
             rows.add_row(name(verdict.name), str(len(verdict.tensors)), "no profile defines it", "", "", "")
     CONSOLE.print(rows)
@@ -152,8 +175,12 @@ def _difference(split: Split) -> str:
 
 def _print_notes(report: Report) -> None:
     for tensor, count in report.moved.items():
-        CONSOLE.print(f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
-                      "mapping is wrong there", style="yellow", highlight=False)  # fmt: skip
+        CONSOLE.print(
+            f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
+            "mapping is wrong there",
+            style="yellow",
+            highlight=False,
+        )
     for what, names in (("not made by the model", report.unknown), ("inputs not known", report.unreachable)):
         if names:
             CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}", highlight=False)
@@ -167,7 +194,10 @@ def _print_verdict(report: Report) -> None:
             f"every code of every operator: {_listed(report.everywhere)}", style="bold green", highlight=False
         )
     elif missing:
-        CONSOLE.print(f"no profile gives every code of: {_listed(missing)}; --fit searches the families of arithmetic",
-                      style="bold yellow", highlight=False)  # fmt: skip
+        CONSOLE.print(
+            f"no profile gives every code of: {_listed(missing)}; --fit searches the families of arithmetic",
+            style="bold yellow",
+            highlight=False,
+        )
     else:
         CONSOLE.print("each operator is given by some profile, but no profile gives all of them", style="bold yellow")

@@ -24,8 +24,11 @@ from qdqnp.numerics.profile_toml import profile_from
     show_default=True,
     help="The arithmetic to inspect the model under: a name, or a .toml file.",
 )
-@click.option("--lowering", type=click.Choice(list(LOWERINGS)),
-              help="Show instead what this lowering makes of each node, or why it leaves it.")  # fmt: skip
+@click.option(
+    "--lowering",
+    type=click.Choice(list(LOWERINGS)),
+    help="Show instead what this lowering makes of each node, or why it leaves it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
@@ -55,16 +58,35 @@ def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> 
 
 
 def _print(found: dict[str, Any]) -> None:
-    rows = table("layer", "operator", "output", "shape", "scale", "zero", "MACs", "bytes", "K", "sums", "codes",
-                 right=("MACs", "bytes", "K", "zero"))  # fmt: skip
+    rows = table(
+        "layer",
+        "operator",
+        "output",
+        "shape",
+        "scale",
+        "zero",
+        "MACs",
+        "bytes",
+        "K",
+        "sums",
+        "codes",
+        right=("MACs", "bytes", "K", "zero"),
+    )
     for layer in found["layers"]:
         proof = layer["proof"].replace("every partial ", "") + ("" if layer["promise"] == "exact" else "* no promise")
         rows.add_row(
-            name(layer["label"]), layer["op"], name(layer["output"]), dims(layer["output_shape"]),
-            _short(layer["scale"]), _short(layer["zero_point"]), _count(layer["macs"]), _count(layer["weight_bytes"]),
-            _count(layer["k"]), proof,
+            name(layer["label"]),
+            layer["op"],
+            name(layer["output"]),
+            dims(layer["output_shape"]),
+            _short(layer["scale"]),
+            _short(layer["zero_point"]),
+            _count(layer["macs"]),
+            _count(layer["weight_bytes"]),
+            _count(layer["k"]),
+            proof,
             layer["requantization"] + (f" ({layer['status']})" if layer["status"] == "inferred" else ""),
-        )  # fmt: skip
+        )
     CONSOLE.print(rows)
     for refusal in found["left_alone"]:
         CONSOLE.print(f"left alone by {refusal['pass_name']}: {name(refusal['node'])}: {name(refusal['reason'])}")

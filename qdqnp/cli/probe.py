@@ -32,8 +32,11 @@ def probe_command(out: Path) -> None:
     for probe in made:
         rows.add_row(probe.name, probe.question)
     CONSOLE.print(rows)
-    CONSOLE.print(f"wrote {len(made)} probes; what to do with them is in {name(str(out / 'README.md'), 200)}",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    CONSOLE.print(
+        f"wrote {len(made)} probes; what to do with them is in {name(str(out / 'README.md'), 200)}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def print_answers(answers: Sequence[Answer]) -> None:

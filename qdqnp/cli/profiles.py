@@ -113,10 +113,15 @@ def _print_list() -> None:
         called = ", ".join([profile.name, *found["aliases"]])
         rows.add_row(called, found["status"], profile.summary, found["coverage"], profile.source)
     CONSOLE.print(rows)
-    CONSOLE.print("\ninferred: rules that fit what was measured, without a statement of the maker; they run, and are "
-                  "marked wherever they are used", highlight=False)  # fmt: skip
-    CONSOLE.print("requantization only: Conv, Gemm and MatMul; a network that needs more is refused with the list of "
-                  "its layers", highlight=False)  # fmt: skip
+    CONSOLE.print(
+        "\ninferred: rules that fit what was measured, without a statement of the maker; they run, and are "
+        "marked wherever they are used",
+        highlight=False,
+    )
+    CONSOLE.print(
+        "requantization only: Conv, Gemm and MatMul; a network that needs more is refused with the list of its layers",
+        highlight=False,
+    )
     CONSOLE.print("one in full: qdqnp profiles show NAME; as a starting point for your own: --toml", highlight=False)
 
 

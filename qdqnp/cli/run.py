@@ -54,24 +54,44 @@ class Run:
 
 @click.command("run")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "inputs", multiple=True, required=True, type=click.Path(path_type=Path), metavar="FILE...",
-              help=".npy or .npz arrays, pictures, or folders of pictures.")  # fmt: skip
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE...",
+    help=".npy or .npz arrays, pictures, or folders of pictures.",
+)
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
-@click.option("--preprocess", type=click.Path(path_type=Path), metavar="FILE",
-              help="TOML file with the settings below; options given beside it replace its values.")  # fmt: skip
+@click.option(
+    "--preprocess",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file with the settings below; options given beside it replace its values.",
+)
 @click.option("--resize", metavar="N|HxW", help="Resize pictures: the shorter side, or height x width.")
 @click.option("--method", type=click.Choice(METHODS), help="How to resize.  [default: bilinear]")
 @click.option("--crop", metavar="N|HxW", help="Then crop pictures from the centre.")
-@click.option("--color", type=click.Choice(tuple(COLORS), case_sensitive=False),
-              help="Order of the channels.  [default: RGB, or gray for one channel]")  # fmt: skip
+@click.option(
+    "--color",
+    type=click.Choice(tuple(COLORS), case_sensitive=False),
+    help="Order of the channels.  [default: RGB, or gray for one channel]",
+)
 @click.option("--layout", type=click.Choice(LAYOUTS, case_sensitive=False), help="[default: as the model's input]")
 @click.option("--scale", metavar="S|A/B", help="Multiply pixels (0 to 255) by S, or by A and divide by B: 1/255.")
 @click.option("--mean", metavar="R,G,B", help="Then subtract; one number, or one for each channel.")
 @click.option("--std", metavar="R,G,B", help="Then divide; one number, or one for each channel.")
 @click.option("--uint8", is_flag=True, help="Pass pixels as uint8, unscaled.")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, metavar="K",
-              help="Classes to show of an output [N, classes].")  # fmt: skip
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="K",
+    help="Classes to show of an output [N, classes].",
+)
 @click.option("--codes", is_flag=True, help="Integer codes of the outputs instead of float values.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="OUT.npz", help="Write the outputs to a file.")
 @click.option("--force", is_flag=True, help="Replace the file of --output where it exists.")
@@ -187,8 +207,9 @@ def _runs(program: Program, paths: Iterable[Path], settings: Preprocessing | Non
 def _picture_runs(program: Program, pictures: Sequence[Picture], settings: Preprocessing | None) -> list[Run]:
     chosen = resolved(settings or Preprocessing(), program)
     if chosen.dtype == "float32" and not chosen.scales:
-        ERROR_CONSOLE.print("note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std",
-                            highlight=False)  # fmt: skip
+        ERROR_CONSOLE.print(
+            "note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std", highlight=False
+        )
     return [
         Run([picture.name for picture in batch], partial(picture_feeds, batch, chosen, program))
         for batch in batches(pictures, program)
@@ -222,8 +243,12 @@ def _stacked(runs: Sequence[Run], results: Iterable[Outputs]) -> Outputs:
             kept = parts.setdefault(key, [])
             kept.append(array if array.ndim or len(runs) == 1 else array[np.newaxis])
             if kept[0].shape[1:] != kept[-1].shape[1:]:
-                problem = Problem(f"output '{key}' for {run.names[0]}", f"shape [N, {dims(kept[0].shape[1:])}]",
-                                  f"[N, {dims(kept[-1].shape[1:])}]", "Run these inputs one at a time.")  # fmt: skip
+                problem = Problem(
+                    f"output '{key}' for {run.names[0]}",
+                    f"shape [N, {dims(kept[0].shape[1:])}]",
+                    f"[N, {dims(kept[-1].shape[1:])}]",
+                    "Run these inputs one at a time.",
+                )
                 raise InputError("the outputs of several inputs cannot be stacked", [problem])
     return {key: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for key, arrays in parts.items()}
 
@@ -260,8 +285,13 @@ def _check_labels(labels: Sequence[str], outputs: Outputs) -> None:
 
 
 def _summary(array: Array) -> dict[str, Any]:
-    found: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype), "min": None, "max": None,
-                             "mean": None}  # fmt: skip
+    found: dict[str, Any] = {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "min": None,
+        "max": None,
+        "mean": None,
+    }
     if array.size and array.dtype.kind in "biuf":
         found |= {"min": array.min().item(), "max": array.max().item(), "mean": float(array.mean(dtype=np.float64))}
     return found
@@ -275,8 +305,13 @@ def _add_quants(summaries: dict[str, dict[str, Any]], program: Program) -> None:
             summaries[key] |= {"scale": quant.scale.item(), "zero_point": quant.zero_point.item()}
 
 
-def _print_json(model: Path, profile: str, names: Sequence[str], summaries: dict[str, dict[str, Any]],
-                best: dict[str, list[list[dict[str, Any]]]]) -> None:  # fmt: skip
+def _print_json(
+    model: Path,
+    profile: str,
+    names: Sequence[str],
+    summaries: dict[str, dict[str, Any]],
+    best: dict[str, list[list[dict[str, Any]]]],
+) -> None:
     print_json(_finite({"model": model.name, "profile": profile, "inputs": names, "outputs": summaries, "top": best}))
 
 
@@ -289,8 +324,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _print(names: Sequence[str], made: Outputs, summaries: dict[str, dict[str, Any]],
-           best: dict[str, list[list[dict[str, Any]]]]) -> None:  # fmt: skip
+def _print(
+    names: Sequence[str],
+    made: Outputs,
+    summaries: dict[str, dict[str, Any]],
+    best: dict[str, list[list[dict[str, Any]]]],
+) -> None:
     for key, rows in best.items():
         _print_best(key, rows, names if len(names) == len(rows) else [f"row {index}" for index in range(len(rows))])
     if len(best) < len(made):
@@ -310,8 +349,12 @@ def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Seque
     shown = table("input", "class", "label", name(key), right=("class", name(key)))
     for one, best in list(zip(names, rows, strict=True))[:MAX_SHOWN]:
         for index, found in enumerate(best):
-            shown.add_row(name(one) if index == 0 else "", str(found["class"]), name(found["label"] or ""),
-                          f"{found['value']:.6g}")  # fmt: skip
+            shown.add_row(
+                name(one) if index == 0 else "",
+                str(found["class"]),
+                name(found["label"] or ""),
+                f"{found['value']:.6g}",
+            )
     CONSOLE.print(shown)
     if len(rows) > MAX_SHOWN:
         CONSOLE.print(f"... and {len(rows) - MAX_SHOWN} more; --json prints all, --output OUT.npz keeps all")

@@ -37,17 +37,41 @@ Pair = tuple[Profile, Profile]
 )
 @click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
 @click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")
-@click.option("--count", type=click.IntRange(min=0), default=4, show_default=True, metavar="N",
-              help="Random inputs; for a network also inputs to search for.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(min=1), default=30, show_default=True, metavar="N",
-              help="Inputs to try for each that is searched for.")  # fmt: skip
+@click.option(
+    "--count",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Random inputs; for a network also inputs to search for.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Inputs to try for each that is searched for.",
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random inputs and the search."
 )
-@click.option("--shape", "shapes", multiple=True, metavar="[NAME=]1x3x32x32",
-              help="Shape of an input of the network; symbolic sizes are 1 without it.")  # fmt: skip
-@click.option("--format", "formats", multiple=True, type=click.Choice(FORMATS), default=("npz",), show_default=True,
-              help="Files to write; may be given again.")  # fmt: skip
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="[NAME=]1x3x32x32",
+    help="Shape of an input of the network; symbolic sizes are 1 without it.",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    default=("npz",),
+    show_default=True,
+    help="Files to write; may be given again.",
+)
 @click.option("--force", is_flag=True, help="Replace a golden set in the way.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def stimulate_command(
@@ -82,8 +106,16 @@ def stimulate_command(
     else:
         with Progress(console=ERROR_CONSOLE, transient=True, disable=as_json or not ERROR_CONSOLE.is_terminal) as bar:
             task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))
-            found = for_network(loaded, arithmetic, against=pair, seed=seed, count=count, steps=steps, shapes=sizes,
-                                notify=lambda: bar.advance(task))  # fmt: skip
+            found = for_network(
+                loaded,
+                arithmetic,
+                against=pair,
+                seed=seed,
+                count=count,
+                steps=steps,
+                shapes=sizes,
+                notify=lambda: bar.advance(task),
+            )
     write(out, found, model, arithmetic, name=model.name, formats=formats, force=force)
     if as_json:
         print_json({"model": model.name, "profile": found.profile, **document(found)})
@@ -160,17 +192,35 @@ def _print_network(found: StimulusSet) -> None:
 
 
 def _coverage_table(*first: str, differing: bool = False) -> Table:
-    columns = ["ties -", "ties +", "clipped low", "clipped high", "inner", "codes seen", "channels reached",
-               "accumulators", *(["differing"] if differing else [])]  # fmt: skip
+    columns = [
+        "ties -",
+        "ties +",
+        "clipped low",
+        "clipped high",
+        "inner",
+        "codes seen",
+        "channels reached",
+        "accumulators",
+        *(["differing"] if differing else []),
+    ]
     return table(*first, *columns, right=("inputs", *columns))
 
 
 def _cells(coverage: Coverage) -> list[str]:
-    numbers = (coverage.ties_negative, coverage.ties_positive, coverage.saturated_low, coverage.saturated_high,
-               coverage.inner_saturated)  # fmt: skip
+    numbers = (
+        coverage.ties_negative,
+        coverage.ties_positive,
+        coverage.saturated_low,
+        coverage.saturated_high,
+        coverage.inner_saturated,
+    )
     span = "" if coverage.accumulator_min is None else f"{coverage.accumulator_min} .. {coverage.accumulator_max}"
-    return [*("" if number is None else f"{number:,}" for number in numbers), _share(coverage.seen),
-            _share(coverage.reached), span]  # fmt: skip
+    return [
+        *("" if number is None else f"{number:,}" for number in numbers),
+        _share(coverage.seen),
+        _share(coverage.reached),
+        span,
+    ]
 
 
 def _share(mask: Array) -> str:
@@ -184,8 +234,10 @@ def _differing(stimuli: Sequence[Stimulus]) -> list[str]:
 
 def _sums(stimulus: Stimulus) -> list[str]:
     parts = list(stimulus.coverage.values())
-    totals = [sum(getattr(part, field) or 0 for part in parts)
-              for field in ("ties_negative", "ties_positive", "saturated_low", "saturated_high")]  # fmt: skip
+    totals = [
+        sum(getattr(part, field) or 0 for part in parts)
+        for field in ("ties_negative", "ties_positive", "saturated_low", "saturated_high")
+    ]
     reached, channels = sum(int(part.reached.sum()) for part in parts), sum(part.reached.size for part in parts)
     seen = [float(part.seen.mean()) for part in parts if part.seen.size]
     mean = f"{100 * sum(seen) / len(seen):.1f} %" if seen else ""

@@ -19,12 +19,19 @@ from qdqnp.sources.ort_session import KINDS
 
 @click.command("verify")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="A .npy or .npz file of inputs; may be given again. Default: one random input.")  # fmt: skip
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .npy or .npz file of inputs; may be given again. Default: one random input.",
+)
 @click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Compare N seeded random inputs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--profile", default="ort", show_default=True,
-              help="Which session to hold against: " + ", ".join(KINDS) + ".")  # fmt: skip
+@click.option(
+    "--profile", default="ort", show_default=True, help="Which session to hold against: " + ", ".join(KINDS) + "."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def verify_command(
     model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, profile: str, as_json: bool
@@ -59,15 +66,32 @@ def _session_of(profile: str) -> str:
 
 def print_report(report: Report, peer: OrtPeer) -> None:
     """The layers as a table, then what was compared with what, then the verdict."""
-    rows = table("layer", "operator", "tensor", "shape", "codes", "elements", "differing", "max LSB",
-                 right=("codes", "elements", "differing", "max LSB"))  # fmt: skip
+    rows = table(
+        "layer",
+        "operator",
+        "tensor",
+        "shape",
+        "codes",
+        "elements",
+        "differing",
+        "max LSB",
+        right=("codes", "elements", "differing", "max LSB"),
+    )
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
         style = None if layer.equal else "red"
         differing = layer.note or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
-        rows.add_row(name(layer.label), layer.op, name(layer.name) + mark, dims(layer.shape),
-                     str(len(layer.seen)) if layer.seen else "", str(layer.elements), name(differing),
-                     f"{layer.largest:g}", style=style)  # fmt: skip
+        rows.add_row(
+            name(layer.label),
+            layer.op,
+            name(layer.name) + mark,
+            dims(layer.shape),
+            str(len(layer.seen)) if layer.seen else "",
+            str(layer.elements),
+            name(differing),
+            f"{layer.largest:g}",
+            style=style,
+        )
     CONSOLE.print(rows)
     if any(layer.promise != "exact" for layer in report.layers):
         CONSOLE.print("* no promise: " + name(next(x.promise for x in report.layers if x.promise != "exact")))
@@ -76,8 +100,9 @@ def print_report(report: Report, peer: OrtPeer) -> None:
         CONSOLE.print(f"only in ONNX Runtime's graph: {len(report.only_theirs)} tensors: {listed}")
     for key, value in {**host(), "session": " ".join(f"{k}={v}" for k, v in peer.config.items())}.items():
         CONSOLE.print(f"{key}: {value}", highlight=False)
-    CONSOLE.print("ONNX Runtime's graph: "
-                  + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False)  # fmt: skip
+    CONSOLE.print(
+        "ONNX Runtime's graph: " + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False
+    )
     if report.inputs > 1:
         CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs", highlight=False)
     CONSOLE.print(

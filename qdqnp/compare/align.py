@@ -229,8 +229,9 @@ def _typed(target: Target, entry: Entry, notes: list[str], problems: Problems) -
     if array.dtype.itemsize > target.dtype.itemsize and int(array.min()) >= low and int(array.max()) <= high:
         notes.append(f"{array.dtype} narrowed to {target.dtype}")
         return array.astype(target.dtype)
-    problems.add(where, f"{target.dtype}, or wider integers within its range", f"{array.dtype} in "
-                 f"[{array.min()}, {array.max()}]")  # fmt: skip
+    problems.add(
+        where, f"{target.dtype}, or wider integers within its range", f"{array.dtype} in [{array.min()}, {array.max()}]"
+    )
     return None
 
 

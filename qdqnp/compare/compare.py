@@ -65,8 +65,11 @@ def compare(reference: Reference, aligned: Aligned, options: Options | None = No
     report = Report(reference.profile.name, cases=device.count, unused=list(aligned.unused))
     report.enveloped = chosen.use_envelope
     report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
-    report.undumped = [t.name for t in reference.targets if t.step >= 0 and t.name not in device.tensors
-                       and t.name not in misfits and t.codes not in device.holders()]  # fmt: skip
+    report.undumped = [
+        t.name
+        for t in reference.targets
+        if t.step >= 0 and t.name not in device.tensors and t.name not in misfits and t.codes not in device.holders()
+    ]
     _excuse(device, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
@@ -155,9 +158,20 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
     tensor = device.tensors[target.name]
     segment = device.segments.get(target.name)
     steps = [device.reference.step(index).step.label for index in segment.steps] if segment else []
-    row = Row(target.name, tensor.entry, target.label, target.op, target.shape, str(target.dtype), steps,
-              list(segment.starts) if segment else [], target.dtype.kind in "iu", tensor.notes,
-              tensor.off_grid, tensor.off_range)  # fmt: skip
+    row = Row(
+        target.name,
+        tensor.entry,
+        target.label,
+        target.op,
+        target.shape,
+        str(target.dtype),
+        steps,
+        list(segment.starts) if segment else [],
+        target.dtype.kind in "iu",
+        tensor.notes,
+        tensor.off_grid,
+        tensor.off_range,
+    )
     row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.untrusted
     wants = []
@@ -166,8 +180,10 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
         wants.append(want)
         row.entire.add(_ordered(got), _ordered(want), target.limits)
         row.alone.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
-    row.metrics = validate_metrics(np.concatenate([_real(target, want) for want in wants]),
-                                   np.concatenate([_real(target, got) for got in tensor.cases]))  # fmt: skip
+    row.metrics = validate_metrics(
+        np.concatenate([_real(target, want) for want in wants]),
+        np.concatenate([_real(target, got) for got in tensor.cases]),
+    )
     row.places = _places(device, target, made, row.alone.mismatches > 0) if row.entire.mismatches else None
     row.status = _status(row)
     return row

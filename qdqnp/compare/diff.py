@@ -106,12 +106,17 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         named = [{"name": n, "status": s} for n, s in zip(self.profiles, self.statuses, strict=True)]
         totals = [{"op": row.op, "profiles": [cell.as_json() for cell in row.cells]} for row in self.totals()]
-        return {"profiles": named, "inputs": self.inputs, "layers": [row.as_json() for row in self.rows],
-                "totals": totals}  # fmt: skip
+        return {
+            "profiles": named,
+            "inputs": self.inputs,
+            "layers": [row.as_json() for row in self.rows],
+            "totals": totals,
+        }
 
 
-def diff(model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]],
-         inputs: Iterable[Mapping[str, Array]]) -> Report:  # fmt: skip
+def diff(
+    model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
+) -> Report:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
 
@@ -146,11 +151,17 @@ def _rows(plans: Sequence[Plan]) -> list[Row]:
     """A row for each tensor that a step makes; shapes are filled in by the runs."""
     program = plans[0].program
     return [
-        Row(name, step.label, step.op, str(program.tensors[name].dtype), (),
-            [Cell(rule_status(plan.profile, step.op)) for plan in plans])
+        Row(
+            name,
+            step.label,
+            step.op,
+            str(program.tensors[name].dtype),
+            (),
+            [Cell(rule_status(plan.profile, step.op)) for plan in plans],
+        )
         for step in program.steps
         for name in step.output_names
-    ]  # fmt: skip
+    ]
 
 
 def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:

@@ -36,9 +36,7 @@ def counts(program: Program) -> Mapping[str, int]:
     return dict(sorted(Counter(step.op for step in program.steps).items()))
 
 
-def _became(
-    node: Node, steps: Mapping[str, Sequence[Step]], reasons: Mapping[str, str], program: Program
-) -> str:  # fmt: skip
+def _became(node: Node, steps: Mapping[str, Sequence[Step]], reasons: Mapping[str, str], program: Program) -> str:
     mine = steps.get(node.label, [])
     if not mine:
         return "gone: what follows implies it, it passes its input on, or its result is a constant"

@@ -23,8 +23,15 @@ LONGEST_NAME = 200
 
 def html(report: Report, title: str) -> str:
     """The report's text. Raises InputError where Jinja2 is not installed."""
-    return str(_template().render(report=report, title=shorten(title, LONGEST_NAME), version=__version__,
-                                  rows=[_row(row) for row in report.rows], verdict=report.verdict()))  # fmt: skip
+    return str(
+        _template().render(
+            report=report,
+            title=shorten(title, LONGEST_NAME),
+            version=__version__,
+            rows=[_row(row) for row in report.rows],
+            verdict=report.verdict(),
+        )
+    )
 
 
 def _template() -> Any:
@@ -33,8 +40,9 @@ def _template() -> Any:
     except ImportError as error:
         problem = Problem("Jinja2", "to be installed", "no such module", 'Run: pip install "qdqnp[report]"')
         raise InputError("the HTML report needs Jinja2", [problem]) from error
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True)  # fmt: skip
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     source = (files("qdqnp.compare") / TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source)
 
@@ -78,19 +86,35 @@ def histogram(lsb: Lsb) -> list[dict[str, Any]]:
     for key, count in found.items():
         bins[max(-reach, min(key, reach))] += count
     most = max(bins.values())
-    return [{"lsb": key, "count": count, "height": 100 * math.log1p(count) / math.log1p(most), "end": abs(key) == reach}
-            for key, count in bins.items() if key]  # fmt: skip
+    return [
+        {"lsb": key, "count": count, "height": 100 * math.log1p(count) / math.log1p(most), "end": abs(key) == reach}
+        for key, count in bins.items()
+        if key
+    ]
 
 
 def heat_map(places: Array) -> dict[str, Any]:
     """Mismatches by channel (down) and row (across), as cells with a strength from 0 to 1; empty cells left out."""
     small, by_channel, by_row = _reduced(places)
     most = int(small.max())
-    cells = [{"x": int(x), "y": int(y), "count": int(small[y, x]),
-              "strength": round(0.2 + 0.8 * math.log1p(int(small[y, x])) / math.log1p(most), 3)}
-             for y, x in zip(*np.nonzero(small), strict=True)]  # fmt: skip
-    return {"channels": places.shape[0], "rows": places.shape[1], "height": small.shape[0], "width": small.shape[1],
-            "by_channel": by_channel, "by_row": by_row, "cells": cells}  # fmt: skip
+    cells = [
+        {
+            "x": int(x),
+            "y": int(y),
+            "count": int(small[y, x]),
+            "strength": round(0.2 + 0.8 * math.log1p(int(small[y, x])) / math.log1p(most), 3),
+        }
+        for y, x in zip(*np.nonzero(small), strict=True)
+    ]
+    return {
+        "channels": places.shape[0],
+        "rows": places.shape[1],
+        "height": small.shape[0],
+        "width": small.shape[1],
+        "by_channel": by_channel,
+        "by_row": by_row,
+        "cells": cells,
+    }
 
 
 def _reduced(places: Array) -> tuple[Array, int, int]:

@@ -82,7 +82,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
             "proofs": _count(layer.proof.split(":")[0] for layer in layers if layer.proof),
         },
         "left_alone": [asdict(refusal) for refusal in program.refusals],
-    }  # fmt: skip
+    }
 
 
 def _shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:

@@ -99,9 +99,15 @@ class Lsb:
 
     def as_json(self) -> dict[str, Any]:
         histogram = {str(key): self.histogram[key] for key in sorted(self.histogram)}
-        return {"elements": self.elements, "mismatches": self.mismatches, "largest_lsb": self.largest,
-                "mean_lsb": self.mean, "saturation": self.saturation, "first": self.first,
-                "histogram_lsb": histogram}  # fmt: skip
+        return {
+            "elements": self.elements,
+            "mismatches": self.mismatches,
+            "largest_lsb": self.largest,
+            "mean_lsb": self.mean,
+            "saturation": self.saturation,
+            "first": self.first,
+            "histogram_lsb": histogram,
+        }
 
 
 def _binned(apart: Int64) -> Int64:

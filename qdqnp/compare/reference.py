@@ -25,8 +25,12 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Re
     golden = read(path)
     data = golden.model()
     if data is None:
-        problem = Problem(f"golden set {path}", "its model", "none",
-                          "Write the set with its model: layers are replayed from the device's tensors.")  # fmt: skip
+        problem = Problem(
+            f"golden set {path}",
+            "its model",
+            "none",
+            "Write the set with its model: layers are replayed from the device's tensors.",
+        )
         raise InputError("the golden set has no model", [problem])
     if first >= golden.inputs:
         raise InputError("the golden set has fewer inputs", [Problem("--case", f"below {golden.inputs}", str(first))])
@@ -46,8 +50,12 @@ def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
         return profile_from(given)
     named = PROFILES.get(golden.profile)
     if named is None or not _made_by(golden, named):
-        problem = Problem(f"profile '{golden.profile}' of the golden set", "a named profile with the same parameters",
-                          "another", "Give the file that it came from: --profile FILE.toml")  # fmt: skip
+        problem = Problem(
+            f"profile '{golden.profile}' of the golden set",
+            "a named profile with the same parameters",
+            "another",
+            "Give the file that it came from: --profile FILE.toml",
+        )
         raise InputError("the golden set's profile is not one of qdqnp's", [problem])
     return named
 
@@ -71,7 +79,11 @@ def _check(golden: GoldenSet, reference: Reference) -> None:
             continue
         for case, values in enumerate(reference.cases):
             if tensor.name in values and not np.array_equal(golden.array(tensor, case), values[tensor.name]):
-                problems.add(f"tensor '{tensor.name}', input {case}", "the golden set's values", "others",
-                             "Write the set again with this version.")  # fmt: skip
+                problems.add(
+                    f"tensor '{tensor.name}', input {case}",
+                    "the golden set's values",
+                    "others",
+                    "Write the set again with this version.",
+                )
                 break
     problems.raise_if_any("the model gives other values than its golden set", InputError)

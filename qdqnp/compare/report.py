@@ -14,7 +14,14 @@ from qdqnp.quant import Array
 
 # What a row's own difference comes from.
 EQUAL, INHERITED, TOLERATED, ARITHMETIC, INSIDE, FAULT, UNEXPLAINED = (
-    "equal", "inherited", "tolerated", "another arithmetic", "inside the envelope", "fault", "unexplained")  # fmt: skip
+    "equal",
+    "inherited",
+    "tolerated",
+    "another arithmetic",
+    "inside the envelope",
+    "fault",
+    "unexplained",
+)
 FAILING = (ARITHMETIC, FAULT, UNEXPLAINED)
 UNIT = {True: "LSB", False: "ULP"}
 
@@ -69,8 +76,23 @@ class Row:
         return self.status if self.status != EQUAL else ""
 
     def as_json(self) -> dict[str, Any]:
-        plain = ("name", "entry", "label", "op", "shape", "dtype", "segment", "starts", "notes", "off_grid",
-                 "off_range", "tolerance", "status", "read_wrong", "explanation")  # fmt: skip
+        plain = (
+            "name",
+            "entry",
+            "label",
+            "op",
+            "shape",
+            "dtype",
+            "segment",
+            "starts",
+            "notes",
+            "off_grid",
+            "off_range",
+            "tolerance",
+            "status",
+            "read_wrong",
+            "explanation",
+        )
         return {
             **{key: getattr(self, key) for key in plain},
             "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
@@ -117,8 +139,10 @@ class Report:
             lines.append(self._diverges(first))
         for found in dict.fromkeys(self.arithmetics.values()):
             many = "tensor differs" if found.explained == 1 else "tensors differ"
-            lines.append(f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
-                         f"{', '.join(found.names)}")  # fmt: skip
+            lines.append(
+                f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
+                f"{', '.join(found.names)}"
+            )
         if not lines:
             lines.append(self._passes())
         if self.undumped:

@@ -46,8 +46,21 @@ class Layer:
         return self.differing == 0 and not self.note
 
     def as_json(self) -> dict[str, Any]:
-        fields = ("name", "label", "op", "shape", "dtype", "promise", "elements", "differing", "accepted", "bound",
-                  "largest", "first", "note")  # fmt: skip
+        fields = (
+            "name",
+            "label",
+            "op",
+            "shape",
+            "dtype",
+            "promise",
+            "elements",
+            "differing",
+            "accepted",
+            "bound",
+            "largest",
+            "first",
+            "note",
+        )
         return {**{key: getattr(self, key) for key in fields}, "distinct_codes": len(self.seen) or None}
 
 

@@ -180,8 +180,11 @@ def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape
         if quant is None or quant.per_tensor or quant.axis is None or shape is None:
             continue
         if shape[quant.axis] != quant.scale.size:
-            problem = Problem(f"step {step.label}, axis {quant.axis}", f"{quant.scale.size} slices, one for each scale",
-                              f"shape {list(shape)}")  # fmt: skip
+            problem = Problem(
+                f"step {step.label}, axis {quant.axis}",
+                f"{quant.scale.size} slices, one for each scale",
+                f"shape {list(shape)}",
+            )
             raise InputError("the inputs' shapes do not fit the model", [problem])
 
 

@@ -94,8 +94,11 @@ def _finishes(one: Any) -> Iterator[Hypothesis]:
     def wrapped(code: int) -> int:
         return (code - low) % (high - low + 1) + low
 
-    yield Hypothesis("signedness", "the sign bit is inverted: uint8 read as int8 or the reverse",
-                     finish=lambda code: wrapped(code + 128))  # fmt: skip
+    yield Hypothesis(
+        "signedness",
+        "the sign bit is inverted: uint8 read as int8 or the reverse",
+        finish=lambda code: wrapped(code + 128),
+    )
     yield Hypothesis("wrong zero point", "the output's zero point is not added", _with_output(one, _zeroless(y)))
     wide = replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32))
     yield Hypothesis("saturation", "the result wraps instead of saturating", _with_output(one, wide), finish=wrapped)

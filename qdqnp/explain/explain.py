@@ -76,9 +76,13 @@ class Explanation:
 
 
 def explain(
-    model: Model, feeds: Mapping[str, Array], node: str, index: Sequence[int], profiles: Sequence[Profile],
+    model: Model,
+    feeds: Mapping[str, Array],
+    node: str,
+    index: Sequence[int],
+    profiles: Sequence[Profile],
     got: int | None = None,
-) -> Explanation:  # fmt: skip
+) -> Explanation:
     """One output element of a layer. The layer's inputs are what the first profile computes; every profile gets these.
 
     node: a layer's label, the name of its output tensor, or its number. index: as the output's axes. got: a value to
@@ -118,8 +122,9 @@ def find_step(steps: Sequence[Step], node: str) -> Step:
 
 def checked_index(index: Sequence[int], shape: Sequence[int]) -> Index:
     if len(index) != len(shape) or not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        raise InputError("no such element", [Problem("index", f"{len(shape)} numbers within shape {list(shape)}",
-                                                     str(list(index)))])  # fmt: skip
+        raise InputError(
+            "no such element", [Problem("index", f"{len(shape)} numbers within shape {list(shape)}", str(list(index)))]
+        )
     return tuple(int(i) for i in index)
 
 
@@ -148,9 +153,15 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
     lines = _lines(bound, arrays, index, element)
     parameters = _parameters(bound, arrays, index)
     return Account(
-        name, status, code, tuple(lines), parameters, _saturated(step, lines, code),
-        _to_change(element), _causes(element, code, got),
-    )  # fmt: skip
+        name,
+        status,
+        code,
+        tuple(lines),
+        parameters,
+        _saturated(step, lines, code),
+        _to_change(element),
+        _causes(element, code, got),
+    )
 
 
 def element_of(
@@ -177,8 +188,11 @@ def _located(
         return [(one, int(np.ravel_multi_index(last, sizes)), index[axis])]
     if isinstance(one, LookupEvidence) and step.op == "QLinearConcat":
         operand, inner, part = concat_part(step, arrays, index)
-        return [(e, int(np.ravel_multi_index(inner, part)), 0)
-                for e in found if isinstance(e, LookupEvidence) and e.operand == operand]  # fmt: skip
+        return [
+            (e, int(np.ravel_multi_index(inner, part)), 0)
+            for e in found
+            if isinstance(e, LookupEvidence) and e.operand == operand
+        ]
     if isinstance(one, BinaryEvidence | LookupEvidence | MeanEvidence | AverageEvidence):
         return [(one, int(np.ravel_multi_index(index, shape)), 0)]
     return []  # softmax: a row is one table and one sum

@@ -45,9 +45,12 @@ def _sum_facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index, s
     if bias is not None:
         own = int(bias[index[1]] if bound.step.op == "QLinearConv" else np.broadcast_to(bias, shape)[index])
     return {
-        "terms": tuple(largest(found, SHOWN_TERMS)), "term_count": len(found),
-        "padded": sum(term.x_index is None for term in found), "total": total, "bias": own,
-    }  # fmt: skip
+        "terms": tuple(largest(found, SHOWN_TERMS)),
+        "term_count": len(found),
+        "padded": sum(term.x_index is None for term in found),
+        "total": total,
+        "bias": own,
+    }
 
 
 def _pair_facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index) -> dict[str, Any]:
@@ -58,8 +61,11 @@ def _pair_facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index) 
     a, b = int(left[index]), int(right[index])
     field = RULE_OF[bound.step.op]
     real = real_pair(field, (x.quant, y.quant, out), a, b) + int(out.zero_point)
-    operands = tuple((operand.name, code, float(real_of(code, operand.quant)))
-                     for operand, code in ((x, a), (y, b)) if operand.quant is not None)  # fmt: skip
+    operands = tuple(
+        (operand.name, code, float(real_of(code, operand.quant)))
+        for operand, code in ((x, a), (y, b))
+        if operand.quant is not None
+    )
     return {"operands": operands, "real": real}
 
 
@@ -71,8 +77,10 @@ def _unary_facts(step: Step, arrays: Sequence[Array | None], operand: int, index
     if array.dtype.kind == "f":
         if out is None or not out.per_tensor or not np.isfinite(value):
             return {"operands": ((x.name, value, value),)}
-        return {"operands": ((x.name, value, value),),
-                "real": Fraction(value) / fraction(out.scale) + int(out.zero_point)}  # fmt: skip
+        return {
+            "operands": ((x.name, value, value),),
+            "real": Fraction(value) / fraction(out.scale) + int(out.zero_point),
+        }
     if x.quant is None or not x.quant.per_tensor:
         return {"operands": ((x.name, value, float(value)),)}
     operands = ((x.name, value, float(real_of(value, x.quant))),)

@@ -133,11 +133,14 @@ def _(rule: AlignedAdd, quants: tuple[Quant, Quant, Quant], a: int, b: int) -> l
     left, right = int(inner(_i64(a * p["A"]), p["A_shift"])), int(inner(_i64(b * p["B"]), p["B_shift"]))
     total = left + right + (p["C"] << p["C_shift"])
     return [
-        Line("A * a", a * p["A"]), Line("(A * a) >> A_shift", left, exact[0]),
-        Line("B * b", b * p["B"]), Line("(B * b) >> B_shift", right, exact[1]),
-        Line("C << C_shift", p["C"] << p["C_shift"]), Line("total", total),
+        Line("A * a", a * p["A"]),
+        Line("(A * a) >> A_shift", left, exact[0]),
+        Line("B * b", b * p["B"]),
+        Line("(B * b) >> B_shift", right, exact[1]),
+        Line("C << C_shift", p["C"] << p["C_shift"]),
+        Line("total", total),
         Line("unclipped", int(outer(_i64(total), p["S"])), Fraction(total) / Fraction(2) ** p["S"]),
-    ]  # fmt: skip
+    ]
 
 
 @pair_lines.register

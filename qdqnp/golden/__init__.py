@@ -10,5 +10,15 @@ from qdqnp.golden.reading import GoldenSet, GoldenTensor, read
 from qdqnp.golden.schema import schema_text
 from qdqnp.golden.writing import write
 
-__all__ = ["FORMATS", "LIMIT_BYTES", "ROLES", "GoldenError", "GoldenSet", "GoldenTensor", "Options", "read",
-           "schema_text", "write"]  # fmt: skip
+__all__ = [
+    "FORMATS",
+    "LIMIT_BYTES",
+    "ROLES",
+    "GoldenError",
+    "GoldenSet",
+    "GoldenTensor",
+    "Options",
+    "read",
+    "schema_text",
+    "write",
+]

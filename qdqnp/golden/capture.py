@@ -80,8 +80,14 @@ def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Optio
         tensor, array = program.tensors[name], feeds[name]
         quant = tensor.quant
         if array.dtype != tensor.dtype:  # codes for the quantizer that reads it
-            quant = next((step.outputs[0].quant for step in program.steps
-                          if step.op == "QuantizeLinear" and name in step.input_names), None)  # fmt: skip
+            quant = next(
+                (
+                    step.outputs[0].quant
+                    for step in program.steps
+                    if step.op == "QuantizeLinear" and name in step.input_names
+                ),
+                None,
+            )
         item = Item(f"in{number}_{slug(name)}", name, "network_input", quant=quant, layout=_order(array, options))
         yield item, array
 

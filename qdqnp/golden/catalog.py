@@ -52,9 +52,12 @@ class Catalog:
             return self._new(item, array)
         entry = self.entries.get(item.key)
         if entry is None or entry.dtype != array.dtype or entry.shape != array.shape:
-            problem = Problem(f"tensor '{item.name}', input {case}",
-                              f"{entry.dtype}{list(entry.shape)} as for the first input" if entry else "no such tensor",
-                              f"{array.dtype}{list(array.shape)}", "Write a set for each shape.")  # fmt: skip
+            problem = Problem(
+                f"tensor '{item.name}', input {case}",
+                f"{entry.dtype}{list(entry.shape)} as for the first input" if entry else "no such tensor",
+                f"{array.dtype}{list(array.shape)}",
+                "Write a set for each shape.",
+            )
             raise GoldenError("the inputs of one set must be alike", [problem])
         return entry if item.varies and entry.same_as is None else None
 

@@ -37,8 +37,12 @@ class Folder:
     def require(self, total: int) -> None:
         """Raises GoldenError where `total` bytes are more than the set may have."""
         if total > self.limit:
-            problem = Problem("the set", f"at most {readable_bytes(self.limit)}", f"{readable_bytes(total)} or more",
-                              "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.")  # fmt: skip
+            problem = Problem(
+                "the set",
+                f"at most {readable_bytes(self.limit)}",
+                f"{readable_bytes(total)} or more",
+                "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.",
+            )
             raise GoldenError("the golden set would be too large", [problem])
 
     def append(self, name: str, data: bytes | memoryview) -> None:
@@ -56,8 +60,9 @@ class Folder:
     def files(self) -> dict[str, dict[str, Any]]:
         """Size and sha256 of every file by its relative name, sorted."""
         paths = sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
-        return {name: {"bytes": (self.path / name).stat().st_size, "sha256": sha256(self.path / name)}
-                for name in paths}  # fmt: skip
+        return {
+            name: {"bytes": (self.path / name).stat().st_size, "sha256": sha256(self.path / name)} for name in paths
+        }
 
 
 def sha256(path: Path) -> str:

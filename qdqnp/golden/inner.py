@@ -49,8 +49,11 @@ def parameters(bound: BoundStep, arrays: Sequence[Array | None], cmsis_nn: bool 
 def _cmsis_shifts(found: Mapping[str, Any]) -> dict[str, Any]:
     """CMSIS-NN's multiplier is a fraction of 2^31 and its shift goes to the left: value * 2^(shift - 31)."""
     pairs = {"multiplier": ("shift", "output_shift"), "multipliers": ("shifts", "output_shifts")}
-    return {new: 31 - np.asarray(found[old]) for name, (old, new) in pairs.items()
-            if name in found and old in found and np.asarray(found[name]).dtype.kind == "i"}  # fmt: skip
+    return {
+        new: 31 - np.asarray(found[old])
+        for name, (old, new) in pairs.items()
+        if name in found and old in found and np.asarray(found[name]).dtype.kind == "i"
+    }
 
 
 def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
@@ -95,8 +98,12 @@ def inner_tensors(
     sums, requantizer = bound.bound.detail(arrays)
     stages = requantizer.stages(sums)
     if not np.array_equal(_as_output(bound, stages[-1][1], output), output, equal_nan=output.dtype.kind == "f"):
-        problem = Problem(f"step {bound.step.label}", "stages that end in the layer's output", "other codes",
-                          "Please report this as a fault of qdqnp.")  # fmt: skip
+        problem = Problem(
+            f"step {bound.step.label}",
+            "stages that end in the layer's output",
+            "other codes",
+            "Please report this as a fault of qdqnp.",
+        )
         raise GoldenError("qdqnp contradicts itself", [problem])
     wide = _accumulator_dtype(requantizer)
     named = [("sum", "sum", sums, wide), ("accumulator", "acc", stages[0][1], wide)]
@@ -123,6 +130,8 @@ def _exactly(value: Array, dtype: Any, where: str) -> Array:
     info = np.iinfo(dtype)
     if value.size and (value.min() < info.min or value.max() > info.max):
         largest = int(np.abs(value).max())
-        raise GoldenError("a value does not fit its type in the golden set",
-                          [Problem(where, f"an {info.dtype}", f"magnitudes up to {largest}")])  # fmt: skip
+        raise GoldenError(
+            "a value does not fit its type in the golden set",
+            [Problem(where, f"an {info.dtype}", f"magnitudes up to {largest}")],
+        )
     return value.astype(dtype)

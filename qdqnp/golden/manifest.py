@@ -69,8 +69,12 @@ def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document
         names = step.input_names
         kernel = attributes.kernel_shape or shapes[names[1]][2:]
         window = window_for(attributes, tuple(kernel), tuple(shapes[names[0]][2:]))
-        found |= {"kernel_shape": list(window.kernel), "strides": list(window.strides),
-                  "dilations": list(window.dilations), "pads": list(window.pads)}  # fmt: skip
+        found |= {
+            "kernel_shape": list(window.kernel),
+            "strides": list(window.strides),
+            "dilations": list(window.dilations),
+            "pads": list(window.pads),
+        }
         del found["auto_pad"]
     return found
 

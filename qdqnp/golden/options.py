@@ -9,8 +9,18 @@ from typing import Any
 from qdqnp.errors import GoldenError, Problems
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 
-ROLES = ("network_input", "network_output", "input", "output", "weight", "bias", "parameter", "sum", "accumulator",
-         "stage")  # fmt: skip
+ROLES = (
+    "network_input",
+    "network_output",
+    "input",
+    "output",
+    "weight",
+    "bias",
+    "parameter",
+    "sum",
+    "accumulator",
+    "stage",
+)
 FORMATS = ("npz", "npy", "bin", "c", "hex", "ihex", "c-crc")
 # What a device has in its buffers: all that a table of checksums is for.
 CRC_ROLES = ("network_input", "output", "network_output")

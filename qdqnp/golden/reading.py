@@ -114,16 +114,21 @@ class GoldenSet:
         back, or its values are not those that the manifest lists.
         """
         if not 0 <= case < self.inputs:
-            raise InputError("the golden set has no such input",
-                             [Problem("case", f"0 to {self.inputs - 1}", str(case))])  # fmt: skip
+            raise InputError(
+                "the golden set has no such input", [Problem("case", f"0 to {self.inputs - 1}", str(case))]
+            )
         number = case if tensor.varies else 0
         for kind in READABLE:
             if kind in tensor.files:
                 data = stored_bytes(self._folder, kind, tensor, number, self.inputs)
                 break
         else:
-            problem = Problem(f"tensor '{shorten(tensor.name, 60)}'", f"one of the formats {', '.join(READABLE)}",
-                              ", ".join(tensor.files), "Write the set with --format npz too.")  # fmt: skip
+            problem = Problem(
+                f"tensor '{shorten(tensor.name, 60)}'",
+                f"one of the formats {', '.join(READABLE)}",
+                ", ".join(tensor.files),
+                "Write the set with --format npz too.",
+            )
             raise GoldenError("the golden set has no arrays for Python", [problem])
         if f"{zlib.crc32(data):08x}" != tensor.crc32[number]:
             problem = Problem(f"tensor '{tensor.key}', input {case}", f"CRC-32 {tensor.crc32[number]}", "another")

@@ -33,8 +33,12 @@ def replaceable(out: Path, force: bool) -> bool:
     if MANIFEST not in found:
         _refuse(f"folder {out}", "a golden set to replace", "a folder without a manifest of one")
     if others:
-        _refuse(f"folder {out}", "only files of the golden set", f"others too, such as '{others[0]}'",
-                "Move them away, or write to another folder.")  # fmt: skip
+        _refuse(
+            f"folder {out}",
+            "only files of the golden set",
+            f"others too, such as '{others[0]}'",
+            "Move them away, or write to another folder.",
+        )
     return True
 
 

@@ -20,8 +20,12 @@ def chosen_steps(program: Program, patterns: Sequence[str]) -> tuple[int, ...]:
     for pattern in patterns:
         fitting = [index for index, step in enumerate(program.steps) if _fits(step, pattern)]
         if not fitting:
-            problems.add(f"layers '{shorten(pattern, 60)}'", "the name of a layer or tensor, a glob, or an operator",
-                         "nothing that fits", f"Layers: {_listing(program)}")  # fmt: skip
+            problems.add(
+                f"layers '{shorten(pattern, 60)}'",
+                "the name of a layer or tensor, a glob, or an operator",
+                "nothing that fits",
+                f"Layers: {_listing(program)}",
+            )
         found.update(fitting)
     problems.raise_if_any("no such layers", GoldenError)
     return tuple(sorted(found))

@@ -335,6 +335,14 @@ def _output(step: Step) -> Quant:
 
 _Collector = Callable[[BoundStep, Sequence[Array | None], Codes], list[Evidence]]
 _COLLECTORS: Mapping[str, _Collector] = {
-    "conv": _linear, "matmul": _linear, "gemm": _linear, "add": _binary, "mul": _binary, "concat": _concat,
-    "lookup": _lookup, "average_pool": _average, "global_average_pool": _global_average, "softmax": _softmax,
-}  # fmt: skip
+    "conv": _linear,
+    "matmul": _linear,
+    "gemm": _linear,
+    "add": _binary,
+    "mul": _binary,
+    "concat": _concat,
+    "lookup": _lookup,
+    "average_pool": _average,
+    "global_average_pool": _global_average,
+    "softmax": _softmax,
+}

@@ -114,9 +114,16 @@ def _plain_rescales() -> Iterator[Rescale]:
 
 
 _FAMILIES = {
-    "conv": requantizations, "matmul": requantizations, "gemm": requantizations, "add": additions, "mul": products,
-    "concat": rescalings, "lookup": lookups, "average_pool": averages, "global_average_pool": means,
-}  # fmt: skip
+    "conv": requantizations,
+    "matmul": requantizations,
+    "gemm": requantizations,
+    "add": additions,
+    "mul": products,
+    "concat": rescalings,
+    "lookup": lookups,
+    "average_pool": averages,
+    "global_average_pool": means,
+}
 
 
 def candidates(field: str) -> list[Any]:

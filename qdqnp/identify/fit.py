@@ -120,9 +120,13 @@ def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
     rules: dict[str, Any] = {f.name: replace(f.chosen, status=INFERRED) for f in fits if f.chosen is not None}
     changed = {key: rule for key, rule in rules.items() if not _equal(rule, getattr(base, key))}
     profile = replace(
-        base, name=name, summary=f"fitted to a device's codes, from {base.name}", status=INFERRED,
-        source="qdqnp identify --fit", **changed,
-    )  # fmt: skip
+        base,
+        name=name,
+        summary=f"fitted to a device's codes, from {base.name}",
+        status=INFERRED,
+        source="qdqnp identify --fit",
+        **changed,
+    )
     unseen = [key for key in dict.fromkeys(RULE_OF.values()) if key not in found]
     return Fitted(profile, base.name, fits, unseen)
 

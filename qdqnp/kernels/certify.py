@@ -78,9 +78,17 @@ class Affine:
 
 
 def certify(
-    requantize: Requantize, multiplier: Real, offset: Real, nudges: tuple[Real, ...], first_shift: int, zero: int,
-    dtype: np.dtype[Any], low: Int64, high: Int64, carrier: np.dtype[Any],
-) -> tuple[Affine, NDArray[np.bool_]]:  # fmt: skip
+    requantize: Requantize,
+    multiplier: Real,
+    offset: Real,
+    nudges: tuple[Real, ...],
+    first_shift: int,
+    zero: int,
+    dtype: np.dtype[Any],
+    low: Int64,
+    high: Int64,
+    carrier: np.dtype[Any],
+) -> tuple[Affine, NDArray[np.bool_]]:
     """An expression for each channel, and for which channels it is proven equal to `requantize` on [low, high].
 
     multiplier, offset, nudges: (channels,) as of numerics' Slope. low, high: reachable sums, (channels,), within which
@@ -95,9 +103,15 @@ def certify(
     proven = np.zeros(multiplier.shape, bool)
     for plain, signed in _nudges(nudges, multiplier.shape):
         attempt = Affine(
-            multiplier.astype(carrier), (offset + 0.5 + plain).astype(carrier), signed.astype(carrier),
-            zero + 0.5, limits[0], limits[1] + carrier.type(0.5), first_shift, carrier,
-        )  # fmt: skip
+            multiplier.astype(carrier),
+            (offset + 0.5 + plain).astype(carrier),
+            signed.astype(carrier),
+            zero + 0.5,
+            limits[0],
+            limits[1] + carrier.type(0.5),
+            first_shift,
+            carrier,
+        )
         got = attempt(points.astype(carrier), Scratch()).astype(np.int64)
         equal = (got == wanted).all(axis=0) & flat.all(axis=0)
         best = attempt if best is None else _merged(best, attempt, equal & ~proven)

@@ -108,6 +108,10 @@ def _check(proof: Proof) -> None:
         raise ProofError("unknown strategy", [Problem("strategy", f"one of {STRATEGIES}", repr(proof.kind))])
     reached = proof.part_bound if proof.kind == SPLIT else proof.bound
     if reached > limit:
-        problem = Problem(f"strategy {proof.kind}", f"partial sums within {limit}", f"up to {reached}",
-                          "Use another strategy, or 'auto'.")  # fmt: skip
+        problem = Problem(
+            f"strategy {proof.kind}",
+            f"partial sums within {limit}",
+            f"up to {reached}",
+            "Use another strategy, or 'auto'.",
+        )
         raise ProofError("the forced strategy is not exact for this layer", [problem])

@@ -46,28 +46,47 @@ _RULES: Mapping[str, tuple[type, ...]] = {
 }
 _KINDS: Mapping[Any, tuple[type, ...]] = {
     requantize.RequantizeRule: (
-        requantize.FloatScale, requantize.Rescale, requantize.FloatRound, requantize.RationalScale,
-        requantize.NarrowThenAffine, Undefined,
+        requantize.FloatScale,
+        requantize.Rescale,
+        requantize.FloatRound,
+        requantize.RationalScale,
+        requantize.NarrowThenAffine,
+        Undefined,
     ),
     mean.MeanRule: (
-        mean.FloatMean, mean.RescaleMean, mean.RationalMean, mean.NarrowMean, Undefined,
+        mean.FloatMean,
+        mean.RescaleMean,
+        mean.RationalMean,
+        mean.NarrowMean,
+        Undefined,
     ),
     average.AverageRule: (
-        average.FloatAverage, average.DividedAverage, average.MeanAverage, average.ReciprocalAverage, Undefined,
+        average.FloatAverage,
+        average.DividedAverage,
+        average.MeanAverage,
+        average.ReciprocalAverage,
+        Undefined,
     ),
     softmax.SoftmaxRule: (softmax.TableSoftmax, Undefined),
     accumulate.AccumulateRule: (accumulate.ExactSum, accumulate.SaturatedPairs),
     float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum),
     requantize.Rescale: (requantize.Rescale,),
     multiplier.Scheme: (
-        multiplier.QuantizeMultiplier, multiplier.Reduced16, multiplier.Mantissa24, multiplier.Truncated16,
+        multiplier.QuantizeMultiplier,
+        multiplier.Reduced16,
+        multiplier.Mantissa24,
+        multiplier.Truncated16,
         multiplier.PowerOfTwo,
     ),
     stages.Stage: (
-        stages.ShiftLeft, stages.MultiplyHigh, stages.ShiftRight, stages.MultiplyShift, stages.DoubleRound,
+        stages.ShiftLeft,
+        stages.MultiplyHigh,
+        stages.ShiftRight,
+        stages.MultiplyShift,
+        stages.DoubleRound,
         stages.Saturate,
     ),
-}  # fmt: skip
+}
 # What a field may hold beyond its type, by 'kind.field' or by the field's name alone.
 _PRECISIONS = ("float64", "float32-product", "float32")
 _ALLOWED: Mapping[str, Sequence[Any]] = {

@@ -46,8 +46,10 @@ def _within_pads(size: tuple[int, ...], window: Window, rows_out: int, cols_out:
     top, left, bottom, right = window.pads
     places = [(row, col) for row in range(window.kernel[0]) for col in range(window.kernel[1])]
     rows, cols = np.arange(rows_out) * window.strides[0], np.arange(cols_out) * window.strides[1]
-    return np.stack([
-        ((rows + row * window.dilations[0]) < size[0] + top + bottom)[:, None]
-        & ((cols + col * window.dilations[1]) < size[1] + left + right)
-        for row, col in places
-    ])  # fmt: skip
+    return np.stack(
+        [
+            ((rows + row * window.dilations[0]) < size[0] + top + bottom)[:, None]
+            & ((cols + col * window.dilations[1]) < size[1] + left + right)
+            for row, col in places
+        ]
+    )

@@ -60,8 +60,12 @@ class Site:
     def const(self, index: int, what: str) -> Array:
         value = self.value(index)
         if value.const is None:
-            self.refuse(f"input {index} ({what}) '{value.name}'", "a constant", "a computed tensor",
-                        "qdqnp needs it when the model is loaded; fold it into an initializer.")  # fmt: skip
+            self.refuse(
+                f"input {index} ({what}) '{value.name}'",
+                "a constant",
+                "a computed tensor",
+                "qdqnp needs it when the model is loaded; fold it into an initializer.",
+            )
         return value.const
 
     def optional_const(self, index: int, what: str) -> Array | None:
@@ -79,8 +83,9 @@ class Site:
         value = self.value(index)
         if len(value.shape) not in allowed:
             ranks = " or ".join(str(rank) for rank in allowed)
-            self.refuse(f"input {index} {what} '{value.name}'".replace("  ", " "), f"rank {ranks}",
-                        f"shape {list(value.shape)}")  # fmt: skip
+            self.refuse(
+                f"input {index} {what} '{value.name}'".replace("  ", " "), f"rank {ranks}", f"shape {list(value.shape)}"
+            )
         return len(value.shape)
 
     def quant(self, scale_index: int, zero_index: int, dtype: np.dtype[Any] | None, axis: int | None = None) -> Quant:
@@ -96,17 +101,21 @@ class Site:
         if zero is None:
             zero = np.zeros((), dtype if dtype is not None else np.uint8)
         if zero.dtype not in CODE_DTYPES or (dtype is not None and zero.dtype != dtype):
-            self.refuse(f"input {zero_index} (zero point)",
-                        str(dtype or "an integer code type"), zero.dtype)  # fmt: skip
+            self.refuse(f"input {zero_index} (zero point)", str(dtype or "an integer code type"), zero.dtype)
         bad = ~(np.isfinite(scale) & (scale > 0))
         if bad.any():
             at = int(np.argmax(bad.reshape(-1)))
-            self.refuse(f"input {scale_index} (scale) '{self.value(scale_index).name}', index {at}",
-                        "a finite scale > 0", scale.reshape(-1)[at])  # fmt: skip
+            self.refuse(
+                f"input {scale_index} (scale) '{self.value(scale_index).name}', index {at}",
+                "a finite scale > 0",
+                scale.reshape(-1)[at],
+            )
         if scale.ndim > 1 or zero.ndim > 1 or zero.size not in (1, scale.size) or scale.size == 0:
-            self.refuse(f"inputs {scale_index} and {zero_index} (scale and zero point)",
-                        "one value, or as many zero points as scales along one axis",
-                        f"shapes {list(scale.shape)} and {list(zero.shape)}")  # fmt: skip
+            self.refuse(
+                f"inputs {scale_index} and {zero_index} (scale and zero point)",
+                "one value, or as many zero points as scales along one axis",
+                f"shapes {list(scale.shape)} and {list(zero.shape)}",
+            )
         if scale.size == 1:
             return Quant(zero.dtype, scale.reshape(()), zero.reshape(()))
         return Quant(zero.dtype, scale, zero if zero.size > 1 else zero.reshape(()), axis)

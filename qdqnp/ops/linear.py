@@ -152,9 +152,17 @@ def _certified(
             return requantizer(sums + shift)
 
         expression, proven = certify(
-            on_raw, multiplier, offset + raw * multiplier, tuple(nudges), slope.first_shift,
-            int(y.zero_point), y.dtype, low - raw, high - raw, carrier,
-        )  # fmt: skip
+            on_raw,
+            multiplier,
+            offset + raw * multiplier,
+            tuple(nudges),
+            slope.first_shift,
+            int(y.zero_point),
+            y.dtype,
+            low - raw,
+            high - raw,
+            carrier,
+        )
         if proven.all() or (carrier == np.float64 and proven.any()):
             rest = np.flatnonzero(~proven)
             exact = _rest(requantizer, correction, rest, channel_axis) if rest.size else None

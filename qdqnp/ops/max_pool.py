@@ -44,8 +44,12 @@ def check_pool(site: Site, attributes: PoolAttributes) -> None:
             site.refuse("attribute 'pads'", f"less than the window on axis {axis + 2}", list(attributes.pads))
     if attributes.auto_pad.startswith("SAME") and any(d != 1 for d in attributes.dilations):
         # ONNX Runtime pads as if there were no dilation, and ONNX's own shapes then do not fit
-        site.refuse("attributes 'auto_pad' and 'dilations'", "one of them", f"{attributes.auto_pad} and dilations",
-                    "State the padding with 'pads'.")  # fmt: skip
+        site.refuse(
+            "attributes 'auto_pad' and 'dilations'",
+            "one of them",
+            f"{attributes.auto_pad} and dilations",
+            "State the padding with 'pads'.",
+        )
     if attributes.ceil_mode not in (0, 1):
         site.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
 

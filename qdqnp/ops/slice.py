@@ -36,8 +36,11 @@ class Slice(Movement):
         starts, ends = int_list(site, 1, "starts"), int_list(site, 2, "ends")
         axes, steps = (int_list(site, at, what) if site.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
-            site.refuse("inputs starts, ends, axes and steps", "as many numbers each",
-                        f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}")  # fmt: skip
+            site.refuse(
+                "inputs starts, ends, axes and steps",
+                "as many numbers each",
+                f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}",
+            )
         if 0 in steps:
             site.refuse("input 4 (steps)", "no step of 0", list(steps))
         return SliceAttributes(starts, ends, axes, steps)

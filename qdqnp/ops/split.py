@@ -51,8 +51,9 @@ class Split(Operator):
         if given.num_outputs is not None and site.opset < 18:
             site.refuse("attribute 'num_outputs'", "no such attribute before opset 18", given.num_outputs)
         if site.opset >= 18 and (given.split is None) == (given.num_outputs is None):
-            site.refuse("input 1 (split) and attribute 'num_outputs'", "one of them",
-                        "none" if given.split is None else "both")  # fmt: skip
+            site.refuse(
+                "input 1 (split) and attribute 'num_outputs'", "one of them", "none" if given.split is None else "both"
+            )
         if given.split is not None and (len(given.split) != parts or any(size < 0 for size in given.split)):
             site.refuse("sizes of the parts", f"{parts} sizes >= 0, one for each output", list(given.split))
         if given.num_outputs not in (None, parts):

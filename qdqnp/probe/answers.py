@@ -37,8 +37,12 @@ class Answer:
         return not self.remaining or any(rules[text] is not None for text in self.remaining)
 
     def as_json(self) -> dict[str, object]:
-        return {"probe": self.probe.name, "question": self.probe.question, "remaining": list(self.remaining),
-                "nearest": {"hypothesis": self.nearest[0], "mismatches": self.nearest[1]}}  # fmt: skip
+        return {
+            "probe": self.probe.name,
+            "question": self.probe.question,
+            "remaining": list(self.remaining),
+            "nearest": {"hypothesis": self.nearest[0], "mismatches": self.nearest[1]},
+        }
 
 
 def read_answers(folder: Path, probes: Sequence[Probe]) -> list[Answer]:

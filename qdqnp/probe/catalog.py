@@ -27,8 +27,17 @@ EVERY = np.arange(-128, 128, dtype=np.int8)
 
 def probes() -> list[Probe]:
     """All of them, in the order in which to run them."""
-    return [first_tie(), second_tie(), add_tie(), add_inner(), add_inner_2(), accumulator_24(),
-            accumulator_32(), average_49(), large_kernel()]  # fmt: skip
+    return [
+        first_tie(),
+        second_tie(),
+        add_tie(),
+        add_inner(),
+        add_inner_2(),
+        accumulator_24(),
+        accumulator_32(),
+        average_49(),
+        large_kernel(),
+    ]
 
 
 def first_tie() -> Probe:
@@ -38,28 +47,42 @@ def first_tie() -> Probe:
     proto = models.conv("first_tie", (1, 3, 16, 16), weights, (2.0**-4, 2.0**-6, 2.0**-9))
     x = np.zeros((1, 3, 16, 16), np.int8)
     x[0, 0] = EVERY.reshape(16, 16)
-    return Probe("first_tie", "How does the first stage round exact halves?",
-                 "Every code x is halved; odd x are exact halves of both signs. A device that rounds once shows its "
-                 "only tie rule here and in second_tie alike.", proto, {"x": x},
-                 tuple(Hypothesis(tie, NarrowThenAffine(first_tie=tie)) for tie in TIES))  # fmt: skip
+    return Probe(
+        "first_tie",
+        "How does the first stage round exact halves?",
+        "Every code x is halved; odd x are exact halves of both signs. A device that rounds once shows its "
+        "only tie rule here and in second_tie alike.",
+        proto,
+        {"x": x},
+        tuple(Hypothesis(tie, NarrowThenAffine(first_tie=tie)) for tie in TIES),
+    )
 
 
 def second_tie() -> Probe:
     """One weight of 1: S1 = 0, the first stage is exact, and M = 1/2 leaves the halves to the second."""
     proto = models.conv("second_tie", (1, 1, 16, 16), np.ones((1, 1, 1, 1)), (2.0**-4, 2.0**-6, 2.0**-9))
-    return Probe("second_tie", "How does the second (last) stage round exact halves?",
-                 "Every code x is halved; the first stage has nothing to round.", proto,
-                 {"x": EVERY.reshape(1, 1, 16, 16)},
-                 tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in TIES))  # fmt: skip
+    return Probe(
+        "second_tie",
+        "How does the second (last) stage round exact halves?",
+        "Every code x is halved; the first stage has nothing to round.",
+        proto,
+        {"x": EVERY.reshape(1, 1, 16, 16)},
+        tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in TIES),
+    )
 
 
 def add_tie() -> Probe:
     """Both operands count half: neither needs an inner rounding, and odd sums are exact halves."""
     scales, zeros = (2.0**-5, 2.0**-5, 2.0**-4), (0, 0, 3)
     hypotheses = [Hypothesis(tie, AlignedAdd(tie)) for tie in TIES]
-    return _add("add_tie", "How does Add round exact halves?",
-                "(a + b) / 2 for 1,024 pairs of codes; odd sums are exact halves.",
-                scales, zeros, hypotheses)  # fmt: skip
+    return _add(
+        "add_tie",
+        "How does Add round exact halves?",
+        "(a + b) / 2 for 1,024 pairs of codes; odd sums are exact halves.",
+        scales,
+        zeros,
+        hypotheses,
+    )
 
 
 def add_inner() -> Probe:
@@ -79,19 +102,29 @@ def _inner(name: str, scales: tuple[float, float, float], zeros: tuple[int, int,
         Hypothesis(f"inner {inner}, outer {tie}", AlignedAdd(tie, inner)) for tie, inner in product(TIES, TIES)
     ]
     hypotheses += [Hypothesis(f"as {one}", PROFILES[one].add) for one in ("ort", "tflite", "tflite-single", "exact")]
-    return _add(name, "How does Add round the operand that it aligns to the other?",
-                "1,024 pairs of codes, those first on which the ways of rounding the aligned operand differ.",
-                scales, zeros, hypotheses)  # fmt: skip
+    return _add(
+        name,
+        "How does Add round the operand that it aligns to the other?",
+        "1,024 pairs of codes, those first on which the ways of rounding the aligned operand differ.",
+        scales,
+        zeros,
+        hypotheses,
+    )
 
 
 def _add(
-    name: str, question: str, how: str, scales: tuple[float, float, float], zeros: tuple[int, int, int],
+    name: str,
+    question: str,
+    how: str,
+    scales: tuple[float, float, float],
+    zeros: tuple[int, int, int],
     hypotheses: list[Hypothesis],
-) -> Probe:  # fmt: skip
+) -> Probe:
     shape = (1, 1, 32, 32)
     proto = models.add(name, shape, scales, zeros)
-    quants = tuple(Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in
-                   zip(scales, zeros, strict=True))  # fmt: skip
+    quants = tuple(
+        Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in zip(scales, zeros, strict=True)
+    )
     a, b = np.repeat(all_codes(INT8), 256), np.tile(all_codes(INT8), 256)
     pairs = BinaryEvidence(name, "add", (quants[0], quants[1], quants[2]), a, b, a)
     chosen = telling([pairs.codes(h.rule) for h in hypotheses], 1024, np.random.default_rng(1))
@@ -108,12 +141,19 @@ def accumulator_24() -> Probe:
     x = np.where(np.arange(channels)[:, None] < np.abs(counts), np.sign(counts) * 127, 0).astype(np.int8)
     art = [Hypothesis(f"two stages, accumulator {kind}", NarrowThenAffine(accumulator=kind)) for kind in ACCUMULATORS]
     single = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),))
-    once = [Hypothesis("one stage, accumulator exact", single),
-            Hypothesis("one stage, accumulator saturate-24", answer=on_sums(_saturated(24), single)),
-            Hypothesis("one stage, accumulator wrap-24", answer=on_sums(_wrapped(24), single))]  # fmt: skip
-    return Probe("accumulator_24", "Does the accumulator end at 24 bits?",
-                 "Sums from -10.3 to 10.3 million; past 2^23 a 24-bit accumulator saturates or wraps.", proto,
-                 {"x": x.reshape(1, channels, 8, 8)}, (*art, *once))  # fmt: skip
+    once = [
+        Hypothesis("one stage, accumulator exact", single),
+        Hypothesis("one stage, accumulator saturate-24", answer=on_sums(_saturated(24), single)),
+        Hypothesis("one stage, accumulator wrap-24", answer=on_sums(_wrapped(24), single)),
+    ]
+    return Probe(
+        "accumulator_24",
+        "Does the accumulator end at 24 bits?",
+        "Sums from -10.3 to 10.3 million; past 2^23 a 24-bit accumulator saturates or wraps.",
+        proto,
+        {"x": x.reshape(1, channels, 8, 8)},
+        (*art, *once),
+    )
 
 
 def _saturated(bits: int) -> Callable[[Int64], Int64]:
@@ -145,9 +185,14 @@ def accumulator_32() -> Probe:
         Hypothesis("saturates at 32 bits", answer=on_sums(held, RationalScale())),
         Hypothesis("the bias is not in the accumulator (Neural-ART: BC)", NarrowThenAffine()),
     )
-    return Probe("accumulator_32", "Does the accumulator, bias included, end at 32 bits?",
-                 "Sum and bias together pass 2^31; a wrapped one becomes the lowest code.", proto,
-                 {"x": x.reshape(1, channels, 4, 4)}, hypotheses)  # fmt: skip
+    return Probe(
+        "accumulator_32",
+        "Does the accumulator, bias included, end at 32 bits?",
+        "Sum and bias together pass 2^31; a wrapped one becomes the lowest code.",
+        proto,
+        {"x": x.reshape(1, channels, 4, 4)},
+        hypotheses,
+    )
 
 
 def average_49() -> Probe:
@@ -166,9 +211,14 @@ def average_49() -> Probe:
     answers = [h.rule.bind(x, y, count)(sums) for h in hypotheses]
     chosen = totals[telling(answers, planes, np.random.default_rng(2))]
     codes = (chosen[:, None] // count + (np.arange(count) < (chosen % count)[:, None])).astype(np.int8)
-    return Probe("average_49", "How is an average over 49 elements divided?",
-                 "128 planes of 7x7, those sums first on which the ways of dividing differ.", proto,
-                 {"x": codes.reshape(shape)}, tuple(hypotheses))  # fmt: skip
+    return Probe(
+        "average_49",
+        "How is an average over 49 elements divided?",
+        "128 planes of 7x7, those sums first on which the ways of dividing differ.",
+        proto,
+        {"x": codes.reshape(shape)},
+        tuple(hypotheses),
+    )
 
 
 def large_kernel() -> Probe:
@@ -187,8 +237,14 @@ def large_kernel() -> Probe:
         Hypothesis("not split, one stage", RationalScale()),
         *(Hypothesis(text, answer=answer) for text, answer in split_answers(weights, x)),
     )
-    return Probe("large_kernel", "Is a large kernel split, and its 16-bit parts added with saturation?",
-                 "The sums of parts pass 16 bits where their total does not.", proto, {"x": x}, hypotheses)  # fmt: skip
+    return Probe(
+        "large_kernel",
+        "Is a large kernel split, and its 16-bit parts added with saturation?",
+        "The sums of parts pass 16 bits where their total does not.",
+        proto,
+        {"x": x},
+        hypotheses,
+    )
 
 
 def _within(weights: Int64, rng: np.random.Generator) -> Codes:

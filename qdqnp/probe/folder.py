@@ -66,7 +66,13 @@ def check_folder(path: Path, probes: Sequence[Probe]) -> None:
         file = path / probe.name / "model.onnx"
         data = probe.proto.SerializeToString(deterministic=True)
         if not file.is_file() or file.stat().st_size != len(data) or file.read_bytes() != data:
-            problems.append(Problem(f"file {file}", f"the model of probe '{probe.name}'", "another, or none",
-                                    "Write the probes again with this version."))  # fmt: skip
+            problems.append(
+                Problem(
+                    f"file {file}",
+                    f"the model of probe '{probe.name}'",
+                    "another, or none",
+                    "Write the probes again with this version.",
+                )
+            )
     if problems:
         raise InputError("the folder's probes are not this version's", problems)

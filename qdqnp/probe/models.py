@@ -52,9 +52,13 @@ class Layer:
 
 
 def conv(
-    name: str, shape: Sequence[int], weights: Array, scales: tuple[float, float, float], zero: int = 0,
+    name: str,
+    shape: Sequence[int],
+    weights: Array,
+    scales: tuple[float, float, float],
+    zero: int = 0,
     bias: Array | None = None,
-) -> ModelProto:  # fmt: skip
+) -> ModelProto:
     """x -> Conv -> y, no padding. scales: of x, weights and y; zero: y's zero point; x's is 0. bias: int32 codes."""
     layer = Layer(name)
     s_x, s_w, s_y = scales

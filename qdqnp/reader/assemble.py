@@ -84,15 +84,22 @@ class _Assembly:
             bodies = (graph.node, *(function.node for function in functions))
             count += sum(len(node.input) + len(node.output) + len(node.attribute) for body in bodies for node in body)
         if count > MAX_ENTRIES:
-            self._problems.add("the model", f"at most {MAX_ENTRIES} nodes, their inputs, outputs and attributes, "
-                               "initializers and declarations", count)  # fmt: skip
+            self._problems.add(
+                "the model",
+                f"at most {MAX_ENTRIES} nodes, their inputs, outputs and attributes, initializers and declarations",
+                count,
+            )
             raise TooLarge
 
     def _check_ir_version(self) -> None:
         version = self._model.ir_version
         if not 3 <= version <= NEWEST_IR:
-            self._problems.add("the model, ir_version", f"a version from 3 to {NEWEST_IR}", version,
-                               "Export it again, or update the onnx package.")  # fmt: skip
+            self._problems.add(
+                "the model, ir_version",
+                f"a version from 3 to {NEWEST_IR}",
+                version,
+                "Export it again, or update the onnx package.",
+            )
 
     # -- what the graph declares -----------------------------------------------------------------------------
     def _read_initializers(self) -> None:
@@ -105,8 +112,12 @@ class _Assembly:
             self._define_constant(name, read_tensor(proto, where, self._external, self._problems), "an initializer")
         for sparse in self._proto.sparse_initializer:
             name = read_text(sparse.values.name, "a sparse initializer's name", self._problems)
-            self._problems.add(f"sparse initializer '{name}'", "a dense initializer", "a sparse one",
-                               "Store the weights as an ordinary initializer.")  # fmt: skip
+            self._problems.add(
+                f"sparse initializer '{name}'",
+                "a dense initializer",
+                "a sparse one",
+                "Store the weights as an ordinary initializer.",
+            )
             self._definitions.define(name, "a sparse initializer")
 
     def _define_constant(self, name: str, array: Array | None, by: str) -> None:

@@ -95,8 +95,11 @@ def _value(proto: onnx.AttributeProto, where: str, external: ExternalData, probl
         case Kind.STRINGS:
             return _texts(proto.strings, where, problems)
         case _:
-            problems.add(where, "a number, text or tensor, or several numbers or texts",
-                         f"attribute type {kind_name(proto.type)}")  # fmt: skip
+            problems.add(
+                where,
+                "a number, text or tensor, or several numbers or texts",
+                f"attribute type {kind_name(proto.type)}",
+            )
             return None
 
 

@@ -45,9 +45,15 @@ class Inference:
     """
 
     def __init__(
-        self, values: dict[str, Value], declared: Mapping[str, list[Declared]], skipped: Collection[Node],
-        unknown: Collection[str], opsets: Mapping[str, int], bad_domains: Collection[str], problems: Problems,
-    ) -> None:  # fmt: skip
+        self,
+        values: dict[str, Value],
+        declared: Mapping[str, list[Declared]],
+        skipped: Collection[Node],
+        unknown: Collection[str],
+        opsets: Mapping[str, int],
+        bad_domains: Collection[str],
+        problems: Problems,
+    ) -> None:
         self.values = values
         self._declared, self._skipped, self._unknown = declared, skipped, unknown
         self._opset, self._bad_domains, self._problems = opsets.get(ONNX, 1), bad_domains, problems
@@ -58,8 +64,12 @@ class Inference:
         """Check nodes given in topological order, filling `values`."""
         for node in nodes:
             if self._use < 0:
-                self._problems.add("the graph", "constants that are used a few times each", "far more uses",
-                                   f"The limit is met at node {node.label}; see SECURITY.md.")  # fmt: skip
+                self._problems.add(
+                    "the graph",
+                    "constants that are used a few times each",
+                    "far more uses",
+                    f"The limit is met at node {node.label}; see SECURITY.md.",
+                )
                 return
             if self._can_check(node):
                 self._check(node)

@@ -64,8 +64,12 @@ class ExternalData:
         """The real path of `location`, if it is a regular file inside the model's folder."""
         where = f"{where}, location"
         if self._folder is None:
-            self._no(where, "a model with all its data inside", f"a reference to '{location}'",
-                     "Load the model from its path: bytes and ModelProto have no folder.")  # fmt: skip
+            self._no(
+                where,
+                "a model with all its data inside",
+                f"a reference to '{location}'",
+                "Load the model from its path: bytes and ModelProto have no folder.",
+            )
         if not location or "\0" in location:
             self._no(where, "a file name", repr(location), INSIDE)
         posix, windows = PurePosixPath(location), PureWindowsPath(location)
@@ -77,15 +81,18 @@ class ExternalData:
             return self._real_file(self._folder / location, location, where)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
             reason = getattr(error, "strerror", None) or str(error)
-            self._no(where, "a file in the model's folder", f"'{location}': {reason}",
-                     "Copy the model's data files next to it.")  # fmt: skip
+            self._no(
+                where,
+                "a file in the model's folder",
+                f"'{location}': {reason}",
+                "Copy the model's data files next to it.",
+            )
 
     def _real_file(self, path: Path, location: str, where: str) -> Path:
         assert self._folder is not None
         real = path.resolve(strict=True)
         if not real.is_relative_to(self._folder.resolve(strict=True)):
-            self._no(where, "a file inside the model's folder",
-                     f"'{location}', a symbolic link that leaves it", INSIDE)  # fmt: skip
+            self._no(where, "a file inside the model's folder", f"'{location}', a symbolic link that leaves it", INSIDE)
         if not stat.S_ISREG(real.stat().st_mode):
             self._no(where, "a regular file", f"'{location}', a directory, device or pipe", INSIDE)
         return real
@@ -114,12 +121,19 @@ class ExternalData:
     def _admit(self, path: Path, offset: int, size: int, available: int, where: str) -> None:
         """Refuse a region that does not exist, or that would take more memory than the files really hold."""
         if offset + size > available:
-            self._no(where, f"offset + length within the {available} bytes of '{path.name}'",
-                     f"{offset} + {size} = {offset + size}",
-                     "The data file is cut off, or not this model's.")  # fmt: skip
+            self._no(
+                where,
+                f"offset + length within the {available} bytes of '{path.name}'",
+                f"{offset} + {size} = {offset + size}",
+                "The data file is cut off, or not this model's.",
+            )
         if self._read_of.get(path, 0) + size > available:
-            self._no(where, f"tensors that do not overlap in '{path.name}'", "more bytes than the file has",
-                     "Tensors may share a region only if offset and length are equal.")  # fmt: skip
+            self._no(
+                where,
+                f"tensors that do not overlap in '{path.name}'",
+                "more bytes than the file has",
+                "Tensors may share a region only if offset and length are equal.",
+            )
         if self._total + size > MAX_EXTERNAL_BYTES:
             self._no(where, f"at most {readable_bytes(MAX_EXTERNAL_BYTES)} of external data", "more")
         self._read_of[path] = self._read_of.get(path, 0) + size

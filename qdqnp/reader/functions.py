@@ -60,9 +60,13 @@ class Inliner:
     """Inlines the functions of one model."""
 
     def __init__(
-        self, model: onnx.ModelProto, taken: Iterable[str], opsets: dict[str, int],
-        external: ExternalData, problems: Problems,
-    ) -> None:  # fmt: skip
+        self,
+        model: onnx.ModelProto,
+        taken: Iterable[str],
+        opsets: dict[str, int],
+        external: ExternalData,
+        problems: Problems,
+    ) -> None:
         self._external, self._problems, self._opsets = external, problems, opsets
         self._protos = self._index(model)
         self._functions: dict[Key, Function] = {}
@@ -166,8 +170,11 @@ class Inliner:
     def _spend(self, parts: int) -> None:
         self._parts += parts
         if self._parts > MAX_NODE_PARTS:
-            self._problems.add("the graph", f"at most {MAX_NODE_PARTS} nodes, inputs, outputs and attributes",
-                               "more, after model-local functions are inlined")  # fmt: skip
+            self._problems.add(
+                "the graph",
+                f"at most {MAX_NODE_PARTS} nodes, inputs, outputs and attributes",
+                "more, after model-local functions are inlined",
+            )
             raise TooLarge
 
     def _attributes(self, call: Call, scope: Scope) -> dict[str, Attribute] | None:
@@ -179,8 +186,9 @@ class Inliner:
                 found[name] = item
             elif item.name not in scope.parameters:
                 where = f"node {_joined(scope.prefix, call.name) or call.op}, attribute '{name}'"
-                self._problems.add(where, "a reference to an attribute of the function around it",
-                                   f"a reference to '{item.name}'")  # fmt: skip
+                self._problems.add(
+                    where, "a reference to an attribute of the function around it", f"a reference to '{item.name}'"
+                )
                 good = False
             elif (bound := scope.attributes.get(item.name)) is not None:
                 good = self._same_kind(call, name, item, bound, scope) and good
@@ -223,9 +231,14 @@ class Inliner:
         self._problems.add(f"function {function.label}", expected, " -> ".join(item.label for item in path))
 
     def _expand(
-        self, call: Call, function: Function, attributes: dict[str, Attribute],
-        inputs: tuple[str, ...], outputs: tuple[str, ...], scope: Scope,
-    ) -> None:  # fmt: skip
+        self,
+        call: Call,
+        function: Function,
+        attributes: dict[str, Attribute],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        scope: Scope,
+    ) -> None:
         prefix = shorten(_joined(scope.prefix, call.name or call.op), MAX_MADE_NAME)
         names = {
             "": "",
@@ -239,8 +252,7 @@ class Inliner:
                 passed.append((names[formal], actual))
             else:
                 names[formal] = actual or self._fresh(f"{prefix}/{formal}")
-        inner = Scope(names, {**function.defaults, **attributes}, function.parameters, prefix,
-                      (*scope.chain, function))  # fmt: skip
+        inner = Scope(names, {**function.defaults, **attributes}, function.parameters, prefix, (*scope.chain, function))
         self._inline(function.body, inner)
         for source, target in passed:  # an input that is also an output: two names for one tensor
             if target:

@@ -103,8 +103,12 @@ def _other_format(data: bytes, otherwise: str) -> tuple[str, str]:
 
 
 def _refuse_size(name: str, size: int) -> NoReturn:
-    _refuse(name, f"at most {readable_bytes(MAX_FILE_BYTES)}", readable_bytes(size),
-            "Protobuf allows no more; save the weights as external data.")  # fmt: skip
+    _refuse(
+        name,
+        f"at most {readable_bytes(MAX_FILE_BYTES)}",
+        readable_bytes(size),
+        "Protobuf allows no more; save the weights as external data.",
+    )
 
 
 def _refuse(name: str, expected: str, got: str, hint: str = "") -> NoReturn:

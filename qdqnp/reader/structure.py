@@ -24,9 +24,12 @@ class Definitions:
             self._by[name] = by
             return
         self.ambiguous.add(name)
-        self._problems.add(f"tensor '{shorten(name)}'", "one origin",
-                           f"{_origin(self._by[name])} and {_origin(by)}",
-                           "Tensor names must be unique in a model.")  # fmt: skip
+        self._problems.add(
+            f"tensor '{shorten(name)}'",
+            "one origin",
+            f"{_origin(self._by[name])} and {_origin(by)}",
+            "Tensor names must be unique in a model.",
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self._by
@@ -100,5 +103,9 @@ def _report_cycle(stuck: set[Node], makers: Mapping[Node, list[Node]], problems:
     walked = list(path)
     first, *before = walked[walked.index(node) :]
     labels = listing([node.label for node in (first, *reversed(before))])
-    problems.note("the graph", "no cycle", f"nodes that wait for each other: {labels}",
-                  "The file is damaged, or a name is used twice.")  # fmt: skip
+    problems.note(
+        "the graph",
+        "no cycle",
+        f"nodes that wait for each other: {labels}",
+        "The file is damaged, or a name is used twice.",
+    )

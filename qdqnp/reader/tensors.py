@@ -75,8 +75,11 @@ def _shape(proto: onnx.TensorProto, where: str, problems: Problems) -> tuple[int
         return None
     needed = bytes_needed(dtype, shape)
     if needed > MAX_TENSOR_BYTES:
-        problems.add(where, f"at most {readable_bytes(MAX_TENSOR_BYTES)}",
-                     f"dims {list(shape)}, which need {readable_bytes(needed)}")  # fmt: skip
+        problems.add(
+            where,
+            f"at most {readable_bytes(MAX_TENSOR_BYTES)}",
+            f"dims {list(shape)}, which need {readable_bytes(needed)}",
+        )
         return None
     return shape
 
@@ -97,8 +100,12 @@ def _from_bytes(
     dtype = DTYPES[proto.data_type]
     needed = math.prod(shape) * dtype.itemsize
     if len(data) != needed:
-        problems.add(where, f"{needed} bytes for {dtype} {list(shape)}", f"{len(data)} bytes",
-                     "The file is damaged, or dims and data do not belong together.")  # fmt: skip
+        problems.add(
+            where,
+            f"{needed} bytes for {dtype} {list(shape)}",
+            f"{len(data)} bytes",
+            "The file is damaged, or dims and data do not belong together.",
+        )
         return None
     if dtype == np.bool_:
         return _booleans(np.frombuffer(data, np.uint8).reshape(shape), where, problems)
@@ -111,9 +118,12 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
     field = WIDE_FIELDS.get(kind, "int32_data")
     elements = getattr(proto, field)
     if len(elements) != math.prod(shape):
-        problems.add(where, f"{math.prod(shape)} elements in {field} for {dtype} {list(shape)}",
-                     f"{len(elements)} elements",
-                     "The file is damaged, or dims and data do not belong together.")  # fmt: skip
+        problems.add(
+            where,
+            f"{math.prod(shape)} elements in {field} for {dtype} {list(shape)}",
+            f"{len(elements)} elements",
+            "The file is damaged, or dims and data do not belong together.",
+        )
         return None
     if field != "int32_data":
         return frozen(np.array(elements, dtype).reshape(shape))
@@ -129,8 +139,12 @@ def _narrowed(values: Array, dtype: np.dtype[Any], where: str, problems: Problem
     wrong = (values < low) | (values > high)
     if wrong.any():
         at = int(np.argmax(wrong.reshape(-1)))
-        problems.add(f"{where}, element {at}", f"{dtype} values from {low} to {high} in int32_data",
-                     values.reshape(-1)[at], "The values do not fit the declared element type.")  # fmt: skip
+        problems.add(
+            f"{where}, element {at}",
+            f"{dtype} values from {low} to {high} in int32_data",
+            values.reshape(-1)[at],
+            "The values do not fit the declared element type.",
+        )
         return None
     narrow = values.astype(stored)
     return frozen(narrow.view(np.float16) if dtype == np.float16 else narrow)

@@ -44,8 +44,12 @@ def _dim(dim: onnx.TensorShapeProto.Dimension, where: str, problems: Problems) -
     match dim.WhichOneof("value"):
         case "dim_value":
             if dim.dim_value < 0:
-                problems.add(f"{where}, shape", "sizes of at least 0", dim.dim_value,
-                             "Give a size that varies a name (dim_param).")  # fmt: skip
+                problems.add(
+                    f"{where}, shape",
+                    "sizes of at least 0",
+                    dim.dim_value,
+                    "Give a size that varies a name (dim_param).",
+                )
                 return None
             return int(dim.dim_value)
         case "dim_param":
@@ -87,8 +91,11 @@ def fits_limits(value: Value, where: str, problems: Problems) -> bool:
         return False
     needed = bytes_needed(value.dtype, value.shape)
     if needed > MAX_TENSOR_BYTES:
-        problems.add(where, f"at most {readable_bytes(MAX_TENSOR_BYTES)}",
-                     f"{describe(value)}, which needs {readable_bytes(needed)}")  # fmt: skip
+        problems.add(
+            where,
+            f"at most {readable_bytes(MAX_TENSOR_BYTES)}",
+            f"{describe(value)}, which needs {readable_bytes(needed)}",
+        )
         return False
     return True
 
@@ -113,8 +120,12 @@ def check_declared(declared: Declared, value: Value, origin: str, problems: Prob
         return
     element = type_name(declared.element or 0).lower() if declared.kind == "tensor" else declared.kind
     shape = "" if declared.shape is None else f" {_shape_text(declared.shape)}"
-    problems.add(declared.where, f"{describe(value)} ({origin})", f"{element}{shape} declared",
-                 "Remove the stale declaration, or repair the node.")  # fmt: skip
+    problems.add(
+        declared.where,
+        f"{describe(value)} ({origin})",
+        f"{element}{shape} declared",
+        "Remove the stale declaration, or repair the node.",
+    )
 
 
 def _contradicts(declared: Shape | None, real: Shape) -> bool:

@@ -19,8 +19,21 @@ from qdqnp.reader.limits import MAX_TENSOR_BYTES
 
 # What NumPy, zipfile and its decoders raise on damaged files: encrypted members are a RuntimeError, unknown compression
 # is a NotImplementedError, headers are parsed as Python.
-_FAULTS = (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, SyntaxError, OverflowError, MemoryError,
-           tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)  # fmt: skip
+_FAULTS = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def load_arrays(path: Path) -> dict[str, Array]:

@@ -26,8 +26,9 @@ from qdqnp.errors import InputError, Problem, QdqnpError
 from qdqnp.quant import Array
 from qdqnp.sources.serial_port import DTYPES, MAX_AXES, MAX_DATA, native
 
-_EMIT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int,
-                         ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p)  # fmt: skip
+_EMIT = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int64), ctypes.c_void_p
+)
 
 
 class CLibrary:

@@ -123,8 +123,11 @@ def _require_alike(found: Mapping[str, Sequence[Array]], answers: Mapping[str, A
     for name, array in answers.items():
         first = found[name][0] if found.get(name) else array
         if (array.dtype, array.shape) != (first.dtype, first.shape):
-            problems.add(f"run {number}, tensor '{name}'", f"{first.dtype}{list(first.shape)} as in run 0",
-                         f"{array.dtype}{list(array.shape)}")  # fmt: skip
+            problems.add(
+                f"run {number}, tensor '{name}'",
+                f"{first.dtype}{list(first.shape)} as in run 0",
+                f"{array.dtype}{list(array.shape)}",
+            )
     problems.raise_if_any("the device's runs differ in more than values", InputError)
 
 

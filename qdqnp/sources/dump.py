@@ -140,8 +140,12 @@ def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
         members = archive.infolist()
         total = sum(info.file_size for info in members)
         if len(members) > MAX_ENTRIES or total > limit:
-            problems.add(f"file {path}", f"at most {MAX_ENTRIES} members and {readable_bytes(limit)} unpacked",
-                         f"{len(members)} members, {readable_bytes(total)}", "Is it a dump of this model?")  # fmt: skip
+            problems.add(
+                f"file {path}",
+                f"at most {MAX_ENTRIES} members and {readable_bytes(limit)} unpacked",
+                f"{len(members)} members, {readable_bytes(total)}",
+                "Is it a dump of this model?",
+            )
             return found
         for info in members:
             where = f"{path}, member {info.filename}"

@@ -98,8 +98,12 @@ class OrtPeer:
         plain = dict(zip(self._output_names, run_session(self._plain, self._output_names, values), strict=True))
         for name, array in plain.items():
             if array.tobytes() != found[name].tobytes():
-                problem = Problem(f"output '{name}'", "the plain session's values", "others",
-                                  "The instrumented graph is not the computation it stands for.")  # fmt: skip
+                problem = Problem(
+                    f"output '{name}'",
+                    "the plain session's values",
+                    "others",
+                    "The instrumented graph is not the computation it stands for.",
+                )
                 raise PeerError("ONNX Runtime's instrumented run is not its plain run", [problem])
         return {**values, **found}
 

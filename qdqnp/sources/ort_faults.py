@@ -31,9 +31,15 @@ class Fault:
 def _conv(**changes: object) -> dict[str, object]:
     """Inputs of a QLinearConv of ones, wide enough for its packed kernels: every sum is 16."""
     inputs: dict[str, object] = {
-        "x": np.ones((1, 16, 2, 2), np.uint8), "xs": F(1), "xz": np.uint8(0), "w": np.ones((16, 16, 1, 1), np.int8),
-        "ws": F(1), "wz": np.int8(0), "ys": F(1), "yz": np.uint8(0),
-    }  # fmt: skip
+        "x": np.ones((1, 16, 2, 2), np.uint8),
+        "xs": F(1),
+        "xz": np.uint8(0),
+        "w": np.ones((16, 16, 1, 1), np.int8),
+        "ws": F(1),
+        "wz": np.int8(0),
+        "ys": F(1),
+        "yz": np.uint8(0),
+    }
     return {**inputs, **changes}
 
 
@@ -66,8 +72,9 @@ def _fuses_wrong_bias_scales() -> bool:
         *pair("x", "a"),
         helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["wr"]),
         helper.make_node("DequantizeLinear", ["b", "bscale"], ["br"]),
-        helper.make_node("Conv", ["a", "wr", "br"], ["c"]), *pair("c", "y"),
-    ]  # fmt: skip
+        helper.make_node("Conv", ["a", "wr", "br"], ["c"]),
+        *pair("c", "y"),
+    ]
     constants = {**PAIR, "w": np.ones((2, 2, 1, 1), np.int8), "b": np.ones(2, np.int32), "bscale": F(1)}
     model = make_model(nodes, {"x": np.zeros((1, 2, 2, 2), F)}, constants, ["y"])
     return "QLinearConv" in optimized_operators(model, {"session.qdqisint8allowed": "1"})
@@ -75,8 +82,10 @@ def _fuses_wrong_bias_scales() -> bool:
 
 def _drops_pairs_around_linear_resize() -> bool:
     nodes = [
-        *pair("x", "a"), helper.make_node("Resize", ["a", "", "scales"], ["r"], mode="linear"), *pair("r", "y"),
-    ]  # fmt: skip
+        *pair("x", "a"),
+        helper.make_node("Resize", ["a", "", "scales"], ["r"], mode="linear"),
+        *pair("r", "y"),
+    ]
     constants = {**PAIR, "scales": np.array([1, 1, 2, 2], F)}
     operators = optimized_operators(make_model(nodes, {"x": np.zeros((1, 1, 2, 2), F)}, constants, ["y"]))
     return operators.count("DequantizeLinear") < 2
@@ -103,10 +112,12 @@ def _lacks_signed_matmul_integer() -> bool:
 
 def _refuses_moved_quantizers() -> bool:
     nodes = [
-        *pair("x", "a"), helper.make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 2]),
+        *pair("x", "a"),
+        helper.make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 2]),
         helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["wr"]),
-        helper.make_node("Conv", ["t", "wr"], ["c"]), *pair("c", "y"),
-    ]  # fmt: skip
+        helper.make_node("Conv", ["t", "wr"], ["c"]),
+        *pair("c", "y"),
+    ]
     constants = {**PAIR, "w": np.ones((2, 2, 1, 1), np.int8)}
     try:
         optimized_operators(make_model(nodes, {"x": np.zeros((1, 2, 2, 2), F)}, constants, ["y"], opset=21))
@@ -116,17 +127,32 @@ def _refuses_moved_quantizers() -> bool:
 
 
 FAULTS = (
-    Fault("a computed int32 bias of QLinearConv (uint8 x int8, constant weights) is dropped", "up to 1.27",
-          _drops_computed_bias),
-    Fault("CPUs with AMX: wrong uint8 products where the columns are no multiple of 16", "up to 1.24",
-          _wrong_beside_multiples_of_16),
+    Fault(
+        "a computed int32 bias of QLinearConv (uint8 x int8, constant weights) is dropped",
+        "up to 1.27",
+        _drops_computed_bias,
+    ),
+    Fault(
+        "CPUs with AMX: wrong uint8 products where the columns are no multiple of 16",
+        "up to 1.24",
+        _wrong_beside_multiples_of_16,
+    ),
     Fault("weight zero points that differ by channel are refused", "up to 1.24", _refuses_zero_points_by_channel),
-    Fault("Conv fuses although its bias has another scale than s_x * s_w, and is then wrong", "up to 1.24",
-          _fuses_wrong_bias_scales),
-    Fault("Q and DQ around a linear Resize are dropped, and codes are truncated", "up to 1.24",
-          _drops_pairs_around_linear_resize),
+    Fault(
+        "Conv fuses although its bias has another scale than s_x * s_w, and is then wrong",
+        "up to 1.24",
+        _fuses_wrong_bias_scales,
+    ),
+    Fault(
+        "Q and DQ around a linear Resize are dropped, and codes are truncated",
+        "up to 1.24",
+        _drops_pairs_around_linear_resize,
+    ),
     Fault("QLinearSoftmax by another formula (float32; int8 wraps above 127 up to 1.27)", "up to 1.31", _other_softmax),
     Fault("MatMulInteger has no kernel for int8 times uint8", "up to 1.22", _lacks_signed_matmul_integer),
-    Fault("a default session refuses int8 models of opset 21 and later in which it moves a DequantizeLinear", "1.32",
-          _refuses_moved_quantizers),
-)  # fmt: skip
+    Fault(
+        "a default session refuses int8 models of opset 21 and later in which it moves a DequantizeLinear",
+        "1.32",
+        _refuses_moved_quantizers,
+    ),
+)

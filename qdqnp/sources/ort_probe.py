@@ -22,18 +22,24 @@ EXACT, SATURATES, OTHER = "exact", "saturates in pairs", "neither"
 
 
 def make_model(
-    nodes: Sequence[onnx.NodeProto], fed: Mapping[str, Any], constants: Mapping[str, Any], outputs: Sequence[str],
+    nodes: Sequence[onnx.NodeProto],
+    fed: Mapping[str, Any],
+    constants: Mapping[str, Any],
+    outputs: Sequence[str],
     opset: int = 17,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A model of these nodes. fed: arrays of the graph's inputs, for their types and shapes."""
     arrays = {name: np.asarray(value) for name, value in fed.items()}
     graph = helper.make_graph(
-        nodes, "probe",
-        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-         for name, array in arrays.items()],
+        nodes,
+        "probe",
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in arrays.items()
+        ],
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)]
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
 
@@ -90,13 +96,23 @@ def _sums(op: str, x: Array, w: Array) -> str:
 def add_rule() -> str:
     """Which rule QLinearAdd follows on all pairs of codes: 'ort', 'ort-arm64', or OTHER. The scales are decimal, so
     that sums meet exact ties, which is where the two part."""
-    quants = [Quant(np.dtype(np.int8), np.asarray(s, np.float32), np.asarray(z, np.int8))
-              for s, z in ((0.05, 3), (0.03, -7), (0.02, 5))]  # fmt: skip
+    quants = [
+        Quant(np.dtype(np.int8), np.asarray(s, np.float32), np.asarray(z, np.int8))
+        for s, z in ((0.05, 3), (0.03, -7), (0.02, 5))
+    ]
     codes = np.arange(-128, 128).astype(np.int8)
     a, b = (np.ascontiguousarray(grid) for grid in np.meshgrid(codes, codes))
     (qa, qb, qy) = quants
-    inputs = {"x": a, "as": qa.scale, "az": qa.zero_point, "b": b, "bs": qb.scale, "bz": qb.zero_point,
-              "ys": qy.scale, "yz": qy.zero_point}  # fmt: skip
+    inputs = {
+        "x": a,
+        "as": qa.scale,
+        "az": qa.zero_point,
+        "b": b,
+        "bs": qb.scale,
+        "bz": qb.zero_point,
+        "ys": qy.scale,
+        "yz": qy.zero_point,
+    }
     found = one_node("QLinearAdd", inputs, ("x", "b"), MICROSOFT)
     rules: dict[str, BinaryRule] = {"ort": FloatAdd(), "ort-arm64": FixedAdd()}
     return next((name for name, rule in rules.items() if np.array_equal(rule.bind(*quants)(a, b), found)), OTHER)
@@ -124,8 +140,10 @@ def int8_fuses_by_default() -> bool:
     """Whether a session that nothing is set for makes integer operators of int8 tensors (ARM64), or leaves them float
     where they have several readers (x86-64)."""
     nodes = [
-        *pair("x", "a"), helper.make_node("Add", ["a", "a"], ["s"]), *pair("s", "y"),
-    ]  # fmt: skip
+        *pair("x", "a"),
+        helper.make_node("Add", ["a", "a"], ["s"]),
+        *pair("s", "y"),
+    ]
     return "QLinearAdd" in optimized_operators(make_model(nodes, {"x": np.zeros(4, np.float32)}, PAIR, ["y"]))
 
 

@@ -54,9 +54,13 @@ def import_onnxruntime() -> Any:
 
 
 def open_session(
-    model: str | bytes, level: str, config: Mapping[str, str], threads: int = 1, save: Path | None = None,
+    model: str | bytes,
+    level: str,
+    config: Mapping[str, str],
+    threads: int = 1,
+    save: Path | None = None,
     without: Collection[str] = (),
-) -> Any:  # fmt: skip
+) -> Any:
     """A CPU session. save: where it writes its optimized graph; without: names of optimizers to leave out.
 
     Raises PeerError where onnxruntime is missing or refuses the model.

@@ -169,8 +169,9 @@ def _check(values: Mapping[str, object], source: str, problems: Problems) -> Non
     if values["dtype"] == "uint8":
         for key, neutral in _UNSCALED.items():
             if values[key] != neutral:
-                problems.add(f"'{key}' in {source}", "nothing beside uint8", repr(values[key]),
-                             "uint8 pictures are not scaled.")  # fmt: skip
+                problems.add(
+                    f"'{key}' in {source}", "nothing beside uint8", repr(values[key]), "uint8 pictures are not scaled."
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +216,12 @@ def _picture_array(path: Path) -> Array:
     found = [array for array in arrays.values() if _holds_pictures(array)]
     if len(found) != 1:
         listed = ", ".join(f"'{name}' {array.dtype}{list(array.shape)}" for name, array in arrays.items())
-        problem = Problem(f"file {path.name}", "one array uint8 [N, height, width, 1 or 3]", listed or "no array",
-                          "Preprocessing applies to pictures; leave it out for arrays that are inputs.")  # fmt: skip
+        problem = Problem(
+            f"file {path.name}",
+            "one array uint8 [N, height, width, 1 or 3]",
+            listed or "no array",
+            "Preprocessing applies to pictures; leave it out for arrays that are inputs.",
+        )
         raise InputError("an array file does not hold pictures", [problem])
     return found[0]
 
@@ -265,8 +270,11 @@ def resolved(settings: Preprocessing, program: Program) -> Preprocessing:
     problems = Problems()
     channels = COLORS[color]
     if isinstance(declared, int) and declared != channels:
-        problems.add(f"input '{tensor.name}'", f"{channels} channels, for color {color} and layout {layout}",
-                     f"{declared} in shape {list(tensor.shape)}")  # fmt: skip
+        problems.add(
+            f"input '{tensor.name}'",
+            f"{channels} channels, for color {color} and layout {layout}",
+            f"{declared} in shape {list(tensor.shape)}",
+        )
     for key, values in (("mean", settings.mean), ("std", settings.std)):
         if len(values) not in (1, channels):
             problems.add(f"'{key}' of the preprocessing", f"1 number, or {channels} for color {color}", len(values))
@@ -286,8 +294,12 @@ def _picture_input(program: Program) -> Tensor:
 def _layout(tensor: Tensor) -> str:
     found = [layout for layout, axis in (("NCHW", 1), ("NHWC", 3)) if tensor.shape[axis] in (1, 3)]
     if len(found) != 1:
-        problem = Problem(f"input '{tensor.name}'", "1 or 3 channels on axis 1 or else on axis 3",
-                          f"shape {list(tensor.shape)}", "State the layout: NCHW or NHWC.")  # fmt: skip
+        problem = Problem(
+            f"input '{tensor.name}'",
+            "1 or 3 channels on axis 1 or else on axis 3",
+            f"shape {list(tensor.shape)}",
+            "State the layout: NCHW or NHWC.",
+        )
         raise InputError("the layout of the model's input is not clear", [problem])
     return found[0]
 
@@ -319,8 +331,12 @@ def picture_feeds(pictures: Sequence[Picture], settings: Preprocessing, program:
         want = tuple(size if isinstance(size, int) else known for size, known in zip(rows, got, strict=True))
         if got != want:
             shape = "x".join(map(str, want))
-            problems.add(f"picture {picture.name}", f"{shape} pixels (height x width)", "x".join(map(str, got)),
-                         f"Set resize to {shape}, or resize and crop.")  # fmt: skip
+            problems.add(
+                f"picture {picture.name}",
+                f"{shape} pixels (height x width)",
+                "x".join(map(str, got)),
+                f"Set resize to {shape}, or resize and crop.",
+            )
     problems.raise_if_any(f"pictures do not have the size of input '{tensor.name}'", InputError)
     return {tensor.name: np.stack(made)}
 

@@ -28,8 +28,10 @@ def _array(program: Program, tensor: Tensor, rng: np.random.Generator) -> Array:
         low, high = code_range(tensor.dtype)
         return rng.integers(low, high, shape, dtype=tensor.dtype, endpoint=True)
     if tensor.dtype != np.float32:
-        raise InputError("no random values for this input", [Problem(f"input '{tensor.name}'",
-                         "float32 or an integer type", str(tensor.dtype))])  # fmt: skip
+        raise InputError(
+            "no random values for this input",
+            [Problem(f"input '{tensor.name}'", "float32 or an integer type", str(tensor.dtype))],
+        )
     for step in program.steps:
         quant = step.outputs[0].quant
         if step.op == "QuantizeLinear" and tensor.name in step.input_names and quant is not None and quant.per_tensor:

@@ -76,8 +76,9 @@ def encode(frame: Frame) -> bytes:
         kind = array.dtype.newbyteorder("<")
         if kind not in NUMBERS or array.ndim > MAX_AXES or array.nbytes > MAX_DATA:
             listed = f"{', '.join(str(dtype) for dtype in NUMBERS)} of up to {MAX_AXES} axes"
-            raise InputError("cannot send a tensor", [Problem(f"tensor '{frame.name}'", listed,
-                                                              f"{array.dtype}{list(array.shape)}")])  # fmt: skip
+            raise InputError(
+                "cannot send a tensor", [Problem(f"tensor '{frame.name}'", listed, f"{array.dtype}{list(array.shape)}")]
+            )
         number, shape, data = NUMBERS[kind], array.shape, array.astype(kind).tobytes()
     if len(name) > 255:
         raise InputError("cannot send a tensor", [Problem("name", "at most 255 bytes", str(len(name)))])

@@ -40,8 +40,9 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
         [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="qdqnp",
-                              producer_version=__version__)  # fmt: skip
+    model = helper.make_model(
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="qdqnp", producer_version=__version__
+    )
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -50,8 +50,11 @@ def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
     """The layer in a model of its own. Raises ProfileError where the profile's lowering makes another of it there."""
     steps = single.plan(for_one_layer(profile, there.step.label)).steps
     if [bound.step.op for bound in steps] != [there.step.op]:
-        problem = Problem(f"layer '{there.step.label}' under profile '{profile.name}'", f"one {there.step.op}",
-                          ", ".join(bound.step.op for bound in steps))  # fmt: skip
+        problem = Problem(
+            f"layer '{there.step.label}' under profile '{profile.name}'",
+            f"one {there.step.op}",
+            ", ".join(bound.step.op for bound in steps),
+        )
         raise ProfileError("the layer alone is not what it is in the network", [problem])
     return steps[0]
 
@@ -73,8 +76,9 @@ def _layer(plan: Plan, label: str) -> BoundStep:
     found = [bound for bound in named if bound.step.op in WITH_ARITHMETIC]
     if not found:
         listed = ", ".join(f"'{shorten(name, 60)}'" for name in _having(plan)[:10]) or "none in this model"
-        problem = Problem(f"layer '{label}'", "a layer with integer arithmetic", named[0].step.op,
-                          f"Layers that have: {listed}")  # fmt: skip
+        problem = Problem(
+            f"layer '{label}'", "a layer with integer arithmetic", named[0].step.op, f"Layers that have: {listed}"
+        )
         raise InputError("the layer has no integer arithmetic that could round or saturate", [problem])
     return found[0]
 
@@ -118,8 +122,11 @@ def input_shapes(plan: Plan, given: Shapes) -> dict[str, tuple[int, ...]]:
     """Shapes of the network's inputs: as given, else as declared with 1 for symbolic sizes. Raises InputError for
     shapes that do not fit the declared ones."""
     tensors = {name: plan.program.tensors[name] for name in plan.program.inputs}
-    problems = [Problem(f"shape of '{name}'", "an input of the model: " + ", ".join(tensors), "another")
-                for name in given if name not in tensors]  # fmt: skip
+    problems = [
+        Problem(f"shape of '{name}'", "an input of the model: " + ", ".join(tensors), "another")
+        for name in given
+        if name not in tensors
+    ]
     shapes = {}
     for name, tensor in tensors.items():
         shapes[name] = given.get(name, tuple(size if isinstance(size, int) else 1 for size in tensor.shape))

@@ -62,13 +62,17 @@ def extremes(sums: Sums) -> Answer:
 def saturations(sums: Sums, requantizer: Requantizer) -> list[Verdict]:
     """Whether the extremes of the sum are clipped; as the rule is monotone, nothing else is where they are not."""
     if requantizer.y is None:
-        return [Verdict(goal, None, UNREACHABLE, "the output is real: nothing is clipped")
-                for goal in (SATURATED_LOW, SATURATED_HIGH)]  # fmt: skip
+        return [
+            Verdict(goal, None, UNREACHABLE, "the output is real: nothing is clipped")
+            for goal in (SATURATED_LOW, SATURATED_HIGH)
+        ]
     low, high = sums.least(), sums.most()
     least, most = requantizer.y.range
     proven = monotone(requantizer, low, high)
-    ends = [(SATURATED_LOW, low, unclipped(requantizer, low) < least),
-            (SATURATED_HIGH, high, unclipped(requantizer, high) > most)]  # fmt: skip
+    ends = [
+        (SATURATED_LOW, low, unclipped(requantizer, low) < least),
+        (SATURATED_HIGH, high, unclipped(requantizer, high) > most),
+    ]
     verdicts = [
         _saturation(goal, channel, int(total), bool(clipped), proven)
         for goal, totals, clips in ends
@@ -94,8 +98,14 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
     for channel, reached in enumerate(np.logical_or(changed[0], changed[1]).tolist()):
         verdict = REACHED if reached else UNREACHABLE if proven else UNDECIDED
         text = "is saturated by an inner stage" if reached else "pass the inner stages unchanged"
-        verdicts.append(Verdict(INNER_SATURATED, channel, verdict, f"the extreme sums {text}"
-                                if not reached else f"an extreme sum {text}"))  # fmt: skip
+        verdicts.append(
+            Verdict(
+                INNER_SATURATED,
+                channel,
+                verdict,
+                f"the extreme sums {text}" if not reached else f"an extreme sum {text}",
+            )
+        )
     return verdicts
 
 

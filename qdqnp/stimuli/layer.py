@@ -57,8 +57,10 @@ def for_layer(
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())
     layer, data = subject(model, label, named, others, shapes or {})
-    stimuli = [layer.run(kind, PATTERN, {name: make(slot) for name, slot in layer.slots.items()})
-               for kind, make in PATTERNS.items()]  # fmt: skip
+    stimuli = [
+        layer.run(kind, PATTERN, {name: make(slot) for name, slot in layer.slots.items()})
+        for kind, make in PATTERNS.items()
+    ]
     stimuli += [layer.run(RANDOM, RANDOM, inputs) for inputs in random_codes(layer.slots, count, seed)]
     for stimulus in stimuli:
         layer.compare(stimulus.inputs)
@@ -129,8 +131,11 @@ def _summed(empty: StimulusSet, layer: Subject, sums: Sums) -> StimulusSet:
 def _saturating(layer: Subject, sums: Sums, made: Sequence[Sheet]) -> list[str]:
     """The profiles under which sums saturate before all products are in; where any does, the extremes do."""
     bounds = zip(layer.profiles, (layer.bound, *layer.against), strict=True)
-    return [profile.name for profile, bound in bounds
-            if not all(sums_are_plain(bound, sums.input.name, sheet) for sheet in made)]  # fmt: skip
+    return [
+        profile.name
+        for profile, bound in bounds
+        if not all(sums_are_plain(bound, sums.input.name, sheet) for sheet in made)
+    ]
 
 
 def _requantizer(bound: BoundStep, inputs: Mapping[str, Array]) -> Requantizer:

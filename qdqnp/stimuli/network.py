@@ -55,8 +55,9 @@ def for_network(
         same_program(model, named, other)
     run = Runner(plan, tuple(model.plan(other) for other in others), notify)
     slots = input_slots(plan.program, input_shapes(plan, shapes or {}))
-    stimuli = [run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()})
-               for kind, make in PATTERNS.items()]  # fmt: skip
+    stimuli = [
+        run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()}) for kind, make in PATTERNS.items()
+    ]
     stimuli += [run(RANDOM, RANDOM, inputs) for inputs in random_codes(slots, count, seed)]
     rng = np.random.default_rng([seed, 1])
     known = known_coverage(stimuli)
@@ -96,8 +97,10 @@ class Runner:
     def _labels(self) -> list[str]:
         """A name for each step: its label, or what it makes where two have the same."""
         labels = [bound.step.label for bound in self.plan.steps]
-        return [label if labels.count(label) == 1 else bound.step.output_names[0]
-                for label, bound in zip(labels, self.plan.steps, strict=True)]  # fmt: skip
+        return [
+            label if labels.count(label) == 1 else bound.step.output_names[0]
+            for label, bound in zip(labels, self.plan.steps, strict=True)
+        ]
 
     def _differing(self, feeds: Inputs) -> int | None:
         """Elements of all tensors together on which the two profiles differ."""
@@ -211,8 +214,14 @@ def input_slots(program: Program, shapes: Shapes) -> dict[str, Slot]:
     for name in program.inputs:
         slot = _slot(program, program.tensors[name], shapes[name])
         if slot is None:
-            problems.append(Problem(f"input '{name}'", "8-bit codes, or an input that only one quantizer reads",
-                                    str(program.tensors[name].dtype), "Choose a layer: --layer NAME."))  # fmt: skip
+            problems.append(
+                Problem(
+                    f"input '{name}'",
+                    "8-bit codes, or an input that only one quantizer reads",
+                    str(program.tensors[name].dtype),
+                    "Choose a layer: --layer NAME.",
+                )
+            )
         else:
             slots[name] = slot
     if problems:

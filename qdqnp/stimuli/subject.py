@@ -51,8 +51,10 @@ class Subject:
         """Raises QdqnpError where the layer alone is not what it is in its network."""
         there, here = (_output(bound, inputs) for bound in self.network)
         if there.tobytes() != here.tobytes():
-            raise QdqnpError("qdqnp contradicts itself", [Problem(f"layer '{self.bound.step.label}'",
-                             "the same output alone as in its network", "another")])  # fmt: skip
+            raise QdqnpError(
+                "qdqnp contradicts itself",
+                [Problem(f"layer '{self.bound.step.label}'", "the same output alone as in its network", "another")],
+            )
 
     def _differ(self, inputs: Mapping[str, Array], codes: Array) -> Array | None:
         """Where the outputs under the two profiles differ, channels last. codes: under the profile itself."""
@@ -73,9 +75,12 @@ class Subject:
             fine &= target.goal != goal or (met.ties is not None and bool(met.ties[at] == sign))
         fine &= target.goal != goals.DIFFERENCE or (differ is not None and bool(differ[at]))
         if not fine:
-            problem = Problem(f"layer '{self.bound.step.label}', output element {list(at)}",
-                              f"{target.goal}, accumulator {wanted}", "another",
-                              "Its sums are not plain sums of products under this profile.")  # fmt: skip
+            problem = Problem(
+                f"layer '{self.bound.step.label}', output element {list(at)}",
+                f"{target.goal}, accumulator {wanted}",
+                "another",
+                "Its sums are not plain sums of products under this profile.",
+            )
             raise QdqnpError("a constructed input does not do what it was made for", [problem])
 
 

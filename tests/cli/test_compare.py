@@ -107,8 +107,12 @@ def test_an_st_validate_file(place: Place) -> None:
     program = qdqnp.load(place.path / "net.onnx").program()
     values = place.right[program.outputs[0]]
     x = np.concatenate([feeds[program.inputs[0]] for feeds in place.feeds])
-    arrays = {"m_inputs_1": x, "m_outputs_1": values, "c_inputs_1": np.moveaxis(x, 1, -1),
-              "c_outputs_1": values.reshape(len(values), 1, 1, -1)}  # fmt: skip
+    arrays = {
+        "m_inputs_1": x,
+        "m_outputs_1": values,
+        "c_inputs_1": np.moveaxis(x, 1, -1),
+        "c_outputs_1": values.reshape(len(values), 1, 1, -1),
+    }
     good = run(place.path / "gold", place.dump("net_val_io.npz", arrays))
     assert good.exit_code == 0, good.output
     arrays["c_outputs_1"] = arrays["c_outputs_1"][..., ::-1].copy()
@@ -207,13 +211,18 @@ def test_bad_dumps_exit_with_2_and_a_message(place: Place, tmp_path: Path) -> No
     bomb = tmp_path / "bomb.npz"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(f"{name}.npy", "w") as member:
         np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
-            member, {"descr": "|i1", "fortran_order": False, "shape": (2**28,)})  # fmt: skip
+            member, {"descr": "|i1", "fortran_order": False, "shape": (2**28,)}
+        )
         for _ in range(256):
             member.write(bytes(2**20))
     pickled = tmp_path / "pickled.npy"
     np.save(pickled, np.array([{}], dtype=object), allow_pickle=True)
-    for path, words in ((bomb, "unpacked"), (pickled, "Pickles"), (tmp_path / "absent", "no such file"),
-                        (tmp_path / "empty", "none")):  # fmt: skip
+    for path, words in (
+        (bomb, "unpacked"),
+        (pickled, "Pickles"),
+        (tmp_path / "absent", "no such file"),
+        (tmp_path / "empty", "none"),
+    ):
         (tmp_path / "empty").mkdir(exist_ok=True)
         result = run(place.path / "gold", path)
         assert result.exit_code == 2 and words in result.stderr and "Traceback" not in result.output, result.output

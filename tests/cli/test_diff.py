@@ -45,8 +45,12 @@ def test_equal_profiles_have_zeros_only(path: Path) -> None:
     assert "%" not in result.output and "inferred" not in result.output
     found = json.loads(run("diff", path, "--profiles", "tflite", "--profiles", "cmsis-nn", "--json").stdout)
     assert [p["name"] for p in found["profiles"]] == ["tflite", "cmsis-nn"]
-    assert all(count["differing"] == 0 for layer in found["layers"] for p in layer["profiles"]
-               for count in (p["entire"], p["single"]))  # fmt: skip
+    assert all(
+        count["differing"] == 0
+        for layer in found["layers"]
+        for p in layer["profiles"]
+        for count in (p["entire"], p["single"])
+    )
 
 
 def test_a_planted_change_from_a_file(path: Path, tmp_path: Path) -> None:

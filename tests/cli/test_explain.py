@@ -64,13 +64,16 @@ def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
     assert "none of the known causes gives it" in run(folder, "--node", 1, "--index", "0,3,4,5", "--got", 1000).output
 
 
-@pytest.mark.parametrize(("arguments", "text"), [
-    (("--node", "nothing", "--index", "0"), "no such layer"),
-    (("--node", "1", "--index", "0,99,0,0"), "within shape [1, 8, 12, 12]"),
-    (("--node", "1", "--index", "zero"), "expected whole numbers"),
-    (("--node", "1", "--index", "0,0,0,0", "--profiles", ","), "expected one or more"),
-    (("--node", "1", "--index", "0,0,0,0", "--profiles", "nobody"), "no such profile"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--node", "nothing", "--index", "0"), "no such layer"),
+        (("--node", "1", "--index", "0,99,0,0"), "within shape [1, 8, 12, 12]"),
+        (("--node", "1", "--index", "zero"), "expected whole numbers"),
+        (("--node", "1", "--index", "0,0,0,0", "--profiles", ","), "expected one or more"),
+        (("--node", "1", "--index", "0,0,0,0", "--profiles", "nobody"), "no such profile"),
+    ],
+)
 def test_bad_usage_exits_with_2(folder: Path, arguments: tuple[str, ...], text: str) -> None:
     result = run(folder, *arguments)
     assert result.exit_code == 2

@@ -37,8 +37,23 @@ def test_inputs_of_files_and_random_ones(path: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 16, 16)).astype(np.float32)
     np.save(tmp_path / "two.npy", x)
     np.savez(tmp_path / "one.npz", input=x[:1] + 1)
-    result = run("golden", path, "--input", tmp_path / "two.npy", tmp_path / "one.npz", "--random", 2, "--seed", 7,
-                 "--profile", "tflite", "--out", tmp_path / "set", "--layers", "QLinearAdd")  # fmt: skip
+    result = run(
+        "golden",
+        path,
+        "--input",
+        tmp_path / "two.npy",
+        tmp_path / "one.npz",
+        "--random",
+        2,
+        "--seed",
+        7,
+        "--profile",
+        "tflite",
+        "--out",
+        tmp_path / "set",
+        "--layers",
+        "QLinearAdd",
+    )
     assert result.exit_code == 0, result.output
     found = read(tmp_path / "set")
     assert found.inputs == 5 and found.manifest["seed"] == 7 and found.manifest["model"]["name"] == "net.onnx"
@@ -58,17 +73,54 @@ def test_without_inputs_there_is_one_random_one_and_with_files_none(path: Path, 
 
 
 def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
-    result = run("golden", path, "--out", tmp_path / "set", "--format", "npz,hex", "--format", "c,c-crc", "--layers",
-                 "QLinearConv", "--roles", "weight,output", "--roles", "parameter", "--activations", "nhwc",
-                 "--weights", "ohwi", "--depthwise", "1hwc", "--cmsis-nn", "--hex-width", 64, "--hex-lanes", "big",
-                 "--align", 8, "--section", ".vectors", "--no-model")  # fmt: skip
+    result = run(
+        "golden",
+        path,
+        "--out",
+        tmp_path / "set",
+        "--format",
+        "npz,hex",
+        "--format",
+        "c,c-crc",
+        "--layers",
+        "QLinearConv",
+        "--roles",
+        "weight,output",
+        "--roles",
+        "parameter",
+        "--activations",
+        "nhwc",
+        "--weights",
+        "ohwi",
+        "--depthwise",
+        "1hwc",
+        "--cmsis-nn",
+        "--hex-width",
+        64,
+        "--hex-lanes",
+        "big",
+        "--align",
+        8,
+        "--section",
+        ".vectors",
+        "--no-model",
+    )
     assert result.exit_code == 0, result.output
     found = read(tmp_path / "set")
     assert found.manifest["options"] == {
-        "formats": ["npz", "hex", "c", "c-crc"], "layers": ["QLinearConv"], "roles": ["weight", "output", "parameter"],
-        "activations": "NHWC", "weights": "OHWI", "depthwise": "1HWC", "cmsis_nn": True, "hex_width": 64,
-        "hex_lanes": "big", "alignment": 8, "section": ".vectors", "store_model": False,
-    }  # fmt: skip
+        "formats": ["npz", "hex", "c", "c-crc"],
+        "layers": ["QLinearConv"],
+        "roles": ["weight", "output", "parameter"],
+        "activations": "NHWC",
+        "weights": "OHWI",
+        "depthwise": "1HWC",
+        "cmsis_nn": True,
+        "hex_width": 64,
+        "hex_lanes": "big",
+        "alignment": 8,
+        "section": ".vectors",
+        "store_model": False,
+    }
     weights = {t.layout for t in found.tensors if t.role == "weight"}
     assert weights == {"OHWI", "1HWC"} and {t.layout for t in found.tensors if t.role == "output"} == {"NHWC"}
     for tensor in found.tensors:
@@ -85,17 +137,20 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
     assert '__attribute__((aligned(8), section(".vectors")))' in text
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["--format", "csv"], "option formats"),
-    (["--roles", "codes"], "option roles"),
-    (["--layers", "nothing"], "no such layers"),
-    (["--profile", "nothing"], "no such profile"),
-    (["--input", "missing.npy"], "cannot read an input file"),
-    (["--hex-width", "9"], "option hex_width"),
-    (["--limit-bytes", "1000"], "too large"),
-    (["--section", "a b"], "option section"),
-    (["--profile", "tflite", "--input", "wrong.npy"], "do not fit the model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--format", "csv"], "option formats"),
+        (["--roles", "codes"], "option roles"),
+        (["--layers", "nothing"], "no such layers"),
+        (["--profile", "nothing"], "no such profile"),
+        (["--input", "missing.npy"], "cannot read an input file"),
+        (["--hex-width", "9"], "option hex_width"),
+        (["--limit-bytes", "1000"], "too large"),
+        (["--section", "a b"], "option section"),
+        (["--profile", "tflite", "--input", "wrong.npy"], "do not fit the model"),
+    ],
+)
 def test_errors_are_one_message_and_leave_nothing(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
 ) -> None:
@@ -137,8 +192,13 @@ def test_the_schema_is_printed_as_it_is_published() -> None:
 
 
 def test_from_an_empty_folder_without_any_option(path: Path, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "qdqnp", "golden", path, "--out", "set"], cwd=tmp_path,
-                          capture_output=True, text=True, env=ENVIRONMENT)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "qdqnp", "golden", path, "--out", "set"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
     assert done.returncode == 0, done.stderr
     assert read(tmp_path / "set").inputs == 1
 

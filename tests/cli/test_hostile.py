@@ -37,8 +37,13 @@ def saved(folder: Path, called: str, op: str = "Clip") -> Path:
         helper.make_node(op, [d], [y], name=f"3{called}"[:4000]),
     ]
     tensors = [numpy_helper.from_array(np.float32(0.1), scale), numpy_helper.from_array(np.int8(0), zero)]
-    graph = helper.make_graph(nodes, called, [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, size])],
-                              [helper.make_empty_tensor_value_info(y)], tensors)  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        called,
+        [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, size])],
+        [helper.make_empty_tensor_value_info(y)],
+        tensors,
+    )
     path = folder / "m.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
@@ -53,8 +58,11 @@ def clean(result: Result) -> None:
 def test_inspect_and_run(tmp_path: Path, called: str) -> None:
     path = saved(tmp_path, called)
     np.save(tmp_path / "x.npy", np.ones((1, 3), np.float32))
-    for words in (["inspect", str(path)], ["run", str(path), "--input", str(tmp_path / "x.npy")],
-                  ["run", str(path), "--input", str(tmp_path / "x.npy"), "--codes"]):  # fmt: skip
+    for words in (
+        ["inspect", str(path)],
+        ["run", str(path), "--input", str(tmp_path / "x.npy")],
+        ["run", str(path), "--input", str(tmp_path / "x.npy"), "--codes"],
+    ):
         result = CliRunner().invoke(cli, words)
         assert result.exit_code in (0, 2)
         clean(result)

@@ -132,9 +132,19 @@ def test_a_toml_file_and_options_over_it(path: Path, key: str, tmp_path: Path) -
     toml.write_text(f"resize = 99\ncrop = 16\ndivisor = 255\nmean = {list(MEAN)}\nstd = {list(STD)}\n")
     out = tmp_path / "out.npz"
     result = run(
-        "run", path, "--input", tmp_path / "p.jpg", "--preprocess", toml, "--resize", "18x20", "--method", "bicubic",
-        "--output", out,
-    )  # fmt: skip
+        "run",
+        path,
+        "--input",
+        tmp_path / "p.jpg",
+        "--preprocess",
+        toml,
+        "--resize",
+        "18x20",
+        "--method",
+        "bicubic",
+        "--output",
+        out,
+    )
     assert result.exit_code == 0, result.output
     image = Image.open(tmp_path / "p.jpg").resize((20, 18), Image.Resampling.BICUBIC)
     want = qdqnp.load(path).run(normalized(np.asarray(image)[1:17, 2:18]))[key]
@@ -212,8 +222,10 @@ def test_json_has_no_number_that_json_lacks(tmp_path: Path) -> None:
     text = run("run", model, "--input", tmp_path / "x.npy", "--json").stdout
     found = json.loads(text, parse_constant=lambda word: pytest.fail(word))
     assert found["outputs"]["y"]["max"] is None and found["top"]["y"][0][0] == {
-        "class": 1, "label": None, "value": None,
-    }  # fmt: skip
+        "class": 1,
+        "label": None,
+        "value": None,
+    }
 
 
 def test_equal_values_rank_by_class_and_small_codes_do_not_wrap(tmp_path: Path) -> None:

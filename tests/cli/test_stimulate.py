@@ -39,11 +39,27 @@ def run(*arguments: object) -> Result:
 
 def test_a_layer_becomes_a_set_of_its_own(path: Path, labels: dict[str, str], tmp_path: Path) -> None:
     out, label = tmp_path / "set", labels["QLinearConv"]
-    result = run(path, "--out", out, "--layer", label, "--profile", "tflite", "--discriminate", "tflite,tflite-single",
-                 "--count", 2)  # fmt: skip
+    result = run(
+        path,
+        "--out",
+        out,
+        "--layer",
+        label,
+        "--profile",
+        "tflite",
+        "--discriminate",
+        "tflite,tflite-single",
+        "--count",
+        2,
+    )
     assert result.exit_code == 0, result.output
-    for text in ("first-maximum-then-minus-one", "all together", "accumulators are proven to lie in [",
-                 "most negative accumulator: reached in 8 of 8 channels", "difference: reached in"):  # fmt: skip
+    for text in (
+        "first-maximum-then-minus-one",
+        "all together",
+        "accumulators are proven to lie in [",
+        "most negative accumulator: reached in 8 of 8 channels",
+        "difference: reached in",
+    ):
         assert text in result.output
     found = golden.read(out)
     coverage = found.manifest["coverage"]
@@ -108,16 +124,19 @@ def test_what_is_in_the_way_stays(path: Path, labels: dict[str, str], tmp_path: 
     assert (out / "mine").read_text() == "kept"
 
 
-@pytest.mark.parametrize(("arguments", "text"), [
-    (("--layer", "nothing like it"), "no such layer"),
-    (("--layer", "Flatten"), "no integer arithmetic"),
-    (("--discriminate", "tflite"), "expected two profiles"),
-    (("--discriminate", "tflite,tflute"), "no such profile"),
-    (("--profile", "tosa-single"), "cannot run under profile 'tosa-single'"),
-    (("--shape", "1x3x8"), "shapes that do not fit the model"),
-    (("--shape", "1x3x8x-8"), "expected sizes such as"),
-    (("--shape", "other=1x3x8x8"), "an input of the model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--layer", "nothing like it"), "no such layer"),
+        (("--layer", "Flatten"), "no integer arithmetic"),
+        (("--discriminate", "tflite"), "expected two profiles"),
+        (("--discriminate", "tflite,tflute"), "no such profile"),
+        (("--profile", "tosa-single"), "cannot run under profile 'tosa-single'"),
+        (("--shape", "1x3x8"), "shapes that do not fit the model"),
+        (("--shape", "1x3x8x-8"), "expected sizes such as"),
+        (("--shape", "other=1x3x8x8"), "an input of the model"),
+    ],
+)
 def test_refusals_leave_nothing_behind(path: Path, tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
     result = run(path, "--out", tmp_path / "set", *arguments)
     assert result.exit_code == 2

@@ -59,8 +59,16 @@ class Convolution:
         scales = np.broadcast_to(w.quant.scale, (weights.shape[0],)).astype(F)
         assert not w.quant.zero_point.any()
         top, left, bottom, right = a.pads or (0, 0, 0, 0)
-        return cls(weights, bound.consts[b.name].astype(np.int64), _pair(x.quant), scales, _pair(step.outputs[0].quant),
-                   tuple(a.strides or (1, 1)), (top, left, bottom, right), a.group)  # fmt: skip
+        return cls(
+            weights,
+            bound.consts[b.name].astype(np.int64),
+            _pair(x.quant),
+            scales,
+            _pair(step.outputs[0].quant),
+            tuple(a.strides or (1, 1)),
+            (top, left, bottom, right),
+            a.group,
+        )
 
     def sums(self, x: Array, zero: int, pad: int, pads: Sequence[int], strides: Sequence[int]) -> Array:
         """Sums of w * (x - zero) with code `pad` around the image, no bias; a negative pad cuts off."""
@@ -137,8 +145,15 @@ class World:
         self.right = [{**given, **walk(self.plan, given, None)} for given in self.given]
         self.steps = {bound.step.label: bound for bound in self.plan.steps}
 
-    def device(self, kind: str, label: str, detail: str, wrong: list[Array], in_dump_only: bool = False,
-               shown: list[Array] | None = None) -> Device:  # fmt: skip
+    def device(
+        self,
+        kind: str,
+        label: str,
+        detail: str,
+        wrong: list[Array],
+        in_dump_only: bool = False,
+        shown: list[Array] | None = None,
+    ) -> Device:
         """A device whose layer makes `wrong`, one array for each case. in_dump_only: it goes on with the right
         values. shown: what its dump holds instead of the codes it goes on with."""
         name = self.steps[label].step.output_names[0]
@@ -164,16 +179,25 @@ def _draw(world: World, rng: np.random.Generator, op: str, fits: Callable[[Bound
     return str(rng.choice(labels))
 
 
-def _conv(world: World, rng: np.random.Generator, fits: Callable[[Convolution], bool] = lambda _: True) -> (
-    tuple[str, Convolution, list[Array]]
-):  # fmt: skip
+def _conv(
+    world: World, rng: np.random.Generator, fits: Callable[[Convolution], bool] = lambda _: True
+) -> tuple[str, Convolution, list[Array]]:
     label = _draw(world, rng, "QLinearConv", lambda bound: fits(Convolution.of(bound)))
     bound = world.steps[label]
     return label, Convolution.of(bound), [case[bound.step.input_names[0]] for case in world.right]
 
 
-def _made(world: World, kind: str, rng: np.random.Generator, detail: str, label: str, layer: Convolution,
-          xs: list[Array], acc: Callable[[Array], Array], **options: Any) -> Device:  # fmt: skip
+def _made(
+    world: World,
+    kind: str,
+    rng: np.random.Generator,
+    detail: str,
+    label: str,
+    layer: Convolution,
+    xs: list[Array],
+    acc: Callable[[Array], Array],
+    **options: Any,
+) -> Device:
     """A device whose convolution has other accumulators, or another requantization."""
     wrong = [clipped(requantized(layer, acc(x), world.profile, **options)) for x in xs]
     return world.device(kind, label, detail, wrong)
@@ -188,8 +212,9 @@ def flipped_bit(world: World, rng: np.random.Generator) -> Device:
         flipped = layer.w.astype(np.int8).reshape(-1).copy()
         flipped.view(np.uint8)[index] ^= np.uint8(1 << bit)
         layer.w = flipped.reshape(layer.w.shape).astype(np.int64)
-        return _made(world, kind, rng, f"weight, bit {bit}", label, layer, xs,
-                     lambda x: layer.with_bias(layer.right_sums(x)))  # fmt: skip
+        return _made(
+            world, kind, rng, f"weight, bit {bit}", label, layer, xs, lambda x: layer.with_bias(layer.right_sums(x))
+        )
     label = str(rng.choice([k for k, b in world.steps.items() if b.step.op.startswith("QLinear")]))
     name = world.steps[label].step.output_names[0]
     case = int(rng.integers(len(world.right)))
@@ -204,8 +229,16 @@ def one_bias(world: World, rng: np.random.Generator) -> Device:
     channel = int(rng.integers(len(layer.bias)))
     bias = layer.bias.copy()
     bias[channel] = 0
-    return _made(world, "one channel's bias dropped", rng, f"channel {channel}", label, layer, xs,
-                 lambda x: layer.with_bias(layer.right_sums(x), bias))  # fmt: skip
+    return _made(
+        world,
+        "one channel's bias dropped",
+        rng,
+        f"channel {channel}",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.right_sums(x), bias),
+    )
 
 
 def all_biases(world: World, rng: np.random.Generator) -> Device:
@@ -222,15 +255,25 @@ def neighbours_bias(world: World, rng: np.random.Generator) -> Device:
         bias[channel] = moved[channel]
     else:
         bias, detail = moved, "all"
-    return _made(world, "neighbour's bias", rng, detail, label, layer, xs,
-                 lambda x: layer.with_bias(layer.right_sums(x), bias))  # fmt: skip
+    return _made(
+        world, "neighbour's bias", rng, detail, label, layer, xs, lambda x: layer.with_bias(layer.right_sums(x), bias)
+    )
 
 
 def per_tensor_scale(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng)
     scale = layer.w_scale[0] if rng.random() < 0.5 else layer.w_scale.max()
-    return _made(world, "per-tensor for per-channel scale", rng, f"{scale}", label, layer, xs,
-                 lambda x: layer.with_bias(layer.right_sums(x)), scales=np.full_like(layer.w_scale, scale))  # fmt: skip
+    return _made(
+        world,
+        "per-tensor for per-channel scale",
+        rng,
+        f"{scale}",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.right_sums(x)),
+        scales=np.full_like(layer.w_scale, scale),
+    )
 
 
 def wrong_tie(world: World, rng: np.random.Generator) -> Device:
@@ -238,28 +281,62 @@ def wrong_tie(world: World, rng: np.random.Generator) -> Device:
         raise NoEffectError  # a float32 product is almost never an exact half
     label, layer, xs = _conv(world, rng)
     tie = str(rng.choice(["half-up", "half-even"]))
-    return _made(world, "wrong tie rule", rng, tie, label, layer, xs,
-                 lambda x: layer.with_bias(layer.right_sums(x)), rounding=tie)  # fmt: skip
+    return _made(
+        world,
+        "wrong tie rule",
+        rng,
+        tie,
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.right_sums(x)),
+        rounding=tie,
+    )
 
 
 def truncation(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng)
     how = str(rng.choice(["truncate", "floor"]))
-    return _made(world, "truncation instead of rounding", rng, how, label, layer, xs,
-                 lambda x: layer.with_bias(layer.right_sums(x)), rounding=how)  # fmt: skip
+    return _made(
+        world,
+        "truncation instead of rounding",
+        rng,
+        how,
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.right_sums(x)),
+        rounding=how,
+    )
 
 
 def no_zero_point(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng, lambda c: c.x[1] != 0)
     pad = layer.x[1] if rng.random() < 0.5 else 0
-    return _made(world, "missing input zero point", rng, f"padding {pad}", label, layer, xs,
-                 lambda x: layer.with_bias(layer.sums(x, 0, pad, layer.pads, layer.strides)))  # fmt: skip
+    return _made(
+        world,
+        "missing input zero point",
+        rng,
+        f"padding {pad}",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.sums(x, 0, pad, layer.pads, layer.strides)),
+    )
 
 
 def pad_zero(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng, lambda c: any(c.pads) and c.x[1] != 0)
-    return _made(world, "padding with 0", rng, "", label, layer, xs,
-                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], 0, layer.pads, layer.strides)))  # fmt: skip
+    return _made(
+        world,
+        "padding with 0",
+        rng,
+        "",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.sums(x, layer.x[1], 0, layer.pads, layer.strides)),
+    )
 
 
 def pad_off(world: World, rng: np.random.Generator) -> Device:
@@ -267,16 +344,31 @@ def pad_off(world: World, rng: np.random.Generator) -> Device:
     dy, dx = [(1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, -1)][int(rng.integers(6))]
     top, left, bottom, right = layer.pads
     pads = (top + dy, left + dx, bottom - dy, right - dx)
-    return _made(world, "padding off by one", rng, f"{pads}", label, layer, xs,
-                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], pads, layer.strides)))  # fmt: skip
+    return _made(
+        world,
+        "padding off by one",
+        rng,
+        f"{pads}",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], pads, layer.strides)),
+    )
 
 
 def stride_one(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng, lambda c: c.strides == (2, 2))
     height, width = world.right[0][world.steps[label].step.output_names[0]].shape[2:]
-    return _made(world, "stride 1 in place of another", rng, "", label, layer, xs,
-                 lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], layer.pads, (1, 1)))
-                 [:, :, :height, :width])  # fmt: skip
+    return _made(
+        world,
+        "stride 1 in place of another",
+        rng,
+        "",
+        label,
+        layer,
+        xs,
+        lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], layer.pads, (1, 1)))[:, :, :height, :width],
+    )
 
 
 def swapped_scales(world: World, rng: np.random.Generator) -> Device:
@@ -287,8 +379,11 @@ def swapped_scales(world: World, rng: np.random.Generator) -> Device:
     for case in world.right:
         left, right = (case[name] for name in step.input_names)
         if world.profile == "ort":
-            wrong.append(integers.qlinear_add([left, F(b[0]), np.int8(a[1]), right, F(a[0]), np.int8(b[1]), F(y[0]),
-                                               np.int8(y[1])], {}))  # fmt: skip
+            wrong.append(
+                integers.qlinear_add(
+                    [left, F(b[0]), np.int8(a[1]), right, F(a[0]), np.int8(b[1]), F(y[0]), np.int8(y[1])], {}
+                )
+            )
         else:
             one, other, out = ((float(b[0]), a[1]), (float(a[0]), b[1]), (float(y[0]), y[1]))
             add = fixed_point.Operators("tflite").add(one, other, out)
@@ -332,8 +427,9 @@ def no_relu(world: World, rng: np.random.Generator) -> Device:
     if rng.random() < 0.5:
         return world.device("ReLU missing", label, "wrapped", wrapped)
     real = [((np.minimum(codes, 127) - layer.y[1]) * F(layer.y[0])).astype(F) for codes in wide]
-    return world.device("ReLU missing", label, "real values", [np.clip(c, -128, 127).astype(np.int8) for c in wide],
-                        shown=real)  # fmt: skip
+    return world.device(
+        "ReLU missing", label, "real values", [np.clip(c, -128, 127).astype(np.int8) for c in wide], shown=real
+    )
 
 
 def _any_tensor(world: World, rng: np.random.Generator, fits: Callable[[Array], bool] = lambda _: True) -> str:
@@ -355,8 +451,9 @@ def _changed(world: World, rng: np.random.Generator, kind: str, label: str, chan
 
 def nhwc(world: World, rng: np.random.Generator) -> Device:
     label = _any_tensor(world, rng, lambda a: a.ndim == 4 and a.shape[2] > 1)
-    return _changed(world, rng, "NCHW against NHWC", label,
-                    lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).reshape(a.shape))  # fmt: skip
+    return _changed(
+        world, rng, "NCHW against NHWC", label, lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).reshape(a.shape)
+    )
 
 
 def stale(world: World, rng: np.random.Generator) -> Device:
@@ -387,8 +484,13 @@ def row_shifted(world: World, rng: np.random.Generator) -> Device:
 
 def signedness(world: World, rng: np.random.Generator) -> Device:
     label = _any_tensor(world, rng)
-    return _changed(world, rng, "signed against unsigned", label,
-                    lambda a: (a.astype(np.int16) + 128).astype(np.uint8).view(np.int8))  # fmt: skip
+    return _changed(
+        world,
+        rng,
+        "signed against unsigned",
+        label,
+        lambda a: (a.astype(np.int16) + 128).astype(np.uint8).view(np.int8),
+    )
 
 
 FAULTS: Mapping[str, Fault] = {

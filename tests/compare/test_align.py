@@ -64,8 +64,9 @@ def test_a_written_mapping_is_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"m.{suffix}"
     path.write_text(as_text(names, ["left\nover"], suffix == "json"), encoding="utf-8")
     assert read_mapping(path) == names
-    found, unused = proposal(Dump(Path("d"), (Entry(NAME, RIGHT[NAME][0]), Entry("?", RIGHT[NAME][0]))),
-                             small.reference().targets, 1)  # fmt: skip
+    found, unused = proposal(
+        Dump(Path("d"), (Entry(NAME, RIGHT[NAME][0]), Entry("?", RIGHT[NAME][0]))), small.reference().targets, 1
+    )
     assert (found, unused) == ({NAME: NAME}, ["?"])
 
 
@@ -81,9 +82,15 @@ def test_bad_mappings(tmp_path: Path, text: str) -> None:
 def test_layouts_and_bytes() -> None:
     want = RIGHT[NAME][0]
     last = np.ascontiguousarray(want.transpose(0, 2, 3, 1))
-    for entry in (Entry(NAME, last), Entry(NAME, last[0]), Entry(NAME, want[0]), Entry(NAME, want.reshape(-1)),
-                  Entry(NAME, want.reshape(-1).view(np.uint8), raw=True), Entry(NAME, want.view(np.uint8)),
-                  Entry(NAME, want.astype(np.int32))):  # fmt: skip
+    for entry in (
+        Entry(NAME, last),
+        Entry(NAME, last[0]),
+        Entry(NAME, want[0]),
+        Entry(NAME, want.reshape(-1)),
+        Entry(NAME, want.reshape(-1).view(np.uint8), raw=True),
+        Entry(NAME, want.view(np.uint8)),
+        Entry(NAME, want.astype(np.int32)),
+    ):
         assert np.array_equal(read(entry).tensors[NAME].cases[0], want)
     assert "channel-last transposed to channel-first" in read(Entry(NAME, last)).tensors[NAME].notes
     assert not read(Entry(NAME, want)).tensors[NAME].notes
@@ -144,7 +151,7 @@ def test_codes_per_slice() -> None:
         (np.zeros((1, 16, 8, 8), bool), "bool"),
         (np.full((1, 16, 8, 8), 300, np.int16), r"within its range.*\[300, 300\]"),
     ],
-)  # fmt: skip
+)
 def test_values_that_cannot_be_codes(array: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read(Entry(NAME, array))

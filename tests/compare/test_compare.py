@@ -57,8 +57,10 @@ def test_only_the_wrong_layer_has_an_error_of_its_own(name: str) -> None:
     assert row(found, name).status == UNEXPLAINED and "no known fault" in found.verdict()[0]
     later = found.rows[[r.name for r in found.rows].index(name) + 1 :]
     assert any(r.status == INHERITED for r in later)
-    assert all(r.entire.mismatches == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
-               for r, dumped in ((row(found, n), after(name, disturbed(name))[n]) for n in CONVS))  # fmt: skip
+    assert all(
+        r.entire.mismatches == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
+        for r, dumped in ((row(found, n), after(name, disturbed(name))[n]) for n in CONVS)
+    )
 
 
 def test_where_not_every_layer_was_dumped_the_interval_is_named() -> None:
@@ -134,8 +136,10 @@ def test_one_layer_of_another_arithmetic_is_a_fault_of_that_layer() -> None:
 
 def test_tolerances() -> None:
     name = CONVS[4]
-    wrong = [np.clip(a.astype(int) + (np.arange(a.size).reshape(a.shape) % 5 == 0), -128, 127).astype(np.int8)
-             for a in tensors()[name]]  # fmt: skip
+    wrong = [
+        np.clip(a.astype(int) + (np.arange(a.size).reshape(a.shape) % 5 == 0), -128, 127).astype(np.int8)
+        for a in tensors()[name]
+    ]
     dumped = after(name, wrong)
     label = row(report(dumped), name).label
     assert not report(dumped).equal
@@ -296,7 +300,9 @@ def test_a_lying_dump_on_a_device_of_another_arithmetic() -> None:
 @pytest.mark.parametrize("by", [1, 2, -1])
 def test_only_one_lsb_beside_a_boundary_is_a_matter_of_rounding(by: int) -> None:
     name = CONVS[4]
-    wrong = [np.clip(a.astype(int) + by * (np.arange(a.size).reshape(a.shape) % 5 == 0), -128, 127).astype(np.int8)
-             for a in tensors()[name]]  # fmt: skip
+    wrong = [
+        np.clip(a.astype(int) + by * (np.arange(a.size).reshape(a.shape) % 5 == 0), -128, 127).astype(np.int8)
+        for a in tensors()[name]
+    ]
     found = row(report(after(name, wrong)), name)
     assert found.status == UNEXPLAINED and not found.rounding

@@ -74,10 +74,12 @@ def test_cumulative_counts_are_those_of_two_traces(model: Model) -> None:
         ('[add]\nkind = "aligned-add"\ntie = "floor"', {"QLinearAdd"}),
         ('[concat]\nkind = "affine-lookup"\ntie = "floor"', {"QLinearConcat"}),
         ('[global_average_pool]\nkind = "narrow-mean"\ntie = "floor"', {"QLinearGlobalAveragePool"}),
-        ('[add]\nkind = "aligned-add"\ntie = "floor"\n[concat]\nkind = "affine-lookup"\ntie = "floor"',
-         {"QLinearAdd", "QLinearConcat"}),
+        (
+            '[add]\nkind = "aligned-add"\ntie = "floor"\n[concat]\nkind = "affine-lookup"\ntie = "floor"',
+            {"QLinearAdd", "QLinearConcat"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_planted_change_differs_in_its_operators_only(model: Model, changed: str, operators: set[str]) -> None:
     report = run(model, "ort", from_toml(f'base = "ort"\n{changed}', "mine"))
     assert differing(report) == operators

@@ -50,8 +50,14 @@ def hidden(rng: np.random.Generator) -> Profile:
     tie = str(rng.choice(["half-up", "half-away", "half-even"]))
     first = str(rng.choice(["same", "half-up", "half-away", "half-even"]))
     conv: Any = Hidden(NarrowThenAffine(tie=tie, first_tie=first), int(rng.integers(2**31)))
-    return replace(NEURAL_ART, name="hidden", conv=conv, add=AlignedAdd(tie, str(rng.choice(["floor", "half-up"]))),
-                   concat=AffineLookup(tie), global_average_pool=NarrowMean(tie))  # fmt: skip
+    return replace(
+        NEURAL_ART,
+        name="hidden",
+        conv=conv,
+        add=AlignedAdd(tie, str(rng.choice(["floor", "half-up"]))),
+        concat=AffineLookup(tie),
+        global_average_pool=NarrowMean(tie),
+    )
 
 
 def dumped(reference: Reference, rng: np.random.Generator, wrong: str = "") -> Aligned:

@@ -49,8 +49,10 @@ def test_the_first_mismatch_is_that_of_the_first_array_that_has_one() -> None:
     assert found.first == (1, 1)
 
 
-@given(hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
-       hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)))  # fmt: skip
+@given(
+    hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
+    hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
+)
 def test_validate_metrics_are_the_formulas(r: np.ndarray, p: np.ndarray) -> None:
     found = validate_metrics(r, p)
     pairs = [(float(a), float(b)) for a, b in zip(r.flat, p.flat, strict=True)]

@@ -22,8 +22,9 @@ from tests.compare.small import report, tensors
 from tests.compare.test_compare import CONVS, after, disturbed
 
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=hacked=1>\"'&{{ 7*7 }}../../etc/\x00\x1b[31m\ufffe"
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-                 if (path := shutil.which(name))), None)  # fmt: skip
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None
+)
 
 
 @pytest.fixture()
@@ -163,8 +164,15 @@ def test_the_page_sorts_filters_and_opens_in_a_browser(found: Report, tmp_path: 
     catch = "<script>window.errors = []; window.onerror = (m) => { window.errors.push(String(m)); };</script>"
     text = text.replace("<head>", "<head>" + catch, 1).replace("</body>", PROBE + "</body>", 1)
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-               f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "report.html").as_uri()]  # fmt: skip
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--dump-dom",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        (tmp_path / "report.html").as_uri(),
+    ]
     page = Page(subprocess.run(command, capture_output=True, timeout=120, check=True).stdout.decode())
     title = next(word for word in page.words if word.startswith("RESULT"))
     say = json.loads(title.removeprefix("RESULT"))

@@ -62,19 +62,23 @@ def unpromised(seed: int = 0) -> onnx.ModelProto:
     rng = np.random.default_rng(seed)
     scales = {"s": 0.004, "ws": 0.01, "ys": 0.002}
     constants = {
-        **{name: np.float32(value) for name, value in scales.items()}, "z": np.int8(-128), "wz": np.int8(0),
+        **{name: np.float32(value) for name, value in scales.items()},
+        "z": np.int8(-128),
+        "wz": np.int8(0),
         "w": rng.integers(-127, 128, (3, 4, 1, 1)).astype(np.int8),
-    }  # fmt: skip
+    }
     nodes = [
         helper.make_node("Softmax", ["x"], ["p"], axis=1, name="softmax"),
         helper.make_node("QuantizeLinear", ["p", "s", "z"], ["q"], name="q"),
         helper.make_node("QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "z"], ["y"], name="conv"),
     ]
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 64, 64])],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 64, 64])],
         [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 

@@ -22,10 +22,15 @@ COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-sin
 def conv(weights: list[int], w_scale: float, bias: int = 0, x_zero: int = 0, y_zero: int = 0) -> onnx.ModelProto:
     """A 1x1 QLinearConv of len(weights) channels to one, s_x = s_y = 1."""
     constants = {
-        "xs": np.float32(1), "xz": np.int8(x_zero), "w": np.array(weights, np.int8).reshape(1, -1, 1, 1),
-        "ws": np.float32(w_scale), "wz": np.int8(0), "ys": np.float32(1), "yz": np.int8(y_zero),
+        "xs": np.float32(1),
+        "xz": np.int8(x_zero),
+        "w": np.array(weights, np.int8).reshape(1, -1, 1, 1),
+        "ws": np.float32(w_scale),
+        "wz": np.int8(0),
+        "ys": np.float32(1),
+        "yz": np.int8(y_zero),
         "b": np.array([bias], np.int32),
-    }  # fmt: skip
+    }
     graph = helper.make_graph(
         [helper.make_node("QLinearConv", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["y"], name="conv")],
         "g",

@@ -84,7 +84,7 @@ def test_the_distance_to_the_next_code_is_where_it_changes() -> None:
     bound = next(b for b in model.plan(profile).steps if b.step.label == step.label).bound
     _, requantizer = bound.detail([x_codes(model, x, step), *(None,) * 0, *constants(model, step)])
 
-    def code(total: int) -> int:  # fmt: skip
+    def code(total: int) -> int:
         return int(requantizer(np.full((1, shape[1]), total))[0, channel])
 
     assert code(found.total) == account.code
@@ -149,8 +149,19 @@ class Hand:
         return int(made[fault]())
 
 
-@pytest.mark.parametrize("fault", ["missing bias", "neighbour's bias", "neighbour's scale", "wrong zero point",
-                                   "wrong pad value", "accumulator wrap", "saturation", "signedness"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "missing bias",
+        "neighbour's bias",
+        "neighbour's scale",
+        "wrong zero point",
+        "wrong pad value",
+        "accumulator wrap",
+        "saturation",
+        "signedness",
+    ],
+)
 def test_a_planted_fault_of_a_conv_is_among_the_causes(fault: str) -> None:
     """Networks are drawn until the fault changes one of a few elements: a sum past 16 bits needs luck."""
     for seed in range(fresh_seed(), 2**40):
@@ -171,14 +182,17 @@ def explained(hand: Hand, at: tuple[int, ...], got: int) -> Explanation:
     return explain(hand.model, hand.x, hand.step.label, at, [PROFILES["ort"]], got)
 
 
-@pytest.mark.parametrize(("toml", "kind", "operator"), [
-    ('[conv]\nkind = "narrow-then-affine"\ntie = "floor"', "tie rule", "QLinearConv"),
-    ('[conv]\nkind = "rational-scale"', "double rounding", "QLinearConv"),
-    ('[add]\nkind = "aligned-add"\ntie = "floor"', "tie rule", "QLinearAdd"),
-    ('[concat]\nkind = "affine-lookup"\ntie = "floor"', "tie rule", "QLinearConcat"),
-    ('[global_average_pool]\nkind = "narrow-mean"\ntie = "floor"', "tie rule", "QLinearGlobalAveragePool"),
-    ('[average_pool.mean]\nkind = "narrow-mean"\ntie = "floor"', "tie rule", "QLinearAveragePool"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("toml", "kind", "operator"),
+    [
+        ('[conv]\nkind = "narrow-then-affine"\ntie = "floor"', "tie rule", "QLinearConv"),
+        ('[conv]\nkind = "rational-scale"', "double rounding", "QLinearConv"),
+        ('[add]\nkind = "aligned-add"\ntie = "floor"', "tie rule", "QLinearAdd"),
+        ('[concat]\nkind = "affine-lookup"\ntie = "floor"', "tie rule", "QLinearConcat"),
+        ('[global_average_pool]\nkind = "narrow-mean"\ntie = "floor"', "tie rule", "QLinearGlobalAveragePool"),
+        ('[average_pool.mean]\nkind = "narrow-mean"\ntie = "floor"', "tie rule", "QLinearAveragePool"),
+    ],
+)
 def test_another_rule_is_among_the_causes(toml: str, kind: str, operator: str) -> None:
     """The device is neural-art with one rule changed; the layer's inputs are what the network is given before it."""
     mine = from_toml(f'base = "neural-art"\n{toml}', "mine")

@@ -42,15 +42,19 @@ def run_kernels(found: GoldenSet, folder: Path, arithmetic: str) -> Path:
     text += MAIN.format(calls="".join(_call(found, layer) for layer in found.manifest["layers"]))
     (folder / "all.c").write_text(text, encoding="ascii")
     program = folder / "test"
-    sources = [folder / "all.c", folder / "c" / "qdqnp_check.c",
-               *(HERE / f"{name}.c" for name in ("conv", "pool", "elementwise", arithmetic))]  # fmt: skip
+    sources = [
+        folder / "all.c",
+        folder / "c" / "qdqnp_check.c",
+        *(HERE / f"{name}.c" for name in ("conv", "pool", "elementwise", arithmetic)),
+    ]
     build(sources, program, "-O1", f"-I{folder / 'c'}", f"-I{HERE}", strict=STRICT[:4])
     return program
 
 
 def build(sources: list[Path], program: Path, *flags: str, strict: tuple[str, ...] = STRICT) -> None:
-    done = subprocess.run(["gcc", *strict, *flags, *map(str, sources), "-o", str(program), "-lm"],
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        ["gcc", *strict, *flags, *map(str, sources), "-o", str(program), "-lm"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -92,16 +96,20 @@ def _rescaling(found: GoldenSet, p: str) -> str:
 
 
 def _conv(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
-    return (f"const conv_layer l = {{{_at(p, 'input')}, golden_{p}_weight, golden_{p}_bias, {_sizes(p, 'input')}, "
-            f"{_sizes(p, 'output')}, {_window(p)}, {macro(p)}_GROUP, {_quant(p, 'input')}, {_quant(p, 'output')}, "
-            f"{_rescaling(found, p)}}};\n            conv(&l, buffer);")  # fmt: skip
+    return (
+        f"const conv_layer l = {{{_at(p, 'input')}, golden_{p}_weight, golden_{p}_bias, {_sizes(p, 'input')}, "
+        f"{_sizes(p, 'output')}, {_window(p)}, {macro(p)}_GROUP, {_quant(p, 'input')}, {_quant(p, 'output')}, "
+        f"{_rescaling(found, p)}}};\n            conv(&l, buffer);"
+    )
 
 
 def _pool(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
     window = "{0}" if kind == "global_average_pool" else _window(p)
     quants = "{0, 0}, {0, 0}" if kind == "max_pool" else f"{_quant(p, 'input')}, {_quant(p, 'output')}"
-    return (f"const pool_layer l = {{{_at(p, 'input')}, {_sizes(p, 'input')}, {_sizes(p, 'output')}, {window}, "
-            f"{quants}, {_rescaling(found, p)}}};\n            {kind}(&l, buffer);")  # fmt: skip
+    return (
+        f"const pool_layer l = {{{_at(p, 'input')}, {_sizes(p, 'input')}, {_sizes(p, 'output')}, {window}, "
+        f"{quants}, {_rescaling(found, p)}}};\n            {kind}(&l, buffer);"
+    )
 
 
 def _add(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
@@ -111,8 +119,10 @@ def _add(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
         parts = ", ".join(f"golden_{p}_{part}[0]" for part in ("ratio_a", "ratio_b", "offset"))
         numbers = f"const float numbers[3] = {{{parts}}}; const int32_t *shifts = NULL;"
     quants = ", ".join(_quant(p, part) for part in ("input0", "input1", "output"))
-    return (f"{numbers}\n            const add_layer l = {{{_at(p, 'input0')}, {_at(p, 'input1')}, "
-            f"{macro(p)}_OUTPUT_SIZE, {quants}, numbers, shifts}};\n            add(&l, buffer);")  # fmt: skip
+    return (
+        f"{numbers}\n            const add_layer l = {{{_at(p, 'input0')}, {_at(p, 'input1')}, "
+        f"{macro(p)}_OUTPUT_SIZE, {quants}, numbers, shifts}};\n            add(&l, buffer);"
+    )
 
 
 def _concat(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
@@ -120,6 +130,8 @@ def _concat(found: GoldenSet, layer: dict, p: str, kind: str) -> str:
     for index in range(len(layer["inputs"])):
         part = f"input{index}"
         sizes = [f"{macro(p)}_{part.upper()}_{letter}" for letter in "NCHW"]
-        parts.append(f"{{{_at(p, part)}, {' * '.join(sizes[:axis])}, {' * '.join(sizes[axis:])}, {_quant(p, part)}, "
-                     f"{_quant(p, 'output')}, {_rescaling(found, p)}, {index}}}")  # fmt: skip
+        parts.append(
+            f"{{{_at(p, part)}, {' * '.join(sizes[:axis])}, {' * '.join(sizes[axis:])}, {_quant(p, part)}, "
+            f"{_quant(p, 'output')}, {_rescaling(found, p)}, {index}}}"
+        )
     return f"const concat_part l[] = {{{', '.join(parts)}}};\n            concat(l, {len(parts)}, buffer);"

@@ -47,8 +47,12 @@ class Layers:
         kernel = [int(pick(2, 4)) for _ in size]
         dilations = [int(pick(1, 3)) if dilated else 1 for _ in size]
         pads = [int(pick(0, k)) for k in (*kernel, *kernel)]
-        return {"kernel_shape": kernel, "strides": [int(pick(1, 3)) for _ in size], "pads": pads,
-                **({"dilations": dilations} if dilated else {})}  # fmt: skip
+        return {
+            "kernel_shape": kernel,
+            "strides": [int(pick(1, 3)) for _ in size],
+            "pads": pads,
+            **({"dilations": dilations} if dilated else {}),
+        }
 
     def conv(self, name: str, index: int, depthwise: bool) -> None:
         """Multipliers around 1/250, so that codes spread and saturate; of every third layer powers of two and small
@@ -65,9 +69,15 @@ class Layers:
         w_scale = real * y_scale / x_scale
         reach = 31 if index % 3 == 0 else 127
         weights = rng.integers(-reach, reach + 1, (out, channels // group, *window["kernel_shape"]))
-        inputs = [self.input(f"{name}_x", 1, channels, *size), *self.quant(x_scale), self.const(weights, np.int8),
-                  self.const(w_scale, np.float32), self.const(np.zeros(out), np.int8), *self.quant(y_scale),
-                  self.const(rng.integers(-6000, 6001, out), np.int32)]  # fmt: skip
+        inputs = [
+            self.input(f"{name}_x", 1, channels, *size),
+            *self.quant(x_scale),
+            self.const(weights, np.int8),
+            self.const(w_scale, np.float32),
+            self.const(np.zeros(out), np.int8),
+            *self.quant(y_scale),
+            self.const(rng.integers(-6000, 6001, out), np.int32),
+        ]
         self.node("QLinearConv", name, inputs, "", group=group, **window)
 
     def add(self, name: str, index: int) -> None:

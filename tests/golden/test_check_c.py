@@ -23,8 +23,13 @@ TYPES = {np.int8: 0, np.uint8: 1, np.int16: 2, np.uint16: 3, np.int32: 4, np.int
 
 
 class Result(ctypes.Structure):
-    _fields_ = (("mismatches", ctypes.c_uint32), ("first", ctypes.c_uint32), ("expected", ctypes.c_int64),
-                ("got", ctypes.c_int64), ("largest", ctypes.c_uint64))  # fmt: skip
+    _fields_ = (
+        ("mismatches", ctypes.c_uint32),
+        ("first", ctypes.c_uint32),
+        ("expected", ctypes.c_int64),
+        ("got", ctypes.c_int64),
+        ("largest", ctypes.c_uint64),
+    )
 
 
 @pytest.fixture(scope="module", params=[16, 256])
@@ -88,8 +93,22 @@ def rank(value: np.generic) -> int:
 def test_it_needs_nothing_but_the_compiler(tmp_path: Path, flags: tuple[str, ...]) -> None:
     """Built for a target without a library; no symbol is left for one to supply."""
     made = tmp_path / "check.o"
-    done = subprocess.run(["gcc", *STRICT, "-ffreestanding", "-nostdlib", "-fno-tree-loop-distribute-patterns", *flags,
-                           "-c", SOURCE, "-o", made], capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [
+            "gcc",
+            *STRICT,
+            "-ffreestanding",
+            "-nostdlib",
+            "-fno-tree-loop-distribute-patterns",
+            *flags,
+            "-c",
+            SOURCE,
+            "-o",
+            made,
+        ],
+        capture_output=True,
+        text=True,
+    )
     if "-m32" in flags and "No such file" in done.stderr:
         pytest.skip("no headers for 32 bits here")
     assert done.returncode == 0, done.stderr

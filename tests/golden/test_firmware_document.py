@@ -26,8 +26,11 @@ def test_the_document(tmp_path: Path) -> None:
         (tools / name).chmod(0o755)
     folder = tmp_path / "work"
     folder.mkdir()
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-                   "PYTHONPATH": str(Path(qdqnp.__file__).parents[1])}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(qdqnp.__file__).parents[1]),
+    }
     variables, shown, output = "", 0, ""
     for language, text in BLOCK.findall(DOCUMENT.read_text(encoding="utf-8")):
         if language == "c":

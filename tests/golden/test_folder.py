@@ -139,8 +139,21 @@ def test_a_set_larger_than_allowed_is_refused_as_soon_as_that_is_known(net: Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_signals_in_the_middle(net: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The command as a process; the signal comes once its hidden folder has files."""
-    command = [sys.executable, "-m", "qdqnp", "golden", str(net), "--random", "100000", "--limit-bytes", str(2**40),
-               "--format", "npz,bin", "--out", str(tmp_path / "set")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "qdqnp",
+        "golden",
+        str(net),
+        "--random",
+        "100000",
+        "--limit-bytes",
+        str(2**40),
+        "--format",
+        "npz,bin",
+        "--out",
+        str(tmp_path / "set"),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".qdqnp-*/npz/case_00002.npz")) and time.monotonic() < deadline:

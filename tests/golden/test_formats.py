@@ -34,9 +34,18 @@ Reader = Callable[[Path, GoldenTensor], np.ndarray]
 @pytest.fixture(scope="module")
 def everything(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """All formats, in orders of axes that are not ONNX's."""
-    return make(tmp_path_factory.mktemp("formats") / "set", net, cases=CASES, activations="NHWC", weights="OHWI",
-                formats=("npz", "npy", "bin", "c", "hex", "ihex", "c-crc"), cmsis_nn=True, alignment=16,
-                section=".golden", layers=("QLinearConv", "QLinearAdd", "QLinearConcat", "QuantizeLinear"))  # fmt: skip
+    return make(
+        tmp_path_factory.mktemp("formats") / "set",
+        net,
+        cases=CASES,
+        activations="NHWC",
+        weights="OHWI",
+        formats=("npz", "npy", "bin", "c", "hex", "ihex", "c-crc"),
+        cmsis_nn=True,
+        alignment=16,
+        section=".golden",
+        layers=("QLinearConv", "QLinearAdd", "QLinearConcat", "QuantizeLinear"),
+    )
 
 
 def stored(made: Made, tensor: GoldenTensor) -> np.ndarray:
@@ -240,8 +249,12 @@ def test_checksums_on_a_board(everything: Made, tmp_path: Path) -> None:
     folder = everything.folder / "c-crc"
     tensor = next(t for t in everything.found.tensors if t.role == "output" and t.op == "QLinearAdd")
     (tmp_path / "main.c").write_text(CRC_MAIN, encoding="ascii")
-    build([tmp_path / "main.c", *sorted(folder.glob("*.c"))], tmp_path / "crc", f"-I{folder}",
-          f"-DTENSOR=GOLDEN_{tensor.key.upper()}_CRC")  # fmt: skip
+    build(
+        [tmp_path / "main.c", *sorted(folder.glob("*.c"))],
+        tmp_path / "crc",
+        f"-I{folder}",
+        f"-DTENSOR=GOLDEN_{tensor.key.upper()}_CRC",
+    )
     cases = [stored(everything, tensor)[case].tobytes() for case in range(CASES)]
     wrong = bytearray(cases[1])
     wrong[-1] ^= 1

@@ -17,9 +17,20 @@ from tests.golden.nets import KINDS, code_feeds, ten_of_each
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 # In the order of the enum of kernels.h, from 1 on.
-FAULTS = ("wrong tie rule", "truncation", "missing input zero point", "padding with 0", "swapped weight order",
-          "stride taken for dilation", "off-by-one pad", "missing bias", "bias of the neighbour channel",
-          "per-tensor scale", "missing clamp", "int16 accumulator")  # fmt: skip
+FAULTS = (
+    "wrong tie rule",
+    "truncation",
+    "missing input zero point",
+    "padding with 0",
+    "swapped weight order",
+    "stride taken for dilation",
+    "off-by-one pad",
+    "missing bias",
+    "bias of the neighbour channel",
+    "per-tensor scale",
+    "missing clamp",
+    "int16 accumulator",
+)
 Run = Callable[[int], dict[str, int]]
 
 

@@ -54,11 +54,16 @@ def test_matrices_come_with_a_row_for_each_output(tmp_path: object, transposed: 
     rng = np.random.default_rng(0)
     weights = rng.integers(-128, 128, (4, 3), dtype=np.int8)  # 4 outputs of 3 inputs
     constants = {"s": np.float32(0.1), "z": np.int8(0), "b": weights if transposed else weights.T.copy()}
-    node = helper.make_node("QGemm", ["x", "s", "z", "b", "s", "z", "", "s", "z"], ["y"], "fc", transB=transposed,
-                            domain="com.microsoft")  # fmt: skip
-    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", TensorProto.INT8, [1, 3])],
-                              [helper.make_tensor_value_info("y", TensorProto.INT8, [1, 4])],
-                              [numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()])  # fmt: skip
+    node = helper.make_node(
+        "QGemm", ["x", "s", "z", "b", "s", "z", "", "s", "z"], ["y"], "fc", transB=transposed, domain="com.microsoft"
+    )
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.INT8, [1, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, [1, 4])],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()],
+    )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     out = tmp_path / "set"  # type: ignore[operator]

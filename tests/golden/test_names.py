@@ -18,22 +18,59 @@ from qdqnp.golden import Options, read, write
 from qdqnp.golden.names import in_comment, slug, step_key
 from tests.golden.firmware import build
 
-HOSTILE = ["../../x", "/etc/passwd", "C:\\x", "a b", "int", "main", "a.b", "a/b", "a_b", "A_B", "a?b", "*/ #error",
-           "??/", "naïve 名前", "con", "nul.txt", "x" * 4000, "%s%n", "{case}", "{0}", '"', "\\", "\t", "-rf", "~",
-           "$(x)", "case_00000", "manifest.json"]  # fmt: skip
+HOSTILE = [
+    "../../x",
+    "/etc/passwd",
+    "C:\\x",
+    "a b",
+    "int",
+    "main",
+    "a.b",
+    "a/b",
+    "a_b",
+    "A_B",
+    "a?b",
+    "*/ #error",
+    "??/",
+    "naïve 名前",
+    "con",
+    "nul.txt",
+    "x" * 4000,
+    "%s%n",
+    "{case}",
+    "{0}",
+    '"',
+    "\\",
+    "\t",
+    "-rf",
+    "~",
+    "$(x)",
+    "case_00000",
+    "manifest.json",
+]
 
 
 def chain(names: list[str]) -> onnx.ModelProto:
     """Relu-free quantized Adds in a row; nodes and tensors have these names."""
-    constants = [numpy_helper.from_array(np.array(value, dtype), name)
-                 for name, value, dtype in (("s", 0.5, np.float32), ("z", 3, np.int8))]  # fmt: skip
+    constants = [
+        numpy_helper.from_array(np.array(value, dtype), name)
+        for name, value, dtype in (("s", 0.5, np.float32), ("z", 3, np.int8))
+    ]
     nodes, last = [], "start"
     for name in names:
-        nodes.append(helper.make_node("QLinearAdd", [last, "s", "z", last, "s", "z", "s", "z"], [name], name,
-                                      domain="com.microsoft"))  # fmt: skip
+        nodes.append(
+            helper.make_node(
+                "QLinearAdd", [last, "s", "z", last, "s", "z", "s", "z"], [name], name, domain="com.microsoft"
+            )
+        )
         last = name
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("start", TensorProto.INT8, [1, 5])],
-                              [helper.make_tensor_value_info(last, TensorProto.INT8, [1, 5])], constants)  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("start", TensorProto.INT8, [1, 5])],
+        [helper.make_tensor_value_info(last, TensorProto.INT8, [1, 5])],
+        constants,
+    )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 

@@ -31,8 +31,12 @@ def one(op: str, shapes: list[tuple[int, ...]], inputs: list[Any], domain: str =
         constants.append(numpy_helper.from_array(np.asarray(value), names[-1]))
     node = helper.make_node(op, names, ["y"], "layer", domain=domain, **attributes)
     graph = helper.make_graph(
-        [node], "g", [helper.make_tensor_value_info(f"x{i}", TensorProto.INT8, s) for i, s in enumerate(shapes)],
-        [helper.make_tensor_value_info("y", TensorProto.INT8, None)], constants)  # fmt: skip
+        [node],
+        "g",
+        [helper.make_tensor_value_info(f"x{i}", TensorProto.INT8, s) for i, s in enumerate(shapes)],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
+        constants,
+    )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
@@ -93,7 +97,9 @@ def test_add_has_three_multipliers_and_its_left_shift(tmp_path: Path) -> None:
     assert numbers["left_shift"] == 20 and numbers["output_shifts"].tolist() == [31 - shift for _, shift in wanted]
     assert (numbers["input_1_offset"], numbers["input_2_offset"], numbers["output_offset"]) == (3, -7, 4)
     assert numbers["multipliers"].dtype == np.int32 and (numbers["activation_min"], numbers["activation_max"]) == (
-        -128, 127)  # fmt: skip
+        -128,
+        127,
+    )
 
 
 def average(x: list[Any], y: list[Any], size: int = 5, **attributes: Any) -> onnx.ModelProto:

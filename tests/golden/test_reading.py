@@ -78,18 +78,21 @@ def test_every_fault_of_the_manifest_is_listed(folder: Path) -> None:
         assert any(line.startswith(where) for line in found)
 
 
-@pytest.mark.parametrize(("change", "expected"), [
-    (lambda t, d: t.update(axes=[0, 0, 1, 2]), "permute"),
-    (lambda t, d: t.update(axes=[0]), "permute"),
-    (lambda t, d: t.update(shape=[2**40, 2**40]), "bytes"),
-    (lambda t, d: t.update(shape=[1] * 33), "32 axes"),
-    (lambda t, d: t.update(crc32=t["crc32"][:1]), "2 CRC-32 values"),
-    (lambda t, d: t.update(key=d["tensors"][0]["key"].upper()), "key of its own"),
-    (lambda t, d: t["files"]["bin"].update(file="bin/other.bin"), "a file of the set"),
-    (lambda t, d: t["files"]["npz"].update(file="npz/case_{case}{case}.npz"), "a file of the set"),
-    (lambda t, d: d["files"].pop("model.onnx"), "model's sha256"),
-    (lambda t, d: d["model"].update(sha256="0" * 64), "model's sha256"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda t, d: t.update(axes=[0, 0, 1, 2]), "permute"),
+        (lambda t, d: t.update(axes=[0]), "permute"),
+        (lambda t, d: t.update(shape=[2**40, 2**40]), "bytes"),
+        (lambda t, d: t.update(shape=[1] * 33), "32 axes"),
+        (lambda t, d: t.update(crc32=t["crc32"][:1]), "2 CRC-32 values"),
+        (lambda t, d: t.update(key=d["tensors"][0]["key"].upper()), "key of its own"),
+        (lambda t, d: t["files"]["bin"].update(file="bin/other.bin"), "a file of the set"),
+        (lambda t, d: t["files"]["npz"].update(file="npz/case_{case}{case}.npz"), "a file of the set"),
+        (lambda t, d: d["files"].pop("model.onnx"), "model's sha256"),
+        (lambda t, d: d["model"].update(sha256="0" * 64), "model's sha256"),
+    ],
+)
 def test_entries_that_do_not_fit_one_another(folder: Path, change: Callable[..., Any], expected: str) -> None:
     edit(folder, lambda document: change(document["tensors"][1], document))
     assert any(expected in line for line in problems(folder))
@@ -142,10 +145,16 @@ def test_files_that_are_too_short(folder: Path, kind: str) -> None:
         found.array(found.tensors[1], 1)
 
 
-@pytest.mark.parametrize("array", [
-    np.zeros(3, np.int8), np.zeros(3, ">i4"), np.asfortranarray(np.zeros((2, 1, 3, 16, 16), np.float32)),
-    np.array([None]),
-], ids=["shape", "order of bytes", "Fortran order", "objects"])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(3, np.int8),
+        np.zeros(3, ">i4"),
+        np.asfortranarray(np.zeros((2, 1, 3, 16, 16), np.float32)),
+        np.array([None]),
+    ],
+    ids=["shape", "order of bytes", "Fortran order", "objects"],
+)
 def test_arrays_of_another_kind(folder: Path, array: np.ndarray) -> None:
     name = only(folder, "npy")
     np.save(folder / name, array, allow_pickle=True)

@@ -19,10 +19,47 @@ from tests.golden.conftest import Made
 SCHEMA = json.loads(schema_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 # What `qdqnp.golden.schema` understands; a keyword that is not among them would be ignored there.
-KEYWORDS = {"$schema", "$defs", "$ref", "title", "description", "type", "required", "properties", "const", "enum",
-            "additionalProperties", "propertyNames", "items", "minItems", "minimum", "pattern"}  # fmt: skip
-JUNK = st.sampled_from([None, True, 0, 1, -1, 1.0, 1.5, "", "x", "../x", "a/b/c", [], [1], {}, {"x": 1}, "int8", 2**70,
-                        "0" * 64, "npz/../x"])  # fmt: skip
+KEYWORDS = {
+    "$schema",
+    "$defs",
+    "$ref",
+    "title",
+    "description",
+    "type",
+    "required",
+    "properties",
+    "const",
+    "enum",
+    "additionalProperties",
+    "propertyNames",
+    "items",
+    "minItems",
+    "minimum",
+    "pattern",
+}
+JUNK = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        1,
+        -1,
+        1.0,
+        1.5,
+        "",
+        "x",
+        "../x",
+        "a/b/c",
+        [],
+        [1],
+        {},
+        {"x": 1},
+        "int8",
+        2**70,
+        "0" * 64,
+        "npz/../x",
+    ]
+)
 
 
 def agrees(document: Any) -> bool:
@@ -98,8 +135,9 @@ def test_what_is_no_manifest_at_all(document: Any) -> None:
     assert not agrees(document)
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../b", "a/b/c", "a\\b", "", ".", "..", "c/..", "-x",
-                                  "npz/.hidden", "a/"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/passwd", "a/../b", "a/b/c", "a\\b", "", ".", "..", "c/..", "-x", "npz/.hidden", "a/"]
+)
 def test_no_path_leaves_the_set(made: Made, path: str) -> None:
     document = small(made)
     document["files"] = {path: {"bytes": 1, "sha256": "0" * 64}}

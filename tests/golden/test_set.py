@@ -43,10 +43,21 @@ def test_each_convolution_has_everything_its_arithmetic_uses(made: Made) -> None
         if layer["op"] != "QLinearConv":
             continue
         parts = {(t.role, t.stage) for t in made.found.tensors if t.index == layer["index"]}
-        assert parts == {("input", ""), ("weight", ""), ("bias", ""), ("parameter", "multiplier"),
-                         ("parameter", "shift"), ("parameter", "activation_min"), ("parameter", "activation_max"),
-                         ("sum", "sum"), ("accumulator", "acc"), ("stage", "ShiftLeft"), ("stage", "MultiplyHigh"),
-                         ("stage", "ShiftRight"), ("output", "")}  # fmt: skip
+        assert parts == {
+            ("input", ""),
+            ("weight", ""),
+            ("bias", ""),
+            ("parameter", "multiplier"),
+            ("parameter", "shift"),
+            ("parameter", "activation_min"),
+            ("parameter", "activation_max"),
+            ("sum", "sum"),
+            ("accumulator", "acc"),
+            ("stage", "ShiftLeft"),
+            ("stage", "MultiplyHigh"),
+            ("stage", "ShiftRight"),
+            ("output", ""),
+        }
 
 
 def test_the_sum_plus_bias_is_the_accumulator_and_the_last_stage_becomes_the_output(made: Made) -> None:
@@ -67,8 +78,11 @@ def test_neural_arts_inner_stages_and_coefficients(net: Path, tmp_path: Path) ->
     for tensor in found.tensors:
         if tensor.stage != "x16":
             continue
-        numbers = {t.stage: found.array(t).astype(np.int64) for t in found.tensors
-                   if t.index == tensor.index and t.role == "parameter"}  # fmt: skip
+        numbers = {
+            t.stage: found.array(t).astype(np.int64)
+            for t in found.tensors
+            if t.index == tensor.index and t.role == "parameter"
+        }
         assert set(numbers) == {"A", "BC", "S1", "S2", "activation_min", "activation_max"}
         x16 = found.array(tensor)
         assert x16.dtype == np.int16
@@ -96,8 +110,11 @@ def test_a_tensor_of_two_layers_is_stored_once(made: Made) -> None:
 
 def test_the_manifest_says_how_the_set_was_made(made: Made, net: Path) -> None:
     manifest = made.found.manifest
-    assert manifest["model"] == {"name": "model.onnx", "file": "model.onnx",
-                                 "sha256": hashlib.sha256(net.read_bytes()).hexdigest()}  # fmt: skip
+    assert manifest["model"] == {
+        "name": "model.onnx",
+        "file": "model.onnx",
+        "sha256": hashlib.sha256(net.read_bytes()).hexdigest(),
+    }
     assert manifest["seed"] == 4 and manifest["inputs"] == CASES == made.found.inputs
     profile = manifest["profile"]
     assert made.found.profile == profile["name"] == "tflite" and profile["status"] == "established"
@@ -126,8 +143,9 @@ def test_quantization_of_each_use(made: Made) -> None:
 
 def test_the_same_call_twice_gives_the_same_bytes(net: Path, tmp_path: Path) -> None:
     formats = ("npz", "npy", "bin", "c", "hex", "ihex", "c-crc")
-    first, second = (make(tmp_path / name, net, cases=2, formats=formats, layers=("QLinearAdd",)).folder
-                     for name in ("a", "b"))  # fmt: skip
+    first, second = (
+        make(tmp_path / name, net, cases=2, formats=formats, layers=("QLinearAdd",)).folder for name in ("a", "b")
+    )
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in files)
@@ -148,8 +166,15 @@ def test_the_stored_model_and_inputs_make_the_set_again(made: Made, tmp_path: Pa
     model = made.found.model()
     assert model is not None
     feeds = [made.found.feeds(case) for case in range(CASES)]
-    write(tmp_path / "again", model, feeds, CASES, profile=made.found.profile,
-          options=Options(formats=("npz", "npy", "bin")), seed=4)  # fmt: skip
+    write(
+        tmp_path / "again",
+        model,
+        feeds,
+        CASES,
+        profile=made.found.profile,
+        options=Options(formats=("npz", "npy", "bin")),
+        seed=4,
+    )
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (made.folder / "manifest.json").read_bytes()
 
 
@@ -167,8 +192,14 @@ def test_codes_in_place_of_real_inputs(made: Made, net: Path, tmp_path: Path) ->
 
 def test_roles_layers_and_no_model(net: Path, tmp_path: Path) -> None:
     label = "Conv_conv_7"
-    found = make(tmp_path / "set", net, cases=1, roles=("output", "weight"), layers=("QLinearAdd", "Conv_conv_1*"),
-                 store_model=False).found  # fmt: skip
+    found = make(
+        tmp_path / "set",
+        net,
+        cases=1,
+        roles=("output", "weight"),
+        layers=("QLinearAdd", "Conv_conv_1*"),
+        store_model=False,
+    ).found
     assert {t.role for t in found.tensors} == {"output", "weight"} and found.model() is None
     assert {t.op for t in found.tensors} == {"QLinearAdd", "QLinearConv"}
     assert all(t.layer.startswith("Conv_conv_1") for t in found.tensors if t.op == "QLinearConv")
@@ -186,8 +217,17 @@ def test_layers_that_do_not_exist_are_listed_together(net: Path, tmp_path: Path)
 
 def test_options_without_meaning_are_listed_together(net: Path, tmp_path: Path) -> None:
     with pytest.raises(GoldenError) as error:
-        make(tmp_path / "set", net, formats=("npz", "csv"), roles=("weights",), hex_width=12, alignment=3,
-             section='a"b', limit_bytes=0, activations="NWHC")  # fmt: skip
+        make(
+            tmp_path / "set",
+            net,
+            formats=("npz", "csv"),
+            roles=("weights",),
+            hex_width=12,
+            alignment=3,
+            section='a"b',
+            limit_bytes=0,
+            activations="NWHC",
+        )
     assert len(error.value.problems) == 7
     assert not list(tmp_path.iterdir())
 

@@ -65,10 +65,15 @@ def test_hidden_ties_of_neural_art_come_back() -> None:
         return str(rng.choice(TIES))
 
     hidden = replace(
-        ART, name="hidden", conv=NarrowThenAffine(tie(), first_tie=tie()), gemm=NarrowThenAffine(tie()),
-        add=AlignedAdd(tie(), tie()), concat=AffineLookup(tie()), global_average_pool=NarrowMean(tie()),
+        ART,
+        name="hidden",
+        conv=NarrowThenAffine(tie(), first_tie=tie()),
+        gemm=NarrowThenAffine(tie()),
+        add=AlignedAdd(tie(), tie()),
+        concat=AffineLookup(tie()),
+        global_average_pool=NarrowMean(tie()),
         average_pool=ReciprocalAverage(NarrowMean(tie()), tie()),
-    )  # fmt: skip
+    )
     print({key: getattr(hidden, key) for key in ("conv", "gemm", "add", "concat", "global_average_pool")})
     check_found(seed, hidden)
 

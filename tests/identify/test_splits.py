@@ -30,8 +30,14 @@ def small_layer(rng: np.random.Generator) -> Layer:
     scale = (10 ** rng.uniform(-3, -1, 3)).astype(np.float32)
     w = Quant(INT8, scale, np.zeros(3, np.int8), 0)
     bias = rng.integers(-500, 500, 3).astype(np.int32)
-    return Layer(quant(0.05, int(rng.integers(-20, 20))), w, quant(0.02, int(rng.integers(-20, 20))), bias,
-                 weights=weights, label="layer")  # fmt: skip
+    return Layer(
+        quant(0.05, int(rng.integers(-20, 20))),
+        w,
+        quant(0.02, int(rng.integers(-20, 20))),
+        bias,
+        weights=weights,
+        label="layer",
+    )
 
 
 @settings(max_examples=25, deadline=None)

@@ -20,9 +20,24 @@ from qdqnp.quant import Quant
 BOUND = 20_000
 CHANNELS = 24
 SMALL, LARGE = np.dtype(np.float32), np.dtype(np.float64)
-NAMES = ("tflite", "tflite-ruy", "tflite-single", "tosa-double", "ethos-u-truncate", "ethos-u85-dasym", "tflite-16x8",
-         "xnnpack-fp32", "xnnpack-rndnu", "tflite-fc-float", "nvdla", "pow2", "pow2-floor", "pow2-even", "exact",
-         "neural-art-1.1.3")  # fmt: skip
+NAMES = (
+    "tflite",
+    "tflite-ruy",
+    "tflite-single",
+    "tosa-double",
+    "ethos-u-truncate",
+    "ethos-u85-dasym",
+    "tflite-16x8",
+    "xnnpack-fp32",
+    "xnnpack-rndnu",
+    "tflite-fc-float",
+    "nvdla",
+    "pow2",
+    "pow2-floor",
+    "pow2-even",
+    "exact",
+    "neural-art-1.1.3",
+)
 
 
 def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -> Layer:

@@ -22,17 +22,20 @@ def both(tile: Array, bound: int, offset: Array, multiplier: Array, zero: int, d
     """Codes of raw sums, shape (channels, positions), by either finish."""
     fast = float_finish(tile.dtype, bound, offset[:, None], multiplier[:, None], zero, dtype)
     assert fast is not None
-    slow = IntegerFinish(lambda acc: rounding.requantize(rounding.int32(acc), multiplier, zero, dtype),
-                         offset[:, None], 0)  # fmt: skip
+    slow = IntegerFinish(
+        lambda acc: rounding.requantize(rounding.int32(acc), multiplier, zero, dtype), offset[:, None], 0
+    )
     wanted = slow(tile.copy(), Scratch())
     return fast(tile.copy(), Scratch()).astype(dtype), wanted
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]), st.sampled_from([INT8, UINT8]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from([INT8, UINT8]),
     st.sampled_from([100, 2**24, 2**27, 2**30]),
-)  # fmt: skip
+)
 def test_same_codes(seed: int, carrier: type, dtype: np.dtype[Any], reach: int) -> None:
     """Offsets up to `reach`, so that float32 sums, float64 sums and mixtures of both occur; ties among multipliers."""
     rng = np.random.default_rng(seed)

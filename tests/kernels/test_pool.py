@@ -21,8 +21,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def test_maximum_of_gathered_elements(seed: int, dtype: type) -> None:
     """Any window, any number of outputs: those beyond the padding see nothing but the lowest value."""
     rng = np.random.default_rng(seed)
-    kernel, strides, dilations, out, before, size = ([int(n) for n in rng.integers(1, most, 2)]
-                                                     for most in (4, 4, 3, 6, 3, 8))  # fmt: skip
+    kernel, strides, dilations, out, before, size = (
+        [int(n) for n in rng.integers(1, most, 2)] for most in (4, 4, 3, 6, 3, 8)
+    )
     before = [n - 1 for n in before]
     x = rng.integers(-100, 100, (2, 3, *size)).astype(dtype)
     lowest = np.finfo(dtype).min if dtype == np.float32 else np.iinfo(dtype).min

@@ -29,8 +29,11 @@ def test_bound_is_reached_and_never_exceeded(seed: int, channels: int, terms: in
     weights = rng.integers(-255, 255, (1, channels, terms), endpoint=True)
     proof = prove(weights, *codes)
     sums = [abs(int(w @ x)) for w in weights[0] for x in extreme_codes(w, *codes)]
-    largest = [sum(abs(int(v)) for v in w * x if sign * v > 0)
-               for w in weights[0] for x, sign in zip(extreme_codes(w, *codes), (1, -1), strict=True)]  # fmt: skip
+    largest = [
+        sum(abs(int(v)) for v in w * x if sign * v > 0)
+        for w in weights[0]
+        for x, sign in zip(extreme_codes(w, *codes), (1, -1), strict=True)
+    ]
     assert proof.terms == terms
     assert proof.bound == max(largest) >= max(sums)  # the positive, or negative, products alone are a partial sum
     for x in rng.integers(codes[0], codes[1], (50, terms), endpoint=True):

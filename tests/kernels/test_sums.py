@@ -21,8 +21,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def explicit(x: Array, pad_code: int, weights: Array, window: Window, groups: int) -> Array:
     """int64 sums (N, M, Ho, Wo) of raw codes, those outside the image being pad_code."""
     sizes = window.output_size(*x.shape[2:])
-    axes = [Axis(x.shape[2 + i], window.kernel[i], window.strides[i], window.dilations[i], window.pads[i],
-                 window.pads[i + 2], sizes[i]) for i in range(2)]  # fmt: skip
+    axes = [
+        Axis(
+            x.shape[2 + i],
+            window.kernel[i],
+            window.strides[i],
+            window.dilations[i],
+            window.pads[i],
+            window.pads[i + 2],
+            sizes[i],
+        )
+        for i in range(2)
+    ]
     taps = gathered(x.astype(np.int64), axes, pad_code)
     taps = taps.reshape(x.shape[0], groups, -1, *taps.shape[2:])
     grouped = weights.reshape(groups, -1, x.shape[1] // groups, *window.kernel)

@@ -73,8 +73,12 @@ def unfused_float(model: onnx.ModelProto) -> onnx.ModelProto:
 
 EXTREMES = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
 NAMELESS = (("", "DequantizeLinear"), ("com.microsoft", "DequantizeLinear"), ("", "Conv"), ("", "Gemm"))
-DEFAULTS: dict[str, Any] = {"alpha": {"QGemm": 1.0, "QLinearLeakyRelu": 0.01}, "channels_last": 0,
-                            "transA": 0, "transB": 0}  # fmt: skip
+DEFAULTS: dict[str, Any] = {
+    "alpha": {"QGemm": 1.0, "QLinearLeakyRelu": 0.01},
+    "channels_last": 0,
+    "transA": 0,
+    "transB": 0,
+}
 
 
 @cache

@@ -111,8 +111,16 @@ for op in ("Add", "Mul"):
     CASES[f"{op} with vectors of one scale"] = case(
         lambda n, x, op=op: n.node(op, x, n.dq(n.q(n.input(SHAPE)), [0.05], [0]))
     )
-for op, attributes in (("DepthToSpace", {"blocksize": 2}), ("SpaceToDepth", {"blocksize": 2}), ("ReduceMean", {}),
-                       ("ReduceMax", {}), ("Tanh", {}), ("Relu", {}), ("Flatten", {}), ("Neg", {})):  # fmt: skip
+for op, attributes in (
+    ("DepthToSpace", {"blocksize": 2}),
+    ("SpaceToDepth", {"blocksize": 2}),
+    ("ReduceMean", {}),
+    ("ReduceMax", {}),
+    ("Tanh", {}),
+    ("Relu", {}),
+    ("Flatten", {}),
+    ("Neg", {}),
+):
     for scale in (0.05, 0.1):
         CASES[f"{op} to scale {scale}"] = case(
             lambda n, x, op=op, a=attributes, s=scale: n.output(n.qdq(n.node(op, x, **a), s))
@@ -179,9 +187,9 @@ def halves(net: Net, x: str, scale: float = 0.05) -> list[str]:
 
 def slices(*cuts: tuple[int, ...]) -> Callable[[Net, str], None]:
     """A Slice for each (start, end, axis, step), each quantized."""
-    return lambda net, x: net.output(*(
-        net.qdq(net.node("Slice", x, *(ints(net, number) for number in cut))) for cut in cuts
-    ))  # fmt: skip
+    return lambda net, x: net.output(
+        *(net.qdq(net.node("Slice", x, *(ints(net, number) for number in cut))) for cut in cuts)
+    )
 
 
 def gathered(*indices: int, rank: int = 0, axis: int = 1) -> Callable[[Net, str], None]:
@@ -198,9 +206,11 @@ for opset in (12, 13, 17, 18, 21):
     CASES[f"Slices that cover an axis, opset {opset}"] = case(lambda n, x: n.output(*halves(n, x)), opset)
 for opset in (11, 13, 18):
     CASES[f"Split, opset {opset}"] = case(
-        lambda n, x, o=opset: n.output(*(
-            n.qdq(part) for part in n.node("Split", x, outputs=2, axis=1, **({"num_outputs": 2} if o >= 18 else {}))
-        )), opset)  # fmt: skip
+        lambda n, x, o=opset: n.output(
+            *(n.qdq(part) for part in n.node("Split", x, outputs=2, axis=1, **({"num_outputs": 2} if o >= 18 else {})))
+        ),
+        opset,
+    )
 CASES |= {
     "Slices to another scale": case(lambda n, x: n.output(*halves(n, x, 0.1))),
     "Slices of a float tensor": case(lambda n, x: n.output(*halves(n, n.node("Tanh", x)))),
@@ -250,9 +260,19 @@ CASES |= {
 }
 for mode in ("asymmetric", "half_pixel", "align_corners"):
     CASES[f"nearest Resize, {mode}"] = case(
-        lambda n, x, m=mode: n.output(n.qdq(n.node(
-            "Resize", x, "", n.const(np.array([1, 1, 2, 2], F)), mode="nearest", coordinate_transformation_mode=m
-        ))))  # fmt: skip
+        lambda n, x, m=mode: n.output(
+            n.qdq(
+                n.node(
+                    "Resize",
+                    x,
+                    "",
+                    n.const(np.array([1, 1, 2, 2], F)),
+                    mode="nearest",
+                    coordinate_transformation_mode=m,
+                )
+            )
+        )
+    )
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -490,8 +490,9 @@ class TestFuse:
     def test_a_clip_is_judged_on_rounded_codes(self) -> None:
         # 6 / 255, a little more: the highest code means more than 6, but 6 rounds to it
         scale = F(F(6) / F(255) * F(1.001))
-        net = self.one(lambda net, x: net.node("Clip", conv(net, x), net.const(F(0)), net.const(F(6))),
-                       scale=scale, zero=-128)  # fmt: skip
+        net = self.one(
+            lambda net, x: net.node("Clip", conv(net, x), net.const(F(0)), net.const(F(6))), scale=scale, zero=-128
+        )
         assert ops(run(clip_quant, net)) == ops(to_graph(net.model()))
         assert "QLinearConv" in ops(run(fuse, net))
 

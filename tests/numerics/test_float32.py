@@ -201,18 +201,22 @@ def test_wrapping(value: int) -> None:
 def test_dequantize_rounds_the_difference_then_the_product() -> None:
     codes = np.array([2**24 + 1, -(2**24) - 3, 2**31 - 1, -(2**31)], np.int32)
     found = float32.dequantize(codes, F(0.3), np.asarray(0, np.int32))
-    wanted = [rounding.float32_of(Fraction(float(rounding.float32_of(Fraction(int(c))))) * Fraction(float(F(0.3))))
-              for c in codes]  # fmt: skip
+    wanted = [
+        rounding.float32_of(Fraction(float(rounding.float32_of(Fraction(int(c))))) * Fraction(float(F(0.3))))
+        for c in codes
+    ]
     assert bits(found) == bits(wanted)
 
 
 # -- sigmoid -------------------------------------------------------------------------------------------------------
-GRID = np.concatenate([
-    np.linspace(-20, 20, 40001, dtype=F),
-    np.geomspace(1e-45, 1, 2000).astype(F),
-    -np.geomspace(1e-45, 1, 2000).astype(F),
-    np.array([0.0, -0.0, 18, -18, np.nextafter(F(18), F(19)), 100, -100, HUGE, -HUGE, np.inf, -np.inf, np.nan], F),
-])  # fmt: skip
+GRID = np.concatenate(
+    [
+        np.linspace(-20, 20, 40001, dtype=F),
+        np.geomspace(1e-45, 1, 2000).astype(F),
+        -np.geomspace(1e-45, 1, 2000).astype(F),
+        np.array([0.0, -0.0, 18, -18, np.nextafter(F(18), F(19)), 100, -100, HUGE, -HUGE, np.inf, -np.inf, np.nan], F),
+    ]
+)
 
 
 def test_sigmoid_is_onnx_runtimes() -> None:

@@ -32,8 +32,16 @@ def binary(op: str, a: Array, b: Array, scales: tuple[float, ...], zeros: tuple[
     def zero(value: int) -> Any:
         return a.dtype.type(value + (128 if a.dtype == np.uint8 else 0))
 
-    arguments = [("a", a), ("as", F(scales[0])), ("az", zero(zeros[0])), ("b", b), ("bs", F(scales[1])),
-                 ("bz", zero(zeros[1])), ("ys", F(scales[2])), ("yz", zero(zeros[2]))]  # fmt: skip
+    arguments = [
+        ("a", a),
+        ("as", F(scales[0])),
+        ("az", zero(zeros[0])),
+        ("b", b),
+        ("bs", F(scales[1])),
+        ("bz", zero(zeros[1])),
+        ("ys", F(scales[2])),
+        ("yz", zero(zeros[2])),
+    ]
     return one_node(op, arguments, ["a", "b"], domain=MS)
 
 
@@ -90,8 +98,10 @@ def test_sums_beyond_int32_become_the_lowest_code() -> None:
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 @pytest.mark.parametrize(("x_scale", "y_scale"), [(0.05, 1 / 256), (0.1, 0.05), (1.0, 2.0), (1e-3, 1e-5), (30.0, 0.01)])
-@pytest.mark.parametrize(("op", "attributes"), [("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.1}),
-                                                ("QLinearLeakyRelu", {"alpha": 0.5})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.1}), ("QLinearLeakyRelu", {"alpha": 0.5})],
+)
 def test_lookups_of_all_codes(op: str, attributes: dict[str, Any], x_scale: float, y_scale: float, dtype: type) -> None:
     x = ALL.view(dtype).reshape(4, 64)
     zeros = (dtype(3), dtype(100))

@@ -20,9 +20,13 @@ BIG = 2**40
 
 
 def model(
-    op: str, *constants: Any, shape: Sequence[int | str] = X.shape, opset: int = 18, dtype: Any = np.int8,
-    **attributes: Any
-) -> onnx.ModelProto:  # fmt: skip
+    op: str,
+    *constants: Any,
+    shape: Sequence[int | str] = X.shape,
+    opset: int = 18,
+    dtype: Any = np.int8,
+    **attributes: Any,
+) -> onnx.ModelProto:
     """One node of x and constants, None where one is left out."""
     names = ["x", *(f"c{at}" if const is not None else "" for at, const in enumerate(constants))]
     given = {f"c{at}": np.asarray(const) for at, const in enumerate(constants) if const is not None}
@@ -191,8 +195,14 @@ def test_fractions_near_a_half_are_halves() -> None:
     """4 / f32(8 / 7) is 3.4999998 in float32; ONNX Runtime 1.32 takes it for 3.5."""
     x = np.arange(7, dtype=np.uint8).reshape(1, 1, 1, 7)
     for mode, wanted in (("round_prefer_ceil", 4), ("round_prefer_floor", 3)):
-        case = one_node("Resize", [("x", x), None, None, ("sizes", np.array([1, 1, 1, 8]))], opset=13, mode="nearest",
-                        nearest_mode=mode, coordinate_transformation_mode="asymmetric")  # fmt: skip
+        case = one_node(
+            "Resize",
+            [("x", x), None, None, ("sizes", np.array([1, 1, 1, 8]))],
+            opset=13,
+            mode="nearest",
+            nearest_mode=mode,
+            coordinate_transformation_mode="asymmetric",
+        )
         found = computed(case)
         assert found[0, 0, 0, 4] == wanted
         assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
@@ -202,9 +212,13 @@ def test_scales_just_above_1_that_change_no_size() -> None:
     above = np.nextafter(np.float32(1), np.float32(2))
     for heights in (1, 2):
         case = one_node(
-            "Resize", [("x", X), None, ("scales", scales(1, 1, heights, above))], opset=13, mode="nearest",
-            nearest_mode="ceil", coordinate_transformation_mode="tf_half_pixel_for_nn",
-        )  # fmt: skip
+            "Resize",
+            [("x", X), None, ("scales", scales(1, 1, heights, above))],
+            opset=13,
+            mode="nearest",
+            nearest_mode="ceil",
+            coordinate_transformation_mode="tf_half_pixel_for_nn",
+        )
         assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
         assert (computed(case)[..., :1, :] == X[..., :1, :]).all() == (heights == 1)
 

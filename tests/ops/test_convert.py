@@ -14,8 +14,9 @@ F = np.float32
 
 
 def quantizer(x: Any, scale: float, zero: Any) -> Case:
-    return one_node("QuantizeLinear", [("x", np.asarray(x, F)), ("s", F(scale)), ("z", zero)], opset=21,
-                    output=zero.dtype)  # fmt: skip
+    return one_node(
+        "QuantizeLinear", [("x", np.asarray(x, F)), ("s", F(scale)), ("z", zero)], opset=21, output=zero.dtype
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25, 2.0**-20])
@@ -40,8 +41,18 @@ def test_what_is_no_number_and_what_is_too_large(dtype: type) -> None:
     x = [np.nan, -np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 2.0**31, -(2.0**31), 0.0, -0.0, 1e-45]
     case = quantizer(x, 0.001, np.asarray(3, dtype))
     assert computed(case).tolist() == [
-        info.min, info.min, info.max, info.min, info.max, info.min, info.max, info.min, 3, 3, 3,
-    ]  # fmt: skip
+        info.min,
+        info.min,
+        info.max,
+        info.min,
+        info.max,
+        info.min,
+        info.max,
+        info.min,
+        3,
+        3,
+        3,
+    ]
     check(case)
 
 
@@ -71,7 +82,12 @@ def test_per_axis_of_every_axis(axis: int) -> None:
     quantized = one_node("QuantizeLinear", [("x", x), ("s", scales), ("z", zeros)], output=np.int8, axis=axis)
     check(quantized)
     codes = computed(quantized)
-    one = np.stack([computed(quantizer(part, scale, zero)) for part, scale, zero in
-                    zip(np.moveaxis(x, axis, 0), scales, zeros, strict=True)], axis)  # fmt: skip
+    one = np.stack(
+        [
+            computed(quantizer(part, scale, zero))
+            for part, scale, zero in zip(np.moveaxis(x, axis, 0), scales, zeros, strict=True)
+        ],
+        axis,
+    )
     assert_same(codes, one, "one slice after the other", quantized)
     check(one_node("DequantizeLinear", [("x", codes), ("s", scales), ("z", zeros)], output=np.float32, axis=axis))

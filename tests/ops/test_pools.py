@@ -70,8 +70,10 @@ def test_dilation_with_auto_pad_same_is_refused(op: str) -> None:
         computed(case)
 
 
-@pytest.mark.parametrize("attributes", [{}, {"strides": [2, 2]}, {"auto_pad": "VALID"}, {"ceil_mode": 1},
-                                        {"auto_pad": "SAME_UPPER", "strides": [5, 5]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "attributes",
+    [{}, {"strides": [2, 2]}, {"auto_pad": "VALID"}, {"ceil_mode": 1}, {"auto_pad": "SAME_UPPER", "strides": [5, 5]}],
+)
 def test_window_that_is_the_image_is_a_global_average(attributes: dict[str, Any]) -> None:
     """Sums of codes are exact there; the other formula would round them on the way, which y_zero = 1 shows."""
     rng = np.random.default_rng(1)

@@ -33,9 +33,13 @@ def codes(rng: draw.Rng, dtype: type, shape: tuple[int, ...]) -> Array:
 def parameters(rng: draw.Rng, channels: int, terms: int) -> dict[str, Array]:
     zero = rng.integers(-9, 10, channels).astype(np.int8) if draw.chance(rng, 0.3) else np.int8(0)
     return {
-        "xs": F(0.02), "xz": np.uint8(rng.integers(0, 256)), "ws": rng.uniform(0.001, 0.02, channels).astype(F),
-        "wz": np.asarray(zero), "ys": F(terms * rng.uniform(0.001, 0.01)), "yz": np.uint8(rng.integers(0, 256)),
-    }  # fmt: skip
+        "xs": F(0.02),
+        "xz": np.uint8(rng.integers(0, 256)),
+        "ws": rng.uniform(0.001, 0.02, channels).astype(F),
+        "wz": np.asarray(zero),
+        "ys": F(terms * rng.uniform(0.001, 0.01)),
+        "yz": np.uint8(rng.integers(0, 256)),
+    }
 
 
 def conv(rng: draw.Rng) -> Case:
@@ -46,10 +50,16 @@ def conv(rng: draw.Rng) -> Case:
     p = parameters(rng, groups * filters, per_group * int(np.prod(kernel)))
     bias = ("b", rng.integers(-9999, 9999, groups * filters).astype(np.int32)) if draw.chance(rng, 0.5) else None
     arguments = [
-        ("x", codes(rng, np.uint8, (draw.size(rng, 2), groups * per_group, *sizes))), ("xs", p["xs"]), ("xz", p["xz"]),
-        ("w", codes(rng, np.int8, (groups * filters, per_group, *kernel))), ("ws", p["ws"]), ("wz", p["wz"]),
-        ("ys", p["ys"]), ("yz", p["yz"]), bias,
-    ]  # fmt: skip
+        ("x", codes(rng, np.uint8, (draw.size(rng, 2), groups * per_group, *sizes))),
+        ("xs", p["xs"]),
+        ("xz", p["xz"]),
+        ("w", codes(rng, np.int8, (groups * filters, per_group, *kernel))),
+        ("ws", p["ws"]),
+        ("wz", p["wz"]),
+        ("ys", p["ys"]),
+        ("yz", p["yz"]),
+        bias,
+    ]
     feeds = draw.pick(rng, (["x"], ["x"], ["x", "w"]))
     return one_node("QLinearConv", arguments, feeds, group=groups, **more)
 
@@ -59,10 +69,15 @@ def matmul(rng: draw.Rng) -> Case:
     p = parameters(rng, columns, terms)
     shape = (*draw.pick(rng, ((), (2,))), rows, terms)
     arguments = [
-        ("x", codes(rng, np.uint8, shape)), ("xs", p["xs"]), ("xz", p["xz"]),
-        ("w", codes(rng, np.int8, (terms, columns))), ("ws", p["ws"]), ("wz", p["wz"]),
-        ("ys", p["ys"]), ("yz", p["yz"]),
-    ]  # fmt: skip
+        ("x", codes(rng, np.uint8, shape)),
+        ("xs", p["xs"]),
+        ("xz", p["xz"]),
+        ("w", codes(rng, np.int8, (terms, columns))),
+        ("ws", p["ws"]),
+        ("wz", p["wz"]),
+        ("ys", p["ys"]),
+        ("yz", p["yz"]),
+    ]
     return one_node("QLinearMatMul", arguments, draw.pick(rng, (["x"], ["x", "w"])))
 
 
@@ -134,8 +149,17 @@ def test_a_gemm_with_its_columns_either_way() -> None:
     x, w = np.full((2, 6), 255, np.uint8), np.full((6, 3), 127, np.int8)
     for transposed in (0, 1):
         weights = np.ascontiguousarray(w.T) if transposed else w
-        arguments = [("x", x), ("xs", F(1)), ("xz", np.uint8(0)), ("w", weights), ("ws", F(1)), ("wz", np.int8(0)),
-                     None, ("ys", F(1024)), ("yz", np.uint8(0))]  # fmt: skip
+        arguments = [
+            ("x", x),
+            ("xs", F(1)),
+            ("xz", np.uint8(0)),
+            ("w", weights),
+            ("ws", F(1)),
+            ("wz", np.int8(0)),
+            None,
+            ("ys", F(1024)),
+            ("yz", np.uint8(0)),
+        ]
         case = one_node("QGemm", arguments, domain=MS, transB=transposed)
         y = qdqnp.load(case.model).run(case.inputs, profile="ort-avx2")["y"]
         assert y.tolist() == [[96] * 3] * 2  # 3 * 32767 / 1024

@@ -21,9 +21,13 @@ from tests.oracles import ort
 
 
 def split(
-    x: np.ndarray, parts: int, sizes: list[int] | None = None, opset: int = 13, shape: list[int | str] | None = None,
-    **attributes: int | list[int]
-) -> onnx.ModelProto:  # fmt: skip
+    x: np.ndarray,
+    parts: int,
+    sizes: list[int] | None = None,
+    opset: int = 13,
+    shape: list[int | str] | None = None,
+    **attributes: int | list[int],
+) -> onnx.ModelProto:
     """A model of one Split of x; the sizes are an attribute before opset 13."""
     constants = []
     if sizes is not None and opset < 13:
@@ -59,9 +63,13 @@ def test_random_splits(seed: int) -> None:
     dims[axis] = sum(sizes)
     x = draw.codes(rng, np.int8, dims).astype(dtype)
     model = split(
-        x, parts, sizes if way == "sizes" else None, opset, axis=axis - (len(dims) if draw.chance(rng, 0.4) else 0),
+        x,
+        parts,
+        sizes if way == "sizes" else None,
+        opset,
+        axis=axis - (len(dims) if draw.chance(rng, 0.4) else 0),
         **({"num_outputs": parts} if way == "number" else {}),
-    )  # fmt: skip
+    )
     found, theirs = qdqnp.load(model).run({"x": x}), ort.run(model, {"x": x})
     start = 0
     for index, size in enumerate(sizes):

@@ -62,20 +62,45 @@ def test_accumulators(name: str, seed: int) -> None:
 
 
 def conv(w: Array, x: Array, scale: float) -> Case:
-    arguments = [("x", x), ("xs", F(1)), ("xz", x.dtype.type(3)), ("w", w), ("ws", F(scale)), ("wz", w.dtype.type(0)),
-                 ("ys", F(1)), ("yz", x.dtype.type(7))]  # fmt: skip
+    arguments = [
+        ("x", x),
+        ("xs", F(1)),
+        ("xz", x.dtype.type(3)),
+        ("w", w),
+        ("ws", F(scale)),
+        ("wz", w.dtype.type(0)),
+        ("ys", F(1)),
+        ("yz", x.dtype.type(7)),
+    ]
     return one_node("QLinearConv", arguments)
 
 
 def matmul(w: Array, x: Array, scale: float) -> Case:
-    arguments = [("x", x), ("xs", F(1)), ("xz", x.dtype.type(3)), ("w", w.T), ("ws", F(scale)), ("wz", w.dtype.type(0)),
-                 ("ys", F(1)), ("yz", x.dtype.type(7))]  # fmt: skip
+    arguments = [
+        ("x", x),
+        ("xs", F(1)),
+        ("xz", x.dtype.type(3)),
+        ("w", w.T),
+        ("ws", F(scale)),
+        ("wz", w.dtype.type(0)),
+        ("ys", F(1)),
+        ("yz", x.dtype.type(7)),
+    ]
     return one_node("QLinearMatMul", arguments)
 
 
 def gemm(w: Array, x: Array, scale: float) -> Case:
-    arguments = [("x", x), ("xs", F(1)), ("xz", x.dtype.type(3)), ("w", w), ("ws", F(scale)), ("wz", w.dtype.type(0)),
-                 None, ("ys", F(1)), ("yz", x.dtype.type(7))]  # fmt: skip
+    arguments = [
+        ("x", x),
+        ("xs", F(1)),
+        ("xz", x.dtype.type(3)),
+        ("w", w),
+        ("ws", F(scale)),
+        ("wz", w.dtype.type(0)),
+        None,
+        ("ys", F(1)),
+        ("yz", x.dtype.type(7)),
+    ]
     return one_node("QGemm", arguments, domain=MS, transB=1)
 
 

@@ -14,18 +14,34 @@ F = np.float32
 TYPES = [(np.int8, np.int8), (np.uint8, np.int8), (np.uint8, np.uint8)]
 
 
-def conv(x: Array, w: Array, bias: Any = None, multiplier: float = 1.0, x_zero: int = 0, y_zero: int = 0,
-         **attributes: Any) -> Case:  # fmt: skip
+def conv(
+    x: Array, w: Array, bias: Any = None, multiplier: float = 1.0, x_zero: int = 0, y_zero: int = 0, **attributes: Any
+) -> Case:
     kind = x.dtype.type
-    arguments = [("x", x), ("xs", F(multiplier)), ("xz", kind(x_zero)), ("w", w), ("ws", F(1)), ("wz", w.dtype.type(0)),
-                 ("ys", F(1)), ("yz", kind(y_zero)),
-                 None if bias is None else ("b", np.asarray(bias, np.int32))]  # fmt: skip
+    arguments = [
+        ("x", x),
+        ("xs", F(multiplier)),
+        ("xz", kind(x_zero)),
+        ("w", w),
+        ("ws", F(1)),
+        ("wz", w.dtype.type(0)),
+        ("ys", F(1)),
+        ("yz", kind(y_zero)),
+        None if bias is None else ("b", np.asarray(bias, np.int32)),
+    ]
     return one_node("QLinearConv", arguments, **attributes)
 
 
 def gemm(a: Array, b: Array, c: Any = None, y_scale: float | None = 1.0, **attributes: Any) -> Case:
-    arguments = [("x", a), ("as", F(0.5)), ("az", a.dtype.type(3)), ("b", b), ("bs", F(0.25)), ("bz", b.dtype.type(1)),
-                 None if c is None else ("c", np.asarray(c, np.int32))]  # fmt: skip
+    arguments = [
+        ("x", a),
+        ("as", F(0.5)),
+        ("az", a.dtype.type(3)),
+        ("b", b),
+        ("bs", F(0.25)),
+        ("bz", b.dtype.type(1)),
+        None if c is None else ("c", np.asarray(c, np.int32)),
+    ]
     if y_scale is not None:
         arguments += [("ys", F(y_scale)), ("yz", a.dtype.type(5))]
     return one_node("QGemm", arguments, domain=MS, output=a.dtype if y_scale is not None else np.float32, **attributes)
@@ -158,8 +174,16 @@ def test_matmul_batches(a: tuple[int, ...], b: tuple[int, ...], dynamic: bool) -
 @pytest.mark.parametrize(("a", "b"), [((2, 0), (0, 3)), ((2, 3), (3, 0)), ((0, 3), (3, 2)), ((2, 0, 3), (3, 2))])
 def test_nothing_to_sum_or_nothing_to_fill(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     """An empty sum is 0, so the codes are the zero point."""
-    arguments = [("x", np.zeros(a, np.int8)), ("as", F(1)), ("az", np.int8(0)), ("b", np.zeros(b, np.int8)),
-                 ("bs", F(1)), ("bz", np.int8(0)), ("ys", F(1)), ("yz", np.int8(4))]  # fmt: skip
+    arguments = [
+        ("x", np.zeros(a, np.int8)),
+        ("as", F(1)),
+        ("az", np.int8(0)),
+        ("b", np.zeros(b, np.int8)),
+        ("bs", F(1)),
+        ("bz", np.int8(0)),
+        ("ys", F(1)),
+        ("yz", np.int8(4)),
+    ]
     case = one_node("QLinearMatMul", arguments)
     found = computed(case)
     assert found.shape == (*a[:-1], b[-1])

@@ -52,8 +52,9 @@ def cut(size: int, start: int, end: int, step: int) -> list[int]:
 
 def slice_(inputs: Inputs, attributes: Attributes) -> Array:
     x = first(inputs)
-    starts, ends, axes, steps = (numbers(inputs, i + 1, attributes, n) for i, n in
-                                 enumerate(("starts", "ends", "axes", "steps")))  # fmt: skip
+    starts, ends, axes, steps = (
+        numbers(inputs, i + 1, attributes, n) for i, n in enumerate(("starts", "ends", "axes", "steps"))
+    )
     assert starts is not None and ends is not None
     lists = {}
     for at, axis in enumerate(axes or range(len(starts))):

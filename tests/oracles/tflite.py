@@ -63,9 +63,11 @@ def operators(path: Path, resolver: str, seed: int) -> Iterator[Operator]:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
-        str(path), num_threads=1, experimental_preserve_all_tensors=True,
+        str(path),
+        num_threads=1,
+        experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType[resolver],
-    )  # fmt: skip
+    )
     interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
     info = np.iinfo(entry["dtype"])

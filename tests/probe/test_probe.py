@@ -85,9 +85,17 @@ def test_the_folder_holds_what_its_page_says(folder: Path) -> None:
 
 def test_answers_are_what_the_engine_gives() -> None:
     """Hypotheses are computed on evidence; a plan of the same rule gives the same codes."""
-    fields = {"first_tie": "conv", "second_tie": "conv", "add_tie": "add", "add_inner": "add", "add_inner_2": "add",
-              "accumulator_24": "conv", "accumulator_32": "conv", "average_49": "global_average_pool",
-              "large_kernel": "conv"}  # fmt: skip
+    fields = {
+        "first_tie": "conv",
+        "second_tie": "conv",
+        "add_tie": "add",
+        "add_inner": "add",
+        "add_inner_2": "add",
+        "accumulator_24": "conv",
+        "accumulator_32": "conv",
+        "average_49": "global_average_pool",
+        "large_kernel": "conv",
+    }
     for name, probe in ALL.items():
         answers, checked = probe.answers(), 0
         for hypothesis in probe.hypotheses:

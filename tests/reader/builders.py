@@ -39,9 +39,12 @@ def model(
 ) -> onnx.ModelProto:
     """A model from 'x' to 'y', float32 [2, 3], unless told otherwise."""
     graph = helper.make_graph(
-        list(nodes), "g", list(inputs if inputs is not None else [info("x")]),
-        list(outputs if outputs is not None else [info("y")]), list(initializers),
-    )  # fmt: skip
+        list(nodes),
+        "g",
+        list(inputs if inputs is not None else [info("x")]),
+        list(outputs if outputs is not None else [info("y")]),
+        list(initializers),
+    )
     imports = [helper.make_opsetid(d, v) for d, v in (opsets or {"": OPSET}).items()]
     made = helper.make_model(graph, opset_imports=imports, functions=list(functions))
     made.ir_version = ir_version
@@ -55,10 +58,12 @@ def relu() -> onnx.ModelProto:
 def quantized(scale: Any = 0.1, zero: Any = 0, zero_dtype: Any = np.int8) -> onnx.ModelProto:
     """QuantizeLinear, then DequantizeLinear."""
     return model(
-        [node("QuantizeLinear", ["x", "s", "z"], ["q"], name="Q"),
-         node("DequantizeLinear", ["q", "s", "z"], ["y"], name="DQ")],
+        [
+            node("QuantizeLinear", ["x", "s", "z"], ["q"], name="Q"),
+            node("DequantizeLinear", ["q", "s", "z"], ["y"], name="DQ"),
+        ],
         initializers=[tensor("s", scale), tensor("z", zero, zero_dtype)],
-    )  # fmt: skip
+    )
 
 
 def with_weight(weight: onnx.TensorProto) -> onnx.ModelProto:

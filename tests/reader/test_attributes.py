@@ -27,8 +27,9 @@ def test_float_is_the_float32() -> None:
 def test_numbers_and_text() -> None:
     made = model(
         [node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], auto_pad="SAME_UPPER", ceil_mode=0)],
-        [info("x", [1, 1, 4, 4])], [info("y", [1, 1, 4, 4])],
-    )  # fmt: skip
+        [info("x", [1, 1, 4, 4])],
+        [info("y", [1, 1, 4, 4])],
+    )
     attributes = read(made).nodes[0].attributes
     assert attributes == {"kernel_shape": (2, 2), "auto_pad": "SAME_UPPER", "ceil_mode": 0}
 
@@ -81,10 +82,14 @@ def test_tensor_attribute_with_wrong_data() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "expected"),
-    [({"value": tensor("", [[1, 2]])}, np.array([[1, 2]], np.float32)),
-     ({"value_float": 0.5}, np.float32(0.5)), ({"value_floats": [1.0, 2.0]}, np.array([1, 2], np.float32)),
-     ({"value_int": 3}, np.int64(3)), ({"value_ints": [3, 4]}, np.array([3, 4], np.int64))],
-)  # fmt: skip
+    [
+        ({"value": tensor("", [[1, 2]])}, np.array([[1, 2]], np.float32)),
+        ({"value_float": 0.5}, np.float32(0.5)),
+        ({"value_floats": [1.0, 2.0]}, np.array([1, 2], np.float32)),
+        ({"value_int": 3}, np.int64(3)),
+        ({"value_ints": [3, 4]}, np.array([3, 4], np.int64)),
+    ],
+)
 def test_constant_nodes(attributes: dict[str, Any], expected: Any) -> None:
     graph = read(model([node("Constant", [], ["c"], **attributes), node("Relu", ["x"], ["y"])]))
     const = graph.constant("c")
@@ -95,15 +100,21 @@ def test_constant_nodes(attributes: dict[str, Any], expected: Any) -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "got"),
-    [({}, "none"), ({"value_string": "a"}, "value_string"), ({"value_int": 1, "value_float": 1.0}, "value_float"),
-     ({"value_int": 1.5}, "float"), ({"value_ints": [1.5]}, "tuple")],
-)  # fmt: skip
+    [
+        ({}, "none"),
+        ({"value_string": "a"}, "value_string"),
+        ({"value_int": 1, "value_float": 1.0}, "value_float"),
+        ({"value_int": 1.5}, "float"),
+        ({"value_ints": [1.5]}, "tuple"),
+    ],
+)
 def test_wrong_constant_nodes(attributes: dict[str, Any], got: str) -> None:
     made = model([node("Constant", [], ["c"], name="k", **attributes), node("Add", ["x", "c"], ["y"])])
     refused_once(made, "node k (Constant)", got)
 
 
 def test_constant_defined_twice() -> None:
-    made = model([node("Constant", [], ["c"], value_int=1), node("Constant", [], ["c"], value_int=2),
-                  node("Relu", ["x"], ["y"])])  # fmt: skip
+    made = model(
+        [node("Constant", [], ["c"], value_int=1), node("Constant", [], ["c"], value_int=2), node("Relu", ["x"], ["y"])]
+    )
     refused(made, "tensor 'c'", "one origin")

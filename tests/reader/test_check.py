@@ -44,8 +44,12 @@ def test_zero_point_of_another_dtype() -> None:
 
 
 def test_computed_scale() -> None:
-    made = model([node("QuantizeLinear", ["x", "s", "z"], ["y"])], [info("x"), info("s", [])],
-                 [info("y", (2, 3), TensorProto.INT8)], [tensor("z", 0, np.int8)])  # fmt: skip
+    made = model(
+        [node("QuantizeLinear", ["x", "s", "z"], ["y"])],
+        [info("x"), info("s", [])],
+        [info("y", (2, 3), TensorProto.INT8)],
+        [tensor("z", 0, np.int8)],
+    )
     refused_once(made, "'s'", "a constant", "a computed tensor")
 
 
@@ -92,15 +96,31 @@ def test_unsupported_operators_with_unrelated_problems() -> None:
     short = tensor("w", [1, 2, 3])
     short.raw_data = b"12"
     made = model(
-        [node("Erf", ["x"], ["a"], name="erf1"), node("Erf", ["a"], ["b"], name="erf2"),
-         node("Foo", ["b"], ["c"], domain="custom", name="foo"), node("Add", ["c", "w"], ["d"], name="add"),
-         node("Add", ["d", "gone"], ["e"], name="dangling"),
-         node("LeakyRelu", ["x"], ["f"], alpha="text", name="leaky"), node("Relu", ["f"], ["y"])],
-        initializers=[short], opsets={"": 17, "custom": 1},
-    )  # fmt: skip
-    error = refused(made, "operator ai.onnx.Erf", "2 nodes: erf1, erf2", "Supported: Add, ",
-                    "operator custom.Foo", "1 node: foo", "initializer 'w'", "got 2 bytes",
-                    "node dangling, input 1", "node leaky", "alpha")  # fmt: skip
+        [
+            node("Erf", ["x"], ["a"], name="erf1"),
+            node("Erf", ["a"], ["b"], name="erf2"),
+            node("Foo", ["b"], ["c"], domain="custom", name="foo"),
+            node("Add", ["c", "w"], ["d"], name="add"),
+            node("Add", ["d", "gone"], ["e"], name="dangling"),
+            node("LeakyRelu", ["x"], ["f"], alpha="text", name="leaky"),
+            node("Relu", ["f"], ["y"]),
+        ],
+        initializers=[short],
+        opsets={"": 17, "custom": 1},
+    )
+    error = refused(
+        made,
+        "operator ai.onnx.Erf",
+        "2 nodes: erf1, erf2",
+        "Supported: Add, ",
+        "operator custom.Foo",
+        "1 node: foo",
+        "initializer 'w'",
+        "got 2 bytes",
+        "node dangling, input 1",
+        "node leaky",
+        "alpha",
+    )
     assert len(error.problems) == 5
 
 
@@ -126,10 +146,13 @@ def test_trailing_empty_names_are_absent() -> None:
 
 @pytest.mark.parametrize(
     ("declared", "text"),
-    [(info("a", (2, 4)), "float [2, 4] declared"), (info("a", (2, 3, 1)), "float [2, 3, 1] declared"),
-     (info("a", (2, 3), TensorProto.INT8), "int8 [2, 3] declared"),
-     (info("a", (2, 3), TensorProto.INT4), "int4 [2, 3] declared")],
-)  # fmt: skip
+    [
+        (info("a", (2, 4)), "float [2, 4] declared"),
+        (info("a", (2, 3, 1)), "float [2, 3, 1] declared"),
+        (info("a", (2, 3), TensorProto.INT8), "int8 [2, 3] declared"),
+        (info("a", (2, 3), TensorProto.INT4), "int4 [2, 3] declared"),
+    ],
+)
 def test_value_info_that_contradicts(declared: onnx.ValueInfoProto, text: str) -> None:
     made = model([node("Relu", ["x"], ["a"], name="n"), node("Relu", ["a"], ["y"])])
     made.graph.value_info.append(declared)
@@ -148,13 +171,20 @@ def test_vaguer_declarations_are_fine() -> None:
 
 @pytest.mark.parametrize("shape", [[1 << 40, 4], ["N", 1 << 40], [1 << 62] * 30, [0, 1 << 60]])
 def test_declared_shape_that_needs_terabytes(shape: list[Any]) -> None:
-    refused_once(model([node("Relu", ["x"], ["y"])], [info("x", shape)], [info("y", None)]),
-                 "graph input 'x'", "at most 4.0 GiB", "which needs")  # fmt: skip
+    refused_once(
+        model([node("Relu", ["x"], ["y"])], [info("x", shape)], [info("y", None)]),
+        "graph input 'x'",
+        "at most 4.0 GiB",
+        "which needs",
+    )
 
 
 def test_inferred_shape_that_needs_terabytes() -> None:
-    made = model([node("Add", ["x", "z"], ["y"], name="outer")], [info("x", [1 << 20, 1]), info("z", [1, 1 << 20])],
-                 [info("y", None)])  # fmt: skip
+    made = model(
+        [node("Add", ["x", "z"], ["y"], name="outer")],
+        [info("x", [1 << 20, 1]), info("z", [1, 1 << 20])],
+        [info("y", None)],
+    )
     refused_once(made, "node outer, output 'y'", "needs 4.0 TiB (4398046511104 bytes)")
 
 

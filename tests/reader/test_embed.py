@@ -29,8 +29,14 @@ def test_external_data_comes_inside(tmp_path: Path, attributes: bool) -> None:
     if attributes:  # weights as Constant nodes
         node = onnx.helper.make_node("Constant", [], ["extra"], value=model.graph.initializer[0])
         model.graph.node.insert(0, node)
-    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0,
-              convert_attribute=attributes)  # fmt: skip
+    onnx.save(
+        model,
+        tmp_path / "net.onnx",
+        save_as_external_data=True,
+        location="net.data",
+        size_threshold=0,
+        convert_attribute=attributes,
+    )
     assert (tmp_path / "net.data").stat().st_size > 1000
     data = single_file(tmp_path / "net.onnx")
     assert data == single_file(tmp_path / "net.onnx")

@@ -43,23 +43,37 @@ def test_nested_functions_are_the_same_graph_as_by_hand() -> None:
     inner = function("Inner", ["i"], ["o"], [leaky()], ["slope"])
     forward = refer(call("Inner", ["t"], ["u"]), "slope", AttributeProto.FLOAT, "a")
     outer = function(
-        "Outer", ["p", "w"], ["q"],
-        [node("Add", ["p", "w"], ["t"]), forward, node("Constant", [], ["c"], value_float=2.0),
-         node("Mul", ["u", "c"], ["q"])],
+        "Outer",
+        ["p", "w"],
+        ["q"],
+        [
+            node("Add", ["p", "w"], ["t"]),
+            forward,
+            node("Constant", [], ["c"], value_float=2.0),
+            node("Mul", ["u", "c"], ["q"]),
+        ],
         ["a"],
-    )  # fmt: skip
+    )
     weights = [tensor("w", [1, 2, 3])]
     made = model(
         [call("Outer", ["x", "w"], ["h"], a=0.25, name="one"), call("Outer", ["h", "w"], ["y"], a=0.5, name="two")],
-        initializers=weights, functions=[inner, outer], opsets=LOCAL,
-    )  # fmt: skip
+        initializers=weights,
+        functions=[inner, outer],
+        opsets=LOCAL,
+    )
     two = node("Constant", [], ["two"], value_float=2.0)
     by_hand = model(
-        [two, node("Add", ["x", "w"], ["a"]), node("LeakyRelu", ["a"], ["b"], alpha=0.25),
-         node("Mul", ["b", "two"], ["h"]), node("Add", ["h", "w"], ["c"]), node("LeakyRelu", ["c"], ["d"], alpha=0.5),
-         node("Mul", ["d", "two"], ["y"])],
+        [
+            two,
+            node("Add", ["x", "w"], ["a"]),
+            node("LeakyRelu", ["a"], ["b"], alpha=0.25),
+            node("Mul", ["b", "two"], ["h"]),
+            node("Add", ["h", "w"], ["c"]),
+            node("LeakyRelu", ["c"], ["d"], alpha=0.5),
+            node("Mul", ["d", "two"], ["y"]),
+        ],
         initializers=weights,
-    )  # fmt: skip
+    )
     graph = read(made)
     assert canonical(graph) == canonical(read(by_hand))
     assert [n.outputs[0] for n in graph.nodes] == ["one/t", "one/u", "h", "two/t", "two/u", "y"]
@@ -69,21 +83,29 @@ def test_default_and_absent_attributes() -> None:
     default = helper.make_attribute("slope", 0.75)
     with_default = function("F", ["i"], ["o"], [leaky()], defaults=[default])
     without = function("G", ["i"], ["o"], [leaky()], ["slope"])
-    made = model([call("F", ["x"], ["a"]), call("F", ["a"], ["b"], slope=0.5), call("G", ["b"], ["y"])],
-                 functions=[with_default, without], opsets=LOCAL)  # fmt: skip
+    made = model(
+        [call("F", ["x"], ["a"]), call("F", ["a"], ["b"], slope=0.5), call("G", ["b"], ["y"])],
+        functions=[with_default, without],
+        opsets=LOCAL,
+    )
     assert [dict(n.attributes) for n in read(made).nodes] == [{"alpha": 0.75}, {"alpha": 0.5}, {}]
 
 
 def test_made_names_avoid_those_of_the_file() -> None:
     f = function("F", ["i"], ["o"], [node("Relu", ["i"], ["t"]), node("Relu", ["t"], ["o"])])
-    made = model([node("Relu", ["x"], ["F/t"]), call("F", ["F/t"], ["b"]), call("F", ["b"], ["y"])],
-                 functions=[f], opsets=LOCAL)  # fmt: skip
+    made = model(
+        [node("Relu", ["x"], ["F/t"]), call("F", ["F/t"], ["b"]), call("F", ["b"], ["y"])], functions=[f], opsets=LOCAL
+    )
     assert [n.outputs[0] for n in read(made).nodes] == ["F/t", "F/t_1", "b", "F/t_2", "y"]
 
 
 def test_absent_inputs_and_outputs() -> None:
-    f = function("F", ["i", "low", "high"], ["o", "other"],
-                 [node("Clip", ["i", "low", "high"], ["o"]), node("Relu", ["i"], ["other"])])  # fmt: skip
+    f = function(
+        "F",
+        ["i", "low", "high"],
+        ["o", "other"],
+        [node("Clip", ["i", "low", "high"], ["o"]), node("Relu", ["i"], ["other"])],
+    )
     made = model([call("F", ["x", "", "h"], ["y"])], initializers=[tensor("h", 6)], functions=[f], opsets=LOCAL)
     clip, other = read(made).nodes
     assert clip.inputs == ("x", "", "h") and other.outputs == ("F/other",)
@@ -97,8 +119,12 @@ def test_output_that_is_an_input() -> None:
 
 def test_quantization_inside_a_function() -> None:
     body = [node("QuantizeLinear", ["i", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["o"])]
-    made = model([call("F", ["x", "s", "z"], ["y"])], functions=[function("F", ["i", "s", "z"], ["o"], body)],
-                 initializers=[tensor("s", 0.1), tensor("z", 0, np.int8)], opsets=LOCAL)  # fmt: skip
+    made = model(
+        [call("F", ["x", "s", "z"], ["y"])],
+        functions=[function("F", ["i", "s", "z"], ["o"], body)],
+        initializers=[tensor("s", 0.1), tensor("z", 0, np.int8)],
+        opsets=LOCAL,
+    )
     assert read(made).values["F/q"].dtype == np.int8
 
 
@@ -147,11 +173,13 @@ def test_made_names_stay_short() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "fragments"),
-    [(call("F", ["x", "x"], ["y"]), ["at most 1 inputs", "got 2"]),
-     (call("F", ["x"], ["y", "z"]), ["at most 1 outputs", "got 2"]),
-     (call("F", ["x"], ["y"], gain=1.0), ["attributes among ['slope']", "gain"]),
-     (call("F", ["x"], ["y"], slope=1), ["attribute 'alpha'", "FLOAT", "INT from the call's 'slope'"])],
-)  # fmt: skip
+    [
+        (call("F", ["x", "x"], ["y"]), ["at most 1 inputs", "got 2"]),
+        (call("F", ["x"], ["y", "z"]), ["at most 1 outputs", "got 2"]),
+        (call("F", ["x"], ["y"], gain=1.0), ["attributes among ['slope']", "gain"]),
+        (call("F", ["x"], ["y"], slope=1), ["attribute 'alpha'", "FLOAT", "INT from the call's 'slope'"]),
+    ],
+)
 def test_wrong_calls(wrong: onnx.NodeProto, fragments: list[str]) -> None:
     f = function("F", ["i"], ["o"], [leaky()], ["slope"])
     refused_once(model([wrong], functions=[f], opsets=LOCAL), *fragments)
@@ -175,8 +203,9 @@ def test_duplicate_function() -> None:
 
 def test_names_of_the_graph_are_not_seen_inside() -> None:
     f = function("F", ["i"], ["o"], [node("Add", ["i", "w"], ["o"], name="add")])
-    made = model([call("F", ["x"], ["y"], name="c")], [info("x")], initializers=[tensor("w", [1.0])],
-                 functions=[f], opsets=LOCAL)  # fmt: skip
+    made = model(
+        [call("F", ["x"], ["y"], name="c")], [info("x")], initializers=[tensor("w", [1.0])], functions=[f], opsets=LOCAL
+    )
     refused_once(made, "node c/add, input 1", "'c/w', which nothing makes")
 
 

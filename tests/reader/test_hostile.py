@@ -226,8 +226,10 @@ def test_text_where_a_tensor_is_due() -> None:
 
 @pytest.mark.parametrize("scale", [1e-45, 1e-39, 3.4e38])
 def test_scales_at_the_ends_of_float32_are_scales(scale: float) -> None:
-    made = model([node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])],
-                 initializers=[tensor("s", scale), tensor("z", 0, np.int8)])  # fmt: skip
+    made = model(
+        [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])],
+        initializers=[tensor("s", scale), tensor("z", 0, np.int8)],
+    )
     assert read(made).nodes
 
 

@@ -11,9 +11,23 @@ from qdqnp import errors
 from qdqnp.reader import limits
 
 DOCUMENT = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
-STATED = ("MAX_FILE_BYTES", "MAX_TENSOR_BYTES", "MAX_EXTERNAL_BYTES", "MAX_ENTRIES", "MAX_NODE_PARTS", "NODE_PARTS",
-          "MAX_FUNCTION_DEPTH", "CONSTANT_USE", "CONSTANT_USE_PER_BYTE", "RUN_ELEMENTS", "RUN_ELEMENTS_PER_BYTE",
-          "RUN_PRODUCTS", "RUN_PRODUCTS_PER_BYTE", "MAX_RANK", "MAX_TEXT")  # fmt: skip
+STATED = (
+    "MAX_FILE_BYTES",
+    "MAX_TENSOR_BYTES",
+    "MAX_EXTERNAL_BYTES",
+    "MAX_ENTRIES",
+    "MAX_NODE_PARTS",
+    "NODE_PARTS",
+    "MAX_FUNCTION_DEPTH",
+    "CONSTANT_USE",
+    "CONSTANT_USE_PER_BYTE",
+    "RUN_ELEMENTS",
+    "RUN_ELEMENTS_PER_BYTE",
+    "RUN_PRODUCTS",
+    "RUN_PRODUCTS_PER_BYTE",
+    "MAX_RANK",
+    "MAX_TEXT",
+)
 
 
 @pytest.mark.parametrize("name", STATED)

@@ -16,11 +16,16 @@ from qdqnp.reader import proto, read
 from tests.reader.builders import function, info, model, node, quantized, refused_once, relu, tensor
 
 RICH = model(
-    [node("F", ["x"], ["a"], domain="local", name="call"), node("Constant", [], ["c"], value_floats=[1.0, 2.0, 3.0]),
-     node("Add", ["a", "c"], ["b"]), node("Add", ["b", "w"], ["y"])],
-    initializers=[tensor("w", [1, 2, 3])], functions=[function("F", ["i"], ["o"], [node("Relu", ["i"], ["o"])])],
+    [
+        node("F", ["x"], ["a"], domain="local", name="call"),
+        node("Constant", [], ["c"], value_floats=[1.0, 2.0, 3.0]),
+        node("Add", ["a", "c"], ["b"]),
+        node("Add", ["b", "w"], ["y"]),
+    ],
+    initializers=[tensor("w", [1, 2, 3])],
+    functions=[function("F", ["i"], ["o"], [node("Relu", ["i"], ["o"])])],
     opsets={"": 17, "local": 1},
-)  # fmt: skip
+)
 RICH.graph.value_info.append(info("a", ["N", 3]))
 VALID = RICH.SerializeToString()
 
@@ -83,9 +88,13 @@ def test_other_protobuf() -> None:
 
 @pytest.mark.parametrize(
     ("data", "what"),
-    [(b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"), (b"PK\x03\x04" + bytes(9), "zip archive"),
-     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"), (b"<!DOCTYPE html>", "HTML")],
-)  # fmt: skip
+    [
+        (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
+        (b"PK\x03\x04" + bytes(9), "zip archive"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html>", "HTML"),
+    ],
+)
 def test_other_formats_are_named(data: bytes, what: str) -> None:
     refused_once(data, what)
 

@@ -13,10 +13,14 @@ from tests.reader.builders import info, model, node, refused, refused_once, relu
 
 
 def test_cycle_names_its_nodes() -> None:
-    made = model([
-        node("Add", ["x", "c"], ["a"], name="first"), node("Relu", ["a"], ["b"], name="second"),
-        node("Relu", ["b"], ["c"], name="third"), node("Relu", ["c"], ["y"], name="behind"),
-    ])  # fmt: skip
+    made = model(
+        [
+            node("Add", ["x", "c"], ["a"], name="first"),
+            node("Relu", ["a"], ["b"], name="second"),
+            node("Relu", ["b"], ["c"], name="third"),
+            node("Relu", ["c"], ["y"], name="behind"),
+        ]
+    )
     error = refused_once(made, "the graph", "no cycle", "first, second, third")
     assert "behind" not in str(error)
 
@@ -59,13 +63,20 @@ def test_no_outputs() -> None:
     [
         (model([node("Relu", ["x"], ["y"], name="a"), node("Relu", ["x"], ["y"], name="b")]), "node a and node b"),
         (model([node("Relu", ["x"], ["x"], name="a"), node("Relu", ["x"], ["y"])]), "graph input 0 and node a"),
-        (model([node("Add", ["x", "w"], ["y"]), node("Relu", ["x"], ["w"], name="a")],
-               initializers=[tensor("w", [1.0])]), "an initializer and node a"),
-        (model([node("Add", ["x", "w"], ["y"])], initializers=[tensor("w", [1.0])] * 2),
-         "an initializer and an initializer"),
+        (
+            model(
+                [node("Add", ["x", "w"], ["y"]), node("Relu", ["x"], ["w"], name="a")],
+                initializers=[tensor("w", [1.0])],
+            ),
+            "an initializer and node a",
+        ),
+        (
+            model([node("Add", ["x", "w"], ["y"])], initializers=[tensor("w", [1.0])] * 2),
+            "an initializer and an initializer",
+        ),
         (model([node("Relu", ["x"], ["y"])], [info("x"), info("x")]), "graph input 0 and graph input 1"),
     ],
-)  # fmt: skip
+)
 def test_duplicate_names(made: onnx.ModelProto, origins: str) -> None:
     refused_once(made, "one origin", origins, "must be unique")
 
@@ -98,8 +109,12 @@ def test_node_names_are_labels_only() -> None:
 
 @pytest.mark.parametrize("ir_version", [3, 10])
 def test_input_that_is_an_initializer_is_a_constant(ir_version: int) -> None:
-    made = model([node("Add", ["x", "w"], ["y"])], [info("x"), info("w", [3])], initializers=[tensor("w", [1, 2, 3])],
-                 ir_version=ir_version)  # fmt: skip
+    made = model(
+        [node("Add", ["x", "w"], ["y"])],
+        [info("x"), info("w", [3])],
+        initializers=[tensor("w", [1, 2, 3])],
+        ir_version=ir_version,
+    )
     graph = read(made)
     assert graph.inputs == ("x",) and graph.constant("w") is not None
 

@@ -62,9 +62,13 @@ def test_no_data_at_all() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "values", "limits"),
-    [(TensorProto.INT8, [1, 300, 0], "from -128 to 127"), (TensorProto.UINT8, [1, -1, 0], "from 0 to 255"),
-     (TensorProto.INT16, [0, 40000, 0], "from -32768 to 32767"), (TensorProto.UINT16, [0, -2, 0], "0 to 65535")],
-)  # fmt: skip
+    [
+        (TensorProto.INT8, [1, 300, 0], "from -128 to 127"),
+        (TensorProto.UINT8, [1, -1, 0], "from 0 to 255"),
+        (TensorProto.INT16, [0, 40000, 0], "from -32768 to 32767"),
+        (TensorProto.UINT16, [0, -2, 0], "0 to 65535"),
+    ],
+)
 def test_typed_data_outside_its_dtype(kind: int, values: list[int], limits: str) -> None:
     refused_once(with_weight(typed(kind, [3], int32_data=values)), "element 1", limits, f"got {values[1]}")
 
@@ -75,9 +79,15 @@ def test_bool_that_is_neither() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(TensorProto.INT4, "INT4"), (TensorProto.FLOAT8E4M3FN, "FLOAT8E4M3FN"), (TensorProto.STRING, "STRING"),
-     (TensorProto.UINT64, "UINT64"), (TensorProto.UNDEFINED, "UNDEFINED"), (999, "number 999")],
-)  # fmt: skip
+    [
+        (TensorProto.INT4, "INT4"),
+        (TensorProto.FLOAT8E4M3FN, "FLOAT8E4M3FN"),
+        (TensorProto.STRING, "STRING"),
+        (TensorProto.UINT64, "UINT64"),
+        (TensorProto.UNDEFINED, "UNDEFINED"),
+        (999, "number 999"),
+    ],
+)
 def test_unsupported_element_types(kind: int, name: str) -> None:
     refused_once(with_weight(raw(kind, [1], b"0")), "one of the element types float32", name)
 

@@ -45,10 +45,23 @@ def test_what_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [npy(HUGE), npy("(1048576, 1048576)"), npy("(-2, 3)"), npy("(99999999999999999999999, 3)"), npy("(2, 3"),
-     npy("(2, 4)"), npy("'text'"), npy(dtype="'|O'"), npy(dtype="'nonsense'"), npy(version=(9, 9)), npy()[:20],
-     b"\x93NUMPY" + bytes([1, 0, 255, 255]) + b"(" * 65535, b"", b"garbage"],
-)  # fmt: skip
+    [
+        npy(HUGE),
+        npy("(1048576, 1048576)"),
+        npy("(-2, 3)"),
+        npy("(99999999999999999999999, 3)"),
+        npy("(2, 3"),
+        npy("(2, 4)"),
+        npy("'text'"),
+        npy(dtype="'|O'"),
+        npy(dtype="'nonsense'"),
+        npy(version=(9, 9)),
+        npy()[:20],
+        b"\x93NUMPY" + bytes([1, 0, 255, 255]) + b"(" * 65535,
+        b"",
+        b"garbage",
+    ],
+)
 @pytest.mark.parametrize("put", [stored, archived])
 def test_what_is_refused(tmp_path: Path, content: bytes, put: object) -> None:
     path = put(tmp_path / "a.npz", content)  # type: ignore[operator]

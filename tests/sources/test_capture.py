@@ -103,22 +103,29 @@ def test_from_a_function_to_the_name_of_its_arithmetic(place: Path, model: Model
 
 def test_codes_go_to_the_device_where_asked(place: Path, model: Model) -> None:
     (place / "my_board.py").write_text("def board(x):\n    return {'seen': x['input']}\n")
-    assert run("capture", "net.onnx", "--device", "my_board:board", "--input", "x.npy", "--codes",
-               "--out", "dump").exit_code == 0  # fmt: skip
+    assert (
+        run(
+            "capture", "net.onnx", "--device", "my_board:board", "--input", "x.npy", "--codes", "--out", "dump"
+        ).exit_code
+        == 0
+    )
     seen = np.load(place / "dump" / "seen.npy")
     assert seen.dtype == np.int8
     assert np.array_equal(seen[1], model.trace(inputs(2)[1])["input_q"])
     assert input_codes(model.plan(), {"input": seen[0]})["input"] is not None
 
 
-@pytest.mark.parametrize(("device", "text"), [
-    ("my_board:failing", "RuntimeError: no power"),
-    ("my_board:shapeless", "names that are texts"),
-    ("my_board:number", "got int"),
-    ("my_board:missing", "got NoneType"),
-    ("my_board", "module:function"),
-    ("no_such_board:run", "ModuleNotFoundError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("device", "text"),
+    [
+        ("my_board:failing", "RuntimeError: no power"),
+        ("my_board:shapeless", "names that are texts"),
+        ("my_board:number", "got int"),
+        ("my_board:missing", "got NoneType"),
+        ("my_board", "module:function"),
+        ("no_such_board:run", "ModuleNotFoundError"),
+    ],
+)
 def test_a_device_that_fails_leaves_nothing(place: Path, device: str, text: str) -> None:
     result = run("capture", "net.onnx", "--device", device, "--out", "dump")
     assert result.exit_code == 2 and text in result.output.replace("\n", " ")
@@ -144,10 +151,22 @@ def test_a_device_may_use_its_buffers_again_and_cannot_change_the_inputs() -> No
     assert x["input"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("names", [
-    ["a", "b/c", "b/d"], ["../up", "b"], ["/abs"], ["a", "A"], ["x" * 200], ["a.npy", "a.npy/b"], ["b", "b/c"],
-    ["nul\0"], ["", "b"], ["con:1"], ["<b>"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "b/c", "b/d"],
+        ["../up", "b"],
+        ["/abs"],
+        ["a", "A"],
+        ["x" * 200],
+        ["a.npy", "a.npy/b"],
+        ["b", "b/c"],
+        ["nul\0"],
+        ["", "b"],
+        ["con:1"],
+        ["<b>"],
+    ],
+)
 def test_every_name_comes_back(tmp_path: Path, names: list[str]) -> None:
     arrays = {name: [np.full((2, 2), index, np.int8)] for index, name in enumerate(names)}
     mapped = write_dump(tmp_path / "dump", arrays)
@@ -184,8 +203,15 @@ class FakeRunner:
 
     def get_input_infos(self, name: str | None = None) -> list[dict[str, Any]]:
         quant = self.model.program().steps[0].outputs[0].quant
-        return [{"name": "input_1", "shape": (1, 12, 12, 3), "type": self.kind,
-                 "scale": np.array([quant.scale]), "zero_point": np.array([quant.zero_point])}]  # fmt: skip
+        return [
+            {
+                "name": "input_1",
+                "shape": (1, 12, 12, 3),
+                "type": self.kind,
+                "scale": np.array([quant.scale]),
+                "zero_point": np.array([quant.zero_point]),
+            }
+        ]
 
     def invoke(self, given: list[Array], **options: Any) -> tuple[list[Array], dict[str, Any]]:
         (x,) = given
@@ -196,9 +222,19 @@ class FakeRunner:
             codes = trace[step.output_names[0]]
             last = np.moveaxis(codes, 1, -1) if codes.ndim == 4 else codes
             asked = self.observer and options["mode"] & self.Mode.PER_LAYER_WITH_DATA
-            nodes.append({"c_durations": [0.1], "m_id": index, "layer_type": 10, "layer_desc": "Conv2D",
-                          "type": [np.int8], "shape": [last.shape], "scale": [], "zero_point": [],
-                          "data": [last] if asked else None})  # fmt: skip
+            nodes.append(
+                {
+                    "c_durations": [0.1],
+                    "m_id": index,
+                    "layer_type": 10,
+                    "layer_desc": "Conv2D",
+                    "type": [np.int8],
+                    "shape": [last.shape],
+                    "scale": [],
+                    "zero_point": [],
+                    "data": [last] if asked else None,
+                }
+            )
         return [trace[self.model.program().steps[-1].input_names[0]]], {"c_nodes": nodes, "mode": options["mode"]}
 
 
@@ -288,16 +324,19 @@ def test_a_board_on_a_serial_port(model: Model) -> None:
     )
 
 
-@pytest.mark.parametrize(("reply", "text"), [
-    (encode(Frame(ERROR, "", None, "out of memory")), "an error: out of memory"),
-    (encode(Frame(TENSOR, "a", np.zeros(3, np.int8)))[:-1] + b"\x55", "another CRC-32"),
-    (encode(Frame(TENSOR, "a", np.zeros(3, np.int8)))[:-6], "before the timeout"),
-    (b"x" * 5000, "without 'QDQP'"),
-    (encode(Frame(TENSOR, "a", np.zeros(1, np.int8))) * 2, "'a' twice"),
-    (b"QDQP" + bytes([1, 1, 200, 0, 0, 0, 0, 0]), "200 axes"),
-    (b"QDQP" + bytes([1, 77, 0, 0, 1, 0, 0, 0]), "dtype 77"),
-    (encode(Frame(RUN)), "a frame of type 2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (encode(Frame(ERROR, "", None, "out of memory")), "an error: out of memory"),
+        (encode(Frame(TENSOR, "a", np.zeros(3, np.int8)))[:-1] + b"\x55", "another CRC-32"),
+        (encode(Frame(TENSOR, "a", np.zeros(3, np.int8)))[:-6], "before the timeout"),
+        (b"x" * 5000, "without 'QDQP'"),
+        (encode(Frame(TENSOR, "a", np.zeros(1, np.int8))) * 2, "'a' twice"),
+        (b"QDQP" + bytes([1, 1, 200, 0, 0, 0, 0, 0]), "200 axes"),
+        (b"QDQP" + bytes([1, 77, 0, 0, 1, 0, 0, 0]), "dtype 77"),
+        (encode(Frame(RUN)), "a frame of type 2"),
+    ],
+)
 def test_what_a_line_can_do_wrong(reply: bytes, text: str) -> None:
     def board(line: Line) -> None:
         while decode(line).kind != RUN:

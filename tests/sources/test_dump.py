@@ -69,8 +69,11 @@ def test_st_validate_files_give_the_devices_side_only(tmp_path: Path) -> None:
     found = read_dump(tmp_path / "net_val_io.npz")
     assert found.channel_last
     assert {(e.name, e.role, e.number) for e in found.entries} == {
-        ("c_inputs_1", "network_input", 0), ("c_inputs_2", "network_input", 1),
-        ("c_outputs_1", "network_output", 0), ("c_outputs_2", "network_output", 1)}  # fmt: skip
+        ("c_inputs_1", "network_input", 0),
+        ("c_inputs_2", "network_input", 1),
+        ("c_outputs_1", "network_output", 0),
+        ("c_outputs_2", "network_output", 1),
+    }
 
 
 def test_what_is_missing_or_empty(tmp_path: Path) -> None:

@@ -15,8 +15,14 @@ from qdqnp.sources import ort_faults, ort_probe
 from qdqnp.sources.ort_faults import FAULTS
 from tests.oracles import ort
 
-PROBES = (ort_probe.saturates, ort_probe.conv_sums, ort_probe.matmul_sums, ort_probe.add_rule,
-          ort_probe.float_sums_known, ort_probe.int8_fuses_by_default)  # fmt: skip
+PROBES = (
+    ort_probe.saturates,
+    ort_probe.conv_sums,
+    ort_probe.matmul_sums,
+    ort_probe.add_rule,
+    ort_probe.float_sums_known,
+    ort_probe.int8_fuses_by_default,
+)
 CHANGED_IN_1_32 = "a default session refuses int8 models of opset 21"
 
 

@@ -34,38 +34,64 @@ def conv(
     y; zeros of x and y."""
     x, w, y = scales
     arguments = [
-        ("x", np.zeros(shape, dtype)), ("xs", F(x)), ("xz", np.array(zeros[0], dtype)),
-        ("w", np.asarray(weights, np.int8)), ("ws", np.array(w, F)), ("wz", np.int8(0)),
-        ("ys", F(y)), ("yz", np.array(zeros[1], dtype)),
+        ("x", np.zeros(shape, dtype)),
+        ("xs", F(x)),
+        ("xz", np.array(zeros[0], dtype)),
+        ("w", np.asarray(weights, np.int8)),
+        ("ws", np.array(w, F)),
+        ("wz", np.int8(0)),
+        ("ys", F(y)),
+        ("yz", np.array(zeros[1], dtype)),
         None if bias is None else ("b", np.array(bias, np.int32)),
-    ]  # fmt: skip
+    ]
     return one_node("QLinearConv", arguments, kernel_shape=list(np.shape(weights)[2:]), **attributes).model
 
 
 def gemm(
-    weights: Array, rows: int, scales: tuple[float, Sequence[float], float], zeros: tuple[int, int] = (0, 0),
-    bias: Sequence[int] | Array | None = None, alpha: float | None = None,
-) -> onnx.ModelProto:  # fmt: skip
+    weights: Array,
+    rows: int,
+    scales: tuple[float, Sequence[float], float],
+    zeros: tuple[int, int] = (0, 0),
+    bias: Sequence[int] | Array | None = None,
+    alpha: float | None = None,
+) -> onnx.ModelProto:
     """QGemm of `weights` (N, K), which are stored transposed, on an input (rows, K)."""
     x, w, y = scales
     weights = np.asarray(weights, np.int8)
     arguments = [
-        ("x", np.zeros((rows, weights.shape[1]), np.int8)), ("xs", F(x)), ("xz", np.int8(zeros[0])),
-        ("w", weights), ("ws", np.array(w, F)), ("wz", np.zeros(len(w), np.int8)),
-        None if bias is None else ("b", np.array(bias, np.int32)), ("ys", F(y)), ("yz", np.int8(zeros[1])),
-    ]  # fmt: skip
+        ("x", np.zeros((rows, weights.shape[1]), np.int8)),
+        ("xs", F(x)),
+        ("xz", np.int8(zeros[0])),
+        ("w", weights),
+        ("ws", np.array(w, F)),
+        ("wz", np.zeros(len(w), np.int8)),
+        None if bias is None else ("b", np.array(bias, np.int32)),
+        ("ys", F(y)),
+        ("yz", np.int8(zeros[1])),
+    ]
     return one_node("QGemm", arguments, domain="com.microsoft", transB=1, alpha=alpha).model
 
 
-def binary(op: str, shapes: tuple[Sequence[int], Sequence[int]], scales: Sequence[float], zeros: Sequence[int],
-           constant: Array | None = None, same: bool = False) -> onnx.ModelProto:  # fmt: skip
+def binary(
+    op: str,
+    shapes: tuple[Sequence[int], Sequence[int]],
+    scales: Sequence[float],
+    zeros: Sequence[int],
+    constant: Array | None = None,
+    same: bool = False,
+) -> onnx.ModelProto:
     """QLinearAdd or QLinearMul on inputs a and b; constant: of b; same: a on both sides."""
     b = ("b", np.zeros(shapes[1], np.int8) if constant is None else constant)
     arguments = [
-        ("a", np.zeros(shapes[0], np.int8)), ("as", F(scales[0])), ("az", np.int8(zeros[0])),
+        ("a", np.zeros(shapes[0], np.int8)),
+        ("as", F(scales[0])),
+        ("az", np.int8(zeros[0])),
         ("a", np.zeros(shapes[0], np.int8)) if same else b,
-        ("bs", F(scales[1])), ("bz", np.int8(zeros[1])), ("ys", F(scales[2])), ("yz", np.int8(zeros[2])),
-    ]  # fmt: skip
+        ("bs", F(scales[1])),
+        ("bz", np.int8(zeros[1])),
+        ("ys", F(scales[2])),
+        ("yz", np.int8(zeros[2])),
+    ]
     feeds = ["a"] if same or constant is not None else ["a", "b"]
     return one_node(op, arguments, feeds, domain="com.microsoft").model
 
@@ -78,15 +104,20 @@ def bounds(weights: Array, taps: Array, zero: int, dtype: Any, bias: Sequence[in
     for channel, kernel in enumerate(np.asarray(weights).reshape(len(weights), np.shape(weights)[1], -1).tolist()):
         ends = []
         for inside in taps.tolist():
-            pairs = [sorted((w * (info.min - zero), w * (info.max - zero)))
-                     for plane in kernel for w, there in zip(plane, inside, strict=True) if there]  # fmt: skip
+            pairs = [
+                sorted((w * (info.min - zero), w * (info.max - zero)))
+                for plane in kernel
+                for w, there in zip(plane, inside, strict=True)
+                if there
+            ]
             ends.append((sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)))
         found.append((min(e[0] for e in ends) + bias[channel], max(e[1] for e in ends) + bias[channel]))
     return found
 
 
-def inside_image(size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
-                 pads: Sequence[int]) -> Array:  # fmt: skip
+def inside_image(
+    size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], pads: Sequence[int]
+) -> Array:
     """(positions, kernel elements): whether each tap of each window lies in the image."""
     axes = []
     for axis, length in enumerate(size):

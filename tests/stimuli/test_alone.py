@@ -16,9 +16,19 @@ from tests.ops import draw
 from tests.ops.case import Case
 from tests.ops.cases import binary, conv, matrix, pool, unary
 
-MAKERS = (conv.qlinear_conv, matrix.qgemm, matrix.qlinear_matmul, binary.qlinear_add, binary.qlinear_mul,
-          binary.qlinear_concat, pool.qlinear_average_pool, pool.qlinear_global_average_pool,
-          unary.qlinear_leaky_relu, unary.qlinear_sigmoid, unary.qlinear_softmax)  # fmt: skip
+MAKERS = (
+    conv.qlinear_conv,
+    matrix.qgemm,
+    matrix.qlinear_matmul,
+    binary.qlinear_add,
+    binary.qlinear_mul,
+    binary.qlinear_concat,
+    pool.qlinear_average_pool,
+    pool.qlinear_global_average_pool,
+    unary.qlinear_leaky_relu,
+    unary.qlinear_sigmoid,
+    unary.qlinear_softmax,
+)
 
 
 def plain(attributes: object) -> dict[str, object]:

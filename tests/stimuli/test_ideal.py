@@ -11,8 +11,14 @@ from tests.ops import draw
 from tests.ops.case import Case
 from tests.ops.cases import binary, pool, unary
 
-MAKERS = (binary.qlinear_add, binary.qlinear_mul, binary.qlinear_concat, pool.qlinear_average_pool,
-          unary.qlinear_leaky_relu, unary.qlinear_sigmoid)  # fmt: skip
+MAKERS = (
+    binary.qlinear_add,
+    binary.qlinear_mul,
+    binary.qlinear_concat,
+    pool.qlinear_average_pool,
+    unary.qlinear_leaky_relu,
+    unary.qlinear_sigmoid,
+)
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

@@ -67,8 +67,10 @@ def convolutions(draw: st.DrawFn) -> tuple[onnx.ModelProto, list[tuple[int, int]
     per_group, filters = draw(st.sampled_from((1, 1, 2))), draw(st.integers(1, 2))
     kernel, strides, dilations = ([draw(st.integers(1, most)) for _ in range(rank)] for most in (3, 2, 2))
     pads = [draw(st.integers(0, d * (k - 1))) for d, k in [*zip(dilations, kernel, strict=True)] * 2]
-    size = [max(1, d * (k - 1) + 1 - pads[i] - pads[i + rank]) + draw(st.integers(0, 4))
-            for i, (d, k) in enumerate(zip(dilations, kernel, strict=True))]  # fmt: skip
+    size = [
+        max(1, d * (k - 1) + 1 - pads[i] - pads[i + rank]) + draw(st.integers(0, 4))
+        for i, (d, k) in enumerate(zip(dilations, kernel, strict=True))
+    ]
     out = group * filters
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = rng.integers(-127, 128, (out, per_group, *kernel)) * draw(st.sampled_from((1, 1, 0, 2)))
@@ -79,8 +81,18 @@ def convolutions(draw: st.DrawFn) -> tuple[onnx.ModelProto, list[tuple[int, int]
     bias = [draw(st.integers(-5000, 5000)) for _ in range(out)]
     y = draw(st.sampled_from(SCALES)) * 2.0 ** draw(st.integers(0, 8))
     scales = draw(st.sampled_from(SCALES)), [draw(st.sampled_from(SCALES)) for _ in range(out)], y
-    model = layers.conv(weights, (draw(st.integers(1, 2)), group * per_group, *size), scales, zeros=zeros, bias=bias,
-                        dtype=dtype, group=group, strides=strides, dilations=dilations, pads=pads)  # fmt: skip
+    model = layers.conv(
+        weights,
+        (draw(st.integers(1, 2)), group * per_group, *size),
+        scales,
+        zeros=zeros,
+        bias=bias,
+        dtype=dtype,
+        group=group,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+    )
     taps = layers.inside_image(size, kernel, strides, dilations, pads)
     details = {"scales": scales, "bias": bias, "dtype": dtype, "zeros": zeros}
     return model, layers.bounds(weights, taps, zeros[0], dtype, bias), details
@@ -262,23 +274,46 @@ def test_channels_share_inputs_where_they_can() -> None:
 
 
 def test_a_global_average_and_a_product_of_matrices_have_extremes_too() -> None:
-    pool = one_node("QLinearGlobalAveragePool", [("x", np.zeros((1, 3, 2, 2), np.uint8)), ("xs", np.float32(0.1)),
-                    ("xz", np.uint8(9)), ("ys", np.float32(0.1)), ("yz", np.uint8(0))], 
-                    domain="com.microsoft")  # fmt: skip
+    pool = one_node(
+        "QLinearGlobalAveragePool",
+        [
+            ("x", np.zeros((1, 3, 2, 2), np.uint8)),
+            ("xs", np.float32(0.1)),
+            ("xz", np.uint8(9)),
+            ("ys", np.float32(0.1)),
+            ("yz", np.uint8(0)),
+        ],
+        domain="com.microsoft",
+    )
     found = for_layer(qdqnp.load(pool.model), "node", "tflite", count=0)
     assert found.bound == (4 * -9, 4 * 246)
     w = np.array([[3, -4], [5, 6], [-7, 0]], np.int8)
-    product = one_node("QLinearMatMul", [("x", np.zeros((2, 2, 3), np.int8)), ("xs", np.float32(0.1)),
-                       ("xz", np.int8(0)), ("w", w), ("ws", np.float32(0.1)), ("wz", np.int8(0)),
-                       ("ys", np.float32(0.1)), ("yz", np.int8(0))])  # fmt: skip
+    product = one_node(
+        "QLinearMatMul",
+        [
+            ("x", np.zeros((2, 2, 3), np.int8)),
+            ("xs", np.float32(0.1)),
+            ("xz", np.int8(0)),
+            ("w", w),
+            ("ws", np.float32(0.1)),
+            ("wz", np.int8(0)),
+            ("ys", np.float32(0.1)),
+            ("yz", np.int8(0)),
+        ],
+    )
     found = for_layer(qdqnp.load(product.model), "node", "tflite", count=0)
     assert found.bound == (-3 * 128 - 5 * 128 - 7 * 127, 3 * 127 + 5 * 127 + 7 * 128)
 
 
 def test_the_coverage_is_that_of_a_trace() -> None:
     rng = np.random.default_rng(3)
-    model = layers.conv(rng.integers(-127, 128, (4, 3, 3, 3)), (1, 3, 6, 6), (0.5, [0.25, 0.1, 0.5, 1.0], 64.0),
-                        zeros=(-5, 3), pads=[1] * 4)  # fmt: skip
+    model = layers.conv(
+        rng.integers(-127, 128, (4, 3, 3, 3)),
+        (1, 3, 6, 6),
+        (0.5, [0.25, 0.1, 0.5, 1.0], 64.0),
+        zeros=(-5, 3),
+        pads=[1] * 4,
+    )
     loaded = qdqnp.load(model)
     for profile in COMPLETE:
         for stimulus in for_layer(loaded, "node", profile, count=2).stimuli:
@@ -294,8 +329,16 @@ def test_the_coverage_is_that_of_a_trace() -> None:
 
 def test_layers_whose_sums_are_not_those_of_constants_get_patterns_only() -> None:
     w = np.ones((2, 1, 1, 1), np.int8)
-    arguments = [("x", np.zeros((1, 1, 2, 2), np.int8)), ("xs", np.float32(1)), ("xz", np.int8(0)), ("w", w),
-                 ("ws", np.float32(1)), ("wz", np.int8(0)), ("ys", np.float32(1)), ("yz", np.int8(0))]  # fmt: skip
+    arguments = [
+        ("x", np.zeros((1, 1, 2, 2), np.int8)),
+        ("xs", np.float32(1)),
+        ("xz", np.int8(0)),
+        ("w", w),
+        ("ws", np.float32(1)),
+        ("wz", np.int8(0)),
+        ("ys", np.float32(1)),
+        ("yz", np.int8(0)),
+    ]
     found = for_layer(qdqnp.load(one_node("QLinearConv", arguments, ("x", "w")).model), "node", count=1)
     assert {stimulus.method for stimulus in found.stimuli} == {"pattern", "random"}
     (verdict,) = found.verdicts

@@ -111,10 +111,11 @@ def test_inputs_of_integer_codes_and_of_no_codes() -> None:
     found = for_network(integers, count=1, steps=1)
     assert found.stimuli[2].inputs["x"].reshape(-1).tolist() == [9] * 4  # the zero point
     graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])], "g",
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+    )
     floats = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     with pytest.raises(qdqnp.InputError, match="input 'x': expected 8-bit codes"):
         for_network(qdqnp.load(floats))

@@ -19,8 +19,11 @@ def ranges(low: list[int], high: list[int], step: list[int]) -> Range:
     return Range.between(*(np.array(values, np.int64) for values in (low, high, step)))
 
 
-@given(st.lists(st.tuples(st.integers(-40, 40), st.integers(-1, 60), st.integers(1, 5)), min_size=1, max_size=4),
-       st.integers(-45, 105), st.integers(1, 64))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(-40, 40), st.integers(-1, 60), st.integers(1, 5)), min_size=1, max_size=4),
+    st.integers(-45, 105),
+    st.integers(1, 64),
+)
 @settings(deadline=None)
 def test_a_single_marked_sum_is_found_wherever_it_is(spans: list[tuple[int, int, int]], at: int, block: int) -> None:
     where = ranges([s[0] for s in spans], [s[0] + s[1] for s in spans], [s[2] for s in spans])
@@ -55,8 +58,9 @@ def test_visible_sums_are_those_whose_code_is_not_clipped(profile: str) -> None:
 
     rule = profile_named(profile).conv
     weights = np.array([[3, 90, -40], [1, 1, 1], [-128, -128, -128]])
-    bound = rule.bind(Layer(quant(0.1), quant([0.2, 0.01, 0.3]), quant(0.9, 17), np.array([50, -900, 0], np.int32),
-                            weights=weights))  # fmt: skip
+    bound = rule.bind(
+        Layer(quant(0.1), quant([0.2, 0.01, 0.3]), quant(0.9, 17), np.array([50, -900, 0], np.int32), weights=weights)
+    )
     low, high = np.array([-9000, -500, 100]), np.array([9000, -100, 120])
     assert monotone(bound, low, high)
     first, last = visible(bound, low, high)

@@ -41,10 +41,17 @@ def pairs(stimuli: Iterable[Stimulus], a: Callable[[Stimulus], Array], b: Callab
     return seen
 
 
-@pytest.mark.parametrize("shapes", [
-    ((1, 8, 4, 4), (1, 8, 4, 4)), ((1, 6, 5, 7), (1, 6, 1, 1)), ((3, 1), (1, 3, 40)), ((7,), (4, 100, 7)),
-    ((16, 1), (1, 16)), ((2, 300), (1,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((1, 8, 4, 4), (1, 8, 4, 4)),
+        ((1, 6, 5, 7), (1, 6, 1, 1)),
+        ((3, 1), (1, 3, 40)),
+        ((7,), (4, 100, 7)),
+        ((16, 1), (1, 16)),
+        ((2, 300), (1,)),
+    ],
+)
 @pytest.mark.parametrize("op", ["QLinearAdd", "QLinearMul"])
 def test_every_pair_of_codes_occurs(op: str, shapes: Pair) -> None:
     model = layers.binary(op, shapes, (0.1, 0.2, 0.3), (1, -3, 5))
@@ -109,8 +116,13 @@ def test_verdicts_on_additions_are_those_of_all_pairs_one_by_one(
     assert verdicts(found) == {goal: REACHED if number else UNREACHABLE for goal, number in met.items()}
     # 256 elements in 256 inputs: every pair once
     total = by_layer(exhaustive(found))["node"]
-    assert [total.ties_negative, total.ties_positive, total.saturated_low, total.saturated_high,
-            sum(one.differing for one in exhaustive(found))] == list(met.values())  # fmt: skip
+    assert [
+        total.ties_negative,
+        total.ties_positive,
+        total.saturated_low,
+        total.saturated_high,
+        sum(one.differing for one in exhaustive(found)),
+    ] == list(met.values())
 
 
 def test_every_code_of_every_input_of_a_concat_occurs() -> None:
@@ -128,8 +140,13 @@ def test_every_code_of_every_input_of_a_concat_occurs() -> None:
 
 
 def test_every_code_of_a_lookup_occurs() -> None:
-    arguments = [("x", np.zeros((1, 20), np.uint8)), ("xs", F(0.1)), ("xz", np.uint8(128)), ("ys", F(1 / 256)),
-                 ("yz", np.uint8(0))]  # fmt: skip
+    arguments = [
+        ("x", np.zeros((1, 20), np.uint8)),
+        ("xs", F(0.1)),
+        ("xz", np.uint8(128)),
+        ("ys", F(1 / 256)),
+        ("yz", np.uint8(0)),
+    ]
     for op, more in (("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.25})):
         case = one_node(op, arguments, domain="com.microsoft", **more)
         found = exhaustive(for_layer(qdqnp.load(case.model), "node", count=0))
@@ -137,10 +154,19 @@ def test_every_code_of_a_lookup_occurs() -> None:
 
 
 # -- windowed averages -------------------------------------------------------------------------------------------------
-def average(size: tuple[int, int], zeros: tuple[int, int] = (-128, -128), scales: tuple[float, float] = (0.1, 0.1),
-            **attributes: object) -> object:  # fmt: skip
-    arguments = [("x", np.zeros((1, 8, *size), np.int8)), ("xs", F(scales[0])), ("xz", np.int8(zeros[0])),
-                 ("ys", F(scales[1])), ("yz", np.int8(zeros[1]))]  # fmt: skip
+def average(
+    size: tuple[int, int],
+    zeros: tuple[int, int] = (-128, -128),
+    scales: tuple[float, float] = (0.1, 0.1),
+    **attributes: object,
+) -> object:
+    arguments = [
+        ("x", np.zeros((1, 8, *size), np.int8)),
+        ("xs", F(scales[0])),
+        ("xz", np.int8(zeros[0])),
+        ("ys", F(scales[1])),
+        ("yz", np.int8(zeros[1])),
+    ]
     return one_node("QLinearAveragePool", arguments, domain="com.microsoft", **attributes).model
 
 

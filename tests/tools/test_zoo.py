@@ -87,9 +87,10 @@ def test_what_the_networks_are_for(zoo: Path) -> None:
         found = Counter(step.op for step in load(zoo / f"{name}.onnx").program().steps)
         assert {op: found[op] for op in operators} == operators, name
     depthwise = [
-        node for node in onnx.load(zoo / "residual_qdq_s8s8_pc.onnx").graph.node
+        node
+        for node in onnx.load(zoo / "residual_qdq_s8s8_pc.onnx").graph.node
         if any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
-    ]  # fmt: skip
+    ]
     assert len(depthwise) == 3
 
 

@@ -48,12 +48,34 @@ RECOGNIZERS: tuple[Recognizer, ...] = (
 OPEN = (bits.recognize, shift.elements, shift.rows, extent.padded_rows, extent.truncated)
 
 KINDS = (
-    bits.FLIPPED, bias.DROPPED_ONE, bias.DROPPED_ALL, bias.NEIGHBOUR, scales.PER_TENSOR, rounding.TIE,
-    rounding.TRUNCATION, zero_point.MISSING, zero_point.PAD_ZERO, windows.PAD_OFF, windows.STRIDE, scales.SWAPPED,
-    scales.NO_RESCALE, clamp.NO_CLAMP, clamp.NARROW, clamp.NO_RELU, memory.NHWC, content.STALE, shift.ROWS,
-    memory.SIGN, content.ALL_ZERO, content.CONSTANT, content.OTHER_LAYER, shift.ELEMENTS, extent.TRUNCATED,
-    extent.PADDED, memory.SWAPPED,
-)  # fmt: skip
+    bits.FLIPPED,
+    bias.DROPPED_ONE,
+    bias.DROPPED_ALL,
+    bias.NEIGHBOUR,
+    scales.PER_TENSOR,
+    rounding.TIE,
+    rounding.TRUNCATION,
+    zero_point.MISSING,
+    zero_point.PAD_ZERO,
+    windows.PAD_OFF,
+    windows.STRIDE,
+    scales.SWAPPED,
+    scales.NO_RESCALE,
+    clamp.NO_CLAMP,
+    clamp.NARROW,
+    clamp.NO_RELU,
+    memory.NHWC,
+    content.STALE,
+    shift.ROWS,
+    memory.SIGN,
+    content.ALL_ZERO,
+    content.CONSTANT,
+    content.OTHER_LAYER,
+    shift.ELEMENTS,
+    extent.TRUNCATED,
+    extent.PADDED,
+    memory.SWAPPED,
+)
 
 
 def findings(site: Site) -> list[Finding]:

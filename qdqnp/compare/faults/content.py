@@ -79,8 +79,10 @@ def _of_case(site: Site, name: str, other: int) -> Array:
 def other_layer(site: Site) -> Iterator[Finding]:
     """The bytes of another tensor of the same case; its first bytes, where it is larger."""
     for name in _candidates(site):
-        if all(_prefix(site.got[case], site.device.reference.cases[site.device.first + case][name])
-               for case in site.bad_cases):  # fmt: skip
+        if all(
+            _prefix(site.got[case], site.device.reference.cases[site.device.first + case][name])
+            for case in site.bad_cases
+        ):
             yield Finding(OTHER_LAYER, f"'{name}'")
             return
 

@@ -42,8 +42,11 @@ def _either(site: Site, kind: str, transforms: dict[str, Transform]) -> Iterator
         if name in site.bound.consts:
             continue
         for text, transform in transforms.items():
-            if site.explained(lambda v, name=name, transform=transform:  # type: ignore[misc]
-                              site.evaluate({**v, name: transform(v[name])})):  # fmt: skip
+            if site.explained(
+                lambda v, name=name, transform=transform: (  # type: ignore[misc]
+                    site.evaluate({**v, name: transform(v[name])})
+                )
+            ):
                 yield Finding(kind, f"{text}: input '{name}'")
                 return
 

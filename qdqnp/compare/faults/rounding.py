@@ -97,8 +97,9 @@ def at_boundaries(site: Site) -> bool:
     y = site.step.outputs[0].quant
     if y is None or not site.alone or site.step.op not in RULE_OF or site.step.op == "QLinearConcat":
         return False
-    fine = replace(y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32),
-                   zero_point=np.zeros((), np.int32))  # fmt: skip
+    fine = replace(
+        y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32), zero_point=np.zeros((), np.int32)
+    )
     step = variant.with_output(site.step, fine)
     for case in site.bad_cases:
         bad = site.differs[case]

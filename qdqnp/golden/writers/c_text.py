@@ -53,8 +53,11 @@ def values(stored: Array, where: str) -> str:
     """Lines of an initializer, each value with its comma. Raises GoldenError for infinities and NaN."""
     flat = stored.reshape(-1)
     if flat.dtype.kind == "f":
-        texts = [real(item, where) for item in flat.tolist()] if flat.dtype == np.float64 else [
-            f"{real(item, where)}f" for item in flat.tolist()]  # fmt: skip
+        texts = (
+            [real(item, where) for item in flat.tolist()]
+            if flat.dtype == np.float64
+            else [f"{real(item, where)}f" for item in flat.tolist()]
+        )
     else:
         texts = [integer(item) for item in flat.astype(np.int64).tolist()]
     width = PER_LINE.get(str(stored.dtype), 8)
@@ -105,8 +108,9 @@ def tensor_macros(entry: Entry) -> str:
     shape = entry.stored_shape
     letters = "" if item.layout.name == PLAIN.name else item.layout.name
     if letters:
-        lines += "".join(f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True)
-                         if letter != "1")  # fmt: skip
+        lines += "".join(
+            f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True) if letter != "1"
+        )
     else:
         lines += "".join(f"#define {name}_DIM{axis} {size}\n" for axis, size in enumerate(shape))
     if item.quant is not None and item.quant.per_tensor:

@@ -35,8 +35,12 @@ class HexWriter(Plain):
 
     def place(self, entry: Entry) -> dict[str, Any]:
         nbytes = math.prod(entry.shape) * entry.dtype.itemsize
-        return {"file": f"hex/{entry.stored.item.key}.hex", "word_bits": 8 * self._bytes, "lanes": self._lanes,
-                "words": -(-nbytes // self._bytes)}  # fmt: skip
+        return {
+            "file": f"hex/{entry.stored.item.key}.hex",
+            "word_bits": 8 * self._bytes,
+            "lanes": self._lanes,
+            "words": -(-nbytes // self._bytes),
+        }
 
 
 def words(stored: Array, size: int, lanes: str) -> str:

@@ -35,8 +35,10 @@ def _insert(edit: Edit, node: Node, at: int, dq: Node | None, q: Node) -> None:
     found = parameters(edit, dq)
     if found is None or found[1].dtype not in EIGHT_BIT or edit.dtype(q.outputs[0]) != found[1].dtype:
         return
-    names = [edit.add_constant(f"{node.name}_dummy_{key}", value)
-             for key, value in zip(("xq", "scale", "zp"), dummy(const, found[1].dtype), strict=True)]  # fmt: skip
+    names = [
+        edit.add_constant(f"{node.name}_dummy_{key}", value)
+        for key, value in zip(("xq", "scale", "zp"), dummy(const, found[1].dtype), strict=True)
+    ]
     output = edit.fresh(f"{node.name}_dummy_dq", edit.values[node.input(at)])
     edit.insert(Node(DEQUANTIZE, dq.domain, tuple(names), (output,), origin=node.origins), node)
     edit.rewire(node, at, output)

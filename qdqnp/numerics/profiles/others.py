@@ -8,16 +8,40 @@ from qdqnp.numerics.rules.requantize import FloatRound, Rescale
 from qdqnp.numerics.stages import MultiplyShift, Saturate
 
 PROFILES = (
-    requantization("xnnpack-fp32", "XNNPACK with float32 requantization: TFLite's usual desktop delegate",
-                   "google/XNNPACK, src/qs8-requantization", FloatRound("float32", "float32", "half-even")),
-    requantization("xnnpack-rndnu", "XNNPACK: 24-bit multiplier, halves up", "google/XNNPACK, src/qs8-requantization",
-                   Rescale(Mantissa24(), (MultiplyShift("half-up"),), precision="float32")),
-    requantization("nvdla", "NVDLA: 16-bit multiplier, halves away, 17-bit result", "nvdla/sw, LowPrecision.h",
-                   Rescale(Truncated16(), (MultiplyShift("half-away"), Saturate(17)))),
-    requantization("pow2", "power-of-two multipliers, halves up (ESP32, ESP32-S3)", "espressif/esp-dl",
-                   Rescale(PowerOfTwo(), (MultiplyShift("half-up"),))),
-    requantization("pow2-floor", "power-of-two multipliers, rounding down", "espressif/esp-dl",
-                   Rescale(PowerOfTwo(), (MultiplyShift("floor"),))),
-    requantization("pow2-even", "power-of-two multipliers, halves to even (ESP32-P4)", "espressif/esp-dl",
-                   Rescale(PowerOfTwo(), (MultiplyShift("half-even"),))),
-)  # fmt: skip
+    requantization(
+        "xnnpack-fp32",
+        "XNNPACK with float32 requantization: TFLite's usual desktop delegate",
+        "google/XNNPACK, src/qs8-requantization",
+        FloatRound("float32", "float32", "half-even"),
+    ),
+    requantization(
+        "xnnpack-rndnu",
+        "XNNPACK: 24-bit multiplier, halves up",
+        "google/XNNPACK, src/qs8-requantization",
+        Rescale(Mantissa24(), (MultiplyShift("half-up"),), precision="float32"),
+    ),
+    requantization(
+        "nvdla",
+        "NVDLA: 16-bit multiplier, halves away, 17-bit result",
+        "nvdla/sw, LowPrecision.h",
+        Rescale(Truncated16(), (MultiplyShift("half-away"), Saturate(17))),
+    ),
+    requantization(
+        "pow2",
+        "power-of-two multipliers, halves up (ESP32, ESP32-S3)",
+        "espressif/esp-dl",
+        Rescale(PowerOfTwo(), (MultiplyShift("half-up"),)),
+    ),
+    requantization(
+        "pow2-floor",
+        "power-of-two multipliers, rounding down",
+        "espressif/esp-dl",
+        Rescale(PowerOfTwo(), (MultiplyShift("floor"),)),
+    ),
+    requantization(
+        "pow2-even",
+        "power-of-two multipliers, halves to even (ESP32-P4)",
+        "espressif/esp-dl",
+        Rescale(PowerOfTwo(), (MultiplyShift("half-even"),)),
+    ),
+)

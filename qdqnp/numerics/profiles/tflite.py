@@ -18,16 +18,24 @@ WIDE = Rescale(Reduced16(), (MultiplyShift("half-up"),), accumulator=64, shifts=
 # the reference FullyConnected does not requantize as the other operators do; LiteRT 2.3.0 shows it
 FC_FLOAT = FloatRound("float32-product", "float64", "half-away")
 
-TFLITE = complete("tflite", "TFLite Micro and TFLite's reference kernels: gemmlowp, two roundings", TFLM, DOUBLE,
-                  gemm=FC_FLOAT)  # fmt: skip
+TFLITE = complete(
+    "tflite", "TFLite Micro and TFLite's reference kernels: gemmlowp, two roundings", TFLM, DOUBLE, gemm=FC_FLOAT
+)
 TFLITE_SINGLE = complete("tflite-single", "TFLite built with single rounding", TFLM, SINGLE)
 CMSIS_NN = complete("cmsis-nn", "CMSIS-NN: two roundings, equal to tflite", CMSIS, DOUBLE)
 CMSIS_NN_SINGLE = complete("cmsis-nn-single", "CMSIS-NN built with single rounding", CMSIS, SINGLE)
-TFLITE_RUY = requantization("tflite-ruy", "TFLite's optimized kernels (NEON, ruy): both roundings half up",
-                            "google/ruy, ruy/apply_multiplier.cc", RUY)  # fmt: skip
-TFLITE_FC_FLOAT = requantization("tflite-fc-float", "newer reference FullyConnected: float64 product, halves away",
-                                 "tensorflow/tflite-micro, kernels/internal/reference/integer_ops/fully_connected.h",
-                                 FC_FLOAT)  # fmt: skip
+TFLITE_RUY = requantization(
+    "tflite-ruy",
+    "TFLite's optimized kernels (NEON, ruy): both roundings half up",
+    "google/ruy, ruy/apply_multiplier.cc",
+    RUY,
+)
+TFLITE_FC_FLOAT = requantization(
+    "tflite-fc-float",
+    "newer reference FullyConnected: float64 product, halves away",
+    "tensorflow/tflite-micro, kernels/internal/reference/integer_ops/fully_connected.h",
+    FC_FLOAT,
+)
 TFLITE_16X8 = requantization("tflite-16x8", "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator", TFLM, WIDE)
 
 PROFILES = (TFLITE, TFLITE_SINGLE, CMSIS_NN, CMSIS_NN_SINGLE, TFLITE_RUY, TFLITE_FC_FLOAT, TFLITE_16X8)

@@ -21,8 +21,16 @@ PROFILES = (
     requantization("tosa-double", "TOSA RESCALE, DOUBLE_ROUND", SPECIFICATION, DOUBLE),
     requantization("ethos-u", "Ethos-U55 and U65, TFLite rounding (their default)", VELA, DOUBLE),
     requantization("ethos-u-natural", "Ethos-U, natural rounding", VELA, NATURAL),
-    requantization("ethos-u-truncate", "Ethos-U, truncation", VELA,
-                   Rescale(QuantizeMultiplier(), (MultiplyShift("truncate"),), shifts=(2, 62))),
-    requantization("ethos-u85-dasym", "Ethos-U85, double rounding without the sign", VELA,
-                   Rescale(QuantizeMultiplier(), (DoubleRound(signed=False),), shifts=(2, 62))),
-)  # fmt: skip
+    requantization(
+        "ethos-u-truncate",
+        "Ethos-U, truncation",
+        VELA,
+        Rescale(QuantizeMultiplier(), (MultiplyShift("truncate"),), shifts=(2, 62)),
+    ),
+    requantization(
+        "ethos-u85-dasym",
+        "Ethos-U85, double rounding without the sign",
+        VELA,
+        Rescale(QuantizeMultiplier(), (DoubleRound(signed=False),), shifts=(2, 62)),
+    ),
+)

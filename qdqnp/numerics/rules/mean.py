@@ -53,8 +53,10 @@ class FloatMean:
         with np.errstate(all="ignore"):
             multiplier = np.asarray(x.scale / (y.scale * np.float32(count)), np.float32)
         if not np.float32(2.0**-32) <= multiplier < np.float32(256):
-            raise ProfileError("the global average's multiplier is outside the kernel's range",
-                               [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(multiplier))])  # fmt: skip
+            raise ProfileError(
+                "the global average's multiplier is outside the kernel's range",
+                [Problem("scale ratio", "a multiplier in [2^-32, 256)", str(multiplier))],
+            )
         return FloatScaled(multiplier, None, y)
 
 

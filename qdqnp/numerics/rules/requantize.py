@@ -47,8 +47,12 @@ class Layer:
     def output(self) -> Quant:
         """y; raises ProfileError where the output is real, which only ONNX Runtime's arithmetic defines."""
         if self.y is None:
-            problem = Problem("output", "integer codes", "a real output (Gemm without QuantizeLinear)",
-                              "Quantize the output, or use the profile 'ort'.")  # fmt: skip
+            problem = Problem(
+                "output",
+                "integer codes",
+                "a real output (Gemm without QuantizeLinear)",
+                "Quantize the output, or use the profile 'ort'.",
+            )
             raise ProfileError("an output that the profile does not define", [problem])
         return self.y
 
@@ -278,8 +282,10 @@ class Rescale:
         bad = (fixed.value != 0) & ((fixed.shift < low) | (fixed.shift > high))
         if bad.any():
             at = float(np.asarray(real).reshape(-1)[int(np.argmax(bad))])
-            raise ProfileError("a multiplier outside the profile's domain",
-                               [Problem("multiplier", f"a total shift in [{low}, {high}]", f"{at!r}")])  # fmt: skip
+            raise ProfileError(
+                "a multiplier outside the profile's domain",
+                [Problem("multiplier", f"a total shift in [{low}, {high}]", f"{at!r}")],
+            )
         return fixed
 
     def apply(self, value: Int64, fixed: Fixed) -> Int64:
@@ -287,13 +293,17 @@ class Rescale:
         if self.bounded:
             limit = (np.int64(1) << fixed.shift) >> 1
             if ((value < -limit) | (value >= limit)).any():
-                raise ProfileError("a value outside the profile's domain",
-                                   [Problem("sum", "within 2^(shift - 1)", str(int(np.abs(value).max())))])  # fmt: skip
+                raise ProfileError(
+                    "a value outside the profile's domain",
+                    [Problem("sum", "within 2^(shift - 1)", str(int(np.abs(value).max())))],
+                )
         for stage in self.stages:
             value = stage(value, fixed)
         if value.size and (value.max() > 2**31 - 1 or value.min() < -(2**31)):
-            raise ProfileError("a value outside the profile's domain",
-                               [Problem("requantized sum", "an int32", str(int(np.abs(value).max())))])  # fmt: skip
+            raise ProfileError(
+                "a value outside the profile's domain",
+                [Problem("requantized sum", "an int32", str(int(np.abs(value).max())))],
+            )
         return value
 
     def bind(self, layer: Layer) -> Requantizer:

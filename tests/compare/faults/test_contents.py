@@ -39,8 +39,10 @@ def moved(by: int) -> Callable[[Array], Array]:
         ("all zero", np.zeros_like),
         ("constant", lambda a: np.full_like(a, -7)),
         ("NCHW against NHWC", lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).reshape(a.shape)),
-        ("NCHW against NHWC",
-         lambda a: np.ascontiguousarray(a.reshape(1, *a.shape[2:], a.shape[1]).transpose(0, 3, 1, 2))),
+        (
+            "NCHW against NHWC",
+            lambda a: np.ascontiguousarray(a.reshape(1, *a.shape[2:], a.shape[1]).transpose(0, 3, 1, 2)),
+        ),
         ("signed against unsigned", lambda a: (a.astype(int) ^ -128).astype(np.int8)),
         ("shifted by elements or bytes", moved(1)),
         ("shifted by elements or bytes", moved(-5)),
@@ -50,7 +52,7 @@ def moved(by: int) -> Callable[[Array], Array]:
         ("truncated", lambda a: np.where(np.arange(a.size).reshape(a.shape) < a.size // 3, a, 0).astype(np.int8)),
         ("padded rows", lambda a: np.pad(a, [(0, 0)] * 3 + [(0, 8)]).reshape(-1)[: a.size].reshape(a.shape)),
     ],
-)  # fmt: skip
+)
 def test_a_buffer_that_is_wrong(kind: str, change: Callable[[Array], Array]) -> None:
     assert kinds(change) == [kind]
 
@@ -155,10 +157,14 @@ def test_noise_in_a_layer_that_was_not_dumped_has_no_name(golden: str) -> None:
     plan = small.reference(golden).plan
     step = next(b.step for b in plan.steps if b.step.op == "QLinearAdd")
     name, rng = step.input_names[0], np.random.default_rng(5)
-    wrong = [np.clip(c[name].astype(int) + rng.integers(-9, 10, c[name].shape), -128, 127).astype(np.int8)
-             for c in small.reference(golden).cases]  # fmt: skip
-    made = [walk(plan, {**given, name: codes}, None)
-            for given, codes in zip(small.reference(golden).given, wrong, strict=True)]  # fmt: skip
+    wrong = [
+        np.clip(c[name].astype(int) + rng.integers(-9, 10, c[name].shape), -128, 127).astype(np.int8)
+        for c in small.reference(golden).cases
+    ]
+    made = [
+        walk(plan, {**given, name: codes}, None)
+        for given, codes in zip(small.reference(golden).given, wrong, strict=True)
+    ]
     dumped = {key: [case[key] for case in made] for key in tensors() if key != name}
     first = report(dumped, golden).first
     assert first is not None and first.status == UNEXPLAINED and step.label in first.segment
@@ -209,8 +215,12 @@ def test_one_element_is_too_little_to_accuse_one_of_many_weights() -> None:
         flipped = bound.consts[weights].copy()
         flipped.reshape(-1).view(np.uint8)[rng.integers(flipped.size)] ^= np.uint8(1 << int(rng.integers(6)))
         wrong = [evaluate(bound, case, small.reference().profile, consts={weights: flipped}) for case in cases]
-        bits = [int(x) & 255 for a, c in zip(wrong, cases, strict=True)
-                for x in (a.astype(int) ^ c[CONVS[-1]].astype(int)).reshape(-1) if x]  # fmt: skip
+        bits = [
+            int(x) & 255
+            for a, c in zip(wrong, cases, strict=True)
+            for x in (a.astype(int) ^ c[CONVS[-1]].astype(int)).reshape(-1)
+            if x
+        ]
         if len(bits) == 1 and bits[0].bit_count() > 1:
             break
     else:

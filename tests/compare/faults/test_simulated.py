@@ -54,9 +54,12 @@ def references(model: Model, feeds: list[dict[str, Array]]) -> dict[str, Referen
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_the_layer_is_found_and_the_fault_named(
-    kind: str, seed: int, worlds: dict[str, World], references: dict[str, Reference],
+    kind: str,
+    seed: int,
+    worlds: dict[str, World],
+    references: dict[str, Reference],
     tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+) -> None:
     """A fault may look like another on these inputs; then it is one of those that are named. A single changed element
     beside a rounding boundary has no name, so that a flipped bit may be drawn three times."""
     rng = np.random.default_rng([seed, list(FAULTS).index(kind)])
@@ -83,14 +86,20 @@ def test_every_fault_of_the_table_has_a_recognizer() -> None:
     assert set(FAULTS) <= set(KINDS) and len(FAULTS) == 20
 
 
-@pytest.mark.parametrize(("golden", "theirs"), [("ort", "ort"), ("ort", "tflite"), ("tflite", "tflite-single"),
-                                                ("ort", "neural-art")])  # fmt: skip
-def test_no_false_alarm(golden: str, theirs: str, model: Model, feeds: list[dict[str, Array]],
-                        references: dict[str, Reference], seed: int) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("golden", "theirs"), [("ort", "ort"), ("ort", "tflite"), ("tflite", "tflite-single"), ("ort", "neural-art")]
+)
+def test_no_false_alarm(
+    golden: str, theirs: str, model: Model, feeds: list[dict[str, Array]], references: dict[str, Reference], seed: int
+) -> None:
     traces = [model.trace(x, profile=theirs) for x in feeds]
     device = Device("", "", "", "", {name: [trace[name] for trace in traces] for name in traces[0] if name != "input"})
     reference = references[golden]
     report = compare(reference, align(small.dump(device.dump), reference.targets, CASES))
     assert not [row for row in report.rows if row.status == FAULT], f"seed {seed}: {report.verdict()}"
-    assert report.equal == all(np.array_equal(a, b) for name, cases in device.dump.items() if name != "output"
-                               for a, b in zip(cases, [c[name] for c in reference.cases], strict=True))  # fmt: skip
+    assert report.equal == all(
+        np.array_equal(a, b)
+        for name, cases in device.dump.items()
+        if name != "output"
+        for a, b in zip(cases, [c[name] for c in reference.cases], strict=True)
+    )

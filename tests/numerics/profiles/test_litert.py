@@ -20,8 +20,13 @@ from tests.oracles.tflite import DEFAULT, OPTIMIZED, REFERENCE, Operator, Tensor
 
 Array = Any
 CONV, DEPTHWISE, FULL, ADD, AVERAGE, MEAN = (
-    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "AVERAGE_POOL_2D", "MEAN",
-)  # fmt: skip
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "MEAN",
+)
 
 # which profile each operator equals under each kind of kernels
 EQUAL: Mapping[str, Mapping[str, str]] = {

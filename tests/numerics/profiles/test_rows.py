@@ -159,10 +159,12 @@ def test_whole_rule_from_scales(name: str) -> None:
         sums[2] = np.rint((2 * rng.integers(-128, 128, 4) + 1) * unit / 2).astype(np.int64)
         got = bound(sums)
         wanted = [
-            [oracle.requantize(name, int(s + b), (float(x), float(c), float(y)), zero)
-             for s, b, c in zip(row, bias, channels, strict=True)]
+            [
+                oracle.requantize(name, int(s + b), (float(x), float(c), float(y)), zero)
+                for s, b, c in zip(row, bias, channels, strict=True)
+            ]
             for row in sums
-        ]  # fmt: skip
+        ]
         np.testing.assert_array_equal(got, wanted)
 
 
@@ -257,10 +259,32 @@ SCHEMES = {
     "truncated16": (Truncated16(), oracle.truncated16),
 }
 REALS = [
-    0.0, 1.0, 0.5, 0.25, 1 - 2.0**-53, 1 - 2.0**-32, 1 - 2.0**-31, 1 - 2.0**-33, 0x7FFEFFFF * 2.0**-31,
-    0x7FFF0000 * 2.0**-31, 0x7FFF7FFF * 2.0**-31, 0x7FFEFFFF5 * 2.0**-35, 2.0**-31, 2.0**-32, 2.0**-33, 0.75 * 2.0**-31,
-    (1 - 2.0**-40) * 2.0**-32, 2.0**29, 2.0**30, 1.5 * 2.0**29, (2 - 2.0**-40) * 2.0**29, 2.0**31, 0.3, 0.1, 1.7,
-]  # fmt: skip
+    0.0,
+    1.0,
+    0.5,
+    0.25,
+    1 - 2.0**-53,
+    1 - 2.0**-32,
+    1 - 2.0**-31,
+    1 - 2.0**-33,
+    0x7FFEFFFF * 2.0**-31,
+    0x7FFF0000 * 2.0**-31,
+    0x7FFF7FFF * 2.0**-31,
+    0x7FFEFFFF5 * 2.0**-35,
+    2.0**-31,
+    2.0**-32,
+    2.0**-33,
+    0.75 * 2.0**-31,
+    (1 - 2.0**-40) * 2.0**-32,
+    2.0**29,
+    2.0**30,
+    1.5 * 2.0**29,
+    (2 - 2.0**-40) * 2.0**29,
+    2.0**31,
+    0.3,
+    0.1,
+    1.7,
+]
 
 
 @pytest.mark.parametrize("name", SCHEMES)

@@ -28,9 +28,7 @@ class Count:
     differing: int = 0
 
     def __add__(self, other: Count) -> Count:
-        return Count(
-            self.compared + other.compared, self.ties + other.ties, self.differing + other.differing
-        )  # fmt: skip
+        return Count(self.compared + other.compared, self.ties + other.ties, self.differing + other.differing)
 
 
 def quant(scale: Any, zero: int = 0, axis: int | None = None) -> Quant:

@@ -61,8 +61,9 @@ def gather(rng: draw.Rng) -> Case:
     axis = int(rng.integers(len(dims)))
     shape = draw.shape(rng, draw.pick(rng, (0, 1, 1, 2)))
     indices = rng.integers(-dims[axis], dims[axis], shape).astype(draw.pick(rng, (np.int32, np.int64)))
-    return one_node("Gather", [_codes(rng, dims), ("indices", np.asarray(indices))], opset=13,
-                    axis=_signed(rng, axis, len(dims)))  # fmt: skip
+    return one_node(
+        "Gather", [_codes(rng, dims), ("indices", np.asarray(indices))], opset=13, axis=_signed(rng, axis, len(dims))
+    )
 
 
 def pad(rng: draw.Rng) -> Case:
@@ -70,8 +71,9 @@ def pad(rng: draw.Rng) -> Case:
     dims = draw.shape(rng)
     x = _codes(rng, dims)
     chosen = _some_axes(rng, len(dims)) if draw.chance(rng, 0.3) else list(range(len(dims)))
-    sides = [(int(rng.integers(-(dims[axis] // 2), 4)), int(rng.integers(-((dims[axis] - 1) // 2), 4)))
-             for axis in chosen]  # fmt: skip
+    sides = [
+        (int(rng.integers(-(dims[axis] // 2), 4)), int(rng.integers(-((dims[axis] - 1) // 2), 4))) for axis in chosen
+    ]
     arguments: list[Argument | None] = [x, _ints("pads", [low for low, _ in sides] + [high for _, high in sides])]
     value = draw.zero_point(rng, x[1].dtype)
     arguments.append(("value", value) if draw.chance(rng, 0.7) else None)
@@ -116,10 +118,18 @@ def resize(rng: draw.Rng) -> Case:
     modes = {
         "mode": "nearest",
         "nearest_mode": draw.pick(rng, (None, "floor", "ceil", "round_prefer_ceil", "round_prefer_floor")),
-        "coordinate_transformation_mode": draw.pick(rng, (
-            None, "half_pixel", "asymmetric", "pytorch_half_pixel", "align_corners", "tf_half_pixel_for_nn",
-        )),
-    }  # fmt: skip
+        "coordinate_transformation_mode": draw.pick(
+            rng,
+            (
+                None,
+                "half_pixel",
+                "asymmetric",
+                "pytorch_half_pixel",
+                "align_corners",
+                "tf_half_pixel_for_nn",
+            ),
+        ),
+    }
     opset = draw.pick(rng, (11, 13, 18, 19))
     partly = opset >= 18 and draw.chance(rng, 0.4)
     if partly:
@@ -150,5 +160,12 @@ def reduction(op: str) -> Any:
 def arg_max(rng: draw.Rng) -> Case:
     dims = draw.shape(rng)
     axis = draw.pick(rng, (None, _signed(rng, int(rng.integers(len(dims))), len(dims))))
-    return one_node("ArgMax", [_codes(rng, dims)], opset=13, output=np.int64, axis=axis,
-                    keepdims=draw.pick(rng, (None, 0, 1)), select_last_index=draw.pick(rng, (None, 0, 1)))  # fmt: skip
+    return one_node(
+        "ArgMax",
+        [_codes(rng, dims)],
+        opset=13,
+        output=np.int64,
+        axis=axis,
+        keepdims=draw.pick(rng, (None, 0, 1)),
+        select_last_index=draw.pick(rng, (None, 0, 1)),
+    )

@@ -25,8 +25,15 @@ def quantize_linear(rng: draw.Rng) -> Case:
     contrib = sixteen and not default and draw.chance(rng, 0.5)
     opset = 21 if (sixteen and not contrib) or named else int(draw.pick(rng, (13, 19, 21)))
     given = axis if shape or draw.chance(rng, 0.3) else None
-    return one_node("QuantizeLinear", arguments, domain=MS if contrib else "", opset=opset, output=output,
-                    axis=given, output_dtype=named)  # fmt: skip
+    return one_node(
+        "QuantizeLinear",
+        arguments,
+        domain=MS if contrib else "",
+        opset=opset,
+        output=output,
+        axis=given,
+        output_dtype=named,
+    )
 
 
 def _parameters_shape(rng: draw.Rng) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
@@ -62,5 +69,6 @@ def dequantize_linear(rng: draw.Rng) -> Case:
     contrib = draw.chance(rng, 0.3) and dtype != np.int32 and arguments[2] is not None
     opset = 21 if sixteen and not contrib else int(draw.pick(rng, (13, 19, 21)))
     given = axis if shape or draw.chance(rng, 0.3) else None
-    return one_node("DequantizeLinear", arguments, domain=MS if contrib else "", opset=opset, output=np.float32,
-                    axis=given)  # fmt: skip
+    return one_node(
+        "DequantizeLinear", arguments, domain=MS if contrib else "", opset=opset, output=np.float32, axis=given
+    )

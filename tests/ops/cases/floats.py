@@ -113,8 +113,15 @@ def gemm(rng: draw.Rng) -> Case:
         ("b", reals(rng, (cols, terms) if trans_b else (terms, cols), False)),
         None if c is None else ("c", reals(rng, c, False)),
     ]
-    return one_node("Gemm", arguments, draw.pick(rng, (["x"], ["x", "b"])), transA=trans_a, transB=trans_b,
-                    alpha=draw.pick(rng, (None, None, 0.3)), beta=draw.pick(rng, (None, None, 0.0, -1.7)))  # fmt: skip
+    return one_node(
+        "Gemm",
+        arguments,
+        draw.pick(rng, (["x"], ["x", "b"])),
+        transA=trans_a,
+        transB=trans_b,
+        alpha=draw.pick(rng, (None, None, 0.3)),
+        beta=draw.pick(rng, (None, None, 0.0, -1.7)),
+    )
 
 
 def matmul(rng: draw.Rng) -> Case:

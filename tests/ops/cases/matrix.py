@@ -64,5 +64,13 @@ def qgemm(rng: draw.Rng) -> Case:
     if not real:
         quantizer = [("ys", draw.output_scale(rng, typical * (alpha or 1))), ("yz", draw.zero_point(rng, dtype))]
     feeds = ["x", *(["b"] if draw.chance(rng, 0.2) else []), *(["c"] if bias and draw.chance(rng, 0.15) else [])]
-    return one_node("QGemm", [*arguments, bias, *quantizer], feeds, domain=MS, alpha=alpha, transA=trans_a or None,
-                    transB=trans_b or None, output=np.float32 if real else dtype)  # fmt: skip
+    return one_node(
+        "QGemm",
+        [*arguments, bias, *quantizer],
+        feeds,
+        domain=MS,
+        alpha=alpha,
+        transA=trans_a or None,
+        transB=trans_b or None,
+        output=np.float32 if real else dtype,
+    )
