@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from qdqnp.cli import cli
-from qdqnp.sources.shipped import shipped_model
+from qdqnp.inputs.shipped import shipped_model
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 

@@ -14,10 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp.compare.inspect import inspect
 from qdqnp.errors import InputError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.work import Budget
+from qdqnp.inspection.layers import inspect
 from qdqnp.ops.registry import OPERATORS, lookup
 from tests.networks import dla
 from tests.ops.case import MS, one_node

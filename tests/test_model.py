@@ -11,13 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp.compare.verify import verify
+from qdqnp.diagnosis.verify import verify
+from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
 from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.numerics.rules.binary import BinaryFunction, saturate
-from qdqnp.sources.ort import OrtPeer
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.peers.ort.peer import OrtPeer
 from tests.networks import dla
 
 VARIANTS = {

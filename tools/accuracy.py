@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from pictures import PictureError, Preprocessing, open_pictures
 
 from qdqnp import load
-from qdqnp.cli.console import tracked
 from qdqnp.errors import ModelError, PeerError, Problem, QdqnpError
+from qdqnp.peers.ort.peer import OrtPeer
+from qdqnp.peers.ort.session import import_onnxruntime
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer
-from qdqnp.sources.ort_session import import_onnxruntime
+from qdqnp.render.console import tracked
 
 DATA = Path(__file__).parents[1] / "qdqnp" / "data"
 NETWORKS = ("dla46_c", "dla46x_c", "dla60x_c")

@@ -29,13 +29,13 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from qdqnp import Model, load
-from qdqnp.cli.console import tracked
-from qdqnp.compare.metrics import difference
+from qdqnp.diagnosis.tally import difference
 from qdqnp.errors import Problem, QdqnpError
+from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.peers.ort.peer import host
+from qdqnp.peers.ort.session import KINDS, import_onnxruntime
 from qdqnp.quant import Array
-from qdqnp.sources.ort import host
-from qdqnp.sources.ort_session import KINDS, import_onnxruntime
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.render.console import tracked
 
 QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
     "qdqnp",

@@ -4,7 +4,7 @@
     python tools/fault_table.py -n 2 --clean 20
 
 Layers, channels, places and pictures are drawn from a seed that is printed; `--seed` repeats a run. The devices are
-those of tests/compare/devices.py: plain NumPy for the wrong layer. Prints a Markdown table; exits 1 where a layer is
+those of tests/diagnosis/devices.py: plain NumPy for the wrong layer. Prints a Markdown table; exits 1 where a layer is
 not found, or a dump without a fault is said to have one.
 """
 
@@ -25,16 +25,16 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from qdqnp.compare.align import align
-from qdqnp.compare.compare import compare
-from qdqnp.compare.replay import Reference
-from qdqnp.compare.report import FAULT, Report
+from qdqnp.diagnosis.align import align
+from qdqnp.diagnosis.compare.compare import compare
+from qdqnp.diagnosis.compare.report import FAULT, Report
+from qdqnp.diagnosis.dump import read_dump
+from qdqnp.diagnosis.replay import Reference
+from qdqnp.inputs.pictures import prepare, resolved
+from qdqnp.inputs.shipped import CIFAR10, model_names, pictures, shipped_model
 from qdqnp.model import Model, load
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.sources.dump import read_dump
-from qdqnp.sources.pictures import prepare, resolved
-from qdqnp.sources.shipped import CIFAR10, model_names, pictures, shipped_model
-from tests.compare.devices import FAULTS, Device, World, simulate
+from tests.diagnosis.devices import FAULTS, Device, World, simulate
 
 Array = np.ndarray[Any, Any]
 GOLDEN = ("ort", "tflite")

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from fuzz_mutate import mutate
 
-from qdqnp.compare.inspect import inspect
 from qdqnp.errors import QdqnpError
+from qdqnp.inspection.layers import inspect
 from qdqnp.model import Model, load
 from qdqnp.program import Program, Tensor
 

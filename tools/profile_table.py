@@ -20,14 +20,14 @@ from bench import Table, write_results
 from pictures import Preprocessing
 
 from qdqnp import load
-from qdqnp.cli.console import tracked
-from qdqnp.compare.diff import Cell, Report, Row, diff
+from qdqnp.diagnosis.diff import Cell, Report, Row, diff
 from qdqnp.errors import QdqnpError
+from qdqnp.inputs.shipped import model_names, shipped_model
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.rules.requantize import INFERRED
 from qdqnp.quant import Array
-from qdqnp.sources.shipped import model_names, shipped_model
+from qdqnp.render.console import tracked
 
 COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art")
 TRACED = 10  # pictures at a time where every tensor of two runs is kept

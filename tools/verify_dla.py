@@ -21,12 +21,12 @@ from bench import Table, write_results
 from pictures import PictureError, Pictures, Preprocessing, open_pictures
 
 from qdqnp import Model, load
-from qdqnp.cli.console import tracked
-from qdqnp.compare.verify import Report, verify
+from qdqnp.diagnosis.verify import Report, verify
 from qdqnp.errors import ModelError, Problem, QdqnpError
+from qdqnp.peers.ort.peer import OrtPeer
+from qdqnp.peers.ort.session import KINDS
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer
-from qdqnp.sources.ort_session import KINDS
+from qdqnp.render.console import tracked
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from bench import Table, write_results
 from verify_dla import quantized_models
 
 from qdqnp import load
-from qdqnp.cli.console import tracked
-from qdqnp.compare.verify import Report, verify
+from qdqnp.diagnosis.verify import Report, verify
 from qdqnp.errors import PeerError, QdqnpError
+from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.peers.ort.peer import KINDS, OrtPeer
 from qdqnp.program import Program
-from qdqnp.sources.ort import KINDS, OrtPeer
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.render.console import tracked
 
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 

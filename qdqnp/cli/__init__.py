@@ -11,7 +11,6 @@ import click
 
 from qdqnp.cli.capture import capture_command
 from qdqnp.cli.compare import compare_command
-from qdqnp.cli.console import ERROR_CONSOLE, printable
 from qdqnp.cli.demo import demo_command
 from qdqnp.cli.diff import diff_command
 from qdqnp.cli.explain import explain_command
@@ -26,6 +25,7 @@ from qdqnp.cli.schema import schema_command
 from qdqnp.cli.stimulate import stimulate_command
 from qdqnp.cli.verify import verify_command
 from qdqnp.errors import QdqnpError
+from qdqnp.render.console import ERROR_CONSOLE, printable
 from qdqnp.version import __version__
 
 

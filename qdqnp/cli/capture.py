@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, table, tracked
 from qdqnp.cli.inputs import feeds_of
-from qdqnp.compare.dumping import MAPPING, write_dump
-from qdqnp.identify.observed import REFERENCE
+from qdqnp.diagnosis.dump_writer import MAPPING, write_dump
+from qdqnp.diagnosis.identify.observations import REFERENCE
 from qdqnp.model import load
-from qdqnp.sources.capture import capture, input_codes, load_device, runs
+from qdqnp.peers.devices.capture import capture, input_codes, load_device, runs
+from qdqnp.render.console import CONSOLE, dims, name, table, tracked
 
 
 @click.command("capture")
@@ -20,7 +20,7 @@ from qdqnp.sources.capture import capture, input_codes, load_device, runs
     "--device",
     required=True,
     metavar="MODULE:NAME",
-    help="A Python function: inputs by name to tensors by name; see qdqnp.sources.capture.",
+    help="A Python function: inputs by name to tensors by name; see qdqnp.peers.devices.capture.",
 )
 @click.option(
     "--input",

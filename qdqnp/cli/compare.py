@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
-from qdqnp.compare.align import align
-from qdqnp.compare.compare import Options, compare
-from qdqnp.compare.html import html
-from qdqnp.compare.junit import junit
-from qdqnp.compare.mapping import as_text, proposal, read_mapping
-from qdqnp.compare.reference import reference_from
-from qdqnp.compare.replay import Reference
-from qdqnp.compare.report import EQUAL, FAILING, Report, Row
-from qdqnp.compare.tolerance import parse
+from qdqnp.diagnosis.align import align
+from qdqnp.diagnosis.compare.compare import Options, compare
+from qdqnp.diagnosis.compare.report import EQUAL, FAILING, Report, Row
+from qdqnp.diagnosis.dump import Dump, read_dump
+from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
+from qdqnp.diagnosis.reference import reference_from
+from qdqnp.diagnosis.replay import Reference
+from qdqnp.diagnosis.tolerance import parse
 from qdqnp.errors import InputError, Problem
-from qdqnp.sources.dump import Dump, read_dump
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
+from qdqnp.render.html import html
+from qdqnp.render.junit import junit
 
 # A dump may hold float64 where the model has bytes, and some tensors more than once; beyond this it is something else.
 BYTES_PER_ELEMENT = 64

@@ -14,15 +14,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from qdqnp.cli.console import CONSOLE, dims, name, table
-from qdqnp.compare.verify import Report, verify
+from qdqnp.diagnosis.verify import Report, verify
 from qdqnp.errors import PeerError
+from qdqnp.inputs.pictures import Picture, picture_feeds, resolved
+from qdqnp.inputs.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
 from qdqnp.model import Model, load
+from qdqnp.peers.ort.peer import OrtPeer, host
+from qdqnp.peers.ort.session import import_onnxruntime
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer, host
-from qdqnp.sources.ort_session import import_onnxruntime
-from qdqnp.sources.pictures import Picture, picture_feeds, resolved
-from qdqnp.sources.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
+from qdqnp.render.console import CONSOLE, dims, name, table
 
 SHOWN = 10
 COMPARED = 3

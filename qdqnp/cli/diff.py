@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, table, tracked
 from qdqnp.cli.inputs import feeds_of, files_of
-from qdqnp.compare.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 
 INFERRED_MARK = "*"
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.console import CONSOLE, name, print_json, table
-from qdqnp.explain.explain import Account, Explanation, explain
-from qdqnp.explain.lines import Line
+from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
+from qdqnp.diagnosis.explain.lines import Line
+from qdqnp.inputs.files import read_feeds
+from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.sources.files import read_feeds
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
 

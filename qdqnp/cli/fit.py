@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qdqnp.cli.console import CONSOLE, name
-from qdqnp.identify.families import describe
-from qdqnp.identify.fit import Fit, Fitted
-from qdqnp.identify.fit_narrow import NarrowFit
+from qdqnp.diagnosis.identify.families import describe
+from qdqnp.diagnosis.identify.fit import Fit, Fitted
+from qdqnp.diagnosis.identify.fit_narrow import NarrowFit
+from qdqnp.render.console import CONSOLE, name
 
 SHOWN = 6
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, name, tracked
 from qdqnp.cli.inputs import feeds_of, files_of
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 from qdqnp.golden.manifest import Document
@@ -17,6 +16,7 @@ from qdqnp.golden.options import FORMATS, LANES, LIMIT_BYTES, ROLES, Options
 from qdqnp.golden.writing import write
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

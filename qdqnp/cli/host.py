@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.console import CONSOLE, print_json, table
 from qdqnp.errors import PeerError
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.sources import ort_probe
-from qdqnp.sources.ort import host
-from qdqnp.sources.ort_faults import FAULTS, Fault
+from qdqnp.peers.ort import probe as ort_probe
+from qdqnp.peers.ort.faults import FAULTS, Fault
+from qdqnp.peers.ort.peer import host
+from qdqnp.render.console import CONSOLE, print_json, table
 
 
 @click.command("host")

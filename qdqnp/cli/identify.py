@@ -8,20 +8,20 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, name, print_json, table
 from qdqnp.cli.fit import print_fit
 from qdqnp.cli.probe import print_answers
-from qdqnp.cli.write import check_target, write_text
-from qdqnp.identify.device import open_device
-from qdqnp.identify.fit import Fitted, fit_all
-from qdqnp.identify.fit_toml import fit_toml
-from qdqnp.identify.identify import Report, Split, Verdict, identify_all
-from qdqnp.identify.observed import Dumped, targets
+from qdqnp.diagnosis.identify.device import open_device
+from qdqnp.diagnosis.identify.fit import Fitted, fit_all
+from qdqnp.diagnosis.identify.fit_toml import fit_toml
+from qdqnp.diagnosis.identify.identify import Report, Split, Verdict, identify_all
+from qdqnp.diagnosis.identify.observations import Dumped, targets
+from qdqnp.diagnosis.probe.answers import Answer, fit_answers, observed, read_answers
+from qdqnp.diagnosis.probe.catalog import probes
+from qdqnp.diagnosis.probe.folder import check_folder, is_probe_folder
+from qdqnp.files.atomic import check_target, write_text
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.probe.answers import Answer, fit_answers, observed, read_answers
-from qdqnp.probe.catalog import probes
-from qdqnp.probe.folder import check_folder, is_probe_folder
+from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_CLASSES = 4
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from qdqnp.inputs.files import Feeds, read_feeds
+from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.program import Program
-from qdqnp.sources.files import Feeds, read_feeds
-from qdqnp.sources.random_inputs import random_feeds
 
 
 def feeds_of(program: Program, files: Sequence[Path], count: int | None, seed: int) -> tuple[Iterator[Feeds], int]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, sentence, table
-from qdqnp.compare.fates import counts, fates
-from qdqnp.compare.inspect import inspect
+from qdqnp.inspection.layers import inspect
+from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.render.console import CONSOLE, dims, name, print_json, sentence, table
 
 
 @click.command("inspect")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, name, table
-from qdqnp.probe.answers import Answer
-from qdqnp.probe.catalog import probes
-from qdqnp.probe.folder import write_probes
+from qdqnp.diagnosis.probe.answers import Answer
+from qdqnp.diagnosis.probe.catalog import probes
+from qdqnp.diagnosis.probe.folder import write_probes
+from qdqnp.render.console import CONSOLE, name, table
 
 SHOWN = 4
 

@@ -9,11 +9,11 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from qdqnp.cli.console import CONSOLE, print_json, table
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from, rule_names, shared_document, to_document, to_toml
 from qdqnp.numerics.profiles import ALIASES, PROFILES
 from qdqnp.numerics.rules.requantize import INFERRED, Undefined
+from qdqnp.render.console import CONSOLE, print_json, table
 
 # Which operators a field of a profile is the arithmetic of.
 OPERATORS: Mapping[str, str] = {

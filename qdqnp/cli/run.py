@@ -16,15 +16,9 @@ from typing import Any
 import click
 import numpy as np
 
-from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
 from qdqnp.errors import InputError, Problem, QdqnpError
-from qdqnp.model import Model, code_outputs, load
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.program import Program
-from qdqnp.quant import Array
-from qdqnp.sources.files import Feeds, read_feeds
-from qdqnp.sources.pictures import (
+from qdqnp.inputs.files import Feeds, read_feeds
+from qdqnp.inputs.pictures import (
     COLORS,
     LAYOUTS,
     METHODS,
@@ -38,6 +32,12 @@ from qdqnp.sources.pictures import (
     read_preprocessing,
     resolved,
 )
+from qdqnp.model import Model, code_outputs, load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.program import Program
+from qdqnp.quant import Array
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
 
 Outputs = dict[str, Array]
 # Rows of a table on the terminal; --json and --output leave nothing out.

@@ -10,13 +10,13 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
-from qdqnp.cli.console import CONSOLE, ERROR_CONSOLE, name, print_json, table
 from qdqnp.golden import FORMATS
 from qdqnp.golden.replace import replaceable
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.quant import Array
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, table
 from qdqnp.stimuli.coverage import Coverage
 from qdqnp.stimuli.document import document
 from qdqnp.stimuli.goals import REACHED, Verdict

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.console import CONSOLE, dims, name, print_json, printable, table, tracked
 from qdqnp.cli.inputs import feeds_of
-from qdqnp.compare.verify import Report, verify
+from qdqnp.diagnosis.verify import Report, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.sources.ort import OrtPeer, host
-from qdqnp.sources.ort_session import KINDS
+from qdqnp.peers.ort.peer import OrtPeer, host
+from qdqnp.peers.ort.session import KINDS
+from qdqnp.render.console import CONSOLE, dims, name, print_json, printable, table, tracked
 
 
 @click.command("verify")

@@ -12,12 +12,12 @@ from qdqnp.executor.work import Budget, given_bytes
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
+from qdqnp.limits import MAX_TENSOR_BYTES, bytes_needed
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.base import Bound, Operator, ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.program import EXACT, Program, Promise, Step
 from qdqnp.quant import Array
-from qdqnp.reader.limits import MAX_TENSOR_BYTES, bytes_needed
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from qdqnp.errors import InputError, Problem
 from qdqnp.graph import Shape, Sizes
-from qdqnp.ops.base import Operator
-from qdqnp.program import Program, Step
-from qdqnp.quant import Array
-from qdqnp.reader.limits import (
+from qdqnp.limits import (
     RUN_ELEMENTS,
     RUN_ELEMENTS_PER_BYTE,
     RUN_PRODUCTS,
     RUN_PRODUCTS_PER_BYTE,
 )
+from qdqnp.ops.base import Operator
+from qdqnp.program import Program, Step
+from qdqnp.quant import Array
 
 
 class Budget:

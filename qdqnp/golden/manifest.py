@@ -17,7 +17,7 @@ from qdqnp.golden.catalog import Entry
 from qdqnp.golden.options import Options
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import rule_names, to_document
-from qdqnp.ops.windows import WindowAttributes, window_for
+from qdqnp.ops.geometry.windows import WindowAttributes, window_for
 from qdqnp.program import Promise, Step
 from qdqnp.quant import Quant
 from qdqnp.version import __version__

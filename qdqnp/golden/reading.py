@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, shorten
-from qdqnp.golden.folder import sha256
+from qdqnp.files.folder import sha256
 from qdqnp.golden.layouts import Layout
 from qdqnp.golden.manifest import MANIFEST, MODEL
 from qdqnp.golden.schema import check_manifest
 from qdqnp.golden.stored import READABLE, stored_bytes
+from qdqnp.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
-from qdqnp.reader.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
 
 MAX_MANIFEST_BYTES = 256 * 2**20
 # Where a name has several tensors and no role is asked for: what computes comes before what is read.

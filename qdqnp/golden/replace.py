@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qdqnp.errors import GoldenError, Problem
-from qdqnp.golden.folder import TITLE
+from qdqnp.files.folder import TITLE
 from qdqnp.golden.manifest import FORMAT, MANIFEST
 
 

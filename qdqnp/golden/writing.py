@@ -8,9 +8,9 @@ from typing import Any
 
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
+from qdqnp.files.folder import Folder, new_folder
 from qdqnp.golden.capture import capture
 from qdqnp.golden.catalog import Catalog, Entry
-from qdqnp.golden.folder import Folder, new_folder
 from qdqnp.golden.manifest import (
     MANIFEST,
     MODEL,

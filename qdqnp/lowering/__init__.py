@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qdqnp.lowering.base import Lowering
 from qdqnp.lowering.emit import lower
-from qdqnp.lowering.ort import ORT, ORT_UNFUSED, ORT_X64
+from qdqnp.lowering.ort.levels import ORT, ORT_UNFUSED, ORT_X64
 
 LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT, ORT_X64, ORT_UNFUSED)}
 

@@ -8,13 +8,13 @@ import onnx
 
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import Graph, Node, Value
+from qdqnp.limits import MAX_ENTRIES
 from qdqnp.quant import Array
 from qdqnp.reader.calls import Call, read_call
 from qdqnp.reader.check import Inference, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.functions import Inlined, Inliner, TooLarge
-from qdqnp.reader.limits import MAX_ENTRIES
 from qdqnp.reader.opsets import check_opsets, read_opsets
 from qdqnp.reader.proto import Opened, Source, open_model
 from qdqnp.reader.structure import Definitions, check_uses, define_outputs, order

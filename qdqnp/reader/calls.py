@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import onnx
 
 from qdqnp.errors import Problems
+from qdqnp.limits import NODE_PARTS
 from qdqnp.reader.attributes import Attribute, Reference, read_attributes
 from qdqnp.reader.external import ExternalData
-from qdqnp.reader.limits import NODE_PARTS
 from qdqnp.reader.text import read_domain, read_text
 
 Key = tuple[str, str, str]  # domain, name and overload of a function

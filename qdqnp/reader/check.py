@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, Value
+from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.ops import registry
 from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
 from qdqnp.reader.calls import trimmed
-from qdqnp.reader.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.reader.report import listing
 from qdqnp.reader.text import domain_name
 from qdqnp.reader.types import Declared, check_declared, fits_limits

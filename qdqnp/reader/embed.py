@@ -9,8 +9,8 @@ from pathlib import Path
 import onnx
 
 from qdqnp.errors import ModelError, Problem, Problems
+from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 from qdqnp.reader.external import ExternalData
-from qdqnp.reader.limits import MAX_FILE_BYTES, readable_bytes
 from qdqnp.reader.proto import Source, open_model
 from qdqnp.reader.tensors import read_tensor
 

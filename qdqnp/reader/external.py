@@ -10,7 +10,7 @@ from typing import NoReturn
 import onnx
 
 from qdqnp.errors import Problems
-from qdqnp.reader.limits import MAX_EXTERNAL_BYTES, readable_bytes
+from qdqnp.limits import MAX_EXTERNAL_BYTES, readable_bytes
 from qdqnp.reader.text import read_text
 
 INSIDE = "External data must be regular files in the model's folder or below it."

@@ -9,10 +9,10 @@ import onnx
 
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node
+from qdqnp.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
 from qdqnp.reader.attributes import Attribute, Reference, kind_name, read_attribute
 from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
-from qdqnp.reader.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
 from qdqnp.reader.opsets import read_opsets
 from qdqnp.reader.text import domain_name, read_domain, read_text
 

@@ -8,7 +8,7 @@ import onnx
 
 from qdqnp.errors import Problems
 from qdqnp.graph import MICROSOFT, ONNX
-from qdqnp.reader.limits import OLDEST_OPSET
+from qdqnp.limits import OLDEST_OPSET
 from qdqnp.reader.text import domain_name, read_domain
 
 

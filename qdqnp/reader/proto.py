@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qdqnp.errors import ModelError, Problem, shorten
-from qdqnp.reader.limits import MAX_FILE_BYTES, readable_bytes
+from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdqnp.errors import shorten
-from qdqnp.reader.limits import MAX_LISTED
+from qdqnp.limits import MAX_LISTED
 
 
 def listing(labels: list[str]) -> str:

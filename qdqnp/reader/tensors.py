@@ -10,9 +10,9 @@ import onnx
 
 from qdqnp.errors import Problems
 from qdqnp.graph import frozen
+from qdqnp.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
 from qdqnp.quant import Array, code_range
 from qdqnp.reader.external import ExternalData
-from qdqnp.reader.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
 
 Kind = onnx.TensorProto
 DTYPES: dict[int, np.dtype[Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qdqnp.errors import Problems
 from qdqnp.graph import ONNX
-from qdqnp.reader.limits import MAX_TEXT
+from qdqnp.limits import MAX_TEXT
 
 
 def read_text(value: str | bytes, where: str, problems: Problems) -> str:

@@ -8,7 +8,7 @@ import onnx
 
 from qdqnp.errors import Problems
 from qdqnp.graph import Dim, Shape, Value
-from qdqnp.reader.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
+from qdqnp.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
 from qdqnp.reader.tensors import DTYPES, SUPPORTED, type_name
 from qdqnp.reader.text import read_text
 

@@ -9,7 +9,7 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
-from qdqnp.ops.windows import window_for
+from qdqnp.ops.geometry.windows import window_for
 from qdqnp.stimuli.goals import Target
 from qdqnp.stimuli.place import Sheet, sheets
 from qdqnp.stimuli.sums import Sums, window_sites

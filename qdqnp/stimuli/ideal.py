@@ -15,8 +15,8 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.rational import RationalSum, fraction
 from qdqnp.numerics.rules.lookup import Identity, RealFunction
-from qdqnp.ops.average import AverageAttributes, taps_of
-from qdqnp.ops.lookup import QLinearUnary
+from qdqnp.ops.geometry.taps import AverageAttributes, taps_of
+from qdqnp.ops.integer.lookup import QLinearUnary
 from qdqnp.quant import Array, Int64, Quant, Signs
 
 # (sign of each value that is an exact half, the value rounded half to even), in the output's shape; no zero point

@@ -16,8 +16,8 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.pool import pad_plane
 from qdqnp.kernels.sums import Window
-from qdqnp.ops.linear import centered_weights
-from qdqnp.ops.windows import as_planes, window_for
+from qdqnp.ops.geometry.windows import as_planes, window_for
+from qdqnp.ops.integer.linear import centered_weights
 from qdqnp.program import Operand
 from qdqnp.quant import Array, Int64, Quant
 from qdqnp.stimuli.reach import Reach

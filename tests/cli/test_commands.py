@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
 from qdqnp.errors import PeerError
-from qdqnp.sources.ort_faults import Fault
-from tests.compare.test_verify import mutated
+from qdqnp.peers.ort.faults import Fault
+from tests.diagnosis.test_verify import mutated
 from tests.networks import dla
 
 
@@ -55,7 +55,7 @@ def test_verify_of_unequal_tensors_exits_with_1(path: Path, monkeypatch: pytest.
     weights = next(t.name for t in proto.graph.initializer if t.name.startswith("w_codes"))
     other = mutated(proto, weights)
     monkeypatch.setattr(
-        "qdqnp.cli.verify.OrtPeer", lambda *_: __import__("qdqnp.sources.ort", fromlist=["x"]).OrtPeer(other)
+        "qdqnp.cli.verify.OrtPeer", lambda *_: __import__("qdqnp.peers.ort.peer", fromlist=["x"]).OrtPeer(other)
     )
     result = run("verify", path)
     assert result.exit_code == 1
@@ -133,7 +133,7 @@ def test_verify_of_other_sessions(path: Path, profile: str) -> None:
 
 
 def test_verify_of_a_session_that_this_machine_lacks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdqnp.sources.ort.saturates", lambda: False)
+    monkeypatch.setattr("qdqnp.peers.ort.peer.saturates", lambda: False)
     result = run("verify", path, "--profile", "ort-avx2")
     assert result.exit_code == 2
     assert "compare with --profile ort-x64" in " ".join(result.stderr.split())

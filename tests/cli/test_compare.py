@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import qdqnp
 from qdqnp import golden
 from qdqnp.cli import cli
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.inputs.random_inputs import random_feeds
 from tests.networks import dla
 
 Array = np.ndarray[Any, Any]

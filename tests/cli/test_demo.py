@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import qdqnp
 from qdqnp.cli import cli
-from qdqnp.sources.shipped import pictures, shipped_model
+from qdqnp.inputs.shipped import pictures, shipped_model
 
 
 def run(*arguments: str) -> Result:
@@ -81,7 +81,7 @@ def test_without_onnxruntime_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_a_difference_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    from qdqnp.sources.ort import OrtPeer
+    from qdqnp.peers.ort.peer import OrtPeer
 
     other = shipped_model("dla60x_c_int8")
     monkeypatch.setattr("qdqnp.cli.demo.OrtPeer", lambda _: OrtPeer(other))

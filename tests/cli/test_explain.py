@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import qdqnp
 from qdqnp.cli import cli
-from tests.identify.simulated import SIZE, network
+from tests.diagnosis.identify.simulated import SIZE, network
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from qdqnp.cli import cli
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml, load_profile
 from qdqnp.numerics.profiles import PROFILES
-from tests.identify.simulated import feeds, network, observe
+from tests.diagnosis.identify.simulated import feeds, network, observe
 
 SEED = 11
 

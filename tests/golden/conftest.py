@@ -10,7 +10,7 @@ import pytest
 
 import qdqnp
 from qdqnp.golden import GoldenSet, Options, read, write
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.inputs.random_inputs import random_feeds
 from tests.networks import dla
 
 CASES = 3

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from qdqnp.errors import GoldenError
+from qdqnp.files import folder as folders
+from qdqnp.files.folder import Folder, new_folder
 from qdqnp.golden import FORMATS, Options, read, write
-from qdqnp.golden import folder as folders
-from qdqnp.golden.folder import Folder, new_folder
 from tests.golden.conftest import make
 
 FEEDS = {"input": np.zeros((1, 3, 16, 16), np.float32)}

@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as hnp
 from intelhex import IntelHex
 
 from qdqnp.errors import GoldenError
+from qdqnp.files.folder import Folder
 from qdqnp.golden import GoldenTensor, Options
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.writers import ihex
 from qdqnp.golden.writers.c_text import define, integer, real
 from qdqnp.golden.writers.hex import words

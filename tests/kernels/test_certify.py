@@ -14,7 +14,7 @@ from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import Layer, Requantizer
-from qdqnp.ops.linear import make_layer
+from qdqnp.ops.integer.linear import make_layer
 from qdqnp.quant import Quant
 
 BOUND = 20_000

@@ -10,23 +10,23 @@ import pytest
 
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log, PassFunction
-from qdqnp.lowering.passes.clip_quant import clip_quant
-from qdqnp.lowering.passes.conv_constants import conv_constants
-from qdqnp.lowering.passes.cse import cse
-from qdqnp.lowering.passes.double_qdq import common_range, double_qdq
-from qdqnp.lowering.passes.eliminate import eliminate
-from qdqnp.lowering.passes.final_cleanup import final_cleanup
-from qdqnp.lowering.passes.fold_constants import fold_constants
-from qdqnp.lowering.passes.fuse import fusion
-from qdqnp.lowering.passes.matmul_add import matmul_add
-from qdqnp.lowering.passes.pad_fusion import pad_fusion
-from qdqnp.lowering.passes.propagate import propagate
-from qdqnp.lowering.passes.relu_clip import relu_clip
-from qdqnp.lowering.passes.relu_quant import relu_quant
-from qdqnp.lowering.passes.transpose_constant import transpose_constant
-from qdqnp.lowering.passes.unique_dq import unique_dq
-from qdqnp.lowering.passes.weight_bias import bias_codes, weight_bias, weight_parameters
-from qdqnp.lowering.passes.where_dummy import dummy, where_dummy
+from qdqnp.lowering.ort.passes.clip_quant import clip_quant
+from qdqnp.lowering.ort.passes.conv_constants import conv_constants
+from qdqnp.lowering.ort.passes.cse import cse
+from qdqnp.lowering.ort.passes.double_qdq import common_range, double_qdq
+from qdqnp.lowering.ort.passes.eliminate import eliminate
+from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
+from qdqnp.lowering.ort.passes.fold_constants import fold_constants
+from qdqnp.lowering.ort.passes.fuse import fusion
+from qdqnp.lowering.ort.passes.matmul_add import matmul_add
+from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
+from qdqnp.lowering.ort.passes.propagate import propagate
+from qdqnp.lowering.ort.passes.relu_clip import relu_clip
+from qdqnp.lowering.ort.passes.relu_quant import relu_quant
+from qdqnp.lowering.ort.passes.transpose_constant import transpose_constant
+from qdqnp.lowering.ort.passes.unique_dq import unique_dq
+from qdqnp.lowering.ort.passes.weight_bias import bias_codes, weight_bias, weight_parameters
+from qdqnp.lowering.ort.passes.where_dummy import dummy, where_dummy
 from tests.lowering.convert import to_graph
 from tests.lowering.models import F, Net
 

@@ -13,11 +13,11 @@ import pytest
 
 import qdqnp
 from qdqnp.errors import ProfileError
+from qdqnp.inputs.shipped import shipped_model
 from qdqnp.numerics.profile_toml import from_toml, kind_name, load_profile, profile_from, rule_names, to_toml
 from qdqnp.numerics.profiles import ALIASES, PROFILES
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, Rescale, Undefined
 from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
-from qdqnp.sources.shipped import shipped_model
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "numerics.md"
 TFLITE = PROFILES["tflite"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 import qdqnp
-from qdqnp.compare.inspect import inspect
-from qdqnp.compare.verify import verify
+from qdqnp.diagnosis.verify import verify
 from qdqnp.errors import InputError, ModelError
-from qdqnp.sources.ort import OrtPeer
+from qdqnp.inspection.layers import inspect
+from qdqnp.peers.ort.peer import OrtPeer
 from tests.ops import draw
 from tests.oracles import ort
 

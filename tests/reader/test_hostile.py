@@ -12,8 +12,9 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper
 
+from qdqnp import limits
 from qdqnp.errors import MAX_KEPT, MAX_LISTED, Problems, QdqnpError
-from qdqnp.reader import limits, proto, read
+from qdqnp.reader import proto, read
 from tests.reader.builders import function, info, model, node, refer, refused, refused_once, relu, tensor
 from tests.reader.test_external import outside, saved
 

@@ -13,8 +13,8 @@ from pictures import PictureError, Preprocessing
 
 from qdqnp import load
 from qdqnp.errors import ModelError
+from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer
 
 pytest.importorskip("onnxruntime")
 

@@ -32,7 +32,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 from qdqnp import Model, load
-from qdqnp.sources.random_inputs import random_feeds
+from qdqnp.inputs.random_inputs import random_feeds
 from tests.networks import dla
 
 pytest.importorskip("onnxruntime")

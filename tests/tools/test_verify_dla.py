@@ -14,8 +14,8 @@ from verify_dla import main, quantized_models
 
 from qdqnp import load
 from qdqnp.errors import ModelError
+from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer
 from tests.networks import dla
 
 pytest.importorskip("onnxruntime")

@@ -19,8 +19,8 @@ from zoo_nets import NETWORKS
 
 from qdqnp import load
 from qdqnp.errors import PeerError, Problem
+from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.quant import Array
-from qdqnp.sources.ort import OrtPeer
 
 pytest.importorskip("onnxruntime")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from qdqnp.golden.folder import Folder
+from qdqnp.files.folder import Folder
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.base import Writer
 from qdqnp.golden.writers.c import CWriter

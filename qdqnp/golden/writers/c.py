@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.manifest import Document
 from qdqnp.golden.names import in_comment, step_key
 from qdqnp.golden.options import Options

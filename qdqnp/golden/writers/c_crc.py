@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.manifest import Document
 from qdqnp.golden.names import in_comment
 from qdqnp.golden.options import CRC_ROLES, Options

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.base import Plain
 from qdqnp.golden.writers.raw import as_bytes

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qdqnp.errors import GoldenError, Problem
+from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.manifest import Document
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.base import Plain

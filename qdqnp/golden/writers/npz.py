@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.folder import Folder
 from qdqnp.golden.manifest import Document
 from qdqnp.golden.options import Options
 from qdqnp.golden.writers.raw import as_bytes, npy_header

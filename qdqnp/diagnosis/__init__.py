@@ -1,0 +1,1 @@
+"""A device's tensors against ours: which layer is wrong, by how far, and why."""

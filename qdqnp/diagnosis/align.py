@@ -1,0 +1,281 @@
+"""Align: which entry of a dump is which tensor of the model, and its values as codes in the model's layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.targets import Target
+from qdqnp.errors import InputError, Problems
+from qdqnp.quant import Array, Quant
+
+# A real value this far from a code's, in LSB, is off the grid. A device's own float32 arithmetic stays far below.
+GRID_LSB = 2.0**-10
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A dumped tensor. cases: its codes (real values, where the target has none) for each case, in the target's
+    shape. Codes of a float dump may lie outside the dtype's range and are int64 then. notes: what was assumed to read
+    it. off_grid: elements of a float dump that stand for no code; off_range: for a code outside the dtype."""
+
+    target: Target
+    entry: str
+    cases: tuple[Array, ...]
+    notes: tuple[str, ...] = ()
+    off_grid: int = 0
+    off_range: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Misfit:
+    """An entry whose size is not the tensor's; recognizers of faults may still explain it."""
+
+    target: Target
+    entry: Entry
+    expected: str
+    got: str
+
+
+@dataclass
+class Aligned:
+    """tensors: by ONNX name. unused: entries that belong to no tensor."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    misfits: list[Misfit] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+
+def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
+    """Pair entries with targets and read them. cases: how many network inputs the dump may hold, one after the other.
+
+    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name or
+    alias, then by the letters and digits of the name; if that finds none, by order and shape.
+    Raises InputError that lists every entry that cannot be read as its tensor, and a dump of which nothing fits.
+    """
+    pairs, unused = pair(dump, targets, cases, mapping)
+    problems = Problems()
+    found = Aligned(unused=unused)
+    for target, entry in pairs:
+        made = _read(target, entry, dump.channel_last, cases, problems)
+        if isinstance(made, Misfit):
+            found.misfits.append(made)
+        elif made is not None:
+            found.tensors[target.name] = made
+    if not pairs:
+        listed = ", ".join(f"'{entry.name}'" for entry in dump.entries[:5])
+        problems.add(f"dump {dump.path}", "tensors of the model", listed, "Write a mapping with --write-mapping.")
+    counts = {len(tensor.cases) for tensor in found.tensors.values()}
+    if len(counts) > 1:
+        listed = ", ".join(f"'{t.entry}' {len(t.cases)}" for t in list(found.tensors.values())[:5])
+        problems.add(f"dump {dump.path}", "the same number of cases in every tensor", listed)
+    problems.raise_if_any("the dump does not fit the model", InputError)
+    return found
+
+
+# -- which is which -------------------------------------------------------------------------------------
+def pair(
+    dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None
+) -> tuple[list[tuple[Target, Entry]], list[str]]:
+    """(target, entry) pairs in the order of the targets, and the names of the entries left over."""
+    if mapping is not None:
+        return _by_mapping(dump, targets, mapping)
+    left = list(dump.entries)
+    found: dict[str, Entry] = {}
+    for of_target, of_entry in ((_name, _name), (_alias, _name), (_plain, _plain)):
+        names = _unique((of_target(target), target) for target in targets if target.name not in found)
+        entries = _unique((of_entry(entry), entry) for entry in left)
+        for text, target in names.items():
+            if text in entries:
+                found[target.name] = entries[text]
+        left = [entry for entry in left if entry not in found.values()]
+    if not found:  # names tell nothing: the order does
+        found = max((_by_order(left, targets, count) for count in range(1, cases + 1)), key=len)
+        left = [entry for entry in left if entry not in found.values()]
+    pairs = [(target, found[target.name]) for target in targets if target.name in found]
+    return pairs, [entry.name for entry in left]
+
+
+def _name(item: Target | Entry) -> str:
+    return item.name
+
+
+def _alias(target: Target) -> str:
+    return target.alias
+
+
+def _plain(item: Target | Entry) -> str:
+    """Letters and digits only: what survives of a name as a file name or a C identifier."""
+    return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
+
+
+def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """The pairs whose key occurs once."""
+    found: dict[str, list[T]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: values[0] for key, values in found.items() if len(values) == 1}
+
+
+def _by_order(entries: Sequence[Entry], targets: Sequence[Target], count: int) -> dict[str, Entry]:
+    """In the order of their names' numbers, each entry of `count` cases to the next target that it fits; where a role
+    is known, to that role's tensors only."""
+    found: dict[str, Entry] = {}
+    roles = [entry for entry in entries if entry.role]
+    for entry in roles:
+        same = [target for target in targets if target.role == entry.role]
+        if entry.number < len(same):
+            found[same[entry.number].name] = entry
+    position = 0
+    for entry in sorted((e for e in entries if not e.role), key=lambda e: _natural(e.name)):
+        for index in range(position, len(targets)):
+            if _could_be(targets[index], entry, count):
+                found[targets[index].name] = entry
+                position = index + 1
+                break
+    return found
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """'layer10' after 'layer9'."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
+
+
+def _could_be(target: Target, entry: Entry, count: int) -> bool:
+    """By its size, and where the entry has a shape also by its axes in any order."""
+    if entry.raw:
+        return entry.array.size == count * target.elements * target.dtype.itemsize
+    if entry.array.dtype.kind != "f" and target.dtype.kind == "f" and target.quant is None:
+        return False
+    if entry.array.ndim <= 1:
+        return entry.array.size == count * target.elements
+    first, *rest = target.shape or (1,)
+    shapes = ((count, first, *rest), (count * first, *rest))  # stacked, or one after the other
+    return sorted(_without_ones(entry.array.shape)) in [sorted(_without_ones(shape)) for shape in shapes]
+
+
+def _by_mapping(
+    dump: Dump, targets: Sequence[Target], mapping: Mapping[str, str]
+) -> tuple[list[tuple[Target, Entry]], list[str]]:
+    problems = Problems()
+    by_name = {entry.name: entry for entry in dump.entries}
+    known = {target.name: target for target in targets}
+    for name, entry in mapping.items():
+        if name not in known:
+            problems.add(f"mapping of '{name}'", "a tensor of the model", "another name")
+        if entry not in by_name:
+            problems.add(f"mapping of '{name}'", "a tensor of the dump", f"'{entry}'")
+    problems.raise_if_any("the mapping does not fit", InputError)
+    used = set(mapping.values())
+    pairs = [(target, by_name[mapping[target.name]]) for target in targets if target.name in mapping]
+    return pairs, [entry.name for entry in dump.entries if entry.name not in used]
+
+
+# -- values ---------------------------------------------------------------------------------------------
+def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems) -> Tensor | Misfit | None:
+    notes: list[str] = []
+    array = _typed(target, entry, notes, problems)
+    if array is None:
+        return None
+    count = array.size // target.elements if target.elements else 0
+    if not 1 <= count <= cases or count * target.elements != array.size:
+        shape = f"{array.dtype}{list(array.shape)}" if not entry.raw else f"{entry.array.size} bytes"
+        many = f", once to {cases} times" if cases > 1 else ""
+        return Misfit(target, entry, f"{target.dtype}{list(target.shape)}{many}", shape)
+    parts = array.reshape(count, *_case_shape(array, count, len(target.shape)))
+    shaped = tuple(_shaped(target, part, channel_last, notes) for part in parts)
+    off_grid = off_range = 0
+    if array.dtype.kind == "f" and target.quant is not None:
+        results = [to_codes(part, target.quant) for part in shaped]
+        shaped = tuple(codes for codes, _ in results)
+        off_grid = sum(off for _, off in results)
+        low, high = target.limits
+        off_range = sum(int(np.count_nonzero((codes < low) | (codes > high))) for codes in shaped)
+        notes.append("real values mapped to codes")
+    if not off_range and target.dtype.kind in "iu":
+        shaped = tuple(part.astype(target.dtype) for part in shaped)
+    return Tensor(target, entry.name, shaped, tuple(dict.fromkeys(notes)), off_grid, off_range)
+
+
+def _typed(target: Target, entry: Entry, notes: list[str], problems: Problems) -> Array | None:
+    """The entry in the target's dtype, or as float64 where it holds real values; None where it can be neither."""
+    array, where = entry.array, f"dump entry '{entry.name}' for '{target.name}'"
+    if entry.raw:
+        whole = array.size - array.size % target.dtype.itemsize
+        return array[:whole].view(target.dtype.newbyteorder("<"))
+    if array.dtype.kind == "f":
+        bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+        if bad and (target.quant is not None or target.dtype.kind != "f"):
+            problems.add(where, "finite values", f"{bad} of {array.size} are NaN or infinite")
+            return None
+        if target.dtype.kind in "iu" and target.quant is None:
+            problems.add(where, str(target.dtype), array.dtype)
+            return None
+        return array if target.quant is None else array.astype(np.float64)
+    if target.dtype.kind == "f" or array.dtype.kind not in "iu":
+        problems.add(where, f"{target.dtype} values or codes", array.dtype)
+        return None
+    if array.dtype.itemsize == target.dtype.itemsize:
+        if array.dtype != target.dtype:
+            notes.append(f"{array.dtype} bytes read as {target.dtype}")
+        return array.astype(array.dtype.newbyteorder("=")).view(target.dtype)
+    low, high = target.limits
+    if array.dtype.itemsize > target.dtype.itemsize and int(array.min()) >= low and int(array.max()) <= high:
+        notes.append(f"{array.dtype} narrowed to {target.dtype}")
+        return array.astype(target.dtype)
+    problems.add(
+        where, f"{target.dtype}, or wider integers within its range", f"{array.dtype} in [{array.min()}, {array.max()}]"
+    )
+    return None
+
+
+def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
+    """The shape of one case of an array that holds `count` of them: one after the other along its first axis, or
+    stacked along an axis more than a tensor of this rank has."""
+    if count == 1:
+        return tuple(array.shape)
+    if array.ndim <= 1 or array.shape[0] % count:
+        return (array.size // count,)
+    if array.ndim > rank and array.shape[0] == count:
+        return tuple(array.shape[1:])
+    return (array.shape[0] // count, *array.shape[1:])
+
+
+def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -> Array:
+    """One case in the target's shape."""
+    want, got = target.shape, part.shape
+    if len(want) == 4 and part.ndim in (3, 4):
+        moved = (want[0], *want[2:], want[1])
+        same = got == want or (part.ndim == 3 and want[0] == 1 and got == want[1:])
+        last = got == moved or (part.ndim == 3 and want[0] == 1 and got == moved[1:])
+        if last and (channel_last or not same):
+            notes.append("channel-last transposed to channel-first")
+            return np.moveaxis(part.reshape(moved), -1, 1)
+    if part.ndim > 1 and _without_ones(got) != _without_ones(want):
+        notes.append(f"shape {list(got)} read as {list(want)}")
+    return part.reshape(want)
+
+
+def _without_ones(shape: tuple[int, ...]) -> list[int]:
+    """Axes of size 1 say nothing about the order of elements."""
+    return [size for size in shape if size != 1]
+
+
+def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:
+    """int64 codes nearest to real values, not clipped, and how many values lie off the grid. A per-tensor quant, or one
+    per slice of its axis."""
+    scale, zero = quant.scale.astype(np.float64), quant.zero_point.astype(np.int64)
+    if quant.axis is not None and scale.ndim:
+        along = [-1 if axis == quant.axis else 1 for axis in range(values.ndim)]
+        scale = scale.reshape(along)
+        zero = zero.reshape(along) if zero.ndim else zero
+    position = np.clip(values.astype(np.float64) / scale, -(2.0**40), 2.0**40)
+    nearest = np.rint(position)
+    off = np.abs(position - nearest) > GRID_LSB
+    return nearest.astype(np.int64) + zero, int(np.count_nonzero(off))

@@ -1,0 +1,294 @@
+"""compare: a device's tensors against what they should be: which layer, how far, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qdqnp.diagnosis import other_profiles
+from qdqnp.diagnosis.align import Aligned, Tensor
+from qdqnp.diagnosis.compare.report import (
+    ARITHMETIC,
+    EQUAL,
+    FAULT,
+    INHERITED,
+    INSIDE,
+    TOLERATED,
+    UNEXPLAINED,
+    Report,
+    Row,
+)
+from qdqnp.diagnosis.envelope import envelope
+from qdqnp.diagnosis.faults import Finding, Site, findings
+from qdqnp.diagnosis.faults.extent import misfit
+from qdqnp.diagnosis.faults.rounding import at_boundaries
+from qdqnp.diagnosis.replay import Device, Reference, Values, expected
+from qdqnp.diagnosis.tally import validate_metrics
+from qdqnp.diagnosis.targets import Target
+from qdqnp.diagnosis.tolerance import Tolerance
+from qdqnp.errors import InputError, Problem
+from qdqnp.numerics import float32
+from qdqnp.quant import Array
+
+# Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
+MAX_DIAGNOSED = 16
+# In longer segments only the tensor itself is looked at: a fault of an early layer would explain everything after it.
+MAX_SUSPECTS = 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses.
+    diagnose: whether faults are looked for."""
+
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    use_envelope: bool = False
+    diagnose: bool = True
+
+
+def compare(reference: Reference, aligned: Aligned, options: Options | None = None, first: int = 0) -> Report:
+    """Compare a dump with the reference.
+
+    first: the case of the reference that the dump's first one is. Raises InputError for entries of a wrong size that no
+    fault explains, and where the reference has fewer cases than the dump.
+    """
+    chosen = options or Options()
+    misfits = _misfits(reference, aligned, first)
+    device = Device(reference, aligned, first)
+    arithmetics = _arithmetics(device) if chosen.diagnose else {}
+    device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
+    theirs = _trusted(device)
+    device.arithmetic = {}
+    made = [device.replay(case) for case in range(device.count)]
+    report = Report(reference.profile.name, cases=device.count, unused=list(aligned.unused))
+    report.enveloped = chosen.use_envelope
+    report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
+    report.undumped = [
+        t.name
+        for t in reference.targets
+        if t.step >= 0 and t.name not in device.tensors and t.name not in misfits and t.codes not in device.holders()
+    ]
+    _excuse(device, report, chosen)
+    if arithmetics:
+        report.arithmetics = arithmetics
+        device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
+        _judge_all(device, report, theirs)
+    if chosen.diagnose:
+        _find_faults(device, report, theirs)
+    report.rows += [_misfit_row(reference, name, finding) for name, finding in misfits.items()]
+    order = {target.name: index for index, target in enumerate(reference.targets)}
+    report.rows.sort(key=lambda row: order[row.name])
+    return report
+
+
+def _in_order(reference: Reference, device: Device) -> list[Tensor]:
+    return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
+
+
+# -- entries of a wrong size ----------------------------------------------------------------------------
+def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
+    """What explains each; raises InputError that lists those that nothing explains."""
+    found: dict[str, Finding] = {}
+    problems = []
+    for item in aligned.misfits:
+        wants = [case[item.target.codes] for case in reference.cases[first:]]
+        finding = misfit(item, wants[0]) or misfit(item, np.concatenate(wants))
+        if finding is not None:
+            found[item.target.name] = finding
+        else:
+            where = f"dump entry '{item.entry.name}' for '{item.target.name}'"
+            problems.append(Problem(where, item.expected, item.got))
+    if problems:
+        raise InputError("the dump does not fit the model", problems)
+    return found
+
+
+def _misfit_row(reference: Reference, name: str, finding: Finding) -> Row:
+    target = reference.target[name]
+    row = Row(name, "", target.label, target.op, target.shape, str(target.dtype), [target.label], [])
+    row.status, row.findings, row.notes = FAULT, [finding], ("its size is wrong; left out of the comparison",)
+    return row
+
+
+# -- whom to trust --------------------------------------------------------------------------------------
+def _trusted(device: Device) -> list[Values]:
+    """The replay of each case. A tensor whose readers all fit the values it should have, and not those it shows, was
+    dumped wrongly: the replay goes on with the right ones."""
+    made = [device.replay(case) for case in range(device.count)]
+    for name in [target.name for target in device.reference.targets if target.name in device.segments]:
+        if _wrong(device, name, made) and _went_on_right(device, name, made):
+            codes = device.tensors[name].target.codes
+            device.distrust(name, [made[case][codes] for case in range(device.count)])
+            made = [device.replay(case) for case in range(device.count)]
+    return made
+
+
+def _wrong(device: Device, name: str, made: Sequence[Values]) -> bool:
+    tensor = device.tensors[name]
+    return any(
+        not np.array_equal(expected(device, tensor.target, case, made[case]), tensor.cases[case])
+        for case in range(device.count)
+    )
+
+
+def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
+    codes = device.tensors[name].target.codes
+    if device.holders().get(codes) != name:
+        return False
+    readers = [n for n, segment in device.segments.items() if codes in segment.starts]
+    told = False
+    for reader in readers:
+        right = all(
+            np.array_equal(
+                device.run_segment(reader, {**device.values(case), codes: made[case][codes]}),
+                device.tensors[reader].cases[case],
+            )
+            for case in range(device.count)
+        )
+        if not right:
+            return False
+        told = told or _wrong(device, reader, made)
+    return told
+
+
+# -- rows -----------------------------------------------------------------------------------------------
+def _row(device: Device, target: Target, made: Sequence[Values], options: Options) -> Row:
+    tensor = device.tensors[target.name]
+    segment = device.segments.get(target.name)
+    steps = [device.reference.step(index).step.label for index in segment.steps] if segment else []
+    row = Row(
+        target.name,
+        tensor.entry,
+        target.label,
+        target.op,
+        target.shape,
+        str(target.dtype),
+        steps,
+        list(segment.starts) if segment else [],
+        target.dtype.kind in "iu",
+        tensor.notes,
+        tensor.off_grid,
+        tensor.off_range,
+    )
+    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
+    row.read_wrong = target.name in device.untrusted
+    wants = []
+    for case, got in enumerate(tensor.cases):
+        want = device.reference.cases[device.first + case][target.codes]
+        wants.append(want)
+        row.entire.add(_ordered(got), _ordered(want), target.limits)
+        row.alone.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
+    row.metrics = validate_metrics(
+        np.concatenate([_real(target, want) for want in wants]),
+        np.concatenate([_real(target, got) for got in tensor.cases]),
+    )
+    row.places = _places(device, target, made, row.alone.mismatches > 0) if row.entire.mismatches else None
+    row.status = _status(row)
+    return row
+
+
+def _status(row: Row) -> str:
+    if not row.alone.mismatches:
+        return INHERITED if row.entire.mismatches else EQUAL
+    return UNEXPLAINED if row.alone.beyond else TOLERATED
+
+
+def _ordered(array: Array) -> Array:
+    """Integers whose differences are LSB, or for float32 units in the last place; -0 equals 0."""
+    if array.dtype.kind != "f":
+        return array
+    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _real(target: Target, array: Array) -> Array:
+    """Real values, at least 2-D with the samples first."""
+    if target.quant is not None and target.quant.per_tensor:
+        array = float32.dequantize(array, target.quant.scale, target.quant.zero_point)
+    return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
+
+
+def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -> Array:
+    """Mismatches by channel and row; a tensor without rows has one."""
+    total: Array | None = None
+    for case, got in enumerate(device.tensors[target.name].cases):
+        want = (
+            expected(device, target, case, made[case])
+            if own
+            else device.reference.cases[device.first + case][target.codes]
+        )
+        unequal = _ordered(got) != _ordered(want)
+        shaped = unequal.reshape(*(unequal.shape if unequal.ndim > 1 else (1, -1)))
+        rows = shaped.reshape(shaped.shape[0], shaped.shape[1], shaped.shape[2] if shaped.ndim > 2 else 1, -1)
+        counts: Array = rows.sum(axis=(0, 3))
+        total = counts if total is None else total + counts
+    assert total is not None
+    return total
+
+
+# -- why ------------------------------------------------------------------------------------------------
+def _arithmetics(device: Device) -> dict[str, other_profiles.Explanation]:
+    made = [device.replay(case) for case in range(device.count)]
+    return other_profiles.explanations(device, {name: _wrong(device, name, made) for name in device.segments})
+
+
+def _excuse(device: Device, report: Report, options: Options) -> None:
+    """Rows whose difference is explained by what is not known of the profile."""
+    for row in report.rows if options.use_envelope else ():
+        if row.status == UNEXPLAINED and row.name in device.segments:
+            row.envelope = envelope(device, row.name)
+            if row.envelope.inside:
+                row.status = INSIDE
+
+
+def _find_faults(device: Device, report: Report, made: Sequence[Values]) -> None:
+    left = [row for row in report.rows if row.status == UNEXPLAINED and row.name in device.segments]
+    for row in left[:MAX_DIAGNOSED]:
+        row.findings = _findings(device, row.name, made)
+        if row.findings:
+            row.status = FAULT
+        else:
+            row.rounding = _at_boundaries(device, row.name, made)
+
+
+def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:
+    steps, target = device.segments[name].steps, device.tensors[name].target
+    want = [expected(device, target, case, made[case]) for case in range(device.count)]
+    return len(steps) == 1 and at_boundaries(Site(device, name, steps[0], want))
+
+
+def _judge_all(device: Device, report: Report, made: Sequence[Values]) -> None:
+    for row in report.rows:
+        if row.name in device.segments and row.status in (EQUAL, INHERITED, UNEXPLAINED):
+            _judge(device, row, made)
+
+
+def _judge(device: Device, row: Row, made: Sequence[Values]) -> None:
+    """With the arithmetic found: a layer that fits it is no fault, one that fits the reference's instead is."""
+    ops = {device.reference.step(index).step.op for index in device.segments[row.name].steps}
+    if not ops & set(device.arithmetic):
+        return
+    if not _wrong(device, row.name, made):
+        row.status = ARITHMETIC if row.status == UNEXPLAINED else row.status
+    elif row.status != UNEXPLAINED:
+        row.notes = (*row.notes, "as the reference has it, unlike the other layers of its operator")
+
+
+def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding]:
+    """Of every step of the segment, the last first: the shortest explanation is the tensor itself."""
+    want = [expected(device, device.tensors[name].target, case, made[case]) for case in range(device.count)]
+    found: list[Finding] = []
+    steps = device.segments[name].steps
+    for index in reversed(steps if len(steps) <= MAX_SUSPECTS else steps[-1:]):
+        site = Site(device, name, index, want)
+        for finding in findings(site):
+            if len(steps) > 1:
+                label = device.reference.step(index).step.label
+                finding = Finding(finding.kind, ", ".join(t for t in (finding.detail, f"in layer {label}") if t))
+            if finding.kind not in {other.kind for other in found}:
+                found.append(finding)
+        if found:
+            break
+    return found

@@ -1,0 +1,191 @@
+"""What `compare` found: a row for each dumped tensor, and the sentences that sum it up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdqnp.diagnosis.envelope import Envelope
+from qdqnp.diagnosis.faults import Finding
+from qdqnp.diagnosis.other_profiles import Explanation
+from qdqnp.diagnosis.tally import Lsb
+from qdqnp.quant import Array
+
+# What a row's own difference comes from.
+EQUAL, INHERITED, TOLERATED, ARITHMETIC, INSIDE, FAULT, UNEXPLAINED = (
+    "equal",
+    "inherited",
+    "tolerated",
+    "another arithmetic",
+    "inside the envelope",
+    "fault",
+    "unexplained",
+)
+FAILING = (ARITHMETIC, FAULT, UNEXPLAINED)
+UNIT = {True: "LSB", False: "ULP"}
+
+
+@dataclass
+class Row:
+    """One dumped tensor.
+
+    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from
+    the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
+    dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
+    values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
+    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary.
+    codes: False for real tensors, whose differences are in ULP.
+    """
+
+    name: str
+    entry: str
+    label: str
+    op: str
+    shape: tuple[int, ...]
+    dtype: str
+    segment: list[str]
+    starts: list[str]
+    codes: bool = True
+    notes: tuple[str, ...] = ()
+    off_grid: int = 0
+    off_range: int = 0
+    entire: Lsb = field(default_factory=Lsb)
+    alone: Lsb = field(default_factory=Lsb)
+    metrics: dict[str, float] = field(default_factory=dict)
+    tolerance: int = 0
+    status: str = EQUAL
+    read_wrong: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    envelope: Envelope | None = None
+    places: Array | None = None
+    rounding: bool = False
+
+    @property
+    def explanation(self) -> str:
+        """The row's status in words."""
+        if self.status == FAULT:
+            text = " or ".join(str(finding) for finding in self.findings)
+            return f"{text}; in the dump only: the device went on with the right values" if self.read_wrong else text
+        if self.read_wrong:
+            return "the dump is wrong: the device went on with the right values"
+        if self.status == UNEXPLAINED and self.envelope is not None and self.envelope.outside:
+            return f"not explainable by this arithmetic: {self.envelope.outside} elements outside the envelope"
+        if self.rounding:
+            return "1 LSB beside rounding boundaries: another rounding than any known one"
+        return self.status if self.status != EQUAL else ""
+
+    def as_json(self) -> dict[str, Any]:
+        plain = (
+            "name",
+            "entry",
+            "label",
+            "op",
+            "shape",
+            "dtype",
+            "segment",
+            "starts",
+            "notes",
+            "off_grid",
+            "off_range",
+            "tolerance",
+            "status",
+            "read_wrong",
+            "explanation",
+        )
+        return {
+            **{key: getattr(self, key) for key in plain},
+            "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
+            "unit": UNIT[self.codes],
+            "entire": self.entire.as_json(),
+            "alone": self.alone.as_json(),
+            "findings": [{"kind": finding.kind, "detail": finding.detail} for finding in self.findings],
+            "envelope": self.envelope.as_json() if self.envelope is not None else None,
+        }
+
+
+@dataclass
+class Report:
+    """rows: in the order of the network. arithmetics: by operator. cases: how many were compared. unused: entries of
+    the dump that are no tensor of the model. undumped: tensors of the model that the dump does not hold."""
+
+    profile: str
+    rows: list[Row] = field(default_factory=list)
+    arithmetics: dict[str, Explanation] = field(default_factory=dict)
+    cases: int = 0
+    unused: list[str] = field(default_factory=list)
+    undumped: list[str] = field(default_factory=list)
+    enveloped: bool = False
+
+    @property
+    def failing(self) -> list[Row]:
+        return [row for row in self.rows if row.status in FAILING]
+
+    @property
+    def first(self) -> Row | None:
+        """The first row with an error of its own: a fault before another arithmetic, which is everywhere."""
+        order = [row for row in self.rows if row.status in (FAULT, UNEXPLAINED)]
+        return (order or self.failing or [None])[0]  # type: ignore[list-item]
+
+    @property
+    def equal(self) -> bool:
+        return bool(self.rows) and not self.failing
+
+    def verdict(self) -> list[str]:
+        """The result in sentences, the most important first."""
+        lines = []
+        first = self.first
+        if first is not None and first.status != ARITHMETIC:
+            lines.append(self._diverges(first))
+        for found in dict.fromkeys(self.arithmetics.values()):
+            many = "tensor differs" if found.explained == 1 else "tensors differ"
+            lines.append(
+                f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
+                f"{', '.join(found.names)}"
+            )
+        if not lines:
+            lines.append(self._passes())
+        if self.undumped:
+            lines.append(f"{len(self.undumped)} tensors were not dumped; {len(self.rows)} were compared")
+        return lines
+
+    def _diverges(self, row: Row) -> str:
+        where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
+        if len(row.segment) > 1:
+            starts = ", ".join(repr(start) for start in row.starts)
+            span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
+            where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
+        what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
+        if row.status == FAULT:
+            return f"{where}: {what}: {row.explanation}"
+        if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
+            return f"{where}: {what}: {row.explanation}"
+        hint = "; dump tensors between them to narrow it down" if len(row.segment) > 1 else ""
+        return f"{where}: {what}: no known fault and no known arithmetic explains it{hint}"
+
+    def _passes(self) -> str:
+        mismatches = sum(row.entire.mismatches for row in self.rows)
+        elements = sum(row.entire.elements for row in self.rows)
+        over = f"{len(self.rows)} tensors, {self.cases} case{'s' if self.cases != 1 else ''}"
+        if not mismatches:
+            return f"equal: 0 of {elements} elements differ, {over}"
+        inside = [row for row in self.rows if row.status == INSIDE]
+        why = "what is not known of the arithmetic explains every difference" if inside else "within the tolerance"
+        return f"passes: {mismatches} of {elements} elements differ, {over}; {why}"
+
+    def as_json(self) -> dict[str, Any]:
+        first = self.first
+        return {
+            "profile": self.profile,
+            "equal": self.equal,
+            "verdict": self.verdict(),
+            "cases": self.cases,
+            "first_divergence": first.name if first is not None else None,
+            "arithmetics": [
+                {"op": x.op, "profiles": x.names, "explained": x.explained, "contradicting": x.contradicting}
+                for x in dict.fromkeys(self.arithmetics.values())
+            ],
+            "layers": [row.as_json() for row in self.rows],
+            "unused": self.unused,
+            "undumped": self.undumped,
+        }

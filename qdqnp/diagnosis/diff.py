@@ -1,0 +1,216 @@
+"""diff: the same model under several arithmetics, layer by layer, each against the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from qdqnp.diagnosis.tally import difference
+from qdqnp.errors import Problem, ProfileError, QdqnpError
+from qdqnp.executor.plan import Plan
+from qdqnp.inspection.layers import rule_status
+from qdqnp.model import Model, feeds_for
+from qdqnp.numerics.profile import Profile
+from qdqnp.quant import Array
+
+ENTIRE, SINGLE = "entire", "single"
+
+
+@dataclass
+class Count:
+    """elements: compared; differing: in any bit; largest: in LSB for codes, absolute for floats; note: why nothing
+    could be compared, if so."""
+
+    elements: int = 0
+    differing: int = 0
+    largest: float = 0.0
+    note: str = ""
+
+    @property
+    def share(self) -> float:
+        return self.differing / self.elements if self.elements else 0.0
+
+    def add(self, theirs: Array, first: Array) -> None:
+        found = difference(theirs, first)
+        self.include(Count(found.elements, found.differing, found.largest, found.note))
+
+    def include(self, other: Count) -> None:
+        self.elements += other.elements
+        self.differing += other.differing
+        self.largest = max(self.largest, other.largest)
+        self.note = self.note or other.note
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "share": self.share}
+
+
+@dataclass
+class Cell:
+    """One profile on one layer, against the first profile.
+
+    entire: each profile computes the whole network by itself, so differences accumulate. single: the layer is fed the
+    first profile's tensors, so what differs is this layer's own doing. status: of the profile's rule for the
+    layer: 'established' or 'inferred', '' where the layer computes nothing.
+    """
+
+    status: str = ""
+    entire: Count = field(default_factory=Count)
+    single: Count = field(default_factory=Count)
+
+    def include(self, other: Cell) -> None:
+        self.entire.include(other.entire)
+        self.single.include(other.single)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"status": self.status, ENTIRE: self.entire.as_json(), SINGLE: self.single.as_json()}
+
+
+@dataclass
+class Row:
+    """One tensor that a layer makes (or, in the totals, all of one operator type); `cells` goes by the report's
+    profiles, of which the first is always equal to itself."""
+
+    name: str
+    label: str
+    op: str
+    dtype: str
+    shape: tuple[int, ...]
+    cells: list[Cell]
+
+    def as_json(self) -> dict[str, Any]:
+        fields = {key: getattr(self, key) for key in ("name", "label", "op", "dtype", "shape")}
+        return {**fields, "profiles": [cell.as_json() for cell in self.cells]}
+
+
+@dataclass
+class Report:
+    """profiles: the names as they were asked for; statuses: of the profiles; inputs: how many were run."""
+
+    profiles: list[str]
+    statuses: list[str]
+    rows: list[Row]
+    inputs: int = 0
+
+    def totals(self) -> list[Row]:
+        """The rows added up by operator type, in order of first appearance."""
+        found: dict[str, Row] = {}
+        for row in self.rows:
+            if row.op not in found:
+                cells = [Cell(cell.status) for cell in row.cells]
+                found[row.op] = Row("", "", row.op, row.dtype, (), cells)
+            for total, cell in zip(found[row.op].cells, row.cells, strict=True):
+                total.include(cell)
+        return list(found.values())
+
+    def as_json(self) -> dict[str, Any]:
+        named = [{"name": n, "status": s} for n, s in zip(self.profiles, self.statuses, strict=True)]
+        totals = [{"op": row.op, "profiles": [cell.as_json() for cell in row.cells]} for row in self.totals()]
+        return {
+            "profiles": named,
+            "inputs": self.inputs,
+            "layers": [row.as_json() for row in self.rows],
+            "totals": totals,
+        }
+
+
+def diff(
+    model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
+) -> Report:
+    """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
+    have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
+
+    profiles: by the name to report them under; pairs where a name occurs twice. inputs: arrays by input name. Raises
+    ProfileError that lists, for all profiles at once, the layers that they do not define; InputError for inputs.
+    """
+    pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
+    plans = _plans(model, pairs)
+    names = [name for name, _ in pairs]
+    report = Report(names, [profile.status for _, profile in pairs], _rows(plans))
+    for feeds in inputs:
+        _add(report, plans, feeds)
+        report.inputs += 1
+    return report
+
+
+def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
+    """A plan for each profile."""
+    plans: list[Plan] = []
+    problems: list[Problem] = []
+    for name, profile in pairs:
+        try:
+            plans.append(model.plan(profile))
+        except QdqnpError as error:
+            problems += [Problem(f"profile '{name}', {p.where}", p.expected, p.got, p.hint) for p in error.problems]
+    if problems:
+        raise ProfileError("the model cannot run under every profile", problems)
+    return plans
+
+
+def _rows(plans: Sequence[Plan]) -> list[Row]:
+    """A row for each tensor that a step makes; shapes are filled in by the runs."""
+    program = plans[0].program
+    return [
+        Row(
+            name,
+            step.label,
+            step.op,
+            str(program.tensors[name].dtype),
+            (),
+            [Cell(rule_status(plan.profile, step.op)) for plan in plans],
+        )
+        for step in program.steps
+        for name in step.output_names
+    ]
+
+
+def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
+    """Run one input under every profile and count what differs."""
+    rows = {row.name: row for row in report.rows}
+    own = feeds_for(plans[0], feeds)
+    made = _walked(report.profiles[0], plans[0], own, own)
+    first = _as_in_file(plans[0], made)
+    for name, array in first.items():
+        rows[name].shape = array.shape
+    for index, plan in enumerate(plans):
+        given = feeds_for(plan, feeds)
+        known = {**given, **_as_here(plan, first)}
+        entire = made if index == 0 else _walked(report.profiles[index], plan, given, given)
+        single = made if index == 0 else _walked(report.profiles[index], plan, given, known)
+        found = [(_as_in_file(plan, arrays), count) for arrays, count in ((entire, ENTIRE), (single, SINGLE))]
+        for name, array in first.items():
+            for arrays, which in found:
+                count: Count = getattr(rows[name].cells[index], which)
+                if name in arrays:
+                    count.add(arrays[name], array)
+                else:
+                    count.note = f"no such tensor in the lowering {plan.program.lowering}"
+
+
+def _as_in_file(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: plan.program.tensors[name].as_in_file(array) for name, array in arrays.items()}
+
+
+def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors of another program that this one has too, as this one has them."""
+    tensors = plan.program.tensors
+    return {name: tensors[name].as_here(array) for name, array in arrays.items() if name in tensors}
+
+
+def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:
+    """What each step makes that is not `given`, fed with `known` where that has its inputs, else with what earlier
+    steps made. Raises ProfileError with the layer where a value leaves the profile's domain."""
+    made: dict[str, Array] = {}
+    with plan.scratch.lend() as scratch:
+        for bound in plan.steps:
+            if all(output in given for output in bound.step.output_names):
+                continue
+            needed = {n: known[n] if n in known else made[n] for n in bound.step.input_names if n not in bound.consts}
+            try:
+                outputs = bound.evaluate(needed, scratch)
+            except ProfileError as error:
+                where = f"profile '{name}', step {bound.step.label}"
+                problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in error.problems]
+                raise ProfileError(error.title, problems) from error
+            made.update({key: array.copy() for key, array in outputs.items()})
+    return made

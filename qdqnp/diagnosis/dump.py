@@ -1,0 +1,202 @@
+"""Dumps: the tensors that a device sent back, read with distrust.
+
+A dump is a folder of .npy and .bin files, one .npz, or a `*_val_io.npz` as ST Edge AI's `validate` writes it. Nothing
+in it is trusted: no object is unpickled, no link followed, and no more bytes are read than the caller allows.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from qdqnp.errors import InputError, Problems
+from qdqnp.limits import MAX_TENSOR_BYTES, readable_bytes
+from qdqnp.quant import Array
+
+SUFFIXES = (".npy", ".bin")
+# A network has some hundred tensors; a folder of a million files is something else.
+MAX_ENTRIES = 20_000
+# ST Edge AI: original model and device, inputs and outputs, numbered from 1.
+ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1,4})")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One tensor of a dump. raw: bytes without dtype and shape (a .bin file), as uint8 (N,). role: 'network_input' or
+    'network_output' where the format says so, with `number` from 0; then rank 4 is channel-last."""
+
+    name: str
+    array: Array
+    raw: bool = False
+    role: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Dump:
+    """entries: in the order of their names. path: what was read. channel_last: rank 4 arrays are, by the format."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+    channel_last: bool = False
+
+
+def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
+    """Read a dump of at most `limit` bytes unpacked. Raises InputError that lists every entry that cannot be read."""
+    problems = Problems()
+    entries: list[Entry] = []
+    if not path.exists():
+        problems.add(f"dump {path}", "a folder of .npy or .bin files, or an .npz", "no such file or folder")
+    elif path.is_dir():
+        entries = _folder(path, limit, problems)
+    else:
+        entries = _file(path, limit, problems)
+    if not entries and not problems.found:
+        problems.add(f"dump {path}", "tensors in .npy or .bin files, or an .npz", "none")
+    problems.raise_if_any("cannot read the dump", InputError)
+    device = [made for entry in entries if (made := _st_entry(entry)) is not None]
+    if device:
+        return Dump(path, tuple(device), channel_last=True)
+    return Dump(path, tuple(entries))
+
+
+def _st_entry(entry: Entry) -> Entry | None:
+    """The entry as the device's side of a validate file; None for anything else."""
+    found = ST_KEY.fullmatch(entry.name)
+    if found is None or found["side"] != "c" or int(found["number"]) < 1:
+        return None
+    role = {"inputs": "network_input", "outputs": "network_output"}[found["kind"]]
+    return Entry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
+
+
+def _folder(path: Path, limit: int, problems: Problems) -> list[Entry]:
+    found: list[Entry] = []
+    left = limit
+    for file in _files(path, problems):
+        name = file.relative_to(path).with_suffix("").as_posix()
+        size = file.stat().st_size
+        if size == 0:
+            problems.add(f"file {file}", "a tensor", "an empty file")
+        elif size > left:
+            problems.add(f"file {file}", f"at most {readable_bytes(limit)} in all", readable_bytes(size))
+        else:
+            left -= size
+            array = _raw(file) if file.suffix == ".bin" else _npy(file, file.open("rb"), size, problems)
+            if array is not None:
+                found.append(Entry(name, array, file.suffix == ".bin"))
+    return found
+
+
+def _files(path: Path, problems: Problems) -> Iterator[Path]:
+    """Regular tensor files below a folder, sorted; links are refused, because they may lead anywhere."""
+    count = 0
+    for file in sorted(path.rglob("*")):
+        if file.suffix not in SUFFIXES or file.is_dir():
+            continue
+        count += 1
+        if file.is_symlink() or not file.is_file():
+            problems.add(f"file {file}", "a regular file", "a link or device")
+        elif count > MAX_ENTRIES:
+            problems.add(f"folder {path}", f"at most {MAX_ENTRIES} tensors", "more")
+            return
+        else:
+            yield file
+
+
+def _raw(file: Path) -> Array:
+    return np.fromfile(file, np.uint8)
+
+
+def _file(path: Path, limit: int, problems: Problems) -> list[Entry]:
+    try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            return _archive(path, limit, problems)
+        if size == 0:
+            problems.add(f"file {path}", "a tensor", "an empty file")
+        elif size > limit:
+            problems.add(f"file {path}", f"at most {readable_bytes(limit)}", readable_bytes(size))
+        elif path.suffix == ".bin":
+            return [Entry(path.stem, _raw(path), True)]
+        else:
+            array = _npy(path, path.open("rb"), size, problems)
+            return [] if array is None else [Entry(path.stem, array)]
+    except (OSError, zipfile.BadZipFile) as error:
+        problems.add(f"file {path}", "a readable .npz, .npy or .bin file", error or "a damaged file")
+    return []
+
+
+def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
+    """Members are counted by the size they unpack to before any is unpacked."""
+    found: list[Entry] = []
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total = sum(info.file_size for info in members)
+        if len(members) > MAX_ENTRIES or total > limit:
+            problems.add(
+                f"file {path}",
+                f"at most {MAX_ENTRIES} members and {readable_bytes(limit)} unpacked",
+                f"{len(members)} members, {readable_bytes(total)}",
+                "Is it a dump of this model?",
+            )
+            return found
+        for info in members:
+            where = f"{path}, member {info.filename}"
+            if not info.filename.endswith(".npy"):
+                problems.add(where, "an array, named .npy", "another file")
+                continue
+            try:
+                data = archive.read(info)
+            except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+                problems.add(where, "a readable member", error or type(error).__name__)
+                continue
+            array = _npy(where, io.BytesIO(data), len(data), problems)
+            if array is not None:
+                found.append(Entry(info.filename.removesuffix(".npy"), array))
+    return found
+
+
+def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Array | None:
+    """The array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
+    with stream:
+        try:
+            shape, dtype, start = _header(stream)
+            need = dtype.itemsize * _product(shape)
+            if dtype.hasobject or dtype.kind not in "biuf":
+                problems.add(f"file {where}", "an array of numbers", f"dtype {dtype}", "Pickles are never loaded.")
+                return None
+            if need != size - start:
+                problems.add(f"file {where}", f"{need} bytes for {dtype}{list(shape)}", f"{size - start} bytes")
+                return None
+            stream.seek(0)
+            array: Array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
+        except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
+            problems.add(f"file {where}", "a readable .npy array of numbers", str(error) or "an empty file")
+            return None
+    if array.size == 0:
+        problems.add(f"file {where}", "a tensor", f"no element, shape {list(array.shape)}")
+        return None
+    return array
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
+    return tuple(int(dim) for dim in shape), dtype, stream.tell()
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    result = 1
+    for dim in shape:
+        if dim < 0:
+            raise ValueError(f"a negative size in shape {list(shape)}")
+        result *= dim
+    return result

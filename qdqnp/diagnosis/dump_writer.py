@@ -1,0 +1,52 @@
+"""Writes a dump: a folder of .npy files that `compare` and `identify` read, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qdqnp.diagnosis.mapping import as_text
+from qdqnp.errors import InputError, Problem
+from qdqnp.files.folder import new_folder
+from qdqnp.quant import Array
+
+LIMIT_BYTES, MAPPING = 4 * 2**30, "mapping.toml"
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+
+
+def write_dump(out: Path, tensors: Mapping[str, Sequence[Array]]) -> bool:
+    """Write one file for each tensor, several runs stacked along a new first axis.
+
+    A file is named after its tensor, with '/' as folders; where some name is no safe file name, all are numbered, and
+    mapping.toml says which is which. Returns whether it does. Raises InputError where something is in the way,
+    GoldenError for what the file system refuses.
+    """
+    if os.path.lexists(out) or not out.parent.is_dir():
+        expected = "a name that is not taken, in a folder that exists"
+        raise InputError("cannot write the dump", [Problem(f"folder {out}", expected, "another")])
+    names = _file_names(list(tensors))
+    with new_folder(out, LIMIT_BYTES) as folder:
+        for name, arrays in tensors.items():
+            data = io.BytesIO()
+            np.save(data, arrays[0] if len(arrays) == 1 else np.stack(arrays), allow_pickle=False)
+            (folder.path / names[name]).parent.mkdir(parents=True, exist_ok=True)
+            folder.append(f"{names[name]}.npy", data.getvalue())
+        mapped = any(name != file for name, file in names.items())
+        if mapped:
+            folder.append(MAPPING, as_text(names, [], json_format=False).encode())
+    return mapped
+
+
+def _file_names(tensors: Sequence[str]) -> dict[str, str]:
+    parts = [part for name in tensors for part in name.split("/")]
+    folded = {name.lower() for name in tensors}  # file systems may not tell 'A' from 'a'
+    nested = {"/".join(name.lower().split("/")[:depth]) for name in tensors for depth in range(1, name.count("/") + 1)}
+    good = all(_PART.fullmatch(part) for part in parts) and len(folded) == len(tensors)
+    if good and not {f"{name}.npy" for name in folded} & nested:
+        return {name: name for name in tensors}
+    return {name: f"tensor_{index:05d}" for index, name in enumerate(tensors)}

@@ -1,0 +1,84 @@
+"""Memory: the right values in the wrong order, of the output or of an input as the layer read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.quant import Array
+
+NHWC = "NCHW against NHWC"
+SIGN = "signed against unsigned"
+SWAPPED = "byte-swapped"
+Transform = Callable[[Array], Array]
+
+
+def layout(site: Site) -> Iterator[Finding]:
+    """A channel-first buffer taken for channel-last, or the other way round."""
+    yield from _either(site, NHWC, {"NCHW read as NHWC": to_last, "NHWC read as NCHW": to_first})
+
+
+def sign(site: Site) -> Iterator[Finding]:
+    """The top bit turned: codes with another offset of 128 (32768)."""
+    if site.target.dtype.kind in "iu":
+        yield from _either(site, SIGN, {"the top bit is turned": turned})
+
+
+def byte_swapped(site: Site) -> Iterator[Finding]:
+    """Multi-byte values in the other byte order."""
+    if site.target.dtype.itemsize > 1 and site.got[0].dtype == site.target.dtype:
+        yield from _either(site, SWAPPED, {f"{8 * site.target.dtype.itemsize} bits": lambda array: array.byteswap()})
+
+
+def _either(site: Site, kind: str, transforms: dict[str, Transform]) -> Iterator[Finding]:
+    """The transform of the tensor itself, else of one input of the step that makes it."""
+    for text, transform in transforms.items():
+        if _fits(site, transform):
+            yield Finding(kind, text)
+            return
+    for name in site.step.input_names:
+        if name in site.bound.consts:
+            continue
+        for text, transform in transforms.items():
+            if site.explained(
+                lambda v, name=name, transform=transform: (  # type: ignore[misc]
+                    site.evaluate({**v, name: transform(v[name])})
+                )
+            ):
+                yield Finding(kind, f"{text}: input '{name}'")
+                return
+
+
+def _fits(site: Site, transform: Transform) -> bool:
+    """For each case that differs; a device does the same to every case, but a single buffer may go wrong once."""
+    return all(
+        np.array_equal(transform(site.want[case]).astype(np.int64, copy=False), site.got[case])
+        if site.target.dtype.kind in "iu"
+        else np.array_equal(transform(site.want[case]), site.got[case])
+        for case in site.bad_cases
+    )
+
+
+def to_last(array: Array) -> Array:
+    """Channel-first codes laid out channel-last, in the memory of the same shape."""
+    if array.ndim != 4:
+        return array
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).reshape(array.shape)
+
+
+def to_first(array: Array) -> Array:
+    """The inverse of `to_last`."""
+    if array.ndim != 4:
+        return array
+    n, c, h, w = array.shape
+    return np.ascontiguousarray(array.reshape(n, h, w, c).transpose(0, 3, 1, 2))
+
+
+def turned(array: Array) -> Array:
+    """The top bit of every code exchanged."""
+    bits = array.dtype.itemsize * 8
+    unsigned = array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    made: Array = (unsigned ^ unsigned.dtype.type(1 << (bits - 1))).view(array.dtype)
+    return made

@@ -1,0 +1,89 @@
+"""Shifts: the right values at another place, by elements, bytes, rows or columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.quant import Array
+
+ELEMENTS = "shifted by elements or bytes"
+ROWS = "row shifted"
+# How far in memory a shift is looked for.
+REACH = 4096
+# Rows or columns.
+NEAR = 4
+
+
+def rows(site: Site) -> Iterator[Finding]:
+    """Every plane, or some of its rows, moved along rows or columns; what moves in from outside may be anything."""
+    if site.want[0].ndim < 3:
+        return
+    for axis, what in ((-2, "row"), (-1, "element along the row")):
+        for by in (1, -1, *range(2, NEAR + 1), *range(-2, -NEAR - 1, -1)):
+            if abs(by) < site.want[0].shape[axis] and _moved(site, axis, by):
+                many = f"{abs(by)} {what}{'s' if abs(by) > 1 and what == 'row' else ''}"
+                yield Finding(ROWS, f"{many} {'later' if by > 0 else 'earlier'}")
+                return
+
+
+def _moved(site: Site, axis: int, by: int) -> bool:
+    """Whether wherever the device differs it holds the value that stands `by` places before, if there is one."""
+    seen = 0
+    for case in site.bad_cases:
+        want, got, bad = site.want[case], site.got[case], site.differs[case]
+        size = want.shape[axis]
+        source = np.arange(size) - by
+        inside = (source >= 0) & (source < size)
+        moved = np.take(want, np.clip(source, 0, size - 1), axis=axis)
+        shape = [1] * want.ndim
+        shape[axis] = size
+        free = ~inside.reshape(shape)
+        touched = _lines(bad, axis)  # planes or rows that were moved, as a whole
+        wrong = touched & ~free & (moved != got)
+        if wrong.any():
+            return False
+        seen += int(np.count_nonzero(bad & np.broadcast_to(~free, bad.shape)))
+    return seen >= 2
+
+
+def _lines(bad: Array, axis: int) -> Array:
+    """True on every whole plane (for rows) or whole row (for columns) in which something differs."""
+    axes = (-2, -1) if axis == -2 else (-1,)
+    return np.broadcast_to(bad.any(axis=axes, keepdims=True), bad.shape)
+
+
+def elements(site: Site) -> Iterator[Finding]:
+    """The whole tensor moved in memory by some elements or, for wider codes, bytes."""
+    width = site.target.dtype.itemsize
+    if site.got[0].dtype != site.target.dtype:
+        return
+    for by in _shifts([site.want[case] for case in site.bad_cases], [site.got[case] for case in site.bad_cases]):
+        row = site.target.shape[-1] * width if len(site.target.shape) > 2 and site.target.shape[-1] > 1 else 0
+        unit, size = ("row", row) if row and by % row == 0 else ("element", width) if by % width == 0 else ("byte", 1)
+        count = abs(by) // size
+        text = f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}"
+        yield Finding(ROWS if unit == "row" else ELEMENTS, text)
+        return
+
+
+def _shifts(wants: Sequence[Array], gots: Sequence[Array]) -> Iterator[int]:
+    """Byte shifts that explain every element which has a source, most of the tensor."""
+    pairs = [(_bytes(want), _bytes(got)) for want, got in zip(wants, gots, strict=True)]
+    reach = min(REACH, *(len(want) // 2 for want, _ in pairs))
+    for distance in range(1, reach + 1):
+        for by in (distance, -distance):
+            if all(_shifted(want, got, by) for want, got in pairs):
+                yield by
+
+
+def _shifted(want: Array, got: Array, by: int) -> bool:
+    moved, seen = (want[:-by], got[by:]) if by > 0 else (want[-by:], got[:by])
+    # a few bytes tell most shifts apart
+    return bool(np.array_equal(moved[:64], seen[:64]) and np.array_equal(moved, seen) and seen.min() != seen.max())
+
+
+def _bytes(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -1,0 +1,44 @@
+"""A golden set and a device's dump, opened together: the model, and what the device answered to which input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qdqnp import golden
+from qdqnp.diagnosis.align import align
+from qdqnp.diagnosis.dump import read_dump
+from qdqnp.diagnosis.identify.observations import REFERENCE, Observed
+from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.diagnosis.replay import Device, Reference
+from qdqnp.errors import InputError, Problem
+from qdqnp.model import Model, load
+
+
+def open_device(
+    golden_set: Path, dump: Path, model: Path | None = None, mapping: Path | None = None, first: int = 0
+) -> tuple[Model, list[Observed]]:
+    """The model of a golden set, and each run of the dump with the network inputs that it was given.
+
+    model: the model's file, where the set was written without it. mapping: see `read_mapping`. first: the set's input
+    that the dump begins with. Raises GoldenError and InputError for what does not fit.
+    """
+    found = golden.read(golden_set)
+    loaded = load(model if model is not None else _stored(found))
+    feeds = [found.feeds(case) for case in range(found.inputs)]
+    reference = Reference(loaded, REFERENCE, feeds)
+    pairs = read_mapping(mapping) if mapping is not None else None
+    device = Device(reference, align(read_dump(dump), reference.targets, len(feeds), pairs), first)
+    runs = []
+    for case in range(device.count):
+        values, holders = device.values(case), device.holders()
+        tensors = {name: values[name] for name in holders if name not in reference.plan.program.inputs}
+        runs.append(Observed(feeds[first + case], tensors))
+    return loaded, runs
+
+
+def _stored(found: golden.GoldenSet) -> bytes:
+    data = found.model()
+    if data is None:
+        problem = Problem("golden set", "a stored model", "none", "Pass the model's file with --model.")
+        raise InputError("the golden set was written without its model", [problem])
+    return data

@@ -1,0 +1,287 @@
+"""What tells two rules apart on a layer: a sum, a pair of codes or a window on which they give different codes.
+
+Two rules that agree on all the data of a dump may still differ on what the layer can meet. A rule's signature on a
+layer is what it gives for all of that: the sums at which a monotone rule steps from code to code, or its table of
+codes. Rules of equal signatures are equal there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.identify.evidence import (
+    AverageEvidence,
+    BinaryEvidence,
+    Evidence,
+    LinearEvidence,
+    LookupEvidence,
+    MeanEvidence,
+    SoftmaxEvidence,
+)
+from qdqnp.errors import ProfileError
+from qdqnp.kernels.tables import all_codes
+from qdqnp.numerics.rules.average import FloatAverage
+from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.quant import Array, Codes, Int64, Quant
+
+SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
+Summed = LinearEvidence | MeanEvidence
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """Where two rules part. layer: its label; text: in words; codes: what each gives; input_codes: the codes of a
+    window, row or pair that lead there; None where it is a sum, and no input that makes it was found."""
+
+    layer: str
+    text: str
+    codes: tuple[int, int]
+    input_codes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """stimulus: the first difference found; complete: where there is none, whether there can be none on these layers;
+    note: what was searched, or why it could not be."""
+
+    stimulus: Stimulus | None
+    complete: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Signature:
+    """values: equal for equal rules. complete: whether only for those. note: why there is none, then values is None."""
+
+    values: Array | None
+    complete: bool
+    note: str
+
+
+class Searches:
+    """The searches over the layers of one operator, each layer once.
+
+    most: how many layers to search at most, those of the fewest channels first.
+    """
+
+    def __init__(self, found: Iterable[Evidence], most: int | None = None) -> None:
+        layers = {(one.label, getattr(one, "operand", 0)): one for one in found}
+        self._layers = [_ready(one) for one in sorted(layers.values(), key=lambda one: one.device.size)[:most]]
+        self._signatures: dict[tuple[int, Any], _Signature] = {}
+
+    def split(self, one: Any, other: Any) -> Search:
+        """An input of the first layer on which two rules differ; else whether there can be none."""
+        complete, notes = bool(self._layers), dict[str, None]()
+        for number, layer in enumerate(self._layers):
+            pair = [self._signature(number, rule) for rule in (one, other)]
+            if any(found.values is None for found in pair):
+                complete, notes = False, {**notes, **{found.note: None for found in pair if found.values is None}}
+                continue
+            first, second = (np.asarray(found.values) for found in pair)
+            if not np.array_equal(first, second):
+                return Search(_stimulus(layer, (one, other), first, second), False)
+            complete &= all(found.complete for found in pair)
+            notes[pair[0].note] = None
+        return Search(None, complete, next(iter(notes), "no layer to search"))
+
+    def groups(self, rules: Iterable[Any], proven: bool = True) -> list[list[Any]]:
+        """The rules, those together that give equal codes for everything that these layers can meet, in their order.
+
+        proven: a rule that a layer cannot be searched for completely is alone; else such layers part no rules.
+        """
+        found = [list(rules)] if self._layers else [[rule] for rule in rules]
+        for number in range(len(self._layers)):
+            found = [part for group in found for part in self._parted(number, group, proven)]
+        return found
+
+    def _parted(self, number: int, group: list[Any], proven: bool) -> list[list[Any]]:
+        """A group by what its rules give on one layer."""
+        if len(group) == 1:
+            return [group]
+        parts: dict[Any, list[Any]] = {}
+        for index, rule in enumerate(group):
+            signature = self._signature(number, rule)
+            known = signature.values is not None and (signature.complete or not proven)
+            key = np.asarray(signature.values).tobytes() if known else index if proven else None
+            parts.setdefault(key, []).append(rule)
+        return list(parts.values())
+
+    def _signature(self, number: int, rule: Any) -> _Signature:
+        key = (number, rule)
+        if key not in self._signatures:
+            try:
+                self._signatures[key] = _signature(self._layers[number], rule)
+            except ProfileError as error:
+                self._signatures[key] = _Signature(None, False, error.title)
+        return self._signatures[key]
+
+
+def _ready(one: Evidence) -> Any:
+    """The layer with everything it can meet in place of its data."""
+    if isinstance(one, BinaryEvidence):
+        a, b, _ = one.quants
+        return replace(one, a=np.repeat(all_codes(a.dtype), 256), b=np.tile(all_codes(b.dtype), 256))
+    if isinstance(one, LookupEvidence):
+        return replace(one, x_codes=all_codes(one.x.dtype))
+    if isinstance(one, AverageEvidence):
+        return _all_windows(one)
+    return one.part(slice(0, 1))
+
+
+def _signature(layer: Any, rule: Any) -> _Signature:
+    if isinstance(layer, LinearEvidence | MeanEvidence):
+        low, high = _reach(layer)
+        bound = _bound(layer, rule)
+        if not _monotone(bound, low, high):
+            return _Signature(None, False, "layers whose sums may wrap or leave a rule's domain are not searched")
+        values = thresholds(bound, low, high, _output(layer))
+        return _Signature(values, True, "they agree on every reachable sum of these layers")
+    if isinstance(layer, SoftmaxEvidence):
+        return _Signature(None, False, "rows of a softmax are not searched")
+    what = "every pair of codes" if isinstance(layer, BinaryEvidence) else "every code"
+    if isinstance(layer, AverageEvidence):  # a float32 sum depends on the order of its terms
+        note = "they agree on windows of every sum of these layers"
+        return _Signature(layer.codes(rule), not isinstance(rule, FloatAverage), note)
+    return _Signature(layer.codes(rule), True, f"they agree on {what} of these layers")
+
+
+def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> Stimulus:
+    places = np.argwhere(first != second)
+    if isinstance(layer, LinearEvidence | MeanEvidence):
+        return _sum_stimulus(layer, rules, np.minimum(first, second), places)
+    place = int(places[0][0])
+    codes = (int(first[place]), int(second[place]))
+    if isinstance(layer, BinaryEvidence):
+        pair = (int(layer.a[place]), int(layer.b[place]))
+        return Stimulus(layer.label, f"the pair of codes {pair}", codes, pair)
+    if isinstance(layer, AverageEvidence):
+        inside = layer.taps[layer.inside[:, place], place]
+        text = f"a window of {len(inside)} codes"
+        return Stimulus(layer.label, text, codes, tuple(int(code) for code in inside))
+    code = int(layer.x_codes[place])
+    return Stimulus(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> Stimulus:
+    """A sum on which the rules differ, one for which input codes are found where there is one."""
+    found: list[Stimulus] = []
+    for step, channel in places[:: -(-len(places) // DIFFERENCES_TRIED)]:
+        found.append(_at_sum(layer, rules, int(channel), int(sums[step, channel])))
+        if found[-1].input_codes is not None:
+            return found[-1]
+    return found[0]
+
+
+def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> Stimulus:
+    if isinstance(layer, LinearEvidence):
+        assert layer.layer.weights is not None  # evidence is of constant weights
+        weights, x = layer.layer.weights[channel], layer.layer.x
+        text = f"channel {channel}, sum {total} without bias"
+    else:
+        weights, x = np.ones(layer.count, np.int64), layer.x
+        text = f"{layer.count} elements, sum {total} without zero points"
+    row = np.full((1, _reach(layer)[0].size), total, np.int64)
+    codes = [int(_bound(layer, rule)(row)[0, channel]) for rule in rules]
+    return Stimulus(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
+
+
+def _bound(layer: Summed, rule: Any) -> Requantizer:
+    found = rule.bind(layer.layer) if isinstance(layer, LinearEvidence) else rule.bind(layer.x, layer.y, layer.count)
+    return found  # type: ignore[no-any-return]
+
+
+def _output(layer: Summed) -> Quant:
+    return layer.layer.output if isinstance(layer, LinearEvidence) else layer.y
+
+
+def _reach(layer: Summed) -> tuple[Int64, Int64]:
+    if isinstance(layer, LinearEvidence):
+        assert layer.layer.weights is not None  # evidence is of constant weights
+        return reachable(layer.layer.weights, layer.layer.x)
+    low, high = (layer.count * (code - int(layer.x.zero_point)) for code in layer.x.range)
+    return np.array([low], np.int64), np.array([high], np.int64)
+
+
+def reachable(weights: Int64, x: Quant) -> tuple[Int64, Int64]:
+    """Smallest and largest sum of each channel. weights: less zero points, (channels, K)."""
+    low, high = (code - int(x.zero_point) for code in x.range)
+    ends = np.stack([weights * low, weights * high])
+    return ends.min(axis=0).sum(axis=-1), ends.max(axis=0).sum(axis=-1)
+
+
+def _monotone(bound: Requantizer, low: Int64, high: Int64) -> bool:
+    """Whether the rule is a monotone function of every reachable sum: none wraps, none leaves its domain."""
+    if isinstance(bound.bias, np.ndarray) and bound.bias.ndim > 1 and bound.bias.shape[0] > 1:
+        return False  # QGemm's bias by row: a sum alone does not say the code
+    if bound.slope is not None:
+        return bool(low.min() >= bound.slope.low and high.max() <= bound.slope.high)
+    bias = 0 if bound.bias is None else bound.bias
+    return bool((low + bias).min() >= -(2**31) and (high + bias).max() < 2**31)
+
+
+def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant) -> Int64:
+    """The smallest reachable sum whose code is above each code but the last; shape (codes - 1, channels); one past the
+    largest sum where none is. Bisection: the rule is monotone."""
+    first, last = y.range
+    wanted = np.arange(first, last)[:, None]
+    below = np.broadcast_to(low - 1, (last - first, len(low))).copy()
+    above = np.broadcast_to(high + 1, below.shape).copy()
+    while (above - below > 1).any():
+        middle = np.clip((below + above) >> 1, low, high)
+        higher = bound(middle).astype(np.int64) > wanted
+        open_ = above - below > 1
+        above = np.where(open_ & higher, middle, above)
+        below = np.where(open_ & ~higher, middle, below)
+    return above
+
+
+def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
+    """Codes whose sum of (code - zero point) * weight is `total`: large weights first, each as near as it can get;
+    other orders where that leaves a rest. None where no try succeeds."""
+    if total % (int(np.gcd.reduce(weights)) or 1):
+        return None  # no integers at all
+    low, high = (code - int(x.zero_point) for code in x.range)
+    order = np.argsort(-np.abs(weights), kind="stable")
+    rng = np.random.default_rng(0)
+    for _ in range(SOLVER_TRIES):
+        rest, chosen = total, np.zeros(len(weights), np.int64)
+        for index in order:
+            weight = int(weights[index])
+            if weight:
+                value = min(max(round(rest / weight), low), high)
+                chosen[index], rest = value, rest - value * weight
+        if rest == 0:
+            return tuple(int(value) + int(x.zero_point) for value in chosen)
+        order = np.argsort(-np.abs(weights) * rng.uniform(0.3, 1.0, len(weights)), kind="stable")
+    return None
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+def _all_windows(one: AverageEvidence) -> AverageEvidence:
+    """For every number of elements that a window of the layer has inside: one window for each sum, and random ones."""
+    counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True)}
+    parts = [(count, inside, _windows(inside, one.x)) for count, inside in sorted(counted, reverse=True) if inside]
+    taps = np.concatenate([_padded(windows, len(one.taps)) for _, _, windows in parts], axis=1)
+    sizes = [windows.shape[1] for _, _, windows in parts]
+    inside = np.arange(len(one.taps))[:, None] < np.repeat([inside for _, inside, _ in parts], sizes)
+    count = np.repeat(np.array([count for count, _, _ in parts], np.int64), sizes)
+    return replace(one, taps=taps, inside=inside, count=count)
+
+
+def _windows(size: int, x: Quant) -> Codes:
+    """Windows (size, n): one for each sum of codes, as level as possible, and random ones."""
+    low, high = x.range
+    totals = np.arange(size * low, size * high + 1)
+    level = totals // size + (np.arange(size)[:, None] < totals % size)
+    random = np.random.default_rng(0).integers(low, high, (size, RANDOM_WINDOWS), endpoint=True)
+    windows: Codes = np.concatenate([level, random], axis=1).astype(x.dtype)
+    return windows
+
+
+def _padded(windows: Codes, taps: int) -> Codes:
+    return np.concatenate([windows, np.zeros((taps - len(windows), windows.shape[1]), windows.dtype)])

@@ -1,0 +1,220 @@
+"""fit: the free choices of an arithmetic, recovered from a device's codes, as a profile that can be run.
+
+For each operator every rule of its family is asked for the codes of all layers; those that give every one remain. Where
+none does, Neural-ART's numbers are solved for layer by layer. Nothing is taken that leaves a single code unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.identify.distinguish import Search, Searches
+from qdqnp.diagnosis.identify.evidence import Evidence, LinearEvidence
+from qdqnp.diagnosis.identify.families import NAMED, candidates, describe, names_of
+from qdqnp.diagnosis.identify.fit_narrow import NarrowFit, fit_narrow
+from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, targets
+from qdqnp.diagnosis.rebind import LINEAR
+from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.inspection.layers import RULE_OF
+from qdqnp.model import Model
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.rules.requantize import INFERRED
+
+# Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
+FEW, SEARCHED_LAYERS = 512, 4
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One arithmetic in words, with the named profiles that have it."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two arithmetics that both give every code, and on what they would differ."""
+
+    one: Rule
+    other: Rule
+    search: Search
+
+
+@dataclass
+class Fit:
+    """One field of a profile, its `name`.
+
+    chosen: the rule that was taken, None where no rule gives every code; fitting: all rules that do; groups: those in
+    words, together where they agree on everything the searched layers can meet, the chosen one first; splits: of the
+    other groups from that; narrow: where Neural-ART's numbers were solved for; nearest: where no rule fits, the one
+    with the fewest mismatches.
+    """
+
+    name: str
+    layers: list[str]
+    elements: int
+    chosen: Any = None
+    fitting: list[Any] = field(default_factory=list)
+    groups: list[list[Rule]] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
+    narrow: NarrowFit | None = None
+    nearest: tuple[Rule, int] | None = None
+
+    @property
+    def text(self) -> str:
+        return describe(self.chosen) if self.chosen is not None else ""
+
+    def as_json(self) -> dict[str, Any]:
+        found = {"name": self.name, "layers": self.layers, "elements": self.elements, "rule": self.text}
+        groups = [[asdict(rule) for rule in group] for group in self.groups]
+        nearest = {"rule": asdict(self.nearest[0]), "mismatches": self.nearest[1]} if self.nearest else None
+        splits = [asdict(split) for split in self.splits]
+        narrow = self.narrow.as_json() if self.narrow is not None else None
+        return {**found, "groups": groups, "splits": splits, "numbers": narrow, "nearest": nearest}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """profile: base with every fitted rule; unfitted: fields that the dump shows but no rule gives; unseen: fields that
+    no layer of the dump uses, taken from the base."""
+
+    profile: Profile
+    base: str
+    fits: list[Fit]
+    unseen: list[str]
+
+    @property
+    def unfitted(self) -> list[str]:
+        return [fit.name for fit in self.fits if fit.chosen is None]
+
+    def as_json(self) -> dict[str, Any]:
+        fits = [fit.as_json() for fit in self.fits]
+        return {"base": self.base, "fits": fits, "unfitted": self.unfitted, "unseen": self.unseen}
+
+
+def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
+    """Fit every operator of a dump. Raises InputError where no layer was dumped together with its inputs."""
+    return fit_all([targets(model, runs)], name)
+
+
+def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
+    """The same for what one device answered on several models."""
+    found: dict[str, list[Evidence]] = {}
+    for dumped in devices:
+        for target in dumped.judged:
+            for one in evidence(dumped, target):
+                found.setdefault(one.field, []).append(one)
+    if not found:
+        raise InputError("nothing to fit", [Problem("dump", "a layer together with its inputs", "none")])
+    fits = [fit_field(key, ones) for key, ones in found.items()]
+    base = _base(fits)
+    for made in fits:
+        if made.fitting:
+            made.chosen = min(made.fitting, key=lambda rule: _strangeness(rule, made.name, base, fits))
+            _group(made, found[made.name])
+    rules: dict[str, Any] = {f.name: replace(f.chosen, status=INFERRED) for f in fits if f.chosen is not None}
+    changed = {key: rule for key, rule in rules.items() if not _equal(rule, getattr(base, key))}
+    profile = replace(
+        base,
+        name=name,
+        summary=f"fitted to a device's codes, from {base.name}",
+        status=INFERRED,
+        source="qdqnp identify --fit",
+        **changed,
+    )
+    unseen = [key for key in dict.fromkeys(RULE_OF.values()) if key not in found]
+    return Fitted(profile, base.name, fits, unseen)
+
+
+def _fields() -> list[str]:
+    return [
+        "conv",
+        "matmul",
+        "gemm",
+        "add",
+        "mul",
+        "concat",
+        "lookup",
+        "average_pool",
+        "global_average_pool",
+        "softmax",
+    ]
+
+
+def _base(fits: Sequence[Fit]) -> Profile:
+    """The named profile that most fields may have; of equals, the one of which most have the kind; then the first."""
+
+    def score(profile: Profile) -> tuple[int, int]:
+        own = [(getattr(profile, fit.name), fit.fitting or [fit.chosen]) for fit in fits]
+        same = sum(any(_equal(rule, other) for other in fitting) for rule, fitting in own)
+        return same, sum(any(type(rule) is type(other) for other in fitting) for rule, fitting in own)
+
+    return max(NAMED, key=score)
+
+
+def _equal(rule: Any, other: Any) -> bool:
+    """Whether two rules are one arithmetic, whatever is said of their status."""
+    return type(rule) is type(other) and replace(rule, status=INFERRED) == replace(other, status=INFERRED)
+
+
+def _strangeness(rule: Any, name: str, base: Profile, fits: Sequence[Fit]) -> tuple[bool, bool, bool]:
+    """How little a rule goes with the rest of the device: of rules that all fit, the least strange is taken."""
+    own = getattr(base, name)
+    alone = [other for other in fits if other.name in LINEAR and other.name != name]
+    shared = name in LINEAR and any(_equal(rule, one) for other in alone for one in other.fitting)
+    return not _equal(rule, own), type(rule) is not type(own), not shared
+
+
+def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
+    """The rules of one field that give every code of all its layers."""
+    made = Fit(key, list(dict.fromkeys(one.label for one in found)), sum(one.device.size for one in found))
+    rules = candidates(key)
+    made.fitting = [rule for rule in rules if _gives(rule, found)]
+    if made.fitting:
+        made.chosen = made.fitting[0]
+    elif key in LINEAR:
+        made.narrow = fit_narrow([one for one in found if isinstance(one, LinearEvidence)])
+        made.chosen = made.narrow.rule if made.narrow is not None else None
+    if made.chosen is None:
+        made.nearest = _nearest(key, rules, found)
+    return made
+
+
+def _gives(rule: Any, found: Sequence[Evidence]) -> bool:
+    """Whether a rule gives every code; a few of each layer are asked for first."""
+    few = (one.part(slice(0, FEW)) for one in found)
+    return all(_mismatches(rule, one) == 0 for one in few) and all(_mismatches(rule, one) == 0 for one in found)
+
+
+def _mismatches(rule: Any, one: Evidence) -> int:
+    try:
+        return int(np.count_nonzero(one.codes(rule) != one.device))
+    except ProfileError:  # outside the rule's domain: it can give none of them
+        return one.device.size
+
+
+def _nearest(key: str, rules: Sequence[Any], found: Sequence[Evidence]) -> tuple[Rule, int]:
+    few = [one.part(slice(0, FEW)) for one in found]
+    best = min(rules, key=lambda rule: sum(_mismatches(rule, one) for one in few))
+    return _rule(key, best), sum(_mismatches(best, one) for one in found)
+
+
+def _rule(key: str, rule: Any) -> Rule:
+    return Rule(describe(rule), tuple(names_of(key, rule)))
+
+
+def _group(made: Fit, found: Sequence[Evidence]) -> None:
+    """Rules together that agree on everything, the chosen one first; what would split the others from it."""
+    searches = Searches(found, SEARCHED_LAYERS)
+    ordered = [made.chosen, *(rule for rule in made.fitting if rule is not made.chosen)]
+    groups = searches.groups(ordered, proven=False)
+    made.groups = [[_rule(made.name, rule) for rule in group] for group in groups]
+    made.splits = [
+        Split(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
+        for index in range(1, len(groups))
+    ]

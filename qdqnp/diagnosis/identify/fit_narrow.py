@@ -1,0 +1,230 @@
+"""Neural-ART's numbers from a device's codes: S1 and S2 of each layer, BC of each channel, both tie rules, the width.
+
+With S1, S2 and the ties given, A is known, and a code says between which two values BC lies: the intervals of all
+elements of a channel intersect, exactly. So BC is solved for and not searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.identify.evidence import LinearEvidence
+from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES, describe
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
+from qdqnp.quant import Codes, Int64
+
+# (accumulator, tie of the first rounding, tie of the second)
+Manner = tuple[str, str, str]
+FIRST_SHIFTS = range(16)
+# S2 puts the largest A in [2^14, 2^15); a compiler may leave it up to this many bits below.
+SPARE_BITS = 8
+# Compilers were seen within -6 and +4 units of the formula's BC.
+BC_UNITS = 16
+# Rows of sums tried before all of them.
+FEW_ROWS = 128
+_BEYOND = 1 << 60
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What explains a layer under one manner. offsets: of each channel's BC from the formula's, the nearest to 0 that
+    fits; plain: whether S1 and S2 are the formula's too."""
+
+    s1: int
+    s2: int
+    offsets: Int64
+    plain: bool
+
+    @property
+    def largest(self) -> int:
+        return int(np.abs(self.offsets).max(initial=0))
+
+    @property
+    def order(self) -> tuple[bool, bool, int]:
+        """The fewest departures from the formulas first."""
+        return (self.largest > 0, not self.plain, self.largest)
+
+
+@dataclass(frozen=True, eq=False)
+class NarrowFit:
+    """rule: gives every code. numbers: what was chosen by layer, the formulas' own included; choices: every (S1, S2)
+    that explains a layer in the same manner; manners: other manners that explain all layers, with how many layers need
+    another BC for it."""
+
+    rule: NarrowThenAffine
+    numbers: Mapping[str, Numbers]
+    choices: Mapping[str, tuple[tuple[int, int], ...]]
+    manners: tuple[tuple[NarrowThenAffine, int], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        layers = {
+            label: {"S1": n.s1, "S2": n.s2, "BC_offset": n.largest, "formula": n.plain, "choices": self.choices[label]}
+            for label, n in self.numbers.items()
+        }
+        manners = [{"rule": describe(rule), "layers_with_another_BC": count} for rule, count in self.manners]
+        return {"layers": layers, "other_manners": manners}
+
+
+def fit_narrow(found: Sequence[LinearEvidence]) -> NarrowFit | None:
+    """The rule of this form that gives every code of every layer, None where there is none."""
+    layers: dict[str, list[LinearEvidence]] = {}
+    for one in found:
+        layers.setdefault(one.label, []).append(one)
+    data = {label: _Data.of(ones) for label, ones in layers.items()}
+    manners = list(_manners(data.values()))
+    near = {label: _options(one, manners, wide=False) for label, one in data.items()}
+    for label, options in near.items():
+        if not options:
+            near[label] = _options(data[label], manners, wide=True)
+    shared = [manner for manner in manners if all(manner in options for options in near.values())]
+    if not shared:  # some layer fits its formulas by chance in a manner that is not the device's
+        near = {label: _options(one, manners, wide=True) for label, one in data.items()}
+        shared = [manner for manner in manners if all(manner in options for options in near.values())]
+    if not shared:
+        return None
+    ranked = sorted(shared, key=lambda manner: _departures(near, manner))
+    best = ranked[0]
+    every = {label: _options(one, [best], wide=True).get(best, near[label][best]) for label, one in data.items()}
+    chosen = {label: min(options, key=lambda numbers: numbers.order) for label, options in every.items()}
+    rule = _rule(best, chosen, {label: one.layer for label, one in data.items()})
+    assert all(np.array_equal(one.codes(rule), one.device) for one in found)  # solved for exactly this
+    choices = {label: tuple((n.s1, n.s2) for n in options) for label, options in every.items()}
+    others = tuple((_plain_rule(manner), _departures(near, manner)[0]) for manner in ranked[1:])
+    return NarrowFit(rule, chosen, choices, others)
+
+
+def _manners(data: Any) -> Iterator[Manner]:
+    """Every manner; accumulators are told apart only by sums past 24 bits."""
+    wide = any(np.abs(one.sums).max(initial=0) >= 2**23 for one in data)
+    yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], TIES, TIES)
+
+
+def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Manner) -> tuple[int, int]:
+    """(layers whose BC is not the formula's, layers whose S1 or S2 are not)."""
+    best = [min(options[manner], key=lambda numbers: numbers.order) for options in near.values()]
+    return sum(numbers.largest > 0 for numbers in best), sum(not numbers.plain for numbers in best)
+
+
+# -- one layer ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """All runs of one layer: sums and codes (rows, channels)."""
+
+    layer: Layer
+    sums: Int64
+    codes: Codes
+
+    @classmethod
+    def of(cls, ones: Sequence[LinearEvidence]) -> _Data:
+        return cls(
+            ones[0].layer, *(np.concatenate(parts) for parts in ([o.sums for o in ones], [o.device for o in ones]))
+        )
+
+    def narrowed(self, accumulator: str, first: str, s1: int) -> Int64:
+        """x16 of every sum."""
+        rule = NarrowThenAffine(first, accumulator)
+        own = _formula(self.layer, ())
+        return np.asarray(
+            dict(Narrowed(rule, s1, own.s2, own.a, own.bc, own.y, None).stages(self.sums))["x16"], np.int64
+        )
+
+    def rows(self, count: int) -> _Data:
+        """Rows from all over the data."""
+        step = max(1, len(self.sums) // count)
+        return _Data(self.layer, self.sums[::step], self.codes[::step])
+
+
+def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[Numbers]]:
+    """Numbers by manner; wide: search S1 and S2 too, not only those of the formulas."""
+    few, found = data.rows(FEW_ROWS), dict[Manner, list[Numbers]]()
+    for s1, s2 in _shifts(data.layer, wide):
+        formula = _formula(data.layer, (s1, s2))
+        for accumulator, first in dict.fromkeys(manner[:2] for manner in manners):
+            part = formula.a * few.narrowed(accumulator, first, s1)
+            for manner in (manner for manner in manners if manner[:2] == (accumulator, first)):
+                if _solve(few, part, manner[2], formula) is None:
+                    continue
+                every = formula.a * data.narrowed(accumulator, first, s1)
+                numbers = _solve(data, every, manner[2], formula)
+                if numbers is not None:
+                    found.setdefault(manner, []).append(numbers)
+    return found
+
+
+def _shifts(layer: Layer, wide: bool) -> Iterator[tuple[int, int]]:
+    formula = _formula(layer, ())
+    if not wide:
+        yield formula.s1, formula.s2
+        return
+    largest = float(np.max(formula.a)) * 2.0 ** -(formula.s1 + formula.s2)
+    for s1 in FIRST_SHIFTS:
+        top = largest_shift(largest * 2.0**s1)
+        yield from ((s1, s2) for s2 in range(max(0, top - SPARE_BITS), top + 1))
+
+
+@lru_cache(maxsize=256)
+def _formula_of(layer: Layer, s1: int | None, s2: int | None) -> Narrowed:
+    given = [(name, value) for name, value in (("S1", s1), ("S2", s2)) if value is not None]
+    bound = NarrowThenAffine(overrides=((layer.label, tuple(given)),)).bind(layer)
+    assert isinstance(bound, Narrowed)
+    return bound
+
+
+def _formula(layer: Layer, shifts: tuple[int, ...]) -> Narrowed:
+    """The rule's own A and BC, for its own or for given shifts."""
+    return _formula_of(layer, *(shifts or (None, None)))
+
+
+def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers | None:
+    """The BC nearest to the formula's that gives every code; None where some channel has none near. part: A * x16."""
+    low, high = formula.y.range
+    edges = _edges(second, formula.s2, low, high)
+    place = data.codes.astype(np.int64) - low
+    least = np.where(place > 0, edges[place] - part, -_BEYOND).max(axis=0)
+    most = np.where(place < high - low, edges[place + 1] - 1 - part, _BEYOND).min(axis=0)
+    bc = np.broadcast_to(formula.bc, least.shape)
+    offsets = np.where(bc < least, least - bc, np.where(bc > most, most - bc, 0))
+    if (least > most).any() or np.abs(offsets).max(initial=0) > BC_UNITS:
+        return None
+    own = _formula(data.layer, ())
+    return Numbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
+
+
+@lru_cache(maxsize=512)
+def _edges(tie: str, shift: int, low: int, high: int) -> Int64:
+    """The smallest value that the rounding takes to each code from `low` to one past `high`; bisection, as every
+    rounding is monotone and within one unit of the value."""
+    codes = np.arange(low, high + 2, dtype=np.int64)
+    below, above = (codes - 2) << shift, (codes + 2) << shift
+    while (above - below > 1).any():
+        middle = (below + above) >> 1
+        reached = ROUNDINGS[tie](middle, shift) >= codes
+        below, above = np.where(reached, below, middle), np.where(reached, middle, above)
+    return above
+
+
+# -- the rule ----------------------------------------------------------------------------------------------------------
+def _plain_rule(manner: Manner) -> NarrowThenAffine:
+    accumulator, first, second = manner
+    return NarrowThenAffine(second, accumulator, first_tie="same" if first == second else first)
+
+
+def _rule(manner: Manner, chosen: Mapping[str, Numbers], layers: Mapping[str, Layer]) -> NarrowThenAffine:
+    """The rule with an override for each layer that departs from the formulas."""
+    overrides = []
+    for label, numbers in chosen.items():
+        given: list[tuple[str, Any]] = [] if numbers.plain else [("S1", numbers.s1), ("S2", numbers.s2)]
+        if numbers.largest:
+            bc = np.broadcast_to(_formula(layers[label], (numbers.s1, numbers.s2)).bc, numbers.offsets.shape)
+            given.append(("BC", tuple(int(value) for value in bc + numbers.offsets)))
+        if given:
+            overrides.append((label, tuple(given)))
+    plain = _plain_rule(manner)
+    return NarrowThenAffine(plain.tie, plain.accumulator, tuple(overrides), first_tie=plain.first_tie)

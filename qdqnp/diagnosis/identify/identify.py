@@ -1,0 +1,202 @@
+"""identify: which arithmetic a device uses. Each layer, fed the device's own inputs, under every profile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.identify.distinguish import Search, Searches
+from qdqnp.diagnosis.identify.families import describe
+from qdqnp.diagnosis.identify.layers import Layers
+from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, Observed, Target, evidence, targets
+from qdqnp.diagnosis.tally import difference
+from qdqnp.errors import QdqnpError
+from qdqnp.inspection.layers import RULE_OF
+from qdqnp.model import Model
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import PROFILES
+
+Operators = tuple[str, ...]
+
+
+@dataclass
+class Standing:
+    """Profiles that gave equal codes on all the data of one operator. mismatches: elements that differ from the
+    device's, of `elements`; largest: difference in codes."""
+
+    profiles: list[str]
+    elements: int
+    mismatches: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two arithmetics of one class, each by the profiles that have it, and on what they would differ."""
+
+    one: list[str]
+    other: list[str]
+    search: Search
+
+
+@dataclass
+class Verdict:
+    """All layers of one operator, or of one run of operators where the tensors between them are missing.
+
+    standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the first standing's
+    arithmetic in words, where it has one; inseparable: those of its members that agree on everything these layers can
+    meet; splits: what would tell the others apart.
+    """
+
+    operators: Operators
+    tensors: list[str]
+    standings: list[Standing]
+    undefined: dict[str, str] = field(default_factory=dict)
+    rule: str = ""
+    inseparable: list[list[str]] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return " > ".join(self.operators)
+
+    @property
+    def matched(self) -> list[str]:
+        """The profiles that give every code of the device; none, where no profile does."""
+        return self.standings[0].profiles if self.standings and not self.standings[0].mismatches else []
+
+    def as_json(self) -> dict[str, Any]:
+        return {"operator": self.name, "matched": self.matched, **asdict(self)}
+
+
+@dataclass
+class Report:
+    """moved: tensors that no profile decides (MaxPool, Flatten) but that differ, with how many elements: the dump or
+    its mapping is wrong there; unknown: tensors that the program does not make; unreachable: whose inputs are not
+    known."""
+
+    verdicts: list[Verdict]
+    moved: dict[str, int]
+    unknown: tuple[str, ...]
+    unreachable: tuple[str, ...]
+    runs: int
+
+    @property
+    def everywhere(self) -> list[str]:
+        """The profiles that give every code of every operator in the dump."""
+        return [name for name in self._names() if all(name in verdict.matched for verdict in self.verdicts)]
+
+    def _names(self) -> list[str]:
+        return self.verdicts[0].matched if self.verdicts else []
+
+    def as_json(self) -> dict[str, Any]:
+        rest = {key: getattr(self, key) for key in ("moved", "unknown", "unreachable", "runs", "everywhere")}
+        return {"operators": [verdict.as_json() for verdict in self.verdicts], **rest}
+
+
+def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+    """Rank the profiles for each operator by how many of the device's codes they do not give.
+
+    Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
+    """
+    return identify_all([targets(model, runs)], profiles)
+
+
+def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+    """The same for what one device answered on several models."""
+    listed = list(profiles)
+    answers = [_Answers(profile, devices) for profile in listed]
+    kinds = dict.fromkeys(target.operators for dumped in devices for target in dumped.judged)
+    verdicts = [_verdict(kind, devices, answers) for kind in kinds]
+    for verdict in verdicts:
+        _add_rules(verdict, devices, listed)
+    moved = {
+        target.tensor: count
+        for dumped in devices
+        for target in dumped.moved
+        if (count := _differing(dumped.reference, target))
+    }
+    unknown = tuple(name for dumped in devices for name in dumped.unknown)
+    unreachable = tuple(name for dumped in devices for name in dumped.unreachable)
+    return Report(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
+
+
+def _differing(reference: Layers, target: Target) -> int:
+    found = [difference(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
+    return sum(count.differing or bool(count.note) for count in found)
+
+
+class _Answers:
+    """One profile's codes of every target: by operators, how they stand against the device's, and a digest of them."""
+
+    def __init__(self, profile: Profile, devices: Sequence[Dumped]) -> None:
+        self.name = profile.name
+        self.standings: dict[Operators, Standing] = {}
+        self.digests: dict[Operators, Any] = {}
+        self.undefined: dict[Operators, str] = {}
+        for dumped in devices:
+            layers = Layers(dumped.model, profile)
+            for target in dumped.judged:
+                if target.operators not in self.undefined:
+                    self._add(layers, target)
+
+    def _add(self, layers: Layers, target: Target) -> None:
+        standing = self.standings.setdefault(target.operators, Standing([self.name], 0, 0, 0))
+        digest = self.digests.setdefault(target.operators, hashlib.blake2b())
+        for known, device in target.cases:
+            try:
+                codes = layers.replay(target.tensor, known)
+            except QdqnpError as error:
+                self.undefined[target.operators] = error.problems[0].got if error.problems else error.title
+                return
+            found = difference(codes, device)
+            standing.elements += device.size
+            standing.mismatches += device.size if found.note else found.differing
+            standing.largest = max(standing.largest, int(found.largest))
+            digest.update(np.ascontiguousarray(codes).tobytes())
+
+
+def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> Verdict:
+    """Profiles of equal codes together, the nearest to the device first."""
+    classes: dict[bytes, Standing] = {}
+    for answer in answers:
+        if kind in answer.undefined:
+            continue
+        key = answer.digests[kind].digest()
+        if key in classes:
+            classes[key].profiles.append(answer.name)
+        else:
+            classes[key] = answer.standings[kind]
+    tensors = [target.tensor for dumped in devices for target in dumped.judged if target.operators == kind]
+    standings = sorted(classes.values(), key=lambda standing: (standing.mismatches, standing.largest))
+    undefined = {answer.name: answer.undefined[kind] for answer in answers if kind in answer.undefined}
+    return Verdict(kind, tensors, standings, undefined)
+
+
+def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
+    """The rules of the first standing, and what would tell the different ones apart."""
+    if len(verdict.operators) != 1 or not verdict.standings:
+        return
+    field_name = RULE_OF[verdict.operators[0]]
+    names = verdict.standings[0].profiles
+    by_rule: dict[Any, list[str]] = {}
+    for profile in profiles:
+        # another lowering may round elsewhere: its rule alone does not say what it computes
+        if profile.name in names and profile.lowering == REFERENCE.lowering:
+            by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
+    layers = [(dumped, target) for dumped in devices for target in dumped.judged]
+    own = [(dumped, target) for dumped, target in layers if target.operators == verdict.operators]
+    searches = Searches(one for dumped, target in own for one in evidence(dumped, target))
+    groups = searches.groups(by_rule)
+    verdict.rule = describe(groups[0][0]) if len(groups) == 1 else ""
+    named = [[name for rule in group for name in by_rule[rule]] for group in groups]
+    verdict.inseparable = [names for names in named if len(names) > 1]
+    verdict.splits = [
+        Split(named[i], named[j], searches.split(groups[i][0], groups[j][0]))
+        for i, j in combinations(range(len(groups)), 2)
+    ]

@@ -1,0 +1,63 @@
+"""Mapping files: which entry of a dump is which tensor; `compare --write-mapping` writes one to be corrected."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qdqnp.diagnosis.align import pair
+from qdqnp.diagnosis.dump import Dump
+from qdqnp.diagnosis.targets import Target
+from qdqnp.errors import InputError, Problem, Problems
+
+MAX_BYTES = 16 * 2**20
+
+
+def proposal(dump: Dump, targets: Sequence[Target], cases: int) -> tuple[dict[str, str], list[str]]:
+    """What pairing by name, or else by order and shape, finds: ONNX name -> entry; and the entries left over."""
+    pairs, unused = pair(dump, targets, cases)
+    return {target.name: entry.name for target, entry in pairs}, unused
+
+
+def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool) -> str:
+    """The file's text: JSON, or TOML with the entries left over as comments."""
+    if json_format:
+        return json.dumps({"tensors": dict(mapping)}, indent=2) + "\n"
+    lines = ["# ONNX tensor = entry of the dump", "[tensors]"]
+    lines += [f"{_quoted(name)} = {_quoted(entry)}" for name, entry in mapping.items()]
+    lines += ["", *(f"# not used: {_quoted(entry)}" for entry in unused)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string. JSON's escapes are TOML's, but for DEL, which JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """The mapping of a .toml or .json file. Raises InputError."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        problem = Problem(f"file {path}", "a readable .toml or .json mapping", str(error) or type(error).__name__)
+        raise InputError("cannot read a mapping", [problem]) from error
+    problems = Problems()
+    tensors = data.get("tensors") if isinstance(data, dict) else None
+    if not isinstance(tensors, dict) or not tensors:
+        problems.add(f"file {path}", "a table 'tensors' of ONNX name = entry", "none")
+    else:
+        for name, entry in tensors.items():
+            if not isinstance(entry, str):
+                problems.add(f"file {path}, '{name}'", "the name of an entry", entry)
+        counts = [entry for entry in tensors.values() if isinstance(entry, str)]
+        for entry in sorted({entry for entry in counts if counts.count(entry) > 1}):
+            problems.add(f"file {path}", "each entry for one tensor", f"'{entry}' more than once")
+    problems.raise_if_any("cannot read a mapping", InputError)
+    assert isinstance(tensors, dict)
+    return dict(tensors)

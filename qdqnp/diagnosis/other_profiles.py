@@ -1,0 +1,139 @@
+"""Arithmetic: whether another profile, not a fault, explains what an operator's layers do by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.replay import Device
+from qdqnp.errors import QdqnpError
+from qdqnp.inspection.layers import RULE_OF
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.quant import Array
+
+EVERY = "every operator"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the
+    reference and are as these profiles have them; contradicting: layers that are as the reference has them and not as
+    these."""
+
+    op: str
+    names: tuple[str, ...]
+    profile: Profile
+    explained: int
+    contradicting: int
+
+
+def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
+    """By operator, another arithmetic that fits its layers better than the reference's.
+
+    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An
+    arithmetic is taken if it explains more layers than it contradicts: one layer among many is a fault of that layer.
+    """
+    layers: dict[str, list[str]] = {}
+    for name in wrong:
+        segment = device.segments.get(name)
+        if segment is not None and len(segment.steps) == 1:
+            layers.setdefault(device.reference.step(segment.steps[0]).step.op, []).append(name)
+    found = _whole(device, wrong)
+    if found:
+        return found
+    for op, names in layers.items():
+        differing = [name for name in names if wrong[name]]
+        if op in RULE_OF and differing:
+            best = _best(device, op, differing, [name for name in names if not wrong[name]])
+            if best is not None and best.explained > best.contradicting:
+                found[op] = best
+    return found
+
+
+def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
+    """One profile for every operator that explains the whole dump, where segments of several layers differ: which of
+    their operators it is cannot be told one by one."""
+    differing = [name for name in wrong if wrong[name]]
+    if all(len(device.segments[name].steps) == 1 for name in differing):
+        return {}
+    ops = {bound.step.op for bound in device.reference.plan.steps if bound.step.op in RULE_OF}
+    names, before = [], device.arithmetic
+    for name, profile in PROFILES.items():
+        if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
+            device.arithmetic = dict.fromkeys(ops, profile)
+            if all(_replayed(device, dumped) for dumped in wrong):
+                names.append(name)
+    device.arithmetic = before
+    if not names:
+        return {}
+    profile = PROFILES[names[0]]
+    return {op: Explanation(EVERY, tuple(names), profile, len(differing), 0) for op in sorted(ops)}
+
+
+def _defines(profile: Profile, ops: Iterable[str]) -> bool:
+    return not any(isinstance(getattr(profile, RULE_OF[op]), Undefined) for op in ops)
+
+
+def _replayed(device: Device, name: str) -> bool:
+    """Whether the segment's layers, by the device's arithmetic, make what was dumped."""
+    try:
+        return all(
+            np.array_equal(device.run_segment(name, device.values(case)), device.tensors[name].cases[case])
+            for case in range(device.count)
+        )
+    except QdqnpError:
+        return False
+
+
+def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> Explanation | None:
+    """The profiles that explain most for what they contradict; of those that do equally well, all names."""
+    found: list[Explanation] = []
+    for names, profile in classes(device.reference.profile, RULE_OF[op]):
+        explained = sum(agrees(device, name, profile) for name in differing)
+        if explained:
+            contradicting = sum(not agrees(device, name, profile) for name in equal)
+            found.append(Explanation(op, names, profile, explained, contradicting))
+    if not found:
+        return None
+    most = max(item.explained - item.contradicting for item in found)
+    best = [item for item in found if item.explained - item.contradicting == most]
+    return replace(best[0], names=tuple(name for item in best for name in item.names))
+
+
+def classes(reference: Profile, field: str) -> list[tuple[tuple[str, ...], Profile]]:
+    """The profiles whose rule for a field differs from the reference's, those with equal rules together. Profiles that
+    lower the network in another way have other steps, and are left out."""
+    found: dict[Any, list[str]] = {}
+    for name, profile in PROFILES.items():
+        rule = getattr(profile, field)
+        if not isinstance(rule, Undefined) and profile.lowering == reference.lowering:
+            found.setdefault(_arithmetic(profile, field), []).append(name)
+    found.pop(_arithmetic(reference, field), None)
+    return [(tuple(names), PROFILES[names[0]]) for names in found.values()]
+
+
+def _arithmetic(profile: Profile, field: str) -> Any:
+    """What decides an operator's codes: its rule, and how sums are accumulated. A status is no arithmetic."""
+    return replace(getattr(profile, field), status=""), profile.accumulate
+
+
+def agrees(device: Device, name: str, profile: Profile) -> bool:
+    """Whether a profile makes a dumped layer's codes, in every case, from the device's own inputs."""
+    index = device.segments[name].steps[0]
+    tensor = device.tensors[name]
+    try:
+        return all(
+            np.array_equal(_made(device, index, case, profile, tensor.target.codes), tensor.cases[case])
+            for case in range(device.count)
+        )
+    except QdqnpError:  # outside the profile's domain
+        return False
+
+
+def _made(device: Device, index: int, case: int, profile: Profile, codes: str) -> Array:
+    return device.reference.evaluate(index, device.values(case), profile)[codes]

@@ -1,0 +1,78 @@
+"""The folder of `qdqnp probe`: for each probe its model, its inputs, a golden set, and what each hypothesis answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdqnp import golden
+from qdqnp.diagnosis.probe.page import page
+from qdqnp.diagnosis.probe.probes import Probe
+from qdqnp.errors import InputError, Problem
+from qdqnp.files.folder import Folder, new_folder
+
+INDEX, FORMAT = "probes.json", "qdqnp probes 1"
+LIMIT_BYTES = 64 * 2**20
+
+
+def write_probes(out: Path, probes: Sequence[Probe]) -> None:
+    """Write the folder, whole or not at all. Raises InputError where something is in the way, GoldenError for what the
+    file system refuses."""
+    if os.path.lexists(out) or not out.parent.is_dir():
+        expected = "a name that is not taken, in a folder that exists"
+        raise InputError("cannot write the probes", [Problem(f"folder {out}", expected, "another")])
+    with new_folder(out, LIMIT_BYTES) as folder:
+        for probe in probes:
+            _write(folder, probe)
+        index = {"format": FORMAT, "probes": [_described(probe) for probe in probes]}
+        folder.append(INDEX, json.dumps(index, indent=2).encode())
+        folder.append("README.md", page(probes).encode())
+
+
+def _described(probe: Probe) -> dict[str, Any]:
+    texts = [hypothesis.text for hypothesis in probe.hypotheses]
+    return {"name": probe.name, "question": probe.question, "output": probe.output, "hypotheses": texts}
+
+
+def _write(folder: Folder, probe: Probe) -> None:
+    """model.onnx; each input as real values and as codes; expected.npz: codes by the number of the hypothesis."""
+    place = folder.path / probe.name
+    place.mkdir()
+    data = probe.proto.SerializeToString(deterministic=True)
+    folder.append(f"{probe.name}/model.onnx", data)
+    for name, codes in probe.codes.items():
+        np.save(place / f"{name}.npy", probe.feeds[name])
+        np.save(place / f"{name}_codes.npy", codes)
+    numbered = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
+    np.savez_compressed(place / "expected.npz", **numbered)
+    golden.write(place / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
+
+
+def is_probe_folder(path: Path) -> bool:
+    """Whether `qdqnp probe` wrote it."""
+    return (path / INDEX).is_file()
+
+
+def check_folder(path: Path, probes: Sequence[Probe]) -> None:
+    """Raises InputError where a model of the folder is not the one that this version of qdqnp would write: its answers
+    would be read as those to another question."""
+    problems = []
+    for probe in probes:
+        file = path / probe.name / "model.onnx"
+        data = probe.proto.SerializeToString(deterministic=True)
+        if not file.is_file() or file.stat().st_size != len(data) or file.read_bytes() != data:
+            problems.append(
+                Problem(
+                    f"file {file}",
+                    f"the model of probe '{probe.name}'",
+                    "another, or none",
+                    "Write the probes again with this version.",
+                )
+            )
+    if problems:
+        raise InputError("the folder's probes are not this version's", problems)

@@ -1,0 +1,89 @@
+"""The reference of a comparison from a golden set: its model, run again under its profile, on its inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from qdqnp.diagnosis.replay import Reference
+from qdqnp.errors import InputError, Problem, Problems
+from qdqnp.golden import GoldenSet, read
+from qdqnp.model import load
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from, to_document
+from qdqnp.numerics.profiles import PROFILES
+
+
+def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Reference:
+    """Open the set and run its model on every input that it has.
+
+    profile: another arithmetic than the set's. Raises GoldenError for a damaged set; InputError for one without its
+    model, for a case that it does not have, and where this version computes other values than the set holds.
+    """
+    golden = read(path)
+    data = golden.model()
+    if data is None:
+        problem = Problem(
+            f"golden set {path}",
+            "its model",
+            "none",
+            "Write the set with its model: layers are replayed from the device's tensors.",
+        )
+        raise InputError("the golden set has no model", [problem])
+    if first >= golden.inputs:
+        raise InputError("the golden set has fewer inputs", [Problem("--case", f"below {golden.inputs}", str(first))])
+    feeds = [golden.feeds(case) for case in range(golden.inputs)]
+    chosen = profile_of(golden, profile)
+    reference = Reference(load(data), chosen, feeds)
+    _name_as_in(golden, reference)
+    if _made_by(golden, chosen):
+        _check(golden, reference)
+    return reference
+
+
+def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
+    """The profile that made a set, or another that is given. Raises InputError where the set's is none of the named
+    ones with these parameters, and ProfileError for what is given."""
+    if given is not None:
+        return profile_from(given)
+    named = PROFILES.get(golden.profile)
+    if named is None or not _made_by(golden, named):
+        problem = Problem(
+            f"profile '{golden.profile}' of the golden set",
+            "a named profile with the same parameters",
+            "another",
+            "Give the file that it came from: --profile FILE.toml",
+        )
+        raise InputError("the golden set's profile is not one of qdqnp's", [problem])
+    return named
+
+
+def _made_by(golden: GoldenSet, profile: Profile) -> bool:
+    return bool(to_document(profile) == golden.manifest["profile"]["parameters"])
+
+
+def _name_as_in(golden: GoldenSet, reference: Reference) -> None:
+    """A device may call its tensors as the set's files do."""
+    keys = {t.name: t.key for t in golden.tensors if t.role in ("output", "network_input")}
+    reference.targets = [replace(target, alias=keys.get(target.name, "")) for target in reference.targets]
+    reference.target = {target.name: target for target in reference.targets}
+
+
+def _check(golden: GoldenSet, reference: Reference) -> None:
+    """Every output that the set holds must be what the model gives here: else one of the two is not what it claims."""
+    problems = Problems()
+    for tensor in golden.tensors:
+        if tensor.role not in ("output", "network_output"):
+            continue
+        for case, values in enumerate(reference.cases):
+            if tensor.name in values and not np.array_equal(golden.array(tensor, case), values[tensor.name]):
+                problems.add(
+                    f"tensor '{tensor.name}', input {case}",
+                    "the golden set's values",
+                    "others",
+                    "Write the set again with this version.",
+                )
+                break
+    problems.raise_if_any("the model gives other values than its golden set", InputError)

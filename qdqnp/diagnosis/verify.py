@@ -1,0 +1,219 @@
+"""verify: run a model here and in ONNX Runtime, and compare every tensor bitwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.tally import difference, unequal
+from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.model import Model
+from qdqnp.peers.ort.peer import OrtPeer
+from qdqnp.quant import Array
+
+
+@dataclass
+class Layer:
+    """What all compared inputs gave for one tensor.
+
+    differing: elements that differ and must not. accepted: elements of a tensor without a promise that differ in the
+    whole run but not by this step's doing: fed with ONNX Runtime's own tensors, the step gives the same bits, or, where
+    its own order of sums is not known, a value within the bound that float32 sums of any order obey. bound: the largest
+    such difference, as a share of that bound. seen: which of the 256 codes occurred, as a measure of how much the
+    comparison could show; None for floats.
+    """
+
+    name: str
+    label: str
+    op: str
+    shape: tuple[int, ...]
+    dtype: str
+    promise: str
+    elements: int = 0
+    differing: int = 0
+    accepted: int = 0
+    bound: float = 0.0
+    largest: float = 0.0
+    first: tuple[int, ...] | None = None
+    note: str = ""
+    seen: set[int] = field(default_factory=set)
+
+    @property
+    def equal(self) -> bool:
+        return self.differing == 0 and not self.note
+
+    def as_json(self) -> dict[str, Any]:
+        fields = (
+            "name",
+            "label",
+            "op",
+            "shape",
+            "dtype",
+            "promise",
+            "elements",
+            "differing",
+            "accepted",
+            "bound",
+            "largest",
+            "first",
+            "note",
+        )
+        return {**{key: getattr(self, key) for key in fields}, "distinct_codes": len(self.seen) or None}
+
+
+@dataclass
+class Report:
+    """inputs: how many were compared; distinct_outputs: how many different outputs they gave.
+
+    only_theirs: tensors of ONNX Runtime's graph that we do not have, left out of the comparison.
+    """
+
+    layers: list[Layer]
+    profile: str = "ort"
+    inputs: int = 0
+    distinct_outputs: int = 0
+    only_theirs: tuple[str, ...] = ()
+    operators: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def elements(self) -> int:
+        return sum(layer.elements for layer in self.layers)
+
+    @property
+    def differing(self) -> int:
+        return sum(layer.differing for layer in self.layers)
+
+    @property
+    def accepted(self) -> int:
+        return sum(layer.accepted for layer in self.layers)
+
+    @property
+    def equal(self) -> bool:
+        """Every tensor of ours is in ONNX Runtime's graph, and every element has the same bits or is accepted."""
+        return bool(self.layers) and self.inputs > 0 and all(layer.equal for layer in self.layers)
+
+    @property
+    def first_difference(self) -> Layer | None:
+        return next((layer for layer in self.layers if not layer.equal), None)
+
+    def verdict(self) -> str:
+        if self.equal:
+            return self._agreement()
+        first = self.first_difference
+        if first is None:
+            return "nothing was compared"
+        where = f"first at '{first.name}' ({first.op} {first.label})"
+        if first.note:
+            return f"NOT EQUAL: {where}: {first.note}"
+        kind = "" if first.promise == "exact" else f"; it carries no promise: {first.promise}"
+        return f"NOT EQUAL: {self.differing} of {self.elements} elements differ, {where}, index {first.first}{kind}"
+
+    def _agreement(self) -> str:
+        over = f"in {len(self.layers)} tensors, over {self.inputs} input{'s' if self.inputs != 1 else ''}"
+        unpromised = sum(1 for layer in self.layers if layer.promise != "exact")
+        if not self.accepted:
+            text = f"equal: 0 of {self.elements} elements differ, {over}"
+            return text + (f"; {unpromised} tensors are equal without a promise" if unpromised else "")
+        touched = sum(1 for layer in self.layers if layer.accepted)
+        return (
+            f"accepted: 0 of {self.elements} elements differ where that is promised, {over}; {self.accepted} "
+            f"elements in {touched} of the {unpromised} tensors without a promise differ, all of them within the "
+            "float32 error bound once their step is fed ONNX Runtime's own tensors"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict(),
+            "equal": self.equal,
+            "profile": self.profile,
+            "inputs": self.inputs,
+            "distinct_outputs": self.distinct_outputs,
+            "elements": self.elements,
+            "differing": self.differing,
+            "accepted": self.accepted,
+            "layers": [layer.as_json() for layer in self.layers],
+            "only_in_onnxruntime": list(self.only_theirs),
+            "onnxruntime_operators": dict(self.operators),
+        }
+
+
+def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> Report:
+    """Compare every tensor of the model under a profile with ONNX Runtime's, for each input.
+
+    peer: a session of the profile's kind. inputs: arrays by input name, as the model file declares them. Raises
+    PeerError and InputError.
+    """
+    plan = model.plan(profile)
+    program = plan.program
+    layers = {layer.name: layer for layer in _layers(plan)}
+    names = peer.aliases(program)
+    renamed = set(names.values())
+    report = Report(list(layers.values()), profile, operators=peer.fused.operators)
+    outputs: set[bytes] = set()
+    for feeds in inputs:
+        ours = model.trace(feeds, profile=profile)  # first: its errors name the input that does not fit
+        found = peer.tensors(feeds)
+        theirs = {**found, **{name: found[other] for name, other in names.items() if other in found}}
+        _compare(plan, layers, ours, theirs)
+        outputs.add(b"".join(ours[name].tobytes() for name in program.outputs if name in ours))
+        report.inputs += 1
+        report.only_theirs = tuple(name for name in peer.fused.tensors if name not in ours and name not in renamed)
+    report.distinct_outputs = len(outputs)
+    return report
+
+
+def _layers(plan: Plan) -> list[Layer]:
+    program = plan.program
+    return [
+        Layer(name, step.label, step.op, (), str(program.tensors[name].dtype), str(plan.promises[name]))
+        for step in program.steps
+        for name in step.output_names
+    ]
+
+
+def _compare(plan: Plan, layers: Mapping[str, Layer], ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+    for bound in plan.steps:
+        for name in bound.step.output_names:
+            if name not in ours:
+                continue
+            layer = layers[name]
+            differing = _add(layer, ours[name], theirs.get(name))
+            if differing and not layer.note and not plan.promises[name].exact:
+                _accept(layer, bound, name, theirs, differing)
+
+
+def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
+    """Run the step on ONNX Runtime's tensors, and count of `differing` only what it then does not explain."""
+    if any(read not in theirs and read not in bound.consts for read in bound.step.input_names):
+        return
+    forced, wanted = bound.evaluate(theirs)[name], theirs[name]
+    bad = unequal(forced, wanted)
+    if bad.any() and bound.bound.doubt and bound.bound.error is not None:
+        allowed = bound.bound.error(bound.arrays(theirs))
+        distance = np.abs(forced.astype(np.float64) - wanted.astype(np.float64))
+        bad &= ~(distance <= allowed)
+        if not bad.any():
+            layer.bound = max(layer.bound, float((distance / np.where(allowed > 0, allowed, 1)).max()))
+    if not bad.any():
+        layer.differing -= differing
+        layer.accepted += differing
+
+
+def _add(layer: Layer, ours: Array, theirs: Array | None) -> int:
+    """Count a tensor in its layer; how many of its elements differ."""
+    layer.shape = ours.shape
+    if theirs is None:
+        layer.note = "ONNX Runtime's graph has no such tensor"
+        return 0
+    found = difference(ours, theirs)
+    layer.elements += found.elements
+    layer.differing += found.differing
+    layer.largest = max(layer.largest, found.largest)
+    layer.first = layer.first if layer.first is not None else found.first
+    layer.note = layer.note or found.note
+    if ours.dtype in (np.int8, np.uint8):
+        layer.seen.update(np.flatnonzero(np.bincount(ours.reshape(-1).view(np.uint8), minlength=256)).tolist())
+    return found.differing

@@ -1,0 +1,146 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from qdqnp.errors import GoldenError, Problem
+from qdqnp.limits import readable_bytes
+
+TITLE = "cannot write the golden set"
+IGNORED: dict[signal.Signals, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}
+
+
+class Folder:
+    """Files under construction. Names are relative, made by qdqnp, and never come from a model."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self.limit = limit
+        self.written = 0
+
+    def charge(self, count: int) -> None:
+        """Note bytes about to be written. Raises GoldenError beyond the limit."""
+        self.written += count
+        self.require(self.written)
+
+    def require(self, total: int) -> None:
+        """Raises GoldenError where `total` bytes are more than the set may have."""
+        if total > self.limit:
+            problem = Problem(
+                "the set",
+                f"at most {readable_bytes(self.limit)}",
+                f"{readable_bytes(total)} or more",
+                "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.",
+            )
+            raise GoldenError("the golden set would be too large", [problem])
+
+    def append(self, name: str, data: bytes | memoryview) -> None:
+        """Add to the end of a file, which is closed again: a set may have more files than a process may open."""
+        self.charge(len(data))
+        with self.open(name, "ab") as file:
+            file.write(data)
+
+    def open(self, name: str, mode: str) -> BinaryIO:
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        file: Any = path.open(mode)
+        return file  # type: ignore[no-any-return]
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Size and sha256 of every file by its relative name, sorted."""
+        paths = sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
+        return {
+            name: {"bytes": (self.path / name).stat().st_size, "sha256": sha256(self.path / name)} for name in paths
+        }
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def new_folder(target: Path, limit: int, replace: bool = False) -> Iterator[Folder]:
+    """A folder to fill, which takes its place when the block ends well, and is gone when it does not: for any error,
+    Ctrl-C and SIGTERM too. replace: whether it takes the place of a folder that is there.
+
+    Raises GoldenError for what the file system refuses.
+    """
+    target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link in its place
+    token = secrets.token_hex(4)
+    made = target.parent / f".qdqnp-{token}.tmp"
+    with _terminate_as_interrupt():
+        try:
+            made.mkdir()
+            folder = Folder(made, limit)
+            yield folder
+            with _signals(IGNORED):  # a few renames, of which Ctrl-C must not see half
+                _place(made, target, replace, target.parent / f".qdqnp-{token}.old")
+        except OSError as error:
+            _discard(made)
+            raise GoldenError(TITLE, [Problem(f"folder {target}", "to be written", _reason(error))]) from error
+        except BaseException:
+            _discard(made)
+            raise
+
+
+def _place(made: Path, target: Path, replace: bool, aside: Path) -> None:
+    """Rename into place; an old set is moved aside first and comes back if that fails."""
+    if not replace:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "something has appeared there meanwhile")
+        made.rename(target)
+        return
+    target.rename(aside)
+    try:
+        made.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    _discard(aside)
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder; a second Ctrl-C must not stop that half-way."""
+    with _signals(IGNORED):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM raises as Ctrl-C does, where nobody else handles it: by default it ends Python without any cleaning."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    mine = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    with _signals({signal.SIGTERM: stop} if mine else {}):
+        yield
+
+
+@contextmanager
+def _signals(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers, and only it is interrupted
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,50 @@
+"""Inputs from .npy and .npz files, split into runs where they hold more than one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from qdqnp.errors import InputError, Problem
+from qdqnp.inputs.arrays import load_arrays
+from qdqnp.program import Program
+from qdqnp.quant import Array
+
+Feeds = dict[str, Array]
+
+
+def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
+    """Inputs by name from one file, one set for each run.
+
+    .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only input.
+    An array whose first axis is a multiple of the declared batch is split along it. Raises InputError.
+    """
+    arrays = load_arrays(path)
+    if len(program.inputs) == 1 and len(arrays) == 1:
+        arrays = {program.inputs[0]: next(iter(arrays.values()))}
+    missing = [name for name in program.inputs if name not in arrays]
+    if missing:
+        problem = Problem(f"file {path.name}", f"arrays for the inputs {missing}", f"arrays {sorted(arrays)}")
+        raise InputError("an input file lacks an input of the model", [problem])
+    yield from split_batches({name: arrays[name] for name in program.inputs}, program)
+
+
+def split_batches(arrays: Mapping[str, Array], program: Program) -> Iterator[Feeds]:
+    """Runs of the declared batch size, where every input holds the same multiple of it; else all in one run."""
+    runs = {_runs(array, program.tensors[name].shape) for name, array in arrays.items()}
+    count = runs.pop() if len(runs) == 1 else 1
+    if count == 1:
+        yield dict(arrays)
+        return
+    sizes = {name: array.shape[0] // count for name, array in arrays.items()}
+    for index in range(count):
+        yield {name: array[index * sizes[name] : (index + 1) * sizes[name]] for name, array in arrays.items()}
+
+
+def _runs(array: Array, declared: tuple[object, ...]) -> int:
+    batch = declared[0] if declared else None
+    if array.ndim != len(declared) or not isinstance(batch, int) or batch < 1 or array.shape[0] % batch:
+        return 1
+    if array.nbytes == 0:  # such an array may have any length, and there is nothing to split
+        return 1
+    return max(1, int(array.shape[0]) // batch)

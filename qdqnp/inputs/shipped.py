@@ -1,0 +1,48 @@
+"""The models and pictures that come with the package, in qdqnp/data."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from qdqnp.errors import InputError, Problem
+from qdqnp.inputs.pictures import Preprocessing
+from qdqnp.quant import Array
+
+# As the shipped networks were trained: (x / 255 - mean) / std.
+CIFAR10 = Preprocessing(divisor=255.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def model_names() -> list[str]:
+    """Names of the shipped models, sorted."""
+    return sorted(path.stem for path in _folder().glob("*.onnx"))
+
+
+def shipped_model(model: str) -> Path:
+    """The file of a shipped model, e.g. 'dla46_c_int8'. Raises InputError for other names."""
+    if model not in model_names():
+        listed = ", ".join(model_names()) or "none: the package was installed without its data"
+        raise InputError("no such shipped model", [Problem("model", listed, f"'{model}'")])
+    return _folder() / f"{model}.onnx"
+
+
+def pictures_path() -> Path:
+    """The file of the shipped pictures."""
+    return _folder() / "cifar10_pictures.npz"
+
+
+def labels_path() -> Path:
+    """The file of the class names, one on each line."""
+    return _folder() / "cifar10_classes.txt"
+
+
+def pictures() -> tuple[Array, Array, list[str]]:
+    """40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), the 10 class names."""
+    with np.load(pictures_path(), allow_pickle=False) as archive:
+        return archive["x"], archive["y"], [str(label) for label in archive["classes"]]
+
+
+def _folder() -> Path:
+    return Path(str(files("qdqnp") / "data"))

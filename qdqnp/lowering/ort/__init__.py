@@ -1,0 +1,1 @@
+"""The lowerings of ONNX Runtime: levels, passes, fusions."""

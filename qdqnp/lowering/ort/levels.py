@@ -1,0 +1,69 @@
+"""The lowerings of ONNX Runtime 1.32's CPU provider: level EXTENDED with and without int8, and no optimization."""
+
+from __future__ import annotations
+
+from qdqnp.lowering.base import Lowering, Pass, repeat
+from qdqnp.lowering.ort.passes.clip_quant import clip_quant
+from qdqnp.lowering.ort.passes.conv_constants import conv_constants
+from qdqnp.lowering.ort.passes.cse import cse
+from qdqnp.lowering.ort.passes.double_qdq import double_qdq
+from qdqnp.lowering.ort.passes.eliminate import eliminate
+from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
+from qdqnp.lowering.ort.passes.fold_constants import fold_constants
+from qdqnp.lowering.ort.passes.fuse import fusion
+from qdqnp.lowering.ort.passes.inline_functions import inline_functions
+from qdqnp.lowering.ort.passes.matmul_add import matmul_add
+from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
+from qdqnp.lowering.ort.passes.propagate import propagate
+from qdqnp.lowering.ort.passes.relu_clip import relu_clip
+from qdqnp.lowering.ort.passes.relu_quant import relu_quant
+from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
+from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
+from qdqnp.lowering.ort.passes.transpose_constant import transpose_constant
+from qdqnp.lowering.ort.passes.unique_dq import unique_dq
+from qdqnp.lowering.ort.passes.weight_bias import weight_bias
+from qdqnp.lowering.ort.passes.where_dummy import where_dummy
+
+UNIQUE_DQ = Pass("unique-dq", unique_dq)
+
+# After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
+
+BASIC = (
+    Pass("eliminate", eliminate),
+    Pass("relu-clip", relu_clip),
+    Pass("conv-constants", conv_constants),
+    Pass("pad-fusion", pad_fusion),
+    Pass("double-qdq", double_qdq),
+    Pass("cse", cse),
+    Pass("fold-constants", fold_constants),
+    Pass("matmul-add", matmul_add),
+    Pass("propagate", propagate),
+    Pass("weight-bias", weight_bias),
+    Pass("where-dummy", where_dummy),
+    UNIQUE_DQ,
+    Pass("transpose-constant", transpose_constant),
+)
+
+
+def extended(int8_allowed: bool) -> tuple[Pass, ...]:
+    """The passes of level EXTENDED. int8_allowed: ONNX Runtime's session.qdqisint8allowed, by default 0 on x86-64."""
+    return (
+        Pass("clip-quant", clip_quant),
+        Pass("relu-quant", relu_quant),
+        *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
+        Pass("fuse", fusion(int8_allowed)),
+        Pass("slices-to-split", slices_to_split),
+        Pass("final-cleanup", final_cleanup),
+    )
+
+
+def _optimized(name: str, int8_allowed: bool) -> Lowering:
+    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)))
+    return Lowering(name, passes, int8_allowed)
+
+
+ORT = _optimized("ort", True)
+ORT_X64 = _optimized("ort-x64", False)
+# What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
+ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))

@@ -1,0 +1,12 @@
+"""Add in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.ops.float.arithmetic import Arithmetic
+
+
+class Add(Arithmetic):
+    op = "Add"
+    ufunc = np.add

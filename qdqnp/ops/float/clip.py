@@ -1,0 +1,49 @@
+"""Clip: min(max(x, min), max). The limits are attributes before opset 11 and optional constant inputs since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qdqnp.ops.base import Site
+from qdqnp.ops.float.elementwise import Elementwise
+from qdqnp.quant import Array
+
+
+@dataclass(frozen=True)
+class ClipAttributes:
+    min: float | None = None
+    max: float | None = None
+
+
+class Clip(Elementwise):
+    op = "Clip"
+    arity = (1, 3)
+    Attributes = ClipAttributes
+    dtypes = (np.float32, np.int8, np.uint8)
+
+    def attributes(self, site: Site) -> Any:
+        given = super().attributes(site)
+        if site.opset < 11:
+            return given
+        if given != ClipAttributes():
+            site.refuse("attributes 'min' and 'max'", "inputs since opset 11", given)
+        return replace(given, min=self._limit(site, 1, "min"), max=self._limit(site, 2, "max"))
+
+    def _limit(self, site: Site, index: int, what: str) -> float | None:
+        value = site.optional_const(index, what)
+        if value is None:
+            return None
+        if value.size != 1 or value.dtype != site.value(0).dtype:
+            site.refuse(f"input {index} ({what})", f"one {site.value(0).dtype}", f"{value.size} of {value.dtype}")
+        return float(value.reshape(()))
+
+    def apply(self, attributes: ClipAttributes, x: Array) -> Array:
+        # an absent limit is the largest finite number, so that infinities are clipped; -0.0 and NaN stay what they are
+        info = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
+        low = x.dtype.type(info.min if attributes.min is None else attributes.min)
+        high = x.dtype.type(info.max if attributes.max is None else attributes.max)
+        raised = np.where(x < low, low, x)
+        return np.where(raised > high, high, raised)

@@ -1,0 +1,12 @@
+"""Div in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.ops.float.arithmetic import Arithmetic
+
+
+class Div(Arithmetic):
+    op = "Div"
+    ufunc = np.divide

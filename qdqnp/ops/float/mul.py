@@ -1,0 +1,12 @@
+"""Mul in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.ops.float.arithmetic import Arithmetic
+
+
+class Mul(Arithmetic):
+    op = "Mul"
+    ufunc = np.multiply

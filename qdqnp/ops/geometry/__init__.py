@@ -1,0 +1,1 @@
+"""Which elements an output element looks at: windows, taps, matrix shapes."""

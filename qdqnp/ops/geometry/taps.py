@@ -1,0 +1,55 @@
+"""What the windowed averages share: taps, which of them lie inside the image, and the divisor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.kernels.sums import Window
+from qdqnp.ops.geometry.windows import as_planes, window_for
+from qdqnp.ops.movement.max_pool import PoolAttributes
+from qdqnp.quant import Array, Int64
+
+
+@dataclass(frozen=True)
+class AverageAttributes(PoolAttributes):
+    count_include_pad: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """values: (taps, N, C, Ho, Wo), row-major within the window; inside: (taps, Ho, Wo); count: (Ho, Wo)."""
+
+    values: Array
+    inside: Array
+    count: Int64
+
+
+def taps_of(attributes: AverageAttributes, x: Array, rows_out: int, cols_out: int) -> Taps:
+    """The window's elements one by one. Padding is 0 and not inside; the divisor counts elements of the image, or,
+    with count_include_pad, of the window as far as the declared padding reaches."""
+    planes = as_planes(x)
+    window = window_for(attributes, attributes.kernel_shape, x.shape[2:])
+    padded = pad_plane(planes, window, rows_out, cols_out, 0)
+    ones = pad_plane(np.ones(planes.shape[2:], bool), window, rows_out, cols_out, False)
+    places = [(row, col) for row in range(window.kernel[0]) for col in range(window.kernel[1])]
+    values = np.stack([tap(padded, window, *place, rows_out, cols_out) for place in places])
+    inside = np.stack([tap(ones, window, *place, rows_out, cols_out) for place in places])
+    counted = _within_pads(planes.shape[2:], window, rows_out, cols_out) if attributes.count_include_pad else inside
+    return Taps(values, inside, counted.sum(axis=0, dtype=np.int64))
+
+
+def _within_pads(size: tuple[int, ...], window: Window, rows_out: int, cols_out: int) -> Array:
+    """(taps, Ho, Wo): whether a tap lies in the image or its declared padding (ceil_mode may reach beyond)."""
+    top, left, bottom, right = window.pads
+    places = [(row, col) for row in range(window.kernel[0]) for col in range(window.kernel[1])]
+    rows, cols = np.arange(rows_out) * window.strides[0], np.arange(cols_out) * window.strides[1]
+    return np.stack(
+        [
+            ((rows + row * window.dilations[0]) < size[0] + top + bottom)[:, None]
+            & ((cols + col * window.dilations[1]) < size[1] + left + right)
+            for row, col in places
+        ]
+    )

@@ -1,0 +1,21 @@
+"""com.microsoft.QLinearLeakyRelu: a table of quantize(leaky_relu(dequantize(x)))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdqnp.numerics.rules.lookup import LeakyRelu, RealFunction
+from qdqnp.ops.integer.lookup import QLinearUnary
+
+
+@dataclass(frozen=True)
+class LeakyReluAttributes:
+    alpha: float = 0.01
+
+
+class QLinearLeakyRelu(QLinearUnary):
+    op = "QLinearLeakyRelu"
+    Attributes = LeakyReluAttributes
+
+    def function(self, attributes: LeakyReluAttributes) -> RealFunction:
+        return LeakyRelu(attributes.alpha)

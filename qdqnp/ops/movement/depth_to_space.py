@@ -1,0 +1,69 @@
+"""DepthToSpace: channels become blocks of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Dim, Shape
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.quant import Array
+
+LARGEST = 2**20  # keeps the square of a block size from an unchecked file far from overflow
+
+
+@dataclass(frozen=True)
+class BlockAttributes:
+    blocksize: int = 0
+
+
+@dataclass(frozen=True)
+class DepthToSpaceAttributes(BlockAttributes):
+    mode: str = "DCR"
+
+
+def check_block(site: Site, attributes: BlockAttributes) -> None:
+    site.rank_in(0, (4,), "x")
+    if not 1 <= attributes.blocksize <= LARGEST:
+        site.refuse("attribute 'blocksize'", f"an integer in [1, {LARGEST}]", attributes.blocksize)
+
+
+def divided(size: Dim, by: int, what: str) -> Dim:
+    if not isinstance(size, int):
+        return size if by == 1 else None
+    if size % by:
+        raise ShapeError(f"{what} that {by} divides", str(size))
+    return size // by
+
+
+def multiplied(size: Dim, by: int) -> Dim:
+    return size * by if isinstance(size, int) else (size if by == 1 else None)
+
+
+class DepthToSpace(Movement):
+    op = "DepthToSpace"
+    Attributes = DepthToSpaceAttributes
+
+    def attributes(self, site: Site) -> Any:
+        given: DepthToSpaceAttributes = super().attributes(site)
+        check_block(site, given)
+        if given.mode not in ("DCR", "CRD"):
+            site.refuse("attribute 'mode'", "DCR or CRD", repr(given.mode))
+        return given
+
+    def shape(self, attributes: DepthToSpaceAttributes, x: Shape) -> Shape:
+        block = attributes.blocksize
+        n, c, h, w = x
+        return (n, divided(c, block * block, "channels"), multiplied(h, block), multiplied(w, block))
+
+    def move(self, attributes: DepthToSpaceAttributes, x: Array) -> Array:
+        block = attributes.blocksize
+        n, c, h, w = x.shape
+        if attributes.mode == "DCR":  # which pixel of the block counts slower than which channel
+            parts = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+        else:
+            parts = x.reshape(n, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
+        return np.ascontiguousarray(parts).reshape(n, c // block**2, h * block, w * block)

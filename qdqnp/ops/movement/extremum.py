@@ -1,0 +1,38 @@
+"""ReduceMax and ReduceMin: no arithmetic, so codes stay codes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Shape
+from qdqnp.ops.base import Inferred, ShapeError, Site
+from qdqnp.ops.float.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.quant import Array
+
+
+class Extremum(Movement):
+    arity = (1, 2)
+    Attributes = ReduceAttributes
+
+    def attributes(self, site: Site) -> Any:
+        return axes_input(site, super().attributes(site), since=18)
+
+    def infer(self, site: Site, attributes: ReduceAttributes) -> Inferred:
+        site.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
+        return super().infer(site, attributes)
+
+    def shape(self, attributes: ReduceAttributes, x: Shape) -> Shape:
+        gone = reduced_axes(attributes, len(x))
+        if any(x[axis] == 0 for axis in gone):
+            raise ShapeError("something to choose from", str(list(x)))
+        return reduced_shape(x, gone, bool(attributes.keepdims))
+
+    def move(self, attributes: ReduceAttributes, x: Array) -> Array:
+        return np.asarray(self.choose(x, reduced_axes(attributes, x.ndim), bool(attributes.keepdims)))
+
+    @abstractmethod
+    def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...

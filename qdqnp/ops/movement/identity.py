@@ -1,0 +1,19 @@
+"""Identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdqnp.graph import Shape
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.quant import Array
+
+
+class Identity(Movement):
+    op = "Identity"
+
+    def shape(self, attributes: Any, x: Shape) -> Shape:
+        return x
+
+    def move(self, attributes: Any, x: Array) -> Array:
+        return x

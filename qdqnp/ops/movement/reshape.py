@@ -1,0 +1,62 @@
+"""Reshape to a constant shape, with 0 (copy the input's size) and -1 (whatever is left)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qdqnp.graph import Dim, Shape, concrete
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.flatten import product
+from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.quant import Array
+
+
+@dataclass(frozen=True)
+class ReshapeAttributes:
+    allowzero: int = 0
+    _shape: tuple[int, ...] = ()
+
+
+class Reshape(Movement):
+    op = "Reshape"
+    arity = (2, 2)
+    Attributes = ReshapeAttributes
+
+    def attributes(self, site: Site) -> Any:
+        target = int_list(site, 1, "shape")
+        if any(size < -1 for size in target) or target.count(-1) > 1:
+            site.refuse("input 1 (shape)", "sizes >= 0 and at most one -1", list(target))
+        return replace(super().attributes(site), _shape=target)
+
+    def shape(self, attributes: ReshapeAttributes, x: Shape) -> Shape:
+        copies = not attributes.allowzero
+        result: list[Dim] = []
+        for axis, size in enumerate(attributes._shape):
+            if size == 0 and copies:
+                if axis >= len(x):
+                    raise ShapeError(f"no 0 beyond axis {len(x) - 1}", str(list(attributes._shape)))
+                result.append(x[axis])
+            else:
+                result.append(size)
+        total = product(x)
+        if -1 in attributes._shape:
+            result[attributes._shape.index(-1)] = self._rest(attributes, x, result)
+        elif isinstance(total, int) and isinstance(product(tuple(result)), int) and product(tuple(result)) != total:
+            raise ShapeError(f"{total} elements", f"shape {result}")
+        return tuple(result)
+
+    def _rest(self, attributes: ReshapeAttributes, x: Shape, result: list[Dim]) -> Dim:
+        """The size that -1 stands for; sizes copied from the input cancel, so one unknown batch is no obstacle."""
+        zero_copies = not attributes.allowzero
+        copied = {axis for axis, size in enumerate(attributes._shape) if size == 0 and zero_copies}
+        have = product(tuple(size for axis, size in enumerate(x) if axis not in copied))
+        fixed = product(tuple(size for size in attributes._shape if size > 0 or (size == 0 and not zero_copies)))
+        if not isinstance(have, int) or not isinstance(fixed, int):
+            return None
+        if fixed == 0 or have % fixed:
+            raise ShapeError(f"a shape that divides {have} elements", str(result))
+        return have // fixed
+
+    def move(self, attributes: ReshapeAttributes, x: Array) -> Array:
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

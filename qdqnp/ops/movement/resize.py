@@ -1,0 +1,156 @@
+"""Resize to the nearest element. Which one is decided by float32 arithmetic on coordinates, as in ONNX Runtime 1.32,
+core/providers/cpu/tensor/upsamplebase.h; interpolation is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Dim, Shape, concrete
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.movement import Movement, axis_of, int_list
+from qdqnp.quant import Array, Float32, Int64
+
+F = np.float32
+LARGEST = 2**31 - 1  # of an output axis: ONNX Runtime's coordinates are int32
+
+
+@dataclass(frozen=True)
+class ResizeAttributes:
+    """cubic_coeff_a, exclude_outside, extrapolation_value: of modes that are refused, so without effect."""
+
+    mode: str = "nearest"
+    coordinate_transformation_mode: str = "half_pixel"
+    nearest_mode: str = "round_prefer_floor"
+    axes: tuple[int, ...] = ()
+    keep_aspect_ratio_policy: str = "stretch"
+    antialias: int = 0
+    cubic_coeff_a: float = -0.75
+    exclude_outside: int = 0
+    extrapolation_value: float = 0.0
+    _scales: tuple[float, ...] = ()
+    _sizes: tuple[int, ...] = ()
+
+
+Coordinates = Callable[[Float32, np.float32, int, int], Float32]
+
+# From output positions x, the scale, and the sizes before and after, to positions in the input.
+COORDINATES: Mapping[str, Coordinates] = {
+    "asymmetric": lambda x, scale, before, after: x / scale,
+    "half_pixel": lambda x, scale, before, after: (x + F(0.5)) / scale - F(0.5),
+    "pytorch_half_pixel": lambda x, scale, before, after: (x + F(0.5)) / scale - F(0.5) if after > 1 else x * F(0),
+    "tf_half_pixel_for_nn": lambda x, scale, before, after: (x + F(0.5)) / scale,
+    "align_corners": lambda x, scale, before, after: x * F(before - 1) / F(after - 1) if after > 1 else x * F(0),
+}
+
+
+# Fractions this close to a half are halves to ONNX Runtime 1.32; measured, between 9.6e-7 and 1.01e-6.
+TOLERANCE = F(1e-6)
+
+
+def _rounded(x: Float32, halves_up: bool) -> Float32:
+    """To the nearest whole number, halves and what nearly is one in the stated direction."""
+    low = np.floor(x)
+    fraction = x - low  # exact
+    tie = np.abs(fraction - F(0.5)) < TOLERANCE
+    rounded: Float32 = low + np.where(tie, F(halves_up), (fraction > F(0.5)).astype(F))
+    return rounded
+
+
+NEAREST: Mapping[str, Callable[[Float32], Float32]] = {
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round_prefer_ceil": partial(_rounded, halves_up=True),
+    "round_prefer_floor": partial(_rounded, halves_up=False),
+}
+
+
+class Resize(Movement):
+    op = "Resize"
+    arity = (1, 4)
+    Attributes = ResizeAttributes
+
+    def attributes(self, site: Site) -> Any:
+        given: ResizeAttributes = super().attributes(site)
+        for name, allowed in (
+            ("mode", ("nearest",)),
+            ("coordinate_transformation_mode", tuple(COORDINATES)),
+            ("nearest_mode", tuple(NEAREST)),
+            ("keep_aspect_ratio_policy", ("stretch",)),
+            ("antialias", (0,)),
+        ):
+            if getattr(given, name) not in allowed:
+                site.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))
+        if site.opset < 11:
+            given = replace(given, coordinate_transformation_mode="asymmetric", nearest_mode="simple")
+        scales = _scales(site, 1 if site.opset < 11 else 2)
+        sizes = int_list(site, 3, "sizes") if site.given(3) else ()
+        if bool(scales) == bool(sizes):
+            site.refuse("inputs scales and sizes", "one of them", "both" if scales else "neither")
+        if any(not 0 < size <= LARGEST for size in sizes):
+            site.refuse("input 3 (sizes)", f"sizes in [1, {LARGEST}]", list(sizes))
+        return replace(given, _scales=scales, _sizes=sizes)
+
+    def shape(self, attributes: ResizeAttributes, x: Shape) -> Shape:
+        result = list(x)
+        for axis, scale, size in _changes(attributes, len(x)):
+            if x[axis] == 0:
+                raise ShapeError(f"elements to repeat on axis {axis}", str(list(x)))
+            result[axis] = size or _scaled(x[axis], scale)
+        return tuple(result)
+
+    def move(self, attributes: ResizeAttributes, x: Array) -> Array:
+        sizes = concrete(self.shape(attributes, x.shape))
+        if sizes == x.shape:  # ONNX Runtime then copies, whatever its mode would make of scales near 1
+            return x
+        for axis, scale, size in _changes(attributes, x.ndim):
+            before = x.shape[axis]
+            by = F(size) / F(before) if size else scale
+            if by != 1:  # and it leaves such an axis alone
+                x = np.take(x, nearest(attributes, before, sizes[axis], by), axis)
+        return x
+
+
+def nearest(attributes: ResizeAttributes, before: int, after: int, scale: np.float32) -> Int64:
+    """For each of `after` output positions, which of `before` elements it repeats."""
+    x = COORDINATES[attributes.coordinate_transformation_mode](np.arange(after).astype(F), scale, before, after)
+    if attributes.nearest_mode == "simple":  # Resize before opset 11
+        x = np.ceil(x) if scale < 1 else np.trunc(x)
+    else:
+        x = NEAREST[attributes.nearest_mode](x)
+    return np.clip(x, 0, before - 1).astype(np.int64)
+
+
+def _scales(site: Site, index: int) -> tuple[float, ...]:
+    """The factors, float32 > 0; () where none are given."""
+    if not site.given(index):
+        return ()
+    values = site.const(index, "scales")
+    if values.dtype != F or values.ndim != 1 or values.size > 64 or not (np.isfinite(values) & (values > 0)).all():
+        shown = values.reshape(-1)[:64].tolist()
+        site.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", shown)
+    return tuple(values.tolist())
+
+
+def _changes(attributes: ResizeAttributes, rank: int) -> list[tuple[int, np.float32, int]]:
+    """(axis, scale, size) of each axis that is named; size 0 where a scale is given."""
+    axes = [axis_of(axis, rank) for axis in attributes.axes] or list(range(rank))
+    count = len(attributes._scales or attributes._sizes)
+    if len(axes) != count or len(set(axes)) != count:
+        raise ShapeError(f"{len(axes)} scales or sizes for different axes", f"{count} for axes {axes}")
+    scales = [F(scale) for scale in attributes._scales] or [F(0)] * count
+    return list(zip(axes, scales, attributes._sizes or (0,) * count, strict=True))
+
+
+def _scaled(size: Dim, scale: np.float32) -> Dim:
+    if not isinstance(size, int):
+        return size if scale == 1 else None
+    with np.errstate(over="ignore"):
+        product = float(F(size) * scale)
+    if not 1 <= product <= LARGEST:
+        raise ShapeError(f"an output axis of 1 to {LARGEST} elements", f"{size} elements times {scale}")
+    return int(product)

@@ -1,0 +1,88 @@
+"""Slice: every step-th element from start to end, on some axes, by constant inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Dim, Shape
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.movement import Movement, axis_of, int_list
+from qdqnp.quant import Array
+
+# The largest numbers of int32 and int64 mean "to the end", in ONNX Runtime also backwards.
+TO_THE_END = (2**31 - 1, 2**63 - 1)
+
+
+@dataclass(frozen=True)
+class SliceAttributes:
+    """Of each axis that is cut. axes (): the first ones; steps (): all 1."""
+
+    _starts: tuple[int, ...] = ()
+    _ends: tuple[int, ...] = ()
+    _axes: tuple[int, ...] = ()
+    _steps: tuple[int, ...] = ()
+
+
+class Slice(Movement):
+    op = "Slice"
+    arity = (3, 5)
+    Attributes = SliceAttributes
+
+    def attributes(self, site: Site) -> Any:
+        super().attributes(site)  # it has none
+        starts, ends = int_list(site, 1, "starts"), int_list(site, 2, "ends")
+        axes, steps = (int_list(site, at, what) if site.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+        if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
+            site.refuse(
+                "inputs starts, ends, axes and steps",
+                "as many numbers each",
+                f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}",
+            )
+        if 0 in steps:
+            site.refuse("input 4 (steps)", "no step of 0", list(steps))
+        return SliceAttributes(starts, ends, axes, steps)
+
+    def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
+        result = list(x)
+        for axis, start, end, step in _cuts(attributes, len(x)):
+            result[axis] = _count(x[axis], start, end, step)
+        return tuple(result)
+
+    def move(self, attributes: SliceAttributes, x: Array) -> Array:
+        cuts = [slice(None)] * x.ndim
+        for axis, start, end, step in _cuts(attributes, x.ndim):
+            first, last = _bounds(x.shape[axis], start, end, step)
+            # before element 0 there is no index: -1 would mean the last element
+            cuts[axis] = slice(first, None if last < 0 else last, step)
+        return np.ascontiguousarray(x[tuple(cuts)])
+
+
+def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:
+    """(axis, start, end, step) for each axis that is cut."""
+    count = len(attributes._starts)
+    axes = [axis_of(axis, rank) for axis in attributes._axes or range(count)]
+    if len(set(axes)) != count:
+        raise ShapeError("each axis once", str(list(attributes._axes)))
+    return list(zip(axes, attributes._starts, attributes._ends, attributes._steps or (1,) * count, strict=True))
+
+
+def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
+    """First index and the one before which to stop, clamped as ONNX does it: to [0, size] forwards, and backwards
+    to [0, size - 1] and [-1, size - 1]."""
+    if end in TO_THE_END:
+        end = size if step > 0 else -size - 1
+    start, end = (value + size if value < 0 else value for value in (start, end))
+    if step > 0:
+        return min(max(start, 0), size), min(max(end, 0), size)
+    return min(max(start, 0), size - 1), min(max(end, -1), size - 1)
+
+
+def _count(size: Dim, start: int, end: int, step: int) -> Dim:
+    if not isinstance(size, int):
+        whole = step == 1 and start == 0 and end in TO_THE_END
+        return size if whole else None
+    first, last = _bounds(size, start, end, step)
+    return max(0, -(-(last - first) // step))

@@ -1,0 +1,39 @@
+"""Tile: the whole tensor repeated along its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qdqnp.graph import Shape
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.depth_to_space import multiplied
+from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.quant import Array
+
+
+@dataclass(frozen=True)
+class TileAttributes:
+    _repeats: tuple[int, ...] = ()
+
+
+class Tile(Movement):
+    op = "Tile"
+    arity = (2, 2)
+    Attributes = TileAttributes
+
+    def attributes(self, site: Site) -> Any:
+        repeats = int_list(site, 1, "repeats")
+        if any(count < 0 for count in repeats):
+            site.refuse("input 1 (repeats)", "numbers >= 0", list(repeats))
+        return replace(super().attributes(site), _repeats=repeats)
+
+    def shape(self, attributes: TileAttributes, x: Shape) -> Shape:
+        if len(attributes._repeats) != len(x):
+            raise ShapeError(f"{len(x)} repeats, one for each axis", str(list(attributes._repeats)))
+        return tuple(multiplied(size, count) for size, count in zip(x, attributes._repeats, strict=True))
+
+    def move(self, attributes: TileAttributes, x: Array) -> Array:
+        return np.tile(x, attributes._repeats)

@@ -1,0 +1,35 @@
+"""Unsqueeze: axes of size 1 inserted. The axes are an attribute before opset 13 and a constant input since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdqnp.graph import Shape, concrete
+from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.movement.squeeze import AxesAttributes, axes_attributes
+from qdqnp.quant import Array
+
+
+class Unsqueeze(Movement):
+    op = "Unsqueeze"
+    arity = (1, 2)
+    Attributes = AxesAttributes
+
+    def attributes(self, site: Site) -> Any:
+        attributes = axes_attributes(site, super().attributes(site))
+        if attributes.axes is None:
+            site.refuse("axes", "at least one axis", "none")
+        return attributes
+
+    def shape(self, attributes: AxesAttributes, x: Shape) -> Shape:
+        axes = attributes.axes or ()
+        rank = len(x) + len(axes)
+        if not all(-rank <= axis < rank for axis in axes) or len({axis % rank for axis in axes}) != len(axes):
+            raise ShapeError(f"distinct axes in [{-rank}, {rank - 1}]", str(list(axes)))
+        new = {axis % rank for axis in axes}
+        rest = iter(x)
+        return tuple(1 if axis in new else next(rest) for axis in range(rank))
+
+    def move(self, attributes: AxesAttributes, x: Array) -> Array:
+        return x.reshape(concrete(self.shape(attributes, x.shape)))

@@ -1,0 +1,1 @@
+"""The others: ONNX Runtime, and devices."""

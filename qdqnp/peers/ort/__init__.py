@@ -1,0 +1,1 @@
+"""ONNX Runtime as a peer: its sessions, the names of its tensors, its arithmetics and its known faults."""

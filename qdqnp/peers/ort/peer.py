@@ -1,0 +1,152 @@
+"""ONNX Runtime beside us: every tensor of the graph that a session of it runs.
+
+Graph outputs added before optimization un-fuse ONNX Runtime's graph and change the numbers. So it first writes its
+optimized graph; the outputs are added to that; and the result runs with optimization off. That this is still the
+same computation is checked: the plain session's outputs must be the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from qdqnp.errors import PeerError, Problem
+from qdqnp.peers.ort.names import aliases
+from qdqnp.peers.ort.probe import saturates
+from qdqnp.peers.ort.session import (
+    APPENDED,
+    KINDS,
+    OFF,
+    PRECISE,
+    TESTED,
+    SessionKind,
+    import_onnxruntime,
+    open_session,
+    run_session,
+)
+from qdqnp.program import Program
+from qdqnp.quant import Array
+
+_FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
+
+
+@dataclass(frozen=True)
+class Fused:
+    """ONNX Runtime's optimized graph. operators: how many of each; tensors: names of every node's outputs."""
+
+    operators: Mapping[str, int]
+    tensors: tuple[str, ...]
+
+
+class OrtPeer:
+    """One model in ONNX Runtime, instrumented. Raises PeerError where it is missing, refuses the model, or does not
+    compute on this CPU what the profile stands for.
+
+    profile: the name of one of `KINDS`. config: the session configuration that was used; fused: the optimized graph.
+    """
+
+    def __init__(
+        self, source: str | os.PathLike[str] | bytes | onnx.ModelProto, profile: str = "ort", threads: int = 1
+    ) -> None:
+        self.kind = KINDS[profile]
+        self._threads = threads
+        model: Any = source.SerializeToString() if isinstance(source, onnx.ModelProto) else source
+        model = os.fspath(model) if isinstance(model, os.PathLike) else model
+        self._plain, self.config = self._plain_session(model)
+        with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
+            path = Path(folder) / "optimized.onnx"
+            open_session(model, self.kind.level, self.config, threads, path, APPENDED)
+            optimized = onnx.load(path)
+        self.fused = _describe(optimized)
+        self._graph = optimized.graph
+        self._output_names = [output.name for output in optimized.graph.output]
+        instrumented = onnx.ModelProto()
+        instrumented.CopyFrom(optimized)
+        _expose(instrumented, self.fused.tensors)
+        self._instrumented = open_session(instrumented.SerializeToString(), OFF, self.config, threads)
+
+    def _plain_session(self, model: Any) -> tuple[Any, Mapping[str, str]]:
+        _require(self.kind)
+        config = dict(self.kind.config)
+        if not self.kind.saturating and self.kind.level != OFF and saturates():
+            try:
+                return open_session(model, self.kind.level, {**config, **PRECISE}, self._threads), {**config, **PRECISE}
+            except PeerError:
+                pass  # see PRECISE: int8 activations
+        return open_session(model, self.kind.level, config, self._threads), config
+
+    def aliases(self, program: Program) -> dict[str, str]:
+        """Names of the optimized graph for tensors of the program that have another name there."""
+        return aliases(program, self._graph)
+
+    def tensors(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every tensor of the optimized graph by its name there, for float32 (or whatever the model declares) inputs.
+
+        Raises PeerError where the instrumented graph does not give the plain session's outputs.
+        """
+        values = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        names = [output.name for output in self._instrumented.get_outputs()]
+        found = dict(zip(names, run_session(self._instrumented, names, values), strict=True))
+        plain = dict(zip(self._output_names, run_session(self._plain, self._output_names, values), strict=True))
+        for name, array in plain.items():
+            if array.tobytes() != found[name].tobytes():
+                problem = Problem(
+                    f"output '{name}'",
+                    "the plain session's values",
+                    "others",
+                    "The instrumented graph is not the computation it stands for.",
+                )
+                raise PeerError("ONNX Runtime's instrumented run is not its plain run", [problem])
+        return {**values, **found}
+
+    def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The plain session's outputs by name."""
+        return dict(zip(self._output_names, run_session(self._plain, self._output_names, feeds), strict=True))
+
+
+def _require(kind: SessionKind) -> None:
+    """Refuse a profile whose sums this CPU's onnxruntime adds up otherwise."""
+    if kind.saturating and not saturates():
+        hint = "Run it on x86-64 without VNNI, or compare with --profile ort-x64."
+        problem = Problem("this machine", "a CPU on which uint8 x int8 products saturate", "exact products", hint)
+        raise PeerError(f"no session here computes '{kind.profile}'", [problem])
+
+
+def host() -> dict[str, str]:
+    """onnxruntime's version, whether it is the tested one, and the abilities of this CPU that matter to it."""
+    version = str(import_onnxruntime().__version__)
+    note = "" if version.startswith(f"{TESTED}.") else f" (qdqnp is tested with {TESTED})"
+    return {"onnxruntime": version + note, "cpu": f"{platform.machine()}: {_cpu_features()}"}
+
+
+def _cpu_features() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "features unknown on this system"
+    flags: set[str] = set()
+    for line in lines:
+        if line.startswith(("flags", "Features")):
+            flags.update(line.split(":", 1)[1].split())
+    return " ".join(name for name in _FEATURES if name in flags) or "none of " + " ".join(_FEATURES)
+
+
+def _describe(model: onnx.ModelProto) -> Fused:
+    operators: dict[str, int] = {}
+    for node in model.graph.node:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    return Fused(operators, tuple(name for node in model.graph.node for name in node.output if name))
+
+
+def _expose(model: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Make every named tensor a graph output; ONNX Runtime infers their types."""
+    have = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)

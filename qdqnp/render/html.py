@@ -1,0 +1,126 @@
+"""The HTML report of a comparison: one file, no network, every name escaped by Jinja2."""
+
+from __future__ import annotations
+
+import math
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from qdqnp.diagnosis.compare.report import UNIT, Report, Row
+from qdqnp.diagnosis.tally import Lsb
+from qdqnp.errors import InputError, Problem, shorten
+from qdqnp.quant import Array
+from qdqnp.version import __version__
+
+TEMPLATE = "report.html.j2"
+# Larger maps are summed over neighbouring channels and rows: no screen shows more.
+MAX_CELLS = 64
+MAX_BINS = 41
+LONGEST_NAME = 200
+
+
+def html(report: Report, title: str) -> str:
+    """The report's text. Raises InputError where Jinja2 is not installed."""
+    return str(
+        _template().render(
+            report=report,
+            title=shorten(title, LONGEST_NAME),
+            version=__version__,
+            rows=[_row(row) for row in report.rows],
+            verdict=report.verdict(),
+        )
+    )
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+    except ImportError as error:
+        problem = Problem("Jinja2", "to be installed", "no such module", 'Run: pip install "qdqnp[report]"')
+        raise InputError("the HTML report needs Jinja2", [problem]) from error
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = (files("qdqnp.render") / TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _row(row: Row) -> dict[str, Any]:
+    """What the template shows of a row: names shortened, bars and maps as numbers."""
+    return {
+        "row": row,
+        "name": shorten(row.name, LONGEST_NAME),
+        "label": shorten(row.label, LONGEST_NAME),
+        "unit": UNIT[row.codes],
+        "shape": "x".join(map(str, row.shape)),
+        "entire_share": _share(row.entire),
+        "alone_share": _share(row.alone),
+        "entire_bar": _bar(_share(row.entire)),
+        "alone_bar": _bar(_share(row.alone)),
+        "explanation": shorten(row.explanation, 400),
+        "segment": [shorten(label, 80) for label in row.segment],
+        "histogram": histogram(row.alone if row.alone.mismatches else row.entire),
+        "of": "alone" if row.alone.mismatches else "entire",
+        "map": heat_map(row.places) if row.places is not None else None,
+    }
+
+
+def _share(lsb: Lsb) -> float:
+    return lsb.mismatches / lsb.elements if lsb.elements else 0.0
+
+
+def _bar(share: float) -> float:
+    """Length in percent on a logarithmic scale from one in a million: one wrong element must be seen."""
+    return 0.0 if not share else max(2.0, 100 * (1 + math.log10(max(share, 1e-6)) / 6))
+
+
+def histogram(lsb: Lsb) -> list[dict[str, Any]]:
+    """Bars by difference, without 0; differences beyond the middle bins are summed at the ends."""
+    found = {key: count for key, count in lsb.histogram.items() if key}
+    if not found:
+        return []
+    reach = min(max(map(abs, found)), MAX_BINS // 2)
+    bins = dict.fromkeys(range(-reach, reach + 1), 0)
+    for key, count in found.items():
+        bins[max(-reach, min(key, reach))] += count
+    most = max(bins.values())
+    return [
+        {"lsb": key, "count": count, "height": 100 * math.log1p(count) / math.log1p(most), "end": abs(key) == reach}
+        for key, count in bins.items()
+        if key
+    ]
+
+
+def heat_map(places: Array) -> dict[str, Any]:
+    """Mismatches by channel (down) and row (across), as cells with a strength from 0 to 1; empty cells left out."""
+    small, by_channel, by_row = _reduced(places)
+    most = int(small.max())
+    cells = [
+        {
+            "x": int(x),
+            "y": int(y),
+            "count": int(small[y, x]),
+            "strength": round(0.2 + 0.8 * math.log1p(int(small[y, x])) / math.log1p(most), 3),
+        }
+        for y, x in zip(*np.nonzero(small), strict=True)
+    ]
+    return {
+        "channels": places.shape[0],
+        "rows": places.shape[1],
+        "height": small.shape[0],
+        "width": small.shape[1],
+        "by_channel": by_channel,
+        "by_row": by_row,
+        "cells": cells,
+    }
+
+
+def _reduced(places: Array) -> tuple[Array, int, int]:
+    """Summed over blocks so that neither side has more than MAX_CELLS; the blocks' sizes."""
+    by_channel, by_row = (-(-size // MAX_CELLS) for size in places.shape)
+    grow = [(0, -places.shape[0] % by_channel), (0, -places.shape[1] % by_row)]
+    padded = np.pad(places, grow)
+    blocks = padded.reshape(padded.shape[0] // by_channel, by_channel, padded.shape[1] // by_row, by_row)
+    return blocks.sum(axis=(1, 3)), by_channel, by_row

@@ -1,0 +1,63 @@
+"""JUnit XML of a comparison: one test case for each layer, so that a CI shows which one failed and why."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from qdqnp.diagnosis.compare.report import FAILING, UNIT, Report, Row
+
+
+def junit(report: Report, name: str) -> bytes:
+    """The document as UTF-8. name: of the test suite."""
+    suite = ET.Element(
+        "testsuite",
+        name=_clean(name),
+        tests=str(len(report.rows)),
+        failures=str(len(report.failing)),
+        errors="0",
+        skipped="0",
+    )
+    for row in report.rows:
+        case = ET.SubElement(suite, "testcase", classname=_clean(row.op or "input"), name=_clean(_title(row)))
+        if row.status in FAILING:
+            failure = ET.SubElement(case, "failure", type=_clean(row.status), message=_clean(_message(row)))
+            failure.text = _clean(_details(row))
+    root = ET.Element("testsuites")
+    root.append(suite)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _title(row: Row) -> str:
+    return f"{row.label}: {row.name}" if row.label else row.name
+
+
+def _message(row: Row) -> str:
+    own = row.alone
+    return (
+        f"{own.mismatches} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: "
+        f"{row.explanation}"
+    )
+
+
+def _details(row: Row) -> str:
+    lines = [
+        f"segment: {', '.join(row.segment)}",
+        f"from: {', '.join(row.starts)}",
+        f"entire: {row.entire.mismatches} of {row.entire.elements}, largest {row.entire.largest}",
+        f"alone: {row.alone.mismatches} of {row.alone.elements}, largest {row.alone.largest}, "
+        f"mean {row.alone.mean:.6g}",
+    ]
+    return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
+
+
+def _clean(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold, not even escaped."""
+    allowed = (
+        char
+        if char in "\t\n\r"
+        or (ord(char) >= 0x20 and not 0xD800 <= ord(char) <= 0xDFFF and ord(char) not in (0xFFFE, 0xFFFF))
+        else "?"
+        for char in text
+    )
+    return "".join(allowed)

@@ -1,1 +1,0 @@
-"""Where tensors by ONNX name come from besides our own engine: ONNX Runtime, and files."""

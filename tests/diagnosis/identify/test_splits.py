@@ -1,0 +1,160 @@
+"""splits: steps of rules by counting, and input codes that make a sum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable, thresholds
+from qdqnp.diagnosis.identify.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
+from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine
+from qdqnp.quant import Quant
+
+INT8 = np.dtype(np.int8)
+
+
+def quant(scale: float, zero: int) -> Quant:
+    return Quant(INT8, np.asarray(np.float32(scale)), np.asarray(np.int8(zero)))
+
+
+def small_layer(rng: np.random.Generator) -> Layer:
+    weights = rng.integers(-9, 10, (3, 4))
+    scale = (10 ** rng.uniform(-3, -1, 3)).astype(np.float32)
+    w = Quant(INT8, scale, np.zeros(3, np.int8), 0)
+    bias = rng.integers(-500, 500, 3).astype(np.int32)
+    return Layer(
+        quant(0.05, int(rng.integers(-20, 20))),
+        w,
+        quant(0.02, int(rng.integers(-20, 20))),
+        bias,
+        weights=weights,
+        label="layer",
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["ort", "exact", "tflite", "neural-art-1.1.3", "nvdla"]))
+def test_thresholds_are_those_of_counting(seed: int, name: str) -> None:
+    layer = small_layer(np.random.default_rng(seed))
+    low, high = reachable(layer.weights, layer.x)
+    bound = PROFILES[name].conv.bind(layer)
+    found = thresholds(bound, low, high, layer.output)
+    for channel in range(3):
+        sums = np.arange(low[channel], high[channel] + 1)
+        codes = bound(np.repeat(sums[:, None], 3, axis=1))[:, channel]
+        for row, code in enumerate(range(-128, 127)):
+            above = sums[codes > code]
+            assert found[row, channel] == (above[0] if above.size else high[channel] + 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_reachable_ends_are_reached_and_codes_make_their_sum(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-127, 128, int(rng.integers(1, 30)))
+    x = quant(0.1, int(rng.integers(-128, 128)))
+    low, high = (int(end[0]) for end in reachable(weights[None], x))
+    for total in (low, high, int(rng.integers(low, high + 1))):
+        codes = codes_for(weights, total, x)
+        if codes is not None:
+            assert all(-128 <= code <= 127 for code in codes)
+            assert sum((code - int(x.zero_point)) * int(w) for code, w in zip(codes, weights, strict=True)) == total
+    assert codes_for(weights, low, x) is not None and codes_for(weights, high, x) is not None
+    assert codes_for(weights, high + 1, x) is None
+
+
+def test_a_sum_that_no_integers_make_is_not_looked_for() -> None:
+    assert codes_for(np.full(5000, 127), 128, quant(1, 0)) is None
+    assert codes_for(np.zeros(3, np.int64), 0, quant(1, 0)) == (0, 0, 0)
+    assert codes_for(np.zeros(3, np.int64), 1, quant(1, 0)) is None
+
+
+def test_rules_are_grouped_by_all_that_they_give() -> None:
+    rng = np.random.default_rng()
+    codes = rng.integers(-128, 128, 10).astype(np.int8)
+    same = LookupEvidence("same", "concat", quant(0.1, 3), quant(0.1, 3), Identity(), codes, codes)
+    half = LookupEvidence("half", "concat", quant(0.25, 0), quant(0.5, 0), Identity(), codes, codes)
+    rules = [PROFILES[name].concat for name in ("ort", "exact", "tflite", "tflite-single")]
+    assert len(Searches([same]).groups(rules)) == 1
+    groups = Searches([same, half]).groups(rules)
+    tables = [tuple(rule.bind(half.x, half.y, Identity())(np.arange(-128, 128, dtype=np.int8))) for rule in rules]
+    assert [len(group) for group in groups] == [tables.count(table) for table in dict.fromkeys(tables)]
+    assert sorted(map(len, groups)) == [2, 2]  # exact halves: to even, or up
+    search = Searches([same, half]).split(rules[0], rules[3])
+    assert search.stimulus is not None and search.stimulus.layer == "half"
+    assert Searches([]).groups(rules) == [[rule] for rule in rules]
+
+
+def test_pairs_are_searched_completely() -> None:
+    quants = (quant(0.5, 0), quant(0.25, 0), quant(1.0, 0))
+    codes = np.zeros(1, np.int8)
+    search = Searches([BinaryEvidence("add", "add", quants, codes, codes, codes)])
+    found = search.split(PROFILES["exact"].add, PROFILES["neural-art-1.1.3"].add).stimulus
+    assert found is not None
+    a, b = found.input_codes
+    exact = round(a * 0.5 + b * 0.25)
+    assert found.codes[0] == max(-128, min(127, exact)) != found.codes[1]
+    alike = search.split(PROFILES["exact"].add, PROFILES["exact"].add)
+    assert alike.stimulus is None and alike.complete
+
+
+# -- fit_narrow: what it solves for ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("tie", list(ROUNDINGS))
+def test_edges_are_the_first_values_of_each_code(tie: str) -> None:
+    for shift in (0, 1, 2, 5, 20):
+        edges = _edges(tie, shift, -128, 127)
+        codes = np.arange(-128, 129)
+        assert (ROUNDINGS[tie](edges, shift) >= codes).all()
+        assert (ROUNDINGS[tie](edges - 1, shift) < codes).all()
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_bias_constants_are_the_nearest_that_fit(seed: int) -> None:
+    """Against a search of every BC within the limit, channel by channel."""
+    rng = np.random.default_rng(seed)
+    layer = small_layer(rng)
+    own = NarrowThenAffine().bind(layer)
+    moved = own.bc + rng.integers(-6, 5, 3)
+    hidden = NarrowThenAffine(overrides=(("layer", (("BC", tuple(int(v) for v in moved)),)),))
+    low, high = reachable(layer.weights, layer.x)
+    sums = rng.integers(low, high + 1, (1500, 3))
+    codes = hidden.bind(layer)(sums)
+    found = fit_narrow([LinearEvidence("layer", "conv", layer, sums, codes)])
+    assert found is not None
+    assert np.array_equal(found.rule.bind(layer)(sums), codes)
+    if (found.numbers["layer"].s1, found.numbers["layer"].s2) != (own.s1, own.s2) or found.rule.tie != "half-up":
+        return
+    for channel in range(3):
+        fits = [d for d in range(-BC_UNITS, BC_UNITS + 1) if gives(layer, own, channel, d, sums, codes)]
+        assert abs(found.numbers["layer"].offsets[channel]) == min(abs(d) for d in fits)
+
+
+def gives(layer: Layer, own: object, channel: int, offset: int, sums: np.ndarray, codes: np.ndarray) -> bool:
+    bc = own.bc.copy()
+    bc[channel] += offset
+    rule = NarrowThenAffine(overrides=(("layer", (("BC", tuple(int(v) for v in bc)),)),))
+    return bool(np.array_equal(rule.bind(layer)(sums)[:, channel], codes[:, channel]))
+
+
+@pytest.mark.parametrize("tie", list(ROUNDINGS))
+def test_dense_data_leave_one_bias_constant(tie: str) -> None:
+    """Every value in a row meets every step between codes: the interval of BC has one element."""
+    rng = np.random.default_rng()
+    layer = small_layer(rng)
+    units = rng.integers(-6, 7, 3)
+    formula = replace(_formula(layer, ()), s2=4, a=np.ones(3, np.int64), bc=rng.integers(-100, 100, 3))
+    part = np.repeat(np.arange(-3000, 3000)[:, None], 3, axis=1)
+    codes = np.clip(ROUNDINGS[tie](part + formula.bc + units, 4), -128, 127).astype(np.int8)
+    found = _solve(_Data(layer, part, codes), part, tie, formula)
+    assert found is not None and np.array_equal(found.offsets, units)
+    codes[1000] = -codes[1000] - 1  # a code that contradicts the others
+    assert _solve(_Data(layer, part, codes), part, tie, formula) is None

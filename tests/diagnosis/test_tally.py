@@ -1,0 +1,87 @@
+"""Metrics: LSB counts against loops in plain Python, validate's metrics against their formulas written out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from qdqnp.diagnosis.tally import EPS, Lsb, validate_metrics
+
+codes = hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5))
+
+
+@given(st.lists(codes, min_size=1, max_size=3), st.integers(0, 2**32 - 1))
+def test_lsb_counts_are_those_of_a_loop(wants: list[np.ndarray], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tolerance = seed % 3
+    found, apart, saturated = Lsb(tolerance), [], 0
+    for want in wants:
+        got = np.clip(want.astype(int) + rng.integers(-2, 3, want.shape) * (rng.random(want.shape) < 0.5), -128, 127)
+        found.add(got.astype(np.int8), want, (-128, 127))
+        apart += [int(g) - int(w) for g, w in zip(got.flat, want.flat, strict=True)]
+        saturated += sum(int(g) in (-128, 127) for g in got.flat)
+    assert found.histogram == dict(Counter(apart))
+    assert found.elements == len(apart) and found.mismatches == sum(d != 0 for d in apart)
+    assert found.largest == max(map(abs, apart)) and found.mean == sum(map(abs, apart)) / len(apart)
+    assert found.saturation == saturated / len(apart)
+    assert found.beyond == sum(abs(d) > tolerance for d in apart)
+
+
+def test_far_differences_share_bins() -> None:
+    found = Lsb(tolerance=5000)
+    found.add(np.array([0, 1024, 1025, -2047, -2048, 5000, 5001, 2**40]), np.zeros(8, np.int64), (-(2**62), 2**62))
+    assert found.histogram == {0: 1, 1024: 2, -1024: 1, -2048: 1, 4096: 2, 2**40: 1}
+    assert (found.beyond, found.largest, found.mismatches) == (2, 2**40, 7)
+
+
+def test_the_first_mismatch_is_that_of_the_first_array_that_has_one() -> None:
+    found = Lsb()
+    zero = np.zeros((2, 2), np.int8)
+    found.add(zero, zero, (-128, 127))
+    assert found.first is None
+    found.add(np.array([[0, 0], [0, 3]], np.int8), zero, (-128, 127))
+    found.add(np.array([[5, 0], [0, 0]], np.int8), zero, (-128, 127))
+    assert found.first == (1, 1)
+
+
+@given(
+    hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
+    hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
+)
+def test_validate_metrics_are_the_formulas(r: np.ndarray, p: np.ndarray) -> None:
+    found = validate_metrics(r, p)
+    pairs = [(float(a), float(b)) for a, b in zip(r.flat, p.flat, strict=True)]
+    n = len(pairs)
+    errors = [a - b for a, b in pairs]
+    mean = sum(errors) / n
+    squares = sum(e * e for e in errors) / n
+    average = sum(a for a, _ in pairs) / n
+    spread = sum((a - average) ** 2 for a, _ in pairs) / n
+    norm_r, norm_p = (math.sqrt(sum(v * v for v in side)) for side in zip(*pairs, strict=True))
+    expected = {
+        "acc": sum(
+            max(range(4), key=lambda i: x[i]) == max(range(4), key=lambda i: y[i]) for x, y in zip(r, p, strict=True)
+        )
+        / 3,
+        "rmse": math.sqrt(squares),
+        "mae": sum(map(abs, errors)) / n,
+        "l2r": math.sqrt(sum(e * e for e in errors)) / (norm_p + EPS),
+        "mean": mean,
+        "std": math.sqrt(sum((e - mean) ** 2 for e in errors) / n),
+        "nse": 1 - squares / (spread + EPS),
+    }
+    for key, value in expected.items():
+        assert math.isclose(found[key], value, rel_tol=1e-9, abs_tol=1e-9), key
+    if norm_r * norm_p:
+        cos = sum(a * b for a, b in pairs) / (norm_r * norm_p)
+        assert math.isclose(found["cos"], 1.0 if np.array_equal(r, p) else cos, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_l2r_divides_by_the_prediction() -> None:
+    found = validate_metrics(np.array([[3.0, 4.0]]), np.array([[0.0, 1.0]]))
+    assert math.isclose(found["l2r"], math.sqrt(18) / (1 + EPS))

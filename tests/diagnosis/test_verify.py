@@ -1,0 +1,275 @@
+"""verify finds what differs, where it starts, and never calls an empty comparison equal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import qdqnp
+from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.errors import PeerError
+from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.peers.ort import peer as ort
+from qdqnp.peers.ort import session as ort_session
+from tests.networks import dla
+
+
+def mutated(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model with one weight code changed."""
+    other = onnx.ModelProto()
+    other.CopyFrom(proto)
+    (tensor,) = [t for t in other.graph.initializer if t.name == name]
+    array = numpy_helper.to_array(tensor).copy()
+    array.reshape(-1)[0] = -array.reshape(-1)[0] or 1
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+    return other
+
+
+def test_one_changed_weight_is_found_at_its_layer() -> None:
+    proto = dla(seed=5)
+    model = qdqnp.load(proto)
+    steps = [step for step in model.program().steps if step.op == "QLinearConv"]
+    middle = steps[len(steps) // 2]
+    peer = ort.OrtPeer(mutated(proto, middle.inputs[1].name))
+    report = verify(model, peer, random_feeds(model.program(), 2, seed=0))
+    assert not report.equal
+    assert report.first_difference.name == middle.output_names[0]
+    assert f"first at '{middle.output_names[0]}'" in report.verdict()
+    before = model.program().steps.index(middle)
+    assert all(layer.equal for layer in report.layers[:before])
+    # what is promised is never explained away: layers that only inherit the difference count as well
+    assert report.accepted == 0 and sum(not layer.equal for layer in report.layers[before:]) > 5
+    assert report.as_json()["differing"] == report.differing > 0
+
+
+def test_no_input_is_not_equal() -> None:
+    proto = dla()
+    model = qdqnp.load(proto)
+    report = verify(model, ort.OrtPeer(proto), [])
+    assert not report.equal and "nothing was compared" in report.verdict()
+
+
+# -- tensors without a promise -----------------------------------------------------------------------------------------
+def unpromised(seed: int = 0) -> onnx.ModelProto:
+    """Softmax, which nobody specifies to the last bit, of wide rows; then codes, and a convolution on them."""
+    rng = np.random.default_rng(seed)
+    scales = {"s": 0.004, "ws": 0.01, "ys": 0.002}
+    constants = {
+        **{name: np.float32(value) for name, value in scales.items()},
+        "z": np.int8(-128),
+        "wz": np.int8(0),
+        "w": rng.integers(-127, 128, (3, 4, 1, 1)).astype(np.int8),
+    }
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["p"], axis=1, name="softmax"),
+        helper.make_node("QuantizeLinear", ["p", "s", "z"], ["q"], name="q"),
+        helper.make_node("QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "z"], ["y"], name="conv"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 64, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+class Altered:
+    """A peer whose tensors are changed by a function before they are compared."""
+
+    def __init__(self, peer: ort.OrtPeer, change: Callable[[dict[str, Any]], None]) -> None:
+        self._peer, self._change, self.fused = peer, change, peer.fused
+
+    def aliases(self, program: Any) -> dict[str, str]:
+        return self._peer.aliases(program)
+
+    def tensors(self, feeds: Any) -> dict[str, Any]:
+        found = {name: array.copy() for name, array in self._peer.tensors(feeds).items()}
+        self._change(found)
+        return found
+
+
+def unpromised_report(change: Callable[[dict[str, Any]], None] = lambda tensors: None, count: int = 1) -> Report:
+    proto = unpromised()
+    model = qdqnp.load(proto)
+    rng = np.random.default_rng(7)
+    feeds = [{"x": rng.standard_normal((1, 4, 64, 64), dtype=np.float32)} for _ in range(count)]
+    return verify(model, Altered(ort.OrtPeer(proto), change), feeds)
+
+
+def test_float_sums_keep_the_promise() -> None:
+    weights = np.random.default_rng(0).standard_normal((4, 3, 3, 3), dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1]), helper.make_node("Relu", ["y"], ["z"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("y", "z")],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = qdqnp.load(proto)
+    report = verify(model, ort.OrtPeer(proto), random_feeds(model.program(), 1, seed=0))
+    assert report.equal and [layer.promise for layer in report.layers] == ["exact"] * 2
+    doubt = model.plan("ort-x64").promises
+    assert "a session at level ALL may run it in a blocked layout" in str(doubt["y"])
+    assert doubt["z"] == doubt["y"] and doubt["y"].step == "Conv(y)"
+
+
+def test_what_is_not_promised_may_differ_within_the_bound_of_its_own_step() -> None:
+    report = unpromised_report()
+    softmax, codes, conv = report.layers
+    assert softmax.promise == codes.promise == conv.promise != "exact"
+    assert report.equal and report.differing == 0
+    assert 0 < softmax.accepted < softmax.elements and 0 < softmax.bound <= 1
+    assert report.accepted == softmax.accepted + codes.accepted + conv.accepted
+    assert f"accepted: 0 of {report.elements} elements differ where that is promised" in report.verdict()
+    assert f"; {report.accepted} elements in " in report.verdict()
+    assert report.as_json()["accepted"] == report.accepted
+
+
+def test_an_inherited_difference_is_accepted_only_if_the_step_alone_has_none() -> None:
+    """Codes beside a rounding boundary go the other way; the exact steps behind them must follow ONNX Runtime's."""
+
+    def consistent(tensors: dict[str, Any]) -> None:
+        """As if its exponential were off by a little, enough to move codes."""
+        tensors["p"] *= np.float32(1 + 2e-7)
+        codes = np.rint(tensors["p"] / np.float32(0.004))
+        tensors["q"] = (codes - 128).clip(-128, 127).astype(np.int8)
+        model = qdqnp.load(unpromised())
+        tensors["y"] = model.plan().steps[2].evaluate({"q": tensors["q"]})["y"]
+
+    report = unpromised_report(consistent)
+    assert report.equal and report.layers[0].accepted > 1000
+
+    def stray(tensors: dict[str, Any]) -> None:
+        tensors["y"].reshape(-1)[5] ^= 1
+
+    report = unpromised_report(stray)
+    assert not report.equal and report.first_difference is not None
+    assert (report.first_difference.name, report.first_difference.differing) == ("y", 1)
+
+    def stray_at_first(tensors: dict[str, Any]) -> None:
+        """What a later input explains takes nothing off an earlier one's count."""
+        if not seen:
+            tensors["p"].reshape(-1)[9] *= np.float32(1.001)
+        seen.append(True)
+
+    seen: list[bool] = []
+    report = unpromised_report(stray_at_first, count=2)
+    assert report.layers[0].differing > 0 and report.layers[0].accepted > 0
+
+
+@pytest.mark.parametrize("change", [1 + 1e-4, np.nan])
+def test_a_float_beyond_the_bound_is_a_difference(change: float) -> None:
+    def wrong(tensors: dict[str, Any]) -> None:
+        tensors["p"].reshape(-1)[9] *= np.float32(change)
+
+    report = unpromised_report(wrong)
+    assert not report.equal and report.first_difference is not None
+    assert report.first_difference.name == "p" and "it carries no promise" in report.verdict()
+
+
+# -- the other sessions ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("profile", ["ort", "ort-x64", "ort-unfused"])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_every_tensor_of_every_session(profile: str, dtype: type) -> None:
+    proto = dla(seed=11, dtype=dtype)
+    model = qdqnp.load(proto)
+    peer = ort.OrtPeer(proto, profile)
+    report = verify(model, peer, random_feeds(model.program(profile), 3, seed=2), profile)
+    assert report.equal and report.accepted == 0, report.verdict()
+    assert all(layer.promise == "exact" for layer in report.layers)
+    counted = Counter(step.op for step in model.program(profile).steps)
+    assert dict(counted) == dict(report.operators)
+    integer = counted["QLinearConv"], counted["QLinearAdd"]
+    assert (min(integer) > 0) == (profile == "ort" or (profile == "ort-x64" and dtype is np.uint8))
+
+
+def test_the_default_session_gives_these_outputs() -> None:
+    """Level ALL, all threads, nothing set: what a user gets who sets nothing. Seed 13 has an input on which it is not
+    what int8 allowed gives."""
+    proto = dla(seed=13)
+    model = qdqnp.load(proto)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    differs = 0
+    for feeds in random_feeds(model.program(), 5, seed=3):
+        (wanted,) = session.run(None, feeds)
+        (name,) = model.program().outputs
+        assert model.run(feeds, profile="ort-x64")[name].tobytes() == wanted.tobytes()
+        differs += model.run(feeds)[name].tobytes() != wanted.tobytes()
+    assert differs  # else this would say nothing about the session
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-x64"])
+def test_weights_made_unsigned_for_a_saturating_cpu(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a CPU is asked to compute exactly; the renamed weights are still the same layer's."""
+    monkeypatch.setattr(ort, "saturates", lambda: True)
+    proto = dla(seed=4, dtype=np.uint8)
+    model = qdqnp.load(proto)
+    peer = ort.OrtPeer(proto, profile)
+    assert peer.config["session.x64quantprecision"] == "1"
+    report = verify(model, peer, random_feeds(model.program(profile), 2, seed=1), profile)
+    assert report.equal, report.verdict()
+
+
+def test_a_session_that_this_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "saturates", lambda: False)
+    with pytest.raises(PeerError, match="compare with --profile ort-x64"):
+        ort.OrtPeer(dla(), "ort-avx2")
+    monkeypatch.setattr(ort, "saturates", lambda: True)
+    assert ort.OrtPeer(dla(), "ort-avx2").config == {"session.qdqisint8allowed": "0"}
+
+
+def test_a_tensor_that_onnxruntime_lacks_is_no_success() -> None:
+    proto = dla()
+    model = qdqnp.load(proto)
+    peer = ort.OrtPeer(proto)
+    name = model.program().steps[3].output_names[0]
+    tensors = peer.tensors
+    peer.tensors = lambda feeds: {key: value for key, value in tensors(feeds).items() if key != name}
+    report = verify(model, peer, random_feeds(model.program(), 1, seed=0))
+    assert not report.equal
+    assert "ONNX Runtime's graph has no such tensor" in report.verdict()
+
+
+def test_an_instrumented_graph_that_computes_otherwise_is_refused() -> None:
+    proto = dla()
+    model = qdqnp.load(proto)
+    peer, other = ort.OrtPeer(proto), ort.OrtPeer(dla(seed=1))
+    peer._plain, peer._output_names = other._plain, other._output_names
+    name = model.program().outputs[0]
+    assert other._output_names == [name]
+    with pytest.raises(PeerError, match="instrumented run is not its plain run"):
+        list(map(peer.tensors, random_feeds(model.program(), 1, seed=0)))
+
+
+def test_a_missing_onnxruntime_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(PeerError, match=r'pip install "qdqnp\[ort\]"'):
+        ort_session.import_onnxruntime()
+
+
+# -- metrics ------------------------------------------------------------------------------------------------------
+def test_difference_counts_bits_not_values() -> None:
+    zeros = np.array([0.0, -0.0], np.float32)
+    assert difference(zeros, zeros[::-1]).differing == 2
+    nans = np.array([np.nan], np.float32)
+    assert difference(nans, nans.copy()).equal
+    codes = np.array([[1, 2], [3, -128]], np.int8)
+    found = difference(codes, np.array([[1, 2], [4, 127]], np.int8))
+    assert (found.elements, found.differing, found.largest, found.first) == (4, 2, 255, (1, 0))
+
+
+def test_difference_of_other_types_and_shapes_says_so() -> None:
+    a = np.zeros((2, 2), np.int8)
+    assert difference(a, a.astype(np.uint8)).note == "int8[2, 2] against uint8[2, 2]"
+    assert not difference(a, a.reshape(4)).equal

@@ -1,0 +1,81 @@
+"""Random inputs: seeded, of the declared form, and over the whole code range of the quantizer behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import qdqnp
+from qdqnp.errors import InputError
+from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.program import Program
+from tests.inputs.test_files import program
+from tests.networks import dla
+
+
+def quantized(dtype: type, scale: float, zero: int, shape: list) -> Program:
+    """x -> QuantizeLinear -> DequantizeLinear -> y."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    constants = [numpy_helper.from_array(np.float32(scale), "s"), numpy_helper.from_array(np.array(zero, dtype), "z")]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        constants,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return qdqnp.load(made).program()
+
+
+def test_the_same_seed_gives_the_same_arrays() -> None:
+    net = qdqnp.load(dla()).program()
+    first, again = (list(random_feeds(net, 3, seed=7)) for _ in range(2))
+    assert [feeds["input"].tobytes() for feeds in first] == [feeds["input"].tobytes() for feeds in again]
+    assert len({feeds["input"].tobytes() for feeds in first}) == 3
+    (other,) = random_feeds(net, 1, seed=8)
+    assert other["input"].tobytes() != first[0]["input"].tobytes()
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [(np.int8, -128), (np.int8, 5), (np.uint8, 0), (np.uint8, 200)])
+@pytest.mark.parametrize("scale", [1e-4, 0.02, 30.0])
+def test_every_code_occurs_and_both_ends_saturate(dtype: type, zero: int, scale: float) -> None:
+    (feeds,) = random_feeds(quantized(dtype, scale, zero, [64, 256]), 1, seed=0)
+    x = feeds["x"]
+    assert x.dtype == np.float32
+    real = np.rint(x.astype(np.float64) / np.float32(scale)) + zero
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    assert len(np.unique(np.clip(real, low, high))) == 256
+    assert real.min() < low and real.max() > high
+    assert real.min() > low - 10 and real.max() < high + 10
+
+
+def test_unknown_sizes_become_1() -> None:
+    (feeds,) = random_feeds(quantized(np.int8, 0.1, 0, ["n", 3, None]), 1, seed=0)
+    assert feeds["x"].shape == (1, 3, 1)
+
+
+def test_floats_without_a_quantizer_are_standard_normal() -> None:
+    (feeds,) = random_feeds(program(x=(np.float32, [100, 100])), 1, seed=0)
+    assert feeds["x"].dtype == np.float32
+    assert abs(feeds["x"].mean()) < 0.05 and abs(feeds["x"].std() - 1) < 0.05
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
+def test_integers_cover_their_range(dtype: type) -> None:
+    (feeds,) = random_feeds(program(x=(dtype, [100, 100])), 1, seed=0)
+    x, info = feeds["x"], np.iinfo(dtype)
+    assert x.dtype == dtype
+    width = int(info.max) - int(info.min)
+    assert int(x.min()) < int(info.min) + width // 100 and int(x.max()) > int(info.max) - width // 100
+
+
+def test_several_inputs_and_other_floats() -> None:
+    (feeds,) = random_feeds(program(a=(np.float32, [2]), b=(np.uint8, [3])), 1, seed=0)
+    assert {key: array.shape for key, array in feeds.items()} == {"a": (2,), "b": (3,)}
+    with pytest.raises(InputError, match="input 'x': expected float32 or an integer type, got float64"):
+        list(random_feeds(program(x=(np.float64, [2])), 1, seed=0))
