@@ -27,6 +27,11 @@ def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+def all_codes(dtype: np.dtype[Any]) -> Codes:
+    """The 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
+    return np.arange(256, dtype=np.uint8).view(dtype)
+
+
 def shifted(codes: Codes, dtype: np.dtype[Any]) -> Codes:
     """int8 codes as uint8 or back, 128 higher or lower: the same real values under a zero point shifted likewise.
     Codes that have the dtype already are returned as they are."""

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.quant import Codes, code_range
+from qdqnp.quant import Codes, all_codes, code_range
 
 # Elements looked up at a time, so that the indices stay in cache.
 BLOCK = 32 * 1024
-
-
-def all_codes(dtype: np.dtype[Any]) -> Codes:
-    """The 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
-    return np.arange(256, dtype=np.uint8).view(dtype)
 
 
 @dataclass(frozen=True, eq=False)

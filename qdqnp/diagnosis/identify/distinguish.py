@@ -23,10 +23,9 @@ from qdqnp.diagnosis.identify.evidence import (
     SoftmaxEvidence,
 )
 from qdqnp.errors import ProfileError
-from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.quant import Array, Codes, Int64, Quant
+from qdqnp.quant import Array, Codes, Int64, Quant, all_codes
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
 Summed = LinearEvidence | MeanEvidence

@@ -12,14 +12,13 @@ from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES
 from qdqnp.diagnosis.probe import models
 from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, on_sums, telling
 from qdqnp.diagnosis.probe.split import split_answers
-from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, RationalScale, Rescale
 from qdqnp.numerics.stages import MultiplyShift
-from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.quant import Codes, Int64, Quant, all_codes
 
 INT8 = np.dtype(np.int8)
 EVERY = np.arange(-128, 128, dtype=np.int8)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qdqnp.numerics.rules.requantize import ESTABLISHED
+from qdqnp.quant import Int64
 
 
 class AccumulateRule(Protocol):
@@ -16,6 +17,14 @@ class AccumulateRule(Protocol):
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         """Whether pairs of products of these codes are added up in 16 bits, with saturation."""
+        ...
+
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        """What saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
+
+        columns: raw codes (groups, K, positions). weights: raw codes (groups, channels, K). pairing: the positions of
+        K as they are paired; an odd last one never saturates.
+        """
         ...
 
 
@@ -27,6 +36,9 @@ class ExactSum:
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return False
+
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        return np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
 
 
 @dataclass(frozen=True)
@@ -42,3 +54,10 @@ class SaturatedPairs:
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return x == np.uint8 and w == np.int8 and not depthwise
+
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        total = np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
+        for pair in pairing[: pairing.size // 2 * 2].reshape(-1, 2):
+            exact = weights[:, :, pair] @ columns[:, pair]
+            total += np.clip(exact, -(2**15), 2**15 - 1) - exact
+        return total

@@ -1,0 +1,47 @@
+"""Averages of whole planes: GlobalAveragePool, and an AveragePool whose window is the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from qdqnp.numerics.questions.question import Question
+from qdqnp.numerics.rules.mean import MeanRule
+from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.quant import Array, Int64, Quant
+
+
+@dataclass(frozen=True, eq=False)
+class Means(Question):
+    """Sums of (code - zero point), one for each plane."""
+
+    label: str
+    x: Quant
+    output: Quant
+    #: Elements of a plane.
+    count: int
+    #: int64, shape (planes,).
+    sums: Int64
+    rule: str = "global_average_pool"
+
+    @property
+    def total(self) -> Int64:
+        """The accumulators."""
+        return self.sums
+
+    def bind(self, rule: MeanRule) -> Requantizer:
+        return rule.bind(self.x, self.output, self.count)
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        return (self.sums,)
+
+    @property
+    def y(self) -> Quant:
+        return self.output
+
+    def with_y(self, y: Quant) -> Self:
+        return replace(self, output=y)
+
+    def part(self, elements: slice) -> Self:
+        return replace(self, sums=self.sums[elements])
