@@ -92,6 +92,19 @@ class Step:
     def label(self) -> str:
         return self.origin[0]
 
+    def quant(self, index: int) -> Quant:
+        """The quantization of an input that an integer operator reads as codes."""
+        operand = self.inputs[index]
+        assert operand is not None and operand.quant is not None  # the operator's own `step` gave it
+        return operand.quant
+
+    @property
+    def y(self) -> Quant:
+        """The quantization of the first output, of an operator that makes codes."""
+        quant = self.outputs[0].quant
+        assert quant is not None
+        return quant
+
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.inputs if operand is not None)

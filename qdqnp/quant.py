@@ -64,6 +64,13 @@ class Quant:
     def range(self) -> tuple[int, int]:
         return code_range(self.dtype)
 
+    def centered(self, codes: Codes) -> Int64:
+        """codes less their zero points, which lie along `axis`, as int64."""
+        zero = self.zero_point.astype(np.int64)
+        if zero.ndim:
+            zero = zero.reshape([-1 if axis == self.axis else 1 for axis in range(codes.ndim)])
+        return codes.astype(np.int64) - zero
+
     def same_as(self, other: Quant) -> bool:
         """Bitwise equal parameters: the same code then stands for the same real number in both."""
         return (

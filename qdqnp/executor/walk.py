@@ -28,13 +28,12 @@ class Notes:
             if found is not None:
                 self.accumulators[name] = found
         if self.events is not None:
-            counted = events(bound.bound, bound.arrays(values))
+            counted = events(bound.questions(values), bound.profile)
             if counted is not None:
                 self.events[name] = counted
-        if bound.bound.parameters:
-            self.parameters[name] = bound.bound.parameters
-        elif bound.bound.detail is not None:
-            self.parameters[name] = bound.bound.detail(bound.arrays(values))[1].parameters
+        used = bound.parameters(values)
+        if used:
+            self.parameters[name] = used
 
 
 def walk(
@@ -60,7 +59,7 @@ def walk(
                 for name, array in bound.evaluate(values, scratch).items():
                     values[name] = array
                     if keep is None or name in keep:
-                        kept[name] = array.copy() if bound.bound.views else np.asarray(array, order="C")
+                        kept[name] = array.copy() if bound.operator.views else np.asarray(array, order="C")
             for name in bound.step.input_names:
                 if plan.last_use[name] == index:
                     values.pop(name, None)

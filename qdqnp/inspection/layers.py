@@ -121,8 +121,8 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         macs=macs,
         weight_bytes=sum(array.nbytes for array in bound.consts.values()),
         k=macs // elements if macs and elements else None,
-        proof=str(bound.bound.proof) if bound.bound.proof else "",
-        requantization=bound.bound.certificate,
+        proof=str(bound.kernel.proof or ""),
+        requantization=str(bound.kernel.certificate or ""),
         status=rule_status(plan.profile, step.op),
         promise=str(plan.promises[output.name]),
     )

@@ -2,10 +2,10 @@
 
 from qdqnp.numerics.questions.means import Means
 from qdqnp.numerics.questions.pairs import Pairs
-from qdqnp.numerics.questions.question import Question
+from qdqnp.numerics.questions.question import Question, Summed
 from qdqnp.numerics.questions.rows import Rows
 from qdqnp.numerics.questions.singles import Singles
 from qdqnp.numerics.questions.sums import Products, Sums, SumWeights
 from qdqnp.numerics.questions.windows import Windows
 
-__all__ = ["Means", "Pairs", "Products", "Question", "Rows", "Singles", "SumWeights", "Sums", "Windows"]
+__all__ = ["Means", "Pairs", "Products", "Question", "Rows", "Singles", "SumWeights", "Summed", "Sums", "Windows"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
-from qdqnp.numerics.questions.question import Question
+from qdqnp.numerics.questions.question import Summed
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.quant import Array, Int64, Quant
 
 
 @dataclass(frozen=True, eq=False)
-class Means(Question):
+class Means(Summed):
     """Sums of (code - zero point), one for each plane."""
 
     label: str

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from qdqnp.quant import Array, Codes, Quant, Signs
+from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 if TYPE_CHECKING:
     from qdqnp.numerics.profile import Profile
@@ -81,6 +81,18 @@ class Question(ABC):
         """The numbers that the rule uses, by name."""
         found: Mapping[str, Any] = self.bind(rule).parameters
         return found
+
+
+class Summed(Question):
+    """A question about sums, which have accumulators."""
+
+    #: int64, without bias, in the shape of `codes`.
+    sums: Int64
+
+    @property
+    @abstractmethod
+    def total(self) -> Int64:
+        """The accumulators: sums plus bias, not wrapped."""
 
 
 def rows_of(elements: slice, width: int) -> slice:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from qdqnp.numerics.questions.question import Question
-from qdqnp.numerics.rules.lookup import RealFunction
+from qdqnp.numerics.rules.lookup import Identity, RealFunction
 from qdqnp.quant import Array, Codes, Quant, all_codes
 
 
@@ -23,6 +23,14 @@ class Singles(Question):
     x_codes: Codes
     #: Which input of the layer this is.
     operand: int = 0
+
+    @property
+    def copied(self) -> bool:
+        """Whether the codes stay what they are: nothing is computed, and no rule is asked."""
+        return isinstance(self.function, Identity) and self.x.same_as(self.output)
+
+    def codes(self, rule: Any) -> Codes:
+        return self.x_codes if self.copied else super().codes(rule)
 
     def bind(self, rule: Any) -> Any:
         return rule.bind(self.x, self.output, self.function)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol, Self
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.questions.question import Question, rows_of
+from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
 from qdqnp.numerics.rules.requantize import Layer as SumContext
 from qdqnp.numerics.rules.requantize import Requantizer, RequantizeRule
@@ -67,7 +67,7 @@ def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
 
 
 @dataclass(frozen=True, eq=False)
-class Sums(Question):
+class Sums(Summed):
     """Sums (positions, channels), without bias; adding that is part of the rule."""
 
     rule: str
@@ -84,7 +84,7 @@ class Sums(Question):
         return self.context.label
 
     @cached_property
-    def sums(self) -> Int64:
+    def sums(self) -> Int64:  # type: ignore[override]
         """int64, shape (positions, channels)."""
         if self.known is not None:
             return self.known

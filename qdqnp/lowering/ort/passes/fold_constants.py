@@ -12,8 +12,9 @@ from qdqnp.graph import Graph, Node, concrete
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import quantize
-from qdqnp.ops.base import Refused, ShapeError, Site
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck, Refused
+from qdqnp.ops.operator import ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.quant import CODE_DTYPES, Array
 
@@ -50,7 +51,7 @@ def _moved(edit: Edit, node: Node) -> Array | None:
     values = tuple(edit.values[name] if name else None for name in node.inputs)
     whole = values[0].const if values[0] is not None else None
     try:
-        attributes = operator.attributes(Site(node, edit.opset, values, Problems()))
+        attributes = operator.attributes(NodeCheck(node, edit.opset, values, Problems()))
         if whole is None or math.prod(concrete(operator.shape(attributes, whole.shape))) > whole.size:
             return None
     except (Refused, ShapeError):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import Site
-from qdqnp.ops.movement.movement import axis_of, int_list
+from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.ops.node_check import NodeCheck
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class ReduceAttributes:
     noop_with_empty_axes: int = 0
 
 
-def axes_input(site: Site, given: ReduceAttributes, since: int) -> ReduceAttributes:
+def axes_input(check: NodeCheck, given: ReduceAttributes, since: int) -> ReduceAttributes:
     """The attributes with the axes of input 1, which is there since that opset; an empty list means none given."""
-    if site.opset < since or not site.given(1):
+    if check.opset < since or not check.given(1):
         return given
     if given.axes is not None:
-        site.refuse("attribute 'axes'", f"an input since opset {since}", given.axes)
-    return replace(given, axes=int_list(site, 1, "axes") or None)
+        check.refuse("attribute 'axes'", f"an input since opset {since}", given.axes)
+    return replace(given, axes=int_list(check, 1, "axes") or None)
 
 
 def reduced_axes(attributes: ReduceAttributes, rank: int) -> tuple[int, ...]:

@@ -1,0 +1,50 @@
+"""Kernel: how one step is computed. The slow form, which is the operator's definition, is one as well."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qdqnp.executor.fast.certificate import Certificate
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.strategy import Proof
+from qdqnp.ops.integer.asking import IntegerOperator, Part
+from qdqnp.ops.operator import Binding, Operator
+from qdqnp.quant import Array
+
+
+class Kernel(ABC):
+    """A step that is bound to a profile: all that does not depend on the inputs is computed."""
+
+    #: Why sums are exact, of steps that sum with constant weights.
+    proof: Proof | None = None
+    #: How sums become codes, of the same steps.
+    certificate: Certificate | None = None
+
+    def __init__(self, operator: Operator, binding: Binding) -> None:
+        self.operator = operator
+        self.binding = binding
+
+    @abstractmethod
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        """Output arrays from input arrays in the operands' order. Inputs are not changed."""
+
+    def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
+        """What the step asks of its inputs; () for operators that ask nothing."""
+        if not isinstance(self.operator, IntegerOperator):
+            return ()
+        return self.operator.questions(self.binding.step, *arrays)
+
+    def parameters(self, arrays: Sequence[Array | None]) -> Mapping[str, Any]:
+        """The numbers that the step's arithmetic uses, by name; {} for operators that ask nothing."""
+        if not isinstance(self.operator, IntegerOperator):
+            return {}
+        return self.operator.parameters(self.binding, self.questions(arrays))
+
+
+class Definition(Kernel):
+    """The operator as it is defined."""
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        return self.operator.compute(self.binding, *arrays)
