@@ -13,7 +13,7 @@ from fuzz_seeds import EXTERNAL_FILES, EXTERNAL_TRAPS
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto, helper
 
-from qdqnp.ops.registry import OPERATORS
+from qdqnp.ops.registry import operators
 
 Rng = random.Random
 Model = onnx.ModelProto
@@ -128,7 +128,7 @@ TEXTS = (
     "\u202e",
     "None",
 )
-OPS = sorted(OPERATORS)
+OPS = sorted(operators())
 FOREIGN = (
     "If",
     "Loop",

@@ -15,8 +15,8 @@ import numpy as np
 
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Question, Summed
 from qdqnp.numerics.rules.average import ReciprocalAverage
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.lookup import AffineLookup
@@ -49,7 +49,7 @@ def admissible_rules(rule: Any) -> Iterator[Any]:
 
 def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requantizer]:
     """The same for a bound rule of sums: multipliers and shifts are known, so that only these are varied."""
-    inner = bound.inner if isinstance(bound, rebind.Plain) else bound
+    inner = bound
     if isinstance(inner, Narrowed):
         past = bool(np.abs(sums).max(initial=0) >= 2**23)
         accumulators = ACCUMULATORS if past else (inner.rule.accumulator,)
@@ -118,21 +118,26 @@ def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
 
 def _step_bounds(device: Device, index: int, values: Mapping[str, Array], profile: Profile) -> tuple[Array, Array]:
     bound = device.reference.step(index)
-    made = rebind.bind(bound, profile)
-    if made.detail is not None:
-        sums, requantizer = made.detail(bound.arrays(values))
-        codes = [rule(sums) for rule in admissible_requantizers(requantizer, sums)]
-        shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
-        axis = -1 if bound.step.op == "QLinearMatMul" else 1
-        low, high = (np.moveaxis(side(codes), -1, axis).reshape(shape) for side in (_lowest, _highest))
-        return low, high
-    field = RULE_OF.get(bound.step.op)
-    if field is None:
+    shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
+    parts = rebind.bind(bound, profile).questions(values)
+    if not parts:
         exact = rebind.evaluate(bound, values, profile)
         return exact, exact
-    rules = admissible_rules(getattr(profile, field))
-    codes = [rebind.evaluate(bound, values, replace(profile, **{field: rule})) for rule in rules]
-    return _lowest(codes), _highest(codes)
+    quant = bound.step.y
+    low, high = np.empty(shape, quant.dtype), np.empty(shape, quant.dtype)
+    for part in parts:
+        codes = list(_admissible_codes(part.question, profile))
+        part.put(low, _lowest(codes))
+        part.put(high, _highest(codes))
+    return low, high
+
+
+def _admissible_codes(question: Question, profile: Profile) -> Iterator[Array]:
+    rule = getattr(profile, question.rule)
+    if isinstance(question, Summed):
+        yield from (bound(question.sums) for bound in admissible_requantizers(question.bind(rule), question.sums))
+    else:
+        yield from (question.codes(other) for other in admissible_rules(rule))
 
 
 def _lowest(codes: list[Array]) -> Array:

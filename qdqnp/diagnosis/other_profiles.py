@@ -10,10 +10,10 @@ import numpy as np
 
 from qdqnp.diagnosis.replay import Device
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array
 
 EVERY = "every operator"
@@ -48,7 +48,7 @@ def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explana
         return found
     for op, names in layers.items():
         differing = [name for name in names if wrong[name]]
-        if op in RULE_OF and differing:
+        if rule_of(op) and differing:
             best = _best(device, op, differing, [name for name in names if not wrong[name]])
             if best is not None and best.explained > best.contradicting:
                 found[op] = best
@@ -61,7 +61,7 @@ def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
     differing = [name for name in wrong if wrong[name]]
     if all(len(device.segments[name].steps) == 1 for name in differing):
         return {}
-    ops = {bound.step.op for bound in device.reference.plan.steps if bound.step.op in RULE_OF}
+    ops = {bound.step.op for bound in device.reference.plan.steps if bound.operator.rule}
     names, before = [], device.arithmetic
     for name, profile in PROFILES.items():
         if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
@@ -76,7 +76,7 @@ def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
 
 
 def _defines(profile: Profile, ops: Iterable[str]) -> bool:
-    return not any(isinstance(getattr(profile, RULE_OF[op]), Undefined) for op in ops)
+    return not any(isinstance(getattr(profile, rule_of(op)), Undefined) for op in ops)
 
 
 def _replayed(device: Device, name: str) -> bool:
@@ -93,7 +93,7 @@ def _replayed(device: Device, name: str) -> bool:
 def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> Explanation | None:
     """The profiles that explain most for what they contradict; of those that do equally well, all names."""
     found: list[Explanation] = []
-    for names, profile in classes(device.reference.profile, RULE_OF[op]):
+    for names, profile in classes(device.reference.profile, rule_of(op)):
         explained = sum(agrees(device, name, profile) for name in differing)
         if explained:
             contradicting = sum(not agrees(device, name, profile) for name in equal)

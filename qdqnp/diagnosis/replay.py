@@ -13,10 +13,8 @@ from qdqnp.diagnosis.targets import Target, targets
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import walk
-from qdqnp.kernels.scratch import Scratch
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import Bound
 from qdqnp.quant import Array
 
 Values = dict[str, Array]
@@ -35,7 +33,7 @@ class Reference:
         self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
         self.targets = targets(self.plan, self.cases[0]) if self.cases else []
         self.target = {target.name: target for target in self.targets}
-        self._bound: dict[tuple[int, Profile], Bound] = {}
+        self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
     def step(self, index: int) -> BoundStep:
         return self.plan.steps[index]
@@ -48,9 +46,7 @@ class Reference:
         key = (index, profile)
         if key not in self._bound:
             self._bound[key] = bind(bound, profile)
-        with np.errstate(all="ignore"):
-            made = self._bound[key].evaluate(bound.arrays(values), Scratch())
-        return dict(zip(bound.step.output_names, made, strict=True))
+        return self._bound[key].evaluate(values)
 
 
 @dataclass

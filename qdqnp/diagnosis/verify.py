@@ -191,8 +191,9 @@ def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Arra
         return
     forced, wanted = bound.evaluate(theirs)[name], theirs[name]
     bad = unequal(forced, wanted)
-    if bad.any() and bound.bound.doubt and bound.bound.error is not None:
-        allowed = bound.bound.error(bound.arrays(theirs))
+    if bad.any() and bound.operator.doubt(bound.binding):
+        allowed = bound.operator.error(bound.binding, *bound.arrays(theirs))
+        assert allowed is not None  # an operator that doubts says how much
         distance = np.abs(forced.astype(np.float64) - wanted.astype(np.float64))
         bad &= ~(distance <= allowed)
         if not bad.any():

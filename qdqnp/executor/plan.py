@@ -79,15 +79,20 @@ class BoundStep:
         return found
 
 
-def bind_step(step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> BoundStep:
-    """The step with the profile's arithmetic. consts: the program's constants by name. Raises ProfileError where the
+def bind_step(
+    step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO, certified: bool = True
+) -> BoundStep:
+    """The step with the profile's arithmetic.
+
+    consts: the program's constants by name. certified: whether a cheap form of the rule is looked for, which takes
+    longer to find than a few runs of the rule itself. Raises ProfileError where the
     profile does not define it, ProofError for a strategy that is not exact for it."""
     operator = lookup(step.domain, step.op)
     assert operator is not None  # the lowering found it
     own = {name: consts[name] for name in step.input_names if name in consts}
     binding = Binding(step, profile, own)
     with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
-        return BoundStep(step, operator, binding, kernel_for(operator, binding, strategy))
+        return BoundStep(step, operator, binding, kernel_for(operator, binding, strategy, certified))
 
 
 class Plan:

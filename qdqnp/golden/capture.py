@@ -12,11 +12,10 @@ from qdqnp.golden.layouts import PLAIN, Layout, activation_layout, matrix_layout
 from qdqnp.golden.names import numbered, slug, step_key
 from qdqnp.golden.options import Options
 from qdqnp.model import feeds_for
+from qdqnp.ops.geometry.conv import ConvAttributes
+from qdqnp.ops.geometry.matrix import GemmAttributes
 from qdqnp.program import Program
 from qdqnp.quant import Array, Quant
-
-MATRIX_OPS = ("QGemm", "Gemm")
-WEIGHT_OPS = ("QLinearConv", "QLinearMatMul", "Conv", "MatMul", *MATRIX_OPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,7 @@ def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Optio
                 (
                     step.outputs[0].quant
                     for step in program.steps
-                    if step.op == "QuantizeLinear" and name in step.input_names
+                    if step.outputs[0].quant is not None and name in step.input_names
                 ),
                 None,
             )
@@ -106,10 +105,10 @@ def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: O
         layout = _constant_layout(bound, place, array, options) if constant else _order(array, options)
         yield made(f"{base}_{part}", operand.name, role, quant=operand.quant, layout=layout, varies=not constant), array
     fixed = constant_parameters(bound)
-    for stage, array in parameters(bound, arrays, options.cmsis_nn).items():
+    for stage, array in parameters(bound, values, options.cmsis_nn).items():
         key = f"{base}_{slug(stage)}"
         yield made(key, own, "parameter", stage=stage, varies=not fixed, shared=False), array
-    for role, stage, array in inner_tensors(bound, arrays, values[own], options.wanted):
+    for role, stage, array in inner_tensors(bound, values, values[own], options.wanted):
         key = f"{base}_{slug(stage)}"
         yield made(key, own, role, stage=stage, layout=_order(array, options), shared=False), array
     for number, output in enumerate(step.outputs):
@@ -124,8 +123,9 @@ def _parts(bound: BoundStep) -> dict[int, str]:
     constant = [place for place in places if bound.step.input_names[places.index(place)] in bound.consts]
     moving = [place for place in places if place not in constant]
     named = {place: numbered("input", number, len(moving)) for number, place in enumerate(moving)}
-    if bound.step.op in WEIGHT_OPS:
-        return named | {place: {1: "weight", 2: "bias"}.get(place, "constant") for place in constant}
+    weight, bias = bound.operator.weight_operand, bound.operator.bias_operand
+    if weight is not None:
+        return named | {place: {weight: "weight", bias: "bias"}.get(place, "constant") for place in constant}
     return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
 
 
@@ -134,14 +134,14 @@ def _order(array: Array, options: Options) -> Layout:
 
 
 def _constant_layout(bound: BoundStep, place: int, array: Array, options: Options) -> Layout:
-    return _weight_layout(bound, array, options) if bound.step.op in WEIGHT_OPS and place == 1 else PLAIN
+    return _weight_layout(bound, array, options) if place == bound.operator.weight_operand else PLAIN
 
 
 def _weight_layout(bound: BoundStep, array: Array, options: Options) -> Layout:
     attributes = bound.step.attributes
-    if bound.step.op in MATRIX_OPS:
+    if isinstance(attributes, GemmAttributes):
         return matrix_layout(bool(attributes.transB), options.weights)
-    if bound.step.op not in ("QLinearConv", "Conv"):
+    if not isinstance(attributes, ConvAttributes):
         return PLAIN
     depthwise = attributes.group > 1 and array.shape[1] == 1
     return weight_layout(array.ndim, (options.depthwise or options.weights) if depthwise else options.weights)

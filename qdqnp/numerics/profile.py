@@ -14,6 +14,20 @@ from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize import RequantizeRule
 from qdqnp.numerics.rules.softmax import SoftmaxRule
 
+#: The fields of a profile whose rules answer questions with codes.
+RULES = (
+    "conv",
+    "matmul",
+    "gemm",
+    "add",
+    "mul",
+    "concat",
+    "lookup",
+    "average_pool",
+    "global_average_pool",
+    "softmax",
+)
+
 
 @dataclass(frozen=True)
 class Profile:

@@ -69,8 +69,8 @@ class Operator(ABC):
     views: ClassVar[bool] = False
     #: The field of a profile that decides the operator's codes; '' where it computes none.
     rule: ClassVar[str] = ""
-    #: The axis of the output that counts channels, of operators whose rule has numbers by channel; else None.
-    channel_axis: ClassVar[int | None] = None
+    #: The axis of the output that counts channels.
+    channel_axis: ClassVar[int] = 1
     #: Which operand is the weights, and which the bias, of operators that sum products; else None.
     weight_operand: ClassVar[int | None] = None
     bias_operand: ClassVar[int | None] = None
@@ -116,6 +116,10 @@ class Operator(ABC):
     def check_profile(self, binding: Binding) -> None:  # noqa: B027 - most operators need nothing of a profile
         """Raises ProfileError where the profile does not define the operator, before anything is computed."""
 
+    def fixed(self, binding: Binding) -> bool:
+        """Whether the numbers of the arithmetic are the same for every input of the same shape."""
+        return True
+
     def doubt(self, binding: Binding) -> str:
         """Why the results are not promised to be exact for the profile, '' where they are."""
         return ""
@@ -123,6 +127,14 @@ class Operator(ABC):
     def error(self, binding: Binding, *inputs: Any, **_: Any) -> Array | None:
         """How far two float32 computations of the output in different orders can be apart, float64 in the output's
         shape; None for operators whose results are always promised."""
+        return None
+
+    def sources(self, binding: Binding, *inputs: Any) -> Array | None:
+        """Where each output element comes from, of operators that move elements and compute nothing.
+
+        1 + its flat index, counted through all inputs one after the other; 0 where it is no input element. None for
+        operators that compute.
+        """
         return None
 
     def macs(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:

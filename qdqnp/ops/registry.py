@@ -30,6 +30,16 @@ def lookup(domain: str, op: str) -> Operator | None:
     return operators().get((domain, op))
 
 
+def rule_of(op: str) -> str:
+    """The field of a profile that decides the codes of an operator, by its name; '' where none does."""
+    return next((operator.rule for (_, name), operator in operators().items() if name == op), "")
+
+
+def operators_of(rule: str) -> list[str]:
+    """The names of the operators whose codes a field of a profile decides."""
+    return [operator.op for operator in operators().values() if operator.rule == rule]
+
+
 def supported() -> list[str]:
     """Names of all supported operators; those outside ONNX's domain with their domain."""
     return sorted(f"{domain}.{op}" if domain else op for domain, op in operators())

@@ -12,9 +12,8 @@ from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, Reciprocal
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.stimuli.goals import Target
 from qdqnp.stimuli.place import Sheet, sheets
-from qdqnp.stimuli.sums import Sums, window_sites
+from qdqnp.stimuli.sums import SummingLayer, window_sites
 
-AVERAGE = "QLinearAveragePool"
 EVERY_SUM = "every sum"
 # Of a window with more sums, or where they would take more inputs than this, evenly spaced ones are taken.
 MOST_TOTALS = 8192
@@ -40,7 +39,7 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
     return sheets_made, complete
 
 
-def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Sums]:
+def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[SummingLayer]:
     """The layer as sums, one for each kind of window; the weights are 1, and every channel is a group of its own."""
     x = bound.step.inputs[0]
     assert x is not None
@@ -49,7 +48,7 @@ def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Sums
     sites = window_sites(shape, 1, window, shapes[bound.step.output_names[0]], maximal=False)
     channels, area = shape[1], int(np.prod(shape[2:], dtype=np.int64))
     ones = np.ones((channels, window.kernel[0] * window.kernel[1]), np.int64)
-    return [Sums(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
+    return [SummingLayer(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
 
 
 def of_the_sum(profile: Profile) -> bool:

@@ -13,13 +13,9 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.quant import EIGHT_BIT
 from qdqnp.stimuli.alone import alone
-from qdqnp.stimuli.average import AVERAGE
 from qdqnp.stimuli.patterns import Slot
 from qdqnp.stimuli.subject import Subject
-from qdqnp.stimuli.sums import SUMMING
-from qdqnp.stimuli.tables import BINARY, UNARY
 
-WITH_ARITHMETIC = (*SUMMING, *BINARY, *UNARY, AVERAGE, "QLinearSoftmax")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -73,7 +69,7 @@ def _layer(plan: Plan, label: str) -> BoundStep:
     named = [bound for bound in plan.steps if label == bound.step.label or label in bound.step.output_names]
     if not named:
         raise InputError("no such layer", [Problem("layer", _names(plan, label), repr(shorten(label, 60)))])
-    found = [bound for bound in named if bound.step.op in WITH_ARITHMETIC]
+    found = [bound for bound in named if bound.operator.rule]
     if not found:
         listed = ", ".join(f"'{shorten(name, 60)}'" for name in _having(plan)[:10]) or "none in this model"
         problem = Problem(
@@ -84,7 +80,7 @@ def _layer(plan: Plan, label: str) -> BoundStep:
 
 
 def _having(plan: Plan) -> list[str]:
-    return [bound.step.label for bound in plan.steps if bound.step.op in WITH_ARITHMETIC]
+    return [bound.step.label for bound in plan.steps if bound.operator.rule]
 
 
 def _names(plan: Plan, label: str) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdqnp.executor.fast.sums import make_layer
 from qdqnp.kernels.certify import Affine, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize import Layer, Requantizer
-from qdqnp.ops.integer.linear import make_layer
 from qdqnp.quant import Quant
 
 BOUND = 20_000

@@ -125,7 +125,7 @@ def long_layer(kind: str, terms: int) -> Case:
 )
 def test_auto_takes_the_cheapest_that_is_exact(kind: str, terms: int, chosen: str, parts: int) -> None:
     case = long_layer(kind, terms)
-    proof = qdqnp.load(case.model).plan().steps[0].bound.proof
+    proof = qdqnp.load(case.model).plan().steps[0].kernel.proof
     assert proof is not None
     assert proof.kind == chosen
     assert proof.bound == 128 * 255 * terms == largest_sum(case)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis.explain.terms import Term
-from qdqnp.diagnosis.identify.evidence import (
-    AverageEvidence,
-    BinaryEvidence,
-    Evidence,
-    LinearEvidence,
-    LookupEvidence,
-    MeanEvidence,
-)
 from qdqnp.diagnosis.identify.families import NAMED, describe, variations
 from qdqnp.errors import ProfileError
+from qdqnp.numerics.questions import Means, Pairs, Question, Singles, Sums, Windows
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, Undefined
 from qdqnp.quant import Int64, Quant
@@ -39,7 +32,7 @@ class Element:
     """One element under one rule. one: evidence of this element, of its row where a rule looks at a row; column: where
     in the row it is; terms: the products of a sum, empty for operators that sum no products."""
 
-    one: Evidence
+    one: Question
     rule: Any
     column: int = 0
     terms: Sequence[Term] = ()
@@ -55,13 +48,12 @@ class Hypothesis:
 
     kind: str
     text: str
-    changed: Mapping[str, Any] = field(default_factory=dict)
+    changed: Question | None = None
     rule: Any = None
     finish: Callable[[int], int] = _as_it_is
 
     def code(self, element: Element) -> int:
-        one: Any = element.one
-        codes = replace(one, **self.changed).codes(self.rule if self.rule is not None else element.rule)
+        codes = (self.changed or element.one).codes(self.rule if self.rule is not None else element.rule)
         return self.finish(int(codes.reshape(-1)[element.column]))
 
 
@@ -81,14 +73,16 @@ def _rules(element: Element) -> Iterator[Hypothesis]:
     for kind, text, rule in variations(element.rule):
         yield Hypothesis(kind, text, rule=rule)
     for profile in NAMED:
-        rule = getattr(profile, element.one.field)
+        rule = getattr(profile, element.one.rule)
         if not isinstance(rule, Undefined) and rule != element.rule:
             yield Hypothesis("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)
 
 
 def _finishes(one: Any) -> Iterator[Hypothesis]:
     """What can go wrong after the rounding, whatever the operator."""
-    y = _output(one)
+    y: Quant | None = one.y
+    if y is None:
+        return
     low, high = y.range
 
     def wrapped(code: int) -> int:
@@ -99,22 +93,9 @@ def _finishes(one: Any) -> Iterator[Hypothesis]:
         "the sign bit is inverted: uint8 read as int8 or the reverse",
         finish=lambda code: wrapped(code + 128),
     )
-    yield Hypothesis("wrong zero point", "the output's zero point is not added", _with_output(one, _zeroless(y)))
+    yield Hypothesis("wrong zero point", "the output's zero point is not added", one.with_y(_zeroless(y)))
     wide = replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32))
-    yield Hypothesis("saturation", "the result wraps instead of saturating", _with_output(one, wide), finish=wrapped)
-
-
-def _output(one: Any) -> Quant:
-    if isinstance(one, LinearEvidence):
-        return one.layer.output
-    y: Quant = one.quants[2] if isinstance(one, BinaryEvidence) else one.y
-    return y
-
-
-def _with_output(one: Any, y: Quant) -> dict[str, Any]:
-    if isinstance(one, LinearEvidence):
-        return {"layer": replace(one.layer, y=y)}
-    return {"quants": (*one.quants[:2], y)} if isinstance(one, BinaryEvidence) else {"y": y}
+    yield Hypothesis("saturation", "the result wraps instead of saturating", one.with_y(wide), finish=wrapped)
 
 
 def _zeroless(quant: Quant) -> Quant:
@@ -128,34 +109,36 @@ def _faults(one: Any, element: Element) -> Iterator[Hypothesis]:
 
 
 @_faults.register
-def _(one: LinearEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: Sums, element: Element) -> Iterator[Hypothesis]:
     column, channels = element.column, one.sums.shape[-1]
-    if one.layer.bias is not None:
-        yield Hypothesis("missing bias", "the bias is not added", {"layer": replace(one.layer, bias=None)})
+    if one.context.bias is not None:
+        yield Hypothesis("missing bias", "the bias is not added", replace(one, context=replace(one.context, bias=None)))
     neighbours = [to for to in (column - 1, column + 1) if 0 <= to < channels]
-    for to in neighbours if one.layer.bias is not None else ():
-        yield Hypothesis("neighbour's bias", f"the bias of channel {to}", {"layer": _bias_of(one, to)})
-    for to in dict.fromkeys([*neighbours, 0]) if one.layer.w.scale.ndim else ():
-        yield Hypothesis("neighbour's scale", f"the weight scale of channel {to}", {"layer": _scale_of(one.layer, to)})
+    for to in neighbours if one.context.bias is not None else ():
+        yield Hypothesis("neighbour's bias", f"the bias of channel {to}", replace(one, context=_bias_of(one, to)))
+    for to in dict.fromkeys([*neighbours, 0]) if one.context.w.scale.ndim else ():
+        yield Hypothesis(
+            "neighbour's scale", f"the weight scale of channel {to}", replace(one, context=_scale_of(one.context, to))
+        )
     for kind, text, change in _sum_faults(element.terms):
-        yield Hypothesis(kind, text, {"sums": one.sums + change})
+        yield Hypothesis(kind, text, one.with_sums(one.sums + change))
     for bits in (16, 24):
         yield Hypothesis(
-            "accumulator wrap", f"a {bits}-bit accumulator that wraps", {"sums": _narrow(one, _wrap, bits)}
+            "accumulator wrap", f"a {bits}-bit accumulator that wraps", one.with_sums(_narrow(one, _wrap, bits))
         )
         saturated = _narrow(one, _saturate, bits)
-        yield Hypothesis("accumulator wrap", f"a {bits}-bit accumulator that saturates", {"sums": saturated})
-    bound = element.rule.bind(one.layer)
+        yield Hypothesis("accumulator wrap", f"a {bits}-bit accumulator that saturates", one.with_sums(saturated))
+    bound = element.rule.bind(one.context)
     if isinstance(bound, Narrowed):
         code = int(_narrowed_wrap(bound, one.sums).reshape(-1)[column])
         yield Hypothesis("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
 
 
-def _bias_of(one: LinearEvidence, channel: int) -> Layer:
+def _bias_of(one: Sums, channel: int) -> Layer:
     """The layer with one channel's bias for all."""
-    assert one.layer.bias is not None
-    row = np.broadcast_to(one.layer.bias, one.sums.shape)[0]
-    return replace(one.layer, bias=np.full_like(row, row[channel]))
+    assert one.context.bias is not None
+    row = np.broadcast_to(one.context.bias, one.sums.shape)[0]
+    return replace(one.context, bias=np.full_like(row, row[channel]))
 
 
 def _scale_of(layer: Layer, channel: int) -> Layer:
@@ -186,9 +169,9 @@ def _saturate(value: Int64, bits: int) -> Int64:
     return np.clip(value, -half, half - 1)
 
 
-def _narrow(one: LinearEvidence, way: Callable[[Int64, int], Int64], bits: int) -> Int64:
+def _narrow(one: Sums, way: Callable[[Int64, int], Int64], bits: int) -> Int64:
     """Sums whose accumulator, bias included, is narrowed; the rule will add the bias again."""
-    bias = one.layer.wide_bias
+    bias = one.context.wide_bias
     return way(one.sums, bits) if bias is None else way(one.sums + bias, bits) - bias
 
 
@@ -199,7 +182,7 @@ def _narrowed_wrap(bound: Narrowed, sums: Int64) -> Int64:
 
 
 @_faults.register
-def _(one: BinaryEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: Pairs, element: Element) -> Iterator[Hypothesis]:
     a, b, y = one.quants
     scaled = (replace(a, scale=b.scale), replace(b, scale=a.scale), y)
     for text, quants in (
@@ -208,39 +191,41 @@ def _(one: BinaryEvidence, element: Element) -> Iterator[Hypothesis]:
         ("the first operand's scale and zero point for both", (a, a, y)),
         ("the second operand's scale and zero point for both", (b, b, y)),
     ):
-        yield Hypothesis("neighbour's scale", text, {"quants": quants})
+        yield Hypothesis("neighbour's scale", text, replace(one, quants=quants))
     for which, quants in (("first", (_zeroless(a), b, y)), ("second", (a, _zeroless(b), y))):
-        yield Hypothesis("wrong zero point", f"the {which} operand's is not subtracted", {"quants": quants})
-    yield Hypothesis("missing operand", "the first counts as 0", {"a": np.full_like(one.a, int(a.zero_point))})
-    yield Hypothesis("missing operand", "the second counts as 0", {"b": np.full_like(one.b, int(b.zero_point))})
+        yield Hypothesis("wrong zero point", f"the {which} operand's is not subtracted", replace(one, quants=quants))
+    yield Hypothesis("missing operand", "the first counts as 0", replace(one, a=np.full_like(one.a, int(a.zero_point))))
+    yield Hypothesis(
+        "missing operand", "the second counts as 0", replace(one, b=np.full_like(one.b, int(b.zero_point)))
+    )
 
 
 @_faults.register
-def _(one: LookupEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: Singles, element: Element) -> Iterator[Hypothesis]:
     copied = int(one.x_codes.reshape(-1)[0])
     yield Hypothesis("missing rescale", "the input's code is copied", finish=lambda _: copied)
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
+    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
 
 
 @_faults.register
-def _(one: MeanEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: Means, element: Element) -> Iterator[Hypothesis]:
     power = 1 << (one.count - 1).bit_length()
     if power != one.count:
-        yield Hypothesis("wrong divisor", f"{power} instead of {one.count}", {"count": power})
+        yield Hypothesis("wrong divisor", f"{power} instead of {one.count}", replace(one, count=power))
     uncentered = one.sums + int(one.x.zero_point) * one.count
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"sums": uncentered})
+    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", one.with_sums(uncentered))
 
 
 @_faults.register
-def _(one: AverageEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: Windows, element: Element) -> Iterator[Hypothesis]:
     every = np.full_like(one.count, len(one.taps))
     inside = np.asarray(one.inside.sum(axis=0), np.int64)
     if (every != one.count).any():
-        yield Hypothesis("wrong divisor", "the padding counts in the divisor", {"count": every})
+        yield Hypothesis("wrong divisor", "the padding counts in the divisor", replace(one, count=every))
     if (inside != one.count).any():
-        yield Hypothesis("wrong divisor", "only the image's elements count in the divisor", {"count": inside})
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
+        yield Hypothesis("wrong divisor", "only the image's elements count in the divisor", replace(one, count=inside))
+    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
     if not one.inside.all():
         padded = np.where(one.inside, one.taps, 0).astype(one.taps.dtype)
-        changed = {"taps": padded, "inside": np.ones_like(one.inside), "count": every}
+        changed = replace(one, taps=padded, inside=np.ones_like(one.inside), count=every)
         yield Hypothesis("wrong pad value", "padding counts as elements of code 0", changed)

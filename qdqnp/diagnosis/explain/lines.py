@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.rebind import Plain
 from qdqnp.numerics import float32
 from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import ROUNDINGS
@@ -68,11 +67,6 @@ def _number(value: Any) -> Number:
 def exact_before(requantizer: Any, stages: Mapping[str, Number], channel: int) -> dict[str, Fraction]:
     """By stage, the exact value that the stage rounded. Requantizers that are not known here have none."""
     return {}
-
-
-@exact_before.register
-def _(requantizer: Plain, stages: Mapping[str, Number], channel: int) -> dict[str, Fraction]:
-    return exact_before(requantizer.inner, stages, channel)
 
 
 @exact_before.register(FloatScaled)

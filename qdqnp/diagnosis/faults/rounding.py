@@ -11,10 +11,10 @@ import numpy as np
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.faults.site import Finding, Site
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import FloatScaled, Requantizer, Rounded
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array, Int64, Quant
 
 TIE = "wrong tie rule"
@@ -30,8 +30,8 @@ ROUNDING_FIELDS = ("rounding", "tie", "inner")
 
 def recognize(site: Site) -> Iterator[Finding]:
     yield from _float(site)
-    field = RULE_OF.get(site.step.op)
-    if field is None:
+    field = rule_of(site.step.op)
+    if not field:
         return
     for place, rounding, rule in changed(getattr(site.profile, field)):
         profile = replace(site.profile, **{field: rule})
@@ -62,7 +62,7 @@ def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
 
 def _float(site: Site) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
-    if site.sums is None or not all(_rounds_a_product(rule) for _, rule in site.sums.values()):
+    if site.sums is None or not all(_rounds_a_product(rule) for asked in site.sums.values() for _, rule in asked):
         return
     kinds = {
         "half-away": lambda real: np.sign(real) * np.floor(np.abs(real) + 0.5),
@@ -89,13 +89,13 @@ def rounded(rule: Requantizer, sums: Int64, function: Any) -> Array:
 
 
 def _rounds_a_product(rule: Requantizer) -> bool:
-    return rule.y is not None and isinstance(getattr(rule, "inner", rule), FloatScaled | Rounded)
+    return rule.y is not None and isinstance(rule, FloatScaled | Rounded)
 
 
 def at_boundaries(site: Site) -> bool:
     """Whether every difference is of 1 LSB, where the real value lies beside the boundary of the two codes."""
     y = site.step.outputs[0].quant
-    if y is None or not site.alone or site.step.op not in RULE_OF or site.step.op == "QLinearConcat":
+    if y is None or not site.alone or not rule_of(site.step.op) or len(site.bound.questions(site.values[0])) != 1:
         return False
     fine = replace(
         y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32), zero_point=np.zeros((), np.int32)

@@ -48,9 +48,8 @@ def _requantized(site: Site, sums: Array, weights: Quant) -> Array:
     """The step's codes for its sums under other weight scales."""
     quants = [operand.quant if operand else None for operand in site.step.inputs]
     step = rebind.with_inputs(site.step, [quants[0], weights, *quants[2:]])
-    detail = rebind.bind(site.bound, site.profile, step)
-    assert detail.detail is not None
-    return detail.detail(site.bound.arrays(site.values[0]))[1](sums)
+    (part,) = rebind.bind(site.bound, site.profile, step).questions(site.values[0])
+    return part.question.bind(getattr(site.profile, part.question.rule))(sums)  # type: ignore[no-any-return]
 
 
 def swapped(site: Site) -> Iterator[Finding]:

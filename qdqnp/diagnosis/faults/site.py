@@ -13,7 +13,9 @@ from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Summed
 from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64
 
@@ -123,12 +125,16 @@ class Site:
         return rebind.evaluate(self.bound, values, profile or self.profile, step, consts)
 
     @cached_property
-    def sums(self) -> dict[int, tuple[Int64, Requantizer]] | None:
-        """By case, the step's sums with channels last and its bound rule; None for steps that requantize no sums."""
-        made = rebind.bind(self.bound, self.profile)
-        if made.detail is None:
-            return None
-        return {case: made.detail(self.bound.arrays(values)) for case, values in enumerate(self.values)}
+    def sums(self) -> dict[int, list[tuple[Part, Requantizer]]] | None:
+        """By case, the step's questions about sums, each with its bound rule; None for steps that requantize none."""
+        found: dict[int, list[tuple[Part, Requantizer]]] = {}
+        for case, values in enumerate(self.values):
+            parts = rebind.bind(self.bound, self.profile).questions(values)
+            if not parts or not all(isinstance(part.question, Summed) for part in parts):
+                return None
+            rules = [part.question.bind(getattr(self.profile, part.question.rule)) for part in parts]
+            found[case] = list(zip(parts, rules, strict=True))
+        return found
 
     def from_sums(self, codes: Callable[[Int64, Requantizer], Array]) -> bool:
         """Whether codes computed from the step's sums, channels last in both, explain every case."""
@@ -136,18 +142,16 @@ class Site:
             return False
         try:
             for case in (*self.bad_cases, *(c for c in range(len(self.got)) if c not in self.bad_cases)):
-                sums, requantizer = self.sums[case]
-                shape = self.device.reference.cases[self.device.first][self.step.output_names[0]].shape
-                made = np.moveaxis(codes(sums, requantizer), -1, self.channel_axis)
-                if not np.array_equal(self.finish(case, made.reshape(shape)), self.got[case]):
+                output = self.device.reference.cases[self.device.first][self.step.output_names[0]]
+                made = [(part, codes(part.question.arguments[0], rule)) for part, rule in self.sums[case]]
+                whole = np.empty(output.shape, made[0][1].dtype)
+                for part, answers in made:
+                    part.put(whole, answers)
+                if not np.array_equal(self.finish(case, whole), self.got[case]):
                     return False
         except QdqnpError:
             return False
         return True
-
-    @property
-    def channel_axis(self) -> int:
-        return -1 if self.step.op == "QLinearMatMul" else 1
 
 
 Recognizer = Callable[[Site], Iterable[Finding]]

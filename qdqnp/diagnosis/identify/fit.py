@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis.identify.distinguish import Search, Searches
-from qdqnp.diagnosis.identify.evidence import Evidence, LinearEvidence
+from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import NAMED, candidates, describe, names_of
 from qdqnp.diagnosis.identify.fit_narrow import NarrowFit, fit_narrow
 from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, targets
-from qdqnp.diagnosis.rebind import LINEAR
 from qdqnp.errors import InputError, Problem, ProfileError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model
-from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile import RULES, Profile
+from qdqnp.numerics.questions import Sums
 from qdqnp.numerics.rules.requantize import INFERRED
 
 # Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
@@ -127,23 +126,8 @@ def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
         source="qdqnp identify --fit",
         **changed,
     )
-    unseen = [key for key in dict.fromkeys(RULE_OF.values()) if key not in found]
+    unseen = [key for key in RULES if key not in found]
     return Fitted(profile, base.name, fits, unseen)
-
-
-def _fields() -> list[str]:
-    return [
-        "conv",
-        "matmul",
-        "gemm",
-        "add",
-        "mul",
-        "concat",
-        "lookup",
-        "average_pool",
-        "global_average_pool",
-        "softmax",
-    ]
 
 
 def _base(fits: Sequence[Fit]) -> Profile:
@@ -165,8 +149,9 @@ def _equal(rule: Any, other: Any) -> bool:
 def _strangeness(rule: Any, name: str, base: Profile, fits: Sequence[Fit]) -> tuple[bool, bool, bool]:
     """How little a rule goes with the rest of the device: of rules that all fit, the least strange is taken."""
     own = getattr(base, name)
-    alone = [other for other in fits if other.name in LINEAR and other.name != name]
-    shared = name in LINEAR and any(_equal(rule, one) for other in alone for one in other.fitting)
+    sums = ("conv", "matmul", "gemm")
+    alone = [other for other in fits if other.name in sums and other.name != name]
+    shared = name in sums and any(_equal(rule, one) for other in alone for one in other.fitting)
     return not _equal(rule, own), type(rule) is not type(own), not shared
 
 
@@ -177,8 +162,8 @@ def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
     made.fitting = [rule for rule in rules if _gives(rule, found)]
     if made.fitting:
         made.chosen = made.fitting[0]
-    elif key in LINEAR:
-        made.narrow = fit_narrow([one for one in found if isinstance(one, LinearEvidence)])
+    elif isinstance(found[0].question, Sums):
+        made.narrow = fit_narrow([one for one in found if isinstance(one.question, Sums)])
         made.chosen = made.narrow.rule if made.narrow is not None else None
     if made.chosen is None:
         made.nearest = _nearest(key, rules, found)

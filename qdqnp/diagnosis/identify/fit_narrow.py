@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.identify.evidence import LinearEvidence
+from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES, describe
+from qdqnp.numerics.questions import Sums
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
 from qdqnp.quant import Codes, Int64
@@ -72,9 +73,9 @@ class NarrowFit:
         return {"layers": layers, "other_manners": manners}
 
 
-def fit_narrow(found: Sequence[LinearEvidence]) -> NarrowFit | None:
+def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
     """The rule of this form that gives every code of every layer, None where there is none."""
-    layers: dict[str, list[LinearEvidence]] = {}
+    layers: dict[str, list[Evidence]] = {}
     for one in found:
         layers.setdefault(one.label, []).append(one)
     data = {label: _Data.of(ones) for label, ones in layers.items()}
@@ -122,9 +123,10 @@ class _Data:
     codes: Codes
 
     @classmethod
-    def of(cls, ones: Sequence[LinearEvidence]) -> _Data:
+    def of(cls, ones: Sequence[Evidence]) -> _Data:
+        questions = [one.question for one in ones if isinstance(one.question, Sums)]
         return cls(
-            ones[0].layer, *(np.concatenate(parts) for parts in ([o.sums for o in ones], [o.device for o in ones]))
+            questions[0].context, np.concatenate([q.sums for q in questions]), np.concatenate([o.device for o in ones])
         )
 
     def narrowed(self, accumulator: str, first: str, s1: int) -> Int64:

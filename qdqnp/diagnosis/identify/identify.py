@@ -16,10 +16,10 @@ from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, Observed, Target, evidence, targets
 from qdqnp.diagnosis.tally import difference
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.ops.registry import rule_of
 
 Operators = tuple[str, ...]
 
@@ -182,7 +182,7 @@ def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[P
     """The rules of the first standing, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
-    field_name = RULE_OF[verdict.operators[0]]
+    field_name = rule_of(verdict.operators[0])
     names = verdict.standings[0].profiles
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:

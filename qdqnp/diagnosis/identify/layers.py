@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from qdqnp.diagnosis.rebind import plain
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.executor.plan import BoundStep, bind_step
 from qdqnp.model import Model
@@ -23,7 +22,6 @@ class Layers:
 
     def __init__(self, model: Model, profile: Profile) -> None:
         self.profile = profile
-        self._plain = plain(profile)
         self.program: Program = model.program(profile)
         self.steps = self.program.steps
         self._consts = {name: t.const for name, t in self.program.tensors.items() if t.const is not None}
@@ -37,7 +35,7 @@ class Layers:
             if floats:
                 problem = Problem(f"step {step.label}", "an integer operator", floats)
                 raise ProfileError(f"profile '{self.profile.name}' has no float arithmetic", [problem])
-            self._bound[step] = bind_step(step, self._consts, self._plain)
+            self._bound[step] = bind_step(step, self._consts, self.profile, certified=False)
         return self._bound[step]
 
     def maker(self, tensor: str) -> Step | None:
@@ -80,6 +78,11 @@ class Layers:
         if wanted is None or not {made.dtype, wanted.dtype} <= set(EIGHT_BIT):
             return made
         return shifted(made, wanted.dtype)
+
+    def values_for(self, step: Step, known: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays a step reads, by name; those that are not known are computed from known ones."""
+        arrays = self.inputs_of(step, known)
+        return {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
 
     def inputs_of(self, step: Step, known: Mapping[str, Array]) -> list[Array | None]:
         """The arrays a step reads, in its operands' order; those that are not known are computed from known ones."""

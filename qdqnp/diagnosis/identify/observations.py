@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from qdqnp.diagnosis.identify.evidence import Evidence, evidence_of
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.ops.registry import rule_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -67,7 +67,7 @@ class Dumped:
 
 def decides(step: Step) -> bool:
     """Whether the arithmetic of a step is a matter of the profile."""
-    return step.op in RULE_OF
+    return bool(rule_of(step.op))
 
 
 def targets(model: Model, runs: Sequence[Observed]) -> Dumped:
@@ -123,7 +123,7 @@ def evidence(dumped: Dumped, target: Target) -> list[Evidence]:
     return [
         found
         for known, device in target.cases
-        for found in evidence_of(bound, dumped.reference.inputs_of(step, without(known, step)), device)
+        for found in evidence_of(bound, dumped.reference.values_for(step, without(known, step)), device)
     ]
 
 

@@ -7,18 +7,18 @@ from itertools import product
 
 import numpy as np
 
-from qdqnp.diagnosis.identify.evidence import BinaryEvidence
 from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES
 from qdqnp.diagnosis.probe import models
 from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, on_sums, telling
 from qdqnp.diagnosis.probe.split import split_answers
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.questions import Pairs
 from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, RationalScale, Rescale
 from qdqnp.numerics.stages import MultiplyShift
-from qdqnp.quant import Codes, Int64, Quant, all_codes
+from qdqnp.quant import Codes, Int64, Quant
 
 INT8 = np.dtype(np.int8)
 EVERY = np.arange(-128, 128, dtype=np.int8)
@@ -124,10 +124,10 @@ def _add(
     quants = tuple(
         Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in zip(scales, zeros, strict=True)
     )
-    a, b = np.repeat(all_codes(INT8), 256), np.tile(all_codes(INT8), 256)
-    pairs = BinaryEvidence(name, "add", (quants[0], quants[1], quants[2]), a, b, a)
+    none = np.zeros(0, INT8)
+    pairs = Pairs("add", name, (quants[0], quants[1], quants[2]), none, none).everything()
     chosen = telling([pairs.codes(h.rule) for h in hypotheses], 1024, np.random.default_rng(1))
-    codes = {"a": a[chosen].reshape(shape), "b": b[chosen].reshape(shape)}
+    codes = {"a": pairs.a[chosen].reshape(shape), "b": pairs.b[chosen].reshape(shape)}
     return Probe(name, question, how, proto, codes, tuple(hypotheses))
 
 

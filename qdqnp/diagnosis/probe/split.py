@@ -36,8 +36,8 @@ def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
 
 
 def split_codes(found: Any, sums: Array, tie: str = "half-up") -> Codes:
-    """The codes of a split layer. found: its evidence; sums: of each part."""
-    bound = NarrowThenAffine(tie).bind(found.layer)
+    """The codes of a split layer. found: its question; sums: of each part."""
+    bound = NarrowThenAffine(tie).bind(found.context)
     assert isinstance(bound, Narrowed)
     total = np.zeros_like(sums[0])
     for part in sums:

@@ -23,8 +23,9 @@ FAST: Mapping[type[Question], Any] = {
 }
 
 
-def kernel_for(operator: Operator, binding: Binding, strategy: str) -> Kernel:
-    """The fastest form that is proven for the step. strategy: how integer sums are computed.
+def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: bool = True) -> Kernel:
+    """The fastest form that is proven for the step. strategy: how integer sums are computed. certified: whether a
+    cheap form of a rule is looked for.
 
     Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for it.
     """
@@ -32,6 +33,6 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str) -> Kernel:
     if isinstance(operator, IntegerOperator):
         for asked, fast in FAST.items():
             if issubclass(operator.asks, asked):
-                made: Kernel = fast(operator, binding, strategy)
+                made: Kernel = fast(operator, binding, strategy, certified)
                 return made
     return Definition(operator, binding)

@@ -51,10 +51,11 @@ class Linear:
 class FastSums(Kernel):
     """Products by BLAS where that is proven to be exact; the layer is made once where its weights are constants."""
 
-    def __init__(self, operator: SumOperator, binding: Binding, strategy: str) -> None:
+    def __init__(self, operator: SumOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
         self.operator: SumOperator = operator
         self._strategy = strategy
+        self._certified = certified
         self._fixed = self._constant_layer()
         if self._fixed is not None:
             self.proof, self.certificate = self._fixed.proof, self._fixed.certificate
@@ -99,7 +100,13 @@ class FastSums(Kernel):
         if profile.accumulate.saturates(context.x.dtype, context.w.dtype, weights.depthwise):
             pairs = SaturatingPairs.of(weights.raw, weights.pairing)
         return make_layer(
-            weights.centered, context.x, requantizer, CHANNEL_AXIS[self.operator.sums_over], self._strategy, pairs
+            weights.centered,
+            context.x,
+            requantizer,
+            CHANNEL_AXIS[self.operator.sums_over],
+            self._strategy,
+            pairs,
+            self._certified,
         )
 
 
@@ -146,10 +153,11 @@ def make_layer(
     channel_axis: int,
     strategy: str,
     pairs: SaturatingPairs | None = None,
+    certified: bool = True,
 ) -> Linear:
     """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
     1 for (positions, channels). pairs: what keeps the sums from being exact; it only makes them smaller, pair by pair,
-    so the proof's bound holds for them too."""
+    so the proof's bound holds for them too. certified: whether a cheap form of the rule is looked for."""
     low, high = code_range(x.dtype)
     proof = prove(grouped, low, high, strategy)
     weights = Weights.of(grouped, proof, pairs)
@@ -158,7 +166,7 @@ def make_layer(
     exact = IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)
     # a bias that differs by row (QGemm's (M, N) and (M, 1)) has no per-channel form: exact integers
     bias = requantizer.bias
-    if bias is None or bias.size == 1 or (bias.shape[-1] == bias.size == channels):
+    if certified and (bias is None or bias.size == 1 or bias.shape[-1] == bias.size == channels):
         fast = _float_finish(weights, correction, requantizer, channel_axis)
         if fast is not None:
             return Linear(weights, correction, requantizer, fast, Certificate("definition", channels, channels))

@@ -22,7 +22,7 @@ NOTHING: Codes = np.zeros(0, np.uint8)
 class FastSingles(Kernel):
     """A table for each input; None where the codes stay what they are."""
 
-    def __init__(self, operator: SinglesOperator, binding: Binding, strategy: str) -> None:
+    def __init__(self, operator: SinglesOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         self._tables: list[UnaryTable | None] = []
@@ -50,7 +50,7 @@ class FastSingles(Kernel):
 class FastPairs(Kernel):
     """A table for each order of the operands, made when first needed; an expression where it gives the whole table."""
 
-    def __init__(self, operator: IntegerOperator, binding: Binding, strategy: str) -> None:
+    def __init__(self, operator: IntegerOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         step = binding.step

@@ -29,6 +29,9 @@ class Means(Summed):
         """The accumulators."""
         return self.sums
 
+    def with_sums(self, sums: Int64) -> Self:
+        return replace(self, sums=sums)
+
     def bind(self, rule: MeanRule) -> Requantizer:
         return rule.bind(self.x, self.output, self.count)
 

@@ -94,6 +94,10 @@ class Summed(Question):
     def total(self) -> Int64:
         """The accumulators: sums plus bias, not wrapped."""
 
+    @abstractmethod
+    def with_sums(self, sums: Int64) -> Self:
+        """The same question about other sums, channels last."""
+
 
 def rows_of(elements: slice, width: int) -> slice:
     """The rows that hold the elements of a flat slice."""

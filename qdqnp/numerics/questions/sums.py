@@ -33,7 +33,8 @@ class SumWeights:
     @cached_property
     def rows(self) -> Int64:
         """Centered weights, shape (channels, K)."""
-        return self.centered.reshape(-1, self.centered.shape[-1])
+        groups, channels, terms = self.centered.shape
+        return self.centered.reshape(groups * channels, terms)
 
 
 class Products(Protocol):
@@ -63,7 +64,8 @@ def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
     sums: Int64 = weights.centered @ (columns.astype("int64") - int(products.x.zero_point))
     if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
         sums = sums + accumulate.lost(columns.astype("int64"), weights.raw, weights.pairing)
-    return sums.reshape(-1, sums.shape[-1]).T
+    groups, channels, positions = sums.shape
+    return sums.reshape(groups * channels, positions).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,9 @@ class Sums(Summed):
         """The accumulators: sums plus bias, not wrapped, shape (positions, channels)."""
         bias = self.context.wide_bias
         return self.sums if bias is None else self.sums + bias
+
+    def with_sums(self, sums: Int64) -> Self:
+        return replace(self, products=None, known=sums)
 
     def bind(self, rule: RequantizeRule) -> Requantizer:
         return rule.bind(self.context)

@@ -27,7 +27,6 @@ class Conv(Operator):
     Attributes = ConvAttributes
     weight_operand = 1
     bias_operand = 2
-    channel_axis = 1
 
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         for index in range(2 + check.given(2)):

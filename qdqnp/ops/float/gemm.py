@@ -28,7 +28,6 @@ class Gemm(Operator):
     Attributes = GemmAttributes
     weight_operand = 1
     bias_operand = 2
-    channel_axis = 1
 
     def infer(self, check: NodeCheck, attributes: GemmAttributes) -> Inferred:
         for index in range(2 + check.given(2)):

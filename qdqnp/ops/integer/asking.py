@@ -45,6 +45,14 @@ class Part:
         """The part of the output in the shape of the question's codes."""
         return self.view(output).reshape(self.question.shape)
 
+    def locate(self, index: Sequence[int], shape: Sizes) -> tuple[int, ...] | None:
+        """Where an element of the output, which has that shape, is in the shape of the question's codes; None where
+        another question is about it."""
+        marked = np.zeros(shape, bool)
+        marked[tuple(index)] = True
+        found = np.argwhere(self.answers(marked))
+        return tuple(int(i) for i in found[0]) if len(found) else None
+
     def put(self, output: Array, answers: Array) -> None:
         """Write answers in the shape of the question's codes to where they stand in the output."""
         view = self.view(output)
@@ -84,10 +92,6 @@ class IntegerOperator(Operator):
             return {}
         first = parts[0].question
         return first.parameters(getattr(binding.profile, first.rule))
-
-    def fixed(self, binding: Binding) -> bool:
-        """Whether the parameters are the same for every input of the same shape."""
-        return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,6 @@ class QGemm(SumOperator):
     Attributes = GemmAttributes
     rule = "gemm"
     sums_over = MatrixProduct
-    channel_axis = 1
 
     def infer(self, check: NodeCheck, attributes: GemmAttributes) -> Inferred:
         a_dtype = check.dtype_in(0, EIGHT_BIT, "a")

@@ -32,7 +32,6 @@ class QLinearConv(SumOperator):
     ignored = frozenset({"channels_last"})
     rule = "conv"
     sums_over = Convolution
-    channel_axis = 1
 
     def attributes(self, check: NodeCheck) -> Any:
         check.channels_first()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
+from qdqnp.ops.movement.movement import numbered
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.quant import Array
@@ -57,3 +58,6 @@ class Concat(Operator):
 
     def compute(self, binding: Binding, *inputs: Array) -> tuple[Array, ...]:
         return (np.concatenate(inputs, axis=binding.step.attributes.axis),)
+
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.compute(binding, *numbered(inputs))[0]

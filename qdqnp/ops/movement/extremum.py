@@ -11,7 +11,7 @@ from qdqnp.graph import Shape
 from qdqnp.ops.geometry.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Inferred, ShapeError
+from qdqnp.ops.operator import Binding, Inferred, ShapeError
 from qdqnp.quant import Array
 
 
@@ -34,6 +34,9 @@ class Extremum(Movement):
 
     def move(self, attributes: ReduceAttributes, x: Array) -> Array:
         return np.asarray(self.choose(x, reduced_axes(attributes, x.ndim), bool(attributes.keepdims)))
+
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return None  # it selects by value
 
     @abstractmethod
     def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...

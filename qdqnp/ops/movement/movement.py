@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.ops.node_check import NodeCheck
@@ -36,3 +39,15 @@ class Movement(Operator):
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         return (self.move(binding.step.attributes, x),)
+
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.move(binding.step.attributes, numbered(inputs)[0])
+
+
+def numbered(inputs: Sequence[Array]) -> list[Array]:
+    """In place of each element of each input 1 + its flat index, counted through all inputs."""
+    found, first = [], 1
+    for array in inputs:
+        found.append(np.arange(first, first + array.size).reshape(array.shape))
+        first += array.size
+    return found

@@ -9,9 +9,9 @@ import numpy as np
 
 from qdqnp.graph import Dim, Shape
 from qdqnp.ops.geometry.axes import axis_of, int_list
-from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.movement.movement import Movement, numbered
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import ShapeError
+from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.quant import Array
 
 
@@ -62,6 +62,9 @@ class Pad(Movement):
         added = [(max(low, 0), max(high, 0)) for low, high in pads]
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
         return np.pad(kept, added, constant_values=filling)
+
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.move(replace(binding.step.attributes, value=0.0, _filling=None), numbered(inputs)[0])
 
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:

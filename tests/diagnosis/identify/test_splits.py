@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable, thresholds
-from qdqnp.diagnosis.identify.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
+from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.questions import Pairs, Singles, Sums
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.lookup import Identity
 from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine
@@ -80,8 +81,8 @@ def test_a_sum_that_no_integers_make_is_not_looked_for() -> None:
 def test_rules_are_grouped_by_all_that_they_give() -> None:
     rng = np.random.default_rng()
     codes = rng.integers(-128, 128, 10).astype(np.int8)
-    same = LookupEvidence("same", "concat", quant(0.1, 3), quant(0.1, 3), Identity(), codes, codes)
-    half = LookupEvidence("half", "concat", quant(0.25, 0), quant(0.5, 0), Identity(), codes, codes)
+    same = Evidence(Singles("concat", "same", quant(0.1, 3), quant(0.1, 3), Identity(), codes), codes)
+    half = Evidence(Singles("concat", "half", quant(0.25, 0), quant(0.5, 0), Identity(), codes), codes)
     rules = [PROFILES[name].concat for name in ("ort", "exact", "tflite", "tflite-single")]
     assert len(Searches([same]).groups(rules)) == 1
     groups = Searches([same, half]).groups(rules)
@@ -96,7 +97,7 @@ def test_rules_are_grouped_by_all_that_they_give() -> None:
 def test_pairs_are_searched_completely() -> None:
     quants = (quant(0.5, 0), quant(0.25, 0), quant(1.0, 0))
     codes = np.zeros(1, np.int8)
-    search = Searches([BinaryEvidence("add", "add", quants, codes, codes, codes)])
+    search = Searches([Evidence(Pairs("add", "add", quants, codes, codes), codes)])
     found = search.split(PROFILES["exact"].add, PROFILES["neural-art-1.1.3"].add).stimulus
     assert found is not None
     a, b = found.input_codes
@@ -128,7 +129,7 @@ def test_bias_constants_are_the_nearest_that_fit(seed: int) -> None:
     low, high = reachable(layer.weights, layer.x)
     sums = rng.integers(low, high + 1, (1500, 3))
     codes = hidden.bind(layer)(sums)
-    found = fit_narrow([LinearEvidence("layer", "conv", layer, sums, codes)])
+    found = fit_narrow([Evidence(Sums("conv", layer, known=sums), codes)])
     assert found is not None
     assert np.array_equal(found.rule.bind(layer)(sums), codes)
     if (found.numbers["layer"].s1, found.numbers["layer"].s2) != (own.s1, own.s2) or found.rule.tie != "half-up":
