@@ -30,8 +30,6 @@ TIES = ("half-up", "half-away", "half-even")
 INNER = ("floor", "half-up")
 BC_OFFSETS = (-6, 4)  # codes are monotone in BC: the ends bound what lies between
 ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
-# Operators that move or select codes: they map bounds to bounds.
-MONOTONE = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity")
 
 
 def admissible_rules(rule: Any) -> Iterator[Any]:
@@ -103,7 +101,7 @@ def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
     for index in device.segments[name].steps:
         step = device.reference.step(index).step
         profile = device.profile(step.op)
-        if step.op in MONOTONE:
+        if device.reference.step(index).operator.monotone:
             low, high = ({**known, **device.reference.evaluate(index, known, profile)} for known in (low, high))
             continue
         if computed:

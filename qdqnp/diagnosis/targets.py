@@ -65,7 +65,7 @@ def targets(plan: Plan, values: Mapping[str, Array]) -> list[Target]:
 
 def _codes(plan: Plan, step: Step, name: str) -> tuple[str, Quant | None]:
     source = step.inputs[0]
-    if step.op == "DequantizeLinear" and source is not None and source.quant is not None:
+    if step.dequantizes and source is not None and source.quant is not None:
         if source.quant.per_tensor and source.name not in plan.consts:
             return source.name, source.quant
         return name, None

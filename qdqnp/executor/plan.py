@@ -11,6 +11,7 @@ import numpy as np
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
 from qdqnp.executor.fast import kernel_for
 from qdqnp.executor.fast.kernel import Kernel
+from qdqnp.executor.host import float_work
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
@@ -121,7 +122,7 @@ class Plan:
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
         self._check_overrides(problems)
         for step in self.program.steps:
-            floats = "" if self.profile.host_float else self.program.float_work(step)
+            floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
                 kind = ProfileError
                 problems.add(f"step {step.label}", "an integer operator", floats, "Use 'ort', or quantize this layer.")

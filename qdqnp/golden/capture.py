@@ -80,11 +80,7 @@ def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Optio
         quant = tensor.quant
         if array.dtype != tensor.dtype:  # codes for the quantizer that reads it
             quant = next(
-                (
-                    step.outputs[0].quant
-                    for step in program.steps
-                    if step.outputs[0].quant is not None and name in step.input_names
-                ),
+                (step.outputs[0].quant for step in program.steps if step.quantizes and name in step.input_names),
                 None,
             )
         item = Item(f"in{number}_{slug(name)}", name, "network_input", quant=quant, layout=_order(array, options))

@@ -35,7 +35,7 @@ def parameters(bound: BoundStep, values: Mapping[str, Array], cmsis_nn: bool = F
     if cmsis_nn:
         found.update(_cmsis_shifts(found))
     y = bound.step.outputs[0].quant
-    if y is not None and bound.step.op != "DequantizeLinear":
+    if y is not None:
         found["activation_min"], found["activation_max"] = code_range(y.dtype)
     if cmsis_nn:
         found.update(_cmsis_offsets(bound))
@@ -68,7 +68,7 @@ def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
             if zero.size == 1:
                 offsets["filter_offset"] = -int(zero[0])
     y = step.outputs[0].quant
-    if y is not None and y.per_tensor and step.op != "DequantizeLinear":
+    if y is not None and y.per_tensor:
         offsets["output_offset"] = int(y.zero_point)
     return offsets
 

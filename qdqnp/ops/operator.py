@@ -67,6 +67,10 @@ class Operator(ABC):
     ignored: ClassVar[frozenset[str]] = frozenset()
     #: Whether outputs may share memory with inputs (Reshape, Transpose, Identity ...).
     views: ClassVar[bool] = False
+    #: Whether the output is the input, unchanged.
+    copies: ClassVar[bool] = False
+    #: Whether it moves or selects elements only, so that bounds of its input's codes bound its output's.
+    monotone: ClassVar[bool] = False
     #: The field of a profile that decides the operator's codes; '' where it computes none.
     rule: ClassVar[str] = ""
     #: The axis of the output that counts channels.

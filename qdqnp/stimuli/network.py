@@ -234,7 +234,7 @@ def _slot(program: Program, tensor: Tensor, shape: tuple[int, ...]) -> Slot | No
         zero = int(tensor.quant.zero_point.reshape(-1)[0]) if tensor.quant is not None else 0
         return Slot(tensor.dtype, shape, zero)
     readers = [step for step in program.steps if tensor.name in step.input_names]
-    quants = [step.outputs[0].quant for step in readers if step.op == "QuantizeLinear"]
+    quants = [step.outputs[0].quant for step in readers if step.quantizes]
     first = quants[0] if quants else None
     if first is None or len(quants) != len(readers) or tensor.name in program.outputs or first.dtype not in EIGHT_BIT:
         return None

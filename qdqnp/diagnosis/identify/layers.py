@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.executor.host import float_work
 from qdqnp.executor.plan import BoundStep, bind_step
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
@@ -31,7 +32,7 @@ class Layers:
     def bind(self, step: Step) -> BoundStep:
         """The step with the profile's arithmetic. Raises ProfileError where the profile does not define it."""
         if step not in self._bound:
-            floats = "" if self.profile.host_float else self.program.float_work(step)
+            floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
                 problem = Problem(f"step {step.label}", "an integer operator", floats)
                 raise ProfileError(f"profile '{self.profile.name}' has no float arithmetic", [problem])

@@ -8,7 +8,6 @@ from itertools import product
 import numpy as np
 
 from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES
-from qdqnp.diagnosis.probe import models
 from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, on_sums, telling
 from qdqnp.diagnosis.probe.split import split_answers
 from qdqnp.numerics.multiplier import QuantizeMultiplier
@@ -19,6 +18,7 @@ from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize import NarrowThenAffine, RationalScale, Rescale
 from qdqnp.numerics.stages import MultiplyShift
 from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.reader import builder as models
 
 INT8 = np.dtype(np.int8)
 EVERY = np.arange(-128, 128, dtype=np.int8)

@@ -7,7 +7,7 @@ kind of question, admitted by proof.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from qdqnp.numerics.questions import Products, Question, Sums, SumWeights
 from qdqnp.numerics.rules.requantize import Layer as SumContext
 from qdqnp.numerics.rules.requantize import Undefined
 from qdqnp.ops.operator import Binding, Operator
-from qdqnp.program import Step
+from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Codes
 
 #: Where a question's answers stand: an index into the output.
@@ -68,6 +68,15 @@ class IntegerOperator(Operator):
     @abstractmethod
     def questions(self, step: Step, *inputs: Any, **_: Any) -> Sequence[Part]:
         """The questions of one evaluation, in the order of the output."""
+
+    def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
+        """The inputs of a node that `step` would make this step of: by default (tensor, scale, zero point) of each
+        operand, then scale and zero point of the output.
+
+        parameters: an operand -> the names of its scale and zero point.
+        """
+        each = [name for operand in step.inputs if operand is not None for name in (operand.name, *parameters(operand))]
+        return [*each, *parameters(step.outputs[0])]
 
     def output_shape(self, step: Step, inputs: Sequence[Array | None]) -> Sizes:
         shapes = [None if array is None else array.shape for array in inputs]

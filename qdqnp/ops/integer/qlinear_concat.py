@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -51,6 +51,11 @@ class QLinearConcat(SinglesOperator):
         names = [check.node.inputs[index] for index in self._tensors(check)]
         operands = [Operand(name, quant) for name, quant in zip(names, quants, strict=True)]
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
+
+    def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
+        """The output's scale and zero point are the first."""
+        *each, scale, zero = super().arguments(step, parameters)
+        return [scale, zero, *each]
 
     def shapes(self, attributes: ConcatAttributes, *inputs: Shape) -> tuple[Shape, ...]:
         return (concat_shape(attributes.axis, inputs),)

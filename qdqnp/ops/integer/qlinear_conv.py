@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class QLinearConv(SumOperator):
         bias = Operand(names[8]) if check.given(8) else None
         operands = (Operand(names[0], x), Operand(names[3], w), bias)
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
+
+    def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
+        """The bias, without scale and zero point, is the last."""
+        bias = step.inputs[2]
+        without = replace(step, inputs=step.inputs[:2])
+        return [*super().arguments(without, parameters), *([bias.name] if bias is not None else [])]
 
     def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, bias: Shape | None = None) -> tuple[Shape, ...]:
         return (conv_shape(attributes, x, w),)

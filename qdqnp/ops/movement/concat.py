@@ -46,6 +46,7 @@ class Concat(Operator):
     op = "Concat"
     arity = (1, MANY)
     Attributes = ConcatAttributes
+    monotone = True
 
     def infer(self, check: NodeCheck, attributes: ConcatAttributes) -> Inferred:
         dtype = check.value(0).dtype

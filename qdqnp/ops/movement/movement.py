@@ -17,6 +17,7 @@ from qdqnp.quant import Array
 
 class Movement(Operator):
     views = True
+    monotone = True
 
     @abstractmethod
     def move(self, attributes: Any, x: Array) -> Array:

@@ -31,6 +31,7 @@ class Split(Operator):
     arity = (1, 2)
     Attributes = SplitAttributes
     views = True
+    monotone = True
 
     def attributes(self, check: NodeCheck) -> Any:
         given: SplitAttributes = super().attributes(check)
