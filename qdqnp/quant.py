@@ -59,6 +59,10 @@ class Quant:
     def range(self) -> tuple[int, int]:
         return code_range(self.dtype)
 
+    def centered(self, codes: Codes) -> Int64:
+        """code - zero point, exact, for a quantization per tensor."""
+        return codes.astype(np.int64) - int(self.zero_point)
+
     def same_as(self, other: Quant) -> bool:
         """Bitwise equal parameters: the same code then stands for the same real number in both."""
         return (

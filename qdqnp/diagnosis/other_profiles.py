@@ -13,7 +13,7 @@ from qdqnp.errors import QdqnpError
 from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.quant import Array
 
 EVERY = "every operator"

@@ -15,7 +15,8 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Layer, Requantizer, RequantizeRule, Slope
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, Slope, SumContext
+from qdqnp.numerics.values import Value
 from qdqnp.ops.base import AUTO, Bound
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Codes, Int64, Quant, Signs
@@ -47,7 +48,7 @@ class Plain:
     def __call__(self, sums: Int64) -> Codes:
         return self.inner(sums)
 
-    def stages(self, sums: Int64) -> list[tuple[str, Array]]:
+    def stages(self, sums: Int64) -> list[Value]:
         return self.inner.stages(sums)
 
     def ties(self, sums: Int64) -> Signs:
@@ -68,7 +69,7 @@ class PlainRule:
     def overrides(self) -> Any:
         return getattr(self.inner, "overrides", ())
 
-    def bind(self, layer: Layer) -> Requantizer:
+    def bind(self, layer: SumContext) -> Requantizer:
         return Plain(self.inner.bind(layer))
 
 

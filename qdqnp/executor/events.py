@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import Value, named
 from qdqnp.ops.base import Bound
 from qdqnp.quant import Array, Int64, Signs
-
-# Stages that are the saturated form of the value before them.
-INNER = ("x16", "Saturate")
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,10 @@ def marks(bound: Bound, arrays: Sequence[Array | None]) -> Marks | None:
     sums, requantizer = bound.detail(arrays)
     stages = requantizer.stages(sums)
     low = high = np.zeros(sums.shape, bool)
-    if stages[-2][0] == "unclipped" and requantizer.y is not None:
+    if requantizer.y is not None:
         first, last = requantizer.y.range
-        low, high = stages[-2][1] < first, stages[-2][1] > last
+        unclipped = named(stages, "unclipped")
+        low, high = unclipped < first, unclipped > last
     total = sums if requantizer.bias is None else sums + requantizer.bias
     return Marks(total, requantizer.ties(sums), low, high, _inner(stages, sums.shape), requantizer)
 
@@ -87,11 +86,11 @@ def events(bound: Bound, arrays: Sequence[Array | None]) -> Events | None:
     )
 
 
-def _inner(stages: list[tuple[str, Array]], shape: tuple[int, ...]) -> Int64:
+def _inner(stages: list[Value], shape: tuple[int, ...]) -> Int64:
     found = np.zeros(shape, np.int64)
-    for (_, before), (name, after) in pairwise(stages):
-        if name in INNER:
-            found += before != after
+    for before, after in pairwise(stages):
+        if after.saturated:
+            found += before.array != after.array
     return found
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.executor.plan import BoundStep
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import EIGHT_BIT, Array, code_range
 
-# Not stored: the accumulator has its own role, the code before its clip and its real value add nothing to it, and
-# the last is the output.
-_LEFT_OUT = ("acc", "real", "unclipped", "y")
+# Not stored: the accumulator has its own role, the code before its clip, its real value and that rounded add nothing to
+# it, and the last is the output.
+_LEFT_OUT = ("acc", "real", "rounded", "unclipped", "y")
 _DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
 INNER_ROLES = ("sum", "accumulator", "stage")
 
@@ -97,7 +97,7 @@ def inner_tensors(
         return
     sums, requantizer = bound.bound.detail(arrays)
     stages = requantizer.stages(sums)
-    if not np.array_equal(_as_output(bound, stages[-1][1], output), output, equal_nan=output.dtype.kind == "f"):
+    if not np.array_equal(_as_output(bound, stages[-1].array, output), output, equal_nan=output.dtype.kind == "f"):
         problem = Problem(
             f"step {bound.step.label}",
             "stages that end in the layer's output",
@@ -106,8 +106,8 @@ def inner_tensors(
         )
         raise GoldenError("qdqnp contradicts itself", [problem])
     wide = _accumulator_dtype(requantizer)
-    named = [("sum", "sum", sums, wide), ("accumulator", "acc", stages[0][1], wide)]
-    named += [("stage", name, value, _DTYPES.get(name, np.int32)) for name, value in stages if name not in _LEFT_OUT]
+    named = [("sum", "sum", sums, wide), ("accumulator", "acc", stages[0].array, wide)]
+    named += [("stage", v.name, v.array, _DTYPES.get(v.name, np.int32)) for v in stages if v.name not in _LEFT_OUT]
     for role, stage, value, dtype in named:
         if role in roles:
             yield role, stage, _exactly(_as_output(bound, value, output), dtype, f"step {bound.step.label}, {stage}")

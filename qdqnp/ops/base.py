@@ -22,7 +22,7 @@ from qdqnp.graph import MICROSOFT, ONNX, Dim, Node, Shape, Value
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import AUTO, Proof
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.program import Operand, Step
 from qdqnp.quant import CODE_DTYPES, Array, Int64, Quant
 

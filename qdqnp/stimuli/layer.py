@@ -12,7 +12,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array
 from qdqnp.stimuli import goals
 from qdqnp.stimuli.average import AVERAGE, EVERY_SUM, every_sum, of_the_sum

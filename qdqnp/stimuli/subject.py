@@ -105,9 +105,9 @@ def met_by(bound: BoundStep, inputs: Mapping[str, Array]) -> Met:
     y = bound.step.outputs[0].quant
     if real is None or y is None:
         return Met()
-    ties, rounded = (channels_last(bound, part) for part in real)
+    ties, unclipped = (channels_last(bound, part) for part in real)
     low, high = y.range
-    return Met(ties, rounded + int(y.zero_point) < low, rounded + int(y.zero_point) > high)
+    return Met(ties, unclipped < low, unclipped > high)
 
 
 def channels_last(bound: BoundStep, array: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qdqnp.diagnosis.explain.causes import Cause, Element, causes
 from qdqnp.diagnosis.explain.facts import concat_part, facts
-from qdqnp.diagnosis.explain.lines import Line, pair_lines, requantizer_lines
+from qdqnp.diagnosis.explain.lines import Line, lines_at
 from qdqnp.diagnosis.explain.terms import Term, terms
 from qdqnp.diagnosis.identify.evidence import (
     AverageEvidence,
@@ -199,15 +199,12 @@ def _located(
 
 
 def _lines(bound: BoundStep, arrays: Sequence[Array | None], index: Index, element: Element | None) -> list[Line]:
-    if bound.bound.detail is not None:
+    if element is not None:
+        values = element.one.stages(element.rule)
+        return lines_at(values, tuple(int(i) for i in np.unravel_index(element.column, values[-1].array.shape)))
+    if bound.bound.detail is not None:  # weights that are computed
         sums, requantizer = bound.bound.detail(arrays)
-        return requantizer_lines(requantizer, sums, _in_sums(bound.step, index, sums.ndim))
-    if element is not None and isinstance(element.one, MeanEvidence):  # an AveragePool whose window is the image
-        one = element.one
-        return requantizer_lines(element.rule.bind(one.x, one.y, one.count), one.sums, (0,))
-    if element is not None and isinstance(element.one, BinaryEvidence):
-        pair = element.one
-        return pair_lines(element.rule, pair.quants, int(pair.a[0]), int(pair.b[0]))
+        return lines_at(requantizer.stages(sums), _in_sums(bound.step, index, sums.ndim))
     return []
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.explain.lines import mean_of, real_of, real_pair
 from qdqnp.diagnosis.explain.terms import Index, largest, terms
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
@@ -16,7 +15,7 @@ from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.rational import fraction
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Quant
 
 SHOWN_TERMS = 8
 
@@ -134,3 +133,19 @@ def concat_part(step: Step, arrays: Sequence[Array | None], index: Index) -> tup
             return operand, (*index[:axis], rest, *index[axis + 1 :]), array.shape
         rest -= array.shape[axis]
     raise InputError("no such element", [Problem("index", "an element of the Concat", str(index))])
+
+
+# -- the exact real result ---------------------------------------------------------------------------------------------
+def real_pair(field: str, quants: tuple[Quant, Quant, Quant], a: int, b: int) -> Fraction:
+    """The real sum or product of two codes, in units of y's scale, without its zero point."""
+    x, y = (real_of(code, quant) for code, quant in zip((a, b), quants, strict=False))
+    return (x + y if field == "add" else x * y) / fraction(quants[2].scale)
+
+
+def real_of(code: int, quant: Quant) -> Fraction:
+    return (code - int(quant.zero_point)) * fraction(quant.scale)
+
+
+def mean_of(codes: Sequence[int], divisor: int, x: Quant, y: Quant) -> Fraction:
+    """The real mean in units of y's scale, without its zero point."""
+    return sum((real_of(code, x) for code in codes), Fraction(0)) / divisor / fraction(y.scale)

@@ -13,7 +13,7 @@ from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64
 

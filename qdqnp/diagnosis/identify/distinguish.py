@@ -25,7 +25,7 @@ from qdqnp.diagnosis.identify.evidence import (
 from qdqnp.errors import ProfileError
 from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.rules.average import FloatAverage
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096

@@ -18,7 +18,8 @@ from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.lookup import Identity, RealFunction
-from qdqnp.numerics.rules.requantize import Layer, Requantizer, RequantizeRule
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
+from qdqnp.numerics.values import Value
 from qdqnp.ops.geometry.taps import taps_of
 from qdqnp.ops.integer.lookup import QLinearUnary
 from qdqnp.ops.integer.qlinear_add import QLinearAdd
@@ -47,6 +48,10 @@ class Evidence(Protocol):
         """What the rule answers. Raises ProfileError where the layer is outside its domain."""
         ...
 
+    def stages(self, rule: Any) -> list[Value]:
+        """Every value of the rule on the way to these codes. Raises ProfileError as `codes` does."""
+        ...
+
     def part(self, elements: slice) -> Self:
         """Some of the elements in the flat order of `device`, in whole rows where rows belong together."""
         ...
@@ -58,12 +63,15 @@ class LinearEvidence:
 
     label: str
     field: str
-    layer: Layer
+    layer: SumContext
     sums: Int64
     device: Codes
 
     def codes(self, rule: RequantizeRule) -> Codes:
         return rule.bind(self.layer)(self.sums)
+
+    def stages(self, rule: RequantizeRule) -> list[Value]:
+        return rule.bind(self.layer).stages(self.sums)
 
     def part(self, elements: slice) -> Self:
         rows = _rows(elements, self.sums.shape[-1])
@@ -90,6 +98,10 @@ class MeanEvidence:
         codes: Codes = rule.bind(self.x, self.y, self.count)(self.sums)
         return codes
 
+    def stages(self, rule: Any) -> list[Value]:
+        values: list[Value] = rule.bind(self.x, self.y, self.count).stages(self.sums)
+        return values
+
     def part(self, elements: slice) -> Self:
         return replace(self, sums=self.sums[elements], device=self.device[elements])
 
@@ -108,6 +120,10 @@ class BinaryEvidence:
     def codes(self, rule: Any) -> Codes:
         codes: Codes = rule.bind(*self.quants)(self.a, self.b)
         return codes
+
+    def stages(self, rule: Any) -> list[Value]:
+        values: list[Value] = rule.bind(*self.quants).stages(self.a, self.b)
+        return values
 
     def part(self, elements: slice) -> Self:
         return replace(self, a=self.a[elements], b=self.b[elements], device=self.device[elements])
@@ -130,6 +146,10 @@ class LookupEvidence:
         codes: Codes = rule.bind(self.x, self.y, self.function)(self.x_codes)
         return codes
 
+    def stages(self, rule: Any) -> list[Value]:
+        values: list[Value] = rule.bind(self.x, self.y, self.function).stages(self.x_codes)
+        return values
+
     def part(self, elements: slice) -> Self:
         return replace(self, x_codes=self.x_codes[elements], device=self.device[elements])
 
@@ -151,6 +171,10 @@ class AverageEvidence:
         codes: Codes = rule.bind(self.x, self.y)(self.taps, self.inside, self.count)
         return codes
 
+    def stages(self, rule: Any) -> list[Value]:
+        values: list[Value] = rule.bind(self.x, self.y).stages(self.taps, self.inside, self.count)
+        return values
+
     def part(self, elements: slice) -> Self:
         taps, inside = self.taps[:, elements], self.inside[:, elements]
         return replace(self, taps=taps, inside=inside, count=self.count[elements], device=self.device[elements])
@@ -170,6 +194,10 @@ class SoftmaxEvidence:
     def codes(self, rule: Any) -> Codes:
         codes: Codes = rule.bind(self.x, self.y, self.rows.shape[1])(self.rows)
         return codes
+
+    def stages(self, rule: Any) -> list[Value]:
+        values: list[Value] = rule.bind(self.x, self.y, self.rows.shape[1]).stages(self.rows)
+        return values
 
     def part(self, elements: slice) -> Self:
         rows = _rows(elements, self.rows.shape[1])
@@ -213,15 +241,15 @@ class _Recorder:
 
     rule: RequantizeRule
     status: str = ""
-    layer: Layer | None = None
+    layer: SumContext | None = None
 
-    def bind(self, layer: Layer) -> Requantizer:
+    def bind(self, layer: SumContext) -> Requantizer:
         self.layer = layer
         return self.rule.bind(layer)
 
 
-def layer_and_sums(bound: BoundStep, arrays: Sequence[Array | None]) -> tuple[Layer, Int64]:
-    """The Layer that a linear step hands to its rule, and its sums with channels last, shape of the output.
+def layer_and_sums(bound: BoundStep, arrays: Sequence[Array | None]) -> tuple[SumContext, Int64]:
+    """The SumContext that a linear step hands to its rule, and its sums with channels last, shape of the output.
 
     ONNX Runtime's rule computes the sums: it is defined for every layer.
     """

@@ -13,7 +13,7 @@ from qdqnp.kernels.finish import CertifiedFinish, FloatFinish, IntegerFinish, fl
 from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Weights
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.ops.base import Bound, Evaluate, Sums
 from qdqnp.quant import Array, Codes, Int64, Quant, code_range
 

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Layer
+from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
 from qdqnp.ops.integer.linear import Linear, centered_weights, linear_bound, make_layer
 from qdqnp.ops.integer.matrix import exact_sums, product, saturating_pairs
@@ -96,7 +96,7 @@ class QGemm(Operator):
         def layer_of(weights: Codes, bias: Codes | None) -> Linear:
             centered = centered_weights(weights, b)
             rows = np.ascontiguousarray(centered if attributes.transB else centered.T)
-            layer = Layer(a, b, y, bias, attributes.alpha, rows, step.label)
+            layer = SumContext(a, b, y, bias, attributes.alpha, rows, step.label)
             pairs = saturating_pairs(profile, a, b, rows)
             return make_layer(rows[None], a, profile.gemm.bind(layer), 1, strategy, pairs)
 

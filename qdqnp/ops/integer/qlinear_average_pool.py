@@ -85,7 +85,7 @@ class QLinearAveragePool(Operator):
             if covers_all(attributes, x.shape[2:]):
                 count = math.prod(x.shape[2:])
                 return {"count": count, **profile.global_average_pool.bind(x_quant, y_quant, count).parameters}
-            return rule.parameters(np.unique(windows(x)[1]))
+            return rule.numbers(np.unique(windows(x)[1]))
 
         return Bound(evaluate, more_parameters=parameters)
 

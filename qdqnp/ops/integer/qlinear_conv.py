@@ -15,7 +15,7 @@ from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.sums import Finish, convolve
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Layer
+from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.ops.geometry.windows import (
     WindowAttributes,
@@ -142,7 +142,7 @@ class QLinearConv(Operator):
         def layer_of(weights: Codes, bias: Codes | None) -> Linear:
             centered = centered_weights(weights, w)
             rows = centered.reshape(centered.shape[0], -1)
-            requantizer = profile.conv.bind(Layer(x, w, y, bias, weights=rows, label=step.label))
+            requantizer = profile.conv.bind(SumContext(x, w, y, bias, weights=rows, label=step.label))
             shape = (group, rows.shape[0] // group, rows.shape[1])
             depthwise = shape[1] == weights.shape[1] == 1
             pairs = None

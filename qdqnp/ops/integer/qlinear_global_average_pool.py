@@ -11,7 +11,8 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import UNKNOWN, Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.status import UNKNOWN
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
 from qdqnp.program import Operand, Step
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.graph import Shape, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import Layer
+from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site, broadcast_shapes
 from qdqnp.ops.integer.linear import Linear, centered_weights, linear_bound, make_layer
 from qdqnp.ops.integer.matrix import exact_sums, product, saturating_pairs
@@ -87,7 +87,7 @@ class QLinearMatMul(Operator):
         def layer_of(matrix: Codes) -> Linear:
             """matrix: (K, N) centered weights as int64."""
             rows = np.ascontiguousarray(matrix.T)
-            requantizer = profile.matmul.bind(Layer(a, b, y, weights=rows, label=step.label))
+            requantizer = profile.matmul.bind(SumContext(a, b, y, weights=rows, label=step.label))
             return make_layer(rows[None], a, requantizer, 1, strategy, saturating_pairs(profile, a, b, rows))
 
         fixed: Linear | None = None

@@ -19,7 +19,7 @@ from qdqnp.errors import InputError
 from qdqnp.executor.walk import walk
 from qdqnp.inputs.shipped import shipped_model
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.diagnosis import small
 from tests.diagnosis.small import Array, report, row, tensors
 
