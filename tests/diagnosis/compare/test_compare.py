@@ -225,6 +225,16 @@ def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
     assert first is not None and first.name == name and first.envelope is not None and first.envelope.outside == 1
 
 
+def test_another_first_rounding_is_named_as_explain_names_it() -> None:
+    profile = PROFILES["neural-art-1.1.3"]
+    hidden = replace(profile, name="mine", conv=NarrowThenAffine("half-up", first_tie="floor"))
+    ref = Reference(small.model(), profile, small.feeds())
+    traces = [small.model().trace(x, profile=hidden) for x in small.feeds()]
+    found = compare(ref, small.aligned({name: [trace[name] for trace in traces] for name in tensors()}), Options())
+    named = [str(finding) for r in found.failing if r.op == "QLinearConv" for finding in r.findings]
+    assert named and set(named) == {"truncation instead of rounding (first rounding floor)"}
+
+
 def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:
     """Which operator it is cannot be told, but that one profile makes the whole dump can."""
     final = small.reference().targets[-1]
