@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from functools import cache
 from typing import ClassVar
 
 _FAMILIES: dict[str, list[type[Rule]]] = {}
@@ -40,6 +41,7 @@ def kind_name(kind: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
+@cache
 def _read_all() -> None:
     for name in _MODULES:
         importlib.import_module(name)
