@@ -16,7 +16,8 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.numerics.rules.binary import BinaryFunction, saturate
+from qdqnp.numerics.values import BoundRule, clipped
+from qdqnp.numerics.width import saturate_to
 from qdqnp.peers.ort.peer import OrtPeer
 from tests.networks import dla
 
@@ -125,7 +126,7 @@ class ShiftOnly:
                 self.bias = layer.wide_bias
 
             def __call__(self, sums):
-                return saturate((sums >> rule.shift) + int(layer.y.zero_point), layer.y)
+                return saturate_to((sums >> rule.shift) + int(layer.y.zero_point), layer.y)
 
         return Bound()
 
@@ -137,7 +138,11 @@ class WrongWayAdd:
     status: str = "test"
 
     def bind(self, a, b, y):
-        return BinaryFunction(lambda left, right: saturate(left.astype(np.int64) + right.astype(np.int64), y))
+        class Bound(BoundRule):
+            def stages(self, left, right):
+                return clipped(left.astype(np.int64) + right.astype(np.int64), y)
+
+        return Bound()
 
 
 def test_a_second_profile_changes_conv_and_add_only(model: qdqnp.Model, x: np.ndarray) -> None:

@@ -71,7 +71,7 @@ def _single(name: str) -> Transfer:
 def _staged(stages: tuple[Stage, ...]) -> Transfer:
     def transfer(value: Int64) -> Int64:
         for stage in stages:
-            value = stage(value, FIXED)
+            value = stage(value, FIXED).array
         return value
 
     return transfer

@@ -25,7 +25,7 @@ from qdqnp.errors import QdqnpError
 from qdqnp.inputs.shipped import model_names, shipped_model
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.numerics.rules.requantize import INFERRED
+from qdqnp.numerics.status import INFERRED
 from qdqnp.quant import Array
 from qdqnp.render.console import tracked
 

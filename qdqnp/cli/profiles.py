@@ -9,10 +9,12 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from, rule_names, shared_document, to_document, to_toml
+from qdqnp.numerics.profile import Profile, rule_names
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.numerics.profile_writer import shared_document, to_document, to_toml
 from qdqnp.numerics.profiles import ALIASES, PROFILES
-from qdqnp.numerics.rules.requantize import INFERRED, Undefined
+from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.status import INFERRED
 from qdqnp.render.console import CONSOLE, print_json, table
 
 # Which operators a field of a profile is the arithmetic of.

@@ -8,56 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device
+from qdqnp.numerics.choices import admissible
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Summed
-from qdqnp.numerics.rules.average import ReciprocalAverage
-from qdqnp.numerics.rules.binary import AlignedAdd
-from qdqnp.numerics.rules.lookup import AffineLookup
-from qdqnp.numerics.rules.mean import NarrowMean, ReciprocalMean
-from qdqnp.numerics.rules.requantize import Narrowed, Requantizer
+from qdqnp.numerics.rules.requantize.narrow import Narrowed
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64
 
-# What nobody has stated of Neural-ART: the tie rule of each stage, the inner shifts of Add, what happens past 24 bits,
-# and BC, seen within -6 to +4 units of 2^-S2 of the formula.
-TIES = ("half-up", "half-away", "half-even")
-INNER = ("floor", "half-up")
-BC_OFFSETS = (-6, 4)  # codes are monotone in BC: the ends bound what lies between
-ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
+# What nobody has stated of an arithmetic is declared at the fields of its rule. Besides, BC of Neural-ART was seen
+# within -6 to +4 units of 2^-S2 of the formula; codes are monotone in BC, so that the ends bound what lies between.
+BC_OFFSETS = (-6, 4)
 
 
-def admissible_rules(rule: Any) -> Iterator[Any]:
-    """Every rule that a partly known one of codes to codes may be; itself alone where nothing is unknown."""
-    if isinstance(rule, AlignedAdd):
-        yield from (replace(rule, tie=tie, inner=inner) for tie, inner in product(TIES, INNER))
-    elif isinstance(rule, ReciprocalAverage):
-        for tie, mean in product(TIES, admissible_rules(rule.mean)):
-            yield replace(rule, tie=tie, mean=mean)
-    elif isinstance(rule, NarrowMean | AffineLookup):
-        yield from (replace(rule, tie=tie) for tie in TIES)
-    else:
-        yield rule
-
-
-def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requantizer]:
-    """The same for a bound rule of sums: multipliers and shifts are known, so that only these are varied."""
-    inner = bound
-    if isinstance(inner, Narrowed):
-        past = bool(np.abs(sums).max(initial=0) >= 2**23)
-        accumulators = ACCUMULATORS if past else (inner.rule.accumulator,)
-        for tie, first, accumulator, offset in product(TIES, TIES, accumulators, BC_OFFSETS):
-            rule = replace(inner.rule, tie=tie, first_tie=first, accumulator=accumulator)
-            yield replace(inner, rule=rule, bc=inner.bc + offset)
-    elif isinstance(inner, ReciprocalMean):
-        yield from (replace(inner, rule=rule) for rule in admissible_rules(inner.rule))
-    else:
+def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Any]:
+    """Every bound rule of sums that a partly known one may be; itself alone where nothing is unknown. Multipliers and
+    shifts are known."""
+    inner: Any = bound
+    if not hasattr(inner, "rule"):
         yield inner
+        return
+    # a narrower accumulator shows in larger sums only
+    known = () if np.abs(sums).max(initial=0) >= 2**23 else ("accumulator",)
+    for rule in admissible(inner.rule, known):
+        made = replace(inner, rule=rule)
+        if isinstance(made, Narrowed):
+            yield from (replace(made, bc=made.bc + offset) for offset in BC_OFFSETS)
+        else:
+            yield made
 
 
 @dataclass
@@ -135,7 +118,7 @@ def _admissible_codes(question: Question, profile: Profile) -> Iterator[Array]:
     if isinstance(question, Summed):
         yield from (bound(question.sums) for bound in admissible_requantizers(question.bind(rule), question.sums))
     else:
-        yield from (question.codes(other) for other in admissible_rules(rule))
+        yield from (question.codes(other) for other in admissible(rule))
 
 
 def _lowest(codes: list[Array]) -> Array:

@@ -12,7 +12,7 @@ from qdqnp.diagnosis.replay import Device
 from qdqnp.errors import QdqnpError
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array
 

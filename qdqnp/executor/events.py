@@ -11,12 +11,10 @@ import numpy as np
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Summed
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import Value, named
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Int64, Signs
-
-# Stages that are the saturated form of the value before them.
-INNER = ("x16", "Saturate")
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,10 @@ def marks(question: Question, profile: Profile) -> Marks | None:
     requantizer = asked.bind(getattr(profile, asked.rule))
     stages = requantizer.stages(asked.sums)
     low = high = np.zeros(asked.sums.shape, bool)
-    if stages[-2][0] == "unclipped" and requantizer.y is not None:
+    if requantizer.y is not None:
         first, last = requantizer.y.range
-        low, high = stages[-2][1] < first, stages[-2][1] > last
+        unclipped = named(stages, "unclipped")
+        low, high = unclipped < first, unclipped > last
     ties = requantizer.ties(asked.sums)
     return Marks(asked.total, ties, low, high, _inner(stages, asked.sums.shape), requantizer)
 
@@ -92,11 +91,11 @@ def events(parts: Sequence[Part], profile: Profile) -> Events | None:
     )
 
 
-def _inner(stages: Any, shape: tuple[int, ...]) -> Int64:
+def _inner(stages: list[Value], shape: tuple[int, ...]) -> Int64:
     found = np.zeros(shape, np.int64)
-    for (_, before), (name, after) in pairwise(stages):
-        if name in INNER:
-            found += before != after
+    for before, after in pairwise(stages):
+        if after.saturated:
+            found += before.array != after.array
     return found
 
 

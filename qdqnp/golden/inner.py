@@ -10,12 +10,12 @@ import numpy as np
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.questions import Summed
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import EIGHT_BIT, Array, code_range
 
-# Not stored: the accumulator has its own role, the code before its clip and its real value add nothing to it, and
-# the last is the output.
-_LEFT_OUT = ("acc", "real", "unclipped", "y")
+# Not stored: the accumulator has its own role, the code before its clip, its real value and that rounded add nothing to
+# it, and the last is the output.
+_LEFT_OUT = ("acc", "real", "rounded", "unclipped", "y")
 _DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
 INNER_ROLES = ("sum", "accumulator", "stage")
 
@@ -101,7 +101,7 @@ def inner_tensors(
         requantizer = question.bind(getattr(bound.profile, question.rule))
         stages = requantizer.stages(question.sums)
         codes = np.empty_like(output)
-        part.put(codes, stages[-1][1])
+        part.put(codes, stages[-1].array)
         if not np.array_equal(part.view(codes), part.view(output), equal_nan=output.dtype.kind == "f"):
             problem = Problem(
                 f"step {bound.step.label}",
@@ -111,10 +111,8 @@ def inner_tensors(
             )
             raise GoldenError("qdqnp contradicts itself", [problem])
         wide = _accumulator_dtype(requantizer)
-        named = [("sum", "sum", question.sums, wide), ("accumulator", "acc", stages[0][1], wide)]
-        named += [
-            ("stage", name, value, _DTYPES.get(name, np.int32)) for name, value in stages if name not in _LEFT_OUT
-        ]
+        named = [("sum", "sum", question.sums, wide), ("accumulator", "acc", stages[0].array, wide)]
+        named += [("stage", v.name, v.array, _DTYPES.get(v.name, np.int32)) for v in stages if v.name not in _LEFT_OUT]
         for role, stage, value, dtype in named:
             if role in roles:
                 dtypes[role, stage] = dtype

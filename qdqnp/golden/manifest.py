@@ -15,8 +15,8 @@ import onnx
 from qdqnp.executor.plan import Plan
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.options import Options
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import rule_names, to_document
+from qdqnp.numerics.profile import Profile, rule_names
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.ops.geometry.windows import WindowAttributes, window_for
 from qdqnp.program import Promise, Step
 from qdqnp.quant import Quant

@@ -12,8 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from qdqnp.errors import ProfileError
-from qdqnp.executor.events import INNER
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64, Signs
 from qdqnp.stimuli.scan import Found, Marker, Range, look, monotone, unclipped, visible
 from qdqnp.stimuli.sums import SummingLayer
@@ -112,7 +111,7 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
     """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
     stages = requantizer.stages(totals[None])
-    pairs = [(before, after) for (_, before), (name, after) in pairwise(stages) if name in INNER]
+    pairs = [(before.array, after.array) for before, after in pairwise(stages) if after.saturated]
     return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
 
 

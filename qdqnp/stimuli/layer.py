@@ -13,7 +13,7 @@ from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.questions import Means, Pairs, Singles, Sums, Windows
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array
 from qdqnp.stimuli import goals
 from qdqnp.stimuli.average import EVERY_SUM, every_sum, of_the_sum

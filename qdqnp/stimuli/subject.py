@@ -17,7 +17,8 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.exact import EXACT
 from qdqnp.numerics.questions import Question
-from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.values import named
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.quant import Array
 from qdqnp.stimuli import goals
@@ -129,7 +130,7 @@ def met_by(bound: BoundStep, inputs: Mapping[str, Array]) -> Met:
     if not parts or any(isinstance(rule, Undefined) for rule in rules):
         return Met()
     asked = [(part.question, rule) for part, rule in zip(parts, rules, strict=True)]
-    unclipped = whole([question.stages(rule)[-2].array for question, rule in asked], np.int64)
+    unclipped = whole([named(question.stages(rule), "unclipped") for question, rule in asked], np.int64)
     low, high = bound.step.y.range
     return Met(whole([question.ties(rule) for question, rule in asked], np.int8), unclipped < low, unclipped > high)
 

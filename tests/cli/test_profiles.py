@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
 from qdqnp.cli.profiles import OPERATORS, coverage
-from qdqnp.numerics.profile_toml import from_toml, rule_names
+from qdqnp.numerics.profile import rule_names
+from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
 
 COVERAGE = {

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp.numerics.profiles.neural_art import NEURAL_ART
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.profiles.neural_art import NEURAL_ART, TIE
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.networks import dla
 
 COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art")
@@ -174,4 +174,4 @@ def test_overrides_must_name_a_layer_and_fit_it() -> None:
 
 def overridden(label: str, values: tuple) -> qdqnp.Profile:
     plain = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in values)
-    return replace(NEURAL_ART, conv=NarrowThenAffine(overrides=((label, plain),)))
+    return replace(NEURAL_ART, conv=NarrowThenAffine(TIE, overrides=((label, plain),)))

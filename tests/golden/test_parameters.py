@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from qdqnp.errors import GoldenError
 from qdqnp.golden import GoldenSet, Options, read, write
 from qdqnp.golden.inner import _exactly
-from qdqnp.numerics.rules.requantize import Rescaled
+from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
+from qdqnp.numerics.values import Value
 from tests.golden.nets import code_feeds
 
 MS = "com.microsoft"
@@ -169,14 +170,13 @@ def test_a_wide_accumulator_is_stored_wide(tmp_path: Path) -> None:
 
 
 def test_a_layer_whose_stages_end_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written was computed twice: by the layer's kernel and by its stages."""
-    model = average(q(0.02, 3), q(0.05, -9), 3, kernel_shape=[2, 2])
-    model.graph.node[0].op_type = "QLinearGlobalAveragePool"
-    del model.graph.node[0].attribute[:]
-    captured(model, tmp_path / "right", "tflite")
-    real = Rescaled.stages
+    """What is written was computed twice: by the layer's kernel, one float32 expression here, and by its stages."""
+    weights = np.full((2, 2, 1, 1), 127, np.int8)
+    model = one("QLinearConv", [(1, 2, 4, 4)], ["x0", *q(0.02, 3), weights, *q(0.01, 0), *q(0.05, 1)], "")
+    captured(model, tmp_path / "right", "ort")
+    real = FloatScaled.stages
     monkeypatch.setattr(
-        Rescaled, "stages", lambda self, sums: [*real(self, sums)[:-1], ("y", real(self, sums)[-1][1] + 1)]
+        FloatScaled, "stages", lambda self, sums: [*real(self, sums)[:-1], Value("y", real(self, sums)[-1].array + 1)]
     )
     with pytest.raises(GoldenError, match="contradicts itself"):
-        captured(model, tmp_path / "wrong", "tflite")
+        captured(model, tmp_path / "wrong", "ort")

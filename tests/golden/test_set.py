@@ -11,7 +11,8 @@ import pytest
 
 from qdqnp.errors import GoldenError, InputError
 from qdqnp.golden import ROLES, Options, read, write
-from qdqnp.numerics.profile_toml import rule_names, to_document
+from qdqnp.numerics.profile import rule_names
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
 from tests.golden.conftest import CASES, Made, make
 from tests.networks import dla

@@ -14,7 +14,7 @@ from qdqnp.kernels.certify import Affine, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Layer, Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, SumContext
 from qdqnp.quant import Quant
 
 BOUND = 20_000
@@ -40,7 +40,7 @@ NAMES = (
 )
 
 
-def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -> Layer:
+def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -> SumContext:
     """Multipliers from 2^-12 to top: some powers of two, whose steps are exact ties."""
     real = 2.0 ** rng.uniform(-12, np.log2(top), CHANNELS)
     real[: CHANNELS if powers else CHANNELS // 3] = 2.0 ** rng.integers(-12, 0, CHANNELS if powers else CHANNELS // 3)
@@ -49,7 +49,7 @@ def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -
     y = Quant(np.dtype(np.int8), np.asarray(1, np.float32), np.asarray(zero, np.int8))
     bias = rng.integers(-3000, 3000, CHANNELS).astype(np.int32)
     weights = rng.integers(-128, 128, (CHANNELS, 40))
-    return Layer(one, w, y, bias, weights=weights)
+    return SumContext(one, w, y, bias, weights=weights)
 
 
 @dataclass
@@ -107,7 +107,7 @@ def test_an_inner_saturation() -> None:
     real = np.random.default_rng(6).uniform(40, 120, CHANNELS) / 2**15
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
     weights = np.tile([1, -1], (CHANNELS, 20))
-    bound = PROFILES["neural-art-1.1.3"].conv.bind(Layer(made.x, w, made.y, weights=weights))
+    bound = PROFILES["neural-art-1.1.3"].conv.bind(SumContext(made.x, w, made.y, weights=weights))
     found = certified(bound, LARGE, reach=40_000)
     codes = found.requantize(found.sums)
     assert (codes[-1] == codes[-1 - 40_000 + 2**15]).all() and (codes[-1] < 127).all()
@@ -154,7 +154,7 @@ def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]
     real = rng.uniform(60, 120, CHANNELS) / BOUND if name != "pow2" else np.full(CHANNELS, 2.0**-8)
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
     bias = np.zeros(CHANNELS, np.int32)
-    bound = PROFILES[name].conv.bind(Layer(made.x, w, made.y, bias, weights=made.weights))
+    bound = PROFILES[name].conv.bind(SumContext(made.x, w, made.y, bias, weights=made.weights))
     if carrier == SMALL and bound.slope is not None and bound.slope.first_shift:
         pytest.skip("a first rounding takes float64")
     assert certified(bound, LARGE).proven.any()
@@ -209,7 +209,7 @@ def test_a_layer_s_finish_is_its_rule(name: str, axis: int) -> None:
     rng = np.random.default_rng(4)
     base = layer(rng, 7, powers=name.startswith("pow2"), top=0.9)
     x = Quant(np.dtype(np.int8), base.x.scale, np.asarray(-19, np.int8))
-    made = Layer(x, base.w, base.y, base.bias, weights=base.weights)
+    made = SumContext(x, base.w, base.y, base.bias, weights=base.weights)
     requantizer = PROFILES[name].conv.bind(made)
     assert made.weights is not None
     linear = make_layer(made.weights[None], x, requantizer, axis, "auto")

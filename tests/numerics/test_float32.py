@@ -185,19 +185,6 @@ def test_conversion_to_int32(value: float) -> None:
     assert float32.to_int32_x86(np.array([value], F)).tolist() == [rounding.nearest_int32(F(value))]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.integers(-(2**62), 2**62))
-@example(2**31 - 1)
-@example(2**31)
-@example(-(2**31))
-@example(-(2**31) - 1)
-@example(2**32)
-def test_wrapping(value: int) -> None:
-    found = float32.wrap32(np.array([value], np.int64))
-    assert found.dtype == np.int64
-    assert found.tolist() == [(value + 2**31) % 2**32 - 2**31]
-
-
 def test_dequantize_rounds_the_difference_then_the_product() -> None:
     codes = np.array([2**24 + 1, -(2**24) - 3, 2**31 - 1, -(2**31)], np.int32)
     found = float32.dequantize(codes, F(0.3), np.asarray(0, np.int32))

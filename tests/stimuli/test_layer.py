@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import qdqnp
 from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.numerics.profiles.neural_art import NEURAL_ART
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.profiles.neural_art import NEURAL_ART, TIE
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.stimuli import goals, scan
 from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
@@ -396,7 +396,7 @@ def test_overrides_of_the_layer_are_used_and_those_of_others_left_out() -> None:
     model = qdqnp.load(dla())
     first, second = [step.label for step in model.program().steps if step.op == "QLinearConv"][:2]
     given = (("S1", 3), ("A", 5), ("BC", 7), ("S2", 2))
-    rule = NarrowThenAffine(overrides=((first, given), (second, (("S1", 1),))))
+    rule = NarrowThenAffine(TIE, overrides=((first, given), (second, (("S1", 1),))))
     profile = replace(NEURAL_ART, name="mine", conv=rule)
     found = for_layer(model, first, profile, count=1)
     alone = qdqnp.load(found.model)
@@ -427,7 +427,7 @@ def test_profiles_that_run_other_steps_are_not_paired() -> None:
 def test_sums_that_only_one_of_two_profiles_clips_are_looked_at(offset: int) -> None:
     """4 s against 4 s + offset: what one of them clips everywhere, the other does not."""
     model = qdqnp.load(layers.gemm(np.array([[1]]), 1, (1.0, [1.0], 0.25)))
-    rule = NarrowThenAffine(overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
+    rule = NarrowThenAffine(TIE, overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
     found = for_layer(model, "node", against=("exact", replace(NEURAL_ART, name="moved", gemm=rule)), count=0)
     assert channels(found, goals.DIFFERENCE, REACHED) == {0}
 
@@ -461,7 +461,7 @@ def test_inner_saturations_are_decided_by_the_extremes() -> None:
     other."""
     weights = np.array([[127, 127, 127, -127, -127, -126], [1, -1, 1, -1, 1, -1]])
     model = qdqnp.load(layers.gemm(weights, 1, (1.0, [2.0**-9] * 2, 1.0)))
-    found = for_layer(model, "node", replace(NEURAL_ART, gemm=NarrowThenAffine()), count=0)
+    found = for_layer(model, "node", replace(NEURAL_ART, gemm=NarrowThenAffine(TIE)), count=0)
     assert channels(found, goals.INNER_SATURATED, REACHED) == {0}
     assert channels(found, goals.INNER_SATURATED, UNREACHABLE) == {1}
     assert sum(one.coverage["node"].inner_saturated for one in found.stimuli) > 0

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis.explain.terms import Term
-from qdqnp.diagnosis.identify.families import NAMED, describe, variations
+from qdqnp.diagnosis.identify.families import NAMED, describe, structural
 from qdqnp.errors import ProfileError
+from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.questions import Means, Pairs, Question, Singles, Sums, Windows
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Layer, Narrowed, Undefined
+from qdqnp.numerics.rules.requantize.narrow import Narrowed
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.values import named
+from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64, Quant
 
 
@@ -70,8 +74,8 @@ def causes(element: Element) -> list[Cause]:
 
 def _rules(element: Element) -> Iterator[Hypothesis]:
     """The rule's neighbours, then the other named profiles."""
-    for kind, text, rule in variations(element.rule):
-        yield Hypothesis(kind, text, rule=rule)
+    for near in (*neighbours(element.rule), *structural(element.rule)):
+        yield Hypothesis(near.kind, near.text, rule=near.rule)
     for profile in NAMED:
         rule = getattr(profile, element.one.rule)
         if not isinstance(rule, Undefined) and rule != element.rule:
@@ -124,9 +128,9 @@ def _(one: Sums, element: Element) -> Iterator[Hypothesis]:
         yield Hypothesis(kind, text, one.with_sums(one.sums + change))
     for bits in (16, 24):
         yield Hypothesis(
-            "accumulator wrap", f"a {bits}-bit accumulator that wraps", one.with_sums(_narrow(one, _wrap, bits))
+            "accumulator wrap", f"a {bits}-bit accumulator that wraps", one.with_sums(_narrow(one, wrap, bits))
         )
-        saturated = _narrow(one, _saturate, bits)
+        saturated = _narrow(one, saturate, bits)
         yield Hypothesis("accumulator wrap", f"a {bits}-bit accumulator that saturates", one.with_sums(saturated))
     bound = element.rule.bind(one.context)
     if isinstance(bound, Narrowed):
@@ -134,14 +138,14 @@ def _(one: Sums, element: Element) -> Iterator[Hypothesis]:
         yield Hypothesis("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
 
 
-def _bias_of(one: Sums, channel: int) -> Layer:
+def _bias_of(one: Sums, channel: int) -> SumContext:
     """The layer with one channel's bias for all."""
     assert one.context.bias is not None
     row = np.broadcast_to(one.context.bias, one.sums.shape)[0]
     return replace(one.context, bias=np.full_like(row, row[channel]))
 
 
-def _scale_of(layer: Layer, channel: int) -> Layer:
+def _scale_of(layer: SumContext, channel: int) -> SumContext:
     scale = np.full_like(layer.w.scale, layer.w.scale[channel])
     return replace(layer, w=replace(layer.w, scale=scale))
 
@@ -159,16 +163,6 @@ def _sum_faults(terms: Sequence[Term]) -> Iterator[tuple[str, str, int]]:
         yield "wrong pad value", f"padding holds code {code} instead of the zero point", change
 
 
-def _wrap(value: Int64, bits: int) -> Int64:
-    half = 1 << (bits - 1)
-    return ((value + half) & (2 * half - 1)) - half
-
-
-def _saturate(value: Int64, bits: int) -> Int64:
-    half = 1 << (bits - 1)
-    return np.clip(value, -half, half - 1)
-
-
 def _narrow(one: Sums, way: Callable[[Int64, int], Int64], bits: int) -> Int64:
     """Sums whose accumulator, bias included, is narrowed; the rule will add the bias again."""
     bias = one.context.wide_bias
@@ -176,9 +170,7 @@ def _narrow(one: Sums, way: Callable[[Int64, int], Int64], bits: int) -> Int64:
 
 
 def _narrowed_wrap(bound: Narrowed, sums: Int64) -> Int64:
-    narrow = _wrap(np.asarray(dict(bound.stages(sums))["narrowed"]), 16)
-    low, high = bound.y.range
-    return np.clip(ROUNDINGS[bound.rule.tie](bound.a * narrow + bound.bc, bound.s2), low, high)
+    return bound.second(wrap(named(bound.first(sums), "narrowed"), 16))[-1].array
 
 
 @_faults.register

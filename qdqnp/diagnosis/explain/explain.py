@@ -12,7 +12,7 @@ import numpy as np
 
 from qdqnp.diagnosis.explain.causes import Cause, Element, causes
 from qdqnp.diagnosis.explain.facts import facts
-from qdqnp.diagnosis.explain.lines import Line, pair_lines, requantizer_lines
+from qdqnp.diagnosis.explain.lines import Line, lines_at
 from qdqnp.diagnosis.explain.terms import Term, terms
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
@@ -20,7 +20,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.questions import Means, Pairs, Rows, Singles, Summed, Sums
+from qdqnp.numerics.questions import Rows, Singles, Summed, Sums
 from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -186,13 +186,8 @@ def element_of(bound: BoundStep, values: Mapping[str, Array], index: Index, shap
 def _lines(element: Element | None) -> list[Line]:
     if element is None:
         return []
-    one = element.one
-    if isinstance(one, Sums):
-        return requantizer_lines(one.bind(element.rule), one.sums, (0, element.column))
-    if isinstance(one, Means):
-        return requantizer_lines(one.bind(element.rule), one.sums, (0,))
-    if isinstance(one, Pairs):
-        return pair_lines(element.rule, one.quants, int(one.a[0]), int(one.b[0]))
+    values = element.one.stages(element.rule)
+    return lines_at(values, tuple(int(i) for i in np.unravel_index(element.column, values[-1].array.shape)))
     return []
 
 

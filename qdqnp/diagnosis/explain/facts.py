@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.explain.lines import mean_of, real_of, real_pair
 from qdqnp.diagnosis.explain.terms import Index, largest, terms
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.questions import Means, Pairs, Singles, Sums, Windows
@@ -150,3 +149,19 @@ def window_places(step: Step, shape: Index, index: Index) -> Iterator[Index]:
         at = [p * s - pad + t * d for p, s, pad, t, d in zip(index[2:], strides, pads, tap, dilations, strict=True)]
         if all(0 <= i < size for i, size in zip(at, shape[2:], strict=True)):
             yield (*index[:2], *at)
+
+
+# -- the exact real result ---------------------------------------------------------------------------------------------
+def real_pair(field: str, quants: tuple[Quant, Quant, Quant], a: int, b: int) -> Fraction:
+    """The real sum or product of two codes, in units of y's scale, without its zero point."""
+    x, y = (real_of(code, quant) for code, quant in zip((a, b), quants, strict=False))
+    return (x + y if field == "add" else x * y) / fraction(quants[2].scale)
+
+
+def real_of(code: int, quant: Quant) -> Fraction:
+    return (code - int(quant.zero_point)) * fraction(quant.scale)
+
+
+def mean_of(codes: Sequence[int], divisor: int, x: Quant, y: Quant) -> Fraction:
+    """The real mean in units of y's scale, without its zero point."""
+    return sum((real_of(code, x) for code in codes), Fraction(0)) / divisor / fraction(y.scale)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.faults.site import Finding, Site
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.width import saturate, wrap
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64, Quant
 
 NO_CLAMP = "missing clamp"
 NO_RELU = "ReLU missing"
 NARROW = "16-bit accumulator"
+# (sums, bits) -> what a register of so many bits keeps
+Keep = Callable[[Int64, int], Int64]
 
 
 def no_clamp(site: Site) -> Iterator[Finding]:
@@ -62,30 +65,23 @@ def narrow_accumulator(site: Site) -> Iterator[Finding]:
     if site.sums is None:
         return
     correction = _correction(site)
-    for text, keep in (("wraps", _wrap), ("saturates", _saturate)):
+    for text, keep in (("wraps", wrap), ("saturates", saturate)):
         for place in ("with the bias", "before the bias", "before the zero point's correction"):
             if place == "before the zero point's correction" and correction is None:
                 continue
 
-            def codes(sums: Int64, rule: Requantizer, place: str = place, keep: object = keep) -> Array:
+            def codes(sums: Int64, rule: Requantizer, place: str = place, keep: Keep = keep) -> Array:
                 bias = rule.bias if rule.bias is not None else np.int64(0)
                 if place == "with the bias":
-                    return rule(keep(sums + bias) - bias)  # type: ignore[operator]
+                    return rule(keep(sums + bias, 16) - bias)
                 if place == "before the bias":
-                    return rule(keep(sums))  # type: ignore[operator]
-                return rule(keep(sums - correction) + correction)  # type: ignore[operator]
+                    return rule(keep(sums, 16))
+                assert correction is not None
+                return rule(keep(sums - correction, 16) + correction)
 
             if site.from_sums(codes):
                 yield Finding(NARROW, f"{text}, {place}")
                 return
-
-
-def _wrap(value: Int64) -> Int64:
-    return value.astype(np.int16).astype(np.int64)
-
-
-def _saturate(value: Int64) -> Int64:
-    return np.clip(value, -(2**15), 2**15 - 1)
 
 
 def _correction(site: Site) -> Int64 | None:

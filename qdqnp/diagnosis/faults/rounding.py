@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ import numpy as np
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.faults.site import Finding, Site
 from qdqnp.errors import QdqnpError
+from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import FloatScaled, Requantizer, Rounded
+from qdqnp.numerics.rules.requantize.float_round import Rounded
+from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import named
 from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array, Int64, Quant
 
@@ -24,8 +27,6 @@ TRUNCATIONS = ("truncate", "floor")
 BESIDE_LSB = 2.0**-4
 # Steps of one LSB in which a real value is looked at.
 FINE = 256
-# Names of the fields in which rules and stages keep a rounding.
-ROUNDING_FIELDS = ("rounding", "tie", "inner")
 
 
 def recognize(site: Site) -> Iterator[Finding]:
@@ -33,31 +34,13 @@ def recognize(site: Site) -> Iterator[Finding]:
     field = rule_of(site.step.op)
     if not field:
         return
-    for place, rounding, rule in changed(getattr(site.profile, field)):
-        profile = replace(site.profile, **{field: rule})
+    for near in neighbours(getattr(site.profile, field)):
+        if near.kind != "tie rule":
+            continue
+        profile = replace(site.profile, **{field: near.rule})
         if site.explained(lambda v, profile=profile: site.evaluate(v, profile=profile)):  # type: ignore[misc]
-            yield Finding(TRUNCATION if rounding in TRUNCATIONS else TIE, f"{rounding} in {place}")
+            yield Finding(TRUNCATION if near.value in TRUNCATIONS else TIE, near.text)
             return
-
-
-def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
-    """(where, which rounding, the rule with it) for every rounding that a rule or what it holds may be given: each
-    alone, the last first, because that is the one that is written by hand."""
-    if depth > 4 or not is_dataclass(rule) or isinstance(rule, type):
-        return
-    for item in reversed(fields(rule)):
-        value = getattr(rule, item.name)
-        if item.name in ROUNDING_FIELDS and value in ROUNDINGS:
-            for other in ROUNDINGS:
-                if other != value:
-                    yield f"{type(rule).__name__}", other, replace(rule, **{item.name: other})
-        elif isinstance(value, tuple):
-            for index in reversed(range(len(value))):
-                for place, other, inner in changed(value[index], depth + 1):
-                    yield place, other, replace(rule, **{item.name: (*value[:index], inner, *value[index + 1 :])})
-        else:
-            for place, other, inner in changed(value, depth + 1):
-                yield place, other, replace(rule, **{item.name: inner})
 
 
 def _float(site: Site) -> Iterator[Finding]:
@@ -84,7 +67,7 @@ def _float(site: Site) -> Iterator[Finding]:
 def rounded(rule: Requantizer, sums: Int64, function: Any) -> Array:
     """Codes of a rule whose stages have a real value, rounded in another way."""
     assert rule.y is not None
-    real: Array = dict(rule.stages(sums))["real"].astype(np.float64)  # float32 values and halves are exact in float64
+    real: Array = named(rule.stages(sums), "real").astype(np.float64)  # float32 values and halves are exact in float64
     return clipped(function(real), rule.y)
 
 

@@ -14,7 +14,7 @@ from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64

@@ -17,7 +17,7 @@ from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.errors import ProfileError
 from qdqnp.numerics.questions import Means, Pairs, Question, Rows, Singles, Summed, Sums, Windows
 from qdqnp.numerics.rules.average import FloatAverage
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096

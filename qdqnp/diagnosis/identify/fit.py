@@ -21,7 +21,7 @@ from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.profile import RULES, Profile
 from qdqnp.numerics.questions import Sums
-from qdqnp.numerics.rules.requantize import INFERRED
+from qdqnp.numerics.status import INFERRED
 
 # Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
 FEW, SEARCHED_LAYERS = 512, 4

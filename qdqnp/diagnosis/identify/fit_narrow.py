@@ -7,7 +7,7 @@ elements of a channel intersect, exactly. So BC is solved for and not searched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis.identify.evidence import Evidence
-from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES, describe
+from qdqnp.diagnosis.identify.families import describe
+from qdqnp.numerics.multiplier import largest_shift
+from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Sums
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
+from qdqnp.numerics.rules.requantize.narrow import ACCUMULATORS, Narrowed, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.values import named
 from qdqnp.quant import Codes, Int64
 
 # (accumulator, tie of the first rounding, tie of the second)
@@ -104,7 +108,7 @@ def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
 def _manners(data: Any) -> Iterator[Manner]:
     """Every manner; accumulators are told apart only by sums past 24 bits."""
     wide = any(np.abs(one.sums).max(initial=0) >= 2**23 for one in data)
-    yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], TIES, TIES)
+    yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], ROUNDINGS, ROUNDINGS)
 
 
 def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Manner) -> tuple[int, int]:
@@ -118,7 +122,7 @@ def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Mann
 class _Data:
     """All runs of one layer: sums and codes (rows, channels)."""
 
-    layer: Layer
+    layer: SumContext
     sums: Int64
     codes: Codes
 
@@ -133,9 +137,7 @@ class _Data:
         """x16 of every sum."""
         rule = NarrowThenAffine(first, accumulator)
         own = _formula(self.layer, ())
-        return np.asarray(
-            dict(Narrowed(rule, s1, own.s2, own.a, own.bc, own.y, None).stages(self.sums))["x16"], np.int64
-        )
+        return named(replace(own, rule=rule, s1=s1).first(self.sums), "x16")
 
     def rows(self, count: int) -> _Data:
         """Rows from all over the data."""
@@ -160,7 +162,7 @@ def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner,
     return found
 
 
-def _shifts(layer: Layer, wide: bool) -> Iterator[tuple[int, int]]:
+def _shifts(layer: SumContext, wide: bool) -> Iterator[tuple[int, int]]:
     formula = _formula(layer, ())
     if not wide:
         yield formula.s1, formula.s2
@@ -172,14 +174,14 @@ def _shifts(layer: Layer, wide: bool) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=256)
-def _formula_of(layer: Layer, s1: int | None, s2: int | None) -> Narrowed:
+def _formula_of(layer: SumContext, s1: int | None, s2: int | None) -> Narrowed:
     given = [(name, value) for name, value in (("S1", s1), ("S2", s2)) if value is not None]
-    bound = NarrowThenAffine(overrides=((layer.label, tuple(given)),)).bind(layer)
+    bound = NarrowThenAffine(TIE, overrides=((layer.label, tuple(given)),)).bind(layer)
     assert isinstance(bound, Narrowed)
     return bound
 
 
-def _formula(layer: Layer, shifts: tuple[int, ...]) -> Narrowed:
+def _formula(layer: SumContext, shifts: tuple[int, ...]) -> Narrowed:
     """The rule's own A and BC, for its own or for given shifts."""
     return _formula_of(layer, *(shifts or (None, None)))
 
@@ -218,7 +220,7 @@ def _plain_rule(manner: Manner) -> NarrowThenAffine:
     return NarrowThenAffine(second, accumulator, first_tie="same" if first == second else first)
 
 
-def _rule(manner: Manner, chosen: Mapping[str, Numbers], layers: Mapping[str, Layer]) -> NarrowThenAffine:
+def _rule(manner: Manner, chosen: Mapping[str, Numbers], layers: Mapping[str, SumContext]) -> NarrowThenAffine:
     """The rule with an override for each layer that departs from the formulas."""
     overrides = []
     for label, numbers in chosen.items():

@@ -21,7 +21,7 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Finish, Weights, convolve, multiply
 from qdqnp.numerics.questions import Products, Sums, SumWeights
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.matrix import MatrixProduct
 from qdqnp.ops.geometry.windows import as_planes

@@ -7,7 +7,7 @@ from typing import Self
 
 from qdqnp.numerics.questions.question import Summed
 from qdqnp.numerics.rules.mean import MeanRule
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64, Quant
 
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from qdqnp.numerics.values import Value
 from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 if TYPE_CHECKING:
@@ -68,9 +69,10 @@ class Question(ABC):
         asked = self.under(profile)
         return asked.codes(getattr(profile, self.rule))
 
-    def stages(self, rule: Any) -> Any:
-        """Every value on the way to the codes, in order, each in the shape of `codes`; the codes are the last."""
-        return self.bind(rule).stages(*self.arguments)
+    def stages(self, rule: Any) -> list[Value]:
+        """Every value on the way to the codes, in order; the codes are the last."""
+        found: list[Value] = self.bind(rule).stages(*self.arguments)
+        return found
 
     def ties(self, rule: Any) -> Signs:
         """The sign of each value that meets an exact half at its last such rounding, 0 elsewhere."""

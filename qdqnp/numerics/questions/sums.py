@@ -10,8 +10,7 @@ from typing import Protocol, Self
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
-from qdqnp.numerics.rules.requantize import Layer as SumContext
-from qdqnp.numerics.rules.requantize import Requantizer, RequantizeRule
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 Index = tuple[int, ...]

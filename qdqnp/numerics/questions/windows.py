@@ -57,4 +57,4 @@ class Windows(Question):
         return replace(flat, taps=flat.taps[:, elements], inside=flat.inside[:, elements], count=flat.count[elements])
 
     def parameters(self, rule: AverageRule) -> Mapping[str, Any]:
-        return self.bind(rule).parameters(np.unique(self.count))
+        return self.bind(rule).numbers(np.unique(self.count))

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qdqnp.numerics.rules.requantize import ESTABLISHED
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.quant import Int64
 
 
@@ -29,10 +31,10 @@ class AccumulateRule(Protocol):
 
 
 @dataclass(frozen=True)
-class ExactSum:
+class ExactSum(Rule, family="accumulate"):
     """Every sum is exact (or wraps at 32 bits, which the requantization rule does)."""
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return False
@@ -42,7 +44,7 @@ class ExactSum:
 
 
 @dataclass(frozen=True)
-class SaturatedPairs:
+class SaturatedPairs(Rule, family="accumulate"):
     """x86-64 with AVX2 or AVX-512 but without VNNI: VPMADDUBSW adds uint8 x int8 products in pairs, saturated to int16.
 
     sum over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
@@ -50,7 +52,7 @@ class SaturatedPairs:
     Source: core/mlas/lib/x86_64/QgemmU8S8KernelAvx2.S, ConvSymKernelAvx2.S.
     """
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return x == np.uint8 and w == np.int8 and not depthwise

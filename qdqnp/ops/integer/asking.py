@@ -15,8 +15,8 @@ import numpy as np
 
 from qdqnp.graph import Sizes, concrete
 from qdqnp.numerics.questions import Products, Question, Sums, SumWeights
-from qdqnp.numerics.rules.requantize import Layer as SumContext
-from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.ops.operator import Binding, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Codes

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from qdqnp.numerics.rules.binary import BinaryRule, FixedAdd, FloatAdd
+from qdqnp.numerics.rules.add import FixedAdd, FloatAdd
+from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.float_sum import MlasSums
 from qdqnp.peers.ort.session import EXTENDED, OFF, open_session, run_session
 from qdqnp.quant import Array, Quant

@@ -19,7 +19,7 @@ from qdqnp.errors import InputError
 from qdqnp.executor.walk import walk
 from qdqnp.inputs.shipped import shipped_model
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.diagnosis import small
 from tests.diagnosis.small import Array, report, row, tensors
 
@@ -223,6 +223,16 @@ def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
     found = compare(ref, small.aligned(dumped), Options(use_envelope=True))
     first = found.first
     assert first is not None and first.name == name and first.envelope is not None and first.envelope.outside == 1
+
+
+def test_another_first_rounding_is_named_as_explain_names_it() -> None:
+    profile = PROFILES["neural-art-1.1.3"]
+    hidden = replace(profile, name="mine", conv=NarrowThenAffine("half-up", first_tie="floor"))
+    ref = Reference(small.model(), profile, small.feeds())
+    traces = [small.model().trace(x, profile=hidden) for x in small.feeds()]
+    found = compare(ref, small.aligned({name: [trace[name] for trace in traces] for name in tensors()}), Options())
+    named = [str(finding) for r in found.failing if r.op == "QLinearConv" for finding in r.findings]
+    assert named and set(named) == {"truncation instead of rounding (first rounding floor)"}
 
 
 def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:

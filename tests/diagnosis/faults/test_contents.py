@@ -15,6 +15,7 @@ from qdqnp.diagnosis.dump import Dump, Entry
 from qdqnp.diagnosis.faults import extent, memory
 from qdqnp.diagnosis.rebind import evaluate
 from qdqnp.executor.walk import walk
+from qdqnp.numerics.values import named
 from tests.diagnosis import small
 from tests.diagnosis.compare.test_compare import CONVS, after, disturbed
 from tests.diagnosis.small import Array, report, row, tensors
@@ -185,7 +186,7 @@ def flips(beside: bool) -> tuple[int, int]:
     bound = next(b for b in small.reference().plan.steps if b.step.output_names[0] == NAME)
     assert bound.bound.detail is not None
     sums, rule = bound.bound.detail(bound.arrays(case))
-    real = np.moveaxis(dict(rule.stages(sums))["real"], -1, 1).reshape(-1) + int(
+    real = np.moveaxis(named(rule.stages(sums), "real"), -1, 1).reshape(-1) + int(
         small.reference().target[NAME].quant.zero_point
     )
     for index, (value, code) in enumerate(zip(real.tolist(), case[NAME].reshape(-1).tolist(), strict=True)):

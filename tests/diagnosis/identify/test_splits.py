@@ -13,10 +13,12 @@ from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable,
 from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Pairs, Singles, Sums
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rules.lookup import Identity
-from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
 
 INT8 = np.dtype(np.int8)
@@ -26,12 +28,12 @@ def quant(scale: float, zero: int) -> Quant:
     return Quant(INT8, np.asarray(np.float32(scale)), np.asarray(np.int8(zero)))
 
 
-def small_layer(rng: np.random.Generator) -> Layer:
+def small_layer(rng: np.random.Generator) -> SumContext:
     weights = rng.integers(-9, 10, (3, 4))
     scale = (10 ** rng.uniform(-3, -1, 3)).astype(np.float32)
     w = Quant(INT8, scale, np.zeros(3, np.int8), 0)
     bias = rng.integers(-500, 500, 3).astype(np.int32)
-    return Layer(
+    return SumContext(
         quant(0.05, int(rng.integers(-20, 20))),
         w,
         quant(0.02, int(rng.integers(-20, 20))),
@@ -86,7 +88,10 @@ def test_rules_are_grouped_by_all_that_they_give() -> None:
     rules = [PROFILES[name].concat for name in ("ort", "exact", "tflite", "tflite-single")]
     assert len(Searches([same]).groups(rules)) == 1
     groups = Searches([same, half]).groups(rules)
-    tables = [tuple(rule.bind(half.x, half.y, Identity())(np.arange(-128, 128, dtype=np.int8))) for rule in rules]
+    tables = [
+        tuple(rule.bind(half.question.x, half.question.y, Identity())(np.arange(-128, 128, dtype=np.int8)))
+        for rule in rules
+    ]
     assert [len(group) for group in groups] == [tables.count(table) for table in dict.fromkeys(tables)]
     assert sorted(map(len, groups)) == [2, 2]  # exact halves: to even, or up
     search = Searches([same, half]).split(rules[0], rules[3])
@@ -123,9 +128,9 @@ def test_bias_constants_are_the_nearest_that_fit(seed: int) -> None:
     """Against a search of every BC within the limit, channel by channel."""
     rng = np.random.default_rng(seed)
     layer = small_layer(rng)
-    own = NarrowThenAffine().bind(layer)
+    own = NarrowThenAffine(TIE).bind(layer)
     moved = own.bc + rng.integers(-6, 5, 3)
-    hidden = NarrowThenAffine(overrides=(("layer", (("BC", tuple(int(v) for v in moved)),)),))
+    hidden = NarrowThenAffine(TIE, overrides=(("layer", (("BC", tuple(int(v) for v in moved)),)),))
     low, high = reachable(layer.weights, layer.x)
     sums = rng.integers(low, high + 1, (1500, 3))
     codes = hidden.bind(layer)(sums)
@@ -139,10 +144,10 @@ def test_bias_constants_are_the_nearest_that_fit(seed: int) -> None:
         assert abs(found.numbers["layer"].offsets[channel]) == min(abs(d) for d in fits)
 
 
-def gives(layer: Layer, own: object, channel: int, offset: int, sums: np.ndarray, codes: np.ndarray) -> bool:
+def gives(layer: SumContext, own: object, channel: int, offset: int, sums: np.ndarray, codes: np.ndarray) -> bool:
     bc = own.bc.copy()
     bc[channel] += offset
-    rule = NarrowThenAffine(overrides=(("layer", (("BC", tuple(int(v) for v in bc)),)),))
+    rule = NarrowThenAffine(TIE, overrides=(("layer", (("BC", tuple(int(v) for v in bc)),)),))
     return bool(np.array_equal(rule.bind(layer)(sums)[:, channel], codes[:, channel]))
 
 

@@ -22,9 +22,9 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import load_profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.binary import AlignedAdd
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.diagnosis.identify.test_identify import fresh_seed
 
 TIES = tuple(ROUNDINGS)

@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.errors import ProfileError
-from qdqnp.numerics.profile_toml import rule_names
+from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
-from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.lookup import Identity
 from qdqnp.numerics.rules.mean import RescaleMean
-from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine, Rescale
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.oracles import fixed_point as oracle
 
@@ -117,7 +119,7 @@ def test_neural_art_conv(tie: str) -> None:
         reals = [x[0] * float(s) / y[0] for s in w]
         s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), reals, bias.tolist(), y[1])
         scales = Quant(np.dtype(np.int8), w, np.asarray(0, np.int8), 0)
-        layer = Layer(quant(x), scales, quant(y), bias.astype(np.int32), weights=weights)
+        layer = SumContext(quant(x), scales, quant(y), bias.astype(np.int32), weights=weights)
         bound = NarrowThenAffine(tie=tie).bind(layer)
         found = bound.parameters
         assert (int(found["S1"]), int(found["S2"])) == (s1, s2)
@@ -143,7 +145,7 @@ def test_the_tie_probe_of_the_specification() -> None:
     """Weights (1, 127, 1), M = 0.5: S1 = 1, A = 2^14, S2 = 14, and three tie rules give three output vectors."""
     found = {}
     for tie in ("half-up", "half-away", "half-even"):
-        layer = Layer(quant((1.0, 0)), quant((0.5, 0)), quant((1.0, 0)), weights=np.array([[1, 127, 1]]))
+        layer = SumContext(quant((1.0, 0)), quant((0.5, 0)), quant((1.0, 0)), weights=np.array([[1, 127, 1]]))
         bound = NarrowThenAffine(tie=tie).bind(layer)
         parameters = {key: int(np.asarray(value).reshape(-1)[0]) for key, value in bound.parameters.items()}
         assert parameters == {"S1": 1, "A": 2**14, "S2": 14, "BC": 0}

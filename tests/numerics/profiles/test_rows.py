@@ -12,7 +12,8 @@ from qdqnp.errors import ProfileError
 from qdqnp.numerics.multiplier import Fixed, Mantissa24, PowerOfTwo, QuantizeMultiplier, Reduced16, Truncated16
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Layer, Rescale
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.numerics.profiles.cases import draw, expected, scales
 from tests.oracles import fixed_point as oracle
@@ -145,14 +146,14 @@ def test_outside_int32_is_reported(name: str) -> None:
 
 @pytest.mark.parametrize("name", oracle.NAMES)
 def test_whole_rule_from_scales(name: str) -> None:
-    """bind(Layer) with per-channel weights, bias and zero points, sums of the size of codes, ties and int32's ends."""
+    """bind() with per-channel weights, bias and zero points, sums of the size of codes, ties and int32's ends."""
     rng = np.random.default_rng(3)
     for _ in range(60):
         x, w, y = scales(rng, name)
         channels = (w * np.array([1, 0.5, 0.25, 0.0625])).astype(np.float32)
         zero = int(rng.choice([-128, 127, 0, rng.integers(-128, 128)]))
         bias = rng.integers(-1000, 1000, 4).astype(np.int32)
-        bound = PROFILES[name].conv.bind(Layer(quant(x), quant(channels, axis=0), quant(y, zero), bias))
+        bound = PROFILES[name].conv.bind(SumContext(quant(x), quant(channels, axis=0), quant(y, zero), bias))
         unit = float(y) / (float(x) * float(w))
         sums = np.rint(rng.uniform(-300, 300, (40, 4)) * unit).astype(np.int64)
         sums[:2] = [[2**31 - 1001], [1001 - 2**31]]
@@ -171,7 +172,7 @@ def test_whole_rule_from_scales(name: str) -> None:
 def test_float64_product_just_below_a_half() -> None:
     """round() of C gives 0 for the largest float64 below 0.5, where adding 0.5 and truncating gives 1."""
     real = np.nextafter(0.5, 0)
-    bound = PROFILES["tflite-fc-float"].conv.bind(Layer(quant(1), quant(1), quant(1)))
+    bound = PROFILES["tflite-fc-float"].conv.bind(SumContext(quant(1), quant(1), quant(1)))
     rule_at = type(bound)(bound.rule, np.asarray(real), None, bound.y)  # type: ignore[attr-defined, call-arg]
     assert rule_at(np.array([1, -1])).tolist() == [oracle.float64_round(1, real)] * 2 == [0, 0]
 
