@@ -89,7 +89,7 @@ def compare_command(
     """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
 
     DUMP is a folder of .npy or .bin files, an .npz, or the *_val_io.npz of ST Edge AI's validate. Two columns: entire
-    is against the golden values, with the errors of earlier layers in it; alone is the layer fed the device's own
+    is against the golden values, with the errors of earlier layers in it; single is the layer fed the device's own
     tensors, so that the error is its own.
 
     Exit code 0: every layer computes what it should (within --tolerance, or inside the --envelope). 1: some do not.
@@ -150,13 +150,13 @@ def print_report(report: Report, show_all: bool) -> None:
             "tensor",
             "shape",
             "entire",
-            "alone",
+            "single",
             "max",
             "mean",
             "sat",
             "cos",
             "why",
-            right=("entire", "alone", "max", "mean", "sat", "cos"),
+            right=("entire", "single", "max", "mean", "sat", "cos"),
         )
         for row in shown:
             rows.add_row(*_cells(row), style="red" if row.status in FAILING else None)
@@ -174,16 +174,16 @@ def print_report(report: Report, show_all: bool) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    own = row.alone if row.alone.mismatches else row.entire
+    own = row.single if row.single.mismatches else row.entire
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
-    entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
+    entire, single = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.single))
     return [
         name(row.label),
         row.op,
         name(row.name),
         dims(row.shape),
         entire,
-        alone,
+        single,
         str(own.largest),
         f"{own.mean:.3g}",
         f"{100 * row.entire.saturation:.3g} %",
