@@ -15,7 +15,7 @@ from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tolerance import parse
-from qdqnp.errors import InputError, Problem
+from qdqnp.files.atomic import write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
@@ -107,9 +107,9 @@ def compare_command(
     report = compare(reference, aligned, options, first)
     title = f"{dump.name} against {golden.name}"
     if junit_file is not None:
-        _write(junit_file, junit(report, title))
+        write_bytes(junit_file, junit(report, title), "the report")
     if html_file is not None:
-        _write(html_file, html(report, title).encode())
+        write_text(html_file, html(report, title), "the report")
     if as_json:
         print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
     else:
@@ -122,17 +122,9 @@ def _limit(reference: Reference) -> int:
     return LEAST_BYTES + BYTES_PER_ELEMENT * elements * len(reference.cases)
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        problem = Problem(f"file {path}", "to be written", error.strerror or str(error))
-        raise InputError("cannot write a report", [problem]) from error
-
-
 def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
     found, unused = proposal(read, reference.targets, cases)
-    _write(path, as_text(found, unused, path.suffix == ".json").encode())
+    write_text(path, as_text(found, unused, path.suffix == ".json"), "the mapping")
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",

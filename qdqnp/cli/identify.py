@@ -81,7 +81,7 @@ def identify_command(
     none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
     if fitted is not None:
-        check_target(fitted, force)
+        check_target(fitted, "the profile", force)
     texts = [text.strip() for text in (listed or "").split(",") if text.strip()]
     profiles = [profile_from(text) for text in texts] or list(PROFILES.values())
     answers: list[Answer] = []
@@ -116,7 +116,7 @@ def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumpe
     if out is None:
         return None, []
     found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
-    write_text(out, fit_toml(found))
+    write_text(out, fit_toml(found), "the profile")
     return found, left_out
 
 

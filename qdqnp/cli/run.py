@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +14,9 @@ from typing import Any
 import click
 import numpy as np
 
-from qdqnp.errors import InputError, Problem, QdqnpError
+from qdqnp.errors import InputError, Problem
+from qdqnp.files.atomic import check_target
+from qdqnp.files.npy import write_npz
 from qdqnp.inputs.files import Feeds, read_feeds
 from qdqnp.inputs.pictures import (
     COLORS,
@@ -139,7 +139,7 @@ def run_command(
     if known is not None:
         _check_labels(known, made)
     if output is not None:
-        write_outputs(output, made, force)
+        write_npz(output, made, "the outputs")
     summaries = {key: _summary(array) for key, array in made.items()}
     if codes:
         _add_quants(summaries, loaded.program(arithmetic))
@@ -364,28 +364,4 @@ def check_output(path: Path, force: bool) -> None:
     """Raises InputError where the outputs could not or must not be written: asked before anything is computed."""
     if path.suffix != ".npz":
         raise InputError("cannot write the outputs", [Problem(f"file {path}", "a name that ends in .npz", path.name)])
-    if not path.parent.is_dir():
-        raise InputError("cannot write the outputs", [Problem(f"folder {path.parent}", "a folder", "none")])
-    if path.exists() and not (force and path.is_file()):
-        problem = Problem(f"file {path}", "no such file yet", "one", "Use --force to replace a file.")
-        raise InputError("the outputs would replace a file", [problem])
-
-
-def write_outputs(path: Path, outputs: Mapping[str, Array], force: bool = False) -> None:
-    """Write the arrays under their names as .npz: all of them, or no file. Raises QdqnpError.
-
-    Written to another file of the same folder first, because only a rename within a folder happens at once.
-    """
-    check_output(path, force)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
-            # Not np.savez: it takes names as keyword arguments, where an output named "file" is its own parameter.
-            for key, array in outputs.items():
-                with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
-                    np.save(member, np.asanyarray(array), allow_pickle=False)
-        unfinished.replace(path)
-    except OSError as error:
-        raise QdqnpError("cannot write the outputs", [Problem(f"file {path}", "to be written", str(error))]) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    check_target(path, "the outputs", force)

@@ -4,13 +4,13 @@ compared with what is there before anything is read."""
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
+from qdqnp.files.npy import FAULTS, read_header
 
 if TYPE_CHECKING:
     from qdqnp.golden.reading import GoldenTensor
@@ -31,7 +31,7 @@ def stored_bytes(folder: Path, kind: str, tensor: GoldenTensor, case: int, cases
                 _check_header(file, tensor, shape)
             file.seek(case * tensor.nbytes, 1)
             data: bytes = file.read(tensor.nbytes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except FAULTS as error:
         _refuse(tensor, name, str(error))
     if len(data) != tensor.nbytes:
         _refuse(tensor, name, f"{len(data)} bytes")
@@ -53,12 +53,9 @@ def _from_npz(path: Path, tensor: GoldenTensor, member: str) -> bytes:
 
 def _check_header(file: BinaryIO, tensor: GoldenTensor, shape: tuple[int, ...]) -> None:
     """Read an .npy header; the file then stands at the first element."""
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
-    if version != (1, 0):
-        raise ValueError(f".npy version {version}")
-    found, fortran, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
-    if found != shape or fortran or dtype != np.dtype(tensor.dtype).newbyteorder("<"):
-        raise ValueError(f"an array {dtype}{list(found)}")
+    found = read_header(file)
+    if found.shape != shape or found.fortran or found.dtype != np.dtype(tensor.dtype).newbyteorder("<"):
+        raise ValueError(f"an array {found}")
 
 
 def _refuse(tensor: GoldenTensor, name: str, got: str) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Any
 
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
-from qdqnp.files.folder import Folder, new_folder
+from qdqnp.files.folder import Folder, Kind, new_folder
 from qdqnp.golden.capture import capture
 from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.manifest import (
@@ -34,6 +34,10 @@ from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
 
+GOLDEN_SET = Kind(
+    "the golden set", "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.", GoldenError
+)
+
 
 def write(
     out: Path,
@@ -47,12 +51,14 @@ def write(
     seed: int | None = None,
     coverage: Mapping[str, Any] | None = None,
     force: bool = False,
+    kind: Kind = GOLDEN_SET,
 ) -> Document:
     """Write the set of a model under a profile to the folder `out`, and return its manifest but for the checksums.
 
     inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
     with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
-    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced.
+    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced. kind: what
+    messages call the set, and what they advise where it would be too large.
 
     The folder appears whole or not at all. Raises GoldenError for what cannot be written so, ModelError, InputError
     and ProfileError as `Model.run` does.
@@ -64,7 +70,7 @@ def write(
     data = single_file(source)
     plan = model.plan(profile)
     steps = frozenset(chosen_steps(plan.program, chosen.layers))
-    with new_folder(out, chosen.limit_bytes, old) as folder:
+    with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
         run = _Run(folder, plan, steps, chosen, count)
