@@ -30,7 +30,7 @@ SHOWN_OPERANDS = 16
     help="A .npy or .npz file; of several runs the first counts. Default: one random input.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
-@click.option("--node", required=True, metavar="NAME", help="The layer: its label, its output tensor, or its number.")
+@click.option("--layer", required=True, metavar="NAME", help="Label, ONNX node, output tensor, number, or glob.")
 @click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
 @click.option(
     "--profiles",
@@ -44,7 +44,7 @@ SHOWN_OPERANDS = 16
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def explain_command(
-    model: Path, file: Path | None, seed: int, node: str, place: str, listed: str, got: int | None, as_json: bool
+    model: Path, file: Path | None, seed: int, layer: str, place: str, listed: str, got: int | None, as_json: bool
 ) -> None:
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
@@ -61,7 +61,7 @@ def explain_command(
     loaded = load(model)
     program = loaded.program(profiles[0])
     feeds = next(iter(read_feeds(file, program) if file is not None else random_feeds(program, 1, seed)))
-    found = explain(loaded, feeds, node, _index(place), profiles, got)
+    found = explain(loaded, feeds, layer, _index(place), profiles, got)
     if as_json:
         print_json({"model": model.name, **asdict(found, dict_factory=_document)})
     else:

@@ -37,11 +37,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 @click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
 @click.option(
-    "--layers",
+    "--layer",
     "layers",
     multiple=True,
-    metavar="NAME|GLOB|OPERATOR",
-    help="Only these layers; may be given several times. Default: all.",
+    metavar="NAME",
+    help="Label, ONNX node, output tensor, number, glob, or operator.  [default: all]",
 )
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
 @click.option(

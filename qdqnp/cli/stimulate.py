@@ -33,7 +33,9 @@ Pair = tuple[Profile, Profile]
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
 @click.option(
-    "--layer", metavar="NAME", help="One layer, or the one that makes this tensor. Default: the whole network."
+    "--layer",
+    metavar="NAME",
+    help="Label, ONNX node, output tensor, number, or glob.  [default: all]",
 )
 @click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
 @click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")

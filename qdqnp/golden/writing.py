@@ -9,6 +9,7 @@ from typing import Any
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.files.folder import Folder, Kind, new_folder
+from qdqnp.find import find_steps
 from qdqnp.golden.capture import capture
 from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.manifest import (
@@ -23,7 +24,6 @@ from qdqnp.golden.manifest import (
 )
 from qdqnp.golden.options import Options
 from qdqnp.golden.replace import replaceable
-from qdqnp.golden.selection import chosen_steps
 from qdqnp.golden.writers import WRITERS
 from qdqnp.golden.writers.base import Writer
 from qdqnp.golden.writers.raw import as_bytes
@@ -60,8 +60,8 @@ def write(
     known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced. kind: what
     messages call the set, and what they advise where it would be too large.
 
-    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, ModelError, InputError
-    and ProfileError as `Model.run` does.
+    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, InputError for layers that
+    do not exist, ModelError, InputError and ProfileError as `Model.run` does.
     """
     chosen = options or Options()
     chosen.check()
@@ -69,7 +69,7 @@ def write(
     model = load(source)
     data = single_file(source)
     plan = model.plan(profile)
-    steps = frozenset(chosen_steps(plan.program, chosen.layers))
+    steps = frozenset(find_steps(plan.program, chosen.layers))
     with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
