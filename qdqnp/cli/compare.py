@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from qdqnp.cli.options import case_option, json_option, mapping_option, profile_option
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import Options, compare
 from qdqnp.diagnosis.compare.report import EQUAL, FAILING, Report, Row
@@ -28,21 +29,9 @@ LEAST_BYTES = 64 * 2**20
 @click.command("compare")
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dump", type=click.Path(path_type=Path))
-@click.option("--profile", metavar="NAME", help="Another arithmetic than the golden set's: a name or a .toml.")
-@click.option(
-    "--case",
-    "first",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Which input of the golden set the dump's first one is.",
-)
-@click.option(
-    "--mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Which entry of the dump is which tensor: .toml or .json.",
-)
+@profile_option("Another arithmetic than the golden set's: a name, or a .toml file.", default=None)
+@case_option
+@mapping_option
 @click.option(
     "--write-mapping",
     type=click.Path(path_type=Path),
@@ -63,7 +52,7 @@ LEAST_BYTES = 64 * 2**20
     help="Accept what the unknown parameters of the profile (neural-art) explain.",
 )
 @click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @click.option(
     "--html",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
-from qdqnp.cli.profiles import OPERATORS, coverage
+from qdqnp.inspection.coverage import OPERATORS, coverage
 from qdqnp.numerics.profile_toml import from_toml, rule_names
 from qdqnp.numerics.profiles import PROFILES
 

@@ -7,8 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +18,8 @@ from intelhex import IntelHex
 from qdqnp.errors import GoldenError
 from qdqnp.files.folder import Folder
 from qdqnp.golden import GoldenTensor, Options
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.tensor import golden_tensor
 from qdqnp.golden.writers import ihex
 from qdqnp.golden.writers.c_text import define, integer, real
 from qdqnp.golden.writers.hex import words
@@ -178,7 +178,7 @@ def test_intel_hex_of_more_than_one_segment(tmp_path: Path, monkeypatch: pytest.
     """Two cases of 100,003 bytes: pieces and addresses that no 16 bits hold."""
     data = np.random.default_rng(0).integers(0, 256, (2, 100_003), dtype=np.uint8)
     writer = IhexWriter(Folder(tmp_path, 2**30, GOLDEN_SET), Options(), 2)
-    entry: Any = SimpleNamespace(item=SimpleNamespace(key="x"), same_as=None)
+    entry = Entry(golden_tensor(data[0], "x", "x", "output"))
     for case in range(2):
         writer.add(entry, data[case], case)
     writer.finish({"x": entry}, [])
