@@ -76,6 +76,8 @@ def read_array(stream: IO[bytes], size: int) -> Array:
     """Read the array of an .npy stream of `size` bytes: NumPy allocates what a header promises before it reads, so the
     header must promise what the stream holds. Raises one of FAULTS."""
     header = read_header(stream)
+    if header.dtype.hasobject:
+        raise ValueError("an array of objects: pickles are never loaded")
     if header.nbytes != size - header.start:
         raise ValueError(f"{size - header.start} bytes, where the header promises {header.nbytes} for {header}")
     stream.seek(0)
