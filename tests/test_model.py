@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, replace
 
@@ -306,3 +308,17 @@ def test_codes_go_in_and_come_out_as_the_file_has_them() -> None:
     np.testing.assert_array_equal(by_codes[name], by_values[name])
     with pytest.raises(qdqnp.errors.InputError, match="int8 codes"):
         model.run(codes.astype(np.uint8), profile="ort-x64")
+
+
+@pytest.mark.parametrize("name", ["golden", "stimuli", "diagnosis"])
+def test_rooms_of_the_public_api_are_there_when_asked_for(name: str) -> None:
+    """In a process of its own: here other tests have imported them already. Running a model imports none of them."""
+    code = f"import sys, qdqnp; before = 'qdqnp.{name}' in sys.modules; print(before, qdqnp.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", f"qdqnp.{name}"]
+
+
+def test_the_example_of_stimuli_works_after_importing_qdqnp_alone() -> None:
+    code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden.read))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

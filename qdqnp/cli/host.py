@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.options import json_option
 from qdqnp.errors import PeerError
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.peers.ort import probe as ort_probe
@@ -15,7 +16,7 @@ from qdqnp.render.console import CONSOLE, print_json, table
 
 
 @click.command("host")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@json_option
 def host_command(as_json: bool) -> None:
     """Say what onnxruntime computes on this machine, found out by running small models: how it adds up uint8 x int8
     products and float32, how Add rounds, what a default session does with int8, and which known faults it has."""

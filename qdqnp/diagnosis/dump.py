@@ -12,11 +12,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from qdqnp.errors import InputError, Problems
+from qdqnp.files.npy import FAULTS, read_array, read_header
 from qdqnp.limits import MAX_TENSOR_BYTES, readable_bytes
 from qdqnp.quant import Array
 
@@ -154,7 +155,7 @@ def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
                 continue
             try:
                 data = archive.read(info)
-            except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            except FAULTS as error:
                 problems.add(where, "a readable member", error or type(error).__name__)
                 continue
             array = _npy(where, io.BytesIO(data), len(data), problems)
@@ -167,36 +168,16 @@ def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Arr
     """The array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
     with stream:
         try:
-            shape, dtype, start = _header(stream)
-            need = dtype.itemsize * _product(shape)
+            dtype = read_header(stream).dtype
             if dtype.hasobject or dtype.kind not in "biuf":
                 problems.add(f"file {where}", "an array of numbers", f"dtype {dtype}", "Pickles are never loaded.")
                 return None
-            if need != size - start:
-                problems.add(f"file {where}", f"{need} bytes for {dtype}{list(shape)}", f"{size - start} bytes")
-                return None
             stream.seek(0)
-            array: Array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
-        except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
+            array = read_array(stream, size)
+        except FAULTS as error:
             problems.add(f"file {where}", "a readable .npy array of numbers", str(error) or "an empty file")
             return None
     if array.size == 0:
         problems.add(f"file {where}", "a tensor", f"no element, shape {list(array.shape)}")
         return None
     return array
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
-    return tuple(int(dim) for dim in shape), dtype, stream.tell()
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for dim in shape:
-        if dim < 0:
-            raise ValueError(f"a negative size in shape {list(shape)}")
-        result *= dim
-    return result

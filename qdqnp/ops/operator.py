@@ -73,6 +73,8 @@ class Operator(ABC):
     monotone: ClassVar[bool] = False
     #: The field of a profile that decides the operator's codes; '' where it computes none.
     rule: ClassVar[str] = ""
+    #: Other fields of a profile that it looks at.
+    reads: ClassVar[tuple[str, ...]] = ()
     #: The axis of the output that counts channels.
     channel_axis: ClassVar[int] = 1
     #: Which operand is the weights, and which the bias, of operators that sum products; else None.

@@ -56,13 +56,13 @@ def _row(row: Row) -> dict[str, Any]:
         "unit": UNIT[row.codes],
         "shape": "x".join(map(str, row.shape)),
         "entire_share": _share(row.entire),
-        "alone_share": _share(row.alone),
+        "single_share": _share(row.single),
         "entire_bar": _bar(_share(row.entire)),
-        "alone_bar": _bar(_share(row.alone)),
+        "single_bar": _bar(_share(row.single)),
         "explanation": shorten(row.explanation, 400),
         "segment": [shorten(label, 80) for label in row.segment],
-        "histogram": histogram(row.alone if row.alone.mismatches else row.entire),
-        "of": "alone" if row.alone.mismatches else "entire",
+        "histogram": histogram(row.single if row.single.mismatches else row.entire),
+        "of": "single" if row.single.mismatches else "entire",
         "map": heat_map(row.places) if row.places is not None else None,
     }
 

@@ -33,7 +33,7 @@ def _title(row: Row) -> str:
 
 
 def _message(row: Row) -> str:
-    own = row.alone
+    own = row.single
     return (
         f"{own.mismatches} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: "
         f"{row.explanation}"
@@ -45,8 +45,8 @@ def _details(row: Row) -> str:
         f"segment: {', '.join(row.segment)}",
         f"from: {', '.join(row.starts)}",
         f"entire: {row.entire.mismatches} of {row.entire.elements}, largest {row.entire.largest}",
-        f"alone: {row.alone.mismatches} of {row.alone.elements}, largest {row.alone.largest}, "
-        f"mean {row.alone.mean:.6g}",
+        f"single: {row.single.mismatches} of {row.single.elements}, largest {row.single.largest}, "
+        f"mean {row.single.mean:.6g}",
     ]
     return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
 

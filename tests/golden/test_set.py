@@ -210,9 +210,9 @@ def test_roles_layers_and_no_model(net: Path, tmp_path: Path) -> None:
 
 
 def test_layers_that_do_not_exist_are_listed_together(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(GoldenError) as error:
+    with pytest.raises(InputError) as error:
         make(tmp_path / "set", net, layers=("nothing", "no*", "QLinearAdd"))
-    assert [p.where for p in error.value.problems] == ["layers 'nothing'", "layers 'no*'"]
+    assert [p.where for p in error.value.problems] == ["layer 'nothing'", "layer 'no*'"]
     assert "QLinearConv" in str(error.value) or "Conv_" in str(error.value)
 
 

@@ -75,7 +75,7 @@ def test_every_layer_has_a_row_with_its_numbers(found: Report) -> None:
     groups = [attrs for tag, attrs in page.tags if tag == "tbody"]
     assert len(groups) == len(found.rows)
     for attrs, row in zip(groups, found.rows, strict=True):
-        assert float(attrs["data-alone"] or 0) == row.alone.mismatches / row.alone.elements
+        assert float(attrs["data-single"] or 0) == row.single.mismatches / row.single.elements
         assert attrs["data-status"] == row.status
     maps = sum("map" in (attrs.get("class") or "") for tag, attrs in page.tags if tag == "svg")
     assert maps == sum(row.entire.mismatches > 0 for row in found.rows) > 5
@@ -132,11 +132,11 @@ PROBE = """<script>
 {
 const say = {errors: window.errors, hacked: typeof window.hacked};
 const shown = () => Array.from(document.querySelectorAll("tbody.group")).filter((g) => !g.hidden);
-const order = () => shown().map((g) => Number(g.dataset.alone));
+const order = () => shown().map((g) => Number(g.dataset.single));
 say.layers = shown().length;
-document.querySelector("th[data-key=alone]").click();
+document.querySelector("th[data-key=single]").click();
 say.up = order();
-document.querySelector("th[data-key=alone]").click();
+document.querySelector("th[data-key=single]").click();
 say.down = order();
 document.querySelector("th[data-key=op]").click();
 say.operators = shown().map((g) => g.dataset.op);

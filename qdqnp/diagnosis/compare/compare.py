@@ -172,27 +172,27 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
         tensor.off_grid,
         tensor.off_range,
     )
-    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
+    row.tolerance = row.entire.tolerance = row.single.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.untrusted
     wants = []
     for case, got in enumerate(tensor.cases):
         want = device.reference.cases[device.first + case][target.codes]
         wants.append(want)
         row.entire.add(_ordered(got), _ordered(want), target.limits)
-        row.alone.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
+        row.single.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
     row.metrics = validate_metrics(
         np.concatenate([_real(target, want) for want in wants]),
         np.concatenate([_real(target, got) for got in tensor.cases]),
     )
-    row.places = _places(device, target, made, row.alone.mismatches > 0) if row.entire.mismatches else None
+    row.places = _places(device, target, made, row.single.mismatches > 0) if row.entire.mismatches else None
     row.status = _status(row)
     return row
 
 
 def _status(row: Row) -> str:
-    if not row.alone.mismatches:
+    if not row.single.mismatches:
         return INHERITED if row.entire.mismatches else EQUAL
-    return UNEXPLAINED if row.alone.beyond else TOLERATED
+    return UNEXPLAINED if row.single.beyond else TOLERATED
 
 
 def _ordered(array: Array) -> Array:

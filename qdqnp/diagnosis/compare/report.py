@@ -30,10 +30,10 @@ UNIT = {True: "LSB", False: "ULP"}
 class Row:
     """One dumped tensor.
 
-    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from
+    entire: against the reference, so that errors of earlier layers are in it. single: against the layer replayed from
     the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
     dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
-    values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
+    values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `single`
     where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary.
     codes: False for real tensors, whose differences are in ULP.
     """
@@ -51,7 +51,7 @@ class Row:
     off_grid: int = 0
     off_range: int = 0
     entire: Lsb = field(default_factory=Lsb)
-    alone: Lsb = field(default_factory=Lsb)
+    single: Lsb = field(default_factory=Lsb)
     metrics: dict[str, float] = field(default_factory=dict)
     tolerance: int = 0
     status: str = EQUAL
@@ -98,7 +98,7 @@ class Row:
             "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
             "unit": UNIT[self.codes],
             "entire": self.entire.as_json(),
-            "alone": self.alone.as_json(),
+            "single": self.single.as_json(),
             "findings": [{"kind": finding.kind, "detail": finding.detail} for finding in self.findings],
             "envelope": self.envelope.as_json() if self.envelope is not None else None,
         }
@@ -155,7 +155,8 @@ class Report:
             starts = ", ".join(repr(start) for start in row.starts)
             span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
             where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
-        what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
+        own = row.single
+        what = f"{own.mismatches} of {own.elements} elements, largest {own.largest} {UNIT[row.codes]}"
         if row.status == FAULT:
             return f"{where}: {what}: {row.explanation}"
         if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):

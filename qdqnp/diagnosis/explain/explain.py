@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from qdqnp.diagnosis.explain.terms import Term, terms
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import BoundStep
+from qdqnp.find import find_step
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
@@ -71,19 +71,19 @@ class Explanation:
 def explain(
     model: Model,
     feeds: Mapping[str, Array],
-    node: str,
+    layer: str,
     index: Sequence[int],
     profiles: Sequence[Profile],
     got: int | None = None,
 ) -> Explanation:
     """One output element of a layer. The layer's inputs are what the first profile computes; every profile gets these.
 
-    node: a layer's label, the name of its output tensor, or its number. index: as the output's axes. got: a value to
-    look for the cause of. Raises InputError where node or index do not exist, ProfileError where the first profile
-    does not define a layer that leads to the node.
+    layer: its label, ONNX node, output tensor, number, or a glob. index: as the output's axes. got: a value to look for
+    the cause of. Raises InputError where layer or index do not exist, ProfileError where the first profile does not
+    define a layer that leads to this one.
     """
     first = Layers(model, profiles[0])
-    step = find_step(first.steps, node)
+    step = first.program.steps[find_step(first.program, layer)]
     known = feeds_for_layers(model, first, feeds)
     arrays = first.inputs_of(step, known)
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
@@ -99,19 +99,6 @@ def explain(
 def feeds_for_layers(model: Model, layers: Layers, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Checked network inputs, or the codes that replace their quantizers, by tensor name."""
     return feeds_for(model.plan("ort", layers.program.lowering), feeds)
-
-
-def find_step(steps: Sequence[Step], node: str) -> Step:
-    """The step of that label, origin, output tensor or number. Raises InputError that names the nearest ones."""
-    for step in steps:
-        if node in (step.label, *step.origin, *step.output_names):
-            return step
-    if node.isdecimal() and int(node) < len(steps):
-        return steps[int(node)]
-    names = [name for step in steps for name in (step.label, *step.output_names)]
-    near = difflib.get_close_matches(node, names, 5, 0.4) or names[:5]
-    hint = f"Layers have the numbers 0 to {len(steps) - 1}; near: {', '.join(near)}"
-    raise InputError("no such layer", [Problem("node", "a layer's label, output tensor or number", repr(node), hint)])
 
 
 def checked_index(index: Sequence[int], shape: Sequence[int]) -> Index:

@@ -29,6 +29,7 @@ class FloatAverageAttributes(AverageAttributes):
 
 class AveragePool(Operator):
     op = "AveragePool"
+    reads = ("float_sum",)
     Attributes = FloatAverageAttributes
 
     def attributes(self, check: NodeCheck) -> Any:

@@ -23,6 +23,7 @@ from qdqnp.quant import Array
 
 class Conv(Operator):
     op = "Conv"
+    reads = ("float_sum",)
     arity = (2, 3)
     Attributes = ConvAttributes
     weight_operand = 1

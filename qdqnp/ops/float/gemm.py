@@ -24,6 +24,7 @@ class GemmAttributes(matrix.GemmAttributes):
 
 class Gemm(Operator):
     op = "Gemm"
+    reads = ("float_sum",)
     arity = (2, 3)
     Attributes = GemmAttributes
     weight_operand = 1

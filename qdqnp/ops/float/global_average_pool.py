@@ -17,6 +17,7 @@ from qdqnp.quant import Array
 
 class GlobalAveragePool(Operator):
     op = "GlobalAveragePool"
+    reads = ("float_sum",)
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         check.dtype_in(0, (np.float32,), "x")

@@ -19,6 +19,7 @@ from qdqnp.quant import Array
 
 class MatMul(Operator):
     op = "MatMul"
+    reads = ("float_sum",)
     arity = (2, 2)
     weight_operand = 1
     channel_axis = -1

@@ -116,6 +116,7 @@ class SumOperator(IntegerOperator):
     """Sums products of codes; operand 1 is the weights, operand 2, where there is one, the bias."""
 
     asks = Sums
+    reads = ("accumulate",)
     weight_operand = 1
     bias_operand: ClassVar[int | None] = 2
     #: The geometry of its products.

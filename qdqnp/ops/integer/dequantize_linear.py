@@ -25,6 +25,7 @@ class DequantizeAttributes:
 class DequantizeLinear(Operator):
     op = "DequantizeLinear"
     arity = (2, 3)
+    reads = ("convert",)
     Attributes = DequantizeAttributes
 
     def infer(self, check: NodeCheck, attributes: DequantizeAttributes) -> Inferred:

@@ -52,6 +52,7 @@ def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
 class QuantizeLinear(Operator):
     op = "QuantizeLinear"
     arity = (2, 3)
+    reads = ("convert",)
     Attributes = QuantizeAttributes
 
     def infer(self, check: NodeCheck, attributes: QuantizeAttributes) -> Inferred:
