@@ -15,6 +15,8 @@ from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES, profile_named
+from qdqnp.numerics.stages import Stage
+from qdqnp.numerics.values import Value
 from qdqnp.quant import Int64
 from tests.networks import dla
 
@@ -132,14 +134,11 @@ def test_profiles_that_cannot_run_list_all_their_layers(model: Model) -> None:
 
 
 @dataclass(frozen=True)
-class Blow:
+class Blow(Stage):
     """A stage of a user's own that leaves int32."""
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return value << 20
-
-    def tie(self, value: Int64, fixed: Fixed) -> np.ndarray:
-        return np.zeros(value.shape, bool)
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        return Value("Blow", value << 20)
 
 
 def test_a_value_outside_a_domain_names_profile_and_layer(model: Model) -> None:
