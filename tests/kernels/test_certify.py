@@ -147,9 +147,8 @@ def wrong(bound: Requantizer, kind: str) -> Callable[[Any], Any]:
 @pytest.mark.parametrize("carrier", [SMALL, LARGE], ids=str)
 @pytest.mark.parametrize("kind", ["late", "early", "far", "missing", "high", "low"])
 @pytest.mark.parametrize("name", ["tflite-single", "tflite", "pow2", "neural-art-1.1.3"])
-def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]) -> None:
+def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any], rng: np.random.Generator) -> None:
     # multipliers of which the whole range has many steps of more than eight sums each, and does not saturate
-    rng = np.random.default_rng(2)
     made = layer(rng, 0, powers=name == "pow2")
     real = rng.uniform(60, 120, CHANNELS) / BOUND if name != "pow2" else np.full(CHANNELS, 2.0**-8)
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
@@ -204,9 +203,8 @@ def wrong_in(bound: Requantizer, channels: set[int]) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_layer_s_finish_is_its_rule(name: str, axis: int) -> None:
+def test_a_layer_s_finish_is_its_rule(name: str, axis: int, rng: np.random.Generator) -> None:
     """make_layer's finish on raw sums, whatever it chose, against IntegerFinish, zero point of x included."""
-    rng = np.random.default_rng(4)
     base = layer(rng, 7, powers=name.startswith("pow2"), top=0.9)
     x = Quant(np.dtype(np.int8), base.x.scale, np.asarray(-19, np.int8))
     made = Layer(x, base.w, base.y, base.bias, weights=base.weights)

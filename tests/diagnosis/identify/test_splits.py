@@ -77,8 +77,7 @@ def test_a_sum_that_no_integers_make_is_not_looked_for() -> None:
     assert codes_for(np.zeros(3, np.int64), 1, quant(1, 0)) is None
 
 
-def test_rules_are_grouped_by_all_that_they_give() -> None:
-    rng = np.random.default_rng()
+def test_rules_are_grouped_by_all_that_they_give(rng: np.random.Generator) -> None:
     codes = rng.integers(-128, 128, 10).astype(np.int8)
     same = LookupEvidence("same", "concat", quant(0.1, 3), quant(0.1, 3), Identity(), codes, codes)
     half = LookupEvidence("half", "concat", quant(0.25, 0), quant(0.5, 0), Identity(), codes, codes)
@@ -146,9 +145,8 @@ def gives(layer: Layer, own: object, channel: int, offset: int, sums: np.ndarray
 
 
 @pytest.mark.parametrize("tie", list(ROUNDINGS))
-def test_dense_data_leave_one_bias_constant(tie: str) -> None:
+def test_dense_data_leave_one_bias_constant(tie: str, rng: np.random.Generator) -> None:
     """Every value in a row meets every step between codes: the interval of BC has one element."""
-    rng = np.random.default_rng()
     layer = small_layer(rng)
     units = rng.integers(-6, 7, 3)
     formula = replace(_formula(layer, ()), s2=4, a=np.ones(3, np.int64), bc=rng.integers(-100, 100, 3))
