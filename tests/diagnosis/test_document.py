@@ -15,7 +15,7 @@ import qdqnp
 from qdqnp.inputs.shipped import shipped_model
 from tests.diagnosis.devices import FAULTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "diagnosis.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
@@ -24,7 +24,7 @@ def run(command: str, folder: Path) -> str:
     """One command of the document, in a folder; `qdqnp` and `python` are those of the tests."""
     words = shlex.split(command)
     program = {"qdqnp": [sys.executable, "-m", "qdqnp"], "python": [sys.executable]}[words[0]]
-    path = str(Path(qdqnp.__file__).parents[2])
+    path = str(Path(qdqnp.__file__).parents[1])
     done = subprocess.run(
         [*program, *words[1:]],
         cwd=folder,

@@ -167,6 +167,26 @@ def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]
         assert not found.proven.any()
 
 
+def test_a_step_between_two_points_that_were_compared_is_not_proven() -> None:
+    """With a multiplier of 1/7 the sums 7k + 1 to 7k + 6 are compared. The nudge of -3/7 moves the steps of the
+    expression to 7k, those of the rule are at 7k + 1: the two differ on the sums 7k alone, which are not compared."""
+    low, high = np.array([-202]), np.array([202])
+    expression, proven = certify(
+        lambda sums: (sums - 1) // 7,
+        np.array([1 / 7]),
+        np.array([0.0]),
+        (np.array([-3 / 7]),),
+        0,
+        0,
+        np.dtype(np.int8),
+        low,
+        high,
+        LARGE,
+    )
+    assert not proven.any()
+    assert expression.multiplier.shape == (1,)
+
+
 # -- the finish ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_finish_of_proven_and_unproven_channels(axis: int) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable, thresholds
-from qdqnp.diagnosis.identify.evidence import BinaryEvidence, LinearEvidence, LookupEvidence
+from qdqnp.diagnosis.identify.evidence import AverageEvidence, BinaryEvidence, LinearEvidence, LookupEvidence
 from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
@@ -103,6 +103,18 @@ def test_pairs_are_searched_completely() -> None:
     assert found.codes[0] == max(-128, min(127, exact)) != found.codes[1]
     alike = search.split(PROFILES["exact"].add, PROFILES["exact"].add)
     assert alike.stimulus is None and alike.complete
+
+
+def test_windows_whose_sum_depends_on_its_order_are_not_searched_completely() -> None:
+    """Both rules give 0 for all windows that are tried; but a float32 sum has orders that were not."""
+    taps, inside = np.zeros((2, 1), np.int8), np.ones((2, 1), bool)
+    one = AverageEvidence("avg", quant(1e-6, 0), quant(1.0, 0), taps, inside, np.array([2]), taps[0])
+    search = Searches([one])
+    ort, exact, tflite = (PROFILES[name].average_pool for name in ("ort", "exact", "tflite"))
+    for pair in ((ort, exact), (exact, ort)):
+        found = search.split(*pair)
+        assert found.stimulus is None and not found.complete
+    assert search.split(exact, tflite).complete
 
 
 # -- fit_narrow: what it solves for ------------------------------------------------------------------------------------

@@ -133,6 +133,16 @@ def test_neural_art_add(tie: str, rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(bound(CODES[:, None], CODES[None, :]), wanted)
 
 
+@pytest.mark.parametrize(("zero", "c", "c_shift"), [(1, 2**14, 0), (2, 2**14, 1), (3, 3 * 2**13, 1), (-2, -(2**14), 1)])
+def test_the_constant_of_neural_art_s_add_fits_int16(zero: int, c: int, c_shift: int) -> None:
+    """With scales of 1, S is 14 and the constant is zero * 2^14: 2 * 2^14 = 32768 does not fit int16."""
+    one = quant((1.0, 0))
+    parameters = ART.add.bind(one, one, quant((1.0, zero))).parameters
+    assert parameters["S"] == 14
+    assert (parameters["C"], parameters["C_shift"]) == (c, c_shift)
+    assert np.iinfo(np.int16).min <= parameters["C"] <= np.iinfo(np.int16).max
+
+
 def test_the_tie_probe_of_the_specification() -> None:
     """Weights (1, 127, 1), M = 0.5: S1 = 1, A = 2^14, S2 = 14, and three tie rules give three output vectors."""
     found = {}
