@@ -15,7 +15,7 @@ import qdqnp
 from qdqnp.inputs.shipped import shipped_model
 from tests.diagnosis.devices import FAULTS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "diagnosis.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
