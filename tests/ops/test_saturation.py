@@ -147,6 +147,14 @@ def test_depthwise_and_other_code_types_are_exact() -> None:
     assert qdqnp.load(mixed.model).run(mixed.inputs)["y"].tolist() == [[127, 127]] * 2  # 129540 / 1024
 
 
+def test_the_smallest_weights_of_which_a_pair_saturates() -> None:
+    """With codes of 255: 128 * 255 = 32640 fits 16 bits, 129 * 255 = 32895 does not; so with the other sign."""
+    w = np.array([[127, 127, -127, -127], [1, 2, -1, -2]], np.int8)
+    case = all_saturate("QLinearMatMul", np.full((1, 2), 255, np.uint8), w)
+    trace = qdqnp.load(case.model).trace(case.inputs, profile="ort-avx2", accumulators=True)
+    assert trace.accumulators["y"].tolist() == [[32640, 32767, -32640, -32768]]
+
+
 def test_a_gemm_with_its_columns_either_way() -> None:
     x, w = np.full((2, 6), 255, np.uint8), np.full((6, 3), 127, np.int8)
     for transposed in (0, 1):

@@ -254,6 +254,16 @@ def test_of_a_global_average(size: int, power: int | None, rng: np.random.Genera
     check(pooled("QLinearGlobalAveragePool", x, channels_last=0), faults)
 
 
+def test_a_power_of_two_is_no_wrong_divisor() -> None:
+    """A shift divides by 16 elements rightly: twice as much is no fault that anybody makes."""
+    x = np.full((1, 1, 4, 4), 60, np.int8)
+    case = pooled("QLinearGlobalAveragePool", x, channels_last=0)
+    halved = clipped(round(81 * ratio(0.05, 0.02) / 2) + 6)
+    (account,) = explain(qdqnp.load(case.model), case.inputs, "y", (0, 0, 0, 0), [PROFILES["exact"]], halved).accounts
+    assert account.code == 127 != halved
+    assert "wrong divisor" not in {cause.kind for cause in account.causes}
+
+
 @pytest.mark.parametrize("include", [0, 1])
 def test_of_an_average_with_padding(include: int, rng: np.random.Generator) -> None:
     x = (rng.integers(-50, 50, (1, 3, 6, 6)) + np.array([-70, 0, 60]).reshape(3, 1, 1)).clip(-128, 127).astype(np.int8)
