@@ -12,12 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.diagnosis.verify import verify
-from qdqnp.errors import InputError
+from qdqnp.errors import InputError, ProfileError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
+from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.numerics.rules.binary import BinaryFunction, saturate
+from qdqnp.numerics.rules.requantize import NarrowThenAffine
 from qdqnp.peers.ort.peer import OrtPeer
 from tests.networks import dla
 
@@ -300,6 +302,21 @@ def test_codes_go_in_and_come_out_as_the_file_has_them() -> None:
     np.testing.assert_array_equal(by_codes[name], by_values[name])
     with pytest.raises(qdqnp.errors.InputError, match="int8 codes"):
         model.run(codes.astype(np.uint8), profile="ort-x64")
+
+
+def test_values_for_a_layer_that_does_not_exist_are_refused(model: qdqnp.Model) -> None:
+    """Ignored, a typo would leave the layer as it is."""
+    conv = next(step for step in model.program().steps if step.op == "QLinearConv")
+    shifts = (("S2", 14),)
+    art = profile_named("neural-art")
+    for label in (conv.label, conv.label + "x"):
+        hidden = replace(art, conv=NarrowThenAffine(overrides=((label, shifts),)))
+        if label == conv.label:
+            assert model.plan(hidden).steps
+            continue
+        with pytest.raises(ProfileError, match=r"conv.overrides: expected a layer of the model") as caught:
+            model.plan(hidden)
+        assert label in str(caught.value)
 
 
 # -- promises --------------------------------------------------------------------------------------------------------
