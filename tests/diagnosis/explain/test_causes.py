@@ -286,6 +286,25 @@ def test_of_an_average_with_padding(include: int, rng: np.random.Generator) -> N
     check(pooled("QLinearAveragePool", x, **attributes), faults)
 
 
+@pytest.mark.parametrize(("include", "divisor"), [(0, 4), (1, 9)])
+def test_the_exact_mean_of_a_window_in_the_corner(include: int, divisor: int) -> None:
+    """Four of nine elements are in the image; whether the others count in the divisor is the operator's to say."""
+    x = np.arange(36, dtype=np.int8).reshape(1, 1, 6, 6)
+    attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": include, "channels_last": 0}
+    case = pooled("QLinearAveragePool", x, **attributes)
+    found = explain(qdqnp.load(case.model), case.inputs, "y", (0, 0, 0, 0), [PROFILES["exact"]])
+    assert [code for _, code, _ in found.operands] == [0, 1, 6, 7]
+    assert found.real == (0 + 1 + 6 + 7 + 4 * 21) * ratio(0.05, 0.02) / divisor + 6
+
+
+def test_the_largest_products_are_shown_whatever_their_sign(rng: np.random.Generator) -> None:
+    case = conv(rng, [0, 0, 0], 0.15)
+    found = explain(qdqnp.load(case.model), case.inputs, "y", (0, 1, 0, 2), [PROFILES["exact"]])
+    products = [0 if x is None else (x - CONV_ZERO) * (w - 9) for x, w in taps(case, (0, 1, 0, 2))]
+    assert (found.term_count, found.padded, found.total) == (18, 6, sum(products))
+    assert [abs(term.product) for term in found.terms] == sorted(map(abs, products), reverse=True)[:8]
+
+
 # -- Neural-ART --------------------------------------------------------------------------------------------------------
 def test_a_first_narrowing_that_wraps() -> None:
     """Weights 1 and -1 cancel, so S1 = 0 and the 16 bits between the two stages hold no more than 2^15 of the sum."""
