@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdqnp.errors import ModelError
 from tests.ops.case import MS, Case, check, check_accumulators, computed, one_node
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -135,6 +136,13 @@ def test_gemm_bias_of_every_shape_on_a_square(
     a, b = rng.integers(-128, 128, (4, 7), np.int8), rng.integers(-128, 128, (7, 4), np.int8)
     bias = rng.integers(-(10**5), 10**5, shape)
     check(gemm(a, b, bias, y_scale))
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_gemm_of_matrices_that_do_not_fit_is_refused(trans_a: int, trans_b: int) -> None:
+    """a is 3x4 and b 5x6, as they are or transposed: no two of their sizes are equal."""
+    with pytest.raises(ModelError, match="equal inner sizes"):
+        computed(gemm(np.ones((3, 4), np.int8), np.ones((5, 6), np.int8), transA=trans_a, transB=trans_b))
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (0, 1), (1, 0), (1, 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from qdqnp.diagnosis.probe.answers import answer_of
 from qdqnp.diagnosis.probe.catalog import probes
-from qdqnp.diagnosis.probe.probes import Probe, telling
+from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, telling
 from qdqnp.numerics.rounding import ROUNDINGS
 from tests.oracles.fixed_point import by_definition
 
@@ -179,3 +180,14 @@ def test_what_remains_and_what_is_nearest() -> None:
     kernel = ALL["large_kernel"]
     split = answer_of(kernel, kernel.answers()["split in 2 by kernel rows"])
     assert split.remaining == ("split in 2 by kernel rows",) and not split.fits  # no profile's rule does that
+
+
+def test_an_answer_that_a_rule_gives_too_may_be_fitted() -> None:
+    """Of two hypotheses that remain one has a rule, the other is the same answer without one."""
+    second = ALL["second_tie"]
+    rule = second.hypotheses[0].rule
+    both = (Hypothesis("by a rule", rule), Hypothesis("by hand", answer=lambda found: found.codes(rule)))
+    probe = replace(second, hypotheses=both)
+    found = answer_of(probe, probe.answers()["by a rule"])
+    assert found.remaining == ("by a rule", "by hand") and found.fits
+    assert not answer_of(replace(second, hypotheses=both[1:]), found.codes).fits
