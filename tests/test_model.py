@@ -14,10 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.diagnosis.verify import verify
+from qdqnp.errors import InputError, ProfileError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.profiles.ort import ORT
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.values import BoundRule, clipped
 from qdqnp.numerics.width import saturate_to
 from qdqnp.peers.ort.peer import OrtPeer
@@ -322,3 +326,55 @@ def test_the_example_of_stimuli_works_after_importing_qdqnp_alone() -> None:
     code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden.read))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+def test_values_for_a_layer_that_does_not_exist_are_refused(model: qdqnp.Model) -> None:
+    """Ignored, a typo would leave the layer as it is."""
+    conv = next(step for step in model.program().steps if step.op == "QLinearConv")
+    shifts = (("S2", 14),)
+    art = profile_named("neural-art")
+    for label in (conv.label, conv.label + "x"):
+        hidden = replace(art, conv=NarrowThenAffine(TIE, overrides=((label, shifts),)))
+        if label == conv.label:
+            assert model.plan(hidden).steps
+            continue
+        with pytest.raises(ProfileError, match=r"conv.overrides: expected a layer of the model") as caught:
+            model.plan(hidden)
+        assert label in str(caught.value)
+
+
+# -- promises --------------------------------------------------------------------------------------------------------
+def softmaxes() -> qdqnp.Model:
+    """y = Softmax(Softmax(x)); z = Softmax(x) + y: three tensors in doubt, for which the first Softmax is to blame."""
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["s"], name="first"),
+        helper.make_node("Softmax", ["s"], ["y"], name="second"),
+        helper.make_node("Add", ["s", "y"], ["z"], name="sum"),
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xyz"]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    return qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+
+
+def test_the_first_step_that_is_not_exact_is_named() -> None:
+    promises = softmaxes().plan().promises
+    assert promises["x"].exact
+    assert [promises[name].step for name in "syz"] == ["first"] * 3
+    assert all("'first'" in promises[name].reason for name in "syz")
+
+
+def sum_of_two(second: list[int | str]) -> qdqnp.Model:
+    shapes = {"a": ["N", 3], "b": second, "y": None}
+    a, b, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"])], "g", [a, b], [y])
+    return qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+
+
+def test_a_size_of_one_name_is_one_size_in_all_inputs() -> None:
+    """2 and 1 would broadcast: nobody but the name says that they must not."""
+    two, one = np.ones((2, 3), np.float32), np.ones((1, 3), np.float32)
+    named = sum_of_two(["N", 3])
+    assert named.run({"a": two, "b": two})["y"].shape == (2, 3)
+    with pytest.raises(InputError, match=r"input 'b', axis 0 \('N'\): expected 2, as in input 'a', got 1"):
+        named.run({"a": two, "b": one})
+    assert sum_of_two(["M", 3]).run({"a": two, "b": one})["y"].tolist() == [[2.0] * 3] * 2

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
-from qdqnp.inspection.coverage import coverage
+from qdqnp.inspection.coverage import coverage, covered
 from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES

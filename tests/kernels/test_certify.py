@@ -147,9 +147,8 @@ def wrong(bound: Requantizer, kind: str) -> Callable[[Any], Any]:
 @pytest.mark.parametrize("carrier", [SMALL, LARGE], ids=str)
 @pytest.mark.parametrize("kind", ["late", "early", "far", "missing", "high", "low"])
 @pytest.mark.parametrize("name", ["tflite-single", "tflite", "pow2", "neural-art-1.1.3"])
-def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]) -> None:
+def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any], rng: np.random.Generator) -> None:
     # multipliers of which the whole range has many steps of more than eight sums each, and does not saturate
-    rng = np.random.default_rng(2)
     made = layer(rng, 0, powers=name == "pow2")
     real = rng.uniform(60, 120, CHANNELS) / BOUND if name != "pow2" else np.full(CHANNELS, 2.0**-8)
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
@@ -166,6 +165,26 @@ def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]
         assert (found.proven == (differing == 0)).all() or not found.proven.any()
     else:
         assert not found.proven.any()
+
+
+def test_a_step_between_two_points_that_were_compared_is_not_proven() -> None:
+    """With a multiplier of 1/7 the sums 7k + 1 to 7k + 6 are compared. The nudge of -3/7 moves the steps of the
+    expression to 7k, those of the rule are at 7k + 1: the two differ on the sums 7k alone, which are not compared."""
+    low, high = np.array([-202]), np.array([202])
+    expression, proven = certify(
+        lambda sums: (sums - 1) // 7,
+        np.array([1 / 7]),
+        np.array([0.0]),
+        (np.array([-3 / 7]),),
+        0,
+        0,
+        np.dtype(np.int8),
+        low,
+        high,
+        LARGE,
+    )
+    assert not proven.any()
+    assert expression.multiplier.shape == (1,)
 
 
 # -- the finish ------------------------------------------------------------------------------------------------------
@@ -204,9 +223,8 @@ def wrong_in(bound: Requantizer, channels: set[int]) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_layer_s_finish_is_its_rule(name: str, axis: int) -> None:
+def test_a_layer_s_finish_is_its_rule(name: str, axis: int, rng: np.random.Generator) -> None:
     """make_layer's finish on raw sums, whatever it chose, against IntegerFinish, zero point of x included."""
-    rng = np.random.default_rng(4)
     base = layer(rng, 7, powers=name.startswith("pow2"), top=0.9)
     x = Quant(np.dtype(np.int8), base.x.scale, np.asarray(-19, np.int8))
     made = SumContext(x, base.w, base.y, base.bias, weights=base.weights)

@@ -140,10 +140,10 @@ def test_auto_takes_the_cheapest_that_is_exact(kind: str, terms: int, chosen: st
             computed(case, FLOAT32)
 
 
-def test_strategies_are_not_all_float32_in_random_cases() -> None:
+def test_strategies_are_not_all_float32_in_random_cases(rng: np.random.Generator) -> None:
     """The random cases would prove little about the other strategies otherwise."""
     for name in SUMMING:
-        cases = [CASES[name](np.random.default_rng(seed)) for seed in range(200)]
+        cases = [CASES[name](rng) for _ in range(200)]
         assert sum(largest_sum(case) > 2**24 for case in cases) >= 3
 
 

@@ -28,7 +28,6 @@ from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyShift
 from tests.diagnosis.identify.simulated import device, network, observe
-from tests.diagnosis.identify.test_identify import fresh_seed
 
 ART = PROFILES["neural-art-1.1.3"]
 TIES = tuple(ROUNDINGS)
@@ -50,8 +49,8 @@ def check_gives_every_code(fitted: Fitted, model: Model, runs: list[Observed]) -
 
 # cmsis-nn's are tflite's by other names; what is hidden below is all of neural-art
 @pytest.mark.parametrize("name", ["ort", "exact", "tflite", "tflite-single"])
-def test_a_named_profile_is_among_what_fits(name: str) -> None:
-    model, runs = device(fresh_seed(), name)
+def test_a_named_profile_is_among_what_fits(name: str, seed: int) -> None:
+    model, runs = device(seed, name)
     fitted = fit(model, runs)
     assert fitted.unfitted == []
     for one in fitted.fits:
@@ -60,8 +59,7 @@ def test_a_named_profile_is_among_what_fits(name: str) -> None:
     check_gives_every_code(fitted, model, runs)
 
 
-def test_hidden_ties_of_neural_art_come_back() -> None:
-    seed = fresh_seed()
+def test_hidden_ties_of_neural_art_come_back(seed: int) -> None:
     rng = np.random.default_rng(seed)
 
     def tie() -> str:
@@ -94,8 +92,7 @@ def check_found(seed: int, hidden: Profile) -> None:
     check_gives_every_code(fitted, model, runs)
 
 
-def test_hidden_choices_of_rescaling_come_back() -> None:
-    seed = fresh_seed()
+def test_hidden_choices_of_rescaling_come_back(seed: int) -> None:
     rng = np.random.default_rng(seed)
     base = PROFILES["tflite-single"]
     assert isinstance(base.conv, Rescale)
@@ -112,8 +109,7 @@ def layer_numbers(model: Model) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", ["S1", "S2", "both"])
-def test_hidden_shifts_of_a_layer_come_back(number: str) -> None:
-    seed = fresh_seed()
+def test_hidden_shifts_of_a_layer_come_back(number: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     model, _ = device(seed, ART, count=1)
     own = layer_numbers(model)
@@ -142,9 +138,8 @@ def index_of(model: Model, label: str) -> int:
     return next(i for i, step in enumerate(model.program().steps) if step.label == label)
 
 
-def test_bias_constants_that_are_some_units_off_come_back() -> None:
+def test_bias_constants_that_are_some_units_off_come_back(seed: int) -> None:
     """BC of one layer is moved by up to 6 units of 2^-S2, as compilers do: what is found explains every code."""
-    seed = fresh_seed()
     rng = np.random.default_rng(seed)
     model, inputs = device(seed, "ort", count=4)
     own = layer_numbers(model)
@@ -162,8 +157,8 @@ def test_bias_constants_that_are_some_units_off_come_back() -> None:
         assert (np.abs(found.offsets) <= np.abs(units)).all()
 
 
-def test_codes_that_no_arithmetic_gives_are_not_fitted() -> None:
-    model, runs = device(fresh_seed(), "tflite", count=1)
+def test_codes_that_no_arithmetic_gives_are_not_fitted(seed: int) -> None:
+    model, runs = device(seed, "tflite", count=1)
     step = next(step for step in model.program().steps if step.op == "QLinearConv")
     name = step.output_names[0]
     wrong = {**runs[0].tensors, name: np.roll(runs[0].tensors[name], 1, axis=1)}
