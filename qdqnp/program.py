@@ -129,6 +129,11 @@ class Program:
         """The step that makes each tensor; inputs and constants are missing."""
         return {name: step for step in self.steps for name in step.output_names}
 
+    @cached_property
+    def order(self) -> Mapping[Step, int]:
+        """The index of each step."""
+        return {step: index for index, step in enumerate(self.steps)}
+
     def float_work(self, step: Step) -> str:
         """What a step computes in float32 in the middle of the network, '' where it computes none. A device without a
         float unit has no arithmetic for it; quantizing inputs and dequantizing outputs is the host's."""

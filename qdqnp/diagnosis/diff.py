@@ -9,6 +9,7 @@ from typing import Any
 from qdqnp.diagnosis.tally import difference
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.walk import made_by
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
@@ -141,7 +142,7 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
         try:
             plans.append(model.plan(profile))
         except QdqnpError as error:
-            problems += [Problem(f"profile '{name}', {p.where}", p.expected, p.got, p.hint) for p in error.problems]
+            problems += error.within(f"profile '{name}'").problems
     if problems:
         raise ProfileError("the model cannot run under every profile", problems)
     return plans
@@ -200,17 +201,8 @@ def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
 def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:
     """What each step makes that is not `given`, fed with `known` where that has its inputs, else with what earlier
     steps made. Raises ProfileError with the layer where a value leaves the profile's domain."""
-    made: dict[str, Array] = {}
-    with plan.scratch.lend() as scratch:
-        for bound in plan.steps:
-            if all(output in given for output in bound.step.output_names):
-                continue
-            needed = {n: known[n] if n in known else made[n] for n in bound.step.input_names if n not in bound.consts}
-            try:
-                outputs = bound.evaluate(needed, scratch)
-            except ProfileError as error:
-                where = f"profile '{name}', step {bound.step.label}"
-                problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in error.problems]
-                raise ProfileError(error.title, problems) from error
-            made.update({key: array.copy() for key, array in outputs.items()})
-    return made
+    try:
+        with plan.scratch.lend() as scratch:
+            return made_by(plan.steps, given, known, scratch)
+    except ProfileError as error:
+        raise error.within(f"profile '{name}'") from error

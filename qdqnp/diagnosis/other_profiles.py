@@ -62,13 +62,12 @@ def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
     if all(len(device.segments[name].steps) == 1 for name in differing):
         return {}
     ops = {bound.step.op for bound in device.reference.plan.steps if bound.step.op in RULE_OF}
-    names, before = [], device.arithmetic
+    names = []
     for name, profile in PROFILES.items():
         if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
-            device.arithmetic = dict.fromkeys(ops, profile)
-            if all(_replayed(device, dumped) for dumped in wrong):
+            other = device.under(dict.fromkeys(ops, profile))
+            if all(_replayed(other, dumped) for dumped in wrong):
                 names.append(name)
-    device.arithmetic = before
     if not names:
         return {}
     profile = PROFILES[names[0]]
@@ -136,4 +135,4 @@ def agrees(device: Device, name: str, profile: Profile) -> bool:
 
 
 def _made(device: Device, index: int, case: int, profile: Profile, codes: str) -> Array:
-    return device.reference.evaluate(index, device.values(case), profile)[codes]
+    return device.reference.step(index, profile).evaluate(device.values(case))[codes]

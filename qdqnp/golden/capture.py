@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.executor.walk import fold
 from qdqnp.golden.inner import constant_parameters, inner_tensors, parameters
 from qdqnp.golden.layouts import PLAIN, Layout, activation_layout, matrix_layout, weight_layout
 from qdqnp.golden.names import numbered, slug, step_key
@@ -52,19 +53,12 @@ def capture(
     program = plan.program
     yield from _network_inputs(program, feeds, options)
     given = feeds_for(plan, feeds)
-    values: dict[str, Array] = dict(given)
     outputs = {name: plan.consts[name] for name in program.outputs if name in plan.consts}
     with plan.scratch.lend() as scratch:
-        for index, bound in enumerate(plan.steps):
-            names = bound.step.output_names
-            if not all(name in given for name in names):
-                values.update(bound.evaluate(values, scratch))
-                if index in chosen:
-                    yield from _layer(index, bound, values, options)
-            outputs.update({name: values[name] for name in names if name in program.outputs})
-            for name in bound.step.input_names:
-                if plan.last_use[name] == index:
-                    values.pop(name, None)
+        for done in fold(plan.steps, given, last_use=plan.last_use, scratch=scratch):
+            if done.index in chosen:
+                yield from _layer(done.index, done.bound, done.values, options)
+            outputs.update({name: array for name, array in done.made.items() if name in program.outputs})
     outputs.update({name: given[name] for name in program.outputs if name in given})
     for number, name in enumerate(program.outputs):
         quant = program.tensors[name].quant

@@ -56,12 +56,13 @@ def compare(reference: Reference, aligned: Aligned, options: Options | None = No
     """
     chosen = options or Options()
     misfits = _misfits(reference, aligned, first)
-    device = Device(reference, aligned, first)
-    arithmetics = _arithmetics(device) if chosen.diagnose else {}
-    device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
-    theirs = _trusted(device)
-    device.arithmetic = {}
-    made = [device.replay(case) for case in range(device.count)]
+    dumped = Device(reference, aligned, first)
+    arithmetics = _arithmetics(dumped) if chosen.diagnose else {}
+    # `judged` is the device by the arithmetic found, `device` by the reference's; both know what it went on with
+    judged = _trusted(dumped.under({op: found.profile for op, found in arithmetics.items()}))
+    device = judged.under({})
+    theirs = [judged.replay(case) for case in range(device.count)]
+    made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
     report = Report(reference.profile.name, cases=device.count, unused=list(aligned.unused))
     report.enveloped = chosen.use_envelope
     report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
@@ -73,10 +74,9 @@ def compare(reference: Reference, aligned: Aligned, options: Options | None = No
     _excuse(device, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
-        device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
-        _judge_all(device, report, theirs)
+        _judge_all(judged, report, theirs)
     if chosen.diagnose:
-        _find_faults(device, report, theirs)
+        _find_faults(judged, report, theirs)
     report.rows += [_misfit_row(reference, name, finding) for name, finding in misfits.items()]
     order = {target.name: index for index, target in enumerate(reference.targets)}
     report.rows.sort(key=lambda row: order[row.name])
@@ -113,16 +113,16 @@ def _misfit_row(reference: Reference, name: str, finding: Finding) -> Row:
 
 
 # -- whom to trust --------------------------------------------------------------------------------------
-def _trusted(device: Device) -> list[Values]:
-    """The replay of each case. A tensor whose readers all fit the values it should have, and not those it shows, was
-    dumped wrongly: the replay goes on with the right ones."""
+def _trusted(device: Device) -> Device:
+    """The device without the tensors that were dumped wrongly: all readers of such a tensor fit the values it should
+    have, and not those it shows. The replay then goes on with the right ones."""
     made = [device.replay(case) for case in range(device.count)]
     for name in [target.name for target in device.reference.targets if target.name in device.segments]:
         if _wrong(device, name, made) and _went_on_right(device, name, made):
             codes = device.tensors[name].target.codes
-            device.distrust(name, [made[case][codes] for case in range(device.count)])
+            device = device.distrusting(name, [made[case][codes] for case in range(device.count)])
             made = [device.replay(case) for case in range(device.count)]
-    return made
+    return device
 
 
 def _wrong(device: Device, name: str, made: Sequence[Values]) -> bool:
@@ -173,7 +173,7 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
         tensor.off_range,
     )
     row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
-    row.read_wrong = target.name in device.untrusted
+    row.read_wrong = target.name in device.corrected
     wants = []
     for case, got in enumerate(tensor.cases):
         want = device.reference.cases[device.first + case][target.codes]

@@ -12,6 +12,7 @@ from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.walk import made_by
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.requantize import Requantizer
 from qdqnp.program import Step
@@ -54,7 +55,7 @@ class Site:
     @property
     def alone(self) -> bool:
         """Whether the tensor is this step's own output."""
-        return self.segment.steps == [self.index]
+        return self.segment.steps == (self.index,)
 
     @cached_property
     def differs(self) -> list[Array]:
@@ -68,23 +69,16 @@ class Site:
     def _before(self, case: int) -> Values:
         """Everything that the suspected step may read."""
         known = self.device.values(case)
-        for index in self.segment.steps:
-            if index >= self.index:
-                break
-            op = self.device.reference.step(index).step.op
-            known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
-        return known
+        before = (index for index in self.segment.steps if index < self.index)
+        return {**made_by(self.device.steps(before), {}, known), **known}
 
     def finish(self, case: int, output: Array) -> Array:
         """The target's codes, if the suspected step's output were this."""
         if self.alone:
             return output
         known = {**self.values[case], self.step.output_names[0]: output}
-        for index in self.segment.steps:
-            if index > self.index:
-                op = self.device.reference.step(index).step.op
-                known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
-        return known[self.target.codes]
+        after = (index for index in self.segment.steps if index > self.index)
+        return {**known, **made_by(self.device.steps(after), {}, known)}[self.target.codes]
 
     def explained(self, change: Change) -> bool:
         """Whether a changed step explains every case, element by element."""

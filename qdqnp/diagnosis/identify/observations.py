@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qdqnp.diagnosis.identify.evidence import Evidence, evidence_of
 from qdqnp.diagnosis.identify.layers import Layers
+from qdqnp.diagnosis.replay import segment
 from qdqnp.errors import InputError, Problem
 from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model, feeds_for
@@ -107,11 +108,13 @@ def _target(
 ) -> Target | None:
     """The tensor with the steps that lead to it; None where a run that has it lacks its inputs."""
     here = [(given, run.tensors[name]) for run, given in zip(runs, known, strict=True) if name in run.tensors]
-    lists = [reference.segment(name, given) for given, _ in here]
-    steps = max((steps or [] for steps in lists), key=len)
-    if not all(lists):
+    segments = [segment(reference.program, name, given) for given, _ in here]
+    found = [leading for leading in segments if leading is not None]
+    if len(found) < len(segments):
         return None
-    return Target(name, tuple(steps), tuple(step.op for step in steps if decides(step)), tuple(here))
+    longest = max((leading.steps for leading in found), key=len)
+    steps = tuple(reference.steps[index] for index in longest)
+    return Target(name, steps, tuple(step.op for step in steps if decides(step)), tuple(here))
 
 
 def evidence(dumped: Dumped, target: Target) -> list[Evidence]:
