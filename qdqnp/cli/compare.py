@@ -14,6 +14,7 @@ from qdqnp.diagnosis.dump import Dump, read_dump
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.diagnosis.tolerance import parse
 from qdqnp.errors import InputError, Problem
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
@@ -174,19 +175,17 @@ def print_report(report: Report, show_all: bool) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    own = row.alone if row.alone.mismatches else row.entire
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
-    entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
     return [
         name(row.label),
         row.op,
         name(row.name),
         dims(row.shape),
-        entire,
-        alone,
-        str(own.largest),
-        f"{own.mean:.3g}",
-        f"{100 * row.entire.saturation:.3g} %",
+        _share(row.entire),
+        _share(row.alone),
+        str(row.own.largest),
+        f"{row.own.mean:.3g}",
+        f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
         _safe(why),
     ]
@@ -202,6 +201,6 @@ def _safe(text: str) -> str:
     return " ".join(name(part) for part in text.split(" "))
 
 
-def _share(mismatches: int, elements: int) -> str:
+def _share(tally: Tally) -> str:
     """A share that is not zero is never shown as zero."""
-    return f"{100 * mismatches / elements:.3g} % ({mismatches})" if mismatches else "0"
+    return f"{100 * tally.share:.3g} % ({tally.differing})" if tally.differing else "0"

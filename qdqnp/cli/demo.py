@@ -120,8 +120,8 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Re
             layer.op,
             name(layer.name),
             dims(layer.shape),
-            str(layer.elements),
-            name(layer.note or str(layer.differing)),
+            str(layer.tally.elements),
+            name(layer.tally.note or str(layer.differing)),
             style=None if layer.equal else "red",
         )
     CONSOLE.print(rows)

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.inputs import feeds_of, files_of
-from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Report, Row, diff
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
@@ -103,7 +104,7 @@ def _texts(row: Row) -> list[str]:
     return [_text(cell, count) for cell in row.cells[1:] for count in (cell.entire, cell.single)]
 
 
-def _text(cell: Cell, count: Count) -> str:
+def _text(cell: Cell, count: Tally) -> str:
     """'1.25 % (3)'; a share that is not zero is never shown as zero."""
     mark = INFERRED_MARK if cell.status == "inferred" else ""
     if count.note:

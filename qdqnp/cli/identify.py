@@ -126,19 +126,18 @@ def print_report(report: Report) -> None:
         "operator",
         "layers",
         "profiles",
-        "mismatches",
+        "differing",
         "elements",
         "max LSB",
-        right=("layers", "mismatches", "elements", "max LSB"),
+        right=("layers", "differing", "elements", "max LSB"),
     )
     for verdict in report.verdicts:
         for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
             start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
-            style = "green" if not standing.mismatches else None
+            tally = standing.tally
+            style = "green" if standing.tally.equal else None
             names = ", ".join(name(text) for text in standing.profiles)
-            rows.add_row(
-                *start, names, str(standing.mismatches), str(standing.elements), str(standing.largest), style=style
-            )
+            rows.add_row(*start, names, str(tally.differing), str(tally.elements), str(tally.largest), style=style)
         if not verdict.standings:
             rows.add_row(name(verdict.name), str(len(verdict.tensors)), "no profile defines it", "", "", "")
     CONSOLE.print(rows)

@@ -80,16 +80,18 @@ def print_report(report: Report, peer: OrtPeer) -> None:
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
         style = None if layer.equal else "red"
-        differing = layer.note or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
+        differing = layer.tally.note or str(layer.differing) + (
+            f" ({layer.accepted} accepted)" if layer.accepted else ""
+        )
         rows.add_row(
             name(layer.label),
             layer.op,
             name(layer.name) + mark,
             dims(layer.shape),
             str(len(layer.seen)) if layer.seen else "",
-            str(layer.elements),
+            str(layer.tally.elements),
             name(differing),
-            f"{layer.largest:g}",
+            f"{layer.tally.largest:g}",
             style=style,
         )
     CONSOLE.print(rows)

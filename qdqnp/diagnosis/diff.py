@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.walk import made_by
@@ -16,55 +16,27 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array
 
 ENTIRE, SINGLE = "entire", "single"
-
-
-@dataclass
-class Count:
-    """elements: compared; differing: in any bit; largest: in LSB for codes, absolute for floats; note: why nothing
-    could be compared, if so."""
-
-    elements: int = 0
-    differing: int = 0
-    largest: float = 0.0
-    note: str = ""
-
-    @property
-    def share(self) -> float:
-        return self.differing / self.elements if self.elements else 0.0
-
-    def add(self, theirs: Array, first: Array) -> None:
-        found = difference(theirs, first)
-        self.include(Count(found.elements, found.differing, found.largest, found.note))
-
-    def include(self, other: Count) -> None:
-        self.elements += other.elements
-        self.differing += other.differing
-        self.largest = max(self.largest, other.largest)
-        self.note = self.note or other.note
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "share": self.share}
+# What the report as JSON says of a tally.
+COUNTED = ("elements", "differing", "largest", "note", "share")
 
 
 @dataclass
 class Cell:
-    """One profile on one layer, against the first profile.
+    """One profile on one layer, against the first profile."""
 
-    entire: each profile computes the whole network by itself, so differences accumulate. single: the layer is fed the
-    first profile's tensors, so what differs is this layer's own doing. status: of the profile's rule for the
-    layer: 'established' or 'inferred', '' where the layer computes nothing.
-    """
-
+    #: Status of the profile's rule for the layer: 'established' or 'inferred', '' where the layer computes nothing.
     status: str = ""
-    entire: Count = field(default_factory=Count)
-    single: Count = field(default_factory=Count)
+    #: Each profile computes the whole network by itself, so differences accumulate.
+    entire: Tally = field(default_factory=Tally)
+    #: The layer is fed the first profile's tensors, so what differs is this layer's own doing.
+    single: Tally = field(default_factory=Tally)
 
     def include(self, other: Cell) -> None:
         self.entire.include(other.entire)
         self.single.include(other.single)
 
     def as_json(self) -> dict[str, Any]:
-        return {"status": self.status, ENTIRE: self.entire.as_json(), SINGLE: self.single.as_json()}
+        return {"status": self.status, ENTIRE: self.entire.as_json(*COUNTED), SINGLE: self.single.as_json(*COUNTED)}
 
 
 @dataclass
@@ -181,7 +153,7 @@ def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> N
         found = [(_as_in_file(plan, arrays), count) for arrays, count in ((entire, ENTIRE), (single, SINGLE))]
         for name, array in first.items():
             for arrays, which in found:
-                count: Count = getattr(rows[name].cells[index], which)
+                count: Tally = getattr(rows[name].cells[index], which)
                 if name in arrays:
                     count.add(arrays[name], array)
                 else:

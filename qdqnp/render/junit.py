@@ -35,8 +35,7 @@ def _title(row: Row) -> str:
 def _message(row: Row) -> str:
     own = row.alone
     return (
-        f"{own.mismatches} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: "
-        f"{row.explanation}"
+        f"{own.differing} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: {row.explanation}"
     )
 
 
@@ -44,9 +43,8 @@ def _details(row: Row) -> str:
     lines = [
         f"segment: {', '.join(row.segment)}",
         f"from: {', '.join(row.starts)}",
-        f"entire: {row.entire.mismatches} of {row.entire.elements}, largest {row.entire.largest}",
-        f"alone: {row.alone.mismatches} of {row.alone.elements}, largest {row.alone.largest}, "
-        f"mean {row.alone.mean:.6g}",
+        f"entire: {row.entire.differing} of {row.entire.elements}, largest {row.entire.largest}",
+        f"alone: {row.alone.differing} of {row.alone.elements}, largest {row.alone.largest}, mean {row.alone.mean:.6g}",
     ]
     return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from qdqnp.diagnosis.compare.report import FAULT, Report
-from qdqnp.diagnosis.tally import Lsb
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError
 from qdqnp.render import html as html_module
 from qdqnp.render.html import MAX_CELLS, heat_map, histogram, html
@@ -75,10 +76,10 @@ def test_every_layer_has_a_row_with_its_numbers(found: Report) -> None:
     groups = [attrs for tag, attrs in page.tags if tag == "tbody"]
     assert len(groups) == len(found.rows)
     for attrs, row in zip(groups, found.rows, strict=True):
-        assert float(attrs["data-alone"] or 0) == row.alone.mismatches / row.alone.elements
+        assert float(attrs["data-alone"] or 0) == row.alone.differing / row.alone.elements
         assert attrs["data-status"] == row.status
     maps = sum("map" in (attrs.get("class") or "") for tag, attrs in page.tags if tag == "svg")
-    assert maps == sum(row.entire.mismatches > 0 for row in found.rows) > 5
+    assert maps == sum(row.entire.differing > 0 for row in found.rows) > 5
 
 
 def test_without_jinja2_the_error_says_what_to_install(found: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,11 +103,11 @@ def test_heat_maps_keep_every_mismatch() -> None:
 
 
 def test_histograms_sum_what_is_far_away_at_their_ends() -> None:
-    lsb = Lsb(histogram={0: 100, 1: 5, -3: 2, 90: 1, 80: 1, -200: 4})
-    bins = {item["lsb"]: item["count"] for item in histogram(lsb)}
+    tally = Tally(histogram=Counter({0: 100, 1: 5, -3: 2, 90: 1, 80: 1, -200: 4}))
+    bins = {item["lsb"]: item["count"] for item in histogram(tally)}
     reach = html_module.MAX_BINS // 2
     assert bins[1] == 5 and bins[-3] == 2 and bins[reach] == 2 and bins[-reach] == 4 and 0 not in bins
-    assert histogram(Lsb(histogram={0: 3})) == []
+    assert histogram(Tally(histogram=Counter({0: 3}))) == []
 
 
 def test_junit_has_a_case_for_each_layer(found: Report) -> None:

@@ -30,7 +30,7 @@ from qdqnp.diagnosis.targets import Target
 from qdqnp.diagnosis.tolerance import Tolerance
 from qdqnp.errors import InputError, Problem
 from qdqnp.numerics import float32
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Int64
 
 # Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
 MAX_DIAGNOSED = 16
@@ -172,33 +172,35 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
         tensor.off_grid,
         tensor.off_range,
     )
-    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
+    row.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.corrected
     wants = []
     for case, got in enumerate(tensor.cases):
         want = device.reference.cases[device.first + case][target.codes]
         wants.append(want)
-        row.entire.add(_ordered(got), _ordered(want), target.limits)
-        row.alone.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
+        codes, (low, high) = _ordered(got), target.limits
+        row.entire.add(codes, _ordered(want))
+        row.alone.add(codes, _ordered(expected(device, target, case, made[case])))
+        row.saturated += int(np.count_nonzero((codes <= low) | (codes >= high)))
     row.metrics = validate_metrics(
         np.concatenate([_real(target, want) for want in wants]),
         np.concatenate([_real(target, got) for got in tensor.cases]),
     )
-    row.places = _places(device, target, made, row.alone.mismatches > 0) if row.entire.mismatches else None
+    row.places = _places(device, target, made, row.alone.differing > 0) if row.entire.differing else None
     row.status = _status(row)
     return row
 
 
 def _status(row: Row) -> str:
-    if not row.alone.mismatches:
-        return INHERITED if row.entire.mismatches else EQUAL
-    return UNEXPLAINED if row.alone.beyond else TOLERATED
+    if not row.alone.differing:
+        return INHERITED if row.entire.differing else EQUAL
+    return UNEXPLAINED if row.alone.largest > row.tolerance else TOLERATED
 
 
-def _ordered(array: Array) -> Array:
+def _ordered(array: Array) -> Int64:
     """Integers whose differences are LSB, or for float32 units in the last place; -0 equals 0."""
     if array.dtype.kind != "f":
-        return array
+        return array.astype(np.int64)
     bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 

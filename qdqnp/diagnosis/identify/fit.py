@@ -72,7 +72,7 @@ class Fit:
     def as_json(self) -> dict[str, Any]:
         found = {"name": self.name, "layers": self.layers, "elements": self.elements, "rule": self.text}
         groups = [[asdict(rule) for rule in group] for group in self.groups]
-        nearest = {"rule": asdict(self.nearest[0]), "mismatches": self.nearest[1]} if self.nearest else None
+        nearest = {"rule": asdict(self.nearest[0]), "differing": self.nearest[1]} if self.nearest else None
         splits = [asdict(split) for split in self.splits]
         narrow = self.narrow.as_json() if self.narrow is not None else None
         return {**found, "groups": groups, "splits": splits, "numbers": narrow, "nearest": nearest}

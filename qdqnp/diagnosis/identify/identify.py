@@ -14,25 +14,31 @@ from qdqnp.diagnosis.identify.distinguish import Search, Searches
 from qdqnp.diagnosis.identify.families import describe
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, Observed, Target, evidence, targets
-from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.tally import Tally, compared
 from qdqnp.errors import QdqnpError
 from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.quant import Array
 
 Operators = tuple[str, ...]
 
 
 @dataclass
 class Standing:
-    """Profiles that gave equal codes on all the data of one operator. mismatches: elements that differ from the
-    device's, of `elements`; largest: difference in codes."""
+    """Profiles that gave equal codes on all the data of one operator."""
 
     profiles: list[str]
-    elements: int
-    mismatches: int
-    largest: int
+    #: Their codes against the device's. Codes of another dtype or shape than the device's differ in every element.
+    tally: Tally = field(default_factory=Tally)
+
+    def add(self, codes: Array, device: Array) -> None:
+        found = compared(codes, device)
+        self.tally.include(Tally(device.size, device.size) if found.note else found)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"profiles": self.profiles, **self.tally.as_json("elements", "differing", "largest")}
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,16 @@ class Verdict:
     @property
     def matched(self) -> list[str]:
         """The profiles that give every code of the device; none, where no profile does."""
-        return self.standings[0].profiles if self.standings and not self.standings[0].mismatches else []
+        return self.standings[0].profiles if self.standings and self.standings[0].tally.equal else []
 
     def as_json(self) -> dict[str, Any]:
-        return {"operator": self.name, "matched": self.matched, **asdict(self)}
+        plain = ("matched", "operators", "tensors", "undefined", "rule", "inseparable")
+        return {
+            "operator": self.name,
+            **{key: getattr(self, key) for key in plain},
+            "standings": [standing.as_json() for standing in self.standings],
+            "splits": [asdict(split) for split in self.splits],
+        }
 
 
 @dataclass
@@ -127,7 +139,7 @@ def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFIL
 
 
 def _differing(reference: Layers, target: Target) -> int:
-    found = [difference(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
+    found = [compared(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
     return sum(count.differing or bool(count.note) for count in found)
 
 
@@ -146,7 +158,7 @@ class _Answers:
                     self._add(layers, target)
 
     def _add(self, layers: Layers, target: Target) -> None:
-        standing = self.standings.setdefault(target.operators, Standing([self.name], 0, 0, 0))
+        standing = self.standings.setdefault(target.operators, Standing([self.name]))
         digest = self.digests.setdefault(target.operators, hashlib.blake2b())
         for known, device in target.cases:
             try:
@@ -154,10 +166,7 @@ class _Answers:
             except QdqnpError as error:
                 self.undefined[target.operators] = error.problems[0].got if error.problems else error.title
                 return
-            found = difference(codes, device)
-            standing.elements += device.size
-            standing.mismatches += device.size if found.note else found.differing
-            standing.largest = max(standing.largest, int(found.largest))
+            standing.add(codes, device)
             digest.update(np.ascontiguousarray(codes).tobytes())
 
 
@@ -173,7 +182,7 @@ def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answ
         else:
             classes[key] = answer.standings[kind]
     tensors = [target.tensor for dumped in devices for target in dumped.judged if target.operators == kind]
-    standings = sorted(classes.values(), key=lambda standing: (standing.mismatches, standing.largest))
+    standings = sorted(classes.values(), key=lambda standing: (standing.tally.differing, standing.tally.largest))
     undefined = {answer.name: answer.undefined[kind] for answer in answers if kind in answer.undefined}
     return Verdict(kind, tensors, standings, undefined)
 

@@ -41,7 +41,7 @@ class Answer:
             "probe": self.probe.name,
             "question": self.probe.question,
             "remaining": list(self.remaining),
-            "nearest": {"hypothesis": self.nearest[0], "mismatches": self.nearest[1]},
+            "nearest": {"hypothesis": self.nearest[0], "differing": self.nearest[1]},
         }
 
 

@@ -52,13 +52,13 @@ def test_equal_dumps_are_equal() -> None:
 @pytest.mark.parametrize("name", [CONVS[0], CONVS[5], ADDS[1], small.outputs("MaxPool")[0]])
 def test_only_the_wrong_layer_has_an_error_of_its_own(name: str) -> None:
     found = report(after(name, disturbed(name)))
-    own = [r.name for r in found.rows if r.alone.mismatches]
+    own = [r.name for r in found.rows if r.alone.differing]
     assert own == [name] and found.first is not None and found.first.name == name
     assert row(found, name).status == UNEXPLAINED and "no known fault" in found.verdict()[0]
     later = found.rows[[r.name for r in found.rows].index(name) + 1 :]
     assert any(r.status == INHERITED for r in later)
     assert all(
-        r.entire.mismatches == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
+        r.entire.differing == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
         for r, dumped in ((row(found, n), after(name, disturbed(name))[n]) for n in CONVS)
     )
 
@@ -179,7 +179,7 @@ def test_codes_out_of_range_count_as_differences() -> None:
     real = [(a.astype(np.float64) - int(target.quant.zero_point)) * float(target.quant.scale) for a in tensors()[name]]
     real[0].reshape(-1)[0] = (200 - int(target.quant.zero_point)) * float(target.quant.scale)
     found = row(report({**tensors(), name: [a.astype(np.float32) for a in real]}), name)
-    assert found.off_range == 1 and found.alone.mismatches == 1
+    assert found.off_range == 1 and found.alone.differing == 1
     assert found.alone.largest == 200 - int(tensors()[name][0].reshape(-1)[0])
 
 
@@ -205,7 +205,7 @@ def test_json_is_complete() -> None:
     assert found["first_divergence"] == name and found["equal"] is False
     layer = next(x for x in found["layers"] if x["name"] == name)
     assert set(layer["metrics"]) == {"acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos"}
-    assert sum(layer["alone"]["histogram_lsb"].values()) == layer["alone"]["elements"]
+    assert sum(layer["alone"]["histogram"].values()) == layer["alone"]["elements"]
 
 
 def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
@@ -261,7 +261,7 @@ def test_a_real_dump_may_hold_nan_and_json_has_none() -> None:
     last = ref.targets[-1].name
     dumped[last][0][0, 3] = np.nan
     found = compare(ref, align(small.dump(dumped), ref.targets, 1))
-    assert row(found, last).alone.mismatches == 1
+    assert row(found, last).alone.differing == 1
     layer = next(x for x in found.as_json()["layers"] if x["name"] == last)
     assert layer["metrics"]["rmse"] is None
     json.dumps(found.as_json(), allow_nan=False, default=str)
@@ -283,7 +283,7 @@ def test_a_reader_that_sees_no_difference_tells_nothing() -> None:
     assert window[at] < window.max()
     window[at] -= 1 if window[at] > -128 else -1
     found = report({source: wrong, pooled: tensors()[pooled]})
-    assert row(found, source).alone.mismatches == 1 and not row(found, source).read_wrong
+    assert row(found, source).alone.differing == 1 and not row(found, source).read_wrong
     assert row(found, pooled).status == EQUAL
 
 

@@ -72,7 +72,7 @@ def test_arithmetics_that_differ_on_the_data_are_not_in_one_class() -> None:
     conv = verdict_of(identify(model, runs), "QLinearConv")
     assert {"tflite", "cmsis-nn", "tosa-double", "ethos-u"} <= set(conv.matched)
     assert not {"tflite-single", "neural-art-1.1.3", "ort"} & set(conv.matched)
-    ranks = [standing.mismatches for standing in conv.standings]
+    ranks = [standing.tally.differing for standing in conv.standings]
     assert ranks == sorted(ranks) and ranks[0] == 0 < ranks[1]
     assert sum(len(standing.profiles) for standing in conv.standings) + len(conv.undefined) == len(PROFILES)
     assert set(conv.undefined) == {"pow2", "pow2-floor", "pow2-even"}
@@ -83,7 +83,7 @@ def test_an_unknown_arithmetic_is_matched_by_none() -> None:
     model, runs = device(fresh_seed(), mine)
     report = identify(model, runs)
     add = verdict_of(report, "QLinearAdd")
-    assert add.matched == [] and add.standings[0].mismatches > 0 and report.everywhere == []
+    assert add.matched == [] and add.standings[0].tally.differing > 0 and report.everywhere == []
     assert "tflite" in verdict_of(report, "QLinearConv").matched
     assert verdict_of(identify(model, runs, [*PROFILES.values(), mine]), "QLinearAdd").matched == ["mine"]
 
