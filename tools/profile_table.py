@@ -20,7 +20,7 @@ from bench import Table, write_results
 from pictures import Preprocessing
 
 from qdqnp import load
-from qdqnp.diagnosis.diff import Cell, Report, Row, diff
+from qdqnp.diagnosis.diff import Cell, DiffReport, DiffRow, diff
 from qdqnp.errors import QdqnpError
 from qdqnp.inputs.shipped import model_names, shipped_model
 from qdqnp.model import Model
@@ -46,7 +46,7 @@ class Result:
     """One network. differences: against the first profile; right: correct pictures of `pictures`, by profile."""
 
     network: str
-    differences: Report
+    differences: DiffReport
     pictures: int
     right: Mapping[str, int]
 
@@ -85,7 +85,7 @@ def results_table(results: Sequence[Result]) -> Table:
     return Table(("network", "profile", *operators, "top-1, %"), rows, texts=2)
 
 
-def _computing(report: Report) -> list[Row]:
+def _computing(report: DiffReport) -> list[DiffRow]:
     """Operator types that have an arithmetic; the others copy codes."""
     return [row for row in report.totals() if any(cell.status for cell in row.cells)]
 

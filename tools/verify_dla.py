@@ -21,7 +21,7 @@ from bench import Table, write_results
 from pictures import PictureError, Pictures, Preprocessing, open_pictures
 
 from qdqnp import Model, load
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import ModelError, Problem, QdqnpError
 from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.peers.ort.session import KINDS
@@ -34,7 +34,7 @@ class Verified:
     """One model's comparison over all pictures, under the report's profile."""
 
     model: str
-    report: Report
+    report: VerifyReport
 
     @property
     def codes(self) -> list[int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.compare import Options, compare
-from qdqnp.diagnosis.compare.report import EQUAL, FAILING, Report, Row
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
 from qdqnp.diagnosis.dump import Dump, read_dump
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
@@ -102,7 +102,7 @@ def compare_command(
         _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
         return
     steps = reference.plan.program.steps
-    options = Options(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
+    options = CompareOptions(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
     chosen = read_mapping(mapping) if mapping is not None else None
     aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
     report = compare(reference, aligned, options, first)
@@ -141,7 +141,7 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
     )
 
 
-def print_report(report: Report, show_all: bool) -> None:
+def print_report(report: CompareReport, show_all: bool) -> None:
     """The layers that differ, the metrics of the network's outputs, then the verdict."""
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
@@ -174,7 +174,7 @@ def print_report(report: Report, show_all: bool) -> None:
         )
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: CompareRow) -> list[str]:
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
     return [
         name(row.label),
@@ -191,7 +191,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _off(row: Row) -> list[str]:
+def _off(row: CompareRow) -> list[str]:
     texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
     return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.inputs import feeds_of, files_of
-from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Report, Row, diff
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
@@ -77,7 +77,7 @@ def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
     return [(text, profile_from(text)) for text in texts]
 
 
-def print_report(report: Report) -> None:
+def print_report(report: DiffReport) -> None:
     """A row for each layer, then the totals by operator type, then what the marks mean."""
     others = report.profiles[1:]
     columns = [f"{name(other)}, {way}" for other in others for way in (ENTIRE, SINGLE)]
@@ -100,7 +100,7 @@ def print_report(report: Report) -> None:
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
 
 
-def _texts(row: Row) -> list[str]:
+def _texts(row: DiffRow) -> list[str]:
     return [_text(cell, count) for cell in row.cells[1:] for count in (cell.entire, cell.single)]
 
 

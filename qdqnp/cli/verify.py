@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.inputs import feeds_of
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -64,7 +64,7 @@ def _session_of(profile: str) -> str:
     return name
 
 
-def print_report(report: Report, peer: OrtPeer) -> None:
+def print_report(report: VerifyReport, peer: OrtPeer) -> None:
     """The layers as a table, then what was compared with what, then the verdict."""
     rows = table(
         "layer",

@@ -40,7 +40,7 @@ class Cell:
 
 
 @dataclass
-class Row:
+class DiffRow:
     """One tensor that a layer makes (or, in the totals, all of one operator type); `cells` goes by the report's
     profiles, of which the first is always equal to itself."""
 
@@ -57,21 +57,21 @@ class Row:
 
 
 @dataclass
-class Report:
+class DiffReport:
     """profiles: the names as they were asked for; statuses: of the profiles; inputs: how many were run."""
 
     profiles: list[str]
     statuses: list[str]
-    rows: list[Row]
+    rows: list[DiffRow]
     inputs: int = 0
 
-    def totals(self) -> list[Row]:
+    def totals(self) -> list[DiffRow]:
         """The rows added up by operator type, in order of first appearance."""
-        found: dict[str, Row] = {}
+        found: dict[str, DiffRow] = {}
         for row in self.rows:
             if row.op not in found:
                 cells = [Cell(cell.status) for cell in row.cells]
-                found[row.op] = Row("", "", row.op, row.dtype, (), cells)
+                found[row.op] = DiffRow("", "", row.op, row.dtype, (), cells)
             for total, cell in zip(found[row.op].cells, row.cells, strict=True):
                 total.include(cell)
         return list(found.values())
@@ -89,7 +89,7 @@ class Report:
 
 def diff(
     model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
-) -> Report:
+) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
 
@@ -99,7 +99,7 @@ def diff(
     pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
     plans = _plans(model, pairs)
     names = [name for name, _ in pairs]
-    report = Report(names, [profile.status for _, profile in pairs], _rows(plans))
+    report = DiffReport(names, [profile.status for _, profile in pairs], _rows(plans))
     for feeds in inputs:
         _add(report, plans, feeds)
         report.inputs += 1
@@ -120,11 +120,11 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
     return plans
 
 
-def _rows(plans: Sequence[Plan]) -> list[Row]:
+def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
     """A row for each tensor that a step makes; shapes are filled in by the runs."""
     program = plans[0].program
     return [
-        Row(
+        DiffRow(
             name,
             step.label,
             step.op,
@@ -137,7 +137,7 @@ def _rows(plans: Sequence[Plan]) -> list[Row]:
     ]
 
 
-def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
+def _add(report: DiffReport, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
     """Run one input under every profile and count what differs."""
     rows = {row.name: row for row in report.rows}
     own = feeds_for(plans[0], feeds)

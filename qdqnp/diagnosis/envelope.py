@@ -49,7 +49,7 @@ def admissible_rules(rule: Any) -> Iterator[Any]:
 
 def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requantizer]:
     """The same for a bound rule of sums: multipliers and shifts are known, so that only these are varied."""
-    inner = bound.inner if isinstance(bound, rebind.Plain) else bound
+    inner = bound.inner if isinstance(bound, rebind.PlainRequantizer) else bound
     if isinstance(inner, Narrowed):
         past = bool(np.abs(sums).max(initial=0) >= 2**23)
         accumulators = ACCUMULATORS if past else (inner.rule.accumulator,)

@@ -25,7 +25,7 @@ LINEAR = ("conv", "matmul", "gemm")
 
 
 @dataclass(frozen=True, eq=False)
-class Plain:
+class PlainRequantizer:
     """A bound rule without its cheap expressions."""
 
     inner: Requantizer
@@ -69,7 +69,7 @@ class PlainRule:
         return getattr(self.inner, "overrides", ())
 
     def bind(self, layer: Layer) -> Requantizer:
-        return Plain(self.inner.bind(layer))
+        return PlainRequantizer(self.inner.bind(layer))
 
 
 def plain(profile: Profile) -> Profile:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.diagnosis.align import Aligned
 from qdqnp.diagnosis.rebind import bind
-from qdqnp.diagnosis.targets import Target, targets
+from qdqnp.diagnosis.targets import DumpTarget, dump_targets
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by, walk
@@ -65,7 +65,7 @@ class Reference:
         self.given = [feeds_for(self.plan, case) for case in feeds]
         #: By case, every tensor by name, inputs included.
         self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
-        self.targets = targets(self.plan, self.cases[0]) if self.cases else []
+        self.targets = dump_targets(self.plan, self.cases[0]) if self.cases else []
         self.target = {target.name: target for target in self.targets}
         self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
@@ -163,7 +163,7 @@ class Device:
         return found
 
 
-def expected(device: Device, target: Target, case: int, made: Mapping[str, Array]) -> Array:
+def expected(device: Device, target: DumpTarget, case: int, made: Mapping[str, Array]) -> Array:
     """What the replay says of a dumped tensor: for a network input, the reference's."""
     if target.codes in made:
         return made[target.codes]

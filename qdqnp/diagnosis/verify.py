@@ -56,7 +56,7 @@ class TensorResult:
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """inputs: how many were compared; distinct_outputs: how many different outputs they gave.
 
     only_theirs: tensors of ONNX Runtime's graph that we do not have, left out of the comparison.
@@ -133,7 +133,7 @@ class Report:
         }
 
 
-def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> Report:
+def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> VerifyReport:
     """Compare every tensor of the model under a profile with ONNX Runtime's, for each input.
 
     peer: a session of the profile's kind. inputs: arrays by input name, as the model file declares them. Raises
@@ -144,7 +144,7 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
     layers = {layer.name: layer for layer in _layers(plan)}
     names = peer.aliases(program)
     renamed = set(names.values())
-    report = Report(list(layers.values()), profile, operators=peer.fused.operators)
+    report = VerifyReport(list(layers.values()), profile, operators=peer.fused.operators)
     outputs: set[bytes] = set()
     for feeds in inputs:
         ours = model.trace(feeds, profile=profile)  # first: its errors name the input that does not fit

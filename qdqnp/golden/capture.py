@@ -43,7 +43,7 @@ class Item:
     shared: bool = True
 
 
-def capture(
+def captured_tensors(
     plan: Plan, feeds: Mapping[str, Array], chosen: Collection[int], options: Options
 ) -> Iterator[tuple[Item, Array]]:
     """Run the plan on one set of inputs. chosen: indices of the steps to capture; network inputs and outputs always.

@@ -9,7 +9,7 @@ from typing import Any
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.files.folder import Folder, new_folder
-from qdqnp.golden.capture import capture
+from qdqnp.golden.capture import captured_tensors
 from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.manifest import (
     MANIFEST,
@@ -118,7 +118,7 @@ class _Run:
         shapes: dict[str, tuple[int, ...]] = {}
         for writer in self._writers.values():
             writer.begin(case)
-        for item, array in capture(self._plan, feeds, self._steps, self._options):
+        for item, array in captured_tensors(self._plan, feeds, self._steps, self._options):
             if item.shared:
                 shapes[item.name] = array.shape
             if item.role not in self._options.wanted:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.compare.report import UNIT, Report, Row
+from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError, Problem, shorten
 from qdqnp.quant import Array
@@ -21,7 +21,7 @@ MAX_BINS = 41
 LONGEST_NAME = 200
 
 
-def html(report: Report, title: str) -> str:
+def html(report: CompareReport, title: str) -> str:
     """The report's text. Raises InputError where Jinja2 is not installed."""
     return str(
         _template().render(
@@ -47,7 +47,7 @@ def _template() -> Any:
     return environment.from_string(source)
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: CompareRow) -> dict[str, Any]:
     """What the template shows of a row: names shortened, bars and maps as numbers."""
     return {
         "row": row,

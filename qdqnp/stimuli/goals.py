@@ -27,7 +27,7 @@ TIE_GOALS = {-1: TIE_NEGATIVE, 1: TIE_POSITIVE}
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """One output element to make: `channel` gets the sum `total` (before bias), which meets `goal`."""
 
     goal: str
@@ -46,7 +46,7 @@ class Verdict:
     reason: str
 
 
-Answer = tuple[list[Target], list[Verdict]]
+Answer = tuple[list[Goal], list[Verdict]]
 
 
 def extremes(sums: Sums) -> Answer:
@@ -54,7 +54,7 @@ def extremes(sums: Sums) -> Answer:
     targets, verdicts = [], []
     for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
         for channel, total in enumerate(totals.tolist()):
-            targets.append(Target(goal, channel, total))
+            targets.append(Goal(goal, channel, total))
             verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total}: no product can add more to it"))
     return targets, verdicts
 
@@ -145,7 +145,7 @@ def _search(sums: Sums, rules: Sequence[Requantizer], marker: Marker, goals: dic
         for channel in range(sums.channels):
             total = found.found.get((channel, mark))
             if total is not None:
-                targets.append(Target(goal, channel, total))
+                targets.append(Goal(goal, channel, total))
                 verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total} is {what}"))
             else:
                 verdicts.append(_not_found(goal, mark, channel, where, found, what))

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.diagnosis.tally import compared
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort import peer as ort
@@ -98,7 +98,7 @@ class Altered:
         return found
 
 
-def unpromised_report(change: Callable[[dict[str, Any]], None] = lambda tensors: None, count: int = 1) -> Report:
+def unpromised_report(change: Callable[[dict[str, Any]], None] = lambda tensors: None, count: int = 1) -> VerifyReport:
     proto = unpromised()
     model = qdqnp.load(proto)
     rng = np.random.default_rng(7)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdqnp.diagnosis.compare.report import FAULT, Report
+from qdqnp.diagnosis.compare.report import FAULT, CompareReport
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError
 from qdqnp.render import html as html_module
@@ -29,7 +29,7 @@ CHROMIUM = next(
 
 
 @pytest.fixture()
-def found() -> Report:
+def found() -> CompareReport:
     made = report(after(CONVS[5], disturbed(CONVS[5])))
     row = next(row for row in made.rows if row.name == CONVS[5])
     row.name = row.label = row.entry = EVIL
@@ -56,7 +56,7 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def test_names_are_text_and_nothing_else(found: Report) -> None:
+def test_names_are_text_and_nothing_else(found: CompareReport) -> None:
     page = Page(html(found, EVIL))
     assert page.count("script") == 1 and page.count("img") == 0
     assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
@@ -64,14 +64,14 @@ def test_names_are_text_and_nothing_else(found: Report) -> None:
     assert any("{{ 7*7 }}" in text for text in page.words) and not any("49../" in text for text in page.words)
 
 
-def test_nothing_is_fetched(found: Report) -> None:
+def test_nothing_is_fetched(found: CompareReport) -> None:
     page = Page(html(found, "a"))
     assert not any(key in attrs for _, attrs in page.tags for key in ("src", "href", "action", "data"))
     policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
     assert policy is not None and policy.startswith("default-src 'none'")
 
 
-def test_every_layer_has_a_row_with_its_numbers(found: Report) -> None:
+def test_every_layer_has_a_row_with_its_numbers(found: CompareReport) -> None:
     page = Page(html(found, "a"))
     groups = [attrs for tag, attrs in page.tags if tag == "tbody"]
     assert len(groups) == len(found.rows)
@@ -82,7 +82,7 @@ def test_every_layer_has_a_row_with_its_numbers(found: Report) -> None:
     assert maps == sum(row.entire.differing > 0 for row in found.rows) > 5
 
 
-def test_without_jinja2_the_error_says_what_to_install(found: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jinja2_the_error_says_what_to_install(found: CompareReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(InputError, match=r"qdqnp\[report\]"):
         html(found, "a")
@@ -110,7 +110,7 @@ def test_histograms_sum_what_is_far_away_at_their_ends() -> None:
     assert histogram(Tally(histogram=Counter({0: 3}))) == []
 
 
-def test_junit_has_a_case_for_each_layer(found: Report) -> None:
+def test_junit_has_a_case_for_each_layer(found: CompareReport) -> None:
     root = ET.fromstring(junit(found, EVIL))
     suite = root[0]
     assert root.tag == "testsuites" and int(suite.attrib["tests"]) == len(found.rows) == len(suite)
@@ -160,7 +160,7 @@ document.title = "RESULT" + JSON.stringify(say);
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-def test_the_page_sorts_filters_and_opens_in_a_browser(found: Report, tmp_path: Path) -> None:
+def test_the_page_sorts_filters_and_opens_in_a_browser(found: CompareReport, tmp_path: Path) -> None:
     text = html(found, EVIL)
     catch = "<script>window.errors = []; window.onerror = (m) => { window.errors.push(String(m)); };</script>"
     text = text.replace("<head>", "<head>" + catch, 1).replace("</body>", PROBE + "</body>", 1)

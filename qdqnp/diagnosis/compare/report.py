@@ -8,7 +8,7 @@ from typing import Any
 
 from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
-from qdqnp.diagnosis.other_profiles import Explanation
+from qdqnp.diagnosis.other_profiles import OtherProfile
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.quant import Array
 
@@ -27,7 +27,7 @@ UNIT = {True: "LSB", False: "ULP"}
 
 
 @dataclass
-class Row:
+class CompareRow:
     """One dumped tensor."""
 
     #: The ONNX name.
@@ -135,24 +135,24 @@ class Row:
 
 
 @dataclass
-class Report:
+class CompareReport:
     """rows: in the order of the network. arithmetics: by operator. cases: how many were compared. unused: entries of
     the dump that are no tensor of the model. undumped: tensors of the model that the dump does not hold."""
 
     profile: str
-    rows: list[Row] = field(default_factory=list)
-    arithmetics: dict[str, Explanation] = field(default_factory=dict)
+    rows: list[CompareRow] = field(default_factory=list)
+    arithmetics: dict[str, OtherProfile] = field(default_factory=dict)
     cases: int = 0
     unused: list[str] = field(default_factory=list)
     undumped: list[str] = field(default_factory=list)
     enveloped: bool = False
 
     @property
-    def failing(self) -> list[Row]:
+    def failing(self) -> list[CompareRow]:
         return [row for row in self.rows if row.status in FAILING]
 
     @property
-    def first(self) -> Row | None:
+    def first(self) -> CompareRow | None:
         """The first row with an error of its own: a fault before another arithmetic, which is everywhere."""
         order = [row for row in self.rows if row.status in (FAULT, UNEXPLAINED)]
         return (order or self.failing or [None])[0]  # type: ignore[list-item]
@@ -179,7 +179,7 @@ class Report:
             lines.append(f"{len(self.undumped)} tensors were not dumped; {len(self.rows)} were compared")
         return lines
 
-    def _diverges(self, row: Row) -> str:
+    def _diverges(self, row: CompareRow) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
         if len(row.segment) > 1:
             starts = ", ".join(repr(start) for start in row.starts)

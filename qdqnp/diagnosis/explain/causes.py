@@ -50,7 +50,7 @@ def _as_it_is(code: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Hypothesis:
+class Alternative:
     """What may be different: the rule (None: the element's own), fields of its evidence, what happens to the code."""
 
     kind: str
@@ -76,17 +76,17 @@ def causes(element: Element) -> list[Cause]:
     return found
 
 
-def _rules(element: Element) -> Iterator[Hypothesis]:
+def _rules(element: Element) -> Iterator[Alternative]:
     """The rule's neighbours, then the other named profiles."""
     for kind, text, rule in variations(element.rule):
-        yield Hypothesis(kind, text, rule=rule)
+        yield Alternative(kind, text, rule=rule)
     for profile in NAMED:
         rule = getattr(profile, element.one.field)
         if not isinstance(rule, Undefined) and rule != element.rule:
-            yield Hypothesis("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)
+            yield Alternative("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)
 
 
-def _finishes(one: Any) -> Iterator[Hypothesis]:
+def _finishes(one: Any) -> Iterator[Alternative]:
     """What can go wrong after the rounding, whatever the operator."""
     y = _output(one)
     low, high = y.range
@@ -94,14 +94,14 @@ def _finishes(one: Any) -> Iterator[Hypothesis]:
     def wrapped(code: int) -> int:
         return (code - low) % (high - low + 1) + low
 
-    yield Hypothesis(
+    yield Alternative(
         "signedness",
         "the sign bit is inverted: uint8 read as int8 or the reverse",
         finish=lambda code: wrapped(code + 128),
     )
-    yield Hypothesis("wrong zero point", "the output's zero point is not added", _with_output(one, _zeroless(y)))
+    yield Alternative("wrong zero point", "the output's zero point is not added", _with_output(one, _zeroless(y)))
     wide = replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32))
-    yield Hypothesis("saturation", "the result wraps instead of saturating", _with_output(one, wide), finish=wrapped)
+    yield Alternative("saturation", "the result wraps instead of saturating", _with_output(one, wide), finish=wrapped)
 
 
 def _output(one: Any) -> Quant:
@@ -123,32 +123,32 @@ def _zeroless(quant: Quant) -> Quant:
 
 # -- faults of one operator family -------------------------------------------------------------------------------------
 @singledispatch
-def _faults(one: Any, element: Element) -> Iterator[Hypothesis]:
+def _faults(one: Any, element: Element) -> Iterator[Alternative]:
     yield from ()
 
 
 @_faults.register
-def _(one: LinearEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: LinearEvidence, element: Element) -> Iterator[Alternative]:
     column, channels = element.column, one.sums.shape[-1]
     if one.layer.bias is not None:
-        yield Hypothesis("missing bias", "the bias is not added", {"layer": replace(one.layer, bias=None)})
+        yield Alternative("missing bias", "the bias is not added", {"layer": replace(one.layer, bias=None)})
     neighbours = [to for to in (column - 1, column + 1) if 0 <= to < channels]
     for to in neighbours if one.layer.bias is not None else ():
-        yield Hypothesis("neighbour's bias", f"the bias of channel {to}", {"layer": _bias_of(one, to)})
+        yield Alternative("neighbour's bias", f"the bias of channel {to}", {"layer": _bias_of(one, to)})
     for to in dict.fromkeys([*neighbours, 0]) if one.layer.w.scale.ndim else ():
-        yield Hypothesis("neighbour's scale", f"the weight scale of channel {to}", {"layer": _scale_of(one.layer, to)})
+        yield Alternative("neighbour's scale", f"the weight scale of channel {to}", {"layer": _scale_of(one.layer, to)})
     for kind, text, change in _sum_faults(element.terms):
-        yield Hypothesis(kind, text, {"sums": one.sums + change})
+        yield Alternative(kind, text, {"sums": one.sums + change})
     for bits in (16, 24):
-        yield Hypothesis(
+        yield Alternative(
             "accumulator wrap", f"a {bits}-bit accumulator that wraps", {"sums": _narrow(one, _wrap, bits)}
         )
         saturated = _narrow(one, _saturate, bits)
-        yield Hypothesis("accumulator wrap", f"a {bits}-bit accumulator that saturates", {"sums": saturated})
+        yield Alternative("accumulator wrap", f"a {bits}-bit accumulator that saturates", {"sums": saturated})
     bound = element.rule.bind(one.layer)
     if isinstance(bound, Narrowed):
         code = int(_narrowed_wrap(bound, one.sums).reshape(-1)[column])
-        yield Hypothesis("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
+        yield Alternative("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
 
 
 def _bias_of(one: LinearEvidence, channel: int) -> Layer:
@@ -199,7 +199,7 @@ def _narrowed_wrap(bound: Narrowed, sums: Int64) -> Int64:
 
 
 @_faults.register
-def _(one: BinaryEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: BinaryEvidence, element: Element) -> Iterator[Alternative]:
     a, b, y = one.quants
     scaled = (replace(a, scale=b.scale), replace(b, scale=a.scale), y)
     for text, quants in (
@@ -208,39 +208,39 @@ def _(one: BinaryEvidence, element: Element) -> Iterator[Hypothesis]:
         ("the first operand's scale and zero point for both", (a, a, y)),
         ("the second operand's scale and zero point for both", (b, b, y)),
     ):
-        yield Hypothesis("neighbour's scale", text, {"quants": quants})
+        yield Alternative("neighbour's scale", text, {"quants": quants})
     for which, quants in (("first", (_zeroless(a), b, y)), ("second", (a, _zeroless(b), y))):
-        yield Hypothesis("wrong zero point", f"the {which} operand's is not subtracted", {"quants": quants})
-    yield Hypothesis("missing operand", "the first counts as 0", {"a": np.full_like(one.a, int(a.zero_point))})
-    yield Hypothesis("missing operand", "the second counts as 0", {"b": np.full_like(one.b, int(b.zero_point))})
+        yield Alternative("wrong zero point", f"the {which} operand's is not subtracted", {"quants": quants})
+    yield Alternative("missing operand", "the first counts as 0", {"a": np.full_like(one.a, int(a.zero_point))})
+    yield Alternative("missing operand", "the second counts as 0", {"b": np.full_like(one.b, int(b.zero_point))})
 
 
 @_faults.register
-def _(one: LookupEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: LookupEvidence, element: Element) -> Iterator[Alternative]:
     copied = int(one.x_codes.reshape(-1)[0])
-    yield Hypothesis("missing rescale", "the input's code is copied", finish=lambda _: copied)
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
+    yield Alternative("missing rescale", "the input's code is copied", finish=lambda _: copied)
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
 
 
 @_faults.register
-def _(one: MeanEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: MeanEvidence, element: Element) -> Iterator[Alternative]:
     power = 1 << (one.count - 1).bit_length()
     if power != one.count:
-        yield Hypothesis("wrong divisor", f"{power} instead of {one.count}", {"count": power})
+        yield Alternative("wrong divisor", f"{power} instead of {one.count}", {"count": power})
     uncentered = one.sums + int(one.x.zero_point) * one.count
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"sums": uncentered})
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", {"sums": uncentered})
 
 
 @_faults.register
-def _(one: AverageEvidence, element: Element) -> Iterator[Hypothesis]:
+def _(one: AverageEvidence, element: Element) -> Iterator[Alternative]:
     every = np.full_like(one.count, len(one.taps))
     inside = np.asarray(one.inside.sum(axis=0), np.int64)
     if (every != one.count).any():
-        yield Hypothesis("wrong divisor", "the padding counts in the divisor", {"count": every})
+        yield Alternative("wrong divisor", "the padding counts in the divisor", {"count": every})
     if (inside != one.count).any():
-        yield Hypothesis("wrong divisor", "only the image's elements count in the divisor", {"count": inside})
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
+        yield Alternative("wrong divisor", "only the image's elements count in the divisor", {"count": inside})
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", {"x": _zeroless(one.x)})
     if not one.inside.all():
         padded = np.where(one.inside, one.taps, 0).astype(one.taps.dtype)
         changed = {"taps": padded, "inside": np.ones_like(one.inside), "count": every}
-        yield Hypothesis("wrong pad value", "padding counts as elements of code 0", changed)
+        yield Alternative("wrong pad value", "padding counts as elements of code 0", changed)

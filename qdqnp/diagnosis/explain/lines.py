@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.rebind import Plain
+from qdqnp.diagnosis.rebind import PlainRequantizer
 from qdqnp.numerics import float32
 from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import ROUNDINGS
@@ -71,7 +71,7 @@ def exact_before(requantizer: Any, stages: Mapping[str, Number], channel: int) -
 
 
 @exact_before.register
-def _(requantizer: Plain, stages: Mapping[str, Number], channel: int) -> dict[str, Fraction]:
+def _(requantizer: PlainRequantizer, stages: Mapping[str, Number], channel: int) -> dict[str, Fraction]:
     return exact_before(requantizer.inner, stages, channel)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.errors import QdqnpError
 from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profiles.ort import ORT
@@ -28,7 +28,7 @@ FINE = 256
 ROUNDING_FIELDS = ("rounding", "tie", "inner")
 
 
-def recognize(site: Site) -> Iterator[Finding]:
+def recognize(site: Suspect) -> Iterator[Finding]:
     yield from _float(site)
     field = RULE_OF.get(site.step.op)
     if field is None:
@@ -60,7 +60,7 @@ def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
                 yield place, other, replace(rule, **{item.name: inner})
 
 
-def _float(site: Site) -> Iterator[Finding]:
+def _float(site: Suspect) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
     if site.sums is None or not all(_rounds_a_product(rule) for _, rule in site.sums.values()):
         return
@@ -92,7 +92,7 @@ def _rounds_a_product(rule: Requantizer) -> bool:
     return rule.y is not None and isinstance(getattr(rule, "inner", rule), FloatScaled | Rounded)
 
 
-def at_boundaries(site: Site) -> bool:
+def at_boundaries(site: Suspect) -> bool:
     """Whether every difference is of 1 LSB, where the real value lies beside the boundary of the two codes."""
     y = site.step.outputs[0].quant
     if y is None or not site.alone or site.step.op not in RULE_OF or site.step.op == "QLinearConcat":

@@ -16,7 +16,7 @@ from qdqnp.diagnosis.identify.distinguish import Search, Searches
 from qdqnp.diagnosis.identify.evidence import Evidence, LinearEvidence
 from qdqnp.diagnosis.identify.families import NAMED, candidates, describe, names_of
 from qdqnp.diagnosis.identify.fit_narrow import NarrowFit, fit_narrow
-from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, targets
+from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, sort_dump
 from qdqnp.diagnosis.rebind import LINEAR
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.inspection.layers import RULE_OF
@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Split:
+class RuleSplit:
     """Two arithmetics that both give every code, and on what they would differ."""
 
     one: Rule
@@ -61,7 +61,7 @@ class Fit:
     chosen: Any = None
     fitting: list[Any] = field(default_factory=list)
     groups: list[list[Rule]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[RuleSplit] = field(default_factory=list)
     narrow: NarrowFit | None = None
     nearest: tuple[Rule, int] | None = None
 
@@ -99,7 +99,7 @@ class Fitted:
 
 def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
     """Fit every operator of a dump. Raises InputError where no layer was dumped together with its inputs."""
-    return fit_all([targets(model, runs)], name)
+    return fit_all([sort_dump(model, runs)], name)
 
 
 def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
@@ -215,6 +215,6 @@ def _group(made: Fit, found: Sequence[Evidence]) -> None:
     groups = searches.groups(ordered, proven=False)
     made.groups = [[_rule(made.name, rule) for rule in group] for group in groups]
     made.splits = [
-        Split(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
+        RuleSplit(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
         for index in range(1, len(groups))
     ]

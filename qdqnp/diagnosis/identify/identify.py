@@ -13,7 +13,7 @@ import numpy as np
 from qdqnp.diagnosis.identify.distinguish import Search, Searches
 from qdqnp.diagnosis.identify.families import describe
 from qdqnp.diagnosis.identify.layers import Layers
-from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, Observed, Target, evidence, targets
+from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, JudgedTensor, Observed, evidence, sort_dump
 from qdqnp.diagnosis.tally import Tally, compared
 from qdqnp.errors import QdqnpError
 from qdqnp.inspection.layers import RULE_OF
@@ -42,7 +42,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Split:
+class ProfileSplit:
     """Two arithmetics of one class, each by the profiles that have it, and on what they would differ."""
 
     one: list[str]
@@ -51,7 +51,7 @@ class Split:
 
 
 @dataclass
-class Verdict:
+class OperatorVerdict:
     """All layers of one operator, or of one run of operators where the tensors between them are missing.
 
     standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the first standing's
@@ -65,7 +65,7 @@ class Verdict:
     undefined: dict[str, str] = field(default_factory=dict)
     rule: str = ""
     inseparable: list[list[str]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[ProfileSplit] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -87,12 +87,12 @@ class Verdict:
 
 
 @dataclass
-class Report:
+class IdentifyReport:
     """moved: tensors that no profile decides (MaxPool, Flatten) but that differ, with how many elements: the dump or
     its mapping is wrong there; unknown: tensors that the program does not make; unreachable: whose inputs are not
     known."""
 
-    verdicts: list[Verdict]
+    verdicts: list[OperatorVerdict]
     moved: dict[str, int]
     unknown: tuple[str, ...]
     unreachable: tuple[str, ...]
@@ -111,15 +111,15 @@ class Report:
         return {"operators": [verdict.as_json() for verdict in self.verdicts], **rest}
 
 
-def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
     """Rank the profiles for each operator by how many of the device's codes they do not give.
 
     Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
     """
-    return identify_all([targets(model, runs)], profiles)
+    return identify_all([sort_dump(model, runs)], profiles)
 
 
-def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
     """The same for what one device answered on several models."""
     listed = list(profiles)
     answers = [_Answers(profile, devices) for profile in listed]
@@ -135,10 +135,10 @@ def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFIL
     }
     unknown = tuple(name for dumped in devices for name in dumped.unknown)
     unreachable = tuple(name for dumped in devices for name in dumped.unreachable)
-    return Report(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
+    return IdentifyReport(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
 
 
-def _differing(reference: Layers, target: Target) -> int:
+def _differing(reference: Layers, target: JudgedTensor) -> int:
     found = [compared(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
     return sum(count.differing or bool(count.note) for count in found)
 
@@ -157,7 +157,7 @@ class _Answers:
                 if target.operators not in self.undefined:
                     self._add(layers, target)
 
-    def _add(self, layers: Layers, target: Target) -> None:
+    def _add(self, layers: Layers, target: JudgedTensor) -> None:
         standing = self.standings.setdefault(target.operators, Standing([self.name]))
         digest = self.digests.setdefault(target.operators, hashlib.blake2b())
         for known, device in target.cases:
@@ -170,7 +170,7 @@ class _Answers:
             digest.update(np.ascontiguousarray(codes).tobytes())
 
 
-def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> Verdict:
+def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> OperatorVerdict:
     """Profiles of equal codes together, the nearest to the device first."""
     classes: dict[bytes, Standing] = {}
     for answer in answers:
@@ -184,10 +184,10 @@ def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answ
     tensors = [target.tensor for dumped in devices for target in dumped.judged if target.operators == kind]
     standings = sorted(classes.values(), key=lambda standing: (standing.tally.differing, standing.tally.largest))
     undefined = {answer.name: answer.undefined[kind] for answer in answers if kind in answer.undefined}
-    return Verdict(kind, tensors, standings, undefined)
+    return OperatorVerdict(kind, tensors, standings, undefined)
 
 
-def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
+def _add_rules(verdict: OperatorVerdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
     """The rules of the first standing, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
@@ -206,6 +206,6 @@ def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[P
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]
     verdict.inseparable = [names for names in named if len(names) > 1]
     verdict.splits = [
-        Split(named[i], named[j], searches.split(groups[i][0], groups[j][0]))
+        ProfileSplit(named[i], named[j], searches.split(groups[i][0], groups[j][0]))
         for i, j in combinations(range(len(groups)), 2)
     ]

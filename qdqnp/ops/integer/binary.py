@@ -9,7 +9,7 @@ from typing import Any
 
 from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.tables import Affine, BinaryTable
+from qdqnp.kernels.tables import BinaryTable, PairLine
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site, broadcast_shapes
@@ -29,7 +29,7 @@ class QLinearBinary(Operator):
         """Whether the operator exchanges its operands for arrays of these shapes."""
         return False
 
-    def candidate(self, a: Quant, b: Quant, y: Quant) -> Affine | None:
+    def candidate(self, a: Quant, b: Quant, y: Quant) -> PairLine | None:
         """A cheap expression that may equal the rule on all pairs of codes; whether it does is checked."""
         return None
 

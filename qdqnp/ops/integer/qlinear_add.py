@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.kernels.tables import Affine
+from qdqnp.kernels.tables import PairLine
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.ops.integer.binary import QLinearBinary
@@ -18,12 +18,12 @@ class QLinearAdd(QLinearBinary):
     def rule(self, profile: Profile) -> BinaryRule:
         return profile.add
 
-    def candidate(self, a: Quant, b: Quant, y: Quant) -> Affine | None:
+    def candidate(self, a: Quant, b: Quant, y: Quant) -> PairLine | None:
         """The sum of the real values in units of y's scale."""
         with np.errstate(all="ignore"):
             left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
             offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)
-            return Affine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
+            return PairLine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
 
     def swaps(self, a: Shape, b: Shape) -> bool:
         """Which operand ONNX Runtime's broadcasting takes for the scalar one of the innermost span: it looks at the

@@ -10,9 +10,9 @@ import pytest
 
 import qdqnp
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.compare import Options, compare
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tolerance import Tolerance, parse
 from qdqnp.errors import InputError
@@ -165,11 +165,11 @@ def test_texts_of_tolerances() -> None:
 
 def test_a_part_of_the_cases() -> None:
     second = {name: cases[1:] for name, cases in tensors().items()}
-    found = compare(small.reference(), small.aligned(second), Options(), first=1)
+    found = compare(small.reference(), small.aligned(second), CompareOptions(), first=1)
     assert found.equal and found.cases == 1
-    assert not compare(small.reference(), small.aligned(second), Options(), first=0).equal
+    assert not compare(small.reference(), small.aligned(second), CompareOptions(), first=0).equal
     with pytest.raises(InputError, match="--case"):
-        compare(small.reference(), small.aligned(tensors()), Options(), first=1)
+        compare(small.reference(), small.aligned(tensors()), CompareOptions(), first=1)
 
 
 def test_codes_out_of_range_count_as_differences() -> None:
@@ -185,7 +185,9 @@ def test_codes_out_of_range_count_as_differences() -> None:
 
 def test_a_wrong_size_that_nothing_explains_is_refused() -> None:
     name = CONVS[2]
-    short = Dump(small.dump({}).path, (Entry(name, np.zeros(7, np.int8)), Entry(CONVS[3], tensors()[CONVS[3]][0])))
+    short = Dump(
+        small.dump({}).path, (DumpEntry(name, np.zeros(7, np.int8)), DumpEntry(CONVS[3], tensors()[CONVS[3]][0]))
+    )
     with pytest.raises(InputError, match=r"int8\[1, .*got int8\[7\]"):
         compare(small.reference(), align(short, small.reference().targets, 2))
 
@@ -214,13 +216,13 @@ def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
     traces = [small.model().trace(x, profile=hidden) for x in small.feeds()]
     dumped = {name: [trace[name] for trace in traces] for name in tensors()}
     aligned = small.aligned(dumped)
-    assert not compare(ref, aligned, Options()).equal
-    found = compare(ref, aligned, Options(use_envelope=True))
+    assert not compare(ref, aligned, CompareOptions()).equal
+    found = compare(ref, aligned, CompareOptions(use_envelope=True))
     assert found.equal and any(r.status == INSIDE for r in found.rows)
     name = CONVS[4]
     dumped[name][0] = dumped[name][0].copy()
     dumped[name][0].reshape(-1)[17] ^= 8
-    found = compare(ref, small.aligned(dumped), Options(use_envelope=True))
+    found = compare(ref, small.aligned(dumped), CompareOptions(use_envelope=True))
     first = found.first
     assert first is not None and first.name == name and first.envelope is not None and first.envelope.outside == 1
 

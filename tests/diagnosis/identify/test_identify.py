@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.diagnosis.identify.identify import Report, identify
+from qdqnp.diagnosis.identify.identify import IdentifyReport, identify
 from qdqnp.diagnosis.identify.layers import Layers
-from qdqnp.diagnosis.identify.observations import Observed, targets
+from qdqnp.diagnosis.identify.observations import Observed, sort_dump
 from qdqnp.errors import InputError, QdqnpError
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
@@ -63,7 +63,7 @@ def test_sessions_of_other_lowerings_are_named_too(name: str) -> None:
     assert name in report.everywhere and not report.moved
 
 
-def verdict_of(report: Report, operator: str) -> object:
+def verdict_of(report: IdentifyReport, operator: str) -> object:
     return next(verdict for verdict in report.verdicts if verdict.name == operator)
 
 
@@ -172,7 +172,7 @@ def test_a_dump_of_another_dtype_or_of_nothing_useful_is_refused() -> None:
         identify(model, [replace(runs[0], tensors={add: runs[0].tensors[add].view(np.uint8)})])
     with pytest.raises(InputError, match="nothing to identify"):
         identify(model, [replace(runs[0], tensors={"input": runs[0].feeds["input"]})])
-    assert targets(model, runs).unknown == ()
+    assert sort_dump(model, runs).unknown == ()
 
 
 def test_profiles_of_requantization_only_have_no_plan_but_are_judged() -> None:

@@ -1,4 +1,4 @@
-"""Site: one dumped tensor that differs, with all that a recognizer of faults may look at."""
+"""Suspect: one dumped tensor that differs, with all that a recognizer of faults may look at."""
 
 from __future__ import annotations
 
@@ -33,19 +33,24 @@ class Finding:
         return f"{self.kind} ({self.detail})" if self.detail else self.kind
 
 
-class Site:
-    """got, want: the device's codes and the replay's for each case, int64 where the dump leaves the dtype's range.
-    index: the step of the segment that is suspected; `bound` is that step. profile: what the step is computed by."""
+class Suspect:
+    """One step of the segment of a dumped tensor that differs, suspected of the difference."""
 
     def __init__(self, device: Device, name: str, index: int, want: Sequence[Array]) -> None:
+        """name: the dumped tensor. index: the suspected step. want: the replay's codes for each case."""
         self.device = device
         self.target = device.tensors[name].target
         self.segment = device.segments[name]
         self.index = index
+        #: The suspected step as the reference computes it.
         self.bound: BoundStep = device.reference.step(index)
+        #: The device's codes for each case, int64 where the dump leaves the dtype's range.
         self.got = device.tensors[name].cases
+        #: The replay's codes for each case.
         self.want = list(want)
+        #: What the suspected step is computed by.
         self.profile: Profile = device.profile(self.bound.step.op)
+        #: By case, everything that the suspected step may read, by tensor name.
         self.values: list[Values] = [self._before(case) for case in range(device.count)]
 
     @property
@@ -144,4 +149,4 @@ class Site:
         return -1 if self.step.op == "QLinearMatMul" else 1
 
 
-Recognizer = Callable[[Site], Iterable[Finding]]
+Recognizer = Callable[[Suspect], Iterable[Finding]]
