@@ -155,3 +155,8 @@ class Program:
     def makers(self) -> Mapping[str, Step]:
         """The step that makes each tensor; inputs and constants are missing."""
         return {name: step for step in self.steps for name in step.output_names}
+
+    @cached_property
+    def order(self) -> Mapping[Step, int]:
+        """The index of each step."""
+        return {step: index for index, step in enumerate(self.steps)}

@@ -9,12 +9,13 @@ import click
 
 from qdqnp.cli.options import case_option, json_option, mapping_option, profile_option
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.compare import Options, compare
-from qdqnp.diagnosis.compare.report import EQUAL, FAILING, Report, Row
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
 from qdqnp.diagnosis.dump import Dump, read_dump
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.diagnosis.tolerance import parse
 from qdqnp.files.atomic import write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
@@ -90,7 +91,7 @@ def compare_command(
         _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
         return
     steps = reference.plan.program.steps
-    options = Options(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
+    options = CompareOptions(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
     chosen = read_mapping(mapping) if mapping is not None else None
     aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
     report = compare(reference, aligned, options, first)
@@ -121,7 +122,7 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
     )
 
 
-def print_report(report: Report, show_all: bool) -> None:
+def print_report(report: CompareReport, show_all: bool) -> None:
     """The layers that differ, the metrics of the network's outputs, then the verdict."""
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
@@ -154,26 +155,24 @@ def print_report(report: Report, show_all: bool) -> None:
         )
 
 
-def _cells(row: Row) -> list[str]:
-    own = row.single if row.single.mismatches else row.entire
+def _cells(row: CompareRow) -> list[str]:
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
-    entire, single = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.single))
     return [
         name(row.label),
         row.op,
         name(row.name),
         dims(row.shape),
-        entire,
-        single,
-        str(own.largest),
-        f"{own.mean:.3g}",
-        f"{100 * row.entire.saturation:.3g} %",
+        _share(row.entire),
+        _share(row.single),
+        str(row.own.largest),
+        f"{row.own.mean:.3g}",
+        f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
         _safe(why),
     ]
 
 
-def _off(row: Row) -> list[str]:
+def _off(row: CompareRow) -> list[str]:
     texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
     return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
 
@@ -183,6 +182,6 @@ def _safe(text: str) -> str:
     return " ".join(name(part) for part in text.split(" "))
 
 
-def _share(mismatches: int, elements: int) -> str:
+def _share(tally: Tally) -> str:
     """A share that is not zero is never shown as zero."""
-    return f"{100 * mismatches / elements:.3g} % ({mismatches})" if mismatches else "0"
+    return f"{100 * tally.share:.3g} % ({tally.differing})" if tally.differing else "0"

@@ -10,7 +10,8 @@ import click
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import json_option, model_argument, profiles_of, profiles_option
 from qdqnp.cli.options import listed as texts
-from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
@@ -55,7 +56,7 @@ def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
     return profiles_of(listed)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: DiffReport) -> None:
     """A row for each layer, then the totals by operator type, then what the marks mean."""
     others = report.profiles[1:]
     columns = [f"{name(other)}, {way}" for other in others for way in (ENTIRE, SINGLE)]
@@ -78,11 +79,11 @@ def print_report(report: Report) -> None:
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
 
 
-def _texts(row: Row) -> list[str]:
+def _texts(row: DiffRow) -> list[str]:
     return [_text(cell, count) for cell in row.cells[1:] for count in (cell.entire, cell.single)]
 
 
-def _text(cell: Cell, count: Count) -> str:
+def _text(cell: Cell, count: Tally) -> str:
     """'1.25 % (3)'; a share that is not zero is never shown as zero."""
     mark = INFERRED_MARK if cell.status == "inferred" else ""
     if count.note:

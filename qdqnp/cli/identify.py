@@ -14,8 +14,8 @@ from qdqnp.cli.probe import print_answers
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
 from qdqnp.diagnosis.identify.fit_toml import fit_toml
-from qdqnp.diagnosis.identify.identify import Report, Split, Verdict, identify_all
-from qdqnp.diagnosis.identify.observations import Dumped, targets
+from qdqnp.diagnosis.identify.identify import IdentifyReport, OperatorVerdict, ProfileSplit, identify_all
+from qdqnp.diagnosis.identify.observations import Dumped, sort_dump
 from qdqnp.diagnosis.probe.answers import Answer, fit_answers, observed, read_answers
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.folder import check_folder, is_probe_folder
@@ -76,9 +76,9 @@ def identify_command(
         made = probes()
         check_folder(golden, made)
         answers = read_answers(dump, made)
-        devices = [targets(answer.probe.model, [observed(answer)]) for answer in answers]
+        devices = [sort_dump(answer.probe.model, [observed(answer)]) for answer in answers]
     else:
-        devices = [targets(*open_device(golden, dump, model, mapping, first))]
+        devices = [sort_dump(*open_device(golden, dump, model, mapping, first))]
     report = identify_all(devices, profiles)
     found, left_out = _fitted(fitted, answers, devices)
     if as_json:
@@ -107,25 +107,24 @@ def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumpe
     return found, left_out
 
 
-def print_report(report: Report) -> None:
+def print_report(report: IdentifyReport) -> None:
     """Each operator's classes, what would split the first, and what fits all operators."""
     rows = table(
         "operator",
         "layers",
         "profiles",
-        "mismatches",
+        "differing",
         "elements",
         "max LSB",
-        right=("layers", "mismatches", "elements", "max LSB"),
+        right=("layers", "differing", "elements", "max LSB"),
     )
     for verdict in report.verdicts:
         for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
             start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
-            style = "green" if not standing.mismatches else None
+            tally = standing.tally
+            style = "green" if standing.tally.equal else None
             names = ", ".join(name(text) for text in standing.profiles)
-            rows.add_row(
-                *start, names, str(standing.mismatches), str(standing.elements), str(standing.largest), style=style
-            )
+            rows.add_row(*start, names, str(tally.differing), str(tally.elements), str(tally.largest), style=style)
         if not verdict.standings:
             rows.add_row(name(verdict.name), str(len(verdict.tensors)), "no profile defines it", "", "", "")
     CONSOLE.print(rows)
@@ -135,7 +134,7 @@ def print_report(report: Report) -> None:
     _print_verdict(report)
 
 
-def _print_splits(verdict: Verdict) -> None:
+def _print_splits(verdict: OperatorVerdict) -> None:
     if not verdict.matched:
         return
     if verdict.rule:
@@ -152,7 +151,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(name(text) for text in names)
 
 
-def _difference(split: Split) -> str:
+def _difference(split: ProfileSplit) -> str:
     found = split.search.stimulus
     if found is None:
         return name(split.search.note, 400)
@@ -160,7 +159,7 @@ def _difference(split: Split) -> str:
     return f"would differ at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}{known}"
 
 
-def _print_notes(report: Report) -> None:
+def _print_notes(report: IdentifyReport) -> None:
     for tensor, count in report.moved.items():
         CONSOLE.print(
             f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
@@ -173,7 +172,7 @@ def _print_notes(report: Report) -> None:
             CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}", highlight=False)
 
 
-def _print_verdict(report: Report) -> None:
+def _print_verdict(report: IdentifyReport) -> None:
     CONSOLE.print()
     missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
     if report.everywhere:

@@ -9,7 +9,7 @@ import click
 
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import json_option, model_argument, profile_option
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -52,7 +52,7 @@ def _session_of(profile: str) -> str:
     return name
 
 
-def print_report(report: Report, peer: OrtPeer) -> None:
+def print_report(report: VerifyReport, peer: OrtPeer) -> None:
     """The layers as a table, then what was compared with what, then the verdict."""
     rows = table(
         "layer",
@@ -68,16 +68,18 @@ def print_report(report: Report, peer: OrtPeer) -> None:
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
         style = None if layer.equal else "red"
-        differing = layer.note or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
+        differing = layer.tally.note or str(layer.differing) + (
+            f" ({layer.accepted} accepted)" if layer.accepted else ""
+        )
         rows.add_row(
             name(layer.label),
             layer.op,
             name(layer.name) + mark,
             dims(layer.shape),
             str(len(layer.seen)) if layer.seen else "",
-            str(layer.elements),
+            str(layer.tally.elements),
             name(differing),
-            f"{layer.largest:g}",
+            f"{layer.tally.largest:g}",
             style=style,
         )
     CONSOLE.print(rows)

@@ -29,7 +29,7 @@ ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class DumpEntry:
     """One tensor of a dump. raw: bytes without dtype and shape (a .bin file), as uint8 (N,). role: 'network_input' or
     'network_output' where the format says so, with `number` from 0; then rank 4 is channel-last."""
 
@@ -45,14 +45,14 @@ class Dump:
     """entries: in the order of their names. path: what was read. channel_last: rank 4 arrays are, by the format."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[DumpEntry, ...]
     channel_last: bool = False
 
 
 def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     """Read a dump of at most `limit` bytes unpacked. Raises InputError that lists every entry that cannot be read."""
     problems = Problems()
-    entries: list[Entry] = []
+    entries: list[DumpEntry] = []
     if not path.exists():
         problems.add(f"dump {path}", "a folder of .npy or .bin files, or an .npz", "no such file or folder")
     elif path.is_dir():
@@ -68,17 +68,17 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     return Dump(path, tuple(entries))
 
 
-def _st_entry(entry: Entry) -> Entry | None:
+def _st_entry(entry: DumpEntry) -> DumpEntry | None:
     """The entry as the device's side of a validate file; None for anything else."""
     found = ST_KEY.fullmatch(entry.name)
     if found is None or found["side"] != "c" or int(found["number"]) < 1:
         return None
     role = {"inputs": "network_input", "outputs": "network_output"}[found["kind"]]
-    return Entry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
+    return DumpEntry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
 
 
-def _folder(path: Path, limit: int, problems: Problems) -> list[Entry]:
-    found: list[Entry] = []
+def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
+    found: list[DumpEntry] = []
     left = limit
     for file in _files(path, problems):
         name = file.relative_to(path).with_suffix("").as_posix()
@@ -91,7 +91,7 @@ def _folder(path: Path, limit: int, problems: Problems) -> list[Entry]:
             left -= size
             array = _raw(file) if file.suffix == ".bin" else _npy(file, file.open("rb"), size, problems)
             if array is not None:
-                found.append(Entry(name, array, file.suffix == ".bin"))
+                found.append(DumpEntry(name, array, file.suffix == ".bin"))
     return found
 
 
@@ -115,7 +115,7 @@ def _raw(file: Path) -> Array:
     return np.fromfile(file, np.uint8)
 
 
-def _file(path: Path, limit: int, problems: Problems) -> list[Entry]:
+def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     try:
         size = path.stat().st_size
         if zipfile.is_zipfile(path):
@@ -125,18 +125,18 @@ def _file(path: Path, limit: int, problems: Problems) -> list[Entry]:
         elif size > limit:
             problems.add(f"file {path}", f"at most {readable_bytes(limit)}", readable_bytes(size))
         elif path.suffix == ".bin":
-            return [Entry(path.stem, _raw(path), True)]
+            return [DumpEntry(path.stem, _raw(path), True)]
         else:
             array = _npy(path, path.open("rb"), size, problems)
-            return [] if array is None else [Entry(path.stem, array)]
+            return [] if array is None else [DumpEntry(path.stem, array)]
     except (OSError, zipfile.BadZipFile) as error:
         problems.add(f"file {path}", "a readable .npz, .npy or .bin file", error or "a damaged file")
     return []
 
 
-def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
+def _archive(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     """Members are counted by the size they unpack to before any is unpacked."""
-    found: list[Entry] = []
+    found: list[DumpEntry] = []
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         total = sum(info.file_size for info in members)
@@ -160,7 +160,7 @@ def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
                 continue
             array = _npy(where, io.BytesIO(data), len(data), problems)
             if array is not None:
-                found.append(Entry(info.filename.removesuffix(".npy"), array))
+                found.append(DumpEntry(info.filename.removesuffix(".npy"), array))
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device
+from qdqnp.executor.walk import made_by
 from qdqnp.numerics.choices import admissible
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Summed
@@ -79,26 +80,24 @@ def envelope(device: Device, name: str) -> Envelope:
 def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
     """Lowest and highest codes; or why there are none: one layer that computes may lie in the segment, and after it
     only such that move codes."""
-    low: Mapping[str, Array] = device.values(case)
-    high, computed = low, ""
-    for index in device.segments[name].steps:
-        step = device.reference.step(index).step
-        profile = device.profile(step.op)
-        if device.reference.step(index).operator.monotone:
-            low, high = ({**known, **device.reference.evaluate(index, known, profile)} for known in (low, high))
-            continue
-        if computed:
-            return f"not every layer was dumped: {computed} and {step.label} both lie between"
-        computed = step.label
-        sides = _step_bounds(device, index, low, profile)
-        output = step.output_names[0]
-        low, high = {**low, output: sides[0]}, {**low, output: sides[1]}
-    codes = device.tensors[name].target.codes
-    return low[codes], high[codes]
+    known, steps, codes = device.values(case), device.segments[name].steps, device.tensors[name].target.codes
+    computing = [bound.step for bound in map(device.reference.step, steps) if not bound.operator.monotone]
+    if len(computing) > 1:
+        return f"not every layer was dumped: {computing[0].label} and {computing[1].label} both lie between"
+    if not computing:
+        moved = made_by(device.steps(steps), {}, known)[codes]
+        return moved, moved
+    at, output = device.reference.plan.program.order[computing[0]], computing[0].output_names[0]
+    known = {**made_by(device.steps(index for index in steps if index < at), {}, known), **known}
+    sides = [{**known, output: side} for side in _step_bounds(device, at, known)]
+    after = [index for index in steps if index > at]
+    low, high = ({**side, **made_by(device.steps(after), {}, side)}[codes] for side in sides)
+    return low, high
 
 
-def _step_bounds(device: Device, index: int, values: Mapping[str, Array], profile: Profile) -> tuple[Array, Array]:
+def _step_bounds(device: Device, index: int, values: Mapping[str, Array]) -> tuple[Array, Array]:
     bound = device.reference.step(index)
+    profile = device.profile(bound.step.op)
     shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
     parts = rebind.bind(bound, profile).questions(values)
     if not parts:

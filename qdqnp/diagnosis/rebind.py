@@ -19,6 +19,8 @@ def bind(
 ) -> BoundStep:
     """The step bound again: under a profile, changed, or with other constants. Raises ProfileError where the profile
     does not define it."""
+    if step is None and not consts:
+        return bound.under(profile)
     return bind_step(step or bound.step, {**bound.consts, **(consts or {})}, profile, certified=False)
 
 

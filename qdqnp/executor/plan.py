@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
 from qdqnp.executor.fast import kernel_for
-from qdqnp.executor.fast.kernel import Kernel
+from qdqnp.executor.fast.kernel import Answered, Kernel
 from qdqnp.executor.host import float_work
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
@@ -63,6 +63,14 @@ class BoundStep:
         """The numbers that the step's arithmetic uses, by name."""
         with np.errstate(all="ignore"):
             return self.kernel.parameters(self.arrays(inputs))
+
+    def under(self, profile: Profile) -> BoundStep:
+        """The step with another profile's arithmetic, quick to make. Raises ProfileError where that does not define it,
+        here or when it is evaluated."""
+        if not isinstance(self.operator, IntegerOperator):
+            return bind_step(self.step, self.consts, profile)
+        binding = replace(self.binding, profile=profile)
+        return replace(self, binding=binding, kernel=Answered(self.operator, binding, self.kernel))
 
     def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:
         """The operands' arrays in the operator's order, None where an optional one is absent."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.executor.walk import fold
 from qdqnp.golden.inner import constant_parameters, inner_tensors, parameters
 from qdqnp.golden.layouts import PLAIN, Layout, activation_layout, matrix_layout, weight_layout
 from qdqnp.golden.names import numbered, slug, step_key
@@ -18,7 +19,7 @@ from qdqnp.program import EXACT
 from qdqnp.quant import Array
 
 
-def capture(
+def captured_tensors(
     plan: Plan, feeds: Mapping[str, Array], chosen: Collection[int], options: Options
 ) -> Iterator[tuple[GoldenTensor, Array]]:
     """Run the plan on one set of inputs. chosen: indices of the steps to capture; network inputs and outputs always.
@@ -28,19 +29,12 @@ def capture(
     program = plan.program
     yield from _network_inputs(plan, feeds, options)
     given = feeds_for(plan, feeds)
-    values: dict[str, Array] = dict(given)
     outputs = {name: plan.consts[name] for name in program.outputs if name in plan.consts}
     with plan.scratch.lend() as scratch:
-        for index, bound in enumerate(plan.steps):
-            names = bound.step.output_names
-            if not all(name in given for name in names):
-                values.update(bound.evaluate(values, scratch))
-                if index in chosen:
-                    yield from _layer(plan, index, values, options)
-            outputs.update({name: values[name] for name in names if name in program.outputs})
-            for name in bound.step.input_names:
-                if plan.last_use[name] == index:
-                    values.pop(name, None)
+        for done in fold(plan.steps, given, last_use=plan.last_use, scratch=scratch):
+            if done.index in chosen:
+                yield from _layer(plan, done.index, done.values, options)
+            outputs.update({name: array for name, array in done.made.items() if name in program.outputs})
     outputs.update({name: given[name] for name in program.outputs if name in given})
     for number, name in enumerate(program.outputs):
         key, array, quant = f"out{number}_{slug(name)}", outputs[name], program.tensors[name].quant

@@ -11,7 +11,7 @@ from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.files.folder import Folder, Kind, new_folder
 from qdqnp.find import find_steps
-from qdqnp.golden.capture import capture
+from qdqnp.golden.capture import captured_tensors
 from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.formats import WRITERS, Writer
 from qdqnp.golden.manifest import (
@@ -122,7 +122,7 @@ class _Run:
         shapes: dict[str, tuple[int, ...]] = {}
         for writer in self._writers.values():
             writer.begin(case)
-        for tensor, array in capture(self._plan, feeds, self._steps, self._options):
+        for tensor, array in captured_tensors(self._plan, feeds, self._steps, self._options):
             if tensor.shared:
                 shapes[tensor.name] = array.shape
             if tensor.role not in self._options.wanted:

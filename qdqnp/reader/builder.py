@@ -15,7 +15,7 @@ OPSET, IR_VERSION = 17, 8
 
 
 @dataclass
-class Layer:
+class ModelBuilder:
     """Nodes and constants of one model, named after the probe so that layers of several probes can be told apart."""
 
     name: str
@@ -60,7 +60,7 @@ def conv(
     bias: Array | None = None,
 ) -> ModelProto:
     """x -> Conv -> y, no padding. scales: of x, weights and y; zero: y's zero point; x's is 0. bias: int32 codes."""
-    layer = Layer(name)
+    layer = ModelBuilder(name)
     s_x, s_w, s_y = scales
     operands = [layer.quantized("x", s_x), layer.dequantized("w", weights.astype(np.int8), s_w)]
     if bias is not None:
@@ -73,7 +73,7 @@ def conv(
 
 def add(name: str, shape: Sequence[int], scales: tuple[float, float, float], zeros: tuple[int, int, int]) -> ModelProto:
     """a, b -> Add -> y."""
-    layer = Layer(name)
+    layer = ModelBuilder(name)
     operands = [layer.quantized(x, scale, zero) for x, scale, zero in zip("ab", scales, zeros, strict=False)]
     layer.nodes.append(helper.make_node("Add", operands, ["y"], name=f"{name}_Add"))
     return layer.model([("a", shape), ("b", shape)], layer.quantized("y", scales[2], zeros[2]), shape)
@@ -81,7 +81,7 @@ def add(name: str, shape: Sequence[int], scales: tuple[float, float, float], zer
 
 def global_average(name: str, shape: Sequence[int], scales: tuple[float, float], zeros: tuple[int, int]) -> ModelProto:
     """x -> GlobalAveragePool -> y."""
-    layer = Layer(name)
+    layer = ModelBuilder(name)
     operand = layer.quantized("x", scales[0], zeros[0])
     layer.nodes.append(helper.make_node("GlobalAveragePool", [operand], ["y"], name=f"{name}_GlobalAveragePool"))
     return layer.model([("x", shape)], layer.quantized("y", scales[1], zeros[1]), [*shape[:2], 1, 1])

@@ -10,7 +10,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
 from qdqnp.ops.geometry.windows import window_for
-from qdqnp.stimuli.goals import Target
+from qdqnp.stimuli.goals import Goal
 from qdqnp.stimuli.place import Sheet, sheets
 from qdqnp.stimuli.sums import SummingLayer, window_sites
 
@@ -34,7 +34,7 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
         most = min(MOST_TOTALS, MOST_CASES * sums.channels * len(sums.sites[0]))
         complete &= count <= most
         totals = np.unique(np.linspace(reach.least, reach.most, min(count, most)).round().astype(np.int64))
-        targets = [Target(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
+        targets = [Goal(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
         sheets_made += sheets(sums, targets)
     return sheets_made, complete
 

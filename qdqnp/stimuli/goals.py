@@ -26,7 +26,7 @@ TIE_GOALS = {-1: TIE_NEGATIVE, 1: TIE_POSITIVE}
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """One output element to make: `channel` gets the sum `total` (before bias), which meets `goal`."""
 
     goal: str
@@ -45,7 +45,7 @@ class Verdict:
     reason: str
 
 
-Answer = tuple[list[Target], list[Verdict]]
+Answer = tuple[list[Goal], list[Verdict]]
 
 
 def extremes(sums: SummingLayer) -> Answer:
@@ -53,7 +53,7 @@ def extremes(sums: SummingLayer) -> Answer:
     targets, verdicts = [], []
     for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
         for channel, total in enumerate(totals.tolist()):
-            targets.append(Target(goal, channel, total))
+            targets.append(Goal(goal, channel, total))
             verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total}: no product can add more to it"))
     return targets, verdicts
 
@@ -146,7 +146,7 @@ def _search(
         for channel in range(sums.channels):
             total = found.found.get((channel, mark))
             if total is not None:
-                targets.append(Target(goal, channel, total))
+                targets.append(Goal(goal, channel, total))
                 verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total} is {what}"))
             else:
                 verdicts.append(_not_found(goal, mark, channel, where, found, what))

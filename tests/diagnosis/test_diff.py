@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.diagnosis.diff import Report, diff
+from qdqnp.diagnosis.diff import DiffReport, diff
 from qdqnp.errors import ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.multiplier import Fixed
@@ -31,11 +31,11 @@ def feeds(count: int = 2, seed: int = 0) -> list[dict[str, np.ndarray]]:
     return [{"input": rng.standard_normal((1, 3, 16, 16), dtype=np.float32)} for _ in range(count)]
 
 
-def run(model: Model, *profiles: str | Profile, count: int = 2) -> Report:
+def run(model: Model, *profiles: str | Profile, count: int = 2) -> DiffReport:
     return diff(model, [(str(index), profile_named(profile)) for index, profile in enumerate(profiles)], feeds(count))
 
 
-def differing(report: Report, index: int = 1) -> set[str]:
+def differing(report: DiffReport, index: int = 1) -> set[str]:
     """Operators that differ by themselves."""
     return {row.op for row in report.totals() if row.cells[index].single.differing}
 

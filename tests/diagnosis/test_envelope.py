@@ -11,8 +11,8 @@ import pytest
 import qdqnp
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.align import Aligned, align
-from qdqnp.diagnosis.compare.compare import Options, compare
-from qdqnp.diagnosis.compare.report import INSIDE, Report
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.report import INSIDE, CompareReport
 from qdqnp.diagnosis.envelope import BC_OFFSETS, Envelope, admissible_requantizers, envelope
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.executor.plan import BoundStep
@@ -90,14 +90,16 @@ def references(session_seed: int) -> list[Reference]:
     return [Reference(model, NEURAL_ART, small.feeds(2, session_seed + index)) for index, model in enumerate(models)]
 
 
-def told(report: Report) -> list[str]:
+def told(report: CompareReport) -> list[str]:
     return [f"{row.name}: {row.explanation}" for row in report.failing]
 
 
 def test_no_false_alarm_on_100_random_layers(references: list[Reference], seed: int) -> None:
     layers, inside = 0, 0
     for index, reference in enumerate(references * DEVICES):
-        report = compare(reference, dumped(reference, np.random.default_rng([seed, index])), Options(use_envelope=True))
+        report = compare(
+            reference, dumped(reference, np.random.default_rng([seed, index])), CompareOptions(use_envelope=True)
+        )
         assert report.equal, told(report)
         layers += sum(row.op.startswith("QLinear") for row in report.rows)
         inside += sum(row.status == INSIDE for row in report.rows)
@@ -109,7 +111,7 @@ def test_an_operand_scale_that_is_off_by_one_percent_is_flagged(references: list
         for step in (bound.step for bound in reference.plan.steps if bound.step.op == "QLinearAdd"):
             name = step.output_names[0]
             aligned = dumped(reference, np.random.default_rng([seed, index]), name)
-            report = compare(reference, aligned, Options(use_envelope=True))
+            report = compare(reference, aligned, CompareOptions(use_envelope=True))
             assert [row.name for row in report.failing] == [name], told(report)
             assert report.failing[0].envelope is not None and report.failing[0].envelope.outside
             assert "not explainable by this arithmetic" in report.verdict()[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qdqnp.executor.fast.sums import make_layer
-from qdqnp.kernels.certify import Affine, certify
+from qdqnp.kernels.certify import CertifiedLine, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
@@ -57,7 +57,7 @@ class Found:
     """A rule, what certify made of it, and the codes of both at every integer of the range."""
 
     requantize: Callable[[Any], Any]
-    expression: Affine
+    expression: CertifiedLine
     proven: Any
     sums: Any
 

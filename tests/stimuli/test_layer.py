@@ -129,7 +129,7 @@ def test_ties_of_neural_art_are_ties_of_either_narrowing() -> None:
     model = layers.conv(weights, (1, 8, 4, 4), (0.04, [0.01, 0.02, 0.03] * 2, 0.5), zeros=(3, -7), bias=[900] * 6)
     loaded = qdqnp.load(model)
     found = for_layer(loaded, "node", "neural-art", count=0)
-    used = loaded.plan("neural-art").steps[0].kernel.parameters_PLACE
+    used = loaded.plan("neural-art").steps[0].parameters({"x": np.zeros((1, 8, 4, 4), np.int8)})
     for sign, goal in goals.TIE_GOALS.items():
         made = met(model, found, goal)
         assert set(made) == channels(found, goal, REACHED) != set()
@@ -401,8 +401,9 @@ def test_overrides_of_the_layer_are_used_and_those_of_others_left_out() -> None:
     found = for_layer(model, first, profile, count=1)
     alone = qdqnp.load(found.model)
     (bound,) = alone.plan(for_one_layer(profile, first)).steps
-    assert [int(bound.kernel_PLACE[name]) for name, _ in given] == [3, 5, 7, 2]
     stimulus = found.stimuli[5]
+    used = bound.parameters(stimulus.inputs)
+    assert [int(used[name]) for name, _ in given] == [3, 5, 7, 2]
     (x,) = stimulus.inputs.values()
     (output,) = bound.step.output_names
     there = {step.step.label: step for step in model.plan(profile).steps}[first].evaluate(stimulus.inputs)

@@ -28,7 +28,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from qdqnp import Model, load
-from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.tally import compared
 from qdqnp.errors import Problem, QdqnpError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort.peer import host
@@ -254,7 +254,7 @@ def require_equal(model: str, ours: Mapping[str, Array], theirs: Mapping[str, Ar
     """How many elements were compared; raises BenchError unless all outputs are the same bits."""
     problems, elements = [], 0
     for name, array in ours.items():
-        found = difference(array, theirs[name])
+        found = compared(array, theirs[name])
         elements += found.elements
         if not found.equal:
             got = found.note or f"{found.differing} of {found.elements} elements differ"

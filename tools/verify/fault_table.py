@@ -25,7 +25,7 @@ from rich.progress import track
 
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import FAULT, Report
+from qdqnp.diagnosis.compare.report import FAULT, CompareReport
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.inputs.pictures import prepare, resolved
@@ -87,13 +87,13 @@ def on_disk(arrays: dict[str, list[Array]], folder: Path, rng: np.random.Generat
     return folder
 
 
-def compared(reference: Reference, arrays: dict[str, list[Array]], rng: np.random.Generator) -> Report:
+def compared(reference: Reference, arrays: dict[str, list[Array]], rng: np.random.Generator) -> CompareReport:
     with tempfile.TemporaryDirectory() as folder:
         dump = read_dump(on_disk(arrays, Path(folder), rng))
         return compare(reference, align(dump, reference.targets, CASES))
 
 
-def faulty(bench: Bench, kind: str, rng: np.random.Generator) -> tuple[Device, Report]:
+def faulty(bench: Bench, kind: str, rng: np.random.Generator) -> tuple[Device, CompareReport]:
     """A device of a drawn profile with a fault, and the report on its dump."""
     used: list[str] = []
 
@@ -105,7 +105,7 @@ def faulty(bench: Bench, kind: str, rng: np.random.Generator) -> tuple[Device, R
     return device, compared(bench.references[used[-1]], device.dump, rng)
 
 
-def judge(row: Row, device: Device, report: Report) -> None:
+def judge(row: Row, device: Device, report: CompareReport) -> None:
     first = report.first
     right = first is not None and first.label == device.layer
     kinds = [finding.kind for finding in first.findings] if first is not None else []

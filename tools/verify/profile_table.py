@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from qdqnp import load
-from qdqnp.diagnosis.diff import Cell, Report, Row, diff
+from qdqnp.diagnosis.diff import Cell, DiffReport, DiffRow, diff
 from qdqnp.errors import QdqnpError
 from qdqnp.inputs.pictures import Picture
 from qdqnp.inputs.shipped import model_names, shipped_model
@@ -47,7 +47,7 @@ class Result:
     """One network. differences: against the first profile; right: correct pictures of `pictures`, by profile."""
 
     network: str
-    differences: Report
+    differences: DiffReport
     pictures: int
     right: Mapping[str, int]
 
@@ -86,7 +86,7 @@ def results_table(results: Sequence[Result]) -> Table:
     return Table(("network", "profile", *operators, "top-1, %"), rows, texts=2)
 
 
-def _computing(report: Report) -> list[Row]:
+def _computing(report: DiffReport) -> list[DiffRow]:
     """Operator types that have an arithmetic; the others copy codes."""
     return [row for row in report.totals() if any(cell.status for cell in row.cells)]
 

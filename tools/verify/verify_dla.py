@@ -19,7 +19,7 @@ import click
 import onnx
 
 from qdqnp import Model, load
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import InputError, ModelError, Problem, QdqnpError
 from qdqnp.inputs.pictures import Picture, list_pictures
 from qdqnp.peers.ort.peer import OrtPeer
@@ -35,7 +35,7 @@ class Verified:
     """One model's comparison over all pictures, under the report's profile."""
 
     model: str
-    report: Report
+    report: VerifyReport
 
     @property
     def codes(self) -> list[int]:

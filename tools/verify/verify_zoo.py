@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from qdqnp import load
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError, QdqnpError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort.peer import KINDS, OrtPeer
@@ -42,7 +42,7 @@ class Outcome:
     profile: str
     operators: Counter[str]
     floats: int
-    report: Report | None
+    report: VerifyReport | None
     refusal: str = ""
 
     @property

@@ -47,7 +47,7 @@ def _as_it_is(code: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Hypothesis:
+class Alternative:
     """What may be different: the rule (None: the element's own), fields of its evidence, what happens to the code."""
 
     kind: str
@@ -72,17 +72,17 @@ def causes(element: Element) -> list[Cause]:
     return found
 
 
-def _rules(element: Element) -> Iterator[Hypothesis]:
+def _rules(element: Element) -> Iterator[Alternative]:
     """The rule's neighbours, then the other named profiles."""
     for near in (*neighbours(element.rule), *structural(element.rule)):
-        yield Hypothesis(near.kind, near.text, rule=near.rule)
+        yield Alternative(near.kind, near.text, rule=near.rule)
     for profile in NAMED:
         rule = getattr(profile, element.one.rule)
         if not isinstance(rule, Undefined) and rule != element.rule:
-            yield Hypothesis("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)
+            yield Alternative("other arithmetic", f"{profile.name}: {describe(rule)}", rule=rule)
 
 
-def _finishes(one: Any) -> Iterator[Hypothesis]:
+def _finishes(one: Any) -> Iterator[Alternative]:
     """What can go wrong after the rounding, whatever the operator."""
     y: Quant | None = one.y
     if y is None:
@@ -92,14 +92,14 @@ def _finishes(one: Any) -> Iterator[Hypothesis]:
     def wrapped(code: int) -> int:
         return (code - low) % (high - low + 1) + low
 
-    yield Hypothesis(
+    yield Alternative(
         "signedness",
         "the sign bit is inverted: uint8 read as int8 or the reverse",
         finish=lambda code: wrapped(code + 128),
     )
-    yield Hypothesis("wrong zero point", "the output's zero point is not added", one.with_y(_zeroless(y)))
+    yield Alternative("wrong zero point", "the output's zero point is not added", one.with_y(_zeroless(y)))
     wide = replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32))
-    yield Hypothesis("saturation", "the result wraps instead of saturating", one.with_y(wide), finish=wrapped)
+    yield Alternative("saturation", "the result wraps instead of saturating", one.with_y(wide), finish=wrapped)
 
 
 def _zeroless(quant: Quant) -> Quant:
@@ -108,34 +108,36 @@ def _zeroless(quant: Quant) -> Quant:
 
 # -- faults of one operator family -------------------------------------------------------------------------------------
 @singledispatch
-def _faults(one: Any, element: Element) -> Iterator[Hypothesis]:
+def _faults(one: Any, element: Element) -> Iterator[Alternative]:
     yield from ()
 
 
 @_faults.register
-def _(one: Sums, element: Element) -> Iterator[Hypothesis]:
+def _(one: Sums, element: Element) -> Iterator[Alternative]:
     column, channels = element.column, one.sums.shape[-1]
     if one.context.bias is not None:
-        yield Hypothesis("missing bias", "the bias is not added", replace(one, context=replace(one.context, bias=None)))
+        yield Alternative(
+            "missing bias", "the bias is not added", replace(one, context=replace(one.context, bias=None))
+        )
     neighbours = [to for to in (column - 1, column + 1) if 0 <= to < channels]
     for to in neighbours if one.context.bias is not None else ():
-        yield Hypothesis("neighbour's bias", f"the bias of channel {to}", replace(one, context=_bias_of(one, to)))
+        yield Alternative("neighbour's bias", f"the bias of channel {to}", replace(one, context=_bias_of(one, to)))
     for to in dict.fromkeys([*neighbours, 0]) if one.context.w.scale.ndim else ():
-        yield Hypothesis(
+        yield Alternative(
             "neighbour's scale", f"the weight scale of channel {to}", replace(one, context=_scale_of(one.context, to))
         )
     for kind, text, change in _sum_faults(element.terms):
-        yield Hypothesis(kind, text, one.with_sums(one.sums + change))
+        yield Alternative(kind, text, one.with_sums(one.sums + change))
     for bits in (16, 24):
-        yield Hypothesis(
+        yield Alternative(
             "accumulator wrap", f"a {bits}-bit accumulator that wraps", one.with_sums(_narrow(one, wrap, bits))
         )
         saturated = _narrow(one, saturate, bits)
-        yield Hypothesis("accumulator wrap", f"a {bits}-bit accumulator that saturates", one.with_sums(saturated))
+        yield Alternative("accumulator wrap", f"a {bits}-bit accumulator that saturates", one.with_sums(saturated))
     bound = element.rule.bind(one.context)
     if isinstance(bound, Narrowed):
         code = int(_narrowed_wrap(bound, one.sums).reshape(-1)[column])
-        yield Hypothesis("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
+        yield Alternative("saturation", "the first narrowing wraps at 16 bits", finish=lambda _: code)
 
 
 def _bias_of(one: Sums, channel: int) -> SumContext:
@@ -174,7 +176,7 @@ def _narrowed_wrap(bound: Narrowed, sums: Int64) -> Int64:
 
 
 @_faults.register
-def _(one: Pairs, element: Element) -> Iterator[Hypothesis]:
+def _(one: Pairs, element: Element) -> Iterator[Alternative]:
     a, b, y = one.quants
     scaled = (replace(a, scale=b.scale), replace(b, scale=a.scale), y)
     for text, quants in (
@@ -183,41 +185,43 @@ def _(one: Pairs, element: Element) -> Iterator[Hypothesis]:
         ("the first operand's scale and zero point for both", (a, a, y)),
         ("the second operand's scale and zero point for both", (b, b, y)),
     ):
-        yield Hypothesis("neighbour's scale", text, replace(one, quants=quants))
+        yield Alternative("neighbour's scale", text, replace(one, quants=quants))
     for which, quants in (("first", (_zeroless(a), b, y)), ("second", (a, _zeroless(b), y))):
-        yield Hypothesis("wrong zero point", f"the {which} operand's is not subtracted", replace(one, quants=quants))
-    yield Hypothesis("missing operand", "the first counts as 0", replace(one, a=np.full_like(one.a, int(a.zero_point))))
-    yield Hypothesis(
+        yield Alternative("wrong zero point", f"the {which} operand's is not subtracted", replace(one, quants=quants))
+    yield Alternative(
+        "missing operand", "the first counts as 0", replace(one, a=np.full_like(one.a, int(a.zero_point)))
+    )
+    yield Alternative(
         "missing operand", "the second counts as 0", replace(one, b=np.full_like(one.b, int(b.zero_point)))
     )
 
 
 @_faults.register
-def _(one: Singles, element: Element) -> Iterator[Hypothesis]:
+def _(one: Singles, element: Element) -> Iterator[Alternative]:
     copied = int(one.x_codes.reshape(-1)[0])
-    yield Hypothesis("missing rescale", "the input's code is copied", finish=lambda _: copied)
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
+    yield Alternative("missing rescale", "the input's code is copied", finish=lambda _: copied)
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
 
 
 @_faults.register
-def _(one: Means, element: Element) -> Iterator[Hypothesis]:
+def _(one: Means, element: Element) -> Iterator[Alternative]:
     power = 1 << (one.count - 1).bit_length()
     if power != one.count:
-        yield Hypothesis("wrong divisor", f"{power} instead of {one.count}", replace(one, count=power))
+        yield Alternative("wrong divisor", f"{power} instead of {one.count}", replace(one, count=power))
     uncentered = one.sums + int(one.x.zero_point) * one.count
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", one.with_sums(uncentered))
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", one.with_sums(uncentered))
 
 
 @_faults.register
-def _(one: Windows, element: Element) -> Iterator[Hypothesis]:
+def _(one: Windows, element: Element) -> Iterator[Alternative]:
     every = np.full_like(one.count, len(one.taps))
     inside = np.asarray(one.inside.sum(axis=0), np.int64)
     if (every != one.count).any():
-        yield Hypothesis("wrong divisor", "the padding counts in the divisor", replace(one, count=every))
+        yield Alternative("wrong divisor", "the padding counts in the divisor", replace(one, count=every))
     if (inside != one.count).any():
-        yield Hypothesis("wrong divisor", "only the image's elements count in the divisor", replace(one, count=inside))
-    yield Hypothesis("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
+        yield Alternative("wrong divisor", "only the image's elements count in the divisor", replace(one, count=inside))
+    yield Alternative("wrong zero point", "the input's zero point is not subtracted", replace(one, x=_zeroless(one.x)))
     if not one.inside.all():
         padded = np.where(one.inside, one.taps, 0).astype(one.taps.dtype)
         changed = replace(one, taps=padded, inside=np.ones_like(one.inside), count=every)
-        yield Hypothesis("wrong pad value", "padding counts as elements of code 0", changed)
+        yield Alternative("wrong pad value", "padding counts as elements of code 0", changed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.errors import QdqnpError
 from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.profiles.ort import ORT
@@ -29,23 +29,23 @@ BESIDE_LSB = 2.0**-4
 FINE = 256
 
 
-def recognize(site: Site) -> Iterator[Finding]:
-    yield from _float(site)
-    field = rule_of(site.step.op)
+def recognize(suspect: Suspect) -> Iterator[Finding]:
+    yield from _float(suspect)
+    field = rule_of(suspect.step.op)
     if not field:
         return
-    for near in neighbours(getattr(site.profile, field)):
+    for near in neighbours(getattr(suspect.profile, field)):
         if near.kind != "tie rule":
             continue
-        profile = replace(site.profile, **{field: near.rule})
-        if site.explained(lambda v, profile=profile: site.evaluate(v, profile=profile)):  # type: ignore[misc]
+        profile = replace(suspect.profile, **{field: near.rule})
+        if suspect.explained(lambda v, profile=profile: suspect.evaluate(v, profile=profile)):  # type: ignore[misc]
             yield Finding(TRUNCATION if near.value in TRUNCATIONS else TIE, near.text)
             return
 
 
-def _float(site: Site) -> Iterator[Finding]:
+def _float(suspect: Suspect) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
-    if site.sums is None or not all(_rounds_a_product(rule) for asked in site.sums.values() for _, rule in asked):
+    if suspect.sums is None or not all(_rounds_a_product(rule) for asked in suspect.sums.values() for _, rule in asked):
         return
     kinds = {
         "half-away": lambda real: np.sign(real) * np.floor(np.abs(real) + 0.5),
@@ -59,7 +59,7 @@ def _float(site: Site) -> Iterator[Finding]:
         def codes(sums: Int64, rule: Requantizer, function: Any = function) -> Array:
             return rounded(rule, sums, function)
 
-        if site.from_sums(codes):
+        if suspect.from_sums(codes):
             yield Finding(TRUNCATION if rounding in TRUNCATIONS else TIE, rounding)
             return
 
@@ -75,20 +75,25 @@ def _rounds_a_product(rule: Requantizer) -> bool:
     return rule.y is not None and isinstance(rule, FloatScaled | Rounded)
 
 
-def at_boundaries(site: Site) -> bool:
+def at_boundaries(suspect: Suspect) -> bool:
     """Whether every difference is of 1 LSB, where the real value lies beside the boundary of the two codes."""
-    y = site.step.outputs[0].quant
-    if y is None or not site.alone or not rule_of(site.step.op) or len(site.bound.questions(site.values[0])) != 1:
+    y = suspect.step.outputs[0].quant
+    if (
+        y is None
+        or not suspect.alone
+        or not rule_of(suspect.step.op)
+        or len(suspect.bound.questions(suspect.values[0])) != 1
+    ):
         return False
     fine = replace(
         y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32), zero_point=np.zeros((), np.int32)
     )
-    step = rebind.with_output(site.step, fine)
-    for case in site.bad_cases:
-        bad = site.differs[case]
-        got, want = (side[bad].astype(np.int64) for side in (site.got[case], site.want[case]))
+    step = rebind.with_output(suspect.step, fine)
+    for case in suspect.bad_cases:
+        bad = suspect.differs[case]
+        got, want = (side[bad].astype(np.int64) for side in (suspect.got[case], suspect.want[case]))
         try:
-            position = site.evaluate(site.values[case], step, profile=ORT)[bad] / FINE + int(y.zero_point)
+            position = suspect.evaluate(suspect.values[case], step, profile=ORT)[bad] / FINE + int(y.zero_point)
         except QdqnpError:
             return False
         if (np.abs(got - want) != 1).any() or (np.abs(position - (got + want) / 2) > BESIDE_LSB).any():

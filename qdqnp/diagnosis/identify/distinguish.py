@@ -24,7 +24,7 @@ SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
 
 
 @dataclass(frozen=True)
-class Stimulus:
+class SeparatingInput:
     """Where two rules part. layer: its label; text: in words; codes: what each gives; input_codes: the codes of a
     window, row or pair that lead there; None where it is a sum, and no input that makes it was found."""
 
@@ -39,7 +39,7 @@ class Search:
     """stimulus: the first difference found; complete: where there is none, whether there can be none on these layers;
     note: what was searched, or why it could not be."""
 
-    stimulus: Stimulus | None
+    stimulus: SeparatingInput | None
     complete: bool
     note: str = ""
 
@@ -137,7 +137,7 @@ def _signature(layer: Any, rule: Any) -> _Signature:
     return _Signature(layer.codes(rule), True, f"they agree on {what} of these layers")
 
 
-def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> Stimulus:
+def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> SeparatingInput:
     places = np.argwhere(first != second)
     if isinstance(layer, Summed):
         return _sum_stimulus(layer, rules, np.minimum(first, second), places)
@@ -145,19 +145,19 @@ def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -
     codes = (int(first[place]), int(second[place]))
     if isinstance(layer, Pairs):
         pair = (int(layer.a[place]), int(layer.b[place]))
-        return Stimulus(layer.label, f"the pair of codes {pair}", codes, pair)
+        return SeparatingInput(layer.label, f"the pair of codes {pair}", codes, pair)
     if isinstance(layer, Windows):
         inside = layer.taps[layer.inside[:, place], place]
         text = f"a window of {len(inside)} codes"
-        return Stimulus(layer.label, text, codes, tuple(int(code) for code in inside))
+        return SeparatingInput(layer.label, text, codes, tuple(int(code) for code in inside))
     code = int(layer.x_codes[place])
-    return Stimulus(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
+    return SeparatingInput(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
 
 
 # -- sums --------------------------------------------------------------------------------------------------------------
-def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> Stimulus:
+def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> SeparatingInput:
     """A sum on which the rules differ, one for which input codes are found where there is one."""
-    found: list[Stimulus] = []
+    found: list[SeparatingInput] = []
     for step, channel in places[:: -(-len(places) // DIFFERENCES_TRIED)]:
         found.append(_at_sum(layer, rules, int(channel), int(sums[step, channel])))
         if found[-1].input_codes is not None:
@@ -165,7 +165,7 @@ def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: In
     return found[0]
 
 
-def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> Stimulus:
+def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> SeparatingInput:
     if isinstance(layer, Sums):
         assert layer.context.weights is not None  # evidence is of constant weights
         weights, x = layer.context.weights[channel], layer.context.x
@@ -176,7 +176,7 @@ def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> 
         text = f"{layer.count} elements, sum {total} without zero points"
     row = np.full((1, _reach(layer)[0].size), total, np.int64)
     codes = [int(_bound(layer, rule)(row)[0, channel]) for rule in rules]
-    return Stimulus(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
+    return SeparatingInput(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
 
 
 def _bound(layer: Summed, rule: Any) -> Requantizer:

@@ -16,7 +16,7 @@ from qdqnp.diagnosis.identify.distinguish import Search, Searches
 from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import NAMED, candidates, describe, names_of
 from qdqnp.diagnosis.identify.fit_narrow import NarrowFit, fit_narrow
-from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, targets
+from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, sort_dump
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.profile import RULES, Profile
@@ -36,7 +36,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Split:
+class RuleSplit:
     """Two arithmetics that both give every code, and on what they would differ."""
 
     one: Rule
@@ -60,7 +60,7 @@ class Fit:
     chosen: Any = None
     fitting: list[Any] = field(default_factory=list)
     groups: list[list[Rule]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[RuleSplit] = field(default_factory=list)
     narrow: NarrowFit | None = None
     nearest: tuple[Rule, int] | None = None
 
@@ -71,7 +71,7 @@ class Fit:
     def as_json(self) -> dict[str, Any]:
         found = {"name": self.name, "layers": self.layers, "elements": self.elements, "rule": self.text}
         groups = [[asdict(rule) for rule in group] for group in self.groups]
-        nearest = {"rule": asdict(self.nearest[0]), "mismatches": self.nearest[1]} if self.nearest else None
+        nearest = {"rule": asdict(self.nearest[0]), "differing": self.nearest[1]} if self.nearest else None
         splits = [asdict(split) for split in self.splits]
         narrow = self.narrow.as_json() if self.narrow is not None else None
         return {**found, "groups": groups, "splits": splits, "numbers": narrow, "nearest": nearest}
@@ -98,7 +98,7 @@ class Fitted:
 
 def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
     """Fit every operator of a dump. Raises InputError where no layer was dumped together with its inputs."""
-    return fit_all([targets(model, runs)], name)
+    return fit_all([sort_dump(model, runs)], name)
 
 
 def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
@@ -200,6 +200,6 @@ def _group(made: Fit, found: Sequence[Evidence]) -> None:
     groups = searches.groups(ordered, proven=False)
     made.groups = [[_rule(made.name, rule) for rule in group] for group in groups]
     made.splits = [
-        Split(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
+        RuleSplit(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
         for index in range(1, len(groups))
     ]

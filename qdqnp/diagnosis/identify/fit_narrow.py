@@ -38,7 +38,7 @@ _BEYOND = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class LayerNumbers:
     """What explains a layer under one manner. offsets: of each channel's BC from the formula's, the nearest to 0 that
     fits; plain: whether S1 and S2 are the formula's too."""
 
@@ -64,7 +64,7 @@ class NarrowFit:
     another BC for it."""
 
     rule: NarrowThenAffine
-    numbers: Mapping[str, Numbers]
+    numbers: Mapping[str, LayerNumbers]
     choices: Mapping[str, tuple[tuple[int, int], ...]]
     manners: tuple[tuple[NarrowThenAffine, int], ...]
 
@@ -111,7 +111,7 @@ def _manners(data: Any) -> Iterator[Manner]:
     yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], ROUNDINGS, ROUNDINGS)
 
 
-def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Manner) -> tuple[int, int]:
+def _departures(near: Mapping[str, Mapping[Manner, list[LayerNumbers]]], manner: Manner) -> tuple[int, int]:
     """(layers whose BC is not the formula's, layers whose S1 or S2 are not)."""
     best = [min(options[manner], key=lambda numbers: numbers.order) for options in near.values()]
     return sum(numbers.largest > 0 for numbers in best), sum(not numbers.plain for numbers in best)
@@ -145,9 +145,9 @@ class _Data:
         return _Data(self.layer, self.sums[::step], self.codes[::step])
 
 
-def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[Numbers]]:
+def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[LayerNumbers]]:
     """Numbers by manner; wide: search S1 and S2 too, not only those of the formulas."""
-    few, found = data.rows(FEW_ROWS), dict[Manner, list[Numbers]]()
+    few, found = data.rows(FEW_ROWS), dict[Manner, list[LayerNumbers]]()
     for s1, s2 in _shifts(data.layer, wide):
         formula = _formula(data.layer, (s1, s2))
         for accumulator, first in dict.fromkeys(manner[:2] for manner in manners):
@@ -186,7 +186,7 @@ def _formula(layer: SumContext, shifts: tuple[int, ...]) -> Narrowed:
     return _formula_of(layer, *(shifts or (None, None)))
 
 
-def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers | None:
+def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> LayerNumbers | None:
     """The BC nearest to the formula's that gives every code; None where some channel has none near. part: A * x16."""
     low, high = formula.y.range
     edges = _edges(second, formula.s2, low, high)
@@ -198,7 +198,7 @@ def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers 
     if (least > most).any() or np.abs(offsets).max(initial=0) > BC_UNITS:
         return None
     own = _formula(data.layer, ())
-    return Numbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
+    return LayerNumbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
 
 
 @lru_cache(maxsize=512)
@@ -220,7 +220,7 @@ def _plain_rule(manner: Manner) -> NarrowThenAffine:
     return NarrowThenAffine(second, accumulator, first_tie="same" if first == second else first)
 
 
-def _rule(manner: Manner, chosen: Mapping[str, Numbers], layers: Mapping[str, SumContext]) -> NarrowThenAffine:
+def _rule(manner: Manner, chosen: Mapping[str, LayerNumbers], layers: Mapping[str, SumContext]) -> NarrowThenAffine:
     """The rule with an override for each layer that departs from the formulas."""
     overrides = []
     for label, numbers in chosen.items():

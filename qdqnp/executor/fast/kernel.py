@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qdqnp.executor.fast.certificate import Certificate
@@ -41,6 +42,23 @@ class Kernel(ABC):
         if not isinstance(self.operator, IntegerOperator):
             return {}
         return self.operator.parameters(self.binding, self.questions(arrays))
+
+
+class Answered(Kernel):
+    """A step whose questions another profile's rules answer. What is asked, sums included, is computed as before."""
+
+    def __init__(self, operator: IntegerOperator, binding: Binding, asking: Kernel) -> None:
+        super().__init__(operator, binding)
+        operator.check_profile(binding)
+        self._asking = asking
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        assert isinstance(self.operator, IntegerOperator)
+        return (self.operator.answered(self.binding, self.questions(arrays), arrays),)
+
+    def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
+        parts, profile = self._asking.questions(arrays), self.binding.profile
+        return [replace(part, question=part.question.under(profile)) for part in parts]
 
 
 class Definition(Kernel):

@@ -9,7 +9,7 @@ import numpy as np
 
 from qdqnp.executor.fast.kernel import Kernel
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.tables import Affine, BinaryTable, UnaryTable
+from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable
 from qdqnp.numerics.questions import Pairs
 from qdqnp.ops.integer.asking import EVERYWHERE, IntegerOperator
 from qdqnp.ops.integer.unary import SinglesOperator
@@ -75,9 +75,9 @@ def _table(question: Pairs, rule: Any) -> BinaryTable:
     return BinaryTable.of(question.bind(rule), a.dtype, b.dtype, _sum_line(a, b, y))
 
 
-def _sum_line(a: Quant, b: Quant, y: Quant) -> Affine:
+def _sum_line(a: Quant, b: Quant, y: Quant) -> PairLine:
     """A cheap expression that may equal the rule on all pairs: the real sum in units of y's scale."""
     with np.errstate(all="ignore"):
         left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
         offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)
-        return Affine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
+        return PairLine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)

@@ -84,11 +84,15 @@ class IntegerOperator(Operator):
 
     def compute(self, binding: Binding, *inputs: Any, **_: Any) -> tuple[Array, ...]:
         """The definition: each question answered by the profile's rule for it."""
-        step, quant = binding.step, binding.step.outputs[0].quant
-        output = np.empty(self.output_shape(step, inputs), np.float32 if quant is None else quant.dtype)
-        for part in self.questions(step, *inputs):
+        return (self.answered(binding, self.questions(binding.step, *inputs), inputs),)
+
+    def answered(self, binding: Binding, parts: Sequence[Part], inputs: Sequence[Array | None]) -> Array:
+        """The output that the profile's answers to these questions make."""
+        quant = binding.step.outputs[0].quant
+        output = np.empty(self.output_shape(binding.step, inputs), np.float32 if quant is None else quant.dtype)
+        for part in parts:
             part.put(output, part.question.answer(binding.profile))
-        return (output,)
+        return output
 
     def check_profile(self, binding: Binding) -> None:
         rule = getattr(binding.profile, self.rule)

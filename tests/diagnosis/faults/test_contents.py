@@ -11,7 +11,7 @@ import pytest
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.compare.report import FAULT, UNEXPLAINED
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.faults import extent, memory
 from qdqnp.diagnosis.rebind import evaluate
 from qdqnp.executor.walk import walk
@@ -121,8 +121,8 @@ def test_a_few_wrong_elements_have_no_name(size: int) -> None:
 
 # -- sizes ------------------------------------------------------------------------------------------------------
 def sized(array: Array, raw: bool = False) -> list[str]:
-    others = [Entry(n, np.concatenate(a)) for n, a in tensors().items() if n != NAME]
-    dump = Dump(Path("d"), (Entry(NAME, array, raw), *others))
+    others = [DumpEntry(n, np.concatenate(a)) for n, a in tensors().items() if n != NAME]
+    dump = Dump(Path("d"), (DumpEntry(NAME, array, raw), *others))
     found = compare(small.reference(), align(dump, small.reference().targets, 2))
     assert not found.equal and row(found, NAME).status == FAULT
     return [finding.kind for finding in row(found, NAME).findings]

@@ -42,7 +42,7 @@ def check_gives_every_code(fitted: Fitted, model: Model, runs: list[Observed]) -
     again = from_toml(fit_toml(fitted), "fitted")
     assert again == fitted.profile
     for verdict in identify(model, runs, [again]).verdicts:
-        assert verdict.standings[0].mismatches == 0, verdict.name
+        assert verdict.standings[0].tally.differing == 0, verdict.name
     for run, other in zip(runs, observe(model, again, [run.feeds for run in runs]), strict=True):
         assert all(np.array_equal(array, other.tensors[name]) for name, array in run.tensors.items())
 

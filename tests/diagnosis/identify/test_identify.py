@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.diagnosis.identify.identify import Report, identify
+from qdqnp.diagnosis.identify.identify import IdentifyReport, identify
 from qdqnp.diagnosis.identify.layers import Layers
-from qdqnp.diagnosis.identify.observations import Observed, targets
+from qdqnp.diagnosis.identify.observations import Observed, sort_dump
 from qdqnp.errors import InputError, QdqnpError
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
@@ -57,7 +57,7 @@ def test_sessions_of_other_lowerings_are_named_too(name: str, seed: int) -> None
     assert name in report.everywhere and not report.moved
 
 
-def verdict_of(report: Report, operator: str) -> object:
+def verdict_of(report: IdentifyReport, operator: str) -> object:
     return next(verdict for verdict in report.verdicts if verdict.name == operator)
 
 
@@ -66,7 +66,7 @@ def test_arithmetics_that_differ_on_the_data_are_not_in_one_class(seed: int) -> 
     conv = verdict_of(identify(model, runs), "QLinearConv")
     assert {"tflite", "cmsis-nn", "tosa-double", "ethos-u"} <= set(conv.matched)
     assert not {"tflite-single", "neural-art-1.1.3", "ort"} & set(conv.matched)
-    ranks = [standing.mismatches for standing in conv.standings]
+    ranks = [standing.tally.differing for standing in conv.standings]
     assert ranks == sorted(ranks) and ranks[0] == 0 < ranks[1]
     assert sum(len(standing.profiles) for standing in conv.standings) + len(conv.undefined) == len(PROFILES)
     assert set(conv.undefined) == {"pow2", "pow2-floor", "pow2-even"}
@@ -77,7 +77,7 @@ def test_an_unknown_arithmetic_is_matched_by_none(seed: int) -> None:
     model, runs = device(seed, mine)
     report = identify(model, runs)
     add = verdict_of(report, "QLinearAdd")
-    assert add.matched == [] and add.standings[0].mismatches > 0 and report.everywhere == []
+    assert add.matched == [] and add.standings[0].tally.differing > 0 and report.everywhere == []
     assert "tflite" in verdict_of(report, "QLinearConv").matched
     assert verdict_of(identify(model, runs, [*PROFILES.values(), mine]), "QLinearAdd").matched == ["mine"]
 
@@ -164,7 +164,7 @@ def test_a_dump_of_another_dtype_or_of_nothing_useful_is_refused() -> None:
         identify(model, [replace(runs[0], tensors={add: runs[0].tensors[add].view(np.uint8)})])
     with pytest.raises(InputError, match="nothing to identify"):
         identify(model, [replace(runs[0], tensors={"input": runs[0].feeds["input"]})])
-    assert targets(model, runs).unknown == ()
+    assert sort_dump(model, runs).unknown == ()
 
 
 def test_profiles_of_requantization_only_have_no_plan_but_are_judged(seed: int) -> None:

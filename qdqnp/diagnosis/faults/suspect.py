@@ -1,4 +1,4 @@
-"""Site: one dumped tensor that differs, with all that a recognizer of faults may look at."""
+"""Suspect: one dumped tensor that differs, with all that a recognizer of faults may look at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.walk import made_by
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
@@ -34,19 +35,24 @@ class Finding:
         return f"{self.kind} ({self.detail})" if self.detail else self.kind
 
 
-class Site:
-    """got, want: the device's codes and the replay's for each case, int64 where the dump leaves the dtype's range.
-    index: the step of the segment that is suspected; `bound` is that step. profile: what the step is computed by."""
+class Suspect:
+    """One step of the segment of a dumped tensor that differs, suspected of the difference."""
 
     def __init__(self, device: Device, name: str, index: int, want: Sequence[Array]) -> None:
+        """name: the dumped tensor. index: the suspected step. want: the replay's codes for each case."""
         self.device = device
         self.target = device.tensors[name].target
         self.segment = device.segments[name]
         self.index = index
+        #: The suspected step as the reference computes it.
         self.bound: BoundStep = device.reference.step(index)
+        #: The device's codes for each case, int64 where the dump leaves the dtype's range.
         self.got = device.tensors[name].cases
+        #: The replay's codes for each case.
         self.want = list(want)
+        #: What the suspected step is computed by.
         self.profile: Profile = device.profile(self.bound.step.op)
+        #: By case, everything that the suspected step may read, by tensor name.
         self.values: list[Values] = [self._before(case) for case in range(device.count)]
 
     @property
@@ -56,7 +62,7 @@ class Site:
     @property
     def alone(self) -> bool:
         """Whether the tensor is this step's own output."""
-        return self.segment.steps == [self.index]
+        return self.segment.steps == (self.index,)
 
     @cached_property
     def differs(self) -> list[Array]:
@@ -70,23 +76,16 @@ class Site:
     def _before(self, case: int) -> Values:
         """Everything that the suspected step may read."""
         known = self.device.values(case)
-        for index in self.segment.steps:
-            if index >= self.index:
-                break
-            op = self.device.reference.step(index).step.op
-            known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
-        return known
+        before = (index for index in self.segment.steps if index < self.index)
+        return {**made_by(self.device.steps(before), {}, known), **known}
 
     def finish(self, case: int, output: Array) -> Array:
         """The target's codes, if the suspected step's output were this."""
         if self.alone:
             return output
         known = {**self.values[case], self.step.output_names[0]: output}
-        for index in self.segment.steps:
-            if index > self.index:
-                op = self.device.reference.step(index).step.op
-                known = {**known, **self.device.reference.evaluate(index, known, self.device.profile(op))}
-        return known[self.target.codes]
+        after = (index for index in self.segment.steps if index > self.index)
+        return {**known, **made_by(self.device.steps(after), {}, known)}[self.target.codes]
 
     def explained(self, change: Change) -> bool:
         """Whether a changed step explains every case, element by element."""
@@ -154,4 +153,4 @@ class Site:
         return True
 
 
-Recognizer = Callable[[Site], Iterable[Finding]]
+Recognizer = Callable[[Suspect], Iterable[Finding]]
