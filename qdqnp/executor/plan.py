@@ -60,7 +60,9 @@ class BoundStep:
             return self.kernel.questions(self.arrays(inputs))
 
     def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
-        """The numbers that the step's arithmetic uses, by name."""
+        """The numbers that the step's arithmetic uses, by name. inputs: may be empty where weights are constants."""
+        if self.kernel.numbers is not None:
+            return self.kernel.numbers
         with np.errstate(all="ignore"):
             return self.kernel.parameters(self.arrays(inputs))
 

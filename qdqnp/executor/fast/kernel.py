@@ -23,6 +23,9 @@ class Kernel(ABC):
     #: How sums become codes, of the same steps.
     certificate: Certificate | None = None
 
+    #: The numbers that the step's arithmetic uses, by name, where no input changes them and they are known by now.
+    numbers: Mapping[str, Any] | None = None
+
     def __init__(self, operator: Operator, binding: Binding) -> None:
         self.operator = operator
         self.binding = binding

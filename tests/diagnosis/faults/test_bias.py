@@ -10,7 +10,7 @@ from onnx import numpy_helper
 import qdqnp
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import Row
+from qdqnp.diagnosis.compare.report import CompareRow
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.numerics.profiles import PROFILES
 from tests.diagnosis import small
@@ -29,7 +29,7 @@ def network(biases: dict[int, int]) -> onnx.ModelProto:
     return made
 
 
-def compared(right: dict[int, int], wrong: dict[int, int]) -> Row:
+def compared(right: dict[int, int], wrong: dict[int, int]) -> CompareRow:
     """The first wrong layer of a device that has the biases `wrong` in place of `right`."""
     reference = Reference(qdqnp.load(network(right)), PROFILES["ort"], small.feeds(2))
     device = qdqnp.load(network(wrong))

@@ -105,7 +105,7 @@ def test_hidden_choices_of_rescaling_come_back(seed: int) -> None:
 
 def layer_numbers(model: Model) -> dict[str, dict[str, Any]]:
     plan = model.plan(ART)
-    return {b.step.label: dict(b.bound.parameters) for b in plan.steps if b.step.op == "QLinearConv"}
+    return {b.step.label: dict(b.parameters({})) for b in plan.steps if b.step.op == "QLinearConv"}
 
 
 @pytest.mark.parametrize("number", ["S1", "S2", "both"])
@@ -122,7 +122,7 @@ def test_hidden_shifts_of_a_layer_come_back(number: str, seed: int) -> None:
     hidden = replace(ART, name="hidden", conv=NarrowThenAffine(tie, overrides=((label, tuple(given)),)))
     print(label, own[label]["S1"], own[label]["S2"], given, tie)
     runs = observe(model, hidden, [run.feeds for run in device(seed, "ort")[1]])
-    truth = dict(model.plan(hidden).steps[index_of(model, label)].bound.parameters)
+    truth = dict(model.plan(hidden).steps[index_of(model, label)].parameters({}))
     fitted = fit(model, runs)
     conv = by_name(fitted)["conv"]
     check_gives_every_code(fitted, model, runs)
