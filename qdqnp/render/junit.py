@@ -40,6 +40,7 @@ def _message(row: CompareRow) -> str:
 
 
 def _details(row: CompareRow) -> str:
+    own = row.single
     lines = [
         f"segment: {', '.join(row.segment)}",
         f"from: {', '.join(row.starts)}",
