@@ -155,19 +155,10 @@ def test_one_file_saturates() -> None:
     assert found - {"numerics/width.py"} == SATURATING | CLIPPING_FLOATS | DRAWING
 
 
-def test_one_file_rounds_quotients() -> None:
-    """Half of a power of two is what a tie is made of, and adding it is what rounding is made of."""
-    halves = re.compile(r"1\) << .*>> 1|1 << \(?\w+ - 1\)?")
-    found = set()
-    for path, tree in trees().items():
-        for function in functions(tree):
-            body = ast.unparse(function)
-            if re.search(r"== (0\.5|half)\b", body) and "clip" not in body and halves.search(body):
-                found.add(path)
-    assert found <= {"numerics/rounding.py"}
-    ties = {path for path, tree in trees().items() if re.search(r"== 0\.5\b", ast.unparse(tree))}
-    # a multiplier that is a power of two has the mantissa 0.5
-    assert ties == {"numerics/values.py", "numerics/multiplier.py"}
+def test_one_function_finds_the_ties_of_floats() -> None:
+    """A multiplier that is a power of two has the mantissa 0.5, which is no tie."""
+    found = {path for path, tree in trees().items() if re.search(r"== 0\.5\b", ast.unparse(tree))}
+    assert found == {"numerics/values.py", "numerics/multiplier.py"}
 
 
 def test_one_file_reads_npy_headers() -> None:
