@@ -1,8 +1,14 @@
 """qdqnp: quantized ONNX models in pure NumPy, bit-exact to a named arithmetic.
 
-model = qdqnp.load("net.onnx")
-outputs = model.run({"input": x})
-trace = model.trace(x)
+>>> import numpy as np
+>>> import qdqnp
+>>> from qdqnp.inputs.shipped import shipped_model
+>>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+>>> x = np.zeros((1, 3, 32, 32), np.float32)
+>>> outputs = model.run({"input": x})
+>>> trace = model.trace(x)
+>>> np.array_equal(trace["output"], outputs["output"])
+True
 """
 
 from importlib import import_module

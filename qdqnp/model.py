@@ -59,7 +59,14 @@ class Model:
         self._lock = threading.Lock()
 
     def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
-        """The steps that run under a profile. lowering: another than the profile names."""
+        """The steps that run under a profile. lowering: another than the profile names.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> len(model.program("ort").steps), len(model.program("ort-unfused").steps)
+        (75, 342)
+        """
         chosen = _lowering(profile_named(profile), lowering)
         with self._lock:
             if chosen not in self._programs:
@@ -72,6 +79,17 @@ class Model:
         """The program bound to the profile; `plan.steps[i].evaluate(inputs)` runs one step alone.
 
         strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> step = model.plan().steps[1]
+        >>> step.step.label, step.step.op
+        ('base_layer.0', 'QLinearConv')
+        >>> made = step.evaluate({"input_QuantizeLinear_Output": np.zeros((1, 3, 32, 32), np.int8)})
+        >>> [(name, array.shape) for name, array in made.items()]
+        [('base_layer.2_QuantizeLinear_Output', (1, 16, 32, 32))]
         """
         named = profile_named(profile)
         key = (named, _lowering(named, lowering), strategy)
@@ -96,6 +114,16 @@ class Model:
         codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
         float32 values. Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
         cannot run under the profile, ProofError for a forced strategy that is not exact.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> model.run({"input": x})["output"].shape
+        (1, 10)
+        >>> model.run(x, profile="tflite", codes=True)["output"].dtype
+        dtype('int8')
         """
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
@@ -115,14 +143,33 @@ class Model:
         accumulators: bool = False,
         events: bool = False,
     ) -> Trace:
-        """Every tensor of one run; arguments and errors as of `run`."""
+        """Every tensor of one run; arguments and errors as of `run`.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> trace = model.trace(np.zeros((1, 3, 32, 32), np.float32), accumulators=True, events=True)
+        >>> conv = "base_layer.2_QuantizeLinear_Output"
+        >>> trace[conv].dtype, trace.accumulators[conv].dtype
+        (dtype('int8'), dtype('int32'))
+        >>> sorted(trace.parameters[conv]), trace.events[conv].past_2_23
+        (['multiplier'], 0)
+        """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
         return Trace(walk(plan, feeds_for(plan, inputs), None, notes), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
-    """Read and check an ONNX model. Raises ModelError that lists every problem of the file."""
+    """Read and check an ONNX model. Raises ModelError that lists every problem of the file.
+
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> model.graph.inputs, model.graph.outputs
+    (('input',), ('output',))
+    """
     return Model(read(source))
 
 

@@ -95,6 +95,16 @@ def diff(
 
     profiles: by the name to report them under; pairs where a name occurs twice. inputs: arrays by input name. Raises
     ProfileError that lists, for all profiles at once, the layers that they do not define; InputError for inputs.
+
+    >>> import numpy as np
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> from qdqnp.numerics.profiles import PROFILES
+    >>> pair = {name: PROFILES[name] for name in ("tflite", "tflite-single")}
+    >>> report = diff(model, pair, [{"input": np.zeros((1, 3, 32, 32), np.float32)}])
+    >>> [row.op for row in report.totals() if not row.cells[1].single.equal]
+    ['QLinearConv', 'QLinearConcat']
     """
     pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
     plans = _plans(model, pairs)

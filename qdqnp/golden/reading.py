@@ -28,7 +28,19 @@ _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias"
 
 def read(path: Path | str) -> GoldenSet:
     """Open a set. Raises GoldenError that lists everything that is wrong with it: a manifest that its schema forbids,
-    files that are missing, of another size or with another hash; InputError where there is no set."""
+    files that are missing, of another size or with another hash; InputError where there is no set.
+
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from qdqnp import golden
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> options = golden.Options(layers=("level0.0",))
+    >>> x = np.zeros((1, 3, 32, 32), np.float32)
+    >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+    >>> found = golden.read("vectors")
+    >>> found.profile, found.inputs
+    ('ort', 1)
+    """
     folder = Path(path)
     document = _manifest(folder)
     problems = Problems()
@@ -56,6 +68,16 @@ class GoldenSet:
         """The first tensor of an ONNX name. role: None for the tensor itself, not what belongs to its layer.
 
         Raises InputError where there is none.
+
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from qdqnp import golden
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> options = golden.Options(layers=("level0.0",))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+        >>> golden.read("vectors").find("level0.2_QuantizeLinear_Output").key
+        '002_level0_0_output'
         """
         fitting = [tensor for tensor in self.tensors if tensor.name == name and stage in (None, tensor.stage)]
         for wanted in [role] if role is not None else _FIRST:
@@ -71,6 +93,17 @@ class GoldenSet:
 
         Raises InputError for a case that the set does not have, GoldenError where it is in no format that Python reads
         back, or its values are not those that the manifest lists.
+
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from qdqnp import golden
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> options = golden.Options(layers=("level0.0",))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+        >>> found = golden.read("vectors")
+        >>> found.array(found.find("level0.2_QuantizeLinear_Output")).shape
+        (1, 16, 32, 32)
         """
         if not 0 <= case < self.inputs:
             raise InputError(
@@ -88,11 +121,33 @@ class GoldenSet:
         return logical
 
     def model(self) -> bytes | None:
-        """The model that made the set, None where it was left out. Its hash has been checked."""
+        """The model that made the set, None where it was left out. Its hash has been checked.
+
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from qdqnp import golden
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> options = golden.Options(layers=("level0.0",))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+        >>> golden.read("vectors").model() == shipped_model("dla46_c_int8").read_bytes()
+        True
+        """
         return (self._folder / MODEL).read_bytes() if self.manifest["model"]["file"] else None
 
     def feeds(self, case: int = 0) -> dict[str, Array]:
-        """The inputs of the network by ONNX name, to run the model on."""
+        """The inputs of the network by ONNX name, to run the model on.
+
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from qdqnp import golden
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> options = golden.Options(layers=("level0.0",))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+        >>> {name: array.shape for name, array in golden.read("vectors").feeds().items()}
+        {'input': (1, 3, 32, 32)}
+        """
         found = {t.name: self.array(t, case) for t in self.tensors if t.role == "network_input"}
         if not found:
             raise InputError("the golden set has no network inputs", [Problem("roles", "network_input", "others")])

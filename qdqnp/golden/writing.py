@@ -60,6 +60,16 @@ def write(
 
     The folder appears whole or not at all. Raises GoldenError for what cannot be written so, InputError for layers that
     do not exist, ModelError, InputError and ProfileError as `Model.run` does.
+
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from qdqnp import golden
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> options = golden.Options(layers=("level0.0",))
+    >>> x = np.zeros((1, 3, 32, 32), np.float32)
+    >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+    >>> [layer["op"] for layer in written["layers"]]
+    ['QLinearConv']
     """
     chosen = options or Options()
     chosen.check()

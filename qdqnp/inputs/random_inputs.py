@@ -16,6 +16,12 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond (so that codes
     saturate too); other floats are standard normal; integers are uniform over their dtype.
+
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> program = qdqnp.load(shipped_model("dla46_c_int8")).program()
+    >>> [feeds["input"].shape for feeds in random_feeds(program, 2, seed=0)]
+    [(1, 3, 32, 32), (1, 3, 32, 32)]
     """
     rng = np.random.default_rng(seed)
     for _ in range(count):

@@ -21,7 +21,11 @@ def model_names() -> list[str]:
 
 
 def shipped_model(model: str) -> Path:
-    """The file of a shipped model, e.g. 'dla46_c_int8'. Raises InputError for other names."""
+    """The file of a shipped model, e.g. 'dla46_c_int8'. Raises InputError for other names.
+
+    >>> shipped_model("dla46_c_int8").name
+    'dla46_c_int8.onnx'
+    """
     if model not in model_names():
         listed = ", ".join(model_names()) or "none: the package was installed without its data"
         raise InputError("no such shipped model", [Problem("model", listed, f"'{model}'")])
@@ -39,7 +43,12 @@ def labels_path() -> Path:
 
 
 def pictures() -> tuple[Array, Array, list[str]]:
-    """40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), the 10 class names."""
+    """40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), the 10 class names.
+
+    >>> x, classes, names = pictures()
+    >>> x.shape, names[int(classes[0])]
+    ((40, 32, 32, 3), 'cat')
+    """
     with np.load(pictures_path(), allow_pickle=False) as archive:
         return archive["x"], archive["y"], [str(label) for label in archive["classes"]]
 

@@ -58,6 +58,10 @@ def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
     """The profile that a TOML text describes. name_hint: its name unless it says one. where: the file, for errors.
 
     Rules that the text gives without a `status` are 'inferred', and so is the whole: nobody has established them.
+
+    >>> mine = from_toml('base = "tflite"\\nconv.precision = "float32"', "mine")
+    >>> mine.name, mine.status, mine.conv.precision, mine.gemm.precision
+    ('mine', 'inferred', 'float32', 'float64')
     """
     title = f"not a valid profile: {where or name_hint}"
     try:

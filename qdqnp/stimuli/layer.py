@@ -54,6 +54,13 @@ def for_layer(
     against: two profiles to tell apart. seed, count: of random inputs. shapes: of the network's inputs, by name;
     symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer arithmetic,
     ProfileError where a profile does not define it, or its arithmetic is not defined for an input.
+
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> found = qdqnp.stimuli.for_layer(model, "fc", "tflite", against=("tflite", "tflite-single"))
+    >>> found.op, sorted({stimulus.method for stimulus in found.stimuli})
+    ('QLinearConv', ['exact', 'pattern', 'random'])
     """
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())

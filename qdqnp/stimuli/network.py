@@ -47,6 +47,13 @@ def for_network(
     inputs tried for each. shapes: of the inputs, by name; symbolic sizes not given are 1. notify: called after each
     input that was tried. Raises InputError where an input has no codes, ProfileError where a profile does not define a
     layer.
+
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> found = qdqnp.stimuli.for_network(model, count=1, steps=0)
+    >>> [stimulus.kind for stimulus in found.stimuli]
+    ['minimum', 'maximum', 'zero-point', 'alternating', 'first-maximum-then-minus-one', 'random', 'coverage']
     """
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())

@@ -33,6 +33,16 @@ def write(
     """Write a golden set with one case for each stimulus, and return its manifest.
 
     source, name: of the network; for a layer the set holds the layer alone as its model. Raises as golden.write does.
+
+    >>> from pathlib import Path
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> from qdqnp.numerics.profiles import profile_named
+    >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
+    >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
+    >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
+    >>> written["inputs"]["count"] == len(found.stimuli)
+    True
     """
     whole = not found.label
     return golden.write(

@@ -55,6 +55,24 @@ def compare(
 
     first: the case of the reference that the dump's first one is. Raises InputError for entries of a wrong size that no
     fault explains, and where the reference has fewer cases than the dump.
+
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from qdqnp import golden
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> options = golden.Options()
+    >>> x = np.zeros((1, 3, 32, 32), np.float32)
+    >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+    >>> from qdqnp.diagnosis.align import align
+    >>> from qdqnp.diagnosis.dump import read_dump
+    >>> from qdqnp.diagnosis.dump_writer import write_dump
+    >>> from qdqnp.diagnosis.reference import reference_from
+    >>> reference = reference_from(Path("vectors"))
+    >>> name = "level0.2_QuantizeLinear_Output"
+    >>> mapped = write_dump(Path("dump"), {name: [np.zeros_like(reference.cases[0][name])]})
+    >>> report = compare(reference, align(read_dump(Path("dump")), reference.targets, cases=1))
+    >>> [(row.label, str(row.findings[0])) for row in report.rows]
+    [('level0.0', 'all zero (0 everywhere, in layer level0.0)')]
     """
     chosen = options or CompareOptions()
     misfits = _misfits(reference, aligned, first)

@@ -81,6 +81,16 @@ def explain(
     layer: its label, ONNX node, output tensor, number, or a glob. index: as the output's axes. got: a value to look for
     the cause of. Raises InputError where layer or index do not exist, ProfileError where the first profile does not
     define a layer that leads to this one.
+
+    >>> import numpy as np
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> from qdqnp.numerics.profiles import PROFILES
+    >>> x = {"input": np.zeros((1, 3, 32, 32), np.float32)}
+    >>> found = explain(model, x, "level0.0", (0, 5, 12, 7), [PROFILES["tflite"]])
+    >>> [line.name for line in found.accounts[0].lines]
+    ['acc', 'ShiftLeft', 'MultiplyHigh', 'ShiftRight', 'unclipped', 'y']
     """
     first = Layers(model, profiles[0])
     step = first.program.steps[find_step(first.program, layer)]

@@ -115,6 +115,16 @@ def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile]
     """Rank the profiles for each operator by how many of the device's codes they do not give.
 
     Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
+
+    >>> import numpy as np
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+    >>> from qdqnp.diagnosis.identify.observations import Observed
+    >>> x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)}
+    >>> device = model.trace(x, profile="tflite")
+    >>> identify(model, [Observed(x, device)]).everywhere
+    ['tflite', 'cmsis-nn']
     """
     return identify_all([sort_dump(model, runs)], profiles)
 

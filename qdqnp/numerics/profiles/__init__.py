@@ -29,7 +29,11 @@ ALIASES: Mapping[str, str] = {
 
 
 def profile_named(profile: str | Profile) -> Profile:
-    """The profile of that name or alias; a Profile is returned as it is. Raises ProfileError for an unknown name."""
+    """The profile of that name or alias; a Profile is returned as it is. Raises ProfileError for an unknown name.
+
+    >>> profile_named("tflite").conv.stages[-1]
+    ShiftRight(rounding='half-away')
+    """
     if isinstance(profile, Profile):
         return profile
     name = ALIASES.get(profile, profile)
