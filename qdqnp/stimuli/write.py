@@ -41,7 +41,7 @@ def write(
     >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
     >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
     >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
-    >>> written["inputs"]["count"] == len(found.stimuli)
+    >>> written["inputs"] == len(found.stimuli)
     True
     """
     whole = not found.label
