@@ -172,7 +172,7 @@ def admissible(rule: Any, known: Sequence[str] = ()) -> Iterator[Any]:
 
     A rule without unknown choices yields only itself.
 
-        known: names of fields that stay as they are
+        known: names of fields that stay as they are.
     """
     options: dict[str, list[Any]] = {}
     for item in _fields(rule):
@@ -193,7 +193,7 @@ def variants(kind: type, **given: Iterable[Any]) -> Iterator[Any]:
     The instances combine the choices that change the arithmetic and the rules that the fields hold; other fields keep
     their defaults.
 
-        given: values to take for some fields instead, by field name
+        given: values to take for some fields instead, by field name.
     """
     options: dict[str, list[Any]] = {}
     for item in dataclasses.fields(kind):

@@ -87,8 +87,8 @@ def _smallest_step(values: Float32) -> float:
 def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tuple[int, ...], alpha: float) -> Float32:
     """Add up with K cut into blocks: `fused_sums` of each, times alpha, added to the result so far in a fused step.
 
-        start: the result at first (beta * C of a Gemm), (G, M, N); None: the first block is only multiplied by alpha
-        parts: where K is cut, (0, ..., K)
+    start: the result at first (beta * C of a Gemm), (G, M, N); None: the first block is only multiplied by alpha.
+    parts: where K is cut, (0, ..., K).
     """
     result, factor = start, np.asarray(alpha, F32)
     for begin, end in pairwise(parts):
@@ -101,9 +101,9 @@ def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tu
 def stride_parts(rows_first: bool, columns: int, terms: int) -> tuple[int, ...]:
     """Return where MLAS cuts K for a product with N columns: every 128 terms, or more terms where N is small.
 
-        rows_first: whether the left operand is not transposed; where it is, the stride is 128 for a small N too
-        columns: N
-        terms: K
+    rows_first: whether the left operand is not transposed; if it is transposed, the stride stays 128 for a small N.
+    columns: N.
+    terms: K.
     """
     stride_n, stride_k = 128, 128
     if columns < terms and rows_first:

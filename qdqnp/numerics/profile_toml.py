@@ -58,8 +58,8 @@ def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
 
     Rules that the text gives without a `status` are 'inferred', and so is the whole: nobody has established them.
 
-        name_hint: the profile's name unless the text gives one
-        where: the file, for error messages
+        name_hint: the profile's name unless the text gives one.
+        where: the file, for error messages.
     """
     title = f"not a valid profile: {where or name_hint}"
     try:

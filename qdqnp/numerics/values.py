@@ -67,7 +67,7 @@ def named(values: Iterable[Value], name: str) -> Array:
 def clipped(unclipped: Int64, y: Quant, exact: Exact | None = None) -> list[Value]:
     """Return 'unclipped' (zero point included) and 'y', its codes.
 
-        exact: the exact value that was rounded to `unclipped`, if anything was
+    exact: the exact value that was rounded to `unclipped`, if anything was.
     """
     return [Value("unclipped", unclipped, exact), Value("y", saturate_to(unclipped, y))]
 

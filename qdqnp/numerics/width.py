@@ -10,8 +10,8 @@ from qdqnp.quant import Codes, Int64, Quant
 def wrap(value: Int64, bits: int) -> Int64:
     """Return the signed integer in the low `bits` bits, the highest of which is the sign (two's complement).
 
-        value: int64, any shape; the result has that shape
-        bits: 2 to 62
+    value: int64, any shape; the result has that shape.
+    bits: 2 to 62.
     """
     low = np.asarray(value, np.int64) & ((1 << bits) - 1)
     sign = low & (1 << (bits - 1))
@@ -21,8 +21,8 @@ def wrap(value: Int64, bits: int) -> Int64:
 def saturate(value: Int64, bits: int) -> Int64:
     """Return the value, or the nearer end of [-2^(bits-1), 2^(bits-1) - 1].
 
-        value: int64, any shape; the result has that shape
-        bits: 2 to 62
+    value: int64, any shape; the result has that shape.
+    bits: 2 to 62.
     """
     limit = 1 << (bits - 1)
     return np.clip(value, -limit, limit - 1)
@@ -31,7 +31,7 @@ def saturate(value: Int64, bits: int) -> Int64:
 def saturate_to(value: Int64, y: Quant) -> Codes:
     """Return the value, or the nearer end of y's codes, in y's dtype. The zero point must have been added.
 
-        value: int64, any shape; the result has that shape
+    value: int64, any shape; the result has that shape.
     """
     low, high = y.range
     return np.clip(value, low, high).astype(y.dtype)

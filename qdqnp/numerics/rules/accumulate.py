@@ -26,9 +26,9 @@ class AccumulateRule(Protocol):
     def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
         """Return what saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
 
-            columns: raw codes (groups, K, positions)
-            weights: raw codes (groups, channels, K)
-            pairing: the positions of K as they are paired; an odd last one never saturates
+        columns: raw codes (groups, K, positions).
+        weights: raw codes (groups, channels, K).
+        pairing: the positions of K as they are paired; an odd last one never saturates.
         """
         ...
 

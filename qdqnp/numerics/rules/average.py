@@ -22,9 +22,9 @@ from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
 class AverageFunction(Protocol):
     """A bound rule of windows. Calling it maps the taps of the windows to codes of shape (...).
 
-        taps: the codes of each tap, shape (taps, ...); the first axis is the window's taps in row-major order
-        inside: bool, broadcastable to the shape of `taps`; False where a tap lies in the padding
-        count: the divisor, int64, broadcastable to the result
+    taps: the codes of each tap, shape (taps, ...); the first axis is the window's taps in row-major order.
+    inside: bool, broadcastable to the shape of `taps`; False where a tap lies in the padding.
+    count: the divisor, int64, broadcastable to the result.
     """
 
     def numbers(self, counts: Int64) -> dict[str, Array]:
@@ -137,8 +137,7 @@ class MeansByCount(BoundAverage):
         return self.mean.bind(self.x, self.y, count).parameters
 
     def _sums(self, taps: Codes, inside: Array, count: Int64) -> tuple[Int64, Int64]:
-        """Return the sums of (code - zero point), 0 for a window without elements, and the divisors in the same shape.
-        """
+        """Return the sums of (code - zero point), 0 for an empty window, and the divisors in the same shape."""
         raw = raw_sum(taps, inside)
         present = np.broadcast_to(inside.sum(axis=0), raw.shape)
         return raw - int(self.x.zero_point) * present, np.broadcast_to(np.maximum(count, 1), raw.shape)

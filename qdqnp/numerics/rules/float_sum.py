@@ -45,8 +45,8 @@ class FloatSumRule(Protocol):
     def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
         """Multiply weights (G, M, K) by im2col columns (G, K, n), to (G, M, n).
 
-            positions: output pixels per image of the convolution
-            whole_rows: whether the columns are rows of the image, one after the other
+        positions: output pixels per image of the convolution.
+        whole_rows: whether the columns are rows of the image, one after the other.
         """
         ...
 
@@ -61,7 +61,7 @@ class FloatSumRule(Protocol):
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         """Add up the first axis: the taps of an average pool's window by rows; taps outside the image are 0.
 
-            vector: whether strides along rows are at most 2 and the kernel is at most 32
+        vector: whether strides along rows are at most 2 and the kernel is at most 32.
         """
         ...
 

@@ -59,9 +59,9 @@ class FloatMean(Rule, family="mean"):
 class RescaleMean(Rule, family="mean"):
     """TFLite's MEAN folds the division by N into the multiplier m and exponent s of s_x/s_y:
 
-        k = min(floor(log2 N), 31 + s)
-        m' = floor(m * 2^k / N)
-        s' = s - k
+    k = min(floor(log2 N), 31 + s)
+    m' = floor(m * 2^k / N)
+    s' = s - k
     """
 
     rescale: Rescale
