@@ -110,7 +110,9 @@ class Plan:
         found = dict.fromkeys(self.program.tensors, EXACT)
         for bound in self.steps:
             step, own = bound.step, EXACT
-            if bound.bound.doubt:
+            if step.doubt:
+                own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
+            elif bound.bound.doubt:
                 own = Promise(f"float32 {step.op} '{step.label}': {bound.bound.doubt}", step.label)
             inherited = (found[name] for name in step.input_names)
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)

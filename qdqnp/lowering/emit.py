@@ -69,7 +69,7 @@ class _Emitter:
             inferred = operator.infer(site, attributes)
         except ShapeError as error:
             site.refuse("shapes", error.expected, error.got)
-        self._emit(node, operator.step(site, attributes), inferred)
+        self._emit(node, replace(operator.step(site, attributes), doubt=node.doubt), inferred)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:
