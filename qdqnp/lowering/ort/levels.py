@@ -6,17 +6,23 @@ from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.ort.passes.clip_quant import clip_quant
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
+from qdqnp.lowering.ort.passes.div_mul import div_mul
 from qdqnp.lowering.ort.passes.double_qdq import double_qdq
 from qdqnp.lowering.ort.passes.eliminate import eliminate
 from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.ort.passes.fold_constants import fold_constants
 from qdqnp.lowering.ort.passes.fuse import fusion
+from qdqnp.lowering.ort.passes.fused_matmul import expand_fused_matmul, matmul_scale, matmul_transpose
+from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
+from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
 from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.propagate import propagate
+from qdqnp.lowering.ort.passes.quick_gelu import quick_gelu
 from qdqnp.lowering.ort.passes.relu_clip import relu_clip
 from qdqnp.lowering.ort.passes.relu_quant import relu_quant
+from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
 from qdqnp.lowering.ort.passes.transpose_constant import transpose_constant
@@ -25,23 +31,31 @@ from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 from qdqnp.lowering.ort.passes.where_dummy import where_dummy
 
 UNIQUE_DQ = Pass("unique-dq", unique_dq)
+MATMUL_ADD = Pass("matmul-add", matmul_add)
+GEMM_TRANSPOSE = Pass("gemm-transpose", gemm_transpose)
 
 # After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
 INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
 
+EXPAND = Pass("expand-fused-matmul", expand_fused_matmul)
+
 BASIC = (
     Pass("eliminate", eliminate),
+    Pass("div-mul", div_mul),
     Pass("relu-clip", relu_clip),
+    GEMM_TRANSPOSE,
     Pass("conv-constants", conv_constants),
     Pass("pad-fusion", pad_fusion),
+    Pass("matmul-bn", matmul_bn),
     Pass("double-qdq", double_qdq),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),
-    Pass("matmul-add", matmul_add),
+    MATMUL_ADD,
+    Pass("reshapes", reshapes),
     Pass("propagate", propagate),
     Pass("weight-bias", weight_bias),
-    Pass("where-dummy", where_dummy),
     UNIQUE_DQ,
+    Pass("where-dummy", where_dummy),
     Pass("transpose-constant", transpose_constant),
 )
 
@@ -51,15 +65,20 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
     return (
         Pass("clip-quant", clip_quant),
         Pass("relu-quant", relu_quant),
+        GEMM_TRANSPOSE,
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
         Pass("slices-to-split", slices_to_split),
+        Pass("matmul-transpose", matmul_transpose),
+        MATMUL_ADD,
+        Pass("quick-gelu", quick_gelu),
+        Pass("matmul-scale", matmul_scale),
         Pass("final-cleanup", final_cleanup),
     )
 
 
 def _optimized(name: str, int8_allowed: bool) -> Lowering:
-    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)))
+    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)), EXPAND)
     return Lowering(name, passes, int8_allowed)
 
 
