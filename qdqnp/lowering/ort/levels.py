@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.ort.passes.clip_quant import clip_quant
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
@@ -25,10 +27,10 @@ from qdqnp.lowering.ort.passes.relu_quant import relu_quant
 from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
-from qdqnp.lowering.ort.passes.transpose_constant import transpose_constant
 from qdqnp.lowering.ort.passes.unique_dq import unique_dq
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 from qdqnp.lowering.ort.passes.where_dummy import where_dummy
+from qdqnp.lowering.ort.transposes.optimize import transposes
 
 UNIQUE_DQ = Pass("unique-dq", unique_dq)
 MATMUL_ADD = Pass("matmul-add", matmul_add)
@@ -56,7 +58,7 @@ BASIC = (
     Pass("weight-bias", weight_bias),
     UNIQUE_DQ,
     Pass("where-dummy", where_dummy),
-    Pass("transpose-constant", transpose_constant),
+    Pass("transposes", transposes(extended=False)),
 )
 
 
@@ -66,6 +68,7 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("clip-quant", clip_quant),
         Pass("relu-quant", relu_quant),
         GEMM_TRANSPOSE,
+        Pass("transposes", transposes(extended=True)),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
         Pass("slices-to-split", slices_to_split),
@@ -77,12 +80,17 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
     )
 
 
-def _optimized(name: str, int8_allowed: bool) -> Lowering:
-    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)), EXPAND)
-    return Lowering(name, passes, int8_allowed)
+def optimized(name: str, int8_allowed: bool, without: Collection[str] = ()) -> Lowering:
+    """A lowering of levels BASIC and EXTENDED. without: names of passes to leave out, for experiments."""
+
+    def kept(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+        return tuple(step for step in passes if step.name not in without)
+
+    basic, more = repeat("basic", kept(BASIC)), repeat("extended", kept(extended(int8_allowed)))
+    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, EXPAND), int8_allowed)
 
 
-ORT = _optimized("ort", True)
-ORT_X64 = _optimized("ort-x64", False)
+ORT = optimized("ort", True)
+ORT_X64 = optimized("ort-x64", False)
 # What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
 ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))

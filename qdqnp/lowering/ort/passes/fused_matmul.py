@@ -145,9 +145,9 @@ def _fuse(
     makers = [edit.producer(name) for name in matmul.inputs]
     edit.replace(gone, Node(OP, MICROSOFT, tuple(inputs), outputs, attributes, matmul.name, tuple(origin)))
     for old, new, maker in zip(matmul.inputs, inputs, makers, strict=True):
-        if old != new and maker is not None and not edit.users(maker) and not edit.makes_output(maker):
-            if edit.producer(old) is maker:
-                edit.replace(maker)
+        unused = maker is not None and not edit.users(maker) and not edit.makes_output(maker)
+        if old != new and maker is not None and unused and edit.producer(old) is maker:
+            edit.replace(maker)
 
 
 # -- and expressed in operators of ours ------------------------------------------------------------------------------
