@@ -39,10 +39,15 @@ PassFunction = Callable[[Graph, Log], Graph]
 
 @dataclass(frozen=True)
 class Pass:
-    """A named graph rewrite. `run` returns the graph it was given when it has nothing to do."""
+    """A named graph rewrite.
+
+    run: returns the graph it was given when it has nothing to do.
+    once: whether a repeated group runs it in its first round only.
+    """
 
     name: str
     run: PassFunction
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,10 @@ def repeat(name: str, passes: tuple[Pass, ...], rounds: int = MAX_ROUNDS) -> Pas
     """
 
     def run(graph: Graph, log: Log) -> Graph:
-        for _ in range(rounds):
+        for at in range(rounds):
             before = graph
             for step in passes:
-                graph = step.run(graph, log)
+                graph = graph if step.once and at else step.run(graph, log)
             if graph is before or _same(graph, before):
                 break
         return graph

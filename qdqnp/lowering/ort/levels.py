@@ -26,6 +26,7 @@ from qdqnp.lowering.ort.passes.relu_clip import relu_clip
 from qdqnp.lowering.ort.passes.relu_quant import relu_quant
 from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
+from qdqnp.lowering.ort.passes.share_constants import share_constants
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
 from qdqnp.lowering.ort.passes.unique_dq import unique_dq
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
@@ -50,6 +51,7 @@ BASIC = (
     Pass("pad-fusion", pad_fusion),
     Pass("matmul-bn", matmul_bn),
     Pass("double-qdq", double_qdq),
+    Pass("share-constants", share_constants, once=True),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),
     MATMUL_ADD,
@@ -58,7 +60,7 @@ BASIC = (
     Pass("weight-bias", weight_bias),
     UNIQUE_DQ,
     Pass("where-dummy", where_dummy),
-    Pass("transposes", transposes(extended=False)),
+    Pass("transposes", transposes(extended=False), once=True),
 )
 
 
@@ -68,7 +70,7 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("clip-quant", clip_quant),
         Pass("relu-quant", relu_quant),
         GEMM_TRANSPOSE,
-        Pass("transposes", transposes(extended=True)),
+        Pass("transposes", transposes(extended=True), once=True),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
         Pass("slices-to-split", slices_to_split),

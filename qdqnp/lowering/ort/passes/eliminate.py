@@ -33,10 +33,13 @@ def eliminate(graph: Graph, log: Log) -> Graph:
 
 
 def passed_on(edit: Edit, node: Node) -> str | None:
-    """The input that the node's only used output equals; None where it does not."""
+    """The input that the node's only used output equals; None where it does not, or where a node of several inputs
+    gets it from the graph's."""
     rule = RULES.get(node.op) if node.domain == "" else None
     index = rule(edit, node) if rule else None
-    return None if index is None else node.input(index)
+    if index is None or (len(node.inputs) > 1 and edit.producer(node.input(index)) is None):
+        return None
+    return node.input(index)
 
 
 def _identity(edit: Edit, node: Node) -> int | None:

@@ -154,6 +154,12 @@ def quantize(push: Push) -> bool:
     return _along_axis(push, 1)
 
 
+def never(push: Push) -> bool:
+    """ONNX Runtime has channels-last kernels of these for codes, which this lowering does without; they count as
+    operators that let Transposes pass."""
+    return False
+
+
 def _permuted_numbers(push: Push, index: int, perm: Perm) -> None:
     """Reorder a constant input that has a number for each axis (or two)."""
     numbers = push.moves.edit.constant(push.now.input(index)) if push.now.input(index) else None
@@ -309,8 +315,9 @@ def _merge(push: Push, perm: Perm) -> bool:
     else:
         merged = Node("Transpose", "", (source,), node.outputs, {"perm": composed(push.perm, perm)}, node.name, origin)
         edit.change(node, op=merged.op, inputs=merged.inputs, attributes=merged.attributes, origin=origin)
-    if edit.now(transpose) is not None and push.moves.unused(transpose.outputs[0]):
-        edit.replace(transpose)
+    current = edit.now(transpose)
+    if current is not None and push.moves.unused(current.outputs[0]):
+        edit.replace(current)
     return True
 
 
@@ -337,6 +344,7 @@ BROADCAST = Handler(broadcasting, no_scalars)
 REDUCE = Handler(reduce, first)
 QUANTIZE = Handler(quantize, first)
 SOFTMAX = Handler(softmax, first)
+POOL = Handler(never, first)
 TWO_CODES = Handler(broadcasting, both_codes)
 
 # Operators that qdqnp refuses are left out: Cast, Exp, Where and others.
@@ -359,6 +367,9 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Tile"): Handler(tile, first),
     ("", "Softmax"): SOFTMAX,
     ("", "Resize"): Handler(resize, first),
+    ("", "MaxPool"): POOL,
+    (MICROSOFT, "QLinearAveragePool"): POOL,
+    (MICROSOFT, "QLinearGlobalAveragePool"): POOL,
     (MICROSOFT, "QLinearAdd"): TWO_CODES,
     (MICROSOFT, "QLinearMul"): TWO_CODES,
     (MICROSOFT, "QLinearConcat"): Handler(concat, all_codes),

@@ -6,9 +6,10 @@ from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.ort.passes.cse import visiting_order
-from qdqnp.lowering.ort.transposes.cost import is_worth
+from qdqnp.lowering.ort.transposes.cost import Leading, is_worth
 from qdqnp.lowering.ort.transposes.handlers import Push, handler_of, is_transpose
 from qdqnp.lowering.ort.transposes.moves import Moves
+from qdqnp.lowering.ort.transposes.perms import Perm
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE
 from qdqnp.quant import Array
 
@@ -24,7 +25,7 @@ def transposes(extended: bool) -> PassFunction:
     """
 
     def optimize(graph: Graph, log: Log) -> Graph:
-        if graph.opset not in OPSETS or not any(is_transpose(node) for node in graph.nodes):
+        if graph.opset not in OPSETS:
             return graph
         moves = Moves(Edit(graph))
         order = visiting_order(graph)
@@ -40,20 +41,22 @@ def transposes(extended: bool) -> PassFunction:
     return optimize
 
 
-def _leading(moves: Moves, order: list[Node]) -> set[str]:
-    """Tensors from which a Transpose can be reached through operators that let it pass."""
-    found: set[str] = set()
+def _leading(moves: Moves, order: list[Node]) -> Leading:
+    found: dict[str, set[Perm]] = {}
     for node in reversed(order):
         if is_transpose(node):
-            found.add(node.inputs[0])
-        elif any(name in found for name in node.outputs):
-            handler = handler_of(node)
-            if handler is not None and handler.transposes_outputs:
-                found.update(node.inputs[index] for index in handler.inputs(moves, node))
+            perm = moves.perm(node)
+            found.setdefault(node.inputs[0], set()).update(() if perm is None else (perm,))
+            continue
+        ahead = [found[name] for name in node.outputs if name in found]
+        handler = handler_of(node)
+        if ahead and handler is not None and handler.transposes_outputs:
+            for index in handler.inputs(moves, node):
+                found.setdefault(node.inputs[index], set()).update(*ahead)
     return found
 
 
-def _push_all(moves: Moves, order: list[Node], leading: set[str], extended: bool) -> None:
+def _push_all(moves: Moves, order: list[Node], leading: Leading, extended: bool) -> None:
     for original in order:
         node = moves.edit.now(original)
         if node is None:
@@ -68,7 +71,7 @@ def _push_all(moves: Moves, order: list[Node], leading: set[str], extended: bool
                 break
 
 
-def _push(moves: Moves, transpose: Node, node: Node, index: int, leading: set[str], extended: bool) -> bool:
+def _push(moves: Moves, transpose: Node, node: Node, index: int, leading: Leading, extended: bool) -> bool:
     handler, perm = handler_of(node), moves.perm(transpose)
     if handler is None or perm is None:
         return False
@@ -148,7 +151,7 @@ def _add_dq(moves: Moves, transpose: Node) -> None:
     q, maker = edit.only_user(transpose), edit.producer(source)
     if q is None or q.op != QUANTIZE or maker is None or maker.op == DEQUANTIZE:
         return
-    if len(edit.uses(source)) != 1 or edit.is_output(source):
+    if len(edit.uses(source)) != 1:  # a graph output too then gets the values behind Q and DQ
         return
     axis = moves.quantized_axis(q)
     perm = moves.perm(transpose)
