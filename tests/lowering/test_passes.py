@@ -391,9 +391,14 @@ class TestActivations:
 
     @pytest.mark.parametrize(("bounds", "gone"), [((0, 25.6), True), ((0, 25), False), ((1, 30), False)])
     def test_clip_before_q(self, bounds: tuple[float, float], gone: bool) -> None:
-        net = after_q("Clip", *bounds)
-        assert ops(run(clip_quant, net)) == (["Q"] if gone else ["Clip", "Q"])
+        net = Net()
+        clip = net.node("Clip", net.node("Tanh", net.input(SHAPE)), *(net.const(F(bound)) for bound in bounds))
+        net.output(net.q(clip, 0.1, -128))
+        assert ops(run(clip_quant, net)) == (["Tanh", "Q"] if gone else ["Tanh", "Clip", "Q"])
         assert bool(why(clip_quant, net)) is not gone
+
+    def test_clip_of_the_input_stays(self) -> None:
+        assert "the graph's input" in why(clip_quant, after_q("Clip", 0, 25.6))
 
     @pytest.mark.parametrize(("lower", "expected"), [(-1, 0), (2, 2)])
     def test_relu_before_clip(self, lower: float, expected: float) -> None:

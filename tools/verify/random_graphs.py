@@ -5,8 +5,8 @@ its optimized graph with those of ours. What differs is shrunk.
     python tools/verify/random_graphs.py --count 2000 --without transposes     what the graphs find without a pass
     python tools/verify/random_graphs.py --seed 4711                          one graph again, shrunk and printed
 
-A graph is a list of genes. Each gene takes tensors from those made so far and makes one, so that any subset of the genes
-is a graph too: shrinking leaves genes out while the difference stays.
+A graph is a list of genes. Each gene takes tensors from those made so far and makes one, so that any subset of the
+genes is a graph too: shrinking leaves genes out while the difference stays.
 """
 
 from __future__ import annotations
@@ -433,6 +433,19 @@ class Maker:
         elif h % 2 == 0 and w % 2 == 0:
             self.give(self.node("SpaceToDepth", x, blocksize=2), n, c * 4, h // 2, w // 2)
 
+    def focus(self) -> None:
+        """The four phases of every second row and column, in some order."""
+        if (found := self.take(4)) is None:
+            return
+        x, (n, c, h, w) = found
+        if h % 2 or w % 2:
+            return
+        parts = []
+        for at in self.rng.permutation(4) if self.chance(0.5) else range(4):
+            starts, ends = self.ints(at // 2, at % 2), self.ints(*self.pick(((2**63 - 1, 2**63 - 1), (h, w))))
+            parts.append(self.node("Slice", x, starts, ends, self.ints(2, 3), self.ints(2, 2)))
+        self.give(self.node("Concat", *parts, axis=1), n, 4 * c, h // 2, w // 2)
+
     def resize(self) -> None:
         if (found := self.take(4)) is None:
             return
@@ -477,10 +490,8 @@ class Maker:
             return
         x, (m, k) = found
         n, across = self.pick((1, 4, 8)), self.chance(0.5)
-        if self.chance(0.3):
-            x = self.turned(self.turned(x, 2) if self.chance(0.5) else x, 2)
-            if self.nodes[-2].op_type != "Transpose":
-                m, k = k, m
+        for _ in range(self.pick((0, 0, 0, 1, 2))):
+            x, m, k = self.turned(x, 2), k, m
         weight = self.weight(n, k) if across else self.weight(k, n, axis=1)
         y = self.node("Gemm", x, weight, *self.bias(n), transB=int(across))
         if self.chance(0.25):
@@ -506,7 +517,10 @@ class Maker:
         )
 
 
-TRANSPOSES = ("transpose", "sandwich", "squeeze", "reshape", "binary", "activation", "pad", "concat", "conv", "pool_op")
+TRANSPOSES = (
+    *("focus", "transpose", "sandwich", "squeeze", "reshape", "binary", "activation", "pad", "concat", "conv"),
+    *("pool_op", "transpose"),
+)
 CONSTANTS = ("conv", "gemm", "matmul", "binary", "reshape", "flatten", "activation")
 MATRICES = ("matmul", "matmul", "gemm", "gemm", "transpose", "binary", "reshape", "silu", "softmax", "reciprocal")
 ALL = (
@@ -525,7 +539,7 @@ ALL = (
         "softmax",
         "blocks",
     ),
-    *("resize", "matmul", "gemm", "output"),
+    *("resize", "matmul", "gemm", "output", "focus"),
 )
 THEMES = {"all": ALL, "transposes": TRANSPOSES, "constants": CONSTANTS, "matrices": MATRICES}
 
@@ -643,7 +657,7 @@ def _differing(one: Any, other: Any) -> int:
     return int((~same.reshape(-1, one.itemsize).all(axis=1)).sum())
 
 
-# -- shrinking -----------------------------------------------------------------------------------------------------------
+# -- shrinking ---------------------------------------------------------------------------------------------------------
 def shrink(given: Genome, fails: Callable[[Genome], bool]) -> Genome:
     """Leave genes out, from the last on, while the difference stays."""
     again = True

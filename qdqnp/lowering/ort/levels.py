@@ -28,6 +28,7 @@ from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
 from qdqnp.lowering.ort.passes.share_constants import share_constants
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
+from qdqnp.lowering.ort.passes.space_to_depth import space_to_depth
 from qdqnp.lowering.ort.passes.unique_dq import unique_dq
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 from qdqnp.lowering.ort.passes.where_dummy import where_dummy
@@ -56,6 +57,7 @@ BASIC = (
     Pass("fold-constants", fold_constants),
     MATMUL_ADD,
     Pass("reshapes", reshapes),
+    Pass("space-to-depth", space_to_depth),
     Pass("propagate", propagate),
     Pass("weight-bias", weight_bias),
     UNIQUE_DQ,

@@ -9,7 +9,7 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_op
+from qdqnp.lowering.qdq import is_op, is_removable
 
 
 def eliminate(graph: Graph, log: Log) -> Graph:
@@ -33,13 +33,10 @@ def eliminate(graph: Graph, log: Log) -> Graph:
 
 
 def passed_on(edit: Edit, node: Node) -> str | None:
-    """The input that the node's only used output equals; None where it does not, or where a node of several inputs
-    gets it from the graph's."""
+    """The input that the node's only used output equals; None where it does not, or the node has to stay."""
     rule = RULES.get(node.op) if node.domain == "" else None
     index = rule(edit, node) if rule else None
-    if index is None or (len(node.inputs) > 1 and edit.producer(node.input(index)) is None):
-        return None
-    return node.input(index)
+    return node.input(index) if index is not None and is_removable(edit, node, index) else None
 
 
 def _identity(edit: Edit, node: Node) -> int | None:
