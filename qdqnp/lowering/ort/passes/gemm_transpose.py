@@ -26,9 +26,14 @@ def gemm_transpose(graph: Graph, log: Log) -> Graph:
     return edit.done()
 
 
+def _exchanges(node: Node | None) -> bool:
+    """Whether a node is a Transpose of a matrix that does something."""
+    return is_op(node, "Transpose") and node is not None and node.attributes.get("perm", (1, 0)) == (1, 0)
+
+
 def _is_transposed(edit: Edit, name: str) -> bool:
     maker = edit.producer(name)
-    if maker is None or not is_op(maker, "Transpose") or edit.makes_output(maker):
+    if maker is None or not _exchanges(maker) or edit.makes_output(maker):
         return False
     return all(is_op(user, "Gemm") for user, _ in edit.users(maker))
 
@@ -36,7 +41,7 @@ def _is_transposed(edit: Edit, name: str) -> bool:
 def _transpose_after(edit: Edit, gemm: Node) -> Node | None:
     """The Transpose that alone reads a Gemm of two inputs."""
     user = edit.only_user(gemm)
-    return user if edit.opset >= 11 and len(gemm.inputs) == 2 and is_op(user, "Transpose") else None
+    return user if edit.opset >= 11 and len(gemm.inputs) == 2 and _exchanges(user) else None
 
 
 def _fuse(edit: Edit, gemm: Node, before: list[int], after: Node | None) -> None:
