@@ -98,6 +98,11 @@ class Graph:
         return {name: tuple(found) for name, found in uses.items()}
 
     @cached_property
+    def ops(self) -> frozenset[str]:
+        """The operators that there are, of whatever domain."""
+        return frozenset(node.op for node in self.nodes)
+
+    @cached_property
     def output_set(self) -> frozenset[str]:
         return frozenset(self.outputs)
 

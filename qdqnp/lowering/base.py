@@ -43,11 +43,16 @@ class Pass:
 
     run: returns the graph it was given when it has nothing to do.
     once: whether a repeated group runs it in its first round only.
+    about: an operator without which it has nothing to do; '' where there is no such operator.
     """
 
     name: str
     run: PassFunction
     once: bool = False
+    about: str = ""
+
+    def apply(self, graph: Graph, log: Log) -> Graph:
+        return graph if self.about and self.about not in graph.ops else self.run(graph, log)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Lowering:
         name would refuse the model."""
         log = Log()
         for step in self.passes:
-            graph = step.run(graph, log)
+            graph = step.apply(graph, log)
         log.problems.raise_if_any(f"ONNX Runtime's session '{self.name}' refuses the model")
         return graph, log.refusals
 
@@ -81,7 +86,7 @@ def repeat(name: str, passes: tuple[Pass, ...], rounds: int = MAX_ROUNDS) -> Pas
         for at in range(rounds):
             before = graph
             for step in passes:
-                graph = graph if step.once and at else step.run(graph, log)
+                graph = graph if step.once and at else step.apply(graph, log)
             if graph is before or _same(graph, before):
                 break
         return graph

@@ -34,34 +34,34 @@ from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 from qdqnp.lowering.ort.passes.where_dummy import where_dummy
 from qdqnp.lowering.ort.transposes.optimize import transposes
 
-UNIQUE_DQ = Pass("unique-dq", unique_dq)
-MATMUL_ADD = Pass("matmul-add", matmul_add)
-GEMM_TRANSPOSE = Pass("gemm-transpose", gemm_transpose)
+UNIQUE_DQ = Pass("unique-dq", unique_dq, about="DequantizeLinear")
+MATMUL_ADD = Pass("matmul-add", matmul_add, about="MatMul")
+GEMM_TRANSPOSE = Pass("gemm-transpose", gemm_transpose, about="Gemm")
 
 # After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
-INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions, about="HardSwish")
 
-EXPAND = Pass("expand-fused-matmul", expand_fused_matmul)
+EXPAND = Pass("expand-fused-matmul", expand_fused_matmul, about="FusedMatMul")
 
 BASIC = (
     Pass("eliminate", eliminate),
-    Pass("div-mul", div_mul),
-    Pass("relu-clip", relu_clip),
+    Pass("div-mul", div_mul, about="Div"),
+    Pass("relu-clip", relu_clip, about="Clip"),
     GEMM_TRANSPOSE,
-    Pass("conv-constants", conv_constants),
-    Pass("pad-fusion", pad_fusion),
-    Pass("matmul-bn", matmul_bn),
-    Pass("double-qdq", double_qdq),
+    Pass("conv-constants", conv_constants, about="Conv"),
+    Pass("pad-fusion", pad_fusion, about="Pad"),
+    Pass("matmul-bn", matmul_bn, about="BatchNormalization"),
+    Pass("double-qdq", double_qdq, about="DequantizeLinear"),
     Pass("share-constants", share_constants, once=True),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),
     MATMUL_ADD,
-    Pass("reshapes", reshapes),
-    Pass("space-to-depth", space_to_depth),
+    Pass("reshapes", reshapes, about="Reshape"),
+    Pass("space-to-depth", space_to_depth, about="Slice"),
     Pass("propagate", propagate),
     Pass("weight-bias", weight_bias),
     UNIQUE_DQ,
-    Pass("where-dummy", where_dummy),
+    Pass("where-dummy", where_dummy, about="Where"),
     Pass("transposes", transposes(extended=False), once=True),
 )
 
@@ -69,8 +69,8 @@ BASIC = (
 def extended(int8_allowed: bool) -> tuple[Pass, ...]:
     """The passes of level EXTENDED. int8_allowed: ONNX Runtime's session.qdqisint8allowed, by default 0 on x86-64."""
     return (
-        Pass("clip-quant", clip_quant),
-        Pass("relu-quant", relu_quant),
+        Pass("clip-quant", clip_quant, about="Clip"),
+        Pass("relu-quant", relu_quant, about="Relu"),
         GEMM_TRANSPOSE,
         Pass("transposes", transposes(extended=True), once=True),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
@@ -78,7 +78,7 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("slices-to-split", slices_to_split),
         Pass("matmul-transpose", matmul_transpose),
         MATMUL_ADD,
-        Pass("quick-gelu", quick_gelu),
+        Pass("quick-gelu", quick_gelu, about="Sigmoid"),
         Pass("matmul-scale", matmul_scale),
         Pass("final-cleanup", final_cleanup),
     )

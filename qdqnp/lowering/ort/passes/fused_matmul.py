@@ -37,6 +37,8 @@ def matmul_transpose(graph: Graph, log: Log) -> Graph:
 
     ONNX Runtime 1.32, core/optimizer/matmul_transpose_fusion.cc (MatmulTransposeFusion).
     """
+    if not graph.ops & {"MatMul", OP}:
+        return graph
     edit = Edit(graph)
     for node in visiting_order(graph):
         matmul = edit.now(node)
@@ -92,6 +94,8 @@ def matmul_scale(graph: Graph, log: Log) -> Graph:
 
     ONNX Runtime 1.32, core/optimizer/matmul_scale_fusion.cc (MatMulScaleFusion).
     """
+    if not graph.ops & {"MatMul", OP}:
+        return graph
     edit = Edit(graph)
     for node in visiting_order(graph):
         matmul = edit.now(node)

@@ -27,16 +27,12 @@ def transposes(extended: bool) -> PassFunction:
     def optimize(graph: Graph, log: Log) -> Graph:
         if graph.opset not in OPSETS:
             return graph
-        moves = Moves(Edit(graph))
-        order = visiting_order(graph)
-        _push_all(moves, order, _leading(moves, order), extended)
-        if any(node.op == DEQUANTIZE for node in order):
-            made = moves.edit.done()
-            fixed = Moves(Edit(made))
-            _fold_constants(fixed)
-            _fix_pairs(fixed, visiting_order(made))
-            return fixed.edit.done()
-        return moves.edit.done()
+        if "Transpose" in graph.ops:
+            moves = Moves(Edit(graph))
+            order = visiting_order(graph)
+            _push_all(moves, order, _leading(moves, order), extended)
+            graph = moves.edit.done()
+        return _fixed(graph) if DEQUANTIZE in graph.ops else graph
 
     return optimize
 
@@ -79,6 +75,13 @@ def _push(moves: Moves, transpose: Node, node: Node, index: int, leading: Leadin
     if index not in inputs or not is_worth(moves, node, handler, perm, inputs, leading):
         return False
     return handler.handle(Push(moves, transpose, node, perm, inputs, extended))
+
+
+def _fixed(graph: Graph) -> Graph:
+    moves = Moves(Edit(graph))
+    _fold_constants(moves)
+    _fix_pairs(moves, visiting_order(graph))
+    return moves.edit.done()
 
 
 def _fold_constants(moves: Moves) -> None:
