@@ -13,8 +13,8 @@ from qdqnp.lowering.ort.transposes.moves import Moves
 from qdqnp.lowering.ort.transposes.perms import Perm, inverted
 from qdqnp.lowering.qdq import DEQUANTIZE, is_op
 
-# The permutations of the Transposes that can be reached from a tensor through operators that let Transposes pass. What
-# those operators make of a permutation is not looked at.
+# Of each tensor from which a Transpose can be reached through operators that let Transposes pass: the permutations of
+# those that can be reached without passing a graph output. What the operators make of a permutation is not looked at.
 Leading = Mapping[str, Set[Perm]]
 
 

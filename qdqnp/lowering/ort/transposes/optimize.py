@@ -44,11 +44,12 @@ def _leading(moves: Moves, order: list[Node]) -> Leading:
             perm = moves.perm(node)
             found.setdefault(node.inputs[0], set()).update(() if perm is None else (perm,))
             continue
-        ahead = [found[name] for name in node.outputs if name in found]
         handler = handler_of(node)
-        if ahead and handler is not None and handler.transposes_outputs:
-            for index in handler.inputs(moves, node):
-                found.setdefault(node.inputs[index], set()).update(*ahead)
+        if handler is None or not handler.transposes_outputs or not any(name in found for name in node.outputs):
+            continue
+        ahead = [found[name] for name in node.outputs if name in found and not moves.edit.is_output(name)]
+        for index in handler.inputs(moves, node):
+            found.setdefault(node.inputs[index], set()).update(*ahead)
     return found
 
 
