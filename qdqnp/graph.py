@@ -175,8 +175,9 @@ class Names:
 
 def concrete(shape: Shape) -> Sizes:
     """A shape all of whose sizes are known."""
-    assert all(isinstance(size, int) for size in shape)
-    return tuple(size for size in shape if isinstance(size, int))
+    found = tuple(size for size in shape if isinstance(size, int))
+    assert len(found) == len(shape)
+    return found
 
 
 def frozen(array: Array) -> Array:
