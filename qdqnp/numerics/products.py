@@ -102,8 +102,7 @@ def stride_parts(rows_first: bool, columns: int, terms: int) -> tuple[int, ...]:
     """Return where MLAS cuts K for a product with N columns: every 128 terms, or more terms where N is small.
 
     rows_first: whether the left operand is not transposed; if it is transposed, the stride stays 128 for a small N.
-    columns: N.
-    terms: K.
+    columns: N. terms: K.
     """
     stride_n, stride_k = 128, 128
     if columns < terms and rows_first:

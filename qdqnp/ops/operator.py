@@ -142,8 +142,7 @@ class Operator(ABC):
         """Return where each output element comes from, for operators that move elements and compute nothing.
 
         An entry is 1 + the element's flat index, counted through all inputs one after the other, or 0 where the element
-        does
-        not come from an input. The result is None for operators that compute.
+        does not come from an input. The result is None for operators that compute.
         """
         return None
 
@@ -155,8 +154,7 @@ class Operator(ABC):
         """Estimate the elements that a run handles besides its outputs, for concrete shapes.
 
         They stand for work memory, and for what takes as long. Only the bound on what a model may ask for reads the
-        estimate;
-        it is 0 where the outputs say enough.
+        estimate; it is 0 where the outputs say enough.
         """
         return 0
 

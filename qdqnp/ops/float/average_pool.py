@@ -72,8 +72,7 @@ def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array
     """Add up each window as ONNX Runtime does.
 
     Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds up row by row; else MLAS
-    has
-    a kernel for one window that is the whole image, and one for narrow strides.
+    has a kernel for one window that is the whole image, and one for narrow strides.
     """
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):

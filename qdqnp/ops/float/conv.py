@@ -95,8 +95,7 @@ def _whole_rows(window: Window, w: tuple[int, ...], filters: int, width: int) ->
     """Tell whether MLAS multiplies by rows of the image as they lie.
 
     It does so with one input channel per group, a kernel of the image's width but not of one element, nothing padded,
-    no
-    strides or dilations. For images of one column it makes a difference only with one filter per group.
+    no strides or dilations. For images of one column it makes a difference only with one filter per group.
     """
     plain = not any(window.pads) and window.strides == window.dilations == (1, 1)
     fits = w[1] == 1 and window.kernel[1] == width and window.kernel != (1, 1)
