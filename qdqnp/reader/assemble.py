@@ -126,7 +126,10 @@ class _Assembly:
             self._values.setdefault(name, Value(name, array.dtype, array.shape, array))
 
     def _read_inputs(self) -> tuple[str, ...]:
-        """Return the names of the real inputs; those that are initializers too (IR version 3 lists all) are constants."""
+        """Return the names of the real inputs.
+
+        Inputs that are initializers too are constants: IR version 3 lists all initializers as inputs.
+        """
         constants = set(self._values) | {proto.name for proto in self._proto.initializer}
         names = []
         for info in self._proto.input:
