@@ -40,7 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """qdqnp.golden, imported when first asked for: who only runs models does not need it."""
-    if name == "golden":
-        return import_module("qdqnp.golden")
+    """Import golden, stimuli and diagnosis when they are first asked for: running a model needs none of them."""
+    if name in ("golden", "stimuli", "diagnosis"):
+        return import_module(f"qdqnp.{name}")
     raise AttributeError(f"module 'qdqnp' has no attribute '{name}'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class QdqnpError(Exception):
         self.title = title
         self.problems = tuple(problems)
         super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems)]))
+
+    def within(self, where: str) -> Self:
+        """The same error, its problems placed inside something larger: '{where}, {where it was}'."""
+        problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in self.problems]
+        return type(self)(self.title, problems)
 
 
 class ModelError(QdqnpError):

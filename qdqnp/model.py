@@ -188,7 +188,7 @@ def _readers(program: Program, name: str) -> list[Step]:
 def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step]:
     """The QuantizeLinear steps whose codes `array` may replace: all readers of the input, all alike; else none."""
     readers = _readers(program, tensor.name)
-    quants = [step.outputs[0].quant for step in readers if step.op == "QuantizeLinear"]
+    quants = [step.outputs[0].quant for step in readers if step.quantizes]
     if not readers or len(quants) != len(readers) or tensor.name in program.outputs:
         return []
     first = quants[0]
@@ -204,7 +204,7 @@ def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
 
 def _dtypes(program: Program, tensor: Tensor) -> str:
     readers = _readers(program, tensor.name)
-    quants = {str(_file_dtype(program, step)) for step in readers if step.op == "QuantizeLinear"}
+    quants = {str(_file_dtype(program, step)) for step in readers if step.quantizes}
     return " or ".join([str(tensor.dtype), *(f"{kind} codes" for kind in sorted(quants))])
 
 
@@ -235,7 +235,7 @@ def code_outputs(program: Program) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in program.outputs:
         maker = program.makers.get(name)
-        if maker is not None and maker.op == "DequantizeLinear" and maker.inputs[0] is not None:
+        if maker is not None and maker.dequantizes and maker.inputs[0] is not None:
             found[name] = maker.inputs[0].name
         elif program.tensors[name].dtype.kind in "iu":
             found[name] = name

@@ -94,6 +94,33 @@ class Step:
     def label(self) -> str:
         return self.origin[0]
 
+    def quant(self, index: int) -> Quant:
+        """The quantization of an input that an integer operator reads as codes."""
+        operand = self.inputs[index]
+        assert operand is not None and operand.quant is not None  # the operator's own `step` gave it
+        return operand.quant
+
+    @property
+    def y(self) -> Quant:
+        """The quantization of the first output, of an operator that makes codes."""
+        quant = self.outputs[0].quant
+        assert quant is not None
+        return quant
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it makes codes of one real tensor and does nothing else."""
+        return len(self.inputs) == 1 and self._real(self.inputs[0]) and self.outputs[0].quant is not None
+
+    @property
+    def dequantizes(self) -> bool:
+        """Whether it makes a real tensor of codes and does nothing else."""
+        return len(self.inputs) == 1 and not self._real(self.inputs[0]) and self.outputs[0].quant is None
+
+    @staticmethod
+    def _real(operand: Operand | None) -> bool:
+        return operand is None or operand.quant is None
+
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.inputs if operand is not None)
@@ -131,12 +158,7 @@ class Program:
         """The step that makes each tensor; inputs and constants are missing."""
         return {name: step for step in self.steps for name in step.output_names}
 
-    def float_work(self, step: Step) -> str:
-        """What a step computes in float32 in the middle of the network, '' where it computes none. A device without a
-        float unit has no arithmetic for it; quantizing inputs and dequantizing outputs is the host's."""
-        made = self.tensors[step.output_names[0]]
-        if made.dtype.kind == "f" and step.op not in ("DequantizeLinear", "Identity"):
-            return f"{step.op} in float32"
-        before = [self.makers[name].op for name in step.input_names if name in self.makers]
-        inner = step.op == "QuantizeLinear" and "DequantizeLinear" in before
-        return "DequantizeLinear followed by QuantizeLinear" if inner else ""
+    @cached_property
+    def order(self) -> Mapping[Step, int]:
+        """The index of each step."""
+        return {step: index for index, step in enumerate(self.steps)}

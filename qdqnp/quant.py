@@ -27,6 +27,11 @@ def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+def all_codes(dtype: np.dtype[Any]) -> Codes:
+    """The 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
+    return np.arange(256, dtype=np.uint8).view(dtype)
+
+
 def shifted(codes: Codes, dtype: np.dtype[Any]) -> Codes:
     """int8 codes as uint8 or back, 128 higher or lower: the same real values under a zero point shifted likewise.
     Codes that have the dtype already are returned as they are."""
@@ -58,6 +63,13 @@ class Quant:
     @property
     def range(self) -> tuple[int, int]:
         return code_range(self.dtype)
+
+    def centered(self, codes: Codes) -> Int64:
+        """codes less their zero points, which lie along `axis`, as int64."""
+        zero = self.zero_point.astype(np.int64)
+        if zero.ndim:
+            zero = zero.reshape([-1 if axis == self.axis else 1 for axis in range(codes.ndim)])
+        return codes.astype(np.int64) - zero
 
     def same_as(self, other: Quant) -> bool:
         """Bitwise equal parameters: the same code then stands for the same real number in both."""

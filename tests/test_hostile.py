@@ -18,7 +18,7 @@ from qdqnp.errors import InputError, QdqnpError
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.work import Budget
 from qdqnp.inspection.layers import inspect
-from qdqnp.ops.registry import OPERATORS, lookup
+from qdqnp.ops.registry import lookup, operators
 from tests.networks import dla
 from tests.ops.case import MS, one_node
 from tests.ops.cases import CASES
@@ -150,6 +150,25 @@ def test_what_is_made_at_the_first_run_counts() -> None:
         qdqnp.load(case.model).run(case.inputs)
 
 
+def test_products_of_all_steps_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three products of 8 * 8 * 8 are 1,536 multiply-accumulates: a bound of one less refuses the last."""
+    nodes = [node("MatMul", [a, "w"], [b]) for a, b in pairwise("xsty")]
+    x = w = np.ones((8, 8), F)
+    monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS_PER_BYTE", 0)
+    monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS", 1536)
+    assert model(nodes, (8, 8), w=w).run(x)["y"].tolist() == [[512.0] * 8] * 8
+    monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS", 1535)
+    refused(model(nodes, (8, 8), w=w), x, TOO_MUCH, "at most 1535 multiply-accumulates")
+
+
+def test_a_tensor_may_have_as_many_bytes_as_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes, x = [node("Relu", ["x"], ["y"])], np.ones((8, 8), F)
+    monkeypatch.setattr("qdqnp.executor.plan.MAX_TENSOR_BYTES", 256)
+    assert model(nodes, (8, 8)).run(x)["y"].nbytes == 256
+    monkeypatch.setattr("qdqnp.executor.plan.MAX_TENSOR_BYTES", 255)
+    refused(model(nodes, (8, 8)), x, "tensor 'y': expected at most 255 bytes, got 256 bytes")
+
+
 def test_products_out_of_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS", 0)
     monkeypatch.setattr("qdqnp.executor.work.RUN_PRODUCTS_PER_BYTE", 1)
@@ -200,7 +219,7 @@ def test_every_operator_can_say_its_work() -> None:
                 made = [shapes[key] for key in bound.step.output_names]
                 assert bound.operator.work(bound.step, read, made) >= 0, name
                 Budget(10_000).spend(bound.operator, bound.step, read, made)
-    assert all(lookup(*key) is not None for key in OPERATORS)
+    assert all(lookup(*key) is not None for key in operators())
 
 
 def test_inspect_shows_a_model_that_does_not_run_with_sizes_of_one() -> None:
@@ -394,13 +413,13 @@ EXTREMES = (1e-45, 1e-39, 1e-20, 1e20, 3.4e38)
         "DequantizeLinear",
     ],
 )
-def test_scales_at_the_ends_of_float32(name: str, profile: str) -> None:
+def test_scales_at_the_ends_of_float32(name: str, profile: str, rng: np.random.Generator) -> None:
     """A result or our own error, and no warning from NumPy."""
-    for seed, scale in enumerate(EXTREMES):
-        case = CASES[name](np.random.default_rng(seed))
+    for number, scale in enumerate(EXTREMES):
+        case = CASES[name](rng)
         scales = [item for item in case.model.graph.initializer if item.data_type == TensorProto.FLOAT]
         for index, item in enumerate(scales):
-            if index % 3 == seed % 3 and "s" in item.name:
+            if index % 3 == number % 3 and "s" in item.name:
                 item.CopyFrom(numpy_helper.from_array(np.full(tuple(item.dims), scale, F), item.name))
         try:
             found = qdqnp.load(case.model).trace(case.inputs, profile=profile, accumulators=True, events=True)

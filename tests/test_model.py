@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, replace
 
@@ -12,11 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.diagnosis.verify import verify
+from qdqnp.errors import InputError, ProfileError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
 from qdqnp.lowering import Lowering
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.numerics.rules.binary import BinaryFunction, saturate
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.values import BoundRule, clipped
+from qdqnp.numerics.width import saturate_to
 from qdqnp.peers.ort.peer import OrtPeer
 from tests.networks import dla
 
@@ -125,7 +132,7 @@ class ShiftOnly:
                 self.bias = layer.wide_bias
 
             def __call__(self, sums):
-                return saturate((sums >> rule.shift) + int(layer.y.zero_point), layer.y)
+                return saturate_to((sums >> rule.shift) + int(layer.y.zero_point), layer.y)
 
         return Bound()
 
@@ -137,7 +144,11 @@ class WrongWayAdd:
     status: str = "test"
 
     def bind(self, a, b, y):
-        return BinaryFunction(lambda left, right: saturate(left.astype(np.int64) + right.astype(np.int64), y))
+        class Bound(BoundRule):
+            def stages(self, left, right):
+                return clipped(left.astype(np.int64) + right.astype(np.int64), y)
+
+        return Bound()
 
 
 def test_a_second_profile_changes_conv_and_add_only(model: qdqnp.Model, x: np.ndarray) -> None:
@@ -150,7 +161,9 @@ def test_a_second_profile_changes_conv_and_add_only(model: qdqnp.Model, x: np.nd
         (name,) = bound.step.output_names
         got = trace[name]
         if bound.step.op == "QLinearConv":
-            sums = usual.bound.sums(usual.arrays(inputs))
+            (part,) = usual.questions(inputs)
+            sums = np.empty(got.shape, np.int64)
+            part.put(sums, part.question.sums)
             np.testing.assert_array_equal(
                 got, np.clip((sums >> 9) + int(bound.step.outputs[0].quant.zero_point), -128, 127)
             )
@@ -299,3 +312,69 @@ def test_codes_go_in_and_come_out_as_the_file_has_them() -> None:
     np.testing.assert_array_equal(by_codes[name], by_values[name])
     with pytest.raises(qdqnp.errors.InputError, match="int8 codes"):
         model.run(codes.astype(np.uint8), profile="ort-x64")
+
+
+@pytest.mark.parametrize("name", ["golden", "stimuli", "diagnosis"])
+def test_rooms_of_the_public_api_are_there_when_asked_for(name: str) -> None:
+    """In a process of its own: here other tests have imported them already. Running a model imports none of them."""
+    code = f"import sys, qdqnp; before = 'qdqnp.{name}' in sys.modules; print(before, qdqnp.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", f"qdqnp.{name}"]
+
+
+def test_the_example_of_stimuli_works_after_importing_qdqnp_alone() -> None:
+    code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden.read))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_values_for_a_layer_that_does_not_exist_are_refused(model: qdqnp.Model) -> None:
+    """Ignored, a typo would leave the layer as it is."""
+    conv = next(step for step in model.program().steps if step.op == "QLinearConv")
+    shifts = (("S2", 14),)
+    art = profile_named("neural-art")
+    for label in (conv.label, conv.label + "x"):
+        hidden = replace(art, conv=NarrowThenAffine(TIE, overrides=((label, shifts),)))
+        if label == conv.label:
+            assert model.plan(hidden).steps
+            continue
+        with pytest.raises(ProfileError, match=r"conv.overrides: expected a layer of the model") as caught:
+            model.plan(hidden)
+        assert label in str(caught.value)
+
+
+# -- promises --------------------------------------------------------------------------------------------------------
+def softmaxes() -> qdqnp.Model:
+    """y = Softmax(Softmax(x)); z = Softmax(x) + y: three tensors in doubt, for which the first Softmax is to blame."""
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["s"], name="first"),
+        helper.make_node("Softmax", ["s"], ["y"], name="second"),
+        helper.make_node("Add", ["s", "y"], ["z"], name="sum"),
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xyz"]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    return qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+
+
+def test_the_first_step_that_is_not_exact_is_named() -> None:
+    promises = softmaxes().plan().promises
+    assert promises["x"].exact
+    assert [promises[name].step for name in "syz"] == ["first"] * 3
+    assert all("'first'" in promises[name].reason for name in "syz")
+
+
+def sum_of_two(second: list[int | str]) -> qdqnp.Model:
+    shapes = {"a": ["N", 3], "b": second, "y": None}
+    a, b, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"])], "g", [a, b], [y])
+    return qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+
+
+def test_a_size_of_one_name_is_one_size_in_all_inputs() -> None:
+    """2 and 1 would broadcast: nobody but the name says that they must not."""
+    two, one = np.ones((2, 3), np.float32), np.ones((1, 3), np.float32)
+    named = sum_of_two(["N", 3])
+    assert named.run({"a": two, "b": two})["y"].shape == (2, 3)
+    with pytest.raises(InputError, match=r"input 'b', axis 0 \('N'\): expected 2, as in input 'a', got 1"):
+        named.run({"a": two, "b": one})
+    assert sum_of_two(["M", 3]).run({"a": two, "b": one})["y"].tolist() == [[2.0] * 3] * 2

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.inputs import feeds_of
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.options import model_argument, out_option
 from qdqnp.diagnosis.dump_writer import MAPPING, write_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE
 from qdqnp.model import load
@@ -15,28 +16,17 @@ from qdqnp.render.console import CONSOLE, dims, name, table, tracked
 
 
 @click.command("capture")
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--device",
     required=True,
     metavar="MODULE:NAME",
     help="A Python function: inputs by name to tensors by name; see qdqnp.peers.devices.capture.",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A .npy or .npz file of inputs; may be given again. Default: one random input.",
-)
-@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@input_options()
 @click.option("--codes", is_flag=True, help="Hand the device integer codes in place of inputs that are quantized.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder to write.")
-def capture_command(
-    model: Path, device: str, inputs: tuple[Path, ...], count: int | None, seed: int, codes: bool, out: Path
-) -> None:
+@out_option
+def capture_command(model: Path, device: str, inputs: Inputs, codes: bool, out: Path) -> None:
     """Run a device on MODEL's inputs, and write every tensor that it shows as a dump for compare and identify.
 
     MODULE is imported with the current folder on Python's path, and NAME is called once for each input.
@@ -46,7 +36,7 @@ def capture_command(
     loaded = load(model)
     found = load_device(device)
     program = loaded.program(REFERENCE)
-    sets, total = feeds_of(program, inputs, count, seed)
+    sets, total = inputs.feeds(program)
     given = runs(program, sets)
     if codes:
         plan = loaded.plan(REFERENCE)

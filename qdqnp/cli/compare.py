@@ -7,15 +7,17 @@ from pathlib import Path
 
 import click
 
+from qdqnp.cli.options import case_option, json_option, mapping_option, profile_option
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.compare import Options, compare
-from qdqnp.diagnosis.compare.report import EQUAL, FAILING, Report, Row
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
 from qdqnp.diagnosis.dump import Dump, read_dump
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.diagnosis.tolerance import parse
-from qdqnp.errors import InputError, Problem
+from qdqnp.files.atomic import write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
@@ -28,21 +30,9 @@ LEAST_BYTES = 64 * 2**20
 @click.command("compare")
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dump", type=click.Path(path_type=Path))
-@click.option("--profile", metavar="NAME", help="Another arithmetic than the golden set's: a name or a .toml.")
-@click.option(
-    "--case",
-    "first",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Which input of the golden set the dump's first one is.",
-)
-@click.option(
-    "--mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Which entry of the dump is which tensor: .toml or .json.",
-)
+@profile_option("Another arithmetic than the golden set's: a name, or a .toml file.", default=None)
+@case_option
+@mapping_option
 @click.option(
     "--write-mapping",
     type=click.Path(path_type=Path),
@@ -63,7 +53,7 @@ LEAST_BYTES = 64 * 2**20
     help="Accept what the unknown parameters of the profile (neural-art) explain.",
 )
 @click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @click.option(
     "--html",
@@ -89,7 +79,7 @@ def compare_command(
     """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
 
     DUMP is a folder of .npy or .bin files, an .npz, or the *_val_io.npz of ST Edge AI's validate. Two columns: entire
-    is against the golden values, with the errors of earlier layers in it; alone is the layer fed the device's own
+    is against the golden values, with the errors of earlier layers in it; single is the layer fed the device's own
     tensors, so that the error is its own.
 
     Exit code 0: every layer computes what it should (within --tolerance, or inside the --envelope). 1: some do not.
@@ -101,15 +91,15 @@ def compare_command(
         _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
         return
     steps = reference.plan.program.steps
-    options = Options(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
+    options = CompareOptions(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
     chosen = read_mapping(mapping) if mapping is not None else None
     aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
     report = compare(reference, aligned, options, first)
     title = f"{dump.name} against {golden.name}"
     if junit_file is not None:
-        _write(junit_file, junit(report, title))
+        write_bytes(junit_file, junit(report, title), "the report")
     if html_file is not None:
-        _write(html_file, html(report, title).encode())
+        write_text(html_file, html(report, title), "the report")
     if as_json:
         print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
     else:
@@ -122,17 +112,9 @@ def _limit(reference: Reference) -> int:
     return LEAST_BYTES + BYTES_PER_ELEMENT * elements * len(reference.cases)
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        problem = Problem(f"file {path}", "to be written", error.strerror or str(error))
-        raise InputError("cannot write a report", [problem]) from error
-
-
 def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
     found, unused = proposal(read, reference.targets, cases)
-    _write(path, as_text(found, unused, path.suffix == ".json").encode())
+    write_text(path, as_text(found, unused, path.suffix == ".json"), "the mapping")
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",
@@ -140,7 +122,7 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
     )
 
 
-def print_report(report: Report, show_all: bool) -> None:
+def print_report(report: CompareReport, show_all: bool) -> None:
     """The layers that differ, the metrics of the network's outputs, then the verdict."""
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
@@ -150,13 +132,13 @@ def print_report(report: Report, show_all: bool) -> None:
             "tensor",
             "shape",
             "entire",
-            "alone",
+            "single",
             "max",
             "mean",
             "sat",
             "cos",
             "why",
-            right=("entire", "alone", "max", "mean", "sat", "cos"),
+            right=("entire", "single", "max", "mean", "sat", "cos"),
         )
         for row in shown:
             rows.add_row(*_cells(row), style="red" if row.status in FAILING else None)
@@ -173,26 +155,24 @@ def print_report(report: Report, show_all: bool) -> None:
         )
 
 
-def _cells(row: Row) -> list[str]:
-    own = row.alone if row.alone.mismatches else row.entire
+def _cells(row: CompareRow) -> list[str]:
     why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
-    entire, alone = (_share(lsb.mismatches, lsb.elements) for lsb in (row.entire, row.alone))
     return [
         name(row.label),
         row.op,
         name(row.name),
         dims(row.shape),
-        entire,
-        alone,
-        str(own.largest),
-        f"{own.mean:.3g}",
-        f"{100 * row.entire.saturation:.3g} %",
+        _share(row.entire),
+        _share(row.single),
+        str(row.own.largest),
+        f"{row.own.mean:.3g}",
+        f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
         _safe(why),
     ]
 
 
-def _off(row: Row) -> list[str]:
+def _off(row: CompareRow) -> list[str]:
     texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
     return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
 
@@ -202,6 +182,6 @@ def _safe(text: str) -> str:
     return " ".join(name(part) for part in text.split(" "))
 
 
-def _share(mismatches: int, elements: int) -> str:
+def _share(tally: Tally) -> str:
     """A share that is not zero is never shown as zero."""
-    return f"{100 * mismatches / elements:.3g} % ({mismatches})" if mismatches else "0"
+    return f"{100 * tally.share:.3g} % ({tally.differing})" if tally.differing else "0"

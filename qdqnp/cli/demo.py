@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError
 from qdqnp.inputs.pictures import Picture, picture_feeds, resolved
 from qdqnp.inputs.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
@@ -97,7 +97,7 @@ def _probability(scores: Array) -> float:
     return float(1 / np.exp(wide - wide.max()).sum())
 
 
-def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Report | None:
+def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> VerifyReport | None:
     """Print and return the comparison; None where onnxruntime is not installed."""
     CONSOLE.print()
     try:
@@ -120,8 +120,8 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Re
             layer.op,
             name(layer.name),
             dims(layer.shape),
-            str(layer.elements),
-            name(layer.note or str(layer.differing)),
+            str(layer.tally.elements),
+            name(layer.tally.note or str(layer.differing)),
             style=None if layer.equal else "red",
         )
     CONSOLE.print(rows)

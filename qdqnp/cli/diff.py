@@ -7,44 +7,26 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.inputs import feeds_of, files_of
-from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, Count, Report, Row, diff
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.options import json_option, model_argument, profiles_of, profiles_option
+from qdqnp.cli.options import listed as texts
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 
 INFERRED_MARK = "*"
 
 
 @click.command("diff")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE...",
-    help=".npy or .npz files of inputs. Default: one random input.",
-)
-@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
-@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Run N seeded random inputs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option(
-    "--profiles",
-    "listed",
-    multiple=True,
-    required=True,
-    metavar="NAME,NAME...",
-    help="Two or more profiles, names or paths that end in .toml; the first is the reference.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@model_argument
+@input_options()
+@profiles_option("Two or more: names, or paths that end in .toml; the first is the reference.", required=True)
+@json_option
 def diff_command(
     model: Path,
-    inputs: tuple[Path, ...],
-    more: tuple[Path, ...],
-    count: int | None,
-    seed: int,
+    inputs: Inputs,
     listed: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -57,10 +39,9 @@ def diff_command(
     Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
     a bad model, or a profile that does not define one of the model's layers.
     """
-    files = files_of(inputs, more)
     pairs = _profiles(listed)
     loaded = load(model)
-    runs, total = feeds_of(loaded.program(pairs[0][1]), files, count, seed)
+    runs, total = inputs.feeds(loaded.program(pairs[0][1]))
     report = diff(loaded, pairs, tracked(runs, total, "comparing", not as_json))
     if as_json:
         print_json({"model": model.name, **report.as_json()})
@@ -70,13 +51,12 @@ def diff_command(
 
 def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
     """The profiles by the texts that named them."""
-    texts = [text.strip() for part in listed for text in part.split(",") if text.strip()]
-    if len(texts) < 2:
+    if len(texts(listed)) < 2:
         raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
-    return [(text, profile_from(text)) for text in texts]
+    return profiles_of(listed)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: DiffReport) -> None:
     """A row for each layer, then the totals by operator type, then what the marks mean."""
     others = report.profiles[1:]
     columns = [f"{name(other)}, {way}" for other in others for way in (ENTIRE, SINGLE)]
@@ -99,11 +79,11 @@ def print_report(report: Report) -> None:
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
 
 
-def _texts(row: Row) -> list[str]:
+def _texts(row: DiffRow) -> list[str]:
     return [_text(cell, count) for cell in row.cells[1:] for count in (cell.entire, cell.single)]
 
 
-def _text(cell: Cell, count: Count) -> str:
+def _text(cell: Cell, count: Tally) -> str:
     """'1.25 % (3)'; a share that is not zero is never shown as zero."""
     mark = INFERRED_MARK if cell.status == "inferred" else ""
     if count.note:

@@ -9,42 +9,26 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.options import json_option, layer_option, model_argument, profiles_of, profiles_option
 from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
 from qdqnp.diagnosis.explain.lines import Line
-from qdqnp.inputs.files import read_feeds
-from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.model import load
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
 
 
 @click.command("explain")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input",
-    "file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A .npy or .npz file; of several runs the first counts. Default: one random input.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random input.")
-@click.option("--node", required=True, metavar="NAME", help="The layer: its label, its output tensor, or its number.")
+@model_argument
+@input_options(".npy or .npz files; the first input counts.  [default: a random input]", several=False)
+@layer_option(required=True)
 @click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
-@click.option(
-    "--profiles",
-    "--profile",
-    "listed",
-    default="ort",
-    show_default=True,
-    metavar="NAME,NAME...",
-    help="Names or paths that end in .toml; the first computes the layer's inputs.",
-)
+@profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.", ("ort",))
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@json_option
 def explain_command(
-    model: Path, file: Path | None, seed: int, node: str, place: str, listed: str, got: int | None, as_json: bool
+    model: Path, inputs: Inputs, layer: str, place: str, listed: tuple[str, ...], got: int | None, as_json: bool
 ) -> None:
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
@@ -55,13 +39,12 @@ def explain_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
-    profiles = [profile_from(text.strip()) for text in listed.split(",") if text.strip()]
+    profiles = [profile for _, profile in profiles_of(listed)]
     if not profiles:
         raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
     loaded = load(model)
-    program = loaded.program(profiles[0])
-    feeds = next(iter(read_feeds(file, program) if file is not None else random_feeds(program, 1, seed)))
-    found = explain(loaded, feeds, node, _index(place), profiles, got)
+    runs, _ = inputs.feeds(loaded.program(profiles[0]))
+    found = explain(loaded, next(runs), layer, _index(place), profiles, got)
     if as_json:
         print_json({"model": model.name, **asdict(found, dict_factory=_document)})
     else:

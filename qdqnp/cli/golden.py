@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
-from qdqnp.cli.inputs import feeds_of, files_of
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.options import (
+    force_option,
+    format_option,
+    layers_option,
+    listed,
+    model_argument,
+    out_option,
+    profile_option,
+)
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
-from qdqnp.golden.manifest import Document
-from qdqnp.golden.options import FORMATS, LANES, LIMIT_BYTES, ROLES, Options
+from qdqnp.golden.options import LANES, LIMIT_BYTES, ROLES, Options
+from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -22,37 +30,13 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @click.command("golden")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE...",
-    help=".npy or .npz files of inputs. Default: one random input.",
-)
-@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="")
-@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Use N seeded random inputs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
-@click.option(
-    "--layers",
-    "layers",
-    multiple=True,
-    metavar="NAME|GLOB|OPERATOR",
-    help="Only these layers; may be given several times. Default: all.",
-)
+@model_argument
+@input_options()
+@profile_option()
+@out_option
+@layers_option
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="F,F...",
-    default=("npz",),
-    show_default="npz",
-    help=f"One or more of {', '.join(FORMATS)}.",
-)
+@format_option
 @click.option(
     "--activations",
     type=click.Choice(ACTIVATIONS, case_sensitive=False),
@@ -95,13 +79,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     help="Write nothing if the set would be larger.",
 )
 @click.option("--no-model", is_flag=True, help="Leave the model itself out of the set.")
-@click.option("--force", is_flag=True, help="Replace a golden set that is in the way.")
+@force_option("a golden set")
 def golden_command(
     model: Path,
-    inputs: tuple[Path, ...],
-    more: tuple[Path, ...],
-    count: int | None,
-    seed: int,
+    inputs: Inputs,
     profile: str,
     out: Path,
     roles: tuple[str, ...],
@@ -119,17 +100,16 @@ def golden_command(
 
     Exit code 0: done. 2: bad usage, model, profile or input, or files that cannot be written; then nothing is.
     """
-    files = files_of(inputs, more)
     chosen = Options(
-        formats=_listed(formats),
-        roles=_listed(roles) or ROLES,
+        formats=listed(formats),
+        roles=listed(roles) or ROLES,
         depthwise=depthwise or "",
         store_model=not no_model,
         **options,
     )
     chosen.check()
     try:
-        made = _write(model, files, count, seed, profile, out, chosen, force)
+        made = _write(model, inputs, profile, out, chosen, force)
     except KeyboardInterrupt:
         ERROR_CONSOLE.print("interrupted: nothing was written", highlight=False)
         click.get_current_context().exit(INTERRUPTED)
@@ -159,17 +139,14 @@ def _warn(made: Document) -> None:
 
 def _write(
     model: Path,
-    files: Sequence[Path],
-    count: int | None,
-    seed: int,
+    inputs: Inputs,
     profile: str,
     out: Path,
     options: Options,
     force: bool,
 ) -> Document:
     arithmetic = profile_from(profile)
-    feeds, total = feeds_of(load(model).program(arithmetic), files, count, seed)
-    random = bool(count) or not files
+    feeds, total = inputs.feeds(load(model).program(arithmetic))
     with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
         return write(
             out,
@@ -179,10 +156,6 @@ def _write(
             profile=arithmetic,
             options=options,
             name=model.name,
-            seed=seed if random else None,
+            seed=inputs.seed if inputs.random else None,
             force=force,
         )
-
-
-def _listed(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())

@@ -9,17 +9,17 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.fit import print_fit
+from qdqnp.cli.options import case_option, force_option, json_option, mapping_option, profiles_of, profiles_option
 from qdqnp.cli.probe import print_answers
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
 from qdqnp.diagnosis.identify.fit_toml import fit_toml
-from qdqnp.diagnosis.identify.identify import Report, Split, Verdict, identify_all
-from qdqnp.diagnosis.identify.observations import Dumped, targets
+from qdqnp.diagnosis.identify.identify import IdentifyReport, OperatorVerdict, ProfileSplit, identify_all
+from qdqnp.diagnosis.identify.observations import Dumped, sort_dump
 from qdqnp.diagnosis.probe.answers import Answer, fit_answers, observed, read_answers
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.folder import check_folder, is_probe_folder
 from qdqnp.files.atomic import check_target, write_text
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
@@ -30,21 +30,9 @@ SHOWN_CLASSES = 4
 @click.argument("golden", type=click.Path(path_type=Path))
 @click.argument("dump", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), help="The model, where the golden set does not hold it.")
-@click.option(
-    "--mapping",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Which entry of the dump is which tensor; see compare --write-mapping.",
-)
-@click.option(
-    "--case",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="The input of the golden set that the dump begins with.",
-)
-@click.option("--profiles", "listed", metavar="NAME,NAME...", help="Which to try, .toml files too. Default: all.")
+@mapping_option
+@case_option
+@profiles_option("Which to try; .toml files too.  [default: all]")
 @click.option(
     "--fit",
     "fitted",
@@ -52,15 +40,15 @@ SHOWN_CLASSES = 4
     metavar="OUT.toml",
     help="Search the families of arithmetic too, and write the profile that fits for --profile.",
 )
-@click.option("--force", is_flag=True, help="Replace the file of --fit where it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@force_option("the file of --fit")
+@json_option
 def identify_command(
     golden: Path,
     dump: Path,
     model: Path | None,
     mapping: Path | None,
-    case: int,
-    listed: str | None,
+    first: int,
+    listed: tuple[str, ...],
     fitted: Path | None,
     force: bool,
     as_json: bool,
@@ -81,17 +69,16 @@ def identify_command(
     none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
     if fitted is not None:
-        check_target(fitted, force)
-    texts = [text.strip() for text in (listed or "").split(",") if text.strip()]
-    profiles = [profile_from(text) for text in texts] or list(PROFILES.values())
+        check_target(fitted, "the profile", force)
+    profiles = [profile for _, profile in profiles_of(listed)] or list(PROFILES.values())
     answers: list[Answer] = []
     if is_probe_folder(golden):
         made = probes()
         check_folder(golden, made)
         answers = read_answers(dump, made)
-        devices = [targets(answer.probe.model, [observed(answer)]) for answer in answers]
+        devices = [sort_dump(answer.probe.model, [observed(answer)]) for answer in answers]
     else:
-        devices = [targets(*open_device(golden, dump, model, mapping, case))]
+        devices = [sort_dump(*open_device(golden, dump, model, mapping, first))]
     report = identify_all(devices, profiles)
     found, left_out = _fitted(fitted, answers, devices)
     if as_json:
@@ -116,29 +103,28 @@ def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumpe
     if out is None:
         return None, []
     found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
-    write_text(out, fit_toml(found))
+    write_text(out, fit_toml(found), "the profile")
     return found, left_out
 
 
-def print_report(report: Report) -> None:
+def print_report(report: IdentifyReport) -> None:
     """Each operator's classes, what would split the first, and what fits all operators."""
     rows = table(
         "operator",
         "layers",
         "profiles",
-        "mismatches",
+        "differing",
         "elements",
         "max LSB",
-        right=("layers", "mismatches", "elements", "max LSB"),
+        right=("layers", "differing", "elements", "max LSB"),
     )
     for verdict in report.verdicts:
         for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
             start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
-            style = "green" if not standing.mismatches else None
+            tally = standing.tally
+            style = "green" if standing.tally.equal else None
             names = ", ".join(name(text) for text in standing.profiles)
-            rows.add_row(
-                *start, names, str(standing.mismatches), str(standing.elements), str(standing.largest), style=style
-            )
+            rows.add_row(*start, names, str(tally.differing), str(tally.elements), str(tally.largest), style=style)
         if not verdict.standings:
             rows.add_row(name(verdict.name), str(len(verdict.tensors)), "no profile defines it", "", "", "")
     CONSOLE.print(rows)
@@ -148,7 +134,7 @@ def print_report(report: Report) -> None:
     _print_verdict(report)
 
 
-def _print_splits(verdict: Verdict) -> None:
+def _print_splits(verdict: OperatorVerdict) -> None:
     if not verdict.matched:
         return
     if verdict.rule:
@@ -165,7 +151,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(name(text) for text in names)
 
 
-def _difference(split: Split) -> str:
+def _difference(split: ProfileSplit) -> str:
     found = split.search.stimulus
     if found is None:
         return name(split.search.note, 400)
@@ -173,7 +159,7 @@ def _difference(split: Split) -> str:
     return f"would differ at {name(found.layer)}, {found.text}: {found.codes[0]} against {found.codes[1]}{known}"
 
 
-def _print_notes(report: Report) -> None:
+def _print_notes(report: IdentifyReport) -> None:
     for tensor, count in report.moved.items():
         CONSOLE.print(
             f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
@@ -186,7 +172,7 @@ def _print_notes(report: Report) -> None:
             CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}", highlight=False)
 
 
-def _print_verdict(report: Report) -> None:
+def _print_verdict(report: IdentifyReport) -> None:
     CONSOLE.print()
     missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
     if report.everywhere:

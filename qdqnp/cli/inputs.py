@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 
+from qdqnp.cli.options import seed_option
 from qdqnp.inputs.files import Feeds, read_feeds
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.program import Program
 
+Command = Callable[..., None]
 
-def feeds_of(program: Program, files: Sequence[Path], count: int | None, seed: int) -> tuple[Iterator[Feeds], int]:
-    """All inputs and how many there are: the files', then `count` random ones, which is one where nothing is given.
 
-    Those of files are views of them, random ones are made when needed. Raises InputError.
+@dataclass(frozen=True)
+class Inputs:
+    """What `--input`, `--random` and `--seed` ask for."""
+
+    files: tuple[Path, ...]
+    #: of random inputs; None where the option was not given
+    count: int | None = None
+    #: of the random inputs
+    seed: int = 0
+
+    @property
+    def random(self) -> int:
+        """How many inputs are random: one where nothing is given."""
+        return self.count or (0 if self.files else 1)
+
+    def feeds(self, program: Program) -> tuple[Iterator[Feeds], int]:
+        """All inputs and how many there are: the files', then the random ones.
+
+        Those of files are views of them, random ones are made when needed. Raises InputError.
+        """
+        read = [feeds for path in self.files for feeds in read_feeds(path, program)]
+        return chain(read, random_feeds(program, self.random, self.seed)), len(read) + self.random
+
+
+def input_options(
+    help: str = ".npy or .npz files of inputs.  [default: one random input]",
+    *,
+    required: bool = False,
+    several: bool = True,
+) -> Callable[[Command], Command]:
+    """Give a command `--input FILE...`, `--random` and `--seed` as one argument `inputs`, an Inputs.
+
+    required: whether files must be given; then there is nothing random. several: whether to offer `--random`.
     """
-    read = [feeds for path in files for feeds in read_feeds(path, program)]
-    drawn = count or (0 if files else 1)
-    return chain(read, random_feeds(program, drawn, seed)), len(read) + drawn
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def wrapped(
+            *, files: tuple[Path, ...], more: tuple[Path, ...], count: int | None = None, seed: int = 0, **others: Any
+        ) -> None:
+            command(inputs=Inputs(_all_files(files, more), count, seed), **others)
+
+        made: Command = wrapped
+        if not required:
+            made = seed_option(made)
+            if several:
+                number = click.IntRange(min=1)
+                made = click.option("--random", "count", type=number, metavar="N", help="Seeded random inputs.")(made)
+        path = click.Path(path_type=Path)
+        made = click.argument("more", nargs=-1, type=path, metavar="")(made)
+        files = {"multiple": True, "required": required, "type": path, "metavar": "FILE...", "help": help}
+        return click.option("--input", "files", **files)(made)  # type: ignore[arg-type]
+
+    return decorate
 
 
-def files_of(inputs: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
+def _all_files(files: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
     """The files of `--input A B C` (click hands all but the first over as arguments) or of `--input A --input B`."""
-    if more and len(inputs) > 1:
+    if more and len(files) > 1:
         raise click.UsageError("several files go after one --input, or each after its own")
-    if more and not inputs:
+    if more and not files:
         raise click.UsageError("input files go after --input")
-    return (*inputs, *more)
+    return (*files, *more)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.options import json_option, model_argument, profile_option
 from qdqnp.inspection.layers import inspect
 from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
@@ -17,19 +18,14 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, sentence, tabl
 
 
 @click.command("inspect")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--profile",
-    default="ort",
-    show_default=True,
-    help="The arithmetic to inspect the model under: a name, or a .toml file.",
-)
+@model_argument
+@profile_option()
 @click.option(
     "--lowering",
     type=click.Choice(list(LOWERINGS)),
     help="Show instead what this lowering makes of each node, or why it leaves it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
     if lowering is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from qdqnp.cli.options import out_option
 from qdqnp.diagnosis.probe.answers import Answer
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.folder import write_probes
@@ -16,7 +17,7 @@ SHOWN = 4
 
 
 @click.command("probe")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder to write.")
+@out_option
 def probe_command(out: Path) -> None:
     """Write small quantized models, their inputs and a page of instructions to a new folder. Run on a board, they tell
     how it rounds halves in the first and the last stage, how Add rounds the operand that it shifts, where its

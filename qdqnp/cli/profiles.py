@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.markup import escape
 
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from, rule_names, shared_document, to_document, to_toml
-from qdqnp.numerics.profiles import ALIASES, PROFILES
-from qdqnp.numerics.rules.requantize import INFERRED, Undefined
+from qdqnp.cli.options import json_option
+from qdqnp.inspection.coverage import covered, rule_document, summary
+from qdqnp.numerics.profile import Profile, rule_names
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.numerics.profile_writer import shared_document, to_toml
+from qdqnp.numerics.profiles import PROFILES
 from qdqnp.render.console import CONSOLE, print_json, table
-
-# Which operators a field of a profile is the arithmetic of.
-OPERATORS: Mapping[str, str] = {
-    "convert": "QuantizeLinear, DequantizeLinear",
-    "accumulate": "Conv, Gemm, MatMul: their sums",
-    "conv": "Conv",
-    "matmul": "MatMul",
-    "gemm": "Gemm",
-    "add": "Add",
-    "mul": "Mul",
-    "concat": "Concat",
-    "lookup": "LeakyRelu, Sigmoid",
-    "average_pool": "AveragePool",
-    "global_average_pool": "GlobalAveragePool",
-    "softmax": "Softmax",
-    "float_sum": "Conv, Gemm, MatMul, averages left in float32",
-}
-REQUANTIZATION = ("convert", "accumulate", "conv", "matmul", "gemm")
-EVERY, ONLY = "complete", "requantization only"
 
 
 @click.group("profiles", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 @click.pass_context
 def profiles_command(ctx: click.Context, as_json: bool) -> None:
     """List the arithmetic profiles: name, status, what it is, its source, and which operators it covers."""
@@ -53,7 +35,7 @@ def profiles_command(ctx: click.Context, as_json: bool) -> None:
 @profiles_command.command("show")
 @click.argument("profile", metavar="NAME")
 @click.option("--toml", "as_toml", is_flag=True, help="Print it as TOML: a starting point for a device of your own.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@json_option
 def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
     """Show the profile NAME (a name, an alias, or a path that ends in .toml): the rule of each operator."""
     if as_toml and as_json:
@@ -62,48 +44,9 @@ def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
     if as_toml:
         click.echo(to_toml(found), nl=False)
     elif as_json:
-        print_json({**summary(found), "rules": {key: _rule(found, key) for key in rule_names()}})
+        print_json({**summary(found), "rules": {key: rule_document(found, key) for key in rule_names()}})
     else:
         _print_one(found)
-
-
-def undefined(profile: Profile) -> list[str]:
-    """The fields for which the profile has no arithmetic."""
-    return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
-
-
-def inferred(profile: Profile) -> list[str]:
-    """The fields whose rule is inferred."""
-    return [field for field in rule_names() if getattr(profile, field).status == INFERRED]
-
-
-def coverage(profile: Profile) -> str:
-    """'complete', 'requantization only', or the operators that are missing."""
-    missing = undefined(profile)
-    if not missing:
-        return EVERY
-    if missing == [field for field in rule_names() if field not in (*REQUANTIZATION, "float_sum")]:
-        return ONLY
-    return "all but " + ", ".join(OPERATORS[field] for field in missing)
-
-
-def summary(profile: Profile) -> dict[str, Any]:
-    """What the list says of a profile."""
-    return {
-        "name": profile.name,
-        "aliases": [alias for alias, target in ALIASES.items() if target == profile.name],
-        "status": profile.status,
-        "summary": profile.summary,
-        "source": profile.source,
-        "coverage": coverage(profile),
-        "undefined": undefined(profile),
-        "inferred": inferred(profile),
-    }
-
-
-def _rule(profile: Profile, field: str) -> dict[str, Any]:
-    document = to_document(profile)[field]
-    return {"operators": OPERATORS[field], **document, "status": getattr(profile, field).status}
 
 
 def _print_list() -> None:
@@ -140,7 +83,7 @@ def _print_one(profile: Profile) -> None:
         settings = {} if other else {key: value for key, value in rule.items() if key not in ("kind", "status")}
         lines = "\n".join(f"{key} = {_setting(value)}" for key, value in settings.items())
         status = getattr(profile, field).status
-        rows.add_row(field, OPERATORS[field], status, f"as {rule}" if other else rule["kind"], _safe(lines))
+        rows.add_row(field, covered(field), status, f"as {rule}" if other else rule["kind"], _safe(lines))
     CONSOLE.print(rows)
 
 

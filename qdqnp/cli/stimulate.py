@@ -10,7 +10,17 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
-from qdqnp.golden import FORMATS
+from qdqnp.cli.options import (
+    force_option,
+    format_option,
+    json_option,
+    layer_option,
+    listed,
+    model_argument,
+    out_option,
+    profile_option,
+    seed_option,
+)
 from qdqnp.golden.replace import replaceable
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
@@ -30,12 +40,10 @@ Pair = tuple[Profile, Profile]
 
 
 @click.command("stimulate")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
-@click.option(
-    "--layer", metavar="NAME", help="One layer, or the one that makes this tensor. Default: the whole network."
-)
-@click.option("--profile", default="ort", show_default=True, help="The arithmetic: a name, or a .toml file.")
+@model_argument
+@out_option
+@layer_option()
+@profile_option()
 @click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")
 @click.option(
     "--count",
@@ -53,9 +61,7 @@ Pair = tuple[Profile, Profile]
     metavar="N",
     help="Inputs to try for each that is searched for.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random inputs and the search."
-)
+@seed_option
 @click.option(
     "--shape",
     "shapes",
@@ -63,17 +69,9 @@ Pair = tuple[Profile, Profile]
     metavar="[NAME=]1x3x32x32",
     help="Shape of an input of the network; symbolic sizes are 1 without it.",
 )
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(FORMATS),
-    default=("npz",),
-    show_default=True,
-    help="Files to write; may be given again.",
-)
-@click.option("--force", is_flag=True, help="Replace a golden set in the way.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@format_option
+@force_option("a golden set")
+@json_option
 def stimulate_command(
     model: Path,
     out: Path,
@@ -116,7 +114,7 @@ def stimulate_command(
                 shapes=sizes,
                 notify=lambda: bar.advance(task),
             )
-    write(out, found, model, arithmetic, name=model.name, formats=formats, force=force)
+    write(out, found, model, arithmetic, name=model.name, formats=listed(formats), force=force)
     if as_json:
         print_json({"model": model.name, "profile": found.profile, **document(found)})
     else:
@@ -127,8 +125,8 @@ def stimulate_command(
 def _pair(text: str | None) -> Pair | None:
     if text is None:
         return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 2 or not all(parts):
+    parts = listed([text])
+    if len(parts) != 2:
         raise click.UsageError("--discriminate: expected two profiles, such as tflite,tflite-single")
     return profile_from(parts[0]), profile_from(parts[1])
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.inputs import feeds_of
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.options import json_option, model_argument, profile_option
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -18,24 +19,11 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, printable, tab
 
 
 @click.command("verify")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A .npy or .npz file of inputs; may be given again. Default: one random input.",
-)
-@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="Compare N seeded random inputs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option(
-    "--profile", default="ort", show_default=True, help="Which session to hold against: " + ", ".join(KINDS) + "."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def verify_command(
-    model: Path, inputs: tuple[Path, ...], count: int | None, seed: int, profile: str, as_json: bool
-) -> None:
+@model_argument
+@input_options()
+@profile_option(f"Which session to hold against: {', '.join(KINDS)}.")
+@json_option
+def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> None:
     """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
 
     Exit code 0: every element of every tensor is equal. 1: some differ. 2: bad usage or bad model.
@@ -44,7 +32,7 @@ def verify_command(
     loaded = load(model)
     loaded.plan(named)  # first: its errors say more than ONNX Runtime's
     peer = OrtPeer(model, named)
-    runs, total = feeds_of(loaded.program(named), inputs, count, seed)
+    runs, total = inputs.feeds(loaded.program(named))
     report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named)
     if as_json:
         print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
@@ -64,7 +52,7 @@ def _session_of(profile: str) -> str:
     return name
 
 
-def print_report(report: Report, peer: OrtPeer) -> None:
+def print_report(report: VerifyReport, peer: OrtPeer) -> None:
     """The layers as a table, then what was compared with what, then the verdict."""
     rows = table(
         "layer",
@@ -80,16 +68,18 @@ def print_report(report: Report, peer: OrtPeer) -> None:
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
         style = None if layer.equal else "red"
-        differing = layer.note or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
+        differing = layer.tally.note or str(layer.differing) + (
+            f" ({layer.accepted} accepted)" if layer.accepted else ""
+        )
         rows.add_row(
             name(layer.label),
             layer.op,
             name(layer.name) + mark,
             dims(layer.shape),
             str(len(layer.seen)) if layer.seen else "",
-            str(layer.elements),
+            str(layer.tally.elements),
             name(differing),
-            f"{layer.largest:g}",
+            f"{layer.tally.largest:g}",
             style=style,
         )
     CONSOLE.print(rows)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from qdqnp.diagnosis.dump import Dump, Entry
-from qdqnp.diagnosis.targets import Target
+from qdqnp.diagnosis.dump import Dump, DumpEntry
+from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problems
 from qdqnp.quant import Array, Quant
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Tensor:
+class DumpedTensor:
     """A dumped tensor. cases: its codes (real values, where the target has none) for each case, in the target's
     shape. Codes of a float dump may lie outside the dtype's range and are int64 then. notes: what was assumed to read
     it. off_grid: elements of a float dump that stand for no code; off_range: for a code outside the dtype."""
 
-    target: Target
+    target: DumpTarget
     entry: str
     cases: tuple[Array, ...]
     notes: tuple[str, ...] = ()
@@ -37,8 +37,8 @@ class Tensor:
 class Misfit:
     """An entry whose size is not the tensor's; recognizers of faults may still explain it."""
 
-    target: Target
-    entry: Entry
+    target: DumpTarget
+    entry: DumpEntry
     expected: str
     got: str
 
@@ -47,12 +47,12 @@ class Misfit:
 class Aligned:
     """tensors: by ONNX name. unused: entries that belong to no tensor."""
 
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, DumpedTensor] = field(default_factory=dict)
     misfits: list[Misfit] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
 
-def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
+def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
     """Pair entries with targets and read them. cases: how many network inputs the dump may hold, one after the other.
 
     mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name or
@@ -81,13 +81,13 @@ def align(dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[st
 
 # -- which is which -------------------------------------------------------------------------------------
 def pair(
-    dump: Dump, targets: Sequence[Target], cases: int, mapping: Mapping[str, str] | None = None
-) -> tuple[list[tuple[Target, Entry]], list[str]]:
+    dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None
+) -> tuple[list[tuple[DumpTarget, DumpEntry]], list[str]]:
     """(target, entry) pairs in the order of the targets, and the names of the entries left over."""
     if mapping is not None:
         return _by_mapping(dump, targets, mapping)
     left = list(dump.entries)
-    found: dict[str, Entry] = {}
+    found: dict[str, DumpEntry] = {}
     for of_target, of_entry in ((_name, _name), (_alias, _name), (_plain, _plain)):
         names = _unique((of_target(target), target) for target in targets if target.name not in found)
         entries = _unique((of_entry(entry), entry) for entry in left)
@@ -102,15 +102,15 @@ def pair(
     return pairs, [entry.name for entry in left]
 
 
-def _name(item: Target | Entry) -> str:
+def _name(item: DumpTarget | DumpEntry) -> str:
     return item.name
 
 
-def _alias(target: Target) -> str:
+def _alias(target: DumpTarget) -> str:
     return target.alias
 
 
-def _plain(item: Target | Entry) -> str:
+def _plain(item: DumpTarget | DumpEntry) -> str:
     """Letters and digits only: what survives of a name as a file name or a C identifier."""
     return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
 
@@ -123,10 +123,10 @@ def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     return {key: values[0] for key, values in found.items() if len(values) == 1}
 
 
-def _by_order(entries: Sequence[Entry], targets: Sequence[Target], count: int) -> dict[str, Entry]:
+def _by_order(entries: Sequence[DumpEntry], targets: Sequence[DumpTarget], count: int) -> dict[str, DumpEntry]:
     """In the order of their names' numbers, each entry of `count` cases to the next target that it fits; where a role
     is known, to that role's tensors only."""
-    found: dict[str, Entry] = {}
+    found: dict[str, DumpEntry] = {}
     roles = [entry for entry in entries if entry.role]
     for entry in roles:
         same = [target for target in targets if target.role == entry.role]
@@ -147,7 +147,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
-def _could_be(target: Target, entry: Entry, count: int) -> bool:
+def _could_be(target: DumpTarget, entry: DumpEntry, count: int) -> bool:
     """By its size, and where the entry has a shape also by its axes in any order."""
     if entry.raw:
         return entry.array.size == count * target.elements * target.dtype.itemsize
@@ -161,8 +161,8 @@ def _could_be(target: Target, entry: Entry, count: int) -> bool:
 
 
 def _by_mapping(
-    dump: Dump, targets: Sequence[Target], mapping: Mapping[str, str]
-) -> tuple[list[tuple[Target, Entry]], list[str]]:
+    dump: Dump, targets: Sequence[DumpTarget], mapping: Mapping[str, str]
+) -> tuple[list[tuple[DumpTarget, DumpEntry]], list[str]]:
     problems = Problems()
     by_name = {entry.name: entry for entry in dump.entries}
     known = {target.name: target for target in targets}
@@ -178,7 +178,9 @@ def _by_mapping(
 
 
 # -- values ---------------------------------------------------------------------------------------------
-def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems: Problems) -> Tensor | Misfit | None:
+def _read(
+    target: DumpTarget, entry: DumpEntry, channel_last: bool, cases: int, problems: Problems
+) -> DumpedTensor | Misfit | None:
     notes: list[str] = []
     array = _typed(target, entry, notes, problems)
     if array is None:
@@ -200,10 +202,10 @@ def _read(target: Target, entry: Entry, channel_last: bool, cases: int, problems
         notes.append("real values mapped to codes")
     if not off_range and target.dtype.kind in "iu":
         shaped = tuple(part.astype(target.dtype) for part in shaped)
-    return Tensor(target, entry.name, shaped, tuple(dict.fromkeys(notes)), off_grid, off_range)
+    return DumpedTensor(target, entry.name, shaped, tuple(dict.fromkeys(notes)), off_grid, off_range)
 
 
-def _typed(target: Target, entry: Entry, notes: list[str], problems: Problems) -> Array | None:
+def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Problems) -> Array | None:
     """The entry in the target's dtype, or as float64 where it holds real values; None where it can be neither."""
     array, where = entry.array, f"dump entry '{entry.name}' for '{target.name}'"
     if entry.raw:
@@ -247,7 +249,7 @@ def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
     return (array.shape[0] // count, *array.shape[1:])
 
 
-def _shaped(target: Target, part: Array, channel_last: bool, notes: list[str]) -> Array:
+def _shaped(target: DumpTarget, part: Array, channel_last: bool, notes: list[str]) -> Array:
     """One case in the target's shape."""
     want, got = target.shape, part.shape
     if len(want) == 4 and part.ndim in (3, 4):

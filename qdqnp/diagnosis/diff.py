@@ -3,71 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.walk import made_by
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array
 
 ENTIRE, SINGLE = "entire", "single"
-
-
-@dataclass
-class Count:
-    """elements: compared; differing: in any bit; largest: in LSB for codes, absolute for floats; note: why nothing
-    could be compared, if so."""
-
-    elements: int = 0
-    differing: int = 0
-    largest: float = 0.0
-    note: str = ""
-
-    @property
-    def share(self) -> float:
-        return self.differing / self.elements if self.elements else 0.0
-
-    def add(self, theirs: Array, first: Array) -> None:
-        found = difference(theirs, first)
-        self.include(Count(found.elements, found.differing, found.largest, found.note))
-
-    def include(self, other: Count) -> None:
-        self.elements += other.elements
-        self.differing += other.differing
-        self.largest = max(self.largest, other.largest)
-        self.note = self.note or other.note
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "share": self.share}
+# What the report as JSON says of a tally.
+COUNTED = ("elements", "differing", "largest", "note", "share")
 
 
 @dataclass
 class Cell:
-    """One profile on one layer, against the first profile.
+    """One profile on one layer, against the first profile."""
 
-    entire: each profile computes the whole network by itself, so differences accumulate. single: the layer is fed the
-    first profile's tensors, so what differs is this layer's own doing. status: of the profile's rule for the
-    layer: 'established' or 'inferred', '' where the layer computes nothing.
-    """
-
+    #: Status of the profile's rule for the layer: 'established' or 'inferred', '' where the layer computes nothing.
     status: str = ""
-    entire: Count = field(default_factory=Count)
-    single: Count = field(default_factory=Count)
+    #: Each profile computes the whole network by itself, so differences accumulate.
+    entire: Tally = field(default_factory=Tally)
+    #: The layer is fed the first profile's tensors, so what differs is this layer's own doing.
+    single: Tally = field(default_factory=Tally)
 
     def include(self, other: Cell) -> None:
         self.entire.include(other.entire)
         self.single.include(other.single)
 
     def as_json(self) -> dict[str, Any]:
-        return {"status": self.status, ENTIRE: self.entire.as_json(), SINGLE: self.single.as_json()}
+        return {"status": self.status, ENTIRE: self.entire.as_json(*COUNTED), SINGLE: self.single.as_json(*COUNTED)}
 
 
 @dataclass
-class Row:
+class DiffRow:
     """One tensor that a layer makes (or, in the totals, all of one operator type); `cells` goes by the report's
     profiles, of which the first is always equal to itself."""
 
@@ -84,21 +57,21 @@ class Row:
 
 
 @dataclass
-class Report:
+class DiffReport:
     """profiles: the names as they were asked for; statuses: of the profiles; inputs: how many were run."""
 
     profiles: list[str]
     statuses: list[str]
-    rows: list[Row]
+    rows: list[DiffRow]
     inputs: int = 0
 
-    def totals(self) -> list[Row]:
+    def totals(self) -> list[DiffRow]:
         """The rows added up by operator type, in order of first appearance."""
-        found: dict[str, Row] = {}
+        found: dict[str, DiffRow] = {}
         for row in self.rows:
             if row.op not in found:
                 cells = [Cell(cell.status) for cell in row.cells]
-                found[row.op] = Row("", "", row.op, row.dtype, (), cells)
+                found[row.op] = DiffRow("", "", row.op, row.dtype, (), cells)
             for total, cell in zip(found[row.op].cells, row.cells, strict=True):
                 total.include(cell)
         return list(found.values())
@@ -116,7 +89,7 @@ class Report:
 
 def diff(
     model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
-) -> Report:
+) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
 
@@ -126,7 +99,7 @@ def diff(
     pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
     plans = _plans(model, pairs)
     names = [name for name, _ in pairs]
-    report = Report(names, [profile.status for _, profile in pairs], _rows(plans))
+    report = DiffReport(names, [profile.status for _, profile in pairs], _rows(plans))
     for feeds in inputs:
         _add(report, plans, feeds)
         report.inputs += 1
@@ -141,17 +114,17 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
         try:
             plans.append(model.plan(profile))
         except QdqnpError as error:
-            problems += [Problem(f"profile '{name}', {p.where}", p.expected, p.got, p.hint) for p in error.problems]
+            problems += error.within(f"profile '{name}'").problems
     if problems:
         raise ProfileError("the model cannot run under every profile", problems)
     return plans
 
 
-def _rows(plans: Sequence[Plan]) -> list[Row]:
+def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
     """A row for each tensor that a step makes; shapes are filled in by the runs."""
     program = plans[0].program
     return [
-        Row(
+        DiffRow(
             name,
             step.label,
             step.op,
@@ -164,7 +137,7 @@ def _rows(plans: Sequence[Plan]) -> list[Row]:
     ]
 
 
-def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
+def _add(report: DiffReport, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
     """Run one input under every profile and count what differs."""
     rows = {row.name: row for row in report.rows}
     own = feeds_for(plans[0], feeds)
@@ -180,7 +153,7 @@ def _add(report: Report, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> N
         found = [(_as_in_file(plan, arrays), count) for arrays, count in ((entire, ENTIRE), (single, SINGLE))]
         for name, array in first.items():
             for arrays, which in found:
-                count: Count = getattr(rows[name].cells[index], which)
+                count: Tally = getattr(rows[name].cells[index], which)
                 if name in arrays:
                     count.add(arrays[name], array)
                 else:
@@ -200,17 +173,8 @@ def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
 def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:
     """What each step makes that is not `given`, fed with `known` where that has its inputs, else with what earlier
     steps made. Raises ProfileError with the layer where a value leaves the profile's domain."""
-    made: dict[str, Array] = {}
-    with plan.scratch.lend() as scratch:
-        for bound in plan.steps:
-            if all(output in given for output in bound.step.output_names):
-                continue
-            needed = {n: known[n] if n in known else made[n] for n in bound.step.input_names if n not in bound.consts}
-            try:
-                outputs = bound.evaluate(needed, scratch)
-            except ProfileError as error:
-                where = f"profile '{name}', step {bound.step.label}"
-                problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in error.problems]
-                raise ProfileError(error.title, problems) from error
-            made.update({key: array.copy() for key, array in outputs.items()})
-    return made
+    try:
+        with plan.scratch.lend() as scratch:
+            return made_by(plan.steps, given, known, scratch)
+    except ProfileError as error:
+        raise error.within(f"profile '{name}'") from error

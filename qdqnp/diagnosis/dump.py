@@ -12,11 +12,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from qdqnp.errors import InputError, Problems
+from qdqnp.files.npy import FAULTS, read_array, read_header
 from qdqnp.limits import MAX_TENSOR_BYTES, readable_bytes
 from qdqnp.quant import Array
 
@@ -28,7 +29,7 @@ ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class DumpEntry:
     """One tensor of a dump. raw: bytes without dtype and shape (a .bin file), as uint8 (N,). role: 'network_input' or
     'network_output' where the format says so, with `number` from 0; then rank 4 is channel-last."""
 
@@ -44,14 +45,14 @@ class Dump:
     """entries: in the order of their names. path: what was read. channel_last: rank 4 arrays are, by the format."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[DumpEntry, ...]
     channel_last: bool = False
 
 
 def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     """Read a dump of at most `limit` bytes unpacked. Raises InputError that lists every entry that cannot be read."""
     problems = Problems()
-    entries: list[Entry] = []
+    entries: list[DumpEntry] = []
     if not path.exists():
         problems.add(f"dump {path}", "a folder of .npy or .bin files, or an .npz", "no such file or folder")
     elif path.is_dir():
@@ -67,17 +68,17 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     return Dump(path, tuple(entries))
 
 
-def _st_entry(entry: Entry) -> Entry | None:
+def _st_entry(entry: DumpEntry) -> DumpEntry | None:
     """The entry as the device's side of a validate file; None for anything else."""
     found = ST_KEY.fullmatch(entry.name)
     if found is None or found["side"] != "c" or int(found["number"]) < 1:
         return None
     role = {"inputs": "network_input", "outputs": "network_output"}[found["kind"]]
-    return Entry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
+    return DumpEntry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
 
 
-def _folder(path: Path, limit: int, problems: Problems) -> list[Entry]:
-    found: list[Entry] = []
+def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
+    found: list[DumpEntry] = []
     left = limit
     for file in _files(path, problems):
         name = file.relative_to(path).with_suffix("").as_posix()
@@ -90,7 +91,7 @@ def _folder(path: Path, limit: int, problems: Problems) -> list[Entry]:
             left -= size
             array = _raw(file) if file.suffix == ".bin" else _npy(file, file.open("rb"), size, problems)
             if array is not None:
-                found.append(Entry(name, array, file.suffix == ".bin"))
+                found.append(DumpEntry(name, array, file.suffix == ".bin"))
     return found
 
 
@@ -114,7 +115,7 @@ def _raw(file: Path) -> Array:
     return np.fromfile(file, np.uint8)
 
 
-def _file(path: Path, limit: int, problems: Problems) -> list[Entry]:
+def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     try:
         size = path.stat().st_size
         if zipfile.is_zipfile(path):
@@ -124,18 +125,18 @@ def _file(path: Path, limit: int, problems: Problems) -> list[Entry]:
         elif size > limit:
             problems.add(f"file {path}", f"at most {readable_bytes(limit)}", readable_bytes(size))
         elif path.suffix == ".bin":
-            return [Entry(path.stem, _raw(path), True)]
+            return [DumpEntry(path.stem, _raw(path), True)]
         else:
             array = _npy(path, path.open("rb"), size, problems)
-            return [] if array is None else [Entry(path.stem, array)]
+            return [] if array is None else [DumpEntry(path.stem, array)]
     except (OSError, zipfile.BadZipFile) as error:
         problems.add(f"file {path}", "a readable .npz, .npy or .bin file", error or "a damaged file")
     return []
 
 
-def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
+def _archive(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     """Members are counted by the size they unpack to before any is unpacked."""
-    found: list[Entry] = []
+    found: list[DumpEntry] = []
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         total = sum(info.file_size for info in members)
@@ -154,12 +155,12 @@ def _archive(path: Path, limit: int, problems: Problems) -> list[Entry]:
                 continue
             try:
                 data = archive.read(info)
-            except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            except FAULTS as error:
                 problems.add(where, "a readable member", error or type(error).__name__)
                 continue
             array = _npy(where, io.BytesIO(data), len(data), problems)
             if array is not None:
-                found.append(Entry(info.filename.removesuffix(".npy"), array))
+                found.append(DumpEntry(info.filename.removesuffix(".npy"), array))
     return found
 
 
@@ -167,36 +168,16 @@ def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Arr
     """The array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
     with stream:
         try:
-            shape, dtype, start = _header(stream)
-            need = dtype.itemsize * _product(shape)
+            dtype = read_header(stream).dtype
             if dtype.hasobject or dtype.kind not in "biuf":
                 problems.add(f"file {where}", "an array of numbers", f"dtype {dtype}", "Pickles are never loaded.")
                 return None
-            if need != size - start:
-                problems.add(f"file {where}", f"{need} bytes for {dtype}{list(shape)}", f"{size - start} bytes")
-                return None
             stream.seek(0)
-            array: Array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
-        except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
+            array = read_array(stream, size)
+        except FAULTS as error:
             problems.add(f"file {where}", "a readable .npy array of numbers", str(error) or "an empty file")
             return None
     if array.size == 0:
         problems.add(f"file {where}", "a tensor", f"no element, shape {list(array.shape)}")
         return None
     return array
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)  # type: ignore[no-untyped-call]
-    return tuple(int(dim) for dim in shape), dtype, stream.tell()
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for dim in shape:
-        if dim < 0:
-            raise ValueError(f"a negative size in shape {list(shape)}")
-        result *= dim
-    return result

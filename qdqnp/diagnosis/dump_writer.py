@@ -12,10 +12,11 @@ import numpy as np
 
 from qdqnp.diagnosis.mapping import as_text
 from qdqnp.errors import InputError, Problem
-from qdqnp.files.folder import new_folder
+from qdqnp.files.folder import Kind, new_folder
 from qdqnp.quant import Array
 
 LIMIT_BYTES, MAPPING = 4 * 2**30, "mapping.toml"
+DUMP = Kind("the dump", "Run fewer inputs, or let the device show fewer tensors.")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
@@ -24,13 +25,13 @@ def write_dump(out: Path, tensors: Mapping[str, Sequence[Array]]) -> bool:
 
     A file is named after its tensor, with '/' as folders; where some name is no safe file name, all are numbered, and
     mapping.toml says which is which. Returns whether it does. Raises InputError where something is in the way,
-    GoldenError for what the file system refuses.
+    QdqnpError for more than LIMIT_BYTES bytes and for what the file system refuses.
     """
     if os.path.lexists(out) or not out.parent.is_dir():
         expected = "a name that is not taken, in a folder that exists"
         raise InputError("cannot write the dump", [Problem(f"folder {out}", expected, "another")])
     names = _file_names(list(tensors))
-    with new_folder(out, LIMIT_BYTES) as folder:
+    with new_folder(out, DUMP, LIMIT_BYTES) as folder:
         for name, arrays in tensors.items():
             data = io.BytesIO()
             np.save(data, arrays[0] if len(arrays) == 1 else np.stack(arrays), allow_pickle=False)

@@ -8,58 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.replay import Device
-from qdqnp.inspection.layers import RULE_OF
+from qdqnp.executor.walk import made_by
+from qdqnp.numerics.choices import admissible
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.average import ReciprocalAverage
-from qdqnp.numerics.rules.binary import AlignedAdd
-from qdqnp.numerics.rules.lookup import AffineLookup
-from qdqnp.numerics.rules.mean import NarrowMean, ReciprocalMean
-from qdqnp.numerics.rules.requantize import Narrowed, Requantizer
+from qdqnp.numerics.questions import Question, Summed
+from qdqnp.numerics.rules.requantize.narrow import Narrowed
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64
 
-# What nobody has stated of Neural-ART: the tie rule of each stage, the inner shifts of Add, what happens past 24 bits,
-# and BC, seen within -6 to +4 units of 2^-S2 of the formula.
-TIES = ("half-up", "half-away", "half-even")
-INNER = ("floor", "half-up")
-BC_OFFSETS = (-6, 4)  # codes are monotone in BC: the ends bound what lies between
-ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
-# Operators that move or select codes: they map bounds to bounds.
-MONOTONE = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity")
+# What nobody has stated of an arithmetic is declared at the fields of its rule. Besides, BC of Neural-ART was seen
+# within -6 to +4 units of 2^-S2 of the formula; codes are monotone in BC, so that the ends bound what lies between.
+BC_OFFSETS = (-6, 4)
 
 
-def admissible_rules(rule: Any) -> Iterator[Any]:
-    """Every rule that a partly known one of codes to codes may be; itself alone where nothing is unknown."""
-    if isinstance(rule, AlignedAdd):
-        yield from (replace(rule, tie=tie, inner=inner) for tie, inner in product(TIES, INNER))
-    elif isinstance(rule, ReciprocalAverage):
-        for tie, mean in product(TIES, admissible_rules(rule.mean)):
-            yield replace(rule, tie=tie, mean=mean)
-    elif isinstance(rule, NarrowMean | AffineLookup):
-        yield from (replace(rule, tie=tie) for tie in TIES)
-    else:
-        yield rule
-
-
-def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Requantizer]:
-    """The same for a bound rule of sums: multipliers and shifts are known, so that only these are varied."""
-    inner = bound.inner if isinstance(bound, rebind.Plain) else bound
-    if isinstance(inner, Narrowed):
-        past = bool(np.abs(sums).max(initial=0) >= 2**23)
-        accumulators = ACCUMULATORS if past else (inner.rule.accumulator,)
-        for tie, first, accumulator, offset in product(TIES, TIES, accumulators, BC_OFFSETS):
-            rule = replace(inner.rule, tie=tie, first_tie=first, accumulator=accumulator)
-            yield replace(inner, rule=rule, bc=inner.bc + offset)
-    elif isinstance(inner, ReciprocalMean):
-        yield from (replace(inner, rule=rule) for rule in admissible_rules(inner.rule))
-    else:
+def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Any]:
+    """Every bound rule of sums that a partly known one may be; itself alone where nothing is unknown. Multipliers and
+    shifts are known."""
+    inner: Any = bound
+    if not hasattr(inner, "rule"):
         yield inner
+        return
+    # a narrower accumulator shows in larger sums only
+    known = () if np.abs(sums).max(initial=0) >= 2**23 else ("accumulator",)
+    for rule in admissible(inner.rule, known):
+        made = replace(inner, rule=rule)
+        if isinstance(made, Narrowed):
+            yield from (replace(made, bc=made.bc + offset) for offset in BC_OFFSETS)
+        else:
+            yield made
 
 
 @dataclass
@@ -98,41 +80,44 @@ def envelope(device: Device, name: str) -> Envelope:
 def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
     """Lowest and highest codes; or why there are none: one layer that computes may lie in the segment, and after it
     only such that move codes."""
-    low: Mapping[str, Array] = device.values(case)
-    high, computed = low, ""
-    for index in device.segments[name].steps:
-        step = device.reference.step(index).step
-        profile = device.profile(step.op)
-        if step.op in MONOTONE:
-            low, high = ({**known, **device.reference.evaluate(index, known, profile)} for known in (low, high))
-            continue
-        if computed:
-            return f"not every layer was dumped: {computed} and {step.label} both lie between"
-        computed = step.label
-        sides = _step_bounds(device, index, low, profile)
-        output = step.output_names[0]
-        low, high = {**low, output: sides[0]}, {**low, output: sides[1]}
-    codes = device.tensors[name].target.codes
-    return low[codes], high[codes]
+    known, steps, codes = device.values(case), device.segments[name].steps, device.tensors[name].target.codes
+    computing = [bound.step for bound in map(device.reference.step, steps) if not bound.operator.monotone]
+    if len(computing) > 1:
+        return f"not every layer was dumped: {computing[0].label} and {computing[1].label} both lie between"
+    if not computing:
+        moved = made_by(device.steps(steps), {}, known)[codes]
+        return moved, moved
+    at, output = device.reference.plan.program.order[computing[0]], computing[0].output_names[0]
+    known = {**made_by(device.steps(index for index in steps if index < at), {}, known), **known}
+    sides = [{**known, output: side} for side in _step_bounds(device, at, known)]
+    after = [index for index in steps if index > at]
+    low, high = ({**side, **made_by(device.steps(after), {}, side)}[codes] for side in sides)
+    return low, high
 
 
-def _step_bounds(device: Device, index: int, values: Mapping[str, Array], profile: Profile) -> tuple[Array, Array]:
+def _step_bounds(device: Device, index: int, values: Mapping[str, Array]) -> tuple[Array, Array]:
     bound = device.reference.step(index)
-    made = rebind.bind(bound, profile)
-    if made.detail is not None:
-        sums, requantizer = made.detail(bound.arrays(values))
-        codes = [rule(sums) for rule in admissible_requantizers(requantizer, sums)]
-        shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
-        axis = -1 if bound.step.op == "QLinearMatMul" else 1
-        low, high = (np.moveaxis(side(codes), -1, axis).reshape(shape) for side in (_lowest, _highest))
-        return low, high
-    field = RULE_OF.get(bound.step.op)
-    if field is None:
+    profile = device.profile(bound.step.op)
+    shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
+    parts = rebind.bind(bound, profile).questions(values)
+    if not parts:
         exact = rebind.evaluate(bound, values, profile)
         return exact, exact
-    rules = admissible_rules(getattr(profile, field))
-    codes = [rebind.evaluate(bound, values, replace(profile, **{field: rule})) for rule in rules]
-    return _lowest(codes), _highest(codes)
+    quant = bound.step.y
+    low, high = np.empty(shape, quant.dtype), np.empty(shape, quant.dtype)
+    for part in parts:
+        codes = list(_admissible_codes(part.question, profile))
+        part.put(low, _lowest(codes))
+        part.put(high, _highest(codes))
+    return low, high
+
+
+def _admissible_codes(question: Question, profile: Profile) -> Iterator[Array]:
+    rule = getattr(profile, question.rule)
+    if isinstance(question, Summed):
+        yield from (bound(question.sums) for bound in admissible_requantizers(question.bind(rule), question.sums))
+    else:
+        yield from (question.codes(other) for other in admissible(rule))
 
 
 def _lowest(codes: list[Array]) -> Array:

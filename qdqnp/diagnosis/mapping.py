@@ -10,13 +10,13 @@ from typing import Any
 
 from qdqnp.diagnosis.align import pair
 from qdqnp.diagnosis.dump import Dump
-from qdqnp.diagnosis.targets import Target
+from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problem, Problems
 
 MAX_BYTES = 16 * 2**20
 
 
-def proposal(dump: Dump, targets: Sequence[Target], cases: int) -> tuple[dict[str, str], list[str]]:
+def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dict[str, str], list[str]]:
     """What pairing by name, or else by order and shape, finds: ONNX name -> entry; and the entries left over."""
     pairs, unused = pair(dump, targets, cases)
     return {target.name: entry.name for target, entry in pairs}, unused

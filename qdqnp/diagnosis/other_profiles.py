@@ -10,17 +10,17 @@ import numpy as np
 
 from qdqnp.diagnosis.replay import Device
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Undefined
+from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array
 
 EVERY = "every operator"
 
 
 @dataclass(frozen=True)
-class Explanation:
+class OtherProfile:
     """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the
     reference and are as these profiles have them; contradicting: layers that are as the reference has them and not as
     these."""
@@ -32,7 +32,7 @@ class Explanation:
     contradicting: int
 
 
-def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
+def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:
     """By operator, another arithmetic that fits its layers better than the reference's.
 
     wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An
@@ -48,35 +48,34 @@ def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explana
         return found
     for op, names in layers.items():
         differing = [name for name in names if wrong[name]]
-        if op in RULE_OF and differing:
+        if rule_of(op) and differing:
             best = _best(device, op, differing, [name for name in names if not wrong[name]])
             if best is not None and best.explained > best.contradicting:
                 found[op] = best
     return found
 
 
-def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, Explanation]:
+def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:
     """One profile for every operator that explains the whole dump, where segments of several layers differ: which of
     their operators it is cannot be told one by one."""
     differing = [name for name in wrong if wrong[name]]
     if all(len(device.segments[name].steps) == 1 for name in differing):
         return {}
-    ops = {bound.step.op for bound in device.reference.plan.steps if bound.step.op in RULE_OF}
-    names, before = [], device.arithmetic
+    ops = {bound.step.op for bound in device.reference.plan.steps if bound.operator.rule}
+    names = []
     for name, profile in PROFILES.items():
         if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
-            device.arithmetic = dict.fromkeys(ops, profile)
-            if all(_replayed(device, dumped) for dumped in wrong):
+            other = device.under(dict.fromkeys(ops, profile))
+            if all(_replayed(other, dumped) for dumped in wrong):
                 names.append(name)
-    device.arithmetic = before
     if not names:
         return {}
     profile = PROFILES[names[0]]
-    return {op: Explanation(EVERY, tuple(names), profile, len(differing), 0) for op in sorted(ops)}
+    return {op: OtherProfile(EVERY, tuple(names), profile, len(differing), 0) for op in sorted(ops)}
 
 
 def _defines(profile: Profile, ops: Iterable[str]) -> bool:
-    return not any(isinstance(getattr(profile, RULE_OF[op]), Undefined) for op in ops)
+    return not any(isinstance(getattr(profile, rule_of(op)), Undefined) for op in ops)
 
 
 def _replayed(device: Device, name: str) -> bool:
@@ -90,14 +89,14 @@ def _replayed(device: Device, name: str) -> bool:
         return False
 
 
-def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> Explanation | None:
+def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> OtherProfile | None:
     """The profiles that explain most for what they contradict; of those that do equally well, all names."""
-    found: list[Explanation] = []
-    for names, profile in classes(device.reference.profile, RULE_OF[op]):
+    found: list[OtherProfile] = []
+    for names, profile in classes(device.reference.profile, rule_of(op)):
         explained = sum(agrees(device, name, profile) for name in differing)
         if explained:
             contradicting = sum(not agrees(device, name, profile) for name in equal)
-            found.append(Explanation(op, names, profile, explained, contradicting))
+            found.append(OtherProfile(op, names, profile, explained, contradicting))
     if not found:
         return None
     most = max(item.explained - item.contradicting for item in found)
@@ -136,4 +135,4 @@ def agrees(device: Device, name: str, profile: Profile) -> bool:
 
 
 def _made(device: Device, index: int, case: int, profile: Profile, codes: str) -> Array:
-    return device.reference.evaluate(index, device.values(case), profile)[codes]
+    return device.reference.step(index, profile).evaluate(device.values(case))[codes]

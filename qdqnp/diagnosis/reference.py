@@ -12,7 +12,8 @@ from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.golden import GoldenSet, read
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from, to_document
+from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
 
 

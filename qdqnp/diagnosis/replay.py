@@ -2,74 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 
 from qdqnp.diagnosis.align import Aligned
-from qdqnp.diagnosis.rebind import bind
-from qdqnp.diagnosis.targets import Target, targets
+from qdqnp.diagnosis.targets import DumpTarget, dump_targets
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
-from qdqnp.executor.walk import walk
-from qdqnp.kernels.scratch import Scratch
+from qdqnp.executor.walk import made_by, walk
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import Bound
+from qdqnp.program import Program
 from qdqnp.quant import Array
 
 Values = dict[str, Array]
 
 
-class Reference:
-    """What a device should have made: every tensor of the model under a profile, for each case.
+@dataclass(frozen=True)
+class Segment:
+    """The steps that lead from known tensors to one tensor."""
 
-    feeds: network inputs by name for each case. cases: every tensor by name for each case, inputs included.
+    #: Indices of the steps in the program, in order; the last one makes the tensor.
+    steps: tuple[int, ...]
+    #: The known tensors that the steps read, in the order in which one meets them going backwards.
+    starts: tuple[str, ...]
+
+
+def segment(program: Program, tensor: str, known: Collection[str]) -> Segment | None:
+    """The segment of a tensor; None where the steps need something else than `known` tensors and constants.
+
+    The tensor itself is made even if it is known; other known tensors are not.
     """
+    steps: set[int] = set()
+    starts: dict[str, None] = {}
+    wanted = [tensor]
+    while wanted:
+        name = wanted.pop()
+        if name in known and name != tensor:
+            starts[name] = None
+            continue
+        step = program.makers.get(name)
+        if step is None:
+            return None
+        if program.order[step] not in steps:
+            steps.add(program.order[step])
+            wanted += [n for n in reversed(step.input_names) if program.tensors[n].const is None]
+    return Segment(tuple(sorted(steps)), tuple(starts))
+
+
+class Reference:
+    """What a device should have made: every tensor of the model under a profile, for each case."""
 
     def __init__(self, model: Model, profile: Profile, feeds: Sequence[Mapping[str, Array]]) -> None:
+        """feeds: network inputs by name for each case. Raises what `Model.run` raises."""
         self.profile = profile
         self.plan = model.plan(profile)
+        #: By case, the network's inputs, or the codes that replace their quantizers.
         self.given = [feeds_for(self.plan, case) for case in feeds]
+        #: By case, every tensor by name, inputs included.
         self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
-        self.targets = targets(self.plan, self.cases[0]) if self.cases else []
+        self.targets = dump_targets(self.plan, self.cases[0]) if self.cases else []
         self.target = {target.name: target for target in self.targets}
-        self._bound: dict[tuple[int, Profile], Bound] = {}
+        self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
-    def step(self, index: int) -> BoundStep:
-        return self.plan.steps[index]
-
-    def evaluate(self, index: int, values: Mapping[str, Array], profile: Profile) -> Values:
-        """Outputs of one step by name under a profile. Raises ProfileError where it does not define the step."""
-        bound = self.step(index)
-        if profile is self.profile:
-            return bound.evaluate(values)
+    def step(self, index: int, profile: Profile | None = None) -> BoundStep:
+        """A step of the plan, or the same step under another profile. Raises ProfileError where that does not define
+        it."""
+        own = self.plan.steps[index]
+        if profile is None or profile is self.profile:
+            return own
         key = (index, profile)
         if key not in self._bound:
-            self._bound[key] = bind(bound, profile)
-        with np.errstate(all="ignore"):
-            made = self._bound[key].evaluate(bound.arrays(values), Scratch())
-        return dict(zip(bound.step.output_names, made, strict=True))
-
-
-@dataclass
-class Segment:
-    """The steps between a dumped tensor and the dumped tensors (or network inputs) that it was made from."""
-
-    steps: list[int] = field(default_factory=list)
-    starts: list[str] = field(default_factory=list)
+            self._bound[key] = own.under(profile)
+        return self._bound[key]
 
 
 class Device:
-    """The dumped tensors of each case as the network's steps see them, and what follows from them.
-
-    dumped: by case, codes by the tensor that holds them. arithmetic: the profile that an operator is replayed under
-    where it is not the reference's. untrusted: dumped tensors that do not hold what the device went on with;
-    corrected: by case, the codes that it went on with.
-    """
+    """The dumped tensors of each case as the network's steps see them, and what follows from them. It never changes:
+    `under` and `distrusting` make another one."""
 
     def __init__(self, reference: Reference, aligned: Aligned, first: int = 0) -> None:
+        """first: the case of the reference that the dump's first one is. Raises InputError where the reference has
+        fewer cases than the dump."""
         self.reference = reference
         counts = [len(tensor.cases) for tensor in aligned.tensors.values()]
         self.first, self.count = first, max(counts, default=0)
@@ -77,10 +94,24 @@ class Device:
             problem = Problem("--case", f"at most {len(reference.cases) - self.count}", str(first))
             raise InputError("the golden set has fewer cases than the dump", [problem])
         self.tensors = dict(aligned.tensors)
-        self.arithmetic: dict[str, Profile] = {}
-        self.untrusted: set[str] = set()
-        self.corrected: list[Values] = [{} for _ in range(self.count)]
+        #: By operator, the profile that its layers are replayed under where it is not the reference's.
+        self.arithmetic: Mapping[str, Profile] = {}
+        #: By dumped tensor that does not hold what the device went on with: the right codes for each case.
+        self.corrected: Mapping[str, Sequence[Array]] = {}
+        #: By dumped tensor that a step makes.
         self.segments = self._segments()
+
+    def under(self, arithmetic: Mapping[str, Profile]) -> Device:
+        """The same device, replayed under other profiles, by operator."""
+        made = copy(self)
+        made.arithmetic = arithmetic
+        return made
+
+    def distrusting(self, name: str, right: Sequence[Array]) -> Device:
+        """The same device, which went on with these codes, one array for each case, and not with a dumped tensor."""
+        made = copy(self)
+        made.corrected = {**self.corrected, name: right}
+        return made
 
     def holders(self) -> dict[str, str]:
         """Tensor of codes -> the dumped tensor that tells them: itself, or its dequantized values."""
@@ -95,62 +126,43 @@ class Device:
         """What steps of a case start from: dumped codes within their dtype, and the network's inputs."""
         found = dict(self.reference.given[self.first + case])
         for codes, name in self.holders().items():
-            if name not in self.untrusted:
-                target = self.tensors[name].target
-                array = self.tensors[name].cases[case]
-                found[codes] = np.clip(array, *target.limits).astype(target.dtype)
-        return {**found, **self.corrected[case]}
-
-    def distrust(self, name: str, right: Sequence[Array]) -> None:
-        """Go on with these codes, one array for each case, in place of a dumped tensor."""
-        self.untrusted.add(name)
-        for case, array in enumerate(right):
-            self.corrected[case][self.tensors[name].target.codes] = array
+            target = self.tensors[name].target
+            found[codes] = np.clip(self.tensors[name].cases[case], *target.limits).astype(target.dtype)
+        right = {self.tensors[name].target.codes: arrays[case] for name, arrays in self.corrected.items()}
+        return {**found, **right}
 
     def profile(self, op: str) -> Profile:
+        """The profile that an operator is replayed under."""
         return self.arithmetic.get(op, self.reference.profile)
+
+    def steps(self, indices: Iterable[int]) -> Iterator[BoundStep]:
+        """Steps under the profiles that they are replayed under. Raises ProfileError as `Reference.step`."""
+        for index in indices:
+            yield self.reference.step(index, self.profile(self.reference.step(index).step.op))
 
     def replay(self, case: int) -> Values:
         """What each step makes from the device's own values, where it has them, and else from what earlier steps made;
         by tensor name."""
-        known, made = self.values(case), dict[str, Array]()
-        for index, bound in enumerate(self.reference.plan.steps):
-            step = bound.step
-            if all(name in self.reference.given[self.first + case] for name in step.output_names):
-                continue
-            inputs = {n: known[n] if n in known else made[n] for n in step.input_names if n not in bound.consts}
-            made.update(self.reference.evaluate(index, inputs, self.profile(step.op)))
-        return made
+        steps = self.steps(range(len(self.reference.plan.steps)))
+        return made_by(steps, self.reference.given[self.first + case], self.values(case))
 
     def run_segment(self, name: str, values: Mapping[str, Array]) -> Array:
         """The codes of a dumped tensor, from `values` of its segment's starts."""
-        known = dict(values)
-        target = self.tensors[name].target
-        for index in self.segments[name].steps:
-            bound = self.reference.step(index)
-            made = self.reference.evaluate(index, known, self.profile(bound.step.op))
-            known = {**known, **made}
-        return known[target.codes]
+        return made_by(self.steps(self.segments[name].steps), {}, values)[self.tensors[name].target.codes]
 
     def _segments(self) -> dict[str, Segment]:
-        """The segment of each dumped tensor that a step makes."""
-        holders = self.holders()
         given = self.reference.given[self.first]
-        of: dict[str, Segment] = {}
-        for index, bound in enumerate(self.reference.plan.steps):
-            steps, starts = {index}, dict[str, None]()
-            for source in bound.step.input_names:
-                if source in holders or source in given:
-                    starts[source] = None
-                elif source in of:
-                    steps |= set(of[source].steps)
-                    starts.update(dict.fromkeys(of[source].starts))
-            of.update({name: Segment(sorted(steps), list(starts)) for name in bound.step.output_names})
-        codes = {name: tensor.target.codes for name, tensor in self.tensors.items()}
-        return {name: of[code] for name, code in codes.items() if code in of and code not in given}
+        known = {*self.holders(), *given}
+        found: dict[str, Segment] = {}
+        for name, tensor in self.tensors.items():
+            codes = tensor.target.codes
+            leading = None if codes in given else segment(self.reference.plan.program, codes, known)
+            if leading is not None:
+                found[name] = leading
+        return found
 
 
-def expected(device: Device, target: Target, case: int, made: Mapping[str, Array]) -> Array:
+def expected(device: Device, target: DumpTarget, case: int, made: Mapping[str, Array]) -> Array:
     """What the replay says of a dumped tensor: for a network input, the reference's."""
     if target.codes in made:
         return made[target.codes]

@@ -1,7 +1,8 @@
-"""How far two arrays are apart, bit for bit and in LSB."""
+"""Tally: how far arrays are apart, bit for bit and in LSB, added up over any number of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,21 +10,106 @@ import numpy as np
 
 from qdqnp.quant import Array, Int64
 
+# 16-bit codes and real values would otherwise have as many bins as elements.
+EXACT_BINS = 1024
 
-@dataclass(frozen=True)
-class Difference:
-    """elements: compared; differing: whose bits differ; largest: in LSB for integers, absolute for floats;
-    first: index of the first differing element, None if there is none; note: why nothing could be compared."""
 
-    elements: int
-    differing: int
-    largest: float
+@dataclass
+class Tally:
+    """Differences between pairs of arrays. Two elements differ if their bits do: -0.0 differs from 0.0, and a NaN
+    equals only a NaN of the same bits."""
+
+    #: Elements compared.
+    elements: int = 0
+    #: Elements that differ.
+    differing: int = 0
+    #: The largest difference: in LSB for integers, absolute for floats, where a difference to NaN counts as none.
+    largest: int | float = 0
+    #: The sum of the absolute differences.
+    total: int | float = 0
+    #: Integers only: elements by difference, got - want, those without one too. Differences beyond EXACT_BINS are
+    #: counted at the power of two below them.
+    histogram: Counter[int] = field(default_factory=Counter)
+    #: The index of the first element that differs, in the first array that has one.
     first: tuple[int, ...] | None = None
+    #: Why arrays could not be compared, if so; they count for nothing else.
     note: str = ""
 
     @property
     def equal(self) -> bool:
+        """Whether every pair could be compared, and no element differs."""
         return self.differing == 0 and not self.note
+
+    @property
+    def share(self) -> float:
+        """The share of the elements that differ."""
+        return self.differing / self.elements if self.elements else 0.0
+
+    @property
+    def mean(self) -> float:
+        """The mean absolute difference."""
+        return self.total / self.elements if self.elements else 0.0
+
+    def add(self, got: Array, want: Array) -> None:
+        """Compare two arrays of any shape. Other dtypes or shapes than each other's are noted, and not compared."""
+        if got.dtype != want.dtype or got.shape != want.shape:
+            self.note = self.note or f"{got.dtype}{list(got.shape)} against {want.dtype}{list(want.shape)}"
+            return
+        apart = unequal(got, want)
+        count = int(np.count_nonzero(apart))
+        self.elements += got.size
+        self.differing += count
+        integers = got.dtype.kind != "f"
+        if integers and count < got.size:
+            self.histogram[0] += got.size - count
+        if not count:
+            return
+        if self.first is None:
+            self.first = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart)), got.shape))
+        if integers:
+            self._add_distances(got[apart].astype(np.int64) - want[apart].astype(np.int64))
+        else:
+            with np.errstate(invalid="ignore"):
+                distances = np.abs(got[apart].astype(np.float64) - want[apart].astype(np.float64))
+            distances = distances[~np.isnan(distances)]
+            self.largest = max(self.largest, float(distances.max(initial=0)))
+            self.total += float(distances.sum())
+
+    def _add_distances(self, distances: Int64) -> None:
+        """distances: got - want of the integers that differ, (N,)."""
+        sizes = np.abs(distances)
+        self.largest = max(self.largest, int(sizes.max()))
+        self.total += int(sizes.sum())
+        near = sizes <= EXACT_BINS
+        counts = np.bincount(distances[near] + EXACT_BINS)
+        self.histogram.update({int(at) - EXACT_BINS: int(counts[at]) for at in np.flatnonzero(counts)})
+        far = distances[~near]
+        powers = np.sign(far) * (np.int64(1) << np.log2(np.abs(far)).astype(np.int64))
+        self.histogram.update(powers.tolist())
+
+    def include(self, other: Tally) -> None:
+        """Add what another tally counted."""
+        self.elements += other.elements
+        self.differing += other.differing
+        self.largest = max(self.largest, other.largest)
+        self.total += other.total
+        self.histogram.update(other.histogram)
+        self.first = self.first if self.first is not None else other.first
+        self.note = self.note or other.note
+
+    def as_json(self, *keys: str) -> dict[str, Any]:
+        """These fields and properties by name, the histogram's keys as text, in order."""
+        found = {key: getattr(self, key) for key in keys}
+        if "histogram" in found:
+            found["histogram"] = {str(key): self.histogram[key] for key in sorted(self.histogram)}
+        return found
+
+
+def compared(got: Array, want: Array) -> Tally:
+    """The tally of one pair of arrays."""
+    found = Tally()
+    found.add(got, want)
+    return found
 
 
 def unequal(ours: Array, theirs: Array) -> Array:
@@ -31,89 +117,6 @@ def unequal(ours: Array, theirs: Array) -> Array:
     bits = np.dtype(f"u{ours.dtype.itemsize}")
     found: Array = np.ascontiguousarray(ours).view(bits) != np.ascontiguousarray(theirs).view(bits)
     return found.reshape(ours.shape)
-
-
-def difference(ours: Array, theirs: Array) -> Difference:
-    """Bitwise comparison of two arrays; a NaN equals a NaN of the same bits only."""
-    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
-        note = f"{ours.dtype}{list(ours.shape)} against {theirs.dtype}{list(theirs.shape)}"
-        return Difference(0, 0, 0.0, None, note)
-    apart = unequal(ours, theirs)
-    count = int(np.count_nonzero(apart))
-    if count == 0:
-        return Difference(ours.size, 0, 0.0)
-    wide = np.float64 if ours.dtype.kind == "f" else np.int64
-    with np.errstate(invalid="ignore"):
-        distance = np.abs(ours.astype(wide) - theirs.astype(wide))
-    at = np.unravel_index(int(np.argmax(apart)), ours.shape)
-    return Difference(ours.size, count, float(np.nanmax(distance)), tuple(int(i) for i in at))
-
-
-# 16-bit codes and real values would otherwise have as many bins as elements.
-EXACT_BINS = 1024
-
-
-@dataclass
-class Lsb:
-    """Differences of codes, got - want, in LSB, over any number of arrays.
-
-    total: sum of the absolute differences. beyond: elements more than `tolerance` apart. histogram: elements by
-    difference, all of them (0 too); beyond EXACT_BINS they are counted at the power of two below. saturated:
-    elements of `got` at the lowest or highest code of the dtype.
-    """
-
-    tolerance: int = 0
-    elements: int = 0
-    mismatches: int = 0
-    largest: int = 0
-    total: int = 0
-    beyond: int = 0
-    saturated: int = 0
-    histogram: dict[int, int] = field(default_factory=dict)
-    first: tuple[int, ...] | None = None
-
-    @property
-    def mean(self) -> float:
-        """Mean absolute difference."""
-        return self.total / self.elements if self.elements else 0.0
-
-    @property
-    def saturation(self) -> float:
-        return self.saturated / self.elements if self.elements else 0.0
-
-    def add(self, got: Array, want: Array, limits: tuple[int, int]) -> None:
-        """got, want: integers of the same shape; limits: lowest and highest code."""
-        apart = got.astype(np.int64) - want.astype(np.int64)
-        values, counts = np.unique(_binned(apart), return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            self.histogram[value] = self.histogram.get(value, 0) + count
-        unequal = apart != 0
-        self.elements += apart.size
-        self.mismatches += int(np.count_nonzero(unequal))
-        self.beyond += int(np.count_nonzero(np.abs(apart) > self.tolerance))
-        self.total += int(np.abs(apart).sum())
-        self.largest = max(self.largest, int(np.abs(apart).max(initial=0)))
-        self.saturated += int(np.count_nonzero((got <= limits[0]) | (got >= limits[1])))
-        if self.first is None and unequal.any():
-            self.first = tuple(int(i) for i in np.unravel_index(int(np.argmax(unequal)), apart.shape))
-
-    def as_json(self) -> dict[str, Any]:
-        histogram = {str(key): self.histogram[key] for key in sorted(self.histogram)}
-        return {
-            "elements": self.elements,
-            "mismatches": self.mismatches,
-            "largest_lsb": self.largest,
-            "mean_lsb": self.mean,
-            "saturation": self.saturation,
-            "first": self.first,
-            "histogram_lsb": histogram,
-        }
-
-
-def _binned(apart: Int64) -> Int64:
-    size = np.abs(apart)
-    powers = np.int64(1) << np.log2(np.maximum(size, 1)).astype(np.int64)
-    return np.where(size <= EXACT_BINS, apart, np.sign(apart) * powers)
 
 
 EPS = float(np.finfo(np.float32).eps)

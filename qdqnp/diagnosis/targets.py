@@ -14,21 +14,28 @@ from qdqnp.quant import Array, Quant
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """name: the ONNX name. codes: the tensor whose codes it is compared in (of a DequantizeLinear's real output, the
-    codes that go in; else itself). step: index of the step that makes it, -1 for a network input. shape: of one case.
-    quant: how codes are read; None for real tensors and for integers that are no codes. alias: another name that it may
-    have in a dump."""
+class DumpTarget:
+    """A tensor that a dump may hold."""
 
+    #: The ONNX name.
     name: str
+    #: Name of the tensor that is compared: for the float output of a DequantizeLinear its integer input, else itself.
     codes: str
+    #: Index of the step that makes it, -1 for a network input.
     step: int
+    #: The step's label, '' for a network input.
     label: str
+    #: The step's operator, '' for a network input.
     op: str
+    #: The shape of one case.
     shape: tuple[int, ...]
+    #: The dtype of `codes`.
     dtype: np.dtype[Any]
+    #: How codes are read; None for real tensors and for integers that are no codes.
     quant: Quant | None
+    #: 'network_input', 'network_output' or ''.
     role: str = ""
+    #: Another name that it may have in a dump.
     alias: str = ""
 
     @property
@@ -44,14 +51,14 @@ class Target:
         return int(info.min), int(info.max)
 
 
-def targets(plan: Plan, values: Mapping[str, Array]) -> list[Target]:
+def dump_targets(plan: Plan, values: Mapping[str, Array]) -> list[DumpTarget]:
     """The targets of a program in the order of its steps, inputs first. values: every tensor of one run."""
     program = plan.program
-    found: list[Target] = []
+    found: list[DumpTarget] = []
     for name in program.inputs:
         if name in values:
             array, tensor = values[name], program.tensors[name]
-            found.append(Target(name, name, -1, "", "", array.shape, array.dtype, tensor.quant, "network_input"))
+            found.append(DumpTarget(name, name, -1, "", "", array.shape, array.dtype, tensor.quant, "network_input"))
     for index, step in enumerate(program.steps):
         for operand in step.outputs:
             if operand.name not in values:
@@ -59,13 +66,15 @@ def targets(plan: Plan, values: Mapping[str, Array]) -> list[Target]:
             role = "network_output" if operand.name in program.outputs else ""
             codes, quant = _codes(plan, step, operand.name)
             array = values[codes] if codes in values else values[operand.name]
-            found.append(Target(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role))
+            found.append(
+                DumpTarget(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role)
+            )
     return found
 
 
 def _codes(plan: Plan, step: Step, name: str) -> tuple[str, Quant | None]:
     source = step.inputs[0]
-    if step.op == "DequantizeLinear" and source is not None and source.quant is not None:
+    if step.dequantizes and source is not None and source.quant is not None:
         if source.quant.per_tensor and source.name not in plan.consts:
             return source.name, source.quant
         return name, None

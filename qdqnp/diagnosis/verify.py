@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.tally import difference, unequal
+from qdqnp.diagnosis.tally import Tally, compared, unequal
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.model import Model
 from qdqnp.peers.ort.peer import OrtPeer
@@ -16,15 +16,8 @@ from qdqnp.quant import Array
 
 
 @dataclass
-class Layer:
-    """What all compared inputs gave for one tensor.
-
-    differing: elements that differ and must not. accepted: elements of a tensor without a promise that differ in the
-    whole run but not by this step's doing: fed with ONNX Runtime's own tensors, the step gives the same bits, or, where
-    its own order of sums is not known, a value within the bound that float32 sums of any order obey. bound: the largest
-    such difference, as a share of that bound. seen: which of the 256 codes occurred, as a measure of how much the
-    comparison could show; None for floats.
-    """
+class TensorResult:
+    """What all compared inputs gave for one tensor."""
 
     name: str
     label: str
@@ -32,46 +25,44 @@ class Layer:
     shape: tuple[int, ...]
     dtype: str
     promise: str
-    elements: int = 0
-    differing: int = 0
+    #: Our tensor against ONNX Runtime's.
+    tally: Tally = field(default_factory=Tally)
+    #: Elements of a tensor without a promise that differ in the whole run but not by this step's doing: fed with ONNX
+    #: Runtime's own tensors, the step gives the same bits, or, where its own order of sums is not known, a value within
+    #: the bound that float32 sums of any order obey.
     accepted: int = 0
+    #: The largest difference that such a bound accepted, as a share of the bound.
     bound: float = 0.0
-    largest: float = 0.0
-    first: tuple[int, ...] | None = None
-    note: str = ""
+    #: Which of the 256 codes occurred, a measure of how much the comparison could show; empty for floats.
     seen: set[int] = field(default_factory=set)
 
     @property
+    def differing(self) -> int:
+        """Elements that differ and must not."""
+        return self.tally.differing - self.accepted
+
+    @property
     def equal(self) -> bool:
-        return self.differing == 0 and not self.note
+        """Whether the tensor could be compared, and every difference is accepted."""
+        return self.differing == 0 and not self.tally.note
 
     def as_json(self) -> dict[str, Any]:
-        fields = (
-            "name",
-            "label",
-            "op",
-            "shape",
-            "dtype",
-            "promise",
-            "elements",
-            "differing",
-            "accepted",
-            "bound",
-            "largest",
-            "first",
-            "note",
-        )
-        return {**{key: getattr(self, key) for key in fields}, "distinct_codes": len(self.seen) or None}
+        plain = ("name", "label", "op", "shape", "dtype", "promise", "differing", "accepted", "bound")
+        return {
+            **{key: getattr(self, key) for key in plain},
+            **self.tally.as_json("elements", "largest", "first", "note"),
+            "distinct_codes": len(self.seen) or None,
+        }
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """inputs: how many were compared; distinct_outputs: how many different outputs they gave.
 
     only_theirs: tensors of ONNX Runtime's graph that we do not have, left out of the comparison.
     """
 
-    layers: list[Layer]
+    layers: list[TensorResult]
     profile: str = "ort"
     inputs: int = 0
     distinct_outputs: int = 0
@@ -80,7 +71,7 @@ class Report:
 
     @property
     def elements(self) -> int:
-        return sum(layer.elements for layer in self.layers)
+        return sum(layer.tally.elements for layer in self.layers)
 
     @property
     def differing(self) -> int:
@@ -96,7 +87,7 @@ class Report:
         return bool(self.layers) and self.inputs > 0 and all(layer.equal for layer in self.layers)
 
     @property
-    def first_difference(self) -> Layer | None:
+    def first_difference(self) -> TensorResult | None:
         return next((layer for layer in self.layers if not layer.equal), None)
 
     def verdict(self) -> str:
@@ -106,10 +97,12 @@ class Report:
         if first is None:
             return "nothing was compared"
         where = f"first at '{first.name}' ({first.op} {first.label})"
-        if first.note:
-            return f"NOT EQUAL: {where}: {first.note}"
+        if first.tally.note:
+            return f"NOT EQUAL: {where}: {first.tally.note}"
         kind = "" if first.promise == "exact" else f"; it carries no promise: {first.promise}"
-        return f"NOT EQUAL: {self.differing} of {self.elements} elements differ, {where}, index {first.first}{kind}"
+        return (
+            f"NOT EQUAL: {self.differing} of {self.elements} elements differ, {where}, index {first.tally.first}{kind}"
+        )
 
     def _agreement(self) -> str:
         over = f"in {len(self.layers)} tensors, over {self.inputs} input{'s' if self.inputs != 1 else ''}"
@@ -140,7 +133,7 @@ class Report:
         }
 
 
-def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> Report:
+def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> VerifyReport:
     """Compare every tensor of the model under a profile with ONNX Runtime's, for each input.
 
     peer: a session of the profile's kind. inputs: arrays by input name, as the model file declares them. Raises
@@ -151,7 +144,7 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
     layers = {layer.name: layer for layer in _layers(plan)}
     names = peer.aliases(program)
     renamed = set(names.values())
-    report = Report(list(layers.values()), profile, operators=peer.fused.operators)
+    report = VerifyReport(list(layers.values()), profile, operators=peer.fused.operators)
     outputs: set[bytes] = set()
     for feeds in inputs:
         ours = model.trace(feeds, profile=profile)  # first: its errors name the input that does not fit
@@ -165,55 +158,53 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
     return report
 
 
-def _layers(plan: Plan) -> list[Layer]:
+def _layers(plan: Plan) -> list[TensorResult]:
     program = plan.program
     return [
-        Layer(name, step.label, step.op, (), str(program.tensors[name].dtype), str(plan.promises[name]))
+        TensorResult(name, step.label, step.op, (), str(program.tensors[name].dtype), str(plan.promises[name]))
         for step in program.steps
         for name in step.output_names
     ]
 
 
-def _compare(plan: Plan, layers: Mapping[str, Layer], ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+def _compare(
+    plan: Plan, layers: Mapping[str, TensorResult], ours: Mapping[str, Array], theirs: Mapping[str, Array]
+) -> None:
     for bound in plan.steps:
         for name in bound.step.output_names:
             if name not in ours:
                 continue
             layer = layers[name]
             differing = _add(layer, ours[name], theirs.get(name))
-            if differing and not layer.note and not plan.promises[name].exact:
+            if differing and not layer.tally.note and not plan.promises[name].exact:
                 _accept(layer, bound, name, theirs, differing)
 
 
-def _accept(layer: Layer, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
-    """Run the step on ONNX Runtime's tensors, and count of `differing` only what it then does not explain."""
+def _accept(layer: TensorResult, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
+    """Run the step on ONNX Runtime's tensors, and accept the differences if it then explains them."""
     if any(read not in theirs and read not in bound.consts for read in bound.step.input_names):
         return
     forced, wanted = bound.evaluate(theirs)[name], theirs[name]
     bad = unequal(forced, wanted)
-    if bad.any() and bound.bound.doubt and bound.bound.error is not None:
-        allowed = bound.bound.error(bound.arrays(theirs))
+    if bad.any() and bound.operator.doubt(bound.binding):
+        allowed = bound.operator.error(bound.binding, *bound.arrays(theirs))
+        assert allowed is not None  # an operator that doubts says how much
         distance = np.abs(forced.astype(np.float64) - wanted.astype(np.float64))
         bad &= ~(distance <= allowed)
         if not bad.any():
             layer.bound = max(layer.bound, float((distance / np.where(allowed > 0, allowed, 1)).max()))
     if not bad.any():
-        layer.differing -= differing
         layer.accepted += differing
 
 
-def _add(layer: Layer, ours: Array, theirs: Array | None) -> int:
+def _add(layer: TensorResult, ours: Array, theirs: Array | None) -> int:
     """Count a tensor in its layer; how many of its elements differ."""
     layer.shape = ours.shape
     if theirs is None:
-        layer.note = "ONNX Runtime's graph has no such tensor"
+        layer.tally.note = "ONNX Runtime's graph has no such tensor"
         return 0
-    found = difference(ours, theirs)
-    layer.elements += found.elements
-    layer.differing += found.differing
-    layer.largest = max(layer.largest, found.largest)
-    layer.first = layer.first if layer.first is not None else found.first
-    layer.note = layer.note or found.note
+    found = compared(ours, theirs)
+    layer.tally.include(found)
     if ours.dtype in (np.int8, np.uint8):
         layer.seen.update(np.flatnonzero(np.bincount(ours.reshape(-1).view(np.uint8), minlength=256)).tolist())
     return found.differing

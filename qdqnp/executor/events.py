@@ -9,89 +9,93 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.ops.base import Bound
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Question, Summed
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import Value, named
+from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Int64, Signs
-
-# Stages that are the saturated form of the value before them.
-INNER = ("x16", "Saturate")
 
 
 @dataclass(frozen=True)
 class Events:
-    """Of one layer that requantizes sums.
+    """What happened in one layer that requantizes sums, during one run."""
 
-    accumulator_min, accumulator_max: of sum plus bias, not wrapped. ties: outputs that met an exact half at a rounding.
-    saturated_low, saturated_high: outputs that the final clip changed. inner_saturated: values that an inner stage
-    saturated. past_2_23, past_2_31: accumulators outside signed 24 and 32 bits. multiplier_bits: significant bits of
-    the integer multiplier of the weakest channel; 24 where the multiplier is a float32, 53 where it is a float64.
-    """
-
+    #: The smallest and largest sum with its bias, not wrapped.
     accumulator_min: int
     accumulator_max: int
+    #: Outputs that met an exact half at a rounding.
     ties: int
+    #: Outputs that the final clip changed.
     saturated_low: int
     saturated_high: int
+    #: Values that an inner stage saturated.
     inner_saturated: int
+    #: Accumulators outside signed 24 and 32 bits.
     past_2_23: int
     past_2_31: int
+    #: Significant bits of the integer multiplier of the weakest channel; 24 where the multiplier is a float32, 53
+    #: where it is a float64.
     multiplier_bits: int
 
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """The same element by element; all arrays have the output's shape with the channels last.
+    """What happened to each element of one question about sums; all arrays have the shape of its codes."""
 
-    accumulator: sum plus bias, not wrapped. ties: the sign of a value that met an exact half at a rounding, else 0.
-    low, high: whether the final clip changed it. inner: how many inner stages saturated it. requantizer: the stages'.
-    """
-
+    #: Sum plus bias, not wrapped.
     accumulator: Int64
+    #: The sign of a value that met an exact half at a rounding, else 0.
     ties: Signs
+    #: Whether the final clip changed the element.
     low: Array
     high: Array
+    #: How many inner stages saturated it.
     inner: Int64
+    #: The bound rule whose stages these are.
     requantizer: Requantizer
 
 
-def marks(bound: Bound, arrays: Sequence[Array | None]) -> Marks | None:
-    """The marks of one bound step on its inputs; None for operators that requantize no sums."""
-    if bound.detail is None:
+def marks(question: Question, profile: Profile) -> Marks | None:
+    """The marks of one question under a profile; None where it is not about sums."""
+    asked = question.under(profile)
+    if not isinstance(asked, Summed):
         return None
-    sums, requantizer = bound.detail(arrays)
-    stages = requantizer.stages(sums)
-    low = high = np.zeros(sums.shape, bool)
-    if stages[-2][0] == "unclipped" and requantizer.y is not None:
+    requantizer = asked.bind(getattr(profile, asked.rule))
+    stages = requantizer.stages(asked.sums)
+    low = high = np.zeros(asked.sums.shape, bool)
+    if requantizer.y is not None:
         first, last = requantizer.y.range
-        low, high = stages[-2][1] < first, stages[-2][1] > last
-    total = sums if requantizer.bias is None else sums + requantizer.bias
-    return Marks(total, requantizer.ties(sums), low, high, _inner(stages, sums.shape), requantizer)
+        unclipped = named(stages, "unclipped")
+        low, high = unclipped < first, unclipped > last
+    ties = requantizer.ties(asked.sums)
+    return Marks(asked.total, ties, low, high, _inner(stages, asked.sums.shape), requantizer)
 
 
-def events(bound: Bound, arrays: Sequence[Array | None]) -> Events | None:
-    """The events of one bound step on its inputs; None for operators that requantize no sums."""
-    found = marks(bound, arrays)
-    if found is None:
+def events(parts: Sequence[Part], profile: Profile) -> Events | None:
+    """The events of one evaluation of a step; None where it requantizes no sums."""
+    found = [mark for part in parts if (mark := marks(part.question, profile)) is not None]
+    if not found:
         return None
-    total = found.accumulator
+    totals = np.concatenate([mark.accumulator.reshape(-1) for mark in found])
     return Events(
-        accumulator_min=int(total.min()) if total.size else 0,
-        accumulator_max=int(total.max()) if total.size else 0,
-        ties=int(np.count_nonzero(found.ties)),
-        saturated_low=int(np.count_nonzero(found.low)),
-        saturated_high=int(np.count_nonzero(found.high)),
-        inner_saturated=int(found.inner.sum()),
-        past_2_23=_outside(total, 24),
-        past_2_31=_outside(total, 32),
-        multiplier_bits=_multiplier_bits(found.requantizer.parameters),
+        accumulator_min=int(totals.min()) if totals.size else 0,
+        accumulator_max=int(totals.max()) if totals.size else 0,
+        ties=sum(int(np.count_nonzero(mark.ties)) for mark in found),
+        saturated_low=sum(int(np.count_nonzero(mark.low)) for mark in found),
+        saturated_high=sum(int(np.count_nonzero(mark.high)) for mark in found),
+        inner_saturated=sum(int(mark.inner.sum()) for mark in found),
+        past_2_23=_outside(totals, 24),
+        past_2_31=_outside(totals, 32),
+        multiplier_bits=min(_multiplier_bits(mark.requantizer.parameters) for mark in found),
     )
 
 
-def _inner(stages: list[tuple[str, Array]], shape: tuple[int, ...]) -> Int64:
+def _inner(stages: list[Value], shape: tuple[int, ...]) -> Int64:
     found = np.zeros(shape, np.int64)
-    for (_, before), (name, after) in pairwise(stages):
-        if name in INNER:
-            found += before != after
+    for before, after in pairwise(stages):
+        if after.saturated:
+            found += before.array != after.array
     return found
 
 

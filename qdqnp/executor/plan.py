@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
-from qdqnp.executor.work import Budget, given_bytes
+from qdqnp.executor.fast import kernel_for
+from qdqnp.executor.fast.kernel import Answered, Kernel
+from qdqnp.executor.host import float_work
+from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import MAX_TENSOR_BYTES, bytes_needed
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import Bound, Operator, ShapeError
+from qdqnp.numerics.questions import Summed
+from qdqnp.ops.integer.asking import IntegerOperator, Part
+from qdqnp.ops.operator import Binding, Operator, ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.program import EXACT, Program, Promise, Step
 from qdqnp.quant import Array
@@ -26,8 +32,17 @@ class BoundStep:
 
     step: Step
     operator: Operator
-    bound: Bound
-    consts: Mapping[str, Array]
+    binding: Binding
+    kernel: Kernel
+
+    @property
+    def consts(self) -> Mapping[str, Array]:
+        """The step's constant inputs by name."""
+        return self.binding.consts
+
+    @property
+    def profile(self) -> Profile:
+        return self.binding.profile
 
     def evaluate(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
         """Output arrays by ONNX name, for input arrays by ONNX name; constants are filled in where not given.
@@ -36,8 +51,28 @@ class BoundStep:
         """
         arrays = self.arrays(inputs)
         with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
-            outputs = self.bound.evaluate(arrays, scratch or Scratch())
+            outputs = self.kernel(arrays, scratch or Scratch())
         return dict(zip(self.step.output_names, outputs, strict=True))
+
+    def questions(self, inputs: Mapping[str, Array]) -> Sequence[Part]:
+        """What the step asks of its inputs, sums computed; () for operators that ask nothing."""
+        with np.errstate(all="ignore"):
+            return self.kernel.questions(self.arrays(inputs))
+
+    def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
+        """The numbers that the step's arithmetic uses, by name. inputs: may be empty where weights are constants."""
+        if self.kernel.numbers is not None:
+            return self.kernel.numbers
+        with np.errstate(all="ignore"):
+            return self.kernel.parameters(self.arrays(inputs))
+
+    def under(self, profile: Profile) -> BoundStep:
+        """The step with another profile's arithmetic, quick to make. Raises ProfileError where that does not define it,
+        here or when it is evaluated."""
+        if not isinstance(self.operator, IntegerOperator):
+            return bind_step(self.step, self.consts, profile)
+        binding = replace(self.binding, profile=profile)
+        return replace(self, binding=binding, kernel=Answered(self.operator, binding, self.kernel))
 
     def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:
         """The operands' arrays in the operator's order, None where an optional one is absent."""
@@ -55,14 +90,20 @@ class BoundStep:
         return found
 
 
-def bind_step(step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> BoundStep:
-    """The step with the profile's arithmetic. consts: the program's constants by name. Raises ProfileError where the
+def bind_step(
+    step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO, certified: bool = True
+) -> BoundStep:
+    """The step with the profile's arithmetic.
+
+    consts: the program's constants by name. certified: whether a cheap form of the rule is looked for, which takes
+    longer to find than a few runs of the rule itself. Raises ProfileError where the
     profile does not define it, ProofError for a strategy that is not exact for it."""
     operator = lookup(step.domain, step.op)
     assert operator is not None  # the lowering found it
     own = {name: consts[name] for name in step.input_names if name in consts}
+    binding = Binding(step, profile, own)
     with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
-        return BoundStep(step, operator, operator.bind(step, own, profile, strategy), own)
+        return BoundStep(step, operator, binding, kernel_for(operator, binding, strategy, certified))
 
 
 class Plan:
@@ -91,7 +132,7 @@ class Plan:
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
         self._check_overrides(problems)
         for step in self.program.steps:
-            floats = "" if self.profile.host_float else self.program.float_work(step)
+            floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
                 kind = ProfileError
                 problems.add(f"step {step.label}", "an integer operator", floats, "Use 'ort', or quantize this layer.")
@@ -110,10 +151,11 @@ class Plan:
         found = dict.fromkeys(self.program.tensors, EXACT)
         for bound in self.steps:
             step, own = bound.step, EXACT
+            doubt = bound.operator.doubt(bound.binding)
             if step.doubt:
                 own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
-            elif bound.bound.doubt:
-                own = Promise(f"float32 {step.op} '{step.label}': {bound.bound.doubt}", step.label)
+            elif doubt:
+                own = Promise(f"float32 {step.op} '{step.label}': {doubt}", step.label)
             inherited = (found[name] for name in step.input_names)
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
             found.update(dict.fromkeys(step.output_names, promise))
@@ -145,8 +187,7 @@ class Plan:
         shapes = self.shapes(inputs)
         budget = Budget(given_bytes(self.program, inputs, self.consts))
         for bound in self.steps:
-            read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
-            budget.spend(bound.operator, bound.step, read, [shapes[name] for name in bound.step.output_names])
+            budget.spend(bound.operator, bound.step, shapes)
         self._admitted.add(key)
 
     def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
@@ -156,7 +197,7 @@ class Plan:
             step = bound.step
             read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
             try:
-                made = bound.operator.shapes(step.attributes, read)
+                made = bound.operator.shapes(step.attributes, *read)
             except ShapeError as error:
                 problem = Problem(f"step {step.label}", error.expected, error.got)
                 raise InputError("the inputs' shapes do not fit the model", [problem]) from error
@@ -171,8 +212,7 @@ class Plan:
 
     def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Multiply-accumulates of one step for concrete shapes."""
-        read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
-        return bound.operator.macs(bound.step, read, [shapes[name] for name in bound.step.output_names])
+        return bound.operator.macs(bound.step.attributes, *shapes_of(bound.step, shapes))
 
 
 def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape]) -> None:
@@ -191,7 +231,13 @@ def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape
 
 
 def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:
-    """int32 accumulators (sum plus bias, wrapped) of a step that requantizes sums; None for other steps."""
-    if bound.bound.accumulators is None:
+    """int32 accumulators (sum plus bias, wrapped) of a step that requantizes sums, in the shape of its output; None for
+    other steps."""
+    parts = bound.questions(values)
+    if not isinstance(bound.operator, IntegerOperator) or not all(isinstance(p.question, Summed) for p in parts):
         return None
-    return bound.bound.accumulators(bound.arrays(values)).astype(np.int32)
+    found = np.empty(bound.operator.output_shape(bound.step, bound.arrays(values)), np.int32)
+    for part in parts:
+        assert isinstance(part.question, Summed)
+        part.put(found, part.question.total.astype(np.int32))
+    return found

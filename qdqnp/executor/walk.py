@@ -1,15 +1,17 @@
-"""Walk a plan: evaluate its steps in order on one set of inputs."""
+"""Evaluate steps in order: `fold` is the one loop that does it, `walk` runs a whole plan on one set of inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from qdqnp.errors import ProfileError
 from qdqnp.executor.events import Events, events
 from qdqnp.executor.plan import BoundStep, Plan, accumulators
+from qdqnp.kernels.scratch import Scratch
 from qdqnp.quant import Array
 
 
@@ -28,13 +30,66 @@ class Notes:
             if found is not None:
                 self.accumulators[name] = found
         if self.events is not None:
-            counted = events(bound.bound, bound.arrays(values))
+            counted = events(bound.questions(values), bound.profile)
             if counted is not None:
                 self.events[name] = counted
-        if bound.bound.parameters:
-            self.parameters[name] = bound.bound.parameters
-        elif bound.bound.detail is not None:
-            self.parameters[name] = bound.bound.detail(bound.arrays(values))[1].parameters
+        used = bound.parameters(values)
+        if used:
+            self.parameters[name] = used
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """One step of a fold, just evaluated."""
+
+    #: The step's place among the steps that were folded over.
+    index: int
+    bound: BoundStep
+    #: Tensors by name: the step's inputs among them, and all that a later step still reads.
+    values: Mapping[str, Array]
+    #: What the step itself computed, by output name.
+    made: dict[str, Array]
+
+
+def fold(
+    steps: Iterable[BoundStep],
+    given: Mapping[str, Array],
+    known: Mapping[str, Array] | None = None,
+    last_use: Mapping[str, int] | None = None,
+    scratch: Scratch | None = None,
+) -> Iterator[Evaluated]:
+    """Evaluate steps in order, each on what is given and what the steps before it made; yields every evaluated step.
+
+    given: tensors to start from, by name; a step is left out if all its outputs are given. known: tensors that steps
+    read instead of what earlier steps made of them; the steps that make them are evaluated all the same. last_use: by
+    tensor, the index of the last step that reads it, after which the fold lets go of it; None keeps everything.
+    scratch: work memory, of which nothing that is yielded is a part. Raises ProfileError with the step's label where a
+    value leaves the profile's domain, InputError where an input of a step is missing.
+    """
+    forced, work = known or {}, scratch or Scratch()
+    values = {**given, **forced}
+    for index, bound in enumerate(steps):
+        if not all(name in given for name in bound.step.output_names):
+            try:
+                made = bound.evaluate(values, work)
+            except ProfileError as error:
+                raise error.within(f"step {bound.step.label}") from error
+            values.update((name, array) for name, array in made.items() if name not in forced)
+            yield Evaluated(index, bound, values, made)
+        if last_use is not None:
+            for name in bound.step.input_names:
+                if last_use[name] == index:
+                    values.pop(name, None)
+
+
+def made_by(
+    steps: Iterable[BoundStep],
+    given: Mapping[str, Array],
+    known: Mapping[str, Array] | None = None,
+    scratch: Scratch | None = None,
+) -> dict[str, Array]:
+    """Every tensor that a fold makes, by name; arguments and errors as of `fold`. They may share memory with inputs."""
+    return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
 
 def walk(
@@ -45,23 +100,13 @@ def walk(
     keep: names to return, None for every tensor that is not a constant. notes: filled
     by the way. What is returned is fresh: it shares no memory with inputs, constants or work memory.
     """
-    values: dict[str, Array] = dict(feeds)
-    kept: dict[str, Array] = {}
-    for name in feeds:
-        if keep is None or name in keep:
-            kept[name] = feeds[name].copy()
+    kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
     with plan.scratch.lend() as scratch:
-        for index, bound in enumerate(plan.steps):
-            names = bound.step.output_names
-            if not all(name in feeds for name in names):
-                if notes is not None:
-                    with np.errstate(all="ignore"):  # as where steps are bound and evaluated
-                        notes.add(bound, values)
-                for name, array in bound.evaluate(values, scratch).items():
-                    values[name] = array
-                    if keep is None or name in keep:
-                        kept[name] = array.copy() if bound.bound.views else np.asarray(array, order="C")
-            for name in bound.step.input_names:
-                if plan.last_use[name] == index:
-                    values.pop(name, None)
+        for done in fold(plan.steps, feeds, last_use=plan.last_use, scratch=scratch):
+            if notes is not None:
+                with np.errstate(all="ignore"):  # as where steps are bound and evaluated
+                    notes.add(done.bound, done.values)
+            for name, array in done.made.items():
+                if keep is None or name in keep:
+                    kept[name] = array.copy() if done.bound.operator.views else np.asarray(array, order="C")
     return kept

@@ -7,17 +7,17 @@ starts, the elements and the products that it will compute are added up from sha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from qdqnp.errors import InputError, Problem
-from qdqnp.graph import Shape, Sizes
+from qdqnp.graph import Sizes
 from qdqnp.limits import (
     RUN_ELEMENTS,
     RUN_ELEMENTS_PER_BYTE,
     RUN_PRODUCTS,
     RUN_PRODUCTS_PER_BYTE,
 )
-from qdqnp.ops.base import Operator
+from qdqnp.ops.operator import Operator
 from qdqnp.program import Program, Step
 from qdqnp.quant import Array
 
@@ -30,10 +30,13 @@ class Budget:
         self._elements = self._allowed_elements = RUN_ELEMENTS + RUN_ELEMENTS_PER_BYTE * given
         self._products = self._allowed_products = RUN_PRODUCTS + RUN_PRODUCTS_PER_BYTE * given
 
-    def spend(self, operator: Operator, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> None:
-        """Take off what one step computes for concrete shapes. Raises InputError where that is more than is left."""
-        self._elements -= sum(math.prod(map(_size, shape)) for shape in outputs) + operator.work(step, inputs, outputs)
-        self._products -= operator.macs(step, inputs, outputs)
+    def spend(self, operator: Operator, step: Step, shapes: Mapping[str, Sizes]) -> None:
+        """Take off what one step computes. shapes: of every tensor by name. Raises InputError where that is more than
+        is left."""
+        inputs, output = shapes_of(step, shapes)
+        made = sum(math.prod(shapes[name]) for name in step.output_names)
+        self._elements -= made + operator.work(step.attributes, inputs, output)
+        self._products -= operator.macs(step.attributes, inputs, output)
         if self._elements < 0:
             self._refuse(step, self._allowed_elements, "elements")
         if self._products < 0:
@@ -55,6 +58,7 @@ def given_bytes(program: Program, inputs: Mapping[str, Sizes], consts: Mapping[s
     return arrays + sum(const.nbytes for const in consts.values())
 
 
-def _size(dim: object) -> int:
-    assert isinstance(dim, int)
-    return dim
+def shapes_of(step: Step, shapes: Mapping[str, Sizes]) -> tuple[list[Sizes | None], Sizes]:
+    """The shapes of a step's operands, None where one is absent, and of its first output."""
+    inputs = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
+    return inputs, shapes[step.output_names[0]]

@@ -1,29 +1,55 @@
-"""One text file that a command writes: whole or not at all, and never over another by accident."""
+"""One file that is written whole or not at all, and never over another by accident."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from qdqnp.errors import InputError, Problem, QdqnpError
 
 
-def check_target(path: Path, force: bool) -> None:
-    """Raises InputError where the file could not or must not be written: asked before anything is computed."""
+def check_target(path: Path, what: str, force: bool) -> None:
+    """Check that a file could be written and may be: ask before anything is computed.
+
+    what: the thing that would be written, for messages, such as 'the outputs'. force: whether a file that is there
+    may be replaced. Raises InputError.
+    """
     if not path.parent.is_dir():
-        raise InputError("cannot write a file", [Problem(f"folder {path.parent}", "a folder", "none")])
+        raise InputError(f"cannot write {what}", [Problem(f"folder {path.parent}", "a folder", "none")])
     if path.exists() and not (force and path.is_file()):
         problem = Problem(f"file {path}", "no such file yet", "one", "Use --force to replace a file.")
-        raise InputError("a file is in the way", [problem])
+        raise InputError(f"{what} would replace a file", [problem])
 
 
-def write_text(path: Path, text: str) -> None:
-    """Written to another file of the same folder first, because only a rename within a folder happens at once."""
+@contextmanager
+def new_file(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A file to fill, which takes its place when the block ends well, and is gone when it does not.
+
+    It is written under another name in the same folder first, because only a rename within a folder happens at once.
+    Raises QdqnpError for what the file system refuses.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        file: Any
+        with unfinished.open("wb") as file:
+            yield file
         unfinished.replace(path)
     except OSError as error:
-        raise QdqnpError("cannot write a file", [Problem(f"file {path}", "to be written", str(error))]) from error
+        problem = Problem(f"file {path}", "to be written", error.strerror or str(error))
+        raise QdqnpError(f"cannot write {what}", [problem]) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, what: str) -> None:
+    """Write a file, whole or not at all. Raises QdqnpError for what the file system refuses."""
+    with new_file(path, what) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str, what: str) -> None:
+    """Write a file in UTF-8, as write_bytes does."""
+    write_bytes(path, text.encode("utf-8"), what)

@@ -11,42 +11,52 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qdqnp.errors import GoldenError, Problem
+from qdqnp.errors import Problem, QdqnpError
 from qdqnp.limits import readable_bytes
 
-TITLE = "cannot write the golden set"
 IGNORED: dict[signal.Signals, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is written as a folder, and what is said where that fails."""
+
+    #: in messages, such as 'the golden set'
+    what: str
+    #: what to do where it would be too large: the options that the command really has
+    smaller: str
+    #: what is raised
+    error: type[QdqnpError] = QdqnpError
 
 
 class Folder:
     """Files under construction. Names are relative, made by qdqnp, and never come from a model."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, kind: Kind) -> None:
+        """limit: bytes of all files together."""
         self.path = path
         self.limit = limit
+        self.kind = kind
         self.written = 0
 
     def charge(self, count: int) -> None:
-        """Note bytes about to be written. Raises GoldenError beyond the limit."""
+        """Note bytes about to be written. Raises the kind's error beyond the limit."""
         self.written += count
         self.require(self.written)
 
     def require(self, total: int) -> None:
-        """Raises GoldenError where `total` bytes are more than the set may have."""
+        """Raise the kind's error where `total` bytes are more than the folder may have."""
         if total > self.limit:
-            problem = Problem(
-                "the set",
-                f"at most {readable_bytes(self.limit)}",
-                f"{readable_bytes(total)} or more",
-                "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.",
-            )
-            raise GoldenError("the golden set would be too large", [problem])
+            limit, got = f"at most {readable_bytes(self.limit)}", f"{readable_bytes(total)} or more"
+            what = self.kind.what
+            raise self.kind.error(f"{what} would be too large", [Problem(what, limit, got, self.kind.smaller)])
 
     def append(self, name: str, data: bytes | memoryview) -> None:
-        """Add to the end of a file, which is closed again: a set may have more files than a process may open."""
+        """Add to the end of a file, which is closed again: there may be more files than a process may open."""
         self.charge(len(data))
         with self.open(name, "ab") as file:
             file.write(data)
@@ -71,11 +81,12 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def new_folder(target: Path, limit: int, replace: bool = False) -> Iterator[Folder]:
+def new_folder(target: Path, kind: Kind, limit: int, replace: bool = False) -> Iterator[Folder]:
     """A folder to fill, which takes its place when the block ends well, and is gone when it does not: for any error,
-    Ctrl-C and SIGTERM too. replace: whether it takes the place of a folder that is there.
+    Ctrl-C and SIGTERM too.
 
-    Raises GoldenError for what the file system refuses.
+    limit: bytes of all files together. replace: whether it takes the place of a folder that is there. Raises the
+    kind's error for more bytes, and for what the file system refuses.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link in its place
     token = secrets.token_hex(4)
@@ -83,20 +94,21 @@ def new_folder(target: Path, limit: int, replace: bool = False) -> Iterator[Fold
     with _terminate_as_interrupt():
         try:
             made.mkdir()
-            folder = Folder(made, limit)
+            folder = Folder(made, limit, kind)
             yield folder
             with _signals(IGNORED):  # a few renames, of which Ctrl-C must not see half
                 _place(made, target, replace, target.parent / f".qdqnp-{token}.old")
         except OSError as error:
             _discard(made)
-            raise GoldenError(TITLE, [Problem(f"folder {target}", "to be written", _reason(error))]) from error
+            problem = Problem(f"folder {target}", "to be written", error.strerror or str(error))
+            raise kind.error(f"cannot write {kind.what}", [problem]) from error
         except BaseException:
             _discard(made)
             raise
 
 
 def _place(made: Path, target: Path, replace: bool, aside: Path) -> None:
-    """Rename into place; an old set is moved aside first and comes back if that fails."""
+    """Rename into place; an old folder is moved aside first and comes back if that fails."""
     if not replace:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "something has appeared there meanwhile")
@@ -140,7 +152,3 @@ def _signals(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

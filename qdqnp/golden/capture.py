@@ -3,77 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.executor.walk import fold
 from qdqnp.golden.inner import constant_parameters, inner_tensors, parameters
 from qdqnp.golden.layouts import PLAIN, Layout, activation_layout, matrix_layout, weight_layout
 from qdqnp.golden.names import numbered, slug, step_key
 from qdqnp.golden.options import Options
+from qdqnp.golden.tensor import GoldenTensor, golden_tensor
 from qdqnp.model import feeds_for
-from qdqnp.program import Program
-from qdqnp.quant import Array, Quant
-
-MATRIX_OPS = ("QGemm", "Gemm")
-WEIGHT_OPS = ("QLinearConv", "QLinearMatMul", "Conv", "MatMul", *MATRIX_OPS)
-
-
-@dataclass(frozen=True, eq=False)
-class Item:
-    """One tensor of a set, without its values.
-
-    key: unique within the set, safe as a file name and, behind a prefix, as a C identifier. name: ONNX name (of inner
-    values and parameters: of the layer's output). index: of the layer among the steps, None for the network's tensors.
-    varies: with the input of the network. shared: the tensor of that name itself, which other layers may have too;
-    inner values and parameters are the layer's own.
-    """
-
-    key: str
-    name: str
-    role: str
-    layer: str = ""
-    op: str = ""
-    index: int | None = None
-    stage: str = ""
-    quant: Quant | None = None
-    layout: Layout = PLAIN
-    varies: bool = True
-    shared: bool = True
+from qdqnp.ops.geometry.conv import ConvAttributes
+from qdqnp.ops.geometry.matrix import GemmAttributes
+from qdqnp.program import EXACT
+from qdqnp.quant import Array
 
 
-def capture(
+def captured_tensors(
     plan: Plan, feeds: Mapping[str, Array], chosen: Collection[int], options: Options
-) -> Iterator[tuple[Item, Array]]:
+) -> Iterator[tuple[GoldenTensor, Array]]:
     """Run the plan on one set of inputs. chosen: indices of the steps to capture; network inputs and outputs always.
 
     A QuantizeLinear whose codes are given in place of the float input computes nothing, and is left out.
     """
     program = plan.program
-    yield from _network_inputs(program, feeds, options)
+    yield from _network_inputs(plan, feeds, options)
     given = feeds_for(plan, feeds)
-    values: dict[str, Array] = dict(given)
     outputs = {name: plan.consts[name] for name in program.outputs if name in plan.consts}
     with plan.scratch.lend() as scratch:
-        for index, bound in enumerate(plan.steps):
-            names = bound.step.output_names
-            if not all(name in given for name in names):
-                values.update(bound.evaluate(values, scratch))
-                if index in chosen:
-                    yield from _layer(index, bound, values, options)
-            outputs.update({name: values[name] for name in names if name in program.outputs})
-            for name in bound.step.input_names:
-                if plan.last_use[name] == index:
-                    values.pop(name, None)
+        for done in fold(plan.steps, given, last_use=plan.last_use, scratch=scratch):
+            if done.index in chosen:
+                yield from _layer(plan, done.index, done.values, options)
+            outputs.update({name: array for name, array in done.made.items() if name in program.outputs})
     outputs.update({name: given[name] for name in program.outputs if name in given})
     for number, name in enumerate(program.outputs):
-        quant = program.tensors[name].quant
-        layout = _order(outputs[name], options)
-        item = Item(f"out{number}_{slug(name)}", name, "network_output", quant=quant, layout=layout)
-        yield item, outputs[name]
+        key, array, quant = f"out{number}_{slug(name)}", outputs[name], program.tensors[name].quant
+        doubt, layout = _doubt(plan, name), _order(array, options)
+        yield golden_tensor(array, key, name, "network_output", doubt=doubt, quant=quant, layout=layout), array
 
 
-def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Options) -> Iterator[tuple[Item, Array]]:
+def _network_inputs(plan: Plan, feeds: Mapping[str, Array], options: Options) -> Iterator[tuple[GoldenTensor, Array]]:
+    program = plan.program
     for number, name in enumerate(program.inputs):
         if name not in feeds:
             continue  # feeds_for lists what is missing
@@ -81,21 +51,20 @@ def _network_inputs(program: Program, feeds: Mapping[str, Array], options: Optio
         quant = tensor.quant
         if array.dtype != tensor.dtype:  # codes for the quantizer that reads it
             quant = next(
-                (
-                    step.outputs[0].quant
-                    for step in program.steps
-                    if step.op == "QuantizeLinear" and name in step.input_names
-                ),
+                (step.outputs[0].quant for step in program.steps if step.quantizes and name in step.input_names),
                 None,
             )
-        item = Item(f"in{number}_{slug(name)}", name, "network_input", quant=quant, layout=_order(array, options))
-        yield item, array
+        key, doubt, layout = f"in{number}_{slug(name)}", _doubt(plan, name), _order(array, options)
+        yield golden_tensor(array, key, name, "network_input", doubt=doubt, quant=quant, layout=layout), array
 
 
-def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: Options) -> Iterator[tuple[Item, Array]]:
+def _layer(
+    plan: Plan, index: int, values: Mapping[str, Array], options: Options
+) -> Iterator[tuple[GoldenTensor, Array]]:
     """Inputs, weights and bias, parameters, inner values and outputs of one step."""
+    bound = plan.steps[index]
     step, base = bound.step, step_key(index, bound.step.label)
-    made = partial(Item, layer=step.label, op=step.op, index=index)
+    made = partial(golden_tensor, layer=step.label, op=step.op, index=index)
     arrays = bound.arrays(values)
     own = step.output_names[0]
     for place, part in _parts(bound).items():
@@ -104,17 +73,25 @@ def _layer(index: int, bound: BoundStep, values: Mapping[str, Array], options: O
         constant = operand.name in bound.consts
         role = ("bias" if part == "bias" else "weight") if constant else "input"
         layout = _constant_layout(bound, place, array, options) if constant else _order(array, options)
-        yield made(f"{base}_{part}", operand.name, role, quant=operand.quant, layout=layout, varies=not constant), array
-    fixed = constant_parameters(bound)
-    for stage, array in parameters(bound, arrays, options.cmsis_nn).items():
+        key, name, quant, doubt = f"{base}_{part}", operand.name, operand.quant, _doubt(plan, operand.name)
+        tensor = made(array, key, name, role, doubt=doubt, quant=quant, layout=layout, varies=not constant)
+        yield tensor, array
+    fixed, doubt = constant_parameters(bound), _doubt(plan, own)
+    for stage, array in parameters(bound, values, options.cmsis_nn).items():
         key = f"{base}_{slug(stage)}"
-        yield made(key, own, "parameter", stage=stage, varies=not fixed, shared=False), array
-    for role, stage, array in inner_tensors(bound, arrays, values[own], options.wanted):
-        key = f"{base}_{slug(stage)}"
-        yield made(key, own, role, stage=stage, layout=_order(array, options), shared=False), array
+        yield made(array, key, own, "parameter", doubt=doubt, stage=stage, varies=not fixed), array
+    for role, stage, array in inner_tensors(bound, values, values[own], options.wanted):
+        key, layout = f"{base}_{slug(stage)}", _order(array, options)
+        yield made(array, key, own, role, doubt=doubt, stage=stage, layout=layout), array
     for number, output in enumerate(step.outputs):
         key, array = f"{base}_{numbered('output', number, len(step.outputs))}", values[output.name]
-        yield made(key, output.name, "output", quant=output.quant, layout=_order(array, options)), array
+        doubt, layout = _doubt(plan, output.name), _order(array, options)
+        yield made(array, key, output.name, "output", doubt=doubt, quant=output.quant, layout=layout), array
+
+
+def _doubt(plan: Plan, name: str) -> str:
+    """Why the values of a tensor are not promised to be exact, '' where they are."""
+    return plan.promises.get(name, EXACT).reason
 
 
 def _parts(bound: BoundStep) -> dict[int, str]:
@@ -124,8 +101,9 @@ def _parts(bound: BoundStep) -> dict[int, str]:
     constant = [place for place in places if bound.step.input_names[places.index(place)] in bound.consts]
     moving = [place for place in places if place not in constant]
     named = {place: numbered("input", number, len(moving)) for number, place in enumerate(moving)}
-    if bound.step.op in WEIGHT_OPS:
-        return named | {place: {1: "weight", 2: "bias"}.get(place, "constant") for place in constant}
+    weight, bias = bound.operator.weight_operand, bound.operator.bias_operand
+    if weight is not None:
+        return named | {place: {weight: "weight", bias: "bias"}.get(place, "constant") for place in constant}
     return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
 
 
@@ -134,14 +112,14 @@ def _order(array: Array, options: Options) -> Layout:
 
 
 def _constant_layout(bound: BoundStep, place: int, array: Array, options: Options) -> Layout:
-    return _weight_layout(bound, array, options) if bound.step.op in WEIGHT_OPS and place == 1 else PLAIN
+    return _weight_layout(bound, array, options) if place == bound.operator.weight_operand else PLAIN
 
 
 def _weight_layout(bound: BoundStep, array: Array, options: Options) -> Layout:
     attributes = bound.step.attributes
-    if bound.step.op in MATRIX_OPS:
+    if isinstance(attributes, GemmAttributes):
         return matrix_layout(bool(attributes.transB), options.weights)
-    if bound.step.op not in ("QLinearConv", "Conv"):
+    if not isinstance(attributes, ConvAttributes):
         return PLAIN
     depthwise = attributes.group > 1 and array.shape[1] == 1
     return weight_layout(array.ndim, (options.depthwise or options.weights) if depthwise else options.weights)

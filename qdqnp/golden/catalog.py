@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import zlib
 from array import array as packed
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field, replace
 
 from qdqnp.errors import GoldenError, Problem
-from qdqnp.golden.capture import Item
-from qdqnp.quant import Array
+from qdqnp.golden.tensor import GoldenTensor
 
 
 @dataclass(eq=False)
 class Entry:
-    """One tensor: its logical dtype and shape, and the CRC-32 of its stored bytes, one for each input of the network
-    where it varies. same_as: the entry whose bytes it shares, where another layer has the same tensor."""
+    """One tensor while its set is being written."""
 
-    item: Item
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
+    tensor: GoldenTensor
+    #: the entry whose bytes it shares, where another layer has the same tensor
     same_as: Entry | None = None
+    #: CRC-32 of the stored bytes, one for each input of the network where the tensor varies
     crcs: packed[int] = field(default_factory=lambda: packed("I"))
 
     @property
     def stored(self) -> Entry:
+        """The entry whose bytes are written."""
         return self.same_as or self
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        axes = self.item.layout.axes
-        return tuple(self.shape[axis] for axis in axes) if axes else self.shape
 
 
 class Catalog:
@@ -43,34 +34,38 @@ class Catalog:
         self._first: dict[tuple[str, str], Entry] = {}
         self._folded: set[str] = set()
 
-    def admit(self, item: Item, array: Array, case: int) -> Entry | None:
+    def admit(self, tensor: GoldenTensor, case: int) -> Entry | None:
         """The entry whose bytes are to be written now; None where they have been: constants, shared tensors.
 
         Raises GoldenError where an input of the network gives a tensor another dtype or shape than the first did.
         """
         if case == 0:
-            return self._new(item, array)
-        entry = self.entries.get(item.key)
-        if entry is None or entry.dtype != array.dtype or entry.shape != array.shape:
+            return self._new(tensor)
+        entry = self.entries.get(tensor.key)
+        first = entry.tensor if entry is not None else None
+        if entry is None or first is None or (first.dtype, first.shape) != (tensor.dtype, tensor.shape):
             problem = Problem(
-                f"tensor '{item.name}', input {case}",
-                f"{entry.dtype}{list(entry.shape)} as for the first input" if entry else "no such tensor",
-                f"{array.dtype}{list(array.shape)}",
+                f"tensor '{tensor.name}', input {case}",
+                f"{first.dtype}{list(first.shape)} as for the first input" if first else "no such tensor",
+                f"{tensor.dtype}{list(tensor.shape)}",
                 "Write a set for each shape.",
             )
             raise GoldenError("the inputs of one set must be alike", [problem])
-        return entry if item.varies and entry.same_as is None else None
+        return entry if first.varies and entry.same_as is None else None
 
-    def _new(self, item: Item, array: Array) -> Entry | None:
-        folded = item.key.lower()  # file systems may not tell 'A' from 'a'
-        assert folded not in self._folded, item.key
+    def _new(self, tensor: GoldenTensor) -> Entry | None:
+        folded = tensor.key.lower()  # file systems may not tell 'A' from 'a'
+        assert folded not in self._folded, tensor.key
         self._folded.add(folded)
-        identity = (item.name, item.layout.name)
-        first = self._first.get(identity) if item.shared else None
-        entry = self.entries[item.key] = Entry(item, array.dtype, array.shape, first)
-        if item.shared:
-            self._first.setdefault(identity, entry)
-        return entry if first is None else None
+        identity = (tensor.name, tensor.layout)
+        first = self._first.get(identity) if tensor.shared else None
+        if first is not None:
+            self.entries[tensor.key] = Entry(replace(tensor, varies=first.tensor.varies), first)
+            return None
+        entry = self.entries[tensor.key] = Entry(tensor)
+        if tensor.shared:
+            self._first[identity] = entry
+        return entry
 
     @staticmethod
     def note(entry: Entry, data: memoryview) -> None:

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.executor.plan import BoundStep
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.questions import Summed
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import EIGHT_BIT, Array, code_range
 
-# Not stored: the accumulator has its own role, the code before its clip and its real value add nothing to it, and
-# the last is the output.
-_LEFT_OUT = ("acc", "real", "unclipped", "y")
+# Not stored: the accumulator has its own role, the code before its clip, its real value and that rounded add nothing to
+# it, and the last is the output.
+_LEFT_OUT = ("acc", "real", "rounded", "unclipped", "y")
 _DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
 INNER_ROLES = ("sum", "accumulator", "stage")
 
 
 def constant_parameters(bound: BoundStep) -> bool:
     """Whether the parameters are the same for every input of the same shape: not so where weights are computed."""
-    return bound.bound.detail is None or bool(bound.bound.parameters) or len(bound.step.inputs) == 1
+    return bound.operator.fixed(bound.binding)
 
 
-def parameters(bound: BoundStep, arrays: Sequence[Array | None], cmsis_nn: bool = False) -> dict[str, Array]:
+def parameters(bound: BoundStep, values: Mapping[str, Array], cmsis_nn: bool = False) -> dict[str, Array]:
     """What the profile's arithmetic uses, by name; then the limits of the output's codes.
 
     Integers are int32 where they fit, else int64; of parameters that vary with the input, always int64.
     cmsis_nn: also output_shift = 31 - shift, to the left, and the offsets with the signs that CMSIS-NN takes.
     """
-    found: dict[str, Any] = dict(bound.bound.parameters)
-    if bound.bound.more_parameters is not None:
-        found.update(bound.bound.more_parameters(arrays))
-    elif not found and bound.bound.detail is not None:
-        found = dict(bound.bound.detail(arrays)[1].parameters)
+    found: dict[str, Any] = dict(bound.parameters(values))
     if cmsis_nn:
         found.update(_cmsis_shifts(found))
     y = bound.step.outputs[0].quant
-    if y is not None and bound.step.op != "DequantizeLinear":
+    if y is not None:
         found["activation_min"], found["activation_max"] = code_range(y.dtype)
     if cmsis_nn:
         found.update(_cmsis_offsets(bound))
@@ -71,7 +68,7 @@ def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
             if zero.size == 1:
                 offsets["filter_offset"] = -int(zero[0])
     y = step.outputs[0].quant
-    if y is not None and y.per_tensor and step.op != "DequantizeLinear":
+    if y is not None and y.per_tensor:
         offsets["output_offset"] = int(y.zero_point)
     return offsets
 
@@ -85,7 +82,7 @@ def _as_parameter(value: Array, narrow: bool) -> Array:
 
 
 def inner_tensors(
-    bound: BoundStep, arrays: Sequence[Array | None], output: Array, roles: Collection[str]
+    bound: BoundStep, values: Mapping[str, Array], output: Array, roles: Collection[str]
 ) -> Iterator[tuple[str, str, Array]]:
     """(role, stage, values in the shape of the output) of a layer that requantizes sums; nothing for others.
 
@@ -93,35 +90,40 @@ def inner_tensors(
     x16 (int16) and the product before its last shift (int64). Raises GoldenError where a value does not fit, or where
     the stages and the layer's own kernel do not end in the same codes.
     """
-    if bound.bound.detail is None or not set(roles) & set(INNER_ROLES):
+    if not set(roles) & set(INNER_ROLES):
         return
-    sums, requantizer = bound.bound.detail(arrays)
-    stages = requantizer.stages(sums)
-    if not np.array_equal(_as_output(bound, stages[-1][1], output), output, equal_nan=output.dtype.kind == "f"):
-        problem = Problem(
-            f"step {bound.step.label}",
-            "stages that end in the layer's output",
-            "other codes",
-            "Please report this as a fault of qdqnp.",
-        )
-        raise GoldenError("qdqnp contradicts itself", [problem])
-    wide = _accumulator_dtype(requantizer)
-    named = [("sum", "sum", sums, wide), ("accumulator", "acc", stages[0][1], wide)]
-    named += [("stage", name, value, _DTYPES.get(name, np.int32)) for name, value in stages if name not in _LEFT_OUT]
-    for role, stage, value, dtype in named:
-        if role in roles:
-            yield role, stage, _exactly(_as_output(bound, value, output), dtype, f"step {bound.step.label}, {stage}")
+    found: dict[tuple[str, str], Array] = {}
+    dtypes: dict[tuple[str, str], Any] = {}
+    for part in bound.questions(values):
+        question = part.question.under(bound.profile)
+        if not isinstance(question, Summed):
+            return
+        requantizer = question.bind(getattr(bound.profile, question.rule))
+        stages = requantizer.stages(question.sums)
+        codes = np.empty_like(output)
+        part.put(codes, stages[-1].array)
+        if not np.array_equal(part.view(codes), part.view(output), equal_nan=output.dtype.kind == "f"):
+            problem = Problem(
+                f"step {bound.step.label}",
+                "stages that end in the layer's output",
+                "other codes",
+                "Please report this as a fault of qdqnp.",
+            )
+            raise GoldenError("qdqnp contradicts itself", [problem])
+        wide = _accumulator_dtype(requantizer)
+        named = [("sum", "sum", question.sums, wide), ("accumulator", "acc", stages[0].array, wide)]
+        named += [("stage", v.name, v.array, _DTYPES.get(v.name, np.int32)) for v in stages if v.name not in _LEFT_OUT]
+        for role, stage, value, dtype in named:
+            if role in roles:
+                dtypes[role, stage] = dtype
+                whole = found.setdefault((role, stage), np.empty(output.shape, np.asarray(value).dtype))
+                part.put(whole, value)
+    for (role, stage), value in found.items():
+        yield role, stage, _exactly(value, dtypes[role, stage], f"step {bound.step.label}, {stage}")
 
 
 def _accumulator_dtype(requantizer: Requantizer) -> Any:
     return np.int64 if getattr(getattr(requantizer, "rule", None), "accumulator", 32) == 64 else np.int32
-
-
-def _as_output(bound: BoundStep, value: Array, output: Array) -> Array:
-    """Channels, which stages have last, to their place in the output."""
-    if bound.step.op == "QLinearConv":
-        return np.moveaxis(value, -1, 1)
-    return value.reshape(output.shape)
 
 
 def _exactly(value: Array, dtype: Any, where: str) -> Array:

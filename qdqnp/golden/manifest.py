@@ -15,14 +15,13 @@ import onnx
 from qdqnp.executor.plan import Plan
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.options import Options
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import rule_names, to_document
+from qdqnp.golden.tensor import Document
+from qdqnp.numerics.profile import Profile, rule_names
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.ops.geometry.windows import WindowAttributes, window_for
-from qdqnp.program import Promise, Step
-from qdqnp.quant import Quant
+from qdqnp.program import Step
 from qdqnp.version import __version__
 
-Document = dict[str, Any]
 FORMAT, VERSION = "qdqnp-golden", 1
 MANIFEST, MODEL = "manifest.json", "model.onnx"
 
@@ -87,35 +86,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def tensor_document(entry: Entry, places: Mapping[str, Document], promise: Promise) -> Document:
-    """All but the checksums, of which there may be one for each of many inputs. places: by format, where the bytes
-    are. promise: of the tensor's values."""
-    item = entry.item
-    return {
-        "key": item.key,
-        "name": item.name,
-        "role": item.role,
-        "layer": item.layer,
-        "op": item.op,
-        "index": item.index,
-        "stage": item.stage,
-        "dtype": str(entry.dtype),
-        "shape": list(entry.shape),
-        "layout": item.layout.name,
-        "axes": list(item.layout.axes),
-        **_quant_document(item.quant),
-        "doubt": promise.reason,
-        "varies": entry.stored.item.varies,
-        "files": dict(places),
-    }
-
-
-def _quant_document(quant: Quant | None) -> Document:
-    if quant is None:
-        return {"scale": None, "zero_point": None, "axis": None}
-    return {"scale": quant.scale.tolist(), "zero_point": quant.zero_point.tolist(), "axis": quant.axis}
 
 
 def manifest_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str]:

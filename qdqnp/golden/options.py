@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qdqnp.errors import GoldenError, Problems
+from qdqnp.golden.formats import WRITERS, formats
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 
 ROLES = (
@@ -21,47 +22,52 @@ ROLES = (
     "accumulator",
     "stage",
 )
-FORMATS = ("npz", "npy", "bin", "c", "hex", "ihex", "c-crc")
-# What a device has in its buffers: all that a table of checksums is for.
-CRC_ROLES = ("network_input", "output", "network_output")
 LANES = ("little", "big")
 LIMIT_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Options:
-    """layers: names of layers or of the tensors they make, globs, or operators; () for all. roles: which tensors.
+    """What a golden set holds and how it is written."""
 
-    activations, weights, depthwise: stored order of axes; depthwise '' as the other weights. cmsis_nn: also the
-    numbers that CMSIS-NN's kernels take (input_offset = -zero point, output_shift to the left). hex_width: bits of a
-    word; hex_lanes: whether the first element of a word is its lowest ('little') or highest lane. alignment: of C
-    arrays in bytes, 0 for the compiler's; section: of C arrays. limit_bytes: of all files together.
-    """
-
+    #: names of the formats, see qdqnp.golden.FORMATS
     formats: tuple[str, ...] = ("npz",)
+    #: layers as qdqnp.find names them, () for all
     layers: tuple[str, ...] = ()
+    #: which tensors, of ROLES
     roles: tuple[str, ...] = ROLES
+    #: stored order of the axes of activations
     activations: str = "NCHW"
+    #: stored order of the axes of weights
     weights: str = "OIHW"
+    #: stored order of the axes of depthwise weights, '' as the other weights
     depthwise: str = ""
+    #: whether to add the numbers that CMSIS-NN's kernels take (input_offset = -zero point, output_shift to the left)
     cmsis_nn: bool = False
+    #: bits of a word in hex files
     hex_width: int = 32
+    #: whether the first element of a word is its lowest ('little') or highest lane ('big')
     hex_lanes: str = "little"
+    #: alignment of C arrays in bytes, 0 for the compiler's
     alignment: int = 0
+    #: section attribute of C arrays, '' for none
     section: str = ""
+    #: bytes of all files together
     limit_bytes: int = LIMIT_BYTES
+    #: whether the model itself is part of the set
     store_model: bool = True
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The roles that any of the formats holds."""
-        return tuple(role for role in self.roles if role in CRC_ROLES or set(self.formats) != {"c-crc"})
+        held = [WRITERS[name].roles for name in self.formats]
+        return tuple(role for role in self.roles if any(roles is None or role in roles for roles in held))
 
     def check(self) -> None:
         """Raises GoldenError that lists every option without meaning."""
         problems = Problems()
         for name, values, allowed in (
-            ("formats", self.formats, FORMATS),
+            ("formats", self.formats, formats()),
             ("roles", self.roles, ROLES),
             ("activations", (self.activations,), ACTIVATIONS),
             ("weights", (self.weights,), WEIGHTS),
@@ -84,7 +90,7 @@ class Options:
         problems.raise_if_any("the golden set cannot be written so", GoldenError)
 
     def as_json(self) -> dict[str, Any]:
-        """What of it decides the bytes of the files."""
+        """The options that affect file contents, for the manifest."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         del values["limit_bytes"]
         return values

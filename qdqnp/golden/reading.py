@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +13,17 @@ import numpy as np
 
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, shorten
 from qdqnp.files.folder import sha256
-from qdqnp.golden.layouts import Layout
+from qdqnp.files.npy import FAULTS
+from qdqnp.golden.formats import readers
 from qdqnp.golden.manifest import MANIFEST, MODEL
 from qdqnp.golden.schema import check_manifest
-from qdqnp.golden.stored import READABLE, stored_bytes
+from qdqnp.golden.tensor import GoldenTensor, tensor_from_json
 from qdqnp.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 
 MAX_MANIFEST_BYTES = 256 * 2**20
 # Where a name has several tensors and no role is asked for: what computes comes before what is read.
 _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias")
-
-
-@dataclass(frozen=True, eq=False)
-class GoldenTensor:
-    """One tensor of a set.
-
-    name: its ONNX name; of parameters and inner values, that of the layer's output. layer, op, index: which layer
-    (index among the steps); '', '' and None for the network's own. stage: which inner value or parameter, such as
-    'x16' or 'multiplier'. shape: in the order of ONNX; layout, axes: the stored order (stored axis i is axis axes[i],
-    () where equal). scale, zero_point: numbers, or lists along `axis`; None without a meaning. doubt: why the values
-    are not promised to be exact for the profile, '' where they are. varies: whether each input of the network has
-    values of its own. crc32: of the stored bytes, one, or one for each input.
-    """
-
-    key: str
-    name: str
-    role: str
-    layer: str
-    op: str
-    index: int | None
-    stage: str
-    dtype: str
-    shape: tuple[int, ...]
-    layout: str
-    axes: tuple[int, ...]
-    scale: float | list[float] | None
-    zero_point: int | list[int] | None
-    axis: int | None
-    doubt: str
-    varies: bool
-    crc32: tuple[str, ...]
-    files: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        return tuple(self.shape[axis] for axis in self.axes) if self.axes else self.shape
 
 
 def read(path: Path | str) -> GoldenSet:
@@ -75,7 +34,7 @@ def read(path: Path | str) -> GoldenSet:
     problems = Problems()
     check_manifest(document, problems)
     problems.raise_if_any(f"not a golden set: {folder}", GoldenError)
-    tensors = tuple(_tensor(entry) for entry in document["tensors"])
+    tensors = tuple(tensor_from_json(entry) for entry in document["tensors"])
     _check_tensors(tensors, document, problems)
     _check_files(folder, document, problems)
     problems.raise_if_any(f"the golden set is damaged: {folder}", GoldenError)
@@ -118,24 +77,13 @@ class GoldenSet:
                 "the golden set has no such input", [Problem("case", f"0 to {self.inputs - 1}", str(case))]
             )
         number = case if tensor.varies else 0
-        for kind in READABLE:
-            if kind in tensor.files:
-                data = stored_bytes(self._folder, kind, tensor, number, self.inputs)
-                break
-        else:
-            problem = Problem(
-                f"tensor '{shorten(tensor.name, 60)}'",
-                f"one of the formats {', '.join(READABLE)}",
-                ", ".join(tensor.files),
-                "Write the set with --format npz too.",
-            )
-            raise GoldenError("the golden set has no arrays for Python", [problem])
+        data = _stored_bytes(self._folder, tensor, number, self.inputs)
         if f"{zlib.crc32(data):08x}" != tensor.crc32[number]:
             problem = Problem(f"tensor '{tensor.key}', input {case}", f"CRC-32 {tensor.crc32[number]}", "another")
             raise GoldenError("the golden set is damaged", [problem])
         dtype = np.dtype(tensor.dtype)
         stored = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.stored_shape)
-        logical = np.ascontiguousarray(Layout(tensor.layout, tensor.axes).logical(stored)).reshape(tensor.shape)
+        logical = np.ascontiguousarray(tensor.order.logical(stored)).reshape(tensor.shape)
         logical.flags.writeable = False
         return logical
 
@@ -169,9 +117,25 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 
-def _tensor(entry: Mapping[str, Any]) -> GoldenTensor:
-    lists = {key: tuple(entry[key]) for key in ("shape", "axes", "crc32")}
-    return GoldenTensor(**{**entry, **lists})
+def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> bytes:
+    """The stored bytes of a case. Raises GoldenError where no format can be read back, or a file is not what the
+    manifest says."""
+    known = readers()
+    kind = next((kind for kind in known if kind in tensor.files), None)
+    if kind is None:
+        expected, got = f"one of the formats {', '.join(known)}", ", ".join(tensor.files)
+        problem = Problem(f"tensor '{shorten(tensor.name, 60)}'", expected, got, "Write the set with --format npz too.")
+        raise GoldenError("the golden set has no arrays for Python", [problem])
+    place = tensor.files[kind]
+    name = place["file"].replace("{case}", f"{case:05d}")
+    try:
+        data = known[kind].read(folder / name, tensor, place, case, cases)
+        if len(data) != tensor.nbytes:
+            raise ValueError(f"{len(data)} bytes")
+    except FAULTS as error:
+        expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
+        raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))]) from error
+    return data
 
 
 def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any], problems: Problems) -> None:

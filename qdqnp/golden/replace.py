@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from qdqnp.errors import GoldenError, Problem
-from qdqnp.files.folder import TITLE
 from qdqnp.golden.manifest import FORMAT, MANIFEST
 
 
@@ -58,4 +57,4 @@ def _listed(out: Path) -> set[str]:
 
 
 def _refuse(where: str, expected: str, got: str, hint: str = "") -> NoReturn:
-    raise GoldenError(TITLE, [Problem(where, expected, got, hint)])
+    raise GoldenError("cannot write the golden set", [Problem(where, expected, got, hint)])

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from qdqnp.errors import Problems, shorten
+from qdqnp.golden.formats import formats
 
 Schema = Mapping[str, Any]
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -24,8 +25,9 @@ MOST = 100  # problems listed
 
 
 def schema_text() -> str:
-    """The published schema, as a file has it."""
-    return (files("qdqnp.golden") / "manifest.schema.json").read_text(encoding="utf-8")
+    """The published schema, as a file has it. The formats are listed where the file leaves an empty list for them."""
+    text = (files("qdqnp.golden") / "manifest.schema.json").read_text(encoding="utf-8")
+    return text.replace('"enum": []', f'"enum": {json.dumps(formats())}')
 
 
 def check_manifest(document: Any, problems: Problems) -> None:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qdqnp.errors import GoldenError, InputError, Problem
 from qdqnp.executor.plan import Plan
-from qdqnp.files.folder import Folder, new_folder
-from qdqnp.golden.capture import capture
+from qdqnp.files.folder import Folder, Kind, new_folder
+from qdqnp.find import find_steps
+from qdqnp.golden.capture import captured_tensors
 from qdqnp.golden.catalog import Catalog, Entry
+from qdqnp.golden.formats import WRITERS, Writer
 from qdqnp.golden.manifest import (
     MANIFEST,
     MODEL,
-    Document,
     layer_documents,
     manifest,
     manifest_lines,
     model_document,
-    tensor_document,
 )
 from qdqnp.golden.options import Options
 from qdqnp.golden.replace import replaceable
-from qdqnp.golden.selection import chosen_steps
-from qdqnp.golden.writers import WRITERS
-from qdqnp.golden.writers.base import Writer
+from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
-from qdqnp.program import EXACT
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
+
+GOLDEN_SET = Kind(
+    "the golden set", "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.", GoldenError
+)
 
 
 def write(
@@ -47,15 +49,17 @@ def write(
     seed: int | None = None,
     coverage: Mapping[str, Any] | None = None,
     force: bool = False,
+    kind: Kind = GOLDEN_SET,
 ) -> Document:
     """Write the set of a model under a profile to the folder `out`, and return its manifest but for the checksums.
 
     inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
     with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
-    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced.
+    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced. kind: what
+    messages call the set, and what they advise where it would be too large.
 
-    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, ModelError, InputError
-    and ProfileError as `Model.run` does.
+    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, InputError for layers that
+    do not exist, ModelError, InputError and ProfileError as `Model.run` does.
     """
     chosen = options or Options()
     chosen.check()
@@ -63,8 +67,8 @@ def write(
     model = load(source)
     data = single_file(source)
     plan = model.plan(profile)
-    steps = frozenset(chosen_steps(plan.program, chosen.layers))
-    with new_folder(out, chosen.limit_bytes, old) as folder:
+    steps = frozenset(find_steps(plan.program, chosen.layers))
+    with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
         run = _Run(folder, plan, steps, chosen, count)
@@ -118,20 +122,20 @@ class _Run:
         shapes: dict[str, tuple[int, ...]] = {}
         for writer in self._writers.values():
             writer.begin(case)
-        for item, array in capture(self._plan, feeds, self._steps, self._options):
-            if item.shared:
-                shapes[item.name] = array.shape
-            if item.role not in self._options.wanted:
+        for tensor, array in captured_tensors(self._plan, feeds, self._steps, self._options):
+            if tensor.shared:
+                shapes[tensor.name] = array.shape
+            if tensor.role not in self._options.wanted:
                 continue
-            entry = self._catalog.admit(item, array, case)
+            entry = self._catalog.admit(tensor, case)
             if entry is None:
                 continue
             start = self._folder.written
-            stored = item.layout.stored(array)
+            stored = tensor.order.stored(array)
             self._catalog.note(entry, as_bytes(stored))
             for writer in self._writers.values():
                 writer.add(entry, stored, case)
-            constants += 0 if item.varies else self._folder.written - start
+            constants += 0 if tensor.varies else self._folder.written - start
         for writer in self._writers.values():
             writer.end(case)
         if case == 0:
@@ -156,4 +160,4 @@ class _Run:
         for entry in self.entries:
             found = {name: writer.place(entry) for name, writer in self._writers.items()}
             places = {name: place for name, place in found.items() if place}
-            yield tensor_document(entry, places, self._plan.promises.get(entry.item.name, EXACT))
+            yield replace(entry.tensor, files=places).as_json()

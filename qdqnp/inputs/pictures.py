@@ -324,7 +324,7 @@ def picture_feeds(pictures: Sequence[Picture], settings: Preprocessing, program:
     """
     tensor = _picture_input(program)
     rows = tensor.shape[2:] if settings.layout == "NCHW" else tensor.shape[1:3]
-    made = [_named(picture, settings) for picture in pictures]
+    made = [prepare_picture(picture, settings) for picture in pictures]
     problems = Problems()
     for picture, array in zip(pictures, made, strict=True):
         got = array.shape[1:] if settings.layout == "NCHW" else array.shape[:2]
@@ -341,7 +341,8 @@ def picture_feeds(pictures: Sequence[Picture], settings: Preprocessing, program:
     return {tensor.name: np.stack(made)}
 
 
-def _named(picture: Picture, settings: Preprocessing) -> Array:
+def prepare_picture(picture: Picture, settings: Preprocessing) -> Array:
+    """A picture as `prepare` makes it; raises InputError that names the picture where it has the wrong size."""
     try:
         return prepare(picture.pixels(), settings)
     except _SizeError as error:

@@ -34,7 +34,7 @@ def _array(program: Program, tensor: Tensor, rng: np.random.Generator) -> Array:
         )
     for step in program.steps:
         quant = step.outputs[0].quant
-        if step.op == "QuantizeLinear" and tensor.name in step.input_names and quant is not None and quant.per_tensor:
+        if step.quantizes and tensor.name in step.input_names and quant is not None and quant.per_tensor:
             low, high = quant.range
             reach = 0.02 * (high - low)
             codes = rng.uniform(low - reach, high + reach, shape)

@@ -11,6 +11,7 @@ from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array, Quant
 
 
@@ -38,25 +39,10 @@ class LayerInfo:
     promise: str
 
 
-# Which field of a profile is an operator's arithmetic.
-RULE_OF = {
-    "QLinearConv": "conv",
-    "QLinearMatMul": "matmul",
-    "QGemm": "gemm",
-    "QLinearAdd": "add",
-    "QLinearMul": "mul",
-    "QLinearConcat": "concat",
-    "QLinearLeakyRelu": "lookup",
-    "QLinearSigmoid": "lookup",
-    "QLinearAveragePool": "average_pool",
-    "QLinearGlobalAveragePool": "global_average_pool",
-    "QLinearSoftmax": "softmax",
-}
-
-
 def rule_status(profile: Profile, op: str) -> str:
     """'established', 'inferred' or 'unknown'; '' for operators that compute nothing."""
-    return str(getattr(profile, RULE_OF[op]).status) if op in RULE_OF else ""
+    rule = rule_of(op)
+    return str(getattr(profile, rule).status) if rule else ""
 
 
 def inspect(plan: Plan) -> dict[str, Any]:
@@ -121,8 +107,8 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         macs=macs,
         weight_bytes=sum(array.nbytes for array in bound.consts.values()),
         k=macs // elements if macs and elements else None,
-        proof=str(bound.bound.proof) if bound.bound.proof else "",
-        requantization=bound.bound.certificate,
+        proof=str(bound.kernel.proof or ""),
+        requantization=str(bound.kernel.certificate or ""),
         status=rule_status(plan.profile, step.op),
         promise=str(plan.promises[output.name]),
     )

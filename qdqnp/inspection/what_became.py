@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from qdqnp.graph import Graph, Node
 from qdqnp.program import Program, Step
 
-CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
-
 
 @dataclass(frozen=True)
 class Fate:
@@ -53,7 +51,7 @@ def _own(node: Node, step: Step, reasons: Mapping[str, str], program: Program) -
     reason = reasons.get(node.label, "")
     if step.op != node.op:
         return f"becomes {step.op}"
-    if node.op in CONVERSIONS:
+    if step.quantizes or step.dequantizes:
         return _conversion(step, reason, program)
     read = [program.tensors[name].dtype for name in step.input_names[:1]]
     if read and read[0].kind in "iu":
@@ -62,6 +60,6 @@ def _own(node: Node, step: Step, reasons: Mapping[str, str], program: Program) -
 
 
 def _conversion(step: Step, reason: str, program: Program) -> str:
-    codes = program.tensors[(step.output_names if step.op == "QuantizeLinear" else step.input_names)[0]]
+    codes = program.tensors[(step.output_names if step.quantizes else step.input_names)[0]]
     shift = f", its {codes.file_dtype} codes as {codes.dtype}" if codes.file_dtype is not None else ""
     return "stays" + shift + (f": {reason}" if reason else "")

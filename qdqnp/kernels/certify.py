@@ -26,7 +26,7 @@ AROUND = np.arange(-2, 4)
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class CertifiedLine:
     """codes = clip(floor(first(sum) * multiplier + offset + sign * nudge)), one value per channel.
 
     first(sum) is the sum, or with first_shift > 0 the sum divided by 2^first_shift and rounded half up.
@@ -43,13 +43,13 @@ class Affine:
     first_shift: int
     carrier: np.dtype[Any]
 
-    def take(self, channels: NDArray[np.bool_]) -> Affine:
+    def take(self, channels: NDArray[np.bool_]) -> CertifiedLine:
         """Only some channels."""
         nudge = None if self.nudge is None else self.nudge[channels]
         parts = (self.multiplier[channels], self.offset[channels], nudge, self.pivot)
-        return Affine(*parts, self.low[channels], self.high[channels], self.first_shift, self.carrier)
+        return CertifiedLine(*parts, self.low[channels], self.high[channels], self.first_shift, self.carrier)
 
-    def along(self, axis: int) -> Affine:
+    def along(self, axis: int) -> CertifiedLine:
         """Per-channel values shaped for a 2-D tile whose channel axis is `axis`."""
 
         def shape(values: Array) -> Array:
@@ -57,7 +57,7 @@ class Affine:
 
         nudge = None if self.nudge is None or not self.nudge.any() else shape(self.nudge)
         parts = (shape(self.multiplier), shape(self.offset), nudge, self.pivot)
-        return Affine(*parts, shape(self.low), shape(self.high), self.first_shift, self.carrier)
+        return CertifiedLine(*parts, shape(self.low), shape(self.high), self.first_shift, self.carrier)
 
     def __call__(self, real: Array, scratch: Scratch) -> Array:
         """real: sums in the carrier's dtype; overwritten with the codes and returned."""
@@ -88,7 +88,7 @@ def certify(
     low: Int64,
     high: Int64,
     carrier: np.dtype[Any],
-) -> tuple[Affine, NDArray[np.bool_]]:
+) -> tuple[CertifiedLine, NDArray[np.bool_]]:
     """An expression for each channel, and for which channels it is proven equal to `requantize` on [low, high].
 
     multiplier, offset, nudges: (channels,) as of numerics' Slope. low, high: reachable sums, (channels,), within which
@@ -99,10 +99,10 @@ def certify(
     flat = (points[1:] - points[:-1] <= 1) | (wanted[1:] == wanted[:-1])
     # codes that the ends reach: an inner saturation shows as a clip of the output
     limits = (wanted[0].astype(carrier), wanted[-1].astype(carrier))
-    best: Affine | None = None
+    best: CertifiedLine | None = None
     proven = np.zeros(multiplier.shape, bool)
     for plain, signed in _nudges(nudges, multiplier.shape):
-        attempt = Affine(
+        attempt = CertifiedLine(
             multiplier.astype(carrier),
             (offset + 0.5 + plain).astype(carrier),
             signed.astype(carrier),
@@ -148,9 +148,11 @@ def _nudges(nudges: tuple[Real, ...], shape: tuple[int, ...]) -> Iterator[tuple[
         yield none, np.broadcast_to(nudge, shape)
 
 
-def _merged(best: Affine, attempt: Affine, where: NDArray[np.bool_]) -> Affine:
+def _merged(best: CertifiedLine, attempt: CertifiedLine, where: NDArray[np.bool_]) -> CertifiedLine:
     """`attempt` for the channels of `where`, else `best`."""
     assert best.nudge is not None and attempt.nudge is not None
     offset = np.where(where, attempt.offset, best.offset)
     nudge = np.where(where, attempt.nudge, best.nudge)
-    return Affine(best.multiplier, offset, nudge, best.pivot, best.low, best.high, best.first_shift, best.carrier)
+    return CertifiedLine(
+        best.multiplier, offset, nudge, best.pivot, best.low, best.high, best.first_shift, best.carrier
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.kernels.certify import Affine
+from qdqnp.kernels.certify import CertifiedLine
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.quant import Array, Codes, Float32, Int64, code_range
@@ -98,7 +98,7 @@ class CertifiedFinish:
     expression's offset (a first rounding), else 0. rest: indices of unproven channels; exact: their finish, or None.
     """
 
-    expression: Affine
+    expression: CertifiedLine
     correction: Array | None
     rest: Int64
     exact: IntegerFinish | None

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.quant import Codes, code_range
+from qdqnp.quant import Codes, all_codes, code_range
 
 # Elements looked up at a time, so that the indices stay in cache.
 BLOCK = 32 * 1024
-
-
-def all_codes(dtype: np.dtype[Any]) -> Codes:
-    """The 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
-    return np.arange(256, dtype=np.uint8).view(dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +34,7 @@ class UnaryTable:
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class PairLine:
     """A float32 candidate for a binary function: rint(clip(a * left + b * right + offset)). Admitted only by comparison
     with the function on all 65,536 pairs."""
 
@@ -69,11 +64,11 @@ class BinaryTable:
     fast: a float32 expression that gives the whole table, where there is one."""
 
     table: Codes
-    fast: Affine | None = None
+    fast: PairLine | None = None
 
     @classmethod
     def of(
-        cls, function: Callable[[Codes, Codes], Codes], a: np.dtype[Any], b: np.dtype[Any], candidate: Affine | None
+        cls, function: Callable[[Codes, Codes], Codes], a: np.dtype[Any], b: np.dtype[Any], candidate: PairLine | None
     ) -> BinaryTable:
         left, right = np.repeat(all_codes(a), 256), np.tile(all_codes(b), 256)
         table = np.ascontiguousarray(function(left, right))

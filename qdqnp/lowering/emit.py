@@ -9,7 +9,8 @@ import numpy as np
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
-from qdqnp.ops.base import Inferred, Refused, ShapeError, Site
+from qdqnp.ops.node_check import NodeCheck, Refused
+from qdqnp.ops.operator import Inferred, ShapeError
 from qdqnp.ops.registry import lookup, supported
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import CODE_DTYPES, Quant
@@ -60,16 +61,16 @@ class _Emitter:
         known = tuple(self._value(name) if name else None for name in node.inputs)
         if any(name and value is None for name, value in zip(node.inputs, known, strict=True)):
             raise Refused  # its problem was noted where the tensor failed to be made
-        site = Site(node, self.graph.opset, known, self.problems)
+        check = NodeCheck(node, self.graph.opset, known, self.problems)
         operator = lookup(node.domain, node.op)
         if operator is None:
-            site.refuse("operator", f"one of {', '.join(supported())}", f"{node.domain or 'ONNX'} {node.op}")
+            check.refuse("operator", f"one of {', '.join(supported())}", f"{node.domain or 'ONNX'} {node.op}")
         try:
-            attributes = operator.attributes(site)
-            inferred = operator.infer(site, attributes)
+            attributes = operator.attributes(check)
+            inferred = operator.infer(check, attributes)
         except ShapeError as error:
-            site.refuse("shapes", error.expected, error.got)
-        self._emit(node, replace(operator.step(site, attributes), doubt=node.doubt), inferred)
+            check.refuse("shapes", error.expected, error.got)
+        self._emit(node, replace(operator.step(check, attributes), doubt=node.doubt), inferred)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:

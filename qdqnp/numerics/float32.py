@@ -17,6 +17,11 @@ from qdqnp.quant import Codes, Float32, Int64, code_range
 Float64 = NDArray[np.float64]
 
 
+def as_f32(value: Codes | Float32) -> Float32:
+    """The value rounded to float32."""
+    return np.asarray(value, np.float32)
+
+
 def clamp_limits(dtype: np.dtype[Any], zero_point: Codes) -> tuple[Float32, Float32]:
     """float32 of (lowest code - zero point) and (highest code - zero point): the clamp before rounding."""
     low, high = code_range(dtype)
@@ -46,11 +51,6 @@ def dequantize(codes: Codes, scale: Float32, zero_point: Codes) -> Float32:
     """f32(f32(int32(code) - int32(zero point)) * scale); the int32 difference wraps."""
     difference = codes.astype(np.int32) - zero_point.astype(np.int32)
     return np.multiply(difference.astype(np.float32), scale, dtype=np.float32)
-
-
-def wrap32(value: Int64) -> Int64:
-    """The int32 value that two's complement arithmetic leaves of an exact integer, as int64."""
-    return value.astype(np.int32).astype(np.int64)
 
 
 def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:

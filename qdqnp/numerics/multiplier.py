@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.rule import Rule
 from qdqnp.quant import Float32, Int64
 
 Real = NDArray[np.float64]
+# The ways in which real_multiplier forms the scale product.
+PRECISIONS = ("float64", "float32-product", "float32")
 
 
 def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float64") -> Real:
@@ -53,7 +57,7 @@ class Scheme(Protocol):
 
 
 @dataclass(frozen=True)
-class QuantizeMultiplier:
+class QuantizeMultiplier(Rule, family="scheme"):
     """TFLite: frexp(M) = q * 2^s, value = round-half-away(q * 2^31) in [2^30, 2^31), shift = 31 - s.
 
     s < -31 flushes to 0. single: under single rounding s > 30 clamps to the largest multiplier.
@@ -76,7 +80,7 @@ class QuantizeMultiplier:
 
 
 @dataclass(frozen=True)
-class Reduced16:
+class Reduced16(Rule, family="scheme"):
     """The 16-bit multiplier of TFLite's 16x8 kernels: (m + 2^15) >> 16, 0x7FFF from 0x7FFF0000 on; shift = 15 - s."""
 
     def __call__(self, real: Real) -> Fixed:
@@ -86,7 +90,7 @@ class Reduced16:
 
 
 @dataclass(frozen=True)
-class Mantissa24:
+class Mantissa24(Rule, family="scheme"):
     """XNNPACK rndnu: the 24 bits of the float32 mantissa. Valid for M in [2^-32, 1)."""
 
     def __call__(self, real: Real) -> Fixed:
@@ -98,7 +102,7 @@ class Mantissa24:
 
 
 @dataclass(frozen=True)
-class Truncated16:
+class Truncated16(Rule, family="scheme"):
     """NVDLA: shift = 15 - (integer bits of M), value = trunc(M * 2^shift), int16. Source: nvdla/sw, LowPrecision.h."""
 
     def __call__(self, real: Real) -> Fixed:
@@ -107,7 +111,7 @@ class Truncated16:
 
 
 @dataclass(frozen=True)
-class PowerOfTwo:
+class PowerOfTwo(Rule, family="scheme"):
     """M itself must be a power of two: value = 1."""
 
     def __call__(self, real: Real) -> Fixed:
@@ -115,6 +119,14 @@ class PowerOfTwo:
         if not (fraction == 0.5).all():
             _refuse("multipliers that are powers of two", real[fraction != 0.5] if real.ndim else real)
         return Fixed(np.ones(real.shape, np.int64), 1 - exponent.astype(np.int64))
+
+
+def largest_shift(real: float) -> int:
+    """The shift that puts rint(real * 2^shift) in [2^14, 2^15); 14 where no shift does."""
+    if not real > 0 or not math.isfinite(real):
+        return 14
+    shift = 15 - math.frexp(real)[1]
+    return shift if round(math.ldexp(real, shift)) < 2**15 else shift - 1
 
 
 def _refuse(expected: str, real: Real) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
+from qdqnp.numerics.choices import families_of, limited_to, part
 from qdqnp.numerics.rules.accumulate import AccumulateRule
 from qdqnp.numerics.rules.average import AverageRule
 from qdqnp.numerics.rules.binary import BinaryRule
@@ -11,8 +12,23 @@ from qdqnp.numerics.rules.convert import ConvertRule
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.numerics.rules.lookup import LookupRule
 from qdqnp.numerics.rules.mean import MeanRule
-from qdqnp.numerics.rules.requantize import RequantizeRule
+from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
 from qdqnp.numerics.rules.softmax import SoftmaxRule
+from qdqnp.numerics.status import STATUSES
+
+#: The fields of a profile whose rules answer questions with codes.
+RULES = (
+    "conv",
+    "matmul",
+    "gemm",
+    "add",
+    "mul",
+    "concat",
+    "lookup",
+    "average_pool",
+    "global_average_pool",
+    "softmax",
+)
 
 
 @dataclass(frozen=True)
@@ -21,29 +37,36 @@ class Profile:
 
     Fields go by operator because devices differ by operator too: TFLite's FullyConnected does not requantize as its
     Conv does, nor ONNX Runtime's GlobalAveragePool as its Conv.
-
-    status: 'established', 'inferred' or 'unknown'; source: where the arithmetic was read or measured.
-    lowering: name of the lowering that decides what is integer at all. host_float: whether operators that the lowering
-    leaves in float run in float32; a device without a float unit refuses them (inputs are quantized and outputs
-    dequantized on the host in any case).
     """
 
     name: str
+    #: what it is, in one line
     summary: str
-    status: str
+    status: str = field(metadata=limited_to(STATUSES))
+    #: where the arithmetic was read or measured
     source: str
+    #: name of the lowering that decides what is integer at all
     lowering: str
+    #: whether operators that the lowering leaves in float run in float32; a device without a float unit refuses them
+    #: (inputs are quantized and outputs dequantized on the host in any case)
     host_float: bool
-    convert: ConvertRule
-    accumulate: AccumulateRule
-    conv: RequantizeRule
-    matmul: RequantizeRule
-    gemm: RequantizeRule
-    add: BinaryRule
-    mul: BinaryRule
-    concat: LookupRule
-    lookup: LookupRule
-    average_pool: AverageRule
-    global_average_pool: MeanRule
-    softmax: SoftmaxRule
-    float_sum: FloatSumRule
+    convert: ConvertRule = part("convert")
+    accumulate: AccumulateRule = part("accumulate")
+    conv: RequantizeRule = part("requantize", "undefined")
+    matmul: RequantizeRule = part("requantize", "undefined")
+    gemm: RequantizeRule = part("requantize", "undefined")
+    add: BinaryRule = part("add", "undefined")
+    mul: BinaryRule = part("mul", "undefined")
+    #: the identity, between scales
+    concat: LookupRule = part("lookup", "rescaling", "undefined")
+    #: any real function; a rule that only rescales would compute the identity in place of a Sigmoid
+    lookup: LookupRule = part("lookup", "undefined")
+    average_pool: AverageRule = part("average", "undefined")
+    global_average_pool: MeanRule = part("mean", "undefined")
+    softmax: SoftmaxRule = part("softmax", "undefined")
+    float_sum: FloatSumRule = part("float_sum")
+
+
+def rule_names() -> list[str]:
+    """The fields of a profile that are rules, in order."""
+    return [item.name for item in fields(Profile) if families_of(item)]

@@ -1,4 +1,4 @@
-"""A profile as TOML and back: how a user writes down the arithmetic of their own device.
+"""A profile from TOML: how a user writes down the arithmetic of their own device.
 
 Every rule, multiplier scheme and stage is a table: `kind` is its class in kebab-case, the other keys are its fields.
 Where a table is expected, a string may stand that names a field of the profile: `gemm = "conv"` is the same rule
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,114 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from qdqnp.errors import Problem, Problems, ProfileError
-from qdqnp.numerics import multiplier, stages
-from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.choices import OVERRIDES, Override, choice_of, hints, kinds_of
+from qdqnp.numerics.profile import Profile, rule_names
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import ALIASES, PROFILES, profile_named
 from qdqnp.numerics.profiles.families import NO_FLOATS
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules import accumulate, average, binary, convert, float_sum, lookup, mean, requantize, softmax
-from qdqnp.numerics.rules.requantize import ESTABLISHED, INFERRED, UNKNOWN, Undefined
+from qdqnp.numerics.rule import kind_name
+from qdqnp.numerics.rules.accumulate import ExactSum
+from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.float_sum import AnySum
+from qdqnp.numerics.status import ESTABLISHED, INFERRED
 
 Document = dict[str, Any]
-
-# -- the registry: which classes may stand where ----------------------------------------------------------------------
-_ADDS = (binary.FloatAdd, binary.FixedAdd, binary.ThreeRescaleAdd, binary.RationalAdd, binary.AlignedAdd)
-_MULS = (binary.FloatMul, binary.RescaledMul, binary.RationalMul)
-_LOOKUPS = (lookup.FloatLookup, lookup.RationalLookup)
-# A field of the profile may take fewer classes than its protocol: an Add is no Mul, and the rules that only rescale
-# would compute the identity in place of a Sigmoid.
-_RULES: Mapping[str, tuple[type, ...]] = {
-    "convert": (convert.FloatConvert,),
-    "add": (*_ADDS, Undefined),
-    "mul": (*_MULS, Undefined),
-    "concat": (*_LOOKUPS, lookup.RescaledLookup, lookup.AffineLookup, Undefined),
-    "lookup": (*_LOOKUPS, Undefined),
-}
-_KINDS: Mapping[Any, tuple[type, ...]] = {
-    requantize.RequantizeRule: (
-        requantize.FloatScale,
-        requantize.Rescale,
-        requantize.FloatRound,
-        requantize.RationalScale,
-        requantize.NarrowThenAffine,
-        Undefined,
-    ),
-    mean.MeanRule: (
-        mean.FloatMean,
-        mean.RescaleMean,
-        mean.RationalMean,
-        mean.NarrowMean,
-        Undefined,
-    ),
-    average.AverageRule: (
-        average.FloatAverage,
-        average.DividedAverage,
-        average.MeanAverage,
-        average.ReciprocalAverage,
-        Undefined,
-    ),
-    softmax.SoftmaxRule: (softmax.TableSoftmax, Undefined),
-    accumulate.AccumulateRule: (accumulate.ExactSum, accumulate.SaturatedPairs),
-    float_sum.FloatSumRule: (float_sum.MlasSums, float_sum.AnySum),
-    requantize.Rescale: (requantize.Rescale,),
-    multiplier.Scheme: (
-        multiplier.QuantizeMultiplier,
-        multiplier.Reduced16,
-        multiplier.Mantissa24,
-        multiplier.Truncated16,
-        multiplier.PowerOfTwo,
-    ),
-    stages.Stage: (
-        stages.ShiftLeft,
-        stages.MultiplyHigh,
-        stages.ShiftRight,
-        stages.MultiplyShift,
-        stages.DoubleRound,
-        stages.Saturate,
-    ),
-}
-# What a field may hold beyond its type, by 'kind.field' or by the field's name alone.
-_PRECISIONS = ("float64", "float32-product", "float32")
-_ALLOWED: Mapping[str, Sequence[Any]] = {
-    "rounding": tuple(ROUNDINGS),
-    "tie": tuple(ROUNDINGS),
-    "inner": tuple(ROUNDINGS),
-    "status": (ESTABLISHED, INFERRED, UNKNOWN),
-    "lowering": tuple(sorted({profile.lowering for profile in PROFILES.values()})),
-    "rescale.accumulator": (32, 64),
-    "rescale.precision": _PRECISIONS,
-    "rescale.shifts": range(0, 63),
-    "narrow-then-affine.accumulator": ("exact", "saturate-24", "wrap-24"),
-    "narrow-then-affine.first_tie": ("same", *ROUNDINGS),
-    "float-round.scale": _PRECISIONS,
-    "float-round.precision": ("float32", "float64"),
-    "float-round.ties_to": ("half-even", "half-away"),
-    # codes differ by up to 255: beyond this the shifted value leaves int32
-    "three-rescale-add.left_shift": range(0, 23),
-    "saturate.bits": range(2, 33),
-}
-# The numbers of one layer in `overrides`. A and BC may be lists, one value per channel.
-_OVERRIDES: Mapping[str, range] = {
-    "S1": range(0, 32),
-    "S2": range(0, 47),
-    "A": range(-(2**15), 2**15),
-    "BC": range(-(2**31), 2**31),
-}
 
 _BAD: Any = object()  # what a fault decodes to; never part of a profile, because faults raise
 
 
-def kind_name(kind: type) -> str:
-    """Class name in kebab-case: 'narrow-then-affine'."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
-
-
-def rule_names() -> list[str]:
-    """The fields of a profile that are rules, in order."""
-    return [name for name, hint in _hints(Profile).items() if hint not in (str, bool)]
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
 def profile_from(text: str | Profile) -> Profile:
     """The profile of that name or alias, or in the file of that path where it ends in .toml. Raises ProfileError."""
     if isinstance(text, str) and text.endswith(".toml"):
@@ -173,9 +80,9 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
     changed = [name for name in rule_names() if name in document]
     if base is None:
         named: Document = {"name": name_hint, "summary": "", "status": INFERRED, "source": name_hint}
-        host = {"kind": kind_name(convert.FloatConvert), "status": ESTABLISHED}
-        exact = {"kind": kind_name(accumulate.ExactSum), "status": ESTABLISHED}
-        floats = {"kind": kind_name(float_sum.AnySum), "reason": NO_FLOATS.reason}
+        host = {"kind": kind_name(FloatConvert), "status": ESTABLISHED}
+        exact = {"kind": kind_name(ExactSum), "status": ESTABLISHED}
+        floats = {"kind": kind_name(AnySum), "reason": NO_FLOATS.reason}
         usual = {"lowering": "ort", "host_float": False, "convert": host, "accumulate": exact, "float_sum": floats}
         return {**named, **usual, **document}
     start = to_document(base)
@@ -215,6 +122,44 @@ def _same_kind(old: Document, new: Document) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Slot:
+    """What one field takes."""
+
+    #: its type
+    hint: Any
+    default: Any
+    #: the classes of the rules that it may hold; none where it holds a value
+    kinds: tuple[type, ...]
+    #: every value that it may hold; None where its type says all
+    allowed: Sequence[Any] | None
+    #: the numbers of a layer that it may hold; none in other fields
+    overrides: Mapping[str, Override]
+
+    def expected(self) -> str:
+        """What the field wants, in words."""
+        if isinstance(self.allowed, range) and self.hint is int:
+            return _range(self.allowed)
+        if self.allowed is not None and self.hint in (str, int):
+            return f"one of {', '.join(map(str, self.allowed))}"
+        if typing.get_origin(self.hint) is tuple:
+            return "a list"
+        return {str: "a string", bool: "true or false", int: "an integer"}.get(self.hint, "a table with a kind")
+
+
+def _slots(kind: type) -> dict[str, _Slot]:
+    """The slots of a rule's, or the profile's, fields by name."""
+    types, slots = hints(kind), {}
+    for item in dataclasses.fields(kind):
+        declared = choice_of(item)
+        held, numbers = kinds_of(item, types[item.name]), item.metadata.get(OVERRIDES, {})
+        allowed = None if declared is None else declared.of
+        if kind is Profile and item.name == "lowering":
+            allowed = sorted({profile.lowering for profile in PROFILES.values()})
+        slots[item.name] = _Slot(types[item.name], item.default, held, allowed, numbers)
+    return slots
+
+
+@dataclasses.dataclass(frozen=True)
 class _Reader:
     """Decodes a document by the type hints of the classes it names; faults go to `problems`."""
 
@@ -223,16 +168,14 @@ class _Reader:
 
     def profile(self) -> Profile:
         """Decode every field of the profile; the faults go to `problems`, and the profile is then not to be used."""
-        hints = _hints(Profile)
-        self._unknown_keys(self.document, hints, "")
+        slots = _slots(Profile)
+        self._unknown_keys(self.document, slots, "")
         values: Document = {}
-        for name, hint in hints.items():
+        for name, slot in slots.items():
             if name not in self.document:
-                self.problems.add(name, _expected(hint, name), "nothing", 'Give it, or start from a base = "...".')
-            elif hint in (str, bool):
-                values[name] = self._value(self.document[name], hint, name, name)
+                self.problems.add(name, slot.expected(), "nothing", 'Give it, or start from a base = "...".')
             else:
-                values[name] = self._rule(self.document[name], _choices(name, hint), name)
+                values[name] = self._any(self.document[name], slot, name)
         return _BAD if self.problems.found else Profile(**values)
 
     def _rule(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
@@ -265,55 +208,54 @@ class _Reader:
 
     def _instance(self, kind: type, value: Document, path: str) -> Any:
         before = self.problems.count
-        hints = _hints(kind)
-        self._unknown_keys(value, {"kind": str, **hints}, f"{path}.")
+        slots = _slots(kind)
+        self._unknown_keys(value, ("kind", *slots), f"{path}.")
         values: Document = {}
-        for field in dataclasses.fields(kind):
-            at, hint = f"{path}.{field.name}", hints[field.name]
-            if field.name in value:
-                known = f"{kind_name(kind)}.{field.name}"
-                values[field.name] = self._any(value[field.name], hint, at, known)
-            elif field.name == "status" and "." not in path and field.default == ESTABLISHED:
+        for name, slot in slots.items():
+            if name in value:
+                values[name] = self._any(value[name], slot, f"{path}.{name}")
+            elif name == "status" and "." not in path and slot.default == ESTABLISHED:
                 values["status"] = INFERRED
-            elif field.default is dataclasses.MISSING:
-                self.problems.add(at, _expected(hint, f"{kind_name(kind)}.{field.name}"), "nothing")
+            elif slot.default is dataclasses.MISSING:
+                self.problems.add(f"{path}.{name}", slot.expected(), "nothing")
         return _BAD if self.problems.count > before else kind(**values)
 
-    def _any(self, value: Any, hint: Any, path: str, known: str) -> Any:
-        """Any value by its type hint. known: its key in _ALLOWED."""
-        if hint in _KINDS:
-            return self._rule(value, _KINDS[hint], path)
-        if typing.get_origin(hint) is not tuple:
-            return self._value(value, hint, path, known)
-        inner = typing.get_args(hint)
-        if _is_pairs(hint):
-            return self._overrides(value, path)
-        if inner[-1] is not Ellipsis:
-            return self._pair(value, path, known)
+    def _any(self, value: Any, slot: _Slot, path: str) -> Any:
+        """Any value of a field."""
+        many = typing.get_origin(slot.hint) is tuple
+        if slot.overrides:
+            return self._overrides(value, slot.overrides, path)
+        if slot.kinds and many:
+            return self._list(value, slot.kinds, path)
+        if slot.kinds:
+            return self._rule(value, slot.kinds, path)
+        return self._pair(value, slot, path) if many else self._value(value, slot, path)
+
+    def _list(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
         if not isinstance(value, list) or not value:
             self.problems.add(path, "a list of tables, at least one", _shown(value))
             return _BAD
-        return tuple(self._any(x, inner[0], f"{path}[{i}]", known) for i, x in enumerate(value))
+        return tuple(self._rule(item, kinds, f"{path}[{index}]") for index, item in enumerate(value))
 
-    def _pair(self, value: Any, path: str, known: str) -> Any:
+    def _pair(self, value: Any, slot: _Slot, path: str) -> Any:
         if not isinstance(value, list) or len(value) != 2:
             self.problems.add(path, "a list of two integers, the lowest and the highest", _shown(value))
             return _BAD
-        found = tuple(self._value(x, int, f"{path}[{i}]", known) for i, x in enumerate(value))
+        one = dataclasses.replace(slot, hint=int)
+        found = tuple(self._value(item, one, f"{path}[{index}]") for index, item in enumerate(value))
         if _BAD not in found and found[0] > found[1]:
             self.problems.add(path, "the lowest before the highest", _shown(value))
         return found
 
-    def _value(self, value: Any, hint: type, path: str, known: str) -> Any:
+    def _value(self, value: Any, slot: _Slot, path: str) -> Any:
         """A string, integer or truth value, within what is allowed for it."""
-        allowed = _allowed(known)
-        good = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-        if good and (allowed is None or value in allowed):
+        good = isinstance(value, slot.hint) and (slot.hint is bool or not isinstance(value, bool))
+        if good and (slot.allowed is None or value in slot.allowed):
             return value
-        self.problems.add(path, _expected(hint, known), _shown(value))
+        self.problems.add(path, slot.expected(), _shown(value))
         return _BAD
 
-    def _overrides(self, value: Any, path: str) -> Any:
+    def _overrides(self, value: Any, allowed: Mapping[str, Override], path: str) -> Any:
         """The numbers of layers, by label: {label: {S1 = 3, A = [...]}} as hashable pairs."""
         if not isinstance(value, dict):
             self.problems.add(path, "a table of layers", _shown(value))
@@ -322,21 +264,22 @@ class _Reader:
         for label, numbers in value.items():
             at = f"{path}.{json.dumps(label, ensure_ascii=False)}"
             if not isinstance(numbers, dict):
-                self.problems.add(at, f"a table of {', '.join(_OVERRIDES)}", _shown(numbers))
+                self.problems.add(at, f"a table of {', '.join(allowed)}", _shown(numbers))
                 continue
-            self._unknown_keys(numbers, _OVERRIDES, f"{at}.")
-            known = [(key, number) for key, number in numbers.items() if key in _OVERRIDES]
-            found.append((label, tuple((key, self._numbers(number, key, f"{at}.{key}")) for key, number in known)))
+            self._unknown_keys(numbers, allowed, f"{at}.")
+            known = [(key, number) for key, number in numbers.items() if key in allowed]
+            read = tuple((key, self._numbers(number, allowed[key], f"{at}.{key}")) for key, number in known)
+            found.append((label, read))
         return tuple(found)
 
-    def _numbers(self, value: Any, key: str, path: str) -> Any:
-        """One integer, or for A and BC a tuple with one per channel."""
-        many = key in ("A", "BC") and isinstance(value, list) and bool(value)
+    def _numbers(self, value: Any, override: Override, path: str) -> Any:
+        """One integer, or where it may differ by channel a tuple with one for each."""
+        many = override.per_channel and isinstance(value, list) and bool(value)
         numbers = value if many else [value]
-        if all(isinstance(n, int) and not isinstance(n, bool) and n in _OVERRIDES[key] for n in numbers):
+        if all(isinstance(n, int) and not isinstance(n, bool) and n in override.allowed for n in numbers):
             return tuple(value) if many else value
-        listed = ", or a list of them, one per channel" if key in ("A", "BC") else ""
-        self.problems.add(path, f"{_range(_OVERRIDES[key])}{listed}", _shown(value))
+        listed = ", or a list of them, one per channel" if override.per_channel else ""
+        self.problems.add(path, f"{_range(override.allowed)}{listed}", _shown(value))
         return _BAD
 
     def _unknown_keys(self, given: Iterable[str], known: Iterable[str], prefix: str) -> None:
@@ -352,148 +295,9 @@ def _check_name(profile: Profile, problems: Problems) -> None:
         problems.add("name", f"a name of its own, because this is not qdqnp's '{profile.name}'", repr(profile.name))
 
 
-def _choices(name: str, hint: Any) -> tuple[type, ...]:
-    return _RULES.get(name) or _KINDS[hint]
-
-
-def _allowed(known: str) -> Sequence[Any] | None:
-    return _ALLOWED.get(known, _ALLOWED.get(known.rpartition(".")[2]))
-
-
-def _expected(hint: Any, known: str) -> str:
-    """What a field wants, in words."""
-    allowed = _allowed(known)
-    if isinstance(allowed, range) and hint is int:
-        return _range(allowed)
-    if allowed is not None and hint in (str, int):
-        return f"one of {', '.join(map(str, allowed))}"
-    if typing.get_origin(hint) is tuple:
-        return "a list"
-    return {str: "a string", bool: "true or false", int: "an integer"}.get(hint, "a table with a kind")
-
-
 def _range(allowed: range) -> str:
     return f"an integer from {allowed[0]} to {allowed[-1]}"
 
 
 def _shown(value: Any) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
-
-
-def _is_pairs(hint: Any) -> bool:
-    """tuple[tuple[str, X], ...]: a table in TOML, hashable in Python."""
-    args = typing.get_args(hint)
-    return typing.get_origin(hint) is tuple and args[-1] is Ellipsis and typing.get_args(args[0])[:1] == (str,)
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in _field_names(kind)}
-
-
-def _field_names(kind: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)}
-
-
-# -- writing ----------------------------------------------------------------------------------------------------------
-def to_document(profile: Profile) -> Document:
-    """The profile as plain tables, lists and values, nothing left out but defaults of `status`."""
-    return {name: _plain(getattr(profile, name), name) for name in _hints(Profile)}
-
-
-def _plain(value: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(value):
-        kept = [field for field in dataclasses.fields(value) if not _is_default_status(value, field, path)]
-        fields = {field.name: _field(value, field.name, f"{path}.{field.name}") for field in kept}
-        return {"kind": kind_name(type(value)), **fields}
-    if isinstance(value, tuple):
-        return [_plain(item, f"{path}[]") for item in value]
-    return value
-
-
-def _field(value: Any, name: str, path: str) -> Any:
-    inner = getattr(value, name)
-    if _is_pairs(_hints(type(value))[name]):
-        return {label: {key: _plain(number, path) for key, number in numbers} for label, numbers in inner}
-    return _plain(inner, path)
-
-
-def _is_default_status(value: Any, field: dataclasses.Field[Any], path: str) -> bool:
-    """What reading fills in by itself: within a rule its class's status, for a rule of the profile 'inferred'."""
-    if field.name != "status":
-        return False
-    default = INFERRED if "." not in path and field.default == ESTABLISHED else field.default
-    return bool(value.status == default)
-
-
-def shared_document(profile: Profile) -> Document:
-    """As `to_document`, with a rule that occurs again replaced by the name of the first field that has it."""
-    first: dict[Any, str] = {}
-    for name in rule_names():
-        first.setdefault(getattr(profile, name), name)
-    return {name: _shared(profile, name, first) for name in _hints(Profile)}
-
-
-def to_toml(profile: Profile) -> str:
-    """The profile as a TOML text that `from_toml` reads back to an equal one. Rules that are equal are written once
-    and referred to by the name of the first field that has them."""
-    document = shared_document(profile)
-    lines = [f"{key} = {_scalar(value)}" for key, value in document.items() if not isinstance(value, dict)]
-    for key, value in document.items():
-        if isinstance(value, dict):
-            lines += _table_lines([key], value)
-    return "\n".join(lines) + "\n"
-
-
-def _shared(profile: Profile, name: str, first: Mapping[Any, str]) -> Any:
-    """A field's plain value, with the names of fields in place of the rules that those fields hold."""
-    value = getattr(profile, name)
-    plain = _plain(value, name)
-    if not dataclasses.is_dataclass(value):
-        return plain
-    if first[value] != name:
-        return first[value]
-    inner = {key: getattr(value, key, None) for key in plain}
-    return {key: first[inner[key]] if _is_rule(inner[key], first) else item for key, item in plain.items()}
-
-
-def _is_rule(value: Any, first: Mapping[Any, str]) -> bool:
-    return dataclasses.is_dataclass(value) and value in first
-
-
-def _table_lines(path: list[str], value: Document) -> list[str]:
-    """A table under its header: simple values first, then what needs a header of its own. Empty tables are left out,
-    so that a reader may add `[conv.overrides."layer"]` without defining it twice."""
-    lines = ["", f"[{'.'.join(_key(part) for part in path)}]"]
-    lines += [f"{_key(key)} = {_scalar(item)}" for key, item in value.items() if not _has_header(item) and item != {}]
-    for key, item in value.items():
-        if _has_header(item):
-            lines += _table_lines([*path, key], item)
-    return lines
-
-
-def _has_header(value: Any) -> bool:
-    """Tables of tables; smaller ones fit in a line."""
-    return isinstance(value, dict) and any(isinstance(item, dict) for item in value.values())
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_scalar(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return "[\n" + "".join(f"  {_scalar(item)},\n" for item in value) + "]"
-    if isinstance(value, list):
-        return "[" + ", ".join(_scalar(item) for item in value) + "]"
-    return str(value)
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
-
-
-def _string(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's; only DEL must be escaped too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -8,8 +8,11 @@ multipliers do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdqnp.quant import Int64
 
@@ -52,6 +55,38 @@ ROUNDINGS: Mapping[str, Rounding] = {
     "floor": floor,
     "truncate": truncate,
 }
+
+
+# The roundings that go to the nearest integer: they differ in ties only.
+NEAREST = ("half-up", "half-away", "half-even")
+
+
+def is_tie(value: Int64, shift: Shift) -> NDArray[np.bool_]:
+    """Where value / 2^shift is an exact half. int64 arrays, broadcast; nothing is a half where the shift is 0."""
+    half = _half(shift)
+    return np.asarray(((value & (2 * half - 1)) == half) & (half > 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Quotient:
+    """value / 2^shift, before it is rounded."""
+
+    value: Int64
+    #: broadcastable to value
+    shift: Shift
+
+    def rounded(self, tie: str) -> Int64:
+        """The integer to which the rounding named `tie` in ROUNDINGS takes the quotient."""
+        return ROUNDINGS[tie](self.value, self.shift)
+
+    def is_tie(self) -> NDArray[np.bool_]:
+        """Where the quotient is an exact half."""
+        return is_tie(self.value, self.shift)
+
+    def exact(self, index: tuple[int, ...]) -> Fraction:
+        """The quotient at one index."""
+        value, shift = np.broadcast_arrays(self.value, self.shift)
+        return Fraction(int(value[index])) / Fraction(2) ** int(shift[index])
 
 
 def _half(shift: Shift) -> Int64:

@@ -5,119 +5,106 @@ A rule holds a tuple of them. The same tuple computes, counts events and explain
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qdqnp.numerics.float32 import wrap32
+from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed
-from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rounding import ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.values import Value
+from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64
 
 
-class Stage(Protocol):
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64: ...
+class Stage(Rule, ABC):
+    """One step from an accumulator toward its code."""
 
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        """Where the stage rounds an exact half."""
-        ...
+    @abstractmethod
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        """What the stage makes of the value before it; its name is the stage's class."""
 
-
-Mask = NDArray[np.bool_]
-
-
-def _is_half(value: Int64, shift: Int64) -> Mask:
-    half = (np.int64(1) << shift) >> 1
-    return np.asarray((value & ((half << 1) - 1)) == half) & (np.asarray(shift) > 0)
-
-
-def _none(value: Int64) -> Mask:
-    return np.zeros(value.shape, bool)
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient | None:
+        """What the stage rounds; None where it rounds nothing."""
+        return None
 
 
 @dataclass(frozen=True)
-class ShiftLeft:
+class Rounding(Stage):
+    """A stage that rounds a quotient in one of ROUNDINGS."""
+
+    rounding: str = choice(of=ROUNDINGS, kind="tie rule", text="{rule} {value}")
+
+    @abstractmethod
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient: ...
+
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        quotient = self.quotient(value, fixed)
+        return Value(type(self).__name__, quotient.rounded(self.rounding), quotient.exact)
+
+
+@dataclass(frozen=True)
+class ShiftLeft(Stage, family="stage"):
     """value * 2^l in int32, which wraps; l = max(0, 31 - shift): multipliers of 1 and more."""
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return wrap32(value << np.maximum(31 - fixed.shift, 0))
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _none(value)
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        return Value("ShiftLeft", wrap(value << np.maximum(31 - fixed.shift, 0), 32))
 
 
 @dataclass(frozen=True)
-class MultiplyHigh:
+class MultiplyHigh(Rounding, family="stage"):
     """round(value * multiplier / 2^31): gemmlowp's SRDHM with half-up. Its one saturating case, both operands
     -2^31, cannot occur with a multiplier >= 0."""
 
-    rounding: str = "half-up"
+    rounding: str = choice("half-up", of=ROUNDINGS, kind="tie rule", text="{rule} {value}")
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return ROUNDINGS[self.rounding](value * fixed.value, 31)
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _is_half(value * fixed.value, np.asarray(31))
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient:
+        return Quotient(value * fixed.value, 31)
 
 
 @dataclass(frozen=True)
-class ShiftRight:
+class ShiftRight(Rounding, family="stage"):
     """round(value / 2^r), r = max(0, shift - 31): what is left after MultiplyHigh."""
 
-    rounding: str
-
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return ROUNDINGS[self.rounding](value, np.maximum(fixed.shift - 31, 0))
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _is_half(value, np.maximum(fixed.shift - 31, 0))
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient:
+        return Quotient(value, np.maximum(fixed.shift - 31, 0))
 
 
 @dataclass(frozen=True)
-class MultiplyShift:
+class MultiplyShift(Rounding, family="stage"):
     """round(value * multiplier / 2^shift), one rounding of the 64-bit product."""
 
-    rounding: str
-
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return ROUNDINGS[self.rounding](value * fixed.value, fixed.shift)
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _is_half(value * fixed.value, fixed.shift)
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient:
+        return Quotient(value * fixed.value, fixed.shift)
 
 
 @dataclass(frozen=True)
-class DoubleRound:
-    """TOSA's DOUBLE_ROUND: (value * multiplier + 2^(shift-1) + d) >> shift, with d = 2^30 where shift > 31, else 0.
+class DoubleRound(Stage, family="stage"):
+    """TOSA's DOUBLE_ROUND: (value * multiplier + 2^(shift-1) + d) >> shift, with d = 2^30 where shift > 31, else 0."""
 
-    signed: d is -2^30 for negative values (TOSA, Ethos-U55 and U65); else +2^30 for all (Ethos-U85).
-    """
-
+    #: whether d is -2^30 for negative values (TOSA, Ethos-U55 and U65); else it is 2^30 for all (Ethos-U85)
     signed: bool = True
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
+    def quotient(self, value: Int64, fixed: Fixed) -> Quotient:
+        return Quotient(value * fixed.value, fixed.shift)
+
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
         bump = np.where(fixed.shift > 31, 1 << 30, 0)
         if self.signed:
             bump = np.where(value >= 0, bump, -bump)
         half = (np.int64(1) << fixed.shift) >> 1
-        shifted: Int64 = (value * fixed.value + half + bump) >> fixed.shift
-        return shifted
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _is_half(value * fixed.value, fixed.shift)
+        quotient = self.quotient(value, fixed)
+        shifted: Int64 = (quotient.value + half + bump) >> fixed.shift
+        return Value("DoubleRound", shifted, quotient.exact)
 
 
 @dataclass(frozen=True)
-class Saturate:
+class Saturate(Stage, family="stage"):
     """Clamp to a signed width in bits."""
 
-    bits: int
+    bits: int = choice(of=range(2, 33))
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        limit = 1 << (self.bits - 1)
-        return np.clip(value, -limit, limit - 1)
-
-    def tie(self, value: Int64, fixed: Fixed) -> Mask:
-        return _none(value)
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        return Value("Saturate", saturate(value, self.bits), saturated=True)

@@ -32,7 +32,7 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class Reference:
+class AttributeReference:
     """An attribute inside a function whose value is an attribute of the call."""
 
     kind: int
@@ -45,9 +45,9 @@ def kind_name(kind: int) -> str:
 
 def read_attributes(
     protos: Iterable[onnx.AttributeProto], where: str, external: ExternalData, problems: Problems
-) -> dict[str, Attribute | Reference] | None:
+) -> dict[str, Attribute | AttributeReference] | None:
     """The attributes by name, or None when one has problems (which are noted)."""
-    found: dict[str, Attribute | Reference] = {}
+    found: dict[str, Attribute | AttributeReference] = {}
     good = True
     for proto in protos:
         name = read_text(proto.name, f"{where}, attribute name", problems)
@@ -66,14 +66,14 @@ def read_attributes(
 
 def read_attribute(
     proto: onnx.AttributeProto, where: str, external: ExternalData, problems: Problems
-) -> Attribute | Reference | None:
+) -> Attribute | AttributeReference | None:
     """One attribute, or None when it has problems (which are noted)."""
     kind: int = proto.type
     if kind in SUBGRAPHS:
         problems.add(where, "a number, text or tensor", "a subgraph", NO_CONTROL_FLOW)
         return None
     if proto.ref_attr_name:
-        return Reference(kind, read_text(proto.ref_attr_name, f"{where}, ref_attr_name", problems))
+        return AttributeReference(kind, read_text(proto.ref_attr_name, f"{where}, ref_attr_name", problems))
     value = _value(proto, where, external, problems)
     return None if value is None else Attribute(kind, value)
 

@@ -8,7 +8,7 @@ import onnx
 
 from qdqnp.errors import Problems
 from qdqnp.limits import NODE_PARTS
-from qdqnp.reader.attributes import Attribute, Reference, read_attributes
+from qdqnp.reader.attributes import Attribute, AttributeReference, read_attributes
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.text import read_domain, read_text
 
@@ -25,7 +25,7 @@ class Call:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     name: str
-    attributes: dict[str, Attribute | Reference] = field(default_factory=dict)
+    attributes: dict[str, Attribute | AttributeReference] = field(default_factory=dict)
     broken: bool = False
 
     @property

@@ -8,7 +8,8 @@ from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.ops import registry
-from qdqnp.ops.base import Inferred, Operator, Refused, ShapeError, Site
+from qdqnp.ops.node_check import NodeCheck, Refused
+from qdqnp.ops.operator import Inferred, Operator, ShapeError
 from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
 from qdqnp.reader.text import domain_name
@@ -85,25 +86,25 @@ class Inference:
             return
         inputs = tuple(self.values[name] if name else None for name in node.inputs)
         self._use -= sum(_bytes(self._constants[name]) for name in node.inputs if name in self._constants)
-        site = Site(node, self._opset, inputs, self._problems)
+        check = NodeCheck(node, self._opset, inputs, self._problems)
         before = self._problems.count
         try:
-            inferred = self._infer(operator, site)
+            inferred = self._infer(operator, check)
         except Refused:
             return
         if self._problems.count == before:
             self._keep(node, inferred)
 
-    def _infer(self, operator: Operator, site: Site) -> Inferred:
+    def _infer(self, operator: Operator, check: NodeCheck) -> Inferred:
         fewest, most = operator.arity
-        if not fewest <= len(site.inputs) <= most:
-            site.refuse("inputs", f"{fewest}" if fewest == most else f"{fewest} to {most}", len(site.inputs))
+        if not fewest <= len(check.inputs) <= most:
+            check.refuse("inputs", f"{fewest}" if fewest == most else f"{fewest} to {most}", len(check.inputs))
         try:
-            inferred = operator.infer(site, operator.attributes(site))
+            inferred = operator.infer(check, operator.attributes(check))
         except ShapeError as error:
-            site.refuse("input shapes", error.expected, error.got)
-        if len(trimmed(site.node.outputs)) > len(inferred):
-            site.refuse("outputs", f"at most {len(inferred)}", len(site.node.outputs))
+            check.refuse("input shapes", error.expected, error.got)
+        if len(trimmed(check.node.outputs)) > len(inferred):
+            check.refuse("outputs", f"at most {len(inferred)}", len(check.node.outputs))
         return inferred
 
     def _keep(self, node: Node, inferred: Inferred) -> None:

@@ -10,7 +10,7 @@ import onnx
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node
 from qdqnp.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
-from qdqnp.reader.attributes import Attribute, Reference, kind_name, read_attribute
+from qdqnp.reader.attributes import Attribute, AttributeReference, kind_name, read_attribute
 from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.opsets import read_opsets
@@ -121,7 +121,7 @@ class Inliner:
             value = read_attribute(item, f"{where}, attribute '{name}'", self._external, self._problems)
             if isinstance(value, Attribute):
                 defaults[name] = value
-            elif isinstance(value, Reference):
+            elif isinstance(value, AttributeReference):
                 self._problems.add(f"{where}, attribute '{name}'", "a default value", "a reference")
         return defaults
 
@@ -195,7 +195,7 @@ class Inliner:
                 found[name] = bound
         return found if good else None
 
-    def _same_kind(self, call: Call, name: str, item: Reference, bound: Attribute, scope: Scope) -> bool:
+    def _same_kind(self, call: Call, name: str, item: AttributeReference, bound: Attribute, scope: Scope) -> bool:
         if item.kind in (bound.kind, onnx.AttributeProto.UNDEFINED):
             return True
         where = f"node {_joined(scope.prefix, call.name) or call.op}, attribute '{name}'"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.compare.report import UNIT, Report, Row
-from qdqnp.diagnosis.tally import Lsb
+from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError, Problem, shorten
 from qdqnp.quant import Array
 from qdqnp.version import __version__
@@ -21,7 +21,7 @@ MAX_BINS = 41
 LONGEST_NAME = 200
 
 
-def html(report: Report, title: str) -> str:
+def html(report: CompareReport, title: str) -> str:
     """The report's text. Raises InputError where Jinja2 is not installed."""
     return str(
         _template().render(
@@ -47,7 +47,7 @@ def _template() -> Any:
     return environment.from_string(source)
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: CompareRow) -> dict[str, Any]:
     """What the template shows of a row: names shortened, bars and maps as numbers."""
     return {
         "row": row,
@@ -55,20 +55,16 @@ def _row(row: Row) -> dict[str, Any]:
         "label": shorten(row.label, LONGEST_NAME),
         "unit": UNIT[row.codes],
         "shape": "x".join(map(str, row.shape)),
-        "entire_share": _share(row.entire),
-        "alone_share": _share(row.alone),
-        "entire_bar": _bar(_share(row.entire)),
-        "alone_bar": _bar(_share(row.alone)),
+        "entire_share": row.entire.share,
+        "single_share": row.single.share,
+        "entire_bar": _bar(row.entire.share),
+        "single_bar": _bar(row.single.share),
         "explanation": shorten(row.explanation, 400),
         "segment": [shorten(label, 80) for label in row.segment],
-        "histogram": histogram(row.alone if row.alone.mismatches else row.entire),
-        "of": "alone" if row.alone.mismatches else "entire",
+        "histogram": histogram(row.own),
+        "of": "single" if row.own is row.single else "entire",
         "map": heat_map(row.places) if row.places is not None else None,
     }
-
-
-def _share(lsb: Lsb) -> float:
-    return lsb.mismatches / lsb.elements if lsb.elements else 0.0
 
 
 def _bar(share: float) -> float:
@@ -76,9 +72,9 @@ def _bar(share: float) -> float:
     return 0.0 if not share else max(2.0, 100 * (1 + math.log10(max(share, 1e-6)) / 6))
 
 
-def histogram(lsb: Lsb) -> list[dict[str, Any]]:
+def histogram(tally: Tally) -> list[dict[str, Any]]:
     """Bars by difference, without 0; differences beyond the middle bins are summed at the ends."""
-    found = {key: count for key, count in lsb.histogram.items() if key}
+    found = {key: count for key, count in tally.histogram.items() if key}
     if not found:
         return []
     reach = min(max(map(abs, found)), MAX_BINS // 2)

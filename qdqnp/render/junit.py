@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from qdqnp.diagnosis.compare.report import FAILING, UNIT, Report, Row
+from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
 
 
-def junit(report: Report, name: str) -> bytes:
+def junit(report: CompareReport, name: str) -> bytes:
     """The document as UTF-8. name: of the test suite."""
     suite = ET.Element(
         "testsuite",
@@ -28,25 +28,24 @@ def junit(report: Report, name: str) -> bytes:
     return text
 
 
-def _title(row: Row) -> str:
+def _title(row: CompareRow) -> str:
     return f"{row.label}: {row.name}" if row.label else row.name
 
 
-def _message(row: Row) -> str:
-    own = row.alone
+def _message(row: CompareRow) -> str:
+    own = row.single
     return (
-        f"{own.mismatches} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: "
-        f"{row.explanation}"
+        f"{own.differing} of {own.elements} elements differ, largest {own.largest} {UNIT[row.codes]}: {row.explanation}"
     )
 
 
-def _details(row: Row) -> str:
+def _details(row: CompareRow) -> str:
+    own = row.single
     lines = [
         f"segment: {', '.join(row.segment)}",
         f"from: {', '.join(row.starts)}",
-        f"entire: {row.entire.mismatches} of {row.entire.elements}, largest {row.entire.largest}",
-        f"alone: {row.alone.mismatches} of {row.alone.elements}, largest {row.alone.largest}, "
-        f"mean {row.alone.mean:.6g}",
+        f"entire: {row.entire.differing} of {row.entire.elements}, largest {row.entire.largest}",
+        f"single: {own.differing} of {own.elements}, largest {own.largest}, mean {own.mean:.6g}",
     ]
     return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
 

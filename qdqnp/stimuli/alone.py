@@ -4,7 +4,7 @@ without the network around it."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
+from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 from qdqnp.version import __version__
@@ -25,7 +26,8 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
     shapes. The node has the layer's name, so that a profile's overrides find it."""
     step = bound.step
     parameters = _Parameters(set(step.input_names) | set(step.output_names))
-    inputs = list(_ARGUMENTS.get(step.op, _each)(bound, parameters))
+    assert isinstance(bound.operator, IntegerOperator)  # only such layers are subjects
+    inputs = bound.operator.arguments(step, parameters.of)
     while inputs and not inputs[-1]:
         inputs.pop()
     names = list(step.output_names)
@@ -81,45 +83,3 @@ class _Parameters:
         self._taken.add(name)
         self.arrays[name] = np.asarray(array)
         return name
-
-
-# -- the operators' orders of inputs -----------------------------------------------------------------------------------
-def _each(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
-    """(tensor, scale, zero point) of each input, then scale and zero point of the output."""
-    for operand in bound.step.inputs:
-        assert operand is not None
-        yield operand.name
-        yield from parameters.of(operand)
-    yield from parameters.of(bound.step.outputs[0])
-
-
-def _conv(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
-    x, w, bias = bound.step.inputs
-    assert x is not None and w is not None
-    for operand in (x, w):
-        yield operand.name
-        yield from parameters.of(operand)
-    yield from parameters.of(bound.step.outputs[0])
-    yield bias.name if bias is not None else ""
-
-
-def _gemm(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
-    a, b, bias = bound.step.inputs
-    assert a is not None and b is not None
-    for operand in (a, b):
-        yield operand.name
-        yield from parameters.of(operand)
-    yield bias.name if bias is not None else ""
-    if bound.step.outputs[0].quant is not None:
-        yield from parameters.of(bound.step.outputs[0])
-
-
-def _concat(bound: BoundStep, parameters: _Parameters) -> Iterator[str]:
-    yield from parameters.of(bound.step.outputs[0])
-    for operand in bound.step.inputs:
-        assert operand is not None
-        yield operand.name
-        yield from parameters.of(operand)
-
-
-_ARGUMENTS = {"QLinearConv": _conv, "QGemm": _gemm, "QLinearConcat": _concat}

@@ -10,11 +10,10 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
 from qdqnp.ops.geometry.windows import window_for
-from qdqnp.stimuli.goals import Target
+from qdqnp.stimuli.goals import Goal
 from qdqnp.stimuli.place import Sheet, sheets
-from qdqnp.stimuli.sums import Sums, window_sites
+from qdqnp.stimuli.sums import SummingLayer, window_sites
 
-AVERAGE = "QLinearAveragePool"
 EVERY_SUM = "every sum"
 # Of a window with more sums, or where they would take more inputs than this, evenly spaced ones are taken.
 MOST_TOTALS = 8192
@@ -35,12 +34,12 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
         most = min(MOST_TOTALS, MOST_CASES * sums.channels * len(sums.sites[0]))
         complete &= count <= most
         totals = np.unique(np.linspace(reach.least, reach.most, min(count, most)).round().astype(np.int64))
-        targets = [Target(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
+        targets = [Goal(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]
         sheets_made += sheets(sums, targets)
     return sheets_made, complete
 
 
-def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Sums]:
+def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[SummingLayer]:
     """The layer as sums, one for each kind of window; the weights are 1, and every channel is a group of its own."""
     x = bound.step.inputs[0]
     assert x is not None
@@ -49,7 +48,7 @@ def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Sums
     sites = window_sites(shape, 1, window, shapes[bound.step.output_names[0]], maximal=False)
     channels, area = shape[1], int(np.prod(shape[2:], dtype=np.int64))
     ones = np.ones((channels, window.kernel[0] * window.kernel[1]), np.int64)
-    return [Sums(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
+    return [SummingLayer(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
 
 
 def of_the_sum(profile: Profile) -> bool:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
 from qdqnp.errors import InputError, Problem, ProfileError, shorten
 from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.find import find_step
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import EIGHT_BIT
 from qdqnp.stimuli.alone import alone
-from qdqnp.stimuli.average import AVERAGE
 from qdqnp.stimuli.patterns import Slot
 from qdqnp.stimuli.subject import Subject
-from qdqnp.stimuli.sums import SUMMING
-from qdqnp.stimuli.tables import BINARY, UNARY
 
-WITH_ARITHMETIC = (*SUMMING, *BINARY, *UNARY, AVERAGE, "QLinearSoftmax")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def subject(
     model: Model, label: str, profile: Profile, against: tuple[Profile, ...], given: Shapes
 ) -> tuple[Subject, bytes]:
-    """The layer of that name, or that makes the tensor of that name, and a model of it alone.
+    """The layer that is meant (see qdqnp.find), and a model of it alone.
 
     The layer is bound alone, so that profiles may leave other layers of the network undefined. given: shapes of the
     network's inputs; symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer
@@ -69,29 +66,15 @@ def for_one_layer(profile: Profile, label: str) -> Profile:
     return replace(profile, **changed) if changed else profile
 
 
-def _layer(plan: Plan, label: str) -> BoundStep:
-    named = [bound for bound in plan.steps if label == bound.step.label or label in bound.step.output_names]
-    if not named:
-        raise InputError("no such layer", [Problem("layer", _names(plan, label), repr(shorten(label, 60)))])
-    found = [bound for bound in named if bound.step.op in WITH_ARITHMETIC]
-    if not found:
-        listed = ", ".join(f"'{shorten(name, 60)}'" for name in _having(plan)[:10]) or "none in this model"
-        problem = Problem(
-            f"layer '{label}'", "a layer with integer arithmetic", named[0].step.op, f"Layers that have: {listed}"
-        )
+def _layer(plan: Plan, text: str) -> BoundStep:
+    found = plan.steps[find_step(plan.program, text, lambda step: bool(rule_of(step.op)))]
+    if not found.operator.rule:
+        having = [bound.step.label for bound in plan.steps if bound.operator.rule]
+        listed = ", ".join(f"'{shorten(label, 60)}'" for label in having[:10]) or "none in this model"
+        where, hint = f"layer '{shorten(text, 60)}'", f"Layers that have: {listed}"
+        problem = Problem(where, "a layer with integer arithmetic", found.step.op, hint)
         raise InputError("the layer has no integer arithmetic that could round or saturate", [problem])
-    return found[0]
-
-
-def _having(plan: Plan) -> list[str]:
-    return [bound.step.label for bound in plan.steps if bound.step.op in WITH_ARITHMETIC]
-
-
-def _names(plan: Plan, label: str) -> str:
-    """What could have been meant."""
-    known = [name for bound in plan.steps for name in (bound.step.label, *bound.step.output_names)]
-    close = difflib.get_close_matches(label, known, n=5, cutoff=0.5) or _having(plan)[:10]
-    return "one of " + ", ".join(f"'{shorten(name, 60)}'" for name in close)
+    return found
 
 
 def same_program(model: Model, profile: Profile, other: Profile) -> None:

@@ -12,11 +12,10 @@ from itertools import pairwise
 import numpy as np
 
 from qdqnp.errors import ProfileError
-from qdqnp.executor.events import INNER
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64, Signs
 from qdqnp.stimuli.scan import Found, Marker, Range, look, monotone, unclipped, visible
-from qdqnp.stimuli.sums import Sums
+from qdqnp.stimuli.sums import SummingLayer
 
 MOST_NEGATIVE, MOST_POSITIVE = "most negative accumulator", "most positive accumulator"
 TIE_NEGATIVE, TIE_POSITIVE = "tie below zero", "tie above zero"
@@ -27,7 +26,7 @@ TIE_GOALS = {-1: TIE_NEGATIVE, 1: TIE_POSITIVE}
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """One output element to make: `channel` gets the sum `total` (before bias), which meets `goal`."""
 
     goal: str
@@ -46,20 +45,20 @@ class Verdict:
     reason: str
 
 
-Answer = tuple[list[Target], list[Verdict]]
+Answer = tuple[list[Goal], list[Verdict]]
 
 
-def extremes(sums: Sums) -> Answer:
+def extremes(sums: SummingLayer) -> Answer:
     """Each channel's most negative and most positive sum: by the input code with the smallest or largest product."""
     targets, verdicts = [], []
     for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
         for channel, total in enumerate(totals.tolist()):
-            targets.append(Target(goal, channel, total))
+            targets.append(Goal(goal, channel, total))
             verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total}: no product can add more to it"))
     return targets, verdicts
 
 
-def saturations(sums: Sums, requantizer: Requantizer) -> list[Verdict]:
+def saturations(sums: SummingLayer, requantizer: Requantizer) -> list[Verdict]:
     """Whether the extremes of the sum are clipped; as the rule is monotone, nothing else is where they are not."""
     if requantizer.y is None:
         return [
@@ -112,11 +111,11 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
     """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
     stages = requantizer.stages(totals[None])
-    pairs = [(before, after) for (_, before), (name, after) in pairwise(stages) if name in INNER]
+    pairs = [(before.array, after.array) for before, after in pairwise(stages) if after.saturated]
     return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
 
 
-def ties(sums: Sums, requantizer: Requantizer) -> Answer:
+def ties(sums: SummingLayer, requantizer: Requantizer) -> Answer:
     """A sum of each sign whose requantization meets an exact half, for each channel."""
     if requantizer.y is None:
         reason = "the output is real: nothing is rounded to a code"
@@ -124,7 +123,7 @@ def ties(sums: Sums, requantizer: Requantizer) -> Answer:
     return _search(sums, [requantizer], requantizer.ties, TIE_GOALS, "a tie")
 
 
-def differences(sums: Sums, first: Requantizer, second: Requantizer) -> Answer:
+def differences(sums: SummingLayer, first: Requantizer, second: Requantizer) -> Answer:
     """A sum that the two rules give different codes, for each channel."""
 
     def differ(totals: Int64) -> Signs:
@@ -133,7 +132,9 @@ def differences(sums: Sums, first: Requantizer, second: Requantizer) -> Answer:
     return _search(sums, [first, second], differ, {1: DIFFERENCE}, "requantized differently")
 
 
-def _search(sums: Sums, rules: Sequence[Requantizer], marker: Marker, goals: dict[int, str], what: str) -> Answer:
+def _search(
+    sums: SummingLayer, rules: Sequence[Requantizer], marker: Marker, goals: dict[int, str], what: str
+) -> Answer:
     try:
         where = _where(sums, rules)
         found = look(marker, where, tuple(goals), lambda channel, total: sums.site_for(channel, total) is not None)
@@ -145,14 +146,14 @@ def _search(sums: Sums, rules: Sequence[Requantizer], marker: Marker, goals: dic
         for channel in range(sums.channels):
             total = found.found.get((channel, mark))
             if total is not None:
-                targets.append(Target(goal, channel, total))
+                targets.append(Goal(goal, channel, total))
                 verdicts.append(Verdict(goal, channel, REACHED, f"the sum {total} is {what}"))
             else:
                 verdicts.append(_not_found(goal, mark, channel, where, found, what))
     return targets, verdicts
 
 
-def _where(sums: Sums, rules: Sequence[Requantizer]) -> Range:
+def _where(sums: SummingLayer, rules: Sequence[Requantizer]) -> Range:
     """The sums that can tell: those that at least one of the rules does not clip."""
     low, high = sums.least(), sums.most()
     parts = [visible(rule, low, high) for rule in rules]

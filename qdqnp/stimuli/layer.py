@@ -12,10 +12,11 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.questions import Means, Pairs, Singles, Sums, Windows
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array
 from qdqnp.stimuli import goals
-from qdqnp.stimuli.average import AVERAGE, EVERY_SUM, every_sum, of_the_sum
+from qdqnp.stimuli.average import EVERY_SUM, every_sum, of_the_sum
 from qdqnp.stimuli.find import Shapes, subject
 from qdqnp.stimuli.goals import REACHED, UNDECIDED, UNREACHABLE, Verdict
 from qdqnp.stimuli.patterns import PATTERNS, random_codes
@@ -31,9 +32,9 @@ from qdqnp.stimuli.result import (
     StimulusSet,
     by_layer,
 )
-from qdqnp.stimuli.subject import Subject, sums_are_plain
-from qdqnp.stimuli.sums import SUMMING, Sums, bias_of, sums_of
-from qdqnp.stimuli.tables import BINARY, CODES, UNARY, combinations, combinations_seen, every_code
+from qdqnp.stimuli.subject import Subject, asks, sums_are_plain
+from qdqnp.stimuli.sums import SummingLayer, bias_of, sums_of
+from qdqnp.stimuli.tables import CODES, combinations, combinations_seen, every_code
 
 EXTREMES, TIES, DIFFERENCES, EVERY_CODE = "extremes", "ties", "differences", "every code"
 
@@ -79,11 +80,11 @@ def _constructed(layer: Subject) -> StimulusSet:
     """What the operator allows beyond patterns."""
     step = layer.bound.step
     empty = StimulusSet("", step.label, step.op, ())
-    if step.op in (*BINARY, *UNARY):
+    if asks(layer.bound, Pairs) or asks(layer.bound, Singles):
         return _exhausted(empty, layer)
-    if step.op == AVERAGE:
+    if asks(layer.bound, Windows):
         return _averaged(empty, layer)
-    if step.op not in SUMMING:
+    if not (asks(layer.bound, Sums) or asks(layer.bound, Means)):
         return _undecided(empty, f"nothing is constructed for {step.op}: patterns and random codes only")
     try:
         sums = sums_of(layer.bound, layer.shapes)
@@ -97,7 +98,7 @@ def _undecided(empty: StimulusSet, reason: str) -> StimulusSet:
 
 
 # -- layers that sum ---------------------------------------------------------------------------------------------------
-def _summed(empty: StimulusSet, layer: Subject, sums: Sums) -> StimulusSet:
+def _summed(empty: StimulusSet, layer: Subject, sums: SummingLayer) -> StimulusSet:
     extremes = goals.extremes(sums)
     saturating = _saturating(layer, sums, sheets(sums, extremes[0]))
     reasons = [f"the sums of '{name}' are not plain sums of products: some saturate" for name in saturating]
@@ -128,7 +129,7 @@ def _summed(empty: StimulusSet, layer: Subject, sums: Sums) -> StimulusSet:
     )
 
 
-def _saturating(layer: Subject, sums: Sums, made: Sequence[Sheet]) -> list[str]:
+def _saturating(layer: Subject, sums: SummingLayer, made: Sequence[Sheet]) -> list[str]:
     """The profiles under which sums saturate before all products are in; where any does, the extremes do."""
     bounds = zip(layer.profiles, (layer.bound, *layer.against), strict=True)
     return [
@@ -139,8 +140,9 @@ def _saturating(layer: Subject, sums: Sums, made: Sequence[Sheet]) -> list[str]:
 
 
 def _requantizer(bound: BoundStep, inputs: Mapping[str, Array]) -> Requantizer:
-    assert bound.bound.detail is not None
-    return bound.bound.detail(bound.arrays(inputs))[1]
+    question = bound.questions(inputs)[0].question
+    found: Requantizer = question.bind(getattr(bound.profile, question.rule))
+    return found
 
 
 # -- layers that work code by code, or on windows of codes -------------------------------------------------------------

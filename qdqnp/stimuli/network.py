@@ -21,7 +21,7 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import EIGHT_BIT, Array
 from qdqnp.stimuli.coverage import Coverage, measured
-from qdqnp.stimuli.find import WITH_ARITHMETIC, Shapes, input_shapes, same_program
+from qdqnp.stimuli.find import Shapes, input_shapes, same_program
 from qdqnp.stimuli.patterns import PATTERNS, Slot, draw, random_codes
 from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH, Stimulus, StimulusSet
 from qdqnp.stimuli.subject import met_by
@@ -89,7 +89,7 @@ class Runner:
         coverage = {
             label: measured(met_by(bound, values), values[bound.step.output_names[0]])
             for label, bound in zip(self._labels(), self.plan.steps, strict=True)
-            if bound.step.op in WITH_ARITHMETIC
+            if bound.operator.rule
         }
         self.notify()
         return Stimulus(kind, method, inputs, coverage, differing=self._differing(feeds))
@@ -234,7 +234,7 @@ def _slot(program: Program, tensor: Tensor, shape: tuple[int, ...]) -> Slot | No
         zero = int(tensor.quant.zero_point.reshape(-1)[0]) if tensor.quant is not None else 0
         return Slot(tensor.dtype, shape, zero)
     readers = [step for step in program.steps if tensor.name in step.input_names]
-    quants = [step.outputs[0].quant for step in readers if step.op == "QuantizeLinear"]
+    quants = [step.outputs[0].quant for step in readers if step.quantizes]
     first = quants[0] if quants else None
     if first is None or len(quants) != len(readers) or tensor.name in program.outputs or first.dtype not in EIGHT_BIT:
         return None

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdqnp.quant import Codes
-from qdqnp.stimuli.goals import Target
-from qdqnp.stimuli.sums import Place, Sums
+from qdqnp.stimuli.goals import Goal
+from qdqnp.stimuli.sums import Place, SummingLayer
 
 
 @dataclass(frozen=True)
 class Placed:
     """A target and the output element that it became. index: of the element with channels last, channel included."""
 
-    target: Target
+    target: Goal
     index: tuple[int, ...]
 
 
@@ -28,7 +28,7 @@ class Sheet:
     placed: list[Placed]
 
 
-def sheets(sums: Sums, targets: Sequence[Target]) -> list[Sheet]:
+def sheets(sums: SummingLayer, targets: Sequence[Goal]) -> list[Sheet]:
     """Inputs that meet all targets, as few as simple bookkeeping makes them. Inputs that no target needs are at the
     zero point.
 
@@ -53,7 +53,7 @@ def sheets(sums: Sums, targets: Sequence[Target]) -> list[Sheet]:
     return [made[key] for key in sorted(made)]
 
 
-def _write(codes: Codes, sums: Sums, target: Target, site: int, place: Place) -> None:
+def _write(codes: Codes, sums: SummingLayer, target: Goal, site: int, place: Place) -> None:
     inside = place.taps >= 0
     at = place.taps[inside] + int(sums.group_of[target.channel]) * sums.group_stride
     codes.reshape(-1)[at] = sums.reach(target.channel, site).inputs_for(target.total) + sums.zero

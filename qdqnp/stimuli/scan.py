@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import named
 from qdqnp.quant import Array, Int64, Signs
 
 # (sums, shape (rows, channels)) -> a mark for each, 0 where there is nothing.
@@ -119,7 +120,7 @@ def visible(requantizer: Requantizer, low: Int64, high: Int64) -> tuple[Int64, I
 
 def unclipped(requantizer: Requantizer, sums: Int64) -> Array:
     """The codes before the final clip; sums: (..., channels)."""
-    return dict(requantizer.stages(np.atleast_2d(sums)))["unclipped"].reshape(sums.shape)
+    return named(requantizer.stages(np.atleast_2d(sums)), "unclipped").reshape(sums.shape)
 
 
 def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:
@@ -142,7 +143,7 @@ def _rises(requantizer: Requantizer, low: Int64, high: Int64, count: int) -> boo
     for start in range(0, count, size - 1):  # blocks share a row
         rows = np.arange(start, min(start + size, count))
         stages = requantizer.stages(np.minimum(low + rows[:, None], high))
-        if any((np.diff(value.astype(np.float64), axis=0) < 0).any() for _, value in stages):
+        if any((np.diff(value.array.astype(np.float64), axis=0) < 0).any() for value in stages):
             return False
     return True
 

@@ -5,8 +5,9 @@ Nothing is claimed that was not run: every constructed input goes through the la
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from qdqnp.errors import Problem, QdqnpError
 from qdqnp.executor.events import marks
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles.exact import EXACT
+from qdqnp.numerics.questions import Question
+from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.values import named
+from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.quant import Array
 from qdqnp.stimuli import goals
 from qdqnp.stimuli.coverage import Met, measured
-from qdqnp.stimuli.ideal import ideal
 from qdqnp.stimuli.patterns import Slot
 from qdqnp.stimuli.place import Placed, Sheet
 from qdqnp.stimuli.result import Stimulus
@@ -88,31 +93,61 @@ def _output(bound: BoundStep, inputs: Mapping[str, Array]) -> Array:
     return bound.evaluate(inputs)[bound.step.output_names[0]]
 
 
+def asks(bound: BoundStep, kind: type[Question]) -> bool:
+    """Whether the layer's operator asks questions of that kind."""
+    return isinstance(bound.operator, IntegerOperator) and issubclass(bound.operator.asks, kind)
+
+
 def sums_are_plain(bound: BoundStep, name: str, sheet: Sheet) -> bool:
     """Whether the layer's own sums for an input are those that it was constructed for."""
-    assert bound.bound.detail is not None
-    found, _ = bound.bound.detail(bound.arrays({name: sheet.codes}))
+    values = {name: sheet.codes}
+    found = channels_last(bound, _whole(bound, values, np.int64, lambda question: question.arguments[0]))
     return all(bool(found[placed.index] == placed.target.total) for placed in sheet.placed)
 
 
 def met_by(bound: BoundStep, inputs: Mapping[str, Array]) -> Met:
-    """What a layer's outputs meet on these inputs: by its stages, or else by its exact real value."""
-    arrays = bound.arrays(inputs)
-    found = marks(bound.bound, arrays)
-    if found is not None:
-        return Met(found.ties, found.low, found.high, found.accumulator, found.inner)
-    real = ideal(bound, arrays)
-    y = bound.step.outputs[0].quant
-    if real is None or y is None:
+    """What a layer's outputs meet on these inputs: by the stages of its sums, or else by the exact real value."""
+    parts = bound.questions(inputs)
+    found = [marks(part.question, bound.profile) for part in parts]
+    shape = _shape(bound, inputs)
+
+    def whole(arrays: Sequence[Array], dtype: Any) -> Array:
+        output = np.zeros(shape, dtype)
+        for part, array in zip(parts, arrays, strict=True):
+            part.put(output, array)
+        return channels_last(bound, output)
+
+    there = [mark for mark in found if mark is not None]
+    if parts and len(there) == len(parts):
+        return Met(
+            whole([mark.ties for mark in there], np.int8),
+            whole([mark.low for mark in there], bool),
+            whole([mark.high for mark in there], bool),
+            whole([mark.accumulator for mark in there], np.int64),
+            whole([mark.inner for mark in there], np.int64),
+        )
+    rules = [getattr(EXACT, part.question.rule) for part in parts]
+    if not parts or any(isinstance(rule, Undefined) for rule in rules):
         return Met()
-    ties, rounded = (channels_last(bound, part) for part in real)
-    low, high = y.range
-    return Met(ties, rounded + int(y.zero_point) < low, rounded + int(y.zero_point) > high)
+    asked = [(part.question, rule) for part, rule in zip(parts, rules, strict=True)]
+    unclipped = whole([named(question.stages(rule), "unclipped") for question, rule in asked], np.int64)
+    low, high = bound.step.y.range
+    return Met(whole([question.ties(rule) for question, rule in asked], np.int8), unclipped < low, unclipped > high)
+
+
+def _shape(bound: BoundStep, inputs: Mapping[str, Array]) -> tuple[int, ...]:
+    assert isinstance(bound.operator, IntegerOperator)  # only such layers are subjects
+    return bound.operator.output_shape(bound.step, bound.arrays(inputs))
+
+
+def _whole(bound: BoundStep, inputs: Mapping[str, Array], dtype: Any, answer: Callable[[Question], Array]) -> Array:
+    """What each question gives, in the shape of the output."""
+    output = np.zeros(_shape(bound, inputs), dtype)
+    for part in bound.questions(inputs):
+        part.put(output, answer(part.question))
+    return output
 
 
 def channels_last(bound: BoundStep, array: Array) -> Array:
-    """A layer's output with its channels last; without the spatial axes of a global average, as its sums are."""
-    if bound.step.op == "QLinearGlobalAveragePool":
-        return array.reshape(array.shape[:2])
-    axis = 1 if array.ndim > 1 and bound.step.op != "QLinearMatMul" else -1
-    return np.moveaxis(array, axis, -1) if array.ndim else array
+    """A layer's output with its channels last."""
+    return np.moveaxis(array, bound.operator.channel_axis if array.ndim > 1 else -1, -1) if array.ndim else array

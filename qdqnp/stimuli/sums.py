@@ -1,6 +1,6 @@
-"""A layer as sums: which inputs each output adds up, with which weights. One function per operator that sums.
+"""A layer as sums: which inputs each output adds up, with which weights.
 
-`Sums` is what the constructions work on: they know neither convolution nor matrix product.
+`SummingLayer` is what the constructions work on: they know neither convolution nor matrix product.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.pool import pad_plane
 from qdqnp.kernels.sums import Window
-from qdqnp.ops.geometry.windows import as_planes, window_for
-from qdqnp.ops.integer.linear import centered_weights
+from qdqnp.numerics.questions import Means, Sums
+from qdqnp.ops.geometry.conv import Convolution
+from qdqnp.ops.geometry.matrix import MatrixProduct
+from qdqnp.ops.geometry.windows import as_planes
+from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand
-from qdqnp.quant import Array, Int64, Quant
+from qdqnp.quant import Int64, Quant
 from qdqnp.stimuli.reach import Reach
 
 # More places for targets per input than this are not looked for.
 MOST_PLACES = 1024
-SUMMING = ("QLinearConv", "QGemm", "QLinearMatMul", "QLinearGlobalAveragePool")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class SummingLayer:
     """input: the operand that is summed. shape: of its array. weights: int64 (channels, K), less their zero points.
     group_of: (channels,) which group of inputs a channel reads; group_stride: how far apart the groups' inputs are.
     sites: lists of places; those of one list see the same taps inside the image and share no input.
@@ -95,92 +97,72 @@ class Sums:
         return [self.reach(channel, site) for site in range(len(self.sites))]
 
 
-def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
-    """A layer of an operator in SUMMING as sums, for these shapes (by tensor name).
+def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> SummingLayer:
+    """A layer that asks about sums, for these shapes (by tensor name).
 
     Raises InputError where weights or bias are computed, or are not one set for each channel.
     """
-    return _MAKERS[bound.step.op](bound, shapes)
+    step, operator = bound.step, bound.operator
+    x = step.inputs[0]
+    assert x is not None
+    for index, what in ((operator.weight_operand, "weights"), (operator.bias_operand, "bias")):
+        _check_constant(bound, index, what)
+    # the flat index of each input element in place of its code: the questions then say which inputs are added up
+    indices = np.arange(math.prod(shapes[x.name]), dtype=np.int64).reshape(shapes[x.name])
+    parts = operator.questions(step, *bound.arrays({x.name: indices})) if isinstance(operator, IntegerOperator) else ()
+    question = parts[0].question if len(parts) == 1 else None
+    output = shapes[step.output_names[0]]
+    if isinstance(question, Means):
+        return _planes(x, shapes[x.name], len(output))
+    products = question.products if isinstance(question, Sums) else None
+    if isinstance(products, Convolution):
+        return _convolution(x, products, output)
+    if isinstance(products, MatrixProduct):
+        return _matrix(x, products, shapes[x.name], output)
+    problem = Problem(f"step {step.label}, weights", "a matrix", "several")
+    raise InputError("no exact construction for this layer", [problem])
 
 
-def _constant(bound: BoundStep, operand: Operand | None, what: str) -> Array:
-    if operand is None or operand.name not in bound.consts:
+def _check_constant(bound: BoundStep, index: int | None, what: str) -> None:
+    """Raises InputError for computed weights or bias, and for a bias that differs by row: it makes another function of
+    the sum for each row."""
+    operand = bound.step.inputs[index] if index is not None and index < len(bound.step.inputs) else None
+    if operand is None:
+        return
+    if operand.name not in bound.consts:
         problem = Problem(f"step {bound.step.label}, {what}", "constants", "a computed tensor")
         raise InputError("no exact construction for this layer", [problem])
-    return bound.consts[operand.name]
-
-
-def _operands(bound: BoundStep) -> tuple[Operand, Operand, Quant]:
-    x, w = bound.step.inputs[:2]
-    assert x is not None and w is not None and w.quant is not None
-    return x, w, w.quant
-
-
-def _conv(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
-    x, w, w_quant = _operands(bound)
-    _check_bias(bound)
-    weights, shape = _constant(bound, w, "weights"), shapes[x.name]
-    rows = centered_weights(weights, w_quant).reshape(len(weights), -1)
-    groups = bound.step.attributes.group
-    group_of = np.arange(len(rows)) // (len(rows) // groups)
-    window = window_for(bound.step.attributes, weights.shape[2:], shape[2:])
-    places = window_sites(shape, weights.shape[1], window, shapes[bound.step.output_names[0]])
-    return Sums(x, shape, rows, group_of, weights.shape[1] * math.prod(shape[2:]), places)
-
-
-def _gemm(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
-    a, b, b_quant = _operands(bound)
-    _check_bias(bound)
-    centered = centered_weights(_constant(bound, b, "weights"), b_quant)
-    rows = centered if bound.step.attributes.transB else centered.T
-    indices = _indices(shapes[a.name])
-    return _matrix(a, rows, indices.T if bound.step.attributes.transA else indices, shapes[a.name])
-
-
-def _matmul(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
-    a, b, b_quant = _operands(bound)
-    weights = _constant(bound, b, "weights")
-    if weights.ndim != 2:
-        problem = Problem(f"step {bound.step.label}, weights", "a matrix", f"shape {list(weights.shape)}")
-        raise InputError("no exact construction for this layer", [problem])
-    return _matrix(a, centered_weights(weights, b_quant).T, _indices(shapes[a.name]), shapes[a.name])
-
-
-def _matrix(a: Operand, rows: Int64, indices: Int64, shape: tuple[int, ...]) -> Sums:
-    """indices: of a's elements, (..., K); each leading index is one output row."""
-    leading = list(np.ndindex(*indices.shape[:-1]))[:MOST_PLACES]
-    places = tuple(Place(index, indices[index].reshape(-1)) for index in leading)
-    return Sums(a, shape, np.ascontiguousarray(rows), np.zeros(len(rows), np.int64), 0, (places,))
-
-
-def _global_average(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> Sums:
-    x = bound.step.inputs[0]
-    assert x is not None
-    images, channels, *spatial = shapes[x.name]
-    area = math.prod(spatial)
-    starts = range(0, images * channels * area, max(1, channels * area))
-    places = tuple(Place((n,), start + np.arange(area)) for n, start in enumerate(starts))[:MOST_PLACES]
-    ones = np.ones((channels, area), np.int64)
-    return Sums(x, shapes[x.name], ones, np.arange(channels), area, (places,))
-
-
-def _check_bias(bound: BoundStep) -> None:
-    """A bias that differs by row makes another function of the sum for each row."""
-    bias = bound.step.inputs[2]
-    if bias is None:
-        return
-    shape = _constant(bound, bias, "bias").shape
-    if math.prod(shape) > 1 and shape[-1] != math.prod(shape):
+    shape = bound.consts[operand.name].shape
+    if what == "bias" and math.prod(shape) > 1 and shape[-1] != math.prod(shape):
         problem = Problem(f"step {bound.step.label}, bias", "one value per channel", f"shape {list(shape)}")
         raise InputError("no exact construction for this layer", [problem])
 
 
-_MAKERS: Mapping[str, Callable[[BoundStep, Mapping[str, tuple[int, ...]]], Sums]] = {
-    "QLinearConv": _conv,
-    "QGemm": _gemm,
-    "QLinearMatMul": _matmul,
-    "QLinearGlobalAveragePool": _global_average,
-}
+def _convolution(x: Operand, products: Convolution, output: tuple[int, ...]) -> SummingLayer:
+    rows, shape = products.weights.rows, products.image.shape
+    per_group = products.kernel.shape[1]
+    group_of = np.arange(len(rows)) // (len(rows) // products.attributes.group)
+    places = window_sites(shape, per_group, products.window, output)
+    return SummingLayer(x, shape, rows, group_of, per_group * math.prod(shape[2:]), places)
+
+
+def _matrix(x: Operand, products: MatrixProduct, shape: tuple[int, ...], output: tuple[int, ...]) -> SummingLayer:
+    """Each row of the output is a place."""
+    rows = products.weights.rows
+    leading = list(np.ndindex(*output[:-1]))[:MOST_PLACES]
+    places = tuple(Place(index, products.a[row].astype(np.int64)) for row, index in enumerate(leading))
+    return SummingLayer(x, shape, np.ascontiguousarray(rows), np.zeros(len(rows), np.int64), 0, (places,))
+
+
+def _planes(x: Operand, shape: tuple[int, ...], rank: int) -> SummingLayer:
+    """The mean of each plane: weights of 1, every channel a group of its own."""
+    images, channels, *spatial = shape
+    area = math.prod(spatial)
+    starts = range(0, images * channels * area, max(1, channels * area))
+    rest = (0,) * (rank - 2)
+    places = tuple(Place((n, *rest), start + np.arange(area)) for n, start in enumerate(starts))[:MOST_PLACES]
+    ones = np.ones((channels, area), np.int64)
+    return SummingLayer(x, shape, ones, np.arange(channels), area, (places,))
 
 
 def _indices(shape: Sequence[int]) -> Int64:
@@ -246,7 +228,8 @@ def _apart(positions: Int64, taps: Int64) -> list[int]:
 
 def bias_of(bound: BoundStep) -> list[int]:
     """The constant bias of a layer that sums, one value or one per channel; empty where there is none."""
-    operand = bound.step.inputs[2] if len(bound.step.inputs) > 2 and bound.step.op in SUMMING else None
+    index = bound.operator.bias_operand
+    operand = bound.step.inputs[index] if index is not None and index < len(bound.step.inputs) else None
     if operand is None or operand.name not in bound.consts:
         return []
     return [int(value) for value in bound.consts[operand.name].reshape(-1)]

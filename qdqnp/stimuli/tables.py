@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from qdqnp.executor.plan import BoundStep
+from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Array, Codes, Int64
 from qdqnp.stimuli.patterns import Slot
+from qdqnp.stimuli.subject import asks
 
-UNARY = ("QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid")
-BINARY = ("QLinearAdd", "QLinearMul")
 CODES = 256
 # A layer of fewer than 64 elements would need more inputs than this to see all pairs; it sees an even choice of them.
 MOST_CASES = 1024
@@ -24,9 +24,9 @@ def every_code(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[str, Ar
 
     slots: the inputs that are no constants. Each case has one array for each of them.
     """
-    if bound.step.op in BINARY and len(slots) == 2:
+    if asks(bound, Pairs) and len(slots) == 2:
         return _pairs(bound.step.input_names, slots)
-    if bound.step.op in BINARY and len(set(bound.step.input_names)) == 2:
+    if asks(bound, Pairs) and len(set(bound.step.input_names)) == 2:
         return _beside_constant(bound, slots)
     return _singles(slots)
 
@@ -104,7 +104,7 @@ def combinations_seen(bound: BoundStep, arrays: list[Array | None]) -> list[Int6
     of each input for the others."""
     given = [array for array in arrays if array is not None]
     shifted = [array.astype(np.int64) - np.iinfo(array.dtype).min for array in given]
-    if bound.step.op in BINARY:
+    if asks(bound, Pairs):
         return [np.unique(np.add(CODES * shifted[0], shifted[1]))]
     return [np.unique(codes) for codes in shifted]
 
@@ -112,7 +112,7 @@ def combinations_seen(bound: BoundStep, arrays: list[Array | None]) -> list[Int6
 def combinations(bound: BoundStep) -> list[int]:
     """How many there are: of pairs, or of the codes of each input."""
     names = bound.step.input_names
-    if bound.step.op not in BINARY:
+    if not asks(bound, Pairs):
         return [CODES] * len(names)
     if len(set(names)) == 1:
         return [CODES]

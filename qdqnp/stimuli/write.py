@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qdqnp import golden
+from qdqnp.errors import GoldenError
+from qdqnp.files.folder import Kind
 from qdqnp.numerics.profile import Profile
 from qdqnp.reader.proto import Source
 from qdqnp.stimuli.document import document
@@ -14,6 +16,8 @@ from qdqnp.stimuli.result import StimulusSet
 
 # Of a network only what goes in and comes out: `qdqnp golden` writes every layer.
 NETWORK_ROLES = ("network_input", "network_output")
+
+STIMULI = Kind("the stimuli", "Ask for fewer inputs (--count), formats, or a smaller --shape.", GoldenError)
 
 
 def write(
@@ -42,4 +46,5 @@ def write(
         seed=found.seed,
         coverage=document(found),
         force=force,
+        kind=STIMULI,
     )

@@ -29,7 +29,7 @@ def run(folder: Path, *arguments: object) -> Result:
 
 
 def test_profiles_side_by_side(folder: Path) -> None:
-    result = run(folder, "--node", 1, "--index", "0,3,0,5", "--profiles", "ort,tflite,neural-art,pow2")
+    result = run(folder, "--layer", 1, "--index", "0,3,0,5", "--profiles", "ort,tflite,neural-art,pow2")
     assert result.exit_code == 0, result.output
     assert "the largest 8 of 27 products, 9 of them in the padding" in result.output
     for text in ("ShiftRight", "narrowed", "from a tie", "neural-art-1.1.3 (inferred)", "powers of two"):
@@ -42,7 +42,7 @@ def test_profiles_side_by_side(folder: Path) -> None:
 
 
 def test_json_says_the_same(folder: Path) -> None:
-    found = json.loads(run(folder, "--node", 1, "--index", "0,3,0,5", "--json").stdout)
+    found = json.loads(run(folder, "--layer", 1, "--index", "0,3,0,5", "--json").stdout)
     assert found["index"] == [0, 3, 0, 5] and found["op"] == "QLinearConv"
     steps = {line["name"]: line["value"] for line in found["accounts"][0]["lines"]}
     assert steps["acc"] == found["total"] + found["bias"]
@@ -50,7 +50,7 @@ def test_json_says_the_same(folder: Path) -> None:
 
 
 def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
-    found = json.loads(run(folder, "--node", 1, "--index", "0,3,4,5", "--json").stdout)
+    found = json.loads(run(folder, "--layer", 1, "--index", "0,3,4,5", "--json").stdout)
     code, bias, total = found["accounts"][0]["code"], found["bias"], found["total"]
     model = qdqnp.load(folder / "net.onnx")
     bound = model.plan().steps[1].bound
@@ -58,20 +58,20 @@ def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
     zero = int(model.program().steps[1].outputs[0].quant.zero_point)
     unbiased = int(np.clip(np.rint(np.float32(total) * np.float32(multiplier)) + zero, -128, 127))
     assert unbiased != code and bias
-    result = run(folder, "--node", 1, "--index", "0,3,4,5", "--got", unbiased)
+    result = run(folder, "--layer", 1, "--index", "0,3,4,5", "--got", unbiased)
     assert "missing bias: the bias is not added" in result.output
-    assert f"{code} is what ort gives" in run(folder, "--node", 1, "--index", "0,3,4,5", "--got", code).output
-    assert "none of the known causes gives it" in run(folder, "--node", 1, "--index", "0,3,4,5", "--got", 1000).output
+    assert f"{code} is what ort gives" in run(folder, "--layer", 1, "--index", "0,3,4,5", "--got", code).output
+    assert "none of the known causes gives it" in run(folder, "--layer", 1, "--index", "0,3,4,5", "--got", 1000).output
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--node", "nothing", "--index", "0"), "no such layer"),
-        (("--node", "1", "--index", "0,99,0,0"), "within shape [1, 8, 12, 12]"),
-        (("--node", "1", "--index", "zero"), "expected whole numbers"),
-        (("--node", "1", "--index", "0,0,0,0", "--profiles", ","), "expected one or more"),
-        (("--node", "1", "--index", "0,0,0,0", "--profiles", "nobody"), "no such profile"),
+        (("--layer", "nothing", "--index", "0"), "no such layer"),
+        (("--layer", "1", "--index", "0,99,0,0"), "within shape [1, 8, 12, 12]"),
+        (("--layer", "1", "--index", "zero"), "expected whole numbers"),
+        (("--layer", "1", "--index", "0,0,0,0", "--profiles", ","), "expected one or more"),
+        (("--layer", "1", "--index", "0,0,0,0", "--profiles", "nobody"), "no such profile"),
     ],
 )
 def test_bad_usage_exits_with_2(folder: Path, arguments: tuple[str, ...], text: str) -> None:

@@ -51,7 +51,7 @@ def test_inputs_of_files_and_random_ones(path: Path, tmp_path: Path) -> None:
         "tflite",
         "--out",
         tmp_path / "set",
-        "--layers",
+        "--layer",
         "QLinearAdd",
     )
     assert result.exit_code == 0, result.output
@@ -64,7 +64,7 @@ def test_inputs_of_files_and_random_ones(path: Path, tmp_path: Path) -> None:
 
 
 def test_without_inputs_there_is_one_random_one_and_with_files_none(path: Path, tmp_path: Path) -> None:
-    assert run("golden", path, "--out", tmp_path / "a", "--layers", "MaxPool").exit_code == 0
+    assert run("golden", path, "--out", tmp_path / "a", "--layer", "MaxPool").exit_code == 0
     found = read(tmp_path / "a")
     assert found.inputs == 1 and found.manifest["seed"] == 0 and found.profile == "ort"
     np.savez(tmp_path / "x.npz", input=found.feeds()["input"])
@@ -82,7 +82,7 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
         "npz,hex",
         "--format",
         "c,c-crc",
-        "--layers",
+        "--layer",
         "QLinearConv",
         "--roles",
         "weight,output",
@@ -142,7 +142,7 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
     [
         (["--format", "csv"], "option formats"),
         (["--roles", "codes"], "option roles"),
-        (["--layers", "nothing"], "no such layers"),
+        (["--layer", "nothing"], "no such layer"),
         (["--profile", "nothing"], "no such profile"),
         (["--input", "missing.npy"], "cannot read an input file"),
         (["--hex-width", "9"], "option hex_width"),
@@ -170,7 +170,7 @@ def test_usage(path: Path, tmp_path: Path) -> None:
 
 
 def test_force(path: Path, tmp_path: Path) -> None:
-    arguments = ("golden", path, "--out", tmp_path / "set", "--layers", "MaxPool")
+    arguments = ("golden", path, "--out", tmp_path / "set", "--layer", "MaxPool")
     assert run(*arguments).exit_code == 0
     again = run(*arguments)
     assert again.exit_code == 2 and "--force" in again.stderr

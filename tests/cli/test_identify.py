@@ -50,7 +50,7 @@ def test_the_profile_is_named(place: Path) -> None:
     found = json.loads(run(place / "gold", place / "dump.npz", "--json").stdout)
     assert found["everywhere"] == ["tflite", "cmsis-nn"] and found["runs"] == 3
     conv = next(verdict for verdict in found["operators"] if verdict["operator"] == "QLinearConv")
-    assert conv["standings"][0]["mismatches"] == 0 < conv["standings"][1]["mismatches"]
+    assert conv["standings"][0]["differing"] == 0 < conv["standings"][1]["differing"]
 
 
 def test_one_input_of_the_set_and_chosen_profiles(place: Path, model: Model) -> None:

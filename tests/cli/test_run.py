@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import qdqnp
-from qdqnp.cli.run import write_outputs
 from qdqnp.errors import QdqnpError
+from qdqnp.files.npy import write_npz
 from tests.cli.test_commands import run
 from tests.networks import dla
 
@@ -248,7 +248,7 @@ def test_many_rows_are_cut_on_the_terminal_only(path: Path, key: str, tmp_path: 
 @pytest.mark.parametrize("names", [("file", "a/b"), ("allow_pickle", "arr_0"), ("y.npy", "../up")])
 def test_outputs_keep_names_that_savez_cannot(tmp_path: Path, names: tuple[str, str]) -> None:
     outputs = {names[0]: arrays(2), names[1]: np.arange(5, dtype=np.int8)}
-    write_outputs(tmp_path / "out.npz", outputs)
+    write_npz(tmp_path / "out.npz", outputs, "the outputs")
     with np.load(tmp_path / "out.npz") as archive:
         assert set(archive.files) == set(names)
         assert all(np.array_equal(archive[name], outputs[name]) for name in names)
@@ -293,7 +293,7 @@ def test_a_failed_write_leaves_what_was_there(
         out.write_bytes(before)
     monkeypatch.setattr(np.lib.format, "write_array", second_fails)
     with pytest.raises(QdqnpError if isinstance(error, OSError) else KeyboardInterrupt):
-        write_outputs(out, {"a": arrays(1), "b": arrays(1)}, force=True)
+        write_npz(out, {"a": arrays(1), "b": arrays(1)}, "the outputs")
     assert [file.name for file in tmp_path.iterdir()] == ([] if before is None else ["out.npz"])
     assert before is None or out.read_bytes() == before
 

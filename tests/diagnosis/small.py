@@ -11,9 +11,9 @@ import numpy as np
 
 import qdqnp
 from qdqnp.diagnosis.align import Aligned, align
-from qdqnp.diagnosis.compare.compare import Options, compare
-from qdqnp.diagnosis.compare.report import Report, Row
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.report import CompareReport, CompareRow
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.model import Model
 from qdqnp.numerics.profiles import profile_named
@@ -45,7 +45,7 @@ def tensors(profile: str = "ort", count: int = 2) -> dict[str, list[Array]]:
 
 def dump(arrays: Mapping[str, Sequence[Array]], channel_last: bool = False) -> Dump:
     entries = (
-        Entry(name, np.concatenate(list(cases)) if cases[0].ndim else cases[0]) for name, cases in arrays.items()
+        DumpEntry(name, np.concatenate(list(cases)) if cases[0].ndim else cases[0]) for name, cases in arrays.items()
     )
     return Dump(Path("dump"), tuple(entries), channel_last)
 
@@ -54,11 +54,13 @@ def aligned(arrays: Mapping[str, Sequence[Array]], profile: str = "ort", count: 
     return align(dump(arrays), reference(profile, count).targets, count)
 
 
-def report(arrays: Mapping[str, Sequence[Array]], profile: str = "ort", count: int = 2, **options: Any) -> Report:
-    return compare(reference(profile, count), aligned(arrays, profile, count), Options(**options))
+def report(
+    arrays: Mapping[str, Sequence[Array]], profile: str = "ort", count: int = 2, **options: Any
+) -> CompareReport:
+    return compare(reference(profile, count), aligned(arrays, profile, count), CompareOptions(**options))
 
 
-def row(found: Report, name: str) -> Row:
+def row(found: CompareReport, name: str) -> CompareRow:
     return next(row for row in found.rows if row.name == name)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from qdqnp.diagnosis.align import Aligned, align, pair, to_codes
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
-from qdqnp.diagnosis.targets import Target
+from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError
 from qdqnp.numerics import float32
 from qdqnp.quant import Quant
@@ -20,12 +20,14 @@ NAME = small.outputs("QLinearConv")[1]
 RIGHT = small.tensors()
 
 
-def read(*entries: Entry, cases: int = 1, channel_last: bool = False, mapping: dict[str, str] | None = None) -> Aligned:
+def read(
+    *entries: DumpEntry, cases: int = 1, channel_last: bool = False, mapping: dict[str, str] | None = None
+) -> Aligned:
     return align(Dump(Path("d"), entries, channel_last), small.reference().targets, cases, mapping)
 
 
 def paired(*names: str) -> dict[str, str]:
-    entries = tuple(Entry(name, np.zeros(1, np.int8)) for name in names)
+    entries = tuple(DumpEntry(name, np.zeros(1, np.int8)) for name in names)
     pairs, _ = pair(Dump(Path("d"), entries), small.reference().targets, 1)
     return {target.name: entry.name for target, entry in pairs}
 
@@ -45,17 +47,17 @@ def test_two_entries_of_the_same_letters_fit_nothing() -> None:
 def test_by_order_and_shape_where_names_tell_nothing() -> None:
     """Numbered in the order of the network, and not by the alphabet: out10 comes after out9."""
     names = [target.name for target in small.reference().targets if target.step >= 0]
-    entries = tuple(Entry(f"out{i}", RIGHT[name][0]) for i, name in enumerate(names))
+    entries = tuple(DumpEntry(f"out{i}", RIGHT[name][0]) for i, name in enumerate(names))
     found = read(*sorted(entries, key=lambda entry: entry.name))
     assert {name: tensor.entry for name, tensor in found.tensors.items()} == {n: f"out{i}" for i, n in enumerate(names)}
     assert all(np.array_equal(found.tensors[n].cases[0], RIGHT[n][0]) for n in names if RIGHT[n][0].dtype == np.int8)
 
 
 def test_a_mapping_is_the_only_way_then() -> None:
-    found = read(Entry("x", RIGHT[NAME][0]), Entry(NAME, RIGHT[NAME][1]), mapping={NAME: "x"})
+    found = read(DumpEntry("x", RIGHT[NAME][0]), DumpEntry(NAME, RIGHT[NAME][1]), mapping={NAME: "x"})
     assert np.array_equal(found.tensors[NAME].cases[0], RIGHT[NAME][0]) and found.unused == [NAME]
     with pytest.raises(InputError, match=r"(?s)another name.*'absent'"):
-        read(Entry("x", RIGHT[NAME][0]), mapping={"nonsense": "x", NAME: "absent"})
+        read(DumpEntry("x", RIGHT[NAME][0]), mapping={"nonsense": "x", NAME: "absent"})
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json"])
@@ -65,7 +67,7 @@ def test_a_written_mapping_is_read_back(tmp_path: Path, suffix: str) -> None:
     path.write_text(as_text(names, ["left\nover"], suffix == "json"), encoding="utf-8")
     assert read_mapping(path) == names
     found, unused = proposal(
-        Dump(Path("d"), (Entry(NAME, RIGHT[NAME][0]), Entry("?", RIGHT[NAME][0]))), small.reference().targets, 1
+        Dump(Path("d"), (DumpEntry(NAME, RIGHT[NAME][0]), DumpEntry("?", RIGHT[NAME][0]))), small.reference().targets, 1
     )
     assert (found, unused) == ({NAME: NAME}, ["?"])
 
@@ -83,23 +85,23 @@ def test_layouts_and_bytes() -> None:
     want = RIGHT[NAME][0]
     last = np.ascontiguousarray(want.transpose(0, 2, 3, 1))
     for entry in (
-        Entry(NAME, last),
-        Entry(NAME, last[0]),
-        Entry(NAME, want[0]),
-        Entry(NAME, want.reshape(-1)),
-        Entry(NAME, want.reshape(-1).view(np.uint8), raw=True),
-        Entry(NAME, want.view(np.uint8)),
-        Entry(NAME, want.astype(np.int32)),
+        DumpEntry(NAME, last),
+        DumpEntry(NAME, last[0]),
+        DumpEntry(NAME, want[0]),
+        DumpEntry(NAME, want.reshape(-1)),
+        DumpEntry(NAME, want.reshape(-1).view(np.uint8), raw=True),
+        DumpEntry(NAME, want.view(np.uint8)),
+        DumpEntry(NAME, want.astype(np.int32)),
     ):
         assert np.array_equal(read(entry).tensors[NAME].cases[0], want)
-    assert "channel-last transposed to channel-first" in read(Entry(NAME, last)).tensors[NAME].notes
-    assert not read(Entry(NAME, want)).tensors[NAME].notes
+    assert "channel-last transposed to channel-first" in read(DumpEntry(NAME, last)).tensors[NAME].notes
+    assert not read(DumpEntry(NAME, want)).tensors[NAME].notes
 
 
 def test_the_format_decides_where_both_layouts_have_the_same_shape() -> None:
     want = np.arange(64, dtype=np.int8).reshape(1, 4, 4, 4)
-    target = Target("square", "square", 0, "", "", want.shape, want.dtype, None)
-    entry = Entry("square", np.ascontiguousarray(want.transpose(0, 2, 3, 1)))
+    target = DumpTarget("square", "square", 0, "", "", want.shape, want.dtype, None)
+    entry = DumpEntry("square", np.ascontiguousarray(want.transpose(0, 2, 3, 1)))
     for channel_last in (True, False):
         found = align(Dump(Path("d"), (entry,), channel_last), [target], 1).tensors["square"].cases[0]
         assert np.array_equal(found, want if channel_last else entry.array)
@@ -108,31 +110,31 @@ def test_the_format_decides_where_both_layouts_have_the_same_shape() -> None:
 def test_st_outputs_are_the_networks_in_their_order() -> None:
     final = small.reference().targets[-1]
     values = small.reference().cases[0][final.codes].reshape(1, 1, 1, -1)
-    found = read(Entry("c_outputs_1", values, role="network_output"), channel_last=True)
+    found = read(DumpEntry("c_outputs_1", values, role="network_output"), channel_last=True)
     assert list(found.tensors) == [final.name]
     assert np.array_equal(found.tensors[final.name].cases[0].reshape(-1), values.reshape(-1))
 
 
 def test_several_cases_after_one_another_or_stacked() -> None:
     for array in (np.concatenate(RIGHT[NAME]), np.stack(RIGHT[NAME]), np.concatenate(RIGHT[NAME]).reshape(-1)):
-        found = read(Entry(NAME, array), cases=2).tensors[NAME]
+        found = read(DumpEntry(NAME, array), cases=2).tensors[NAME]
         assert len(found.cases) == 2
         assert all(np.array_equal(a, b) for a, b in zip(found.cases, RIGHT[NAME], strict=True))
     other = small.outputs("QLinearAdd")[0]
     with pytest.raises(InputError, match="the same number of cases"):
-        read(Entry(NAME, np.concatenate(RIGHT[NAME])), Entry(other, RIGHT[other][0]), cases=2)
+        read(DumpEntry(NAME, np.concatenate(RIGHT[NAME])), DumpEntry(other, RIGHT[other][0]), cases=2)
 
 
 def test_real_values_become_codes() -> None:
     quant = next(t.quant for t in small.reference().targets if t.name == NAME)
     assert quant is not None
     real = float32.dequantize(RIGHT[NAME][0], quant.scale, quant.zero_point)
-    found = read(Entry(NAME, real)).tensors[NAME]
+    found = read(DumpEntry(NAME, real)).tensors[NAME]
     assert np.array_equal(found.cases[0], RIGHT[NAME][0]) and found.cases[0].dtype == np.int8
     assert (found.off_grid, found.off_range) == (0, 0)
     real.reshape(-1)[3] += np.float32(0.3) * quant.scale
     real.reshape(-1)[5] = np.float32(-400 - int(quant.zero_point)) * quant.scale
-    found = read(Entry(NAME, real)).tensors[NAME]
+    found = read(DumpEntry(NAME, real)).tensors[NAME]
     assert (found.off_grid, found.off_range) == (1, 1)
     assert found.cases[0].reshape(-1)[5] == -400
 
@@ -154,18 +156,18 @@ def test_codes_per_slice() -> None:
 )
 def test_values_that_cannot_be_codes(array: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read(Entry(NAME, array))
+        read(DumpEntry(NAME, array))
 
 
 def test_all_problems_at_once() -> None:
     names = small.outputs("QLinearConv")[:3]
     with pytest.raises(InputError) as caught:
-        read(*(Entry(name, np.full(RIGHT[name][0].shape, np.nan)) for name in names))
+        read(*(DumpEntry(name, np.full(RIGHT[name][0].shape, np.nan)) for name in names))
     assert all(name in str(caught.value) for name in names)
 
 
 def test_a_wrong_size_is_a_misfit_and_nothing_that_fits_an_error() -> None:
-    found = read(Entry(NAME, RIGHT[NAME][0].reshape(-1)[:-1]))
+    found = read(DumpEntry(NAME, RIGHT[NAME][0].reshape(-1)[:-1]))
     assert [m.target.name for m in found.misfits] == [NAME] and not found.tensors
     with pytest.raises(InputError, match="--write-mapping"):
-        read(Entry("nothing", np.zeros(7, np.int8)))
+        read(DumpEntry("nothing", np.zeros(7, np.int8)))

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.diagnosis.diff import Report, diff
+from qdqnp.diagnosis.diff import DiffReport, diff
 from qdqnp.errors import ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES, profile_named
+from qdqnp.numerics.stages import Stage
+from qdqnp.numerics.values import Value
 from qdqnp.quant import Int64
 from tests.networks import dla
 
@@ -29,11 +31,11 @@ def feeds(count: int = 2, seed: int = 0) -> list[dict[str, np.ndarray]]:
     return [{"input": rng.standard_normal((1, 3, 16, 16), dtype=np.float32)} for _ in range(count)]
 
 
-def run(model: Model, *profiles: str | Profile, count: int = 2) -> Report:
+def run(model: Model, *profiles: str | Profile, count: int = 2) -> DiffReport:
     return diff(model, [(str(index), profile_named(profile)) for index, profile in enumerate(profiles)], feeds(count))
 
 
-def differing(report: Report, index: int = 1) -> set[str]:
+def differing(report: DiffReport, index: int = 1) -> set[str]:
     """Operators that differ by themselves."""
     return {row.op for row in report.totals() if row.cells[index].single.differing}
 
@@ -132,14 +134,11 @@ def test_profiles_that_cannot_run_list_all_their_layers(model: Model) -> None:
 
 
 @dataclass(frozen=True)
-class Blow:
+class Blow(Stage):
     """A stage of a user's own that leaves int32."""
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Int64:
-        return value << 20
-
-    def tie(self, value: Int64, fixed: Fixed) -> np.ndarray:
-        return np.zeros(value.shape, bool)
+    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+        return Value("Blow", value << 20)
 
 
 def test_a_value_outside_a_domain_names_profile_and_layer(model: Model) -> None:

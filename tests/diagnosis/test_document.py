@@ -24,7 +24,7 @@ def run(command: str, folder: Path) -> str:
     """One command of the document, in a folder; `qdqnp` and `python` are those of the tests."""
     words = shlex.split(command)
     program = {"qdqnp": [sys.executable, "-m", "qdqnp"], "python": [sys.executable]}[words[0]]
-    path = str(Path(qdqnp.__file__).parents[2])
+    path = str(Path(qdqnp.__file__).parents[1])
     done = subprocess.run(
         [*program, *words[1:]],
         cwd=folder,

@@ -10,43 +10,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qdqnp.diagnosis.tally import EPS, Lsb, validate_metrics
+from qdqnp.diagnosis.tally import EPS, Tally, compared, validate_metrics
 
 codes = hnp.arrays(np.int8, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5))
 
 
 @given(st.lists(codes, min_size=1, max_size=3), st.integers(0, 2**32 - 1))
-def test_lsb_counts_are_those_of_a_loop(wants: list[np.ndarray], seed: int) -> None:
+def test_counts_are_those_of_a_loop(wants: list[np.ndarray], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    tolerance = seed % 3
-    found, apart, saturated = Lsb(tolerance), [], 0
+    found, apart = Tally(), []
     for want in wants:
         got = np.clip(want.astype(int) + rng.integers(-2, 3, want.shape) * (rng.random(want.shape) < 0.5), -128, 127)
-        found.add(got.astype(np.int8), want, (-128, 127))
+        found.add(got.astype(np.int8), want)
         apart += [int(g) - int(w) for g, w in zip(got.flat, want.flat, strict=True)]
-        saturated += sum(int(g) in (-128, 127) for g in got.flat)
     assert found.histogram == dict(Counter(apart))
-    assert found.elements == len(apart) and found.mismatches == sum(d != 0 for d in apart)
+    assert found.elements == len(apart) and found.differing == sum(d != 0 for d in apart)
     assert found.largest == max(map(abs, apart)) and found.mean == sum(map(abs, apart)) / len(apart)
-    assert found.saturation == saturated / len(apart)
-    assert found.beyond == sum(abs(d) > tolerance for d in apart)
+    assert found.share == found.differing / len(apart)
 
 
 def test_far_differences_share_bins() -> None:
-    found = Lsb(tolerance=5000)
-    found.add(np.array([0, 1024, 1025, -2047, -2048, 5000, 5001, 2**40]), np.zeros(8, np.int64), (-(2**62), 2**62))
+    found = compared(np.array([0, 1024, 1025, -2047, -2048, 5000, 5001, 2**40]), np.zeros(8, np.int64))
     assert found.histogram == {0: 1, 1024: 2, -1024: 1, -2048: 1, 4096: 2, 2**40: 1}
-    assert (found.beyond, found.largest, found.mismatches) == (2, 2**40, 7)
+    assert (found.largest, found.differing) == (2**40, 7)
 
 
 def test_the_first_mismatch_is_that_of_the_first_array_that_has_one() -> None:
-    found = Lsb()
+    found = Tally()
     zero = np.zeros((2, 2), np.int8)
-    found.add(zero, zero, (-128, 127))
+    found.add(zero, zero)
     assert found.first is None
-    found.add(np.array([[0, 0], [0, 3]], np.int8), zero, (-128, 127))
-    found.add(np.array([[5, 0], [0, 0]], np.int8), zero, (-128, 127))
+    found.add(np.array([[0, 0], [0, 3]], np.int8), zero)
+    found.add(np.array([[5, 0], [0, 0]], np.int8), zero)
     assert found.first == (1, 1)
+
+
+@given(st.lists(codes, min_size=2, max_size=4), st.integers(0, 2**32 - 1))
+def test_tallies_add_up(wants: list[np.ndarray], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole, sum_of_parts = Tally(), Tally()
+    for want in wants:
+        got = np.where(rng.random(want.shape) < 0.3, rng.integers(-128, 128, want.shape), want).astype(np.int8)
+        whole.add(got, want)
+        sum_of_parts.include(compared(got, want))
+    assert whole == sum_of_parts
+
+
+def test_floats_differ_by_bits_and_are_apart_by_their_values() -> None:
+    nan, infinity = np.nan, np.inf
+    got = np.array([0.0, -0.0, 1.0, nan, infinity, 2.0], np.float32)
+    want = np.array([0.0, 0.0, 1.5, 3.0, infinity, nan], np.float32)
+    found = compared(got, want)
+    assert (found.differing, found.largest, found.total, found.first) == (4, 0.5, 0.5, (1,))
+    assert not found.histogram
 
 
 @given(

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp.diagnosis.tally import difference
-from qdqnp.diagnosis.verify import Report, verify
+from qdqnp.diagnosis.tally import compared
+from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort import peer as ort
@@ -98,7 +98,7 @@ class Altered:
         return found
 
 
-def unpromised_report(change: Callable[[dict[str, Any]], None] = lambda tensors: None, count: int = 1) -> Report:
+def unpromised_report(change: Callable[[dict[str, Any]], None] = lambda tensors: None, count: int = 1) -> VerifyReport:
     proto = unpromised()
     model = qdqnp.load(proto)
     rng = np.random.default_rng(7)
@@ -129,7 +129,7 @@ def test_what_is_not_promised_may_differ_within_the_bound_of_its_own_step() -> N
     softmax, codes, conv = report.layers
     assert softmax.promise == codes.promise == conv.promise != "exact"
     assert report.equal and report.differing == 0
-    assert 0 < softmax.accepted < softmax.elements and 0 < softmax.bound <= 1
+    assert 0 < softmax.accepted < softmax.tally.elements and 0 < softmax.bound <= 1
     assert report.accepted == softmax.accepted + codes.accepted + conv.accepted
     assert f"accepted: 0 of {report.elements} elements differ where that is promised" in report.verdict()
     assert f"; {report.accepted} elements in " in report.verdict()
@@ -261,15 +261,15 @@ def test_a_missing_onnxruntime_names_the_command(monkeypatch: pytest.MonkeyPatch
 # -- metrics ------------------------------------------------------------------------------------------------------
 def test_difference_counts_bits_not_values() -> None:
     zeros = np.array([0.0, -0.0], np.float32)
-    assert difference(zeros, zeros[::-1]).differing == 2
+    assert compared(zeros, zeros[::-1]).differing == 2
     nans = np.array([np.nan], np.float32)
-    assert difference(nans, nans.copy()).equal
+    assert compared(nans, nans.copy()).equal
     codes = np.array([[1, 2], [3, -128]], np.int8)
-    found = difference(codes, np.array([[1, 2], [4, 127]], np.int8))
+    found = compared(codes, np.array([[1, 2], [4, 127]], np.int8))
     assert (found.elements, found.differing, found.largest, found.first) == (4, 2, 255, (1, 0))
 
 
 def test_difference_of_other_types_and_shapes_says_so() -> None:
     a = np.zeros((2, 2), np.int8)
-    assert difference(a, a.astype(np.uint8)).note == "int8[2, 2] against uint8[2, 2]"
-    assert not difference(a, a.reshape(4)).equal
+    assert compared(a, a.astype(np.uint8)).note == "int8[2, 2] against uint8[2, 2]"
+    assert not compared(a, a.reshape(4)).equal

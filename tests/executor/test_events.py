@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp.numerics.profiles.neural_art import NEURAL_ART
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.profiles.neural_art import NEURAL_ART, TIE
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.networks import dla
 
 COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art")
@@ -124,9 +124,11 @@ def test_strategies_and_certificates_do_not_change_a_profile() -> None:
     x = np.random.default_rng(2).standard_normal((1, 3, 16, 16), dtype=np.float32)
     for profile in COMPLETE:
         fast, slow = model.trace(x, profile=profile), model.trace(x, profile=profile, strategy="int64")
-        certified = [bound.bound.certificate for bound in model.plan(profile).steps if bound.bound.certificate]
+        certified = [str(bound.kernel.certificate) for bound in model.plan(profile).steps if bound.kernel.certificate]
         assert all("certified" in text or "rule itself" in text for text in certified)
-        stages = [b.bound.certificate for b in model.plan(profile, strategy="int64").steps if b.bound.certificate]
+        stages = [
+            str(b.kernel.certificate) for b in model.plan(profile, strategy="int64").steps if b.kernel.certificate
+        ]
         assert all(text == "int64 stages" for text in stages)
         for name, array in fast.items():
             np.testing.assert_array_equal(array, slow[name], err_msg=f"{profile} {name}")
@@ -172,4 +174,33 @@ def test_overrides_must_name_a_layer_and_fit_it() -> None:
 
 def overridden(label: str, values: tuple) -> qdqnp.Profile:
     plain = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in values)
-    return replace(NEURAL_ART, conv=NarrowThenAffine(overrides=((label, plain),)))
+    return replace(NEURAL_ART, conv=NarrowThenAffine(TIE, overrides=((label, plain),)))
+
+
+@pytest.mark.parametrize(
+    ("bias", "field", "count"),
+    [
+        (2**23 - 1, "past_2_23", 127),  # 2^23 does not fit 24 bits: the codes 1 to 127 lead past it
+        (-(2**23), "past_2_23", 128),  # -2^23 does: the codes -128 to -1 lead past it
+        (2**31 - 1, "past_2_31", 127),
+        (-(2**31), "past_2_31", 128),
+    ],
+)
+def test_accumulators_at_the_ends_of_24_and_32_bits(bias: int, field: str, count: int) -> None:
+    events = qdqnp.load(conv([1], 2.0**-20, bias=bias)).trace(every_code(), events=True).events["y"]
+    assert getattr(events, field) == count
+
+
+def test_bits_of_float_multipliers() -> None:
+    model = qdqnp.load(conv([3], 0.3))
+    for profile, bits in (("ort", 24), ("tflite-fc-float", 53)):
+        assert model.trace(every_code(), profile=profile, events=True).events["y"].multiplier_bits == bits
+
+
+def test_a_stage_that_saturates_inside() -> None:
+    """NVDLA holds the scaled value in 17 bits before the zero point: with 0.75 * (x + 87,400), some x are past them."""
+    model = qdqnp.load(conv([1], 0.75, bias=87_400))
+    scaled = [math.floor(Fraction(3, 4) * (x + 87_400) + Fraction(1, 2)) for x in range(-128, 128)]
+    past = sum(value > 2**16 - 1 for value in scaled)
+    assert 0 < past < 256
+    assert model.trace(every_code(), profile="nvdla", events=True).events["y"].inner_saturated == past

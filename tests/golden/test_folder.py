@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from qdqnp.errors import GoldenError
-from qdqnp.files import folder as folders
 from qdqnp.files.folder import Folder, new_folder
 from qdqnp.golden import FORMATS, Options, read, write
+from qdqnp.golden.writing import GOLDEN_SET
 from tests.golden.conftest import make
 
 FEEDS = {"input": np.zeros((1, 3, 16, 16), np.float32)}
@@ -180,7 +180,7 @@ def test_a_second_interrupt_does_not_stop_the_cleaning(tmp_path: Path, monkeypat
         real(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(shutil, "rmtree", interrupted)
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "set", 100) as folder:
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "set", GOLDEN_SET, 100) as folder:
         folder.append("a/b", memoryview(b"x"))
         raise KeyboardInterrupt
     assert left(tmp_path) == []
@@ -240,7 +240,7 @@ def test_an_old_set_comes_back_where_the_new_one_cannot_take_its_place(
 
 
 def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(GoldenError, match="meanwhile"), new_folder(tmp_path / "set", 100):
+    with pytest.raises(GoldenError, match="meanwhile"), new_folder(tmp_path / "set", GOLDEN_SET, 100):
         (tmp_path / "set").mkdir()
     assert left(tmp_path) == ["set"]
 
@@ -256,10 +256,10 @@ def test_more_files_than_a_process_may_open(net: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_counts_what_it_writes(tmp_path: Path) -> None:
-    folder = Folder(tmp_path, 5)
+    folder = Folder(tmp_path, 5, GOLDEN_SET)
     folder.append("x", memoryview(b"123"))
     folder.append("x", memoryview(b"45"))
     assert (tmp_path / "x").read_bytes() == b"12345"
     with pytest.raises(GoldenError, match=r"at most 5 bytes"):
         folder.append("y", memoryview(b"6"))
-    assert not (tmp_path / "y").exists() and folders.TITLE
+    assert not (tmp_path / "y").exists()

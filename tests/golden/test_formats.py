@@ -7,8 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +18,13 @@ from intelhex import IntelHex
 from qdqnp.errors import GoldenError
 from qdqnp.files.folder import Folder
 from qdqnp.golden import GoldenTensor, Options
+from qdqnp.golden.catalog import Entry
+from qdqnp.golden.tensor import golden_tensor
 from qdqnp.golden.writers import ihex
 from qdqnp.golden.writers.c_text import define, integer, real
 from qdqnp.golden.writers.hex import words
 from qdqnp.golden.writers.ihex import IhexWriter
+from qdqnp.golden.writing import GOLDEN_SET
 from tests.golden.conftest import Made, make
 from tests.golden.firmware import STRICT, build
 
@@ -176,8 +177,8 @@ def test_every_name_of_every_layer_is_its_array(net: Path, tmp_path: Path, profi
 def test_intel_hex_of_more_than_one_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cases of 100,003 bytes: pieces and addresses that no 16 bits hold."""
     data = np.random.default_rng(0).integers(0, 256, (2, 100_003), dtype=np.uint8)
-    writer = IhexWriter(Folder(tmp_path, 2**30), Options(), 2)
-    entry: Any = SimpleNamespace(item=SimpleNamespace(key="x"), same_as=None)
+    writer = IhexWriter(Folder(tmp_path, 2**30, GOLDEN_SET), Options(), 2)
+    entry = Entry(golden_tensor(data[0], "x", "x", "output"))
     for case in range(2):
         writer.add(entry, data[case], case)
     writer.finish({"x": entry}, [])

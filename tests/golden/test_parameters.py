@@ -11,10 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from qdqnp.errors import GoldenError
+from qdqnp.errors import GoldenError, InputError
 from qdqnp.golden import GoldenSet, Options, read, write
 from qdqnp.golden.inner import _exactly
-from qdqnp.numerics.rules.requantize import Rescaled
+from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
+from qdqnp.numerics.values import Value
 from tests.golden.nets import code_feeds
 
 MS = "com.microsoft"
@@ -140,7 +141,7 @@ def test_a_lookup_is_its_table(tmp_path: Path) -> None:
 def test_parameters_of_computed_weights_are_those_of_each_input(tmp_path: Path) -> None:
     """Neural-ART's S1 depends on the weights; here they come with the input."""
     model = one("QLinearConv", [(1, 2, 4, 4), (3, 2, 1, 1)], ["x0", *q(0.02, 3), "x1", *q(0.01, 0), *q(0.05, 1)], "")
-    with pytest.raises(GoldenError):  # a set without such a layer
+    with pytest.raises(InputError):  # a set without such a layer
         captured(model, tmp_path / "none", "neural-art", layers=("QLinearAdd",))
     feeds = [{**code_feeds(model, 0), "x1": np.full((3, 2, 1, 1), value, np.int8)} for value in (1, 127)]
     write(tmp_path / "set", model, feeds, 2, profile="neural-art", options=Options(formats=("npz", "c")))
@@ -168,15 +169,24 @@ def test_a_wide_accumulator_is_stored_wide(tmp_path: Path) -> None:
     assert numbers["multiplier"] < 2**15
 
 
+@pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art-1.1.3", "exact"])
+def test_every_other_accumulator_is_stored_in_32_bits(profile: str, tmp_path: Path) -> None:
+    """Whatever the profile calls its accumulator: Neural-ART's is named by how it ends, not by a number of bits."""
+    weights = np.full((2, 2, 1, 1), 127, np.int8)
+    model = one("QLinearConv", [(1, 2, 4, 4)], ["x0", *q(0.02, 3), weights, *q(0.01, 0), *q(0.05, 1)], "")
+    found, _ = captured(model, tmp_path, profile)
+    kinds = {t.role: t.dtype for t in found.tensors if t.role in ("sum", "accumulator")}
+    assert kinds == {"sum": "int32", "accumulator": "int32"}
+
+
 def test_a_layer_whose_stages_end_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written was computed twice: by the layer's kernel and by its stages."""
-    model = average(q(0.02, 3), q(0.05, -9), 3, kernel_shape=[2, 2])
-    model.graph.node[0].op_type = "QLinearGlobalAveragePool"
-    del model.graph.node[0].attribute[:]
-    captured(model, tmp_path / "right", "tflite")
-    real = Rescaled.stages
+    """What is written was computed twice: by the layer's kernel, one float32 expression here, and by its stages."""
+    weights = np.full((2, 2, 1, 1), 127, np.int8)
+    model = one("QLinearConv", [(1, 2, 4, 4)], ["x0", *q(0.02, 3), weights, *q(0.01, 0), *q(0.05, 1)], "")
+    captured(model, tmp_path / "right", "ort")
+    real = FloatScaled.stages
     monkeypatch.setattr(
-        Rescaled, "stages", lambda self, sums: [*real(self, sums)[:-1], ("y", real(self, sums)[-1][1] + 1)]
+        FloatScaled, "stages", lambda self, sums: [*real(self, sums)[:-1], Value("y", real(self, sums)[-1].array + 1)]
     )
     with pytest.raises(GoldenError, match="contradicts itself"):
-        captured(model, tmp_path / "wrong", "tflite")
+        captured(model, tmp_path / "wrong", "ort")

@@ -11,7 +11,8 @@ import pytest
 
 from qdqnp.errors import GoldenError, InputError
 from qdqnp.golden import ROLES, Options, read, write
-from qdqnp.numerics.profile_toml import rule_names, to_document
+from qdqnp.numerics.profile import rule_names
+from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
 from tests.golden.conftest import CASES, Made, make
 from tests.networks import dla
@@ -209,9 +210,9 @@ def test_roles_layers_and_no_model(net: Path, tmp_path: Path) -> None:
 
 
 def test_layers_that_do_not_exist_are_listed_together(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(GoldenError) as error:
+    with pytest.raises(InputError) as error:
         make(tmp_path / "set", net, layers=("nothing", "no*", "QLinearAdd"))
-    assert [p.where for p in error.value.problems] == ["layers 'nothing'", "layers 'no*'"]
+    assert [p.where for p in error.value.problems] == ["layer 'nothing'", "layer 'no*'"]
     assert "QLinearConv" in str(error.value) or "Conv_" in str(error.value)
 
 

@@ -71,8 +71,8 @@ def test_what_is_refused(tmp_path: Path, content: bytes, put: object) -> None:
 
 def test_a_header_that_promises_more_than_its_member_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy would allocate first and miss the data afterwards."""
-    monkeypatch.setattr("qdqnp.inputs.arrays.npy.read_array", None)
-    with pytest.raises(InputError, match="holds 153 bytes, its header promises 4000000"):
+    monkeypatch.setattr("qdqnp.files.npy.npy.read_array", None)
+    with pytest.raises(InputError, match="24 bytes, where the header promises 4000000"):
         load_arrays(archived(tmp_path / "a.npz", npy("(1000, 1000)")))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdqnp.kernels.certify import Affine, certify
+from qdqnp.executor.fast.sums import make_layer
+from qdqnp.kernels.certify import CertifiedLine, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Layer, Requantizer
-from qdqnp.ops.integer.linear import make_layer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, SumContext
 from qdqnp.quant import Quant
 
 BOUND = 20_000
@@ -40,7 +40,7 @@ NAMES = (
 )
 
 
-def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -> Layer:
+def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -> SumContext:
     """Multipliers from 2^-12 to top: some powers of two, whose steps are exact ties."""
     real = 2.0 ** rng.uniform(-12, np.log2(top), CHANNELS)
     real[: CHANNELS if powers else CHANNELS // 3] = 2.0 ** rng.integers(-12, 0, CHANNELS if powers else CHANNELS // 3)
@@ -49,7 +49,7 @@ def layer(rng: np.random.Generator, zero: int, powers: bool, top: float = 1.0) -
     y = Quant(np.dtype(np.int8), np.asarray(1, np.float32), np.asarray(zero, np.int8))
     bias = rng.integers(-3000, 3000, CHANNELS).astype(np.int32)
     weights = rng.integers(-128, 128, (CHANNELS, 40))
-    return Layer(one, w, y, bias, weights=weights)
+    return SumContext(one, w, y, bias, weights=weights)
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Found:
     """A rule, what certify made of it, and the codes of both at every integer of the range."""
 
     requantize: Callable[[Any], Any]
-    expression: Affine
+    expression: CertifiedLine
     proven: Any
     sums: Any
 
@@ -107,7 +107,7 @@ def test_an_inner_saturation() -> None:
     real = np.random.default_rng(6).uniform(40, 120, CHANNELS) / 2**15
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
     weights = np.tile([1, -1], (CHANNELS, 20))
-    bound = PROFILES["neural-art-1.1.3"].conv.bind(Layer(made.x, w, made.y, weights=weights))
+    bound = PROFILES["neural-art-1.1.3"].conv.bind(SumContext(made.x, w, made.y, weights=weights))
     found = certified(bound, LARGE, reach=40_000)
     codes = found.requantize(found.sums)
     assert (codes[-1] == codes[-1 - 40_000 + 2**15]).all() and (codes[-1] < 127).all()
@@ -147,14 +147,13 @@ def wrong(bound: Requantizer, kind: str) -> Callable[[Any], Any]:
 @pytest.mark.parametrize("carrier", [SMALL, LARGE], ids=str)
 @pytest.mark.parametrize("kind", ["late", "early", "far", "missing", "high", "low"])
 @pytest.mark.parametrize("name", ["tflite-single", "tflite", "pow2", "neural-art-1.1.3"])
-def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]) -> None:
+def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any], rng: np.random.Generator) -> None:
     # multipliers of which the whole range has many steps of more than eight sums each, and does not saturate
-    rng = np.random.default_rng(2)
     made = layer(rng, 0, powers=name == "pow2")
     real = rng.uniform(60, 120, CHANNELS) / BOUND if name != "pow2" else np.full(CHANNELS, 2.0**-8)
     w = Quant(np.dtype(np.int8), real.astype(np.float32), np.zeros(CHANNELS, np.int8), 0)
     bias = np.zeros(CHANNELS, np.int32)
-    bound = PROFILES[name].conv.bind(Layer(made.x, w, made.y, bias, weights=made.weights))
+    bound = PROFILES[name].conv.bind(SumContext(made.x, w, made.y, bias, weights=made.weights))
     if carrier == SMALL and bound.slope is not None and bound.slope.first_shift:
         pytest.skip("a first rounding takes float64")
     assert certified(bound, LARGE).proven.any()
@@ -166,6 +165,26 @@ def test_a_wrong_rule_is_not_proven(name: str, kind: str, carrier: np.dtype[Any]
         assert (found.proven == (differing == 0)).all() or not found.proven.any()
     else:
         assert not found.proven.any()
+
+
+def test_a_step_between_two_points_that_were_compared_is_not_proven() -> None:
+    """With a multiplier of 1/7 the sums 7k + 1 to 7k + 6 are compared. The nudge of -3/7 moves the steps of the
+    expression to 7k, those of the rule are at 7k + 1: the two differ on the sums 7k alone, which are not compared."""
+    low, high = np.array([-202]), np.array([202])
+    expression, proven = certify(
+        lambda sums: (sums - 1) // 7,
+        np.array([1 / 7]),
+        np.array([0.0]),
+        (np.array([-3 / 7]),),
+        0,
+        0,
+        np.dtype(np.int8),
+        low,
+        high,
+        LARGE,
+    )
+    assert not proven.any()
+    assert expression.multiplier.shape == (1,)
 
 
 # -- the finish ------------------------------------------------------------------------------------------------------
@@ -204,12 +223,11 @@ def wrong_in(bound: Requantizer, channels: set[int]) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_layer_s_finish_is_its_rule(name: str, axis: int) -> None:
+def test_a_layer_s_finish_is_its_rule(name: str, axis: int, rng: np.random.Generator) -> None:
     """make_layer's finish on raw sums, whatever it chose, against IntegerFinish, zero point of x included."""
-    rng = np.random.default_rng(4)
     base = layer(rng, 7, powers=name.startswith("pow2"), top=0.9)
     x = Quant(np.dtype(np.int8), base.x.scale, np.asarray(-19, np.int8))
-    made = Layer(x, base.w, base.y, base.bias, weights=base.weights)
+    made = SumContext(x, base.w, base.y, base.bias, weights=base.weights)
     requantizer = PROFILES[name].conv.bind(made)
     assert made.weights is not None
     linear = make_layer(made.weights[None], x, requantizer, axis, "auto")

@@ -75,10 +75,9 @@ def test_bands_of_every_height(band: int, monkeypatch: pytest.MonkeyPatch) -> No
     check()
 
 
-def test_images_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     """Views with any strides, as a Transpose before the convolution leaves them; 1x1 kernels take no copy."""
     monkeypatch.setattr(sums, "BAND_ELEMENTS", 50)
-    rng = np.random.default_rng(0)
     base = rng.integers(-128, 128, (2, 7, 8, 6), np.int8)
     for x in (base.transpose(0, 3, 1, 2), base[:, ::-1], base[:, :, ::2, 1::2], base[1:]):
         for kernel in ((1, 1), (2, 3)):
@@ -99,8 +98,7 @@ def test_no_images_or_no_channels(shape: tuple[int, ...]) -> None:
     assert out.size == 0
 
 
-def test_the_inputs_stay_as_they_are() -> None:
-    rng = np.random.default_rng(1)
+def test_the_inputs_stay_as_they_are(rng: np.random.Generator) -> None:
     x, weights = rng.integers(-128, 128, (1, 2, 6, 6), np.int8), rng.integers(-9, 9, (1, 2, 2))
     ready = Weights.of(weights, prove(weights, -128, 127))
     before = x.copy(), ready.array.copy()

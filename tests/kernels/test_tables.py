@@ -9,7 +9,7 @@ import pytest
 
 from qdqnp.kernels import tables
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.tables import Affine, BinaryTable, UnaryTable, all_codes
+from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable, all_codes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DTYPES = [np.dtype(np.int8), np.dtype(np.uint8)]
@@ -90,8 +90,8 @@ def average(a: Array, b: Array) -> Array:
     return np.clip(np.rint(a.astype(np.float64) / 2 + b.astype(np.float64) + 3), -128, 127).astype(np.int8)
 
 
-def expression(left: float, right: float, offset: float) -> Affine:
-    return Affine(np.float32(left), np.float32(right), np.float32(offset), np.dtype(np.int8))
+def expression(left: float, right: float, offset: float) -> PairLine:
+    return PairLine(np.float32(left), np.float32(right), np.float32(offset), np.dtype(np.int8))
 
 
 @pytest.mark.parametrize("b", DTYPES)

@@ -14,9 +14,14 @@ import pytest
 import qdqnp
 from qdqnp.errors import ProfileError
 from qdqnp.inputs.shipped import shipped_model
-from qdqnp.numerics.profile_toml import from_toml, kind_name, load_profile, profile_from, rule_names, to_toml
+from qdqnp.numerics.profile import rule_names
+from qdqnp.numerics.profile_toml import from_toml, load_profile, profile_from
+from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.numerics.profiles import ALIASES, PROFILES
-from qdqnp.numerics.rules.requantize import NarrowThenAffine, Rescale, Undefined
+from qdqnp.numerics.rule import kind_name
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "numerics.md"
@@ -118,6 +123,7 @@ def test_a_string_refers_to_another_rule() -> None:
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
+NARROW = '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\n'
 ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
 
 
@@ -126,12 +132,12 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
     [
         ("extra = 1", "extra", "one of the keys name, summary", "an unknown key"),
         ("[conv]\nextra = 1", "conv.extra", "one of the keys kind, scheme, stages", "an unknown key"),
-        ('[conv]\nkind = "nonsense"', "conv.kind", "one of float-scale, rescale, float-round", '"nonsense"'),
-        ("[conv]\nkind = 7", "conv.kind", "one of float-scale", "7"),
+        ('[conv]\nkind = "nonsense"', "conv.kind", "one of float-round, float-scale, narrow-then-affine", '"nonsense"'),
+        ("[conv]\nkind = 7", "conv.kind", "one of float-round", "7"),
         ('[conv]\nkind = "rescale"\nscheme = 3', "conv.scheme", "a table with a kind", "3"),
         ("[conv.scheme]\nsingle = 1", "conv.scheme.single", "true or false", "1"),
         ("[conv]\nstages = []", "conv.stages", "a list of tables, at least one", "[]"),
-        ("[conv]\nstages = [{}]", "conv.stages[0].kind", "one of shift-left, multiply-high", "nothing"),
+        ("[conv]\nstages = [{}]", "conv.stages[0].kind", "one of double-round, multiply-high", "nothing"),
         (
             '[conv]\nstages = [{kind = "shift-left"}, {kind = "shift-right"}]',
             "conv.stages[1].rounding",
@@ -159,43 +165,53 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
             "nothing",
         ),
         (
-            '[conv]\nkind = "narrow-then-affine"\naccumulator = 32',
+            '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\naccumulator = 32',
             "conv.accumulator",
             "one of exact, saturate-24, wrap-24",
             "32",
         ),
-        ('[conv]\nkind = "narrow-then-affine"\noverrides = 1', "conv.overrides", "a table of layers", "1"),
-        ('[conv]\nkind = "narrow-then-affine"\noverrides = {a = 1}', 'conv.overrides."a"', "a table of S1", "1"),
         (
-            '[conv]\nkind = "narrow-then-affine"\n[conv.overrides."x y"]\nS3 = 1',
+            '[conv]\nkind = "narrow-then-affine"\ntie = "floor"\noverrides = 1',
+            "conv.overrides",
+            "a table of layers",
+            "1",
+        ),
+        (
+            '[conv]\nkind = "narrow-then-affine"\ntie = "floor"\noverrides = {a = 1}',
+            'conv.overrides."a"',
+            "a table of S1",
+            "1",
+        ),
+        (
+            '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\n[conv.overrides."x y"]\nS3 = 1',
             'conv.overrides."x y".S3',
             "one of the keys S1, S2, A, BC",
             "an unknown key",
         ),
         (
-            '[conv]\nkind = "narrow-then-affine"\n[conv.overrides.x]\nS1 = 32',
+            '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\n[conv.overrides.x]\nS1 = 32',
             'conv.overrides."x".S1',
             "an integer from 0 to 31",
             "32",
         ),
         (
-            '[conv]\nkind = "narrow-then-affine"\n[conv.overrides.x]\nS1 = [3]',
+            '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\n[conv.overrides.x]\nS1 = [3]',
             'conv.overrides."x".S1',
             "an integer from 0 to 31",
             "[3]",
         ),
         (
-            '[conv]\nkind = "narrow-then-affine"\n[conv.overrides.x]\nA = [1, 40000]',
+            '[conv]\nkind = "narrow-then-affine"\ntie = "half-up"\n[conv.overrides.x]\nA = [1, 40000]',
             'conv.overrides."x".A',
             "an integer from -32768 to 32767, or a list of them",
             "[1, 40000]",
         ),
-        ('[add]\nkind = "float-mul"', "add.kind", "one of float-add, fixed-add, three-rescale-add", '"float-mul"'),
-        ('[add]\nkind = "aligned-add"\ninner = 3', "add.inner", ROUNDING_NAMES, "3"),
+        ('[add]\nkind = "float-mul"', "add.kind", "one of aligned-add, fixed-add, float-add", '"float-mul"'),
+        ('[add]\nkind = "aligned-add"\ntie = "half-up"\ninner = 3', "add.inner", ROUNDING_NAMES, "3"),
         ("[add]\nleft_shift = 23", "add.left_shift", "an integer from 0 to 22", "23"),
         ('[lookup]\nkind = "rescaled-lookup"', "lookup.kind", "one of float-lookup, rational-lookup", "rescaled"),
         ('gemm = "nothing"', "gemm", "a table, or one of the profile's tables (convert, accumulate, ", '"nothing"'),
-        ('add = "conv"', "add.kind", "one of float-add", '"rescale"'),
+        ('add = "conv"', "add.kind", "one of aligned-add", '"rescale"'),
         ("gemm = 3", "gemm", "a table with a kind", "3"),
         ("host_float = 1", "host_float", "true or false", "1"),
         ("summary = 1", "summary", "a string", "1"),

@@ -136,7 +136,7 @@ def test_every_part_is_traced_inspected_and_verified() -> None:
     assert list(loaded.trace({"x": X}, events=True, accumulators=True)) == ["x", "y0", "y1", "y2"]
     assert inspect(loaded.plan())["totals"]["operators"] == {"Split": 1}
     report = verify(loaded, OrtPeer(model), [{"x": X}])
-    assert [(layer.name, layer.elements) for layer in report.layers] == [("y0", 2), ("y1", 4), ("y2", 6)]
+    assert [(layer.name, layer.tally.elements) for layer in report.layers] == [("y0", 2), ("y1", 4), ("y2", 6)]
     assert report.equal
 
 

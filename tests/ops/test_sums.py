@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdqnp.errors import ModelError
 from tests.ops.case import MS, Case, check, check_accumulators, computed, one_node
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -102,8 +103,7 @@ def test_absurd_multipliers(multiplier: float) -> None:
 
 
 @pytest.mark.parametrize("x_zero", [-128, -7, 127])
-def test_padding_is_real_zero(x_zero: int) -> None:
-    rng = np.random.default_rng(1)
+def test_padding_is_real_zero(x_zero: int, rng: np.random.Generator) -> None:
     x = rng.integers(-128, 128, (2, 3, 5, 4), np.int8)
     w = rng.integers(-128, 128, (4, 3, 3, 3), np.int8)
     check(conv(x, w, multiplier=2.0**-9, x_zero=x_zero, pads=[0, 2, 1, 1], strides=[2, 1]))
@@ -114,16 +114,14 @@ def test_padding_is_real_zero(x_zero: int) -> None:
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 6), (6, 3), (6, 2), (4, 1)])
-def test_groups_and_depthwise(channels: int, groups: int) -> None:
-    rng = np.random.default_rng(2)
+def test_groups_and_depthwise(channels: int, groups: int, rng: np.random.Generator) -> None:
     x = rng.integers(0, 256, (2, channels, 5, 6), np.uint8)
     w = rng.integers(-128, 128, (2 * groups, channels // groups, 3, 2), np.int8)
     bias = rng.integers(-5000, 5000, 2 * groups)
     check(conv(x, w, bias, 2.0**-8, x_zero=128, y_zero=100, group=groups, dilations=[2, 1], strides=[1, 2]))
 
 
-def test_one_dimension() -> None:
-    rng = np.random.default_rng(3)
+def test_one_dimension(rng: np.random.Generator) -> None:
     x = rng.integers(-128, 128, (2, 4, 9), np.int8)
     w = rng.integers(-128, 128, (3, 4, 3), np.int8)
     check(conv(x, w, [1, 2, 3], 2.0**-8, x_zero=5, pads=[2, 1], strides=[2], dilations=[2]))
@@ -131,18 +129,25 @@ def test_one_dimension() -> None:
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4), (4, 1), (4, 4)])
 @pytest.mark.parametrize("y_scale", [None, 16.0])
-def test_gemm_bias_of_every_shape_on_a_square(shape: tuple[int, ...], y_scale: float | None) -> None:
+def test_gemm_bias_of_every_shape_on_a_square(
+    shape: tuple[int, ...], y_scale: float | None, rng: np.random.Generator
+) -> None:
     """On a square output a bias per row has as many values as one per column."""
-    rng = np.random.default_rng(4)
     a, b = rng.integers(-128, 128, (4, 7), np.int8), rng.integers(-128, 128, (7, 4), np.int8)
     bias = rng.integers(-(10**5), 10**5, shape)
     check(gemm(a, b, bias, y_scale))
 
 
 @pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_gemm_of_matrices_that_do_not_fit_is_refused(trans_a: int, trans_b: int) -> None:
+    """a is 3x4 and b 5x6, as they are or transposed: no two of their sizes are equal."""
+    with pytest.raises(ModelError, match="equal inner sizes"):
+        computed(gemm(np.ones((3, 4), np.int8), np.ones((5, 6), np.int8), transA=trans_a, transB=trans_b))
+
+
+@pytest.mark.parametrize(("trans_a", "trans_b"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("alpha", [1.0, 0.1, -2.5])
-def test_gemm_transposed_and_scaled(trans_a: int, trans_b: int, alpha: float) -> None:
-    rng = np.random.default_rng(5)
+def test_gemm_transposed_and_scaled(trans_a: int, trans_b: int, alpha: float, rng: np.random.Generator) -> None:
     a, b = rng.integers(0, 256, (3, 7), np.uint8), rng.integers(0, 256, (7, 4), np.uint8)
     a, b = np.ascontiguousarray(a.T) if trans_a else a, np.ascontiguousarray(b.T) if trans_b else b
     for y_scale in (None, 32.0):
@@ -154,8 +159,7 @@ def test_gemm_transposed_and_scaled(trans_a: int, trans_b: int, alpha: float) ->
     [((5, 4), (4, 3)), ((2, 3, 4), (4, 3)), ((2, 1, 3, 4), (5, 4, 2)), ((3, 4), (2, 4, 5)), ((1, 1), (1, 1))],
 )
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_matmul_batches(a: tuple[int, ...], b: tuple[int, ...], dynamic: bool) -> None:
-    rng = np.random.default_rng(6)
+def test_matmul_batches(a: tuple[int, ...], b: tuple[int, ...], dynamic: bool, rng: np.random.Generator) -> None:
     columns = len(b) == 2
     size = b[-1] if columns else 1
     arguments = [

@@ -45,6 +45,19 @@ def test_raw_and_typed_fields_agree(dtype: str) -> None:
         assert not array.flags.writeable
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "float16"])
+def test_int32_data_holds_what_the_type_holds_and_nothing_beside(dtype: str) -> None:
+    """A cast would wrap: 128 would be read as the int8 -128. A float16 is stored as its 16 bits."""
+    stored = np.iinfo("uint16" if dtype == "float16" else dtype)
+    kind = tensor("w", 0, dtype).data_type
+    ends = read_alone(typed(kind, [2], int32_data=[stored.min, stored.max]))
+    assert ends.view(stored.dtype).tolist() == [stored.min, stored.max]
+    for value in (stored.min - 1, stored.max + 1):
+        weight = typed(kind, [3], int32_data=[0, value, 0])
+        expected = f"{dtype} values from {stored.min} to {stored.max} in int32_data"
+        refused_once(with_weight(weight), "initializer 'w', element 1", expected, f"got {value}")
+
+
 @pytest.mark.parametrize("size", [0, 11, 13, 24])
 def test_raw_data_of_wrong_size(size: int) -> None:
     weight = raw(TensorProto.FLOAT, [3], bytes(size))

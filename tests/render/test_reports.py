@@ -6,14 +6,15 @@ import json
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qdqnp.diagnosis.compare.report import FAULT, Report
-from qdqnp.diagnosis.tally import Lsb
+from qdqnp.diagnosis.compare.report import FAULT, CompareReport
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError
 from qdqnp.render import html as html_module
 from qdqnp.render.html import MAX_CELLS, heat_map, histogram, html
@@ -28,7 +29,7 @@ CHROMIUM = next(
 
 
 @pytest.fixture()
-def found() -> Report:
+def found() -> CompareReport:
     made = report(after(CONVS[5], disturbed(CONVS[5])))
     row = next(row for row in made.rows if row.name == CONVS[5])
     row.name = row.label = row.entry = EVIL
@@ -55,7 +56,7 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def test_names_are_text_and_nothing_else(found: Report) -> None:
+def test_names_are_text_and_nothing_else(found: CompareReport) -> None:
     page = Page(html(found, EVIL))
     assert page.count("script") == 1 and page.count("img") == 0
     assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
@@ -63,25 +64,25 @@ def test_names_are_text_and_nothing_else(found: Report) -> None:
     assert any("{{ 7*7 }}" in text for text in page.words) and not any("49../" in text for text in page.words)
 
 
-def test_nothing_is_fetched(found: Report) -> None:
+def test_nothing_is_fetched(found: CompareReport) -> None:
     page = Page(html(found, "a"))
     assert not any(key in attrs for _, attrs in page.tags for key in ("src", "href", "action", "data"))
     policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
     assert policy is not None and policy.startswith("default-src 'none'")
 
 
-def test_every_layer_has_a_row_with_its_numbers(found: Report) -> None:
+def test_every_layer_has_a_row_with_its_numbers(found: CompareReport) -> None:
     page = Page(html(found, "a"))
     groups = [attrs for tag, attrs in page.tags if tag == "tbody"]
     assert len(groups) == len(found.rows)
     for attrs, row in zip(groups, found.rows, strict=True):
-        assert float(attrs["data-alone"] or 0) == row.alone.mismatches / row.alone.elements
+        assert float(attrs["data-single"] or 0) == row.single.differing / row.single.elements
         assert attrs["data-status"] == row.status
     maps = sum("map" in (attrs.get("class") or "") for tag, attrs in page.tags if tag == "svg")
-    assert maps == sum(row.entire.mismatches > 0 for row in found.rows) > 5
+    assert maps == sum(row.entire.differing > 0 for row in found.rows) > 5
 
 
-def test_without_jinja2_the_error_says_what_to_install(found: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jinja2_the_error_says_what_to_install(found: CompareReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(InputError, match=r"qdqnp\[report\]"):
         html(found, "a")
@@ -102,14 +103,14 @@ def test_heat_maps_keep_every_mismatch() -> None:
 
 
 def test_histograms_sum_what_is_far_away_at_their_ends() -> None:
-    lsb = Lsb(histogram={0: 100, 1: 5, -3: 2, 90: 1, 80: 1, -200: 4})
-    bins = {item["lsb"]: item["count"] for item in histogram(lsb)}
+    tally = Tally(histogram=Counter({0: 100, 1: 5, -3: 2, 90: 1, 80: 1, -200: 4}))
+    bins = {item["lsb"]: item["count"] for item in histogram(tally)}
     reach = html_module.MAX_BINS // 2
     assert bins[1] == 5 and bins[-3] == 2 and bins[reach] == 2 and bins[-reach] == 4 and 0 not in bins
-    assert histogram(Lsb(histogram={0: 3})) == []
+    assert histogram(Tally(histogram=Counter({0: 3}))) == []
 
 
-def test_junit_has_a_case_for_each_layer(found: Report) -> None:
+def test_junit_has_a_case_for_each_layer(found: CompareReport) -> None:
     root = ET.fromstring(junit(found, EVIL))
     suite = root[0]
     assert root.tag == "testsuites" and int(suite.attrib["tests"]) == len(found.rows) == len(suite)
@@ -132,11 +133,11 @@ PROBE = """<script>
 {
 const say = {errors: window.errors, hacked: typeof window.hacked};
 const shown = () => Array.from(document.querySelectorAll("tbody.group")).filter((g) => !g.hidden);
-const order = () => shown().map((g) => Number(g.dataset.alone));
+const order = () => shown().map((g) => Number(g.dataset.single));
 say.layers = shown().length;
-document.querySelector("th[data-key=alone]").click();
+document.querySelector("th[data-key=single]").click();
 say.up = order();
-document.querySelector("th[data-key=alone]").click();
+document.querySelector("th[data-key=single]").click();
 say.down = order();
 document.querySelector("th[data-key=op]").click();
 say.operators = shown().map((g) => g.dataset.op);
@@ -159,7 +160,7 @@ document.title = "RESULT" + JSON.stringify(say);
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-def test_the_page_sorts_filters_and_opens_in_a_browser(found: Report, tmp_path: Path) -> None:
+def test_the_page_sorts_filters_and_opens_in_a_browser(found: CompareReport, tmp_path: Path) -> None:
     text = html(found, EVIL)
     catch = "<script>window.errors = []; window.onerror = (m) => { window.errors.push(String(m)); };</script>"
     text = text.replace("<head>", "<head>" + catch, 1).replace("</body>", PROBE + "</body>", 1)

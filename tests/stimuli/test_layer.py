@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import qdqnp
 from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.numerics.profiles.neural_art import NEURAL_ART
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.profiles.neural_art import NEURAL_ART, TIE
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.stimuli import goals, scan
 from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
@@ -129,7 +129,7 @@ def test_ties_of_neural_art_are_ties_of_either_narrowing() -> None:
     model = layers.conv(weights, (1, 8, 4, 4), (0.04, [0.01, 0.02, 0.03] * 2, 0.5), zeros=(3, -7), bias=[900] * 6)
     loaded = qdqnp.load(model)
     found = for_layer(loaded, "node", "neural-art", count=0)
-    used = loaded.plan("neural-art").steps[0].bound.parameters
+    used = loaded.plan("neural-art").steps[0].parameters({"x": np.zeros((1, 8, 4, 4), np.int8)})
     for sign, goal in goals.TIE_GOALS.items():
         made = met(model, found, goal)
         assert set(made) == channels(found, goal, REACHED) != set()
@@ -396,13 +396,14 @@ def test_overrides_of_the_layer_are_used_and_those_of_others_left_out() -> None:
     model = qdqnp.load(dla())
     first, second = [step.label for step in model.program().steps if step.op == "QLinearConv"][:2]
     given = (("S1", 3), ("A", 5), ("BC", 7), ("S2", 2))
-    rule = NarrowThenAffine(overrides=((first, given), (second, (("S1", 1),))))
+    rule = NarrowThenAffine(TIE, overrides=((first, given), (second, (("S1", 1),))))
     profile = replace(NEURAL_ART, name="mine", conv=rule)
     found = for_layer(model, first, profile, count=1)
     alone = qdqnp.load(found.model)
     (bound,) = alone.plan(for_one_layer(profile, first)).steps
-    assert [int(bound.bound.parameters[name]) for name, _ in given] == [3, 5, 7, 2]
     stimulus = found.stimuli[5]
+    used = bound.parameters(stimulus.inputs)
+    assert [int(used[name]) for name, _ in given] == [3, 5, 7, 2]
     (x,) = stimulus.inputs.values()
     (output,) = bound.step.output_names
     there = {step.step.label: step for step in model.plan(profile).steps}[first].evaluate(stimulus.inputs)
@@ -427,7 +428,7 @@ def test_profiles_that_run_other_steps_are_not_paired() -> None:
 def test_sums_that_only_one_of_two_profiles_clips_are_looked_at(offset: int) -> None:
     """4 s against 4 s + offset: what one of them clips everywhere, the other does not."""
     model = qdqnp.load(layers.gemm(np.array([[1]]), 1, (1.0, [1.0], 0.25)))
-    rule = NarrowThenAffine(overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
+    rule = NarrowThenAffine(TIE, overrides=(("node", (("S1", 0), ("A", 4), ("BC", offset), ("S2", 0))),))
     found = for_layer(model, "node", against=("exact", replace(NEURAL_ART, name="moved", gemm=rule)), count=0)
     assert channels(found, goals.DIFFERENCE, REACHED) == {0}
 
@@ -461,7 +462,7 @@ def test_inner_saturations_are_decided_by_the_extremes() -> None:
     other."""
     weights = np.array([[127, 127, 127, -127, -127, -126], [1, -1, 1, -1, 1, -1]])
     model = qdqnp.load(layers.gemm(weights, 1, (1.0, [2.0**-9] * 2, 1.0)))
-    found = for_layer(model, "node", replace(NEURAL_ART, gemm=NarrowThenAffine()), count=0)
+    found = for_layer(model, "node", replace(NEURAL_ART, gemm=NarrowThenAffine(TIE)), count=0)
     assert channels(found, goals.INNER_SATURATED, REACHED) == {0}
     assert channels(found, goals.INNER_SATURATED, UNREACHABLE) == {1}
     assert sum(one.coverage["node"].inner_saturated for one in found.stimuli) > 0

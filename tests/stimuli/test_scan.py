@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.numerics.rules.requantize import Layer
+from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
 from qdqnp.stimuli import scan
 from qdqnp.stimuli.scan import Range, look, monotone, visible
@@ -59,7 +59,9 @@ def test_visible_sums_are_those_whose_code_is_not_clipped(profile: str) -> None:
     rule = profile_named(profile).conv
     weights = np.array([[3, 90, -40], [1, 1, 1], [-128, -128, -128]])
     bound = rule.bind(
-        Layer(quant(0.1), quant([0.2, 0.01, 0.3]), quant(0.9, 17), np.array([50, -900, 0], np.int32), weights=weights)
+        SumContext(
+            quant(0.1), quant([0.2, 0.01, 0.3]), quant(0.9, 17), np.array([50, -900, 0], np.int32), weights=weights
+        )
     )
     low, high = np.array([-9000, -500, 100]), np.array([9000, -100, 120])
     assert monotone(bound, low, high)
@@ -77,6 +79,8 @@ def test_a_rule_that_wraps_is_not_called_monotone() -> None:
     quant = Quant(np.dtype(np.int8), np.float32(1), np.int8(0))
     bias = np.array([2**31 - 50], np.int32)
     for profile in ("ort", "tflite", "tflite-single"):
-        bound = profile_named(profile).conv.bind(Layer(quant, quant, quant, bias, weights=np.ones((1, 1), np.int64)))
+        bound = profile_named(profile).conv.bind(
+            SumContext(quant, quant, quant, bias, weights=np.ones((1, 1), np.int64))
+        )
         assert not monotone(bound, np.array([-128]), np.array([127]))
         assert visible(bound, np.array([-128]), np.array([127])) == (np.array([-128]), np.array([127]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qdqnp.diagnosis import other_profiles
-from qdqnp.diagnosis.align import Aligned, Tensor
+from qdqnp.diagnosis.align import Aligned, DumpedTensor
 from qdqnp.diagnosis.compare.report import (
     ARITHMETIC,
     EQUAL,
@@ -17,20 +17,20 @@ from qdqnp.diagnosis.compare.report import (
     INSIDE,
     TOLERATED,
     UNEXPLAINED,
-    Report,
-    Row,
+    CompareReport,
+    CompareRow,
 )
 from qdqnp.diagnosis.envelope import envelope
-from qdqnp.diagnosis.faults import Finding, Site, findings
+from qdqnp.diagnosis.faults import Finding, Suspect, findings
 from qdqnp.diagnosis.faults.extent import misfit
 from qdqnp.diagnosis.faults.rounding import at_boundaries
 from qdqnp.diagnosis.replay import Device, Reference, Values, expected
 from qdqnp.diagnosis.tally import validate_metrics
-from qdqnp.diagnosis.targets import Target
+from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.diagnosis.tolerance import Tolerance
 from qdqnp.errors import InputError, Problem
 from qdqnp.numerics import float32
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Int64
 
 # Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
 MAX_DIAGNOSED = 16
@@ -39,7 +39,7 @@ MAX_SUSPECTS = 12
 
 
 @dataclass(frozen=True)
-class Options:
+class CompareOptions:
     """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses.
     diagnose: whether faults are looked for."""
 
@@ -48,21 +48,24 @@ class Options:
     diagnose: bool = True
 
 
-def compare(reference: Reference, aligned: Aligned, options: Options | None = None, first: int = 0) -> Report:
+def compare(
+    reference: Reference, aligned: Aligned, options: CompareOptions | None = None, first: int = 0
+) -> CompareReport:
     """Compare a dump with the reference.
 
     first: the case of the reference that the dump's first one is. Raises InputError for entries of a wrong size that no
     fault explains, and where the reference has fewer cases than the dump.
     """
-    chosen = options or Options()
+    chosen = options or CompareOptions()
     misfits = _misfits(reference, aligned, first)
-    device = Device(reference, aligned, first)
-    arithmetics = _arithmetics(device) if chosen.diagnose else {}
-    device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
-    theirs = _trusted(device)
-    device.arithmetic = {}
-    made = [device.replay(case) for case in range(device.count)]
-    report = Report(reference.profile.name, cases=device.count, unused=list(aligned.unused))
+    dumped = Device(reference, aligned, first)
+    arithmetics = _arithmetics(dumped) if chosen.diagnose else {}
+    # `judged` is the device by the arithmetic found, `device` by the reference's; both know what it went on with
+    judged = _trusted(dumped.under({op: found.profile for op, found in arithmetics.items()}))
+    device = judged.under({})
+    theirs = [judged.replay(case) for case in range(device.count)]
+    made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
+    report = CompareReport(reference.profile.name, cases=device.count, unused=list(aligned.unused))
     report.enveloped = chosen.use_envelope
     report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
     report.undumped = [
@@ -73,17 +76,16 @@ def compare(reference: Reference, aligned: Aligned, options: Options | None = No
     _excuse(device, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
-        device.arithmetic = {op: found.profile for op, found in arithmetics.items()}
-        _judge_all(device, report, theirs)
+        _judge_all(judged, report, theirs)
     if chosen.diagnose:
-        _find_faults(device, report, theirs)
+        _find_faults(judged, report, theirs)
     report.rows += [_misfit_row(reference, name, finding) for name, finding in misfits.items()]
     order = {target.name: index for index, target in enumerate(reference.targets)}
     report.rows.sort(key=lambda row: order[row.name])
     return report
 
 
-def _in_order(reference: Reference, device: Device) -> list[Tensor]:
+def _in_order(reference: Reference, device: Device) -> list[DumpedTensor]:
     return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
 
 
@@ -105,24 +107,24 @@ def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Fi
     return found
 
 
-def _misfit_row(reference: Reference, name: str, finding: Finding) -> Row:
+def _misfit_row(reference: Reference, name: str, finding: Finding) -> CompareRow:
     target = reference.target[name]
-    row = Row(name, "", target.label, target.op, target.shape, str(target.dtype), [target.label], [])
+    row = CompareRow(name, "", target.label, target.op, target.shape, str(target.dtype), [target.label], [])
     row.status, row.findings, row.notes = FAULT, [finding], ("its size is wrong; left out of the comparison",)
     return row
 
 
 # -- whom to trust --------------------------------------------------------------------------------------
-def _trusted(device: Device) -> list[Values]:
-    """The replay of each case. A tensor whose readers all fit the values it should have, and not those it shows, was
-    dumped wrongly: the replay goes on with the right ones."""
+def _trusted(device: Device) -> Device:
+    """The device without the tensors that were dumped wrongly: all readers of such a tensor fit the values it should
+    have, and not those it shows. The replay then goes on with the right ones."""
     made = [device.replay(case) for case in range(device.count)]
     for name in [target.name for target in device.reference.targets if target.name in device.segments]:
         if _wrong(device, name, made) and _went_on_right(device, name, made):
             codes = device.tensors[name].target.codes
-            device.distrust(name, [made[case][codes] for case in range(device.count)])
+            device = device.distrusting(name, [made[case][codes] for case in range(device.count)])
             made = [device.replay(case) for case in range(device.count)]
-    return made
+    return device
 
 
 def _wrong(device: Device, name: str, made: Sequence[Values]) -> bool:
@@ -154,11 +156,11 @@ def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
 
 
 # -- rows -----------------------------------------------------------------------------------------------
-def _row(device: Device, target: Target, made: Sequence[Values], options: Options) -> Row:
+def _row(device: Device, target: DumpTarget, made: Sequence[Values], options: CompareOptions) -> CompareRow:
     tensor = device.tensors[target.name]
     segment = device.segments.get(target.name)
     steps = [device.reference.step(index).step.label for index in segment.steps] if segment else []
-    row = Row(
+    row = CompareRow(
         target.name,
         tensor.entry,
         target.label,
@@ -172,45 +174,47 @@ def _row(device: Device, target: Target, made: Sequence[Values], options: Option
         tensor.off_grid,
         tensor.off_range,
     )
-    row.tolerance = row.entire.tolerance = row.alone.tolerance = options.tolerance.of(target.op, target.label)
-    row.read_wrong = target.name in device.untrusted
+    row.tolerance = options.tolerance.of(target.op, target.label)
+    row.read_wrong = target.name in device.corrected
     wants = []
     for case, got in enumerate(tensor.cases):
         want = device.reference.cases[device.first + case][target.codes]
         wants.append(want)
-        row.entire.add(_ordered(got), _ordered(want), target.limits)
-        row.alone.add(_ordered(got), _ordered(expected(device, target, case, made[case])), target.limits)
+        codes, (low, high) = _ordered(got), target.limits
+        row.entire.add(codes, _ordered(want))
+        row.single.add(codes, _ordered(expected(device, target, case, made[case])))
+        row.saturated += int(np.count_nonzero((codes <= low) | (codes >= high)))
     row.metrics = validate_metrics(
         np.concatenate([_real(target, want) for want in wants]),
         np.concatenate([_real(target, got) for got in tensor.cases]),
     )
-    row.places = _places(device, target, made, row.alone.mismatches > 0) if row.entire.mismatches else None
+    row.places = _places(device, target, made, row.single.differing > 0) if row.entire.differing else None
     row.status = _status(row)
     return row
 
 
-def _status(row: Row) -> str:
-    if not row.alone.mismatches:
-        return INHERITED if row.entire.mismatches else EQUAL
-    return UNEXPLAINED if row.alone.beyond else TOLERATED
+def _status(row: CompareRow) -> str:
+    if not row.single.differing:
+        return INHERITED if row.entire.differing else EQUAL
+    return UNEXPLAINED if row.single.largest > row.tolerance else TOLERATED
 
 
-def _ordered(array: Array) -> Array:
+def _ordered(array: Array) -> Int64:
     """Integers whose differences are LSB, or for float32 units in the last place; -0 equals 0."""
     if array.dtype.kind != "f":
-        return array
+        return array.astype(np.int64)
     bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def _real(target: Target, array: Array) -> Array:
+def _real(target: DumpTarget, array: Array) -> Array:
     """Real values, at least 2-D with the samples first."""
     if target.quant is not None and target.quant.per_tensor:
         array = float32.dequantize(array, target.quant.scale, target.quant.zero_point)
     return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
 
 
-def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -> Array:
+def _places(device: Device, target: DumpTarget, made: Sequence[Values], own: bool) -> Array:
     """Mismatches by channel and row; a tensor without rows has one."""
     total: Array | None = None
     for case, got in enumerate(device.tensors[target.name].cases):
@@ -229,12 +233,12 @@ def _places(device: Device, target: Target, made: Sequence[Values], own: bool) -
 
 
 # -- why ------------------------------------------------------------------------------------------------
-def _arithmetics(device: Device) -> dict[str, other_profiles.Explanation]:
+def _arithmetics(device: Device) -> dict[str, other_profiles.OtherProfile]:
     made = [device.replay(case) for case in range(device.count)]
     return other_profiles.explanations(device, {name: _wrong(device, name, made) for name in device.segments})
 
 
-def _excuse(device: Device, report: Report, options: Options) -> None:
+def _excuse(device: Device, report: CompareReport, options: CompareOptions) -> None:
     """Rows whose difference is explained by what is not known of the profile."""
     for row in report.rows if options.use_envelope else ():
         if row.status == UNEXPLAINED and row.name in device.segments:
@@ -243,7 +247,7 @@ def _excuse(device: Device, report: Report, options: Options) -> None:
                 row.status = INSIDE
 
 
-def _find_faults(device: Device, report: Report, made: Sequence[Values]) -> None:
+def _find_faults(device: Device, report: CompareReport, made: Sequence[Values]) -> None:
     left = [row for row in report.rows if row.status == UNEXPLAINED and row.name in device.segments]
     for row in left[:MAX_DIAGNOSED]:
         row.findings = _findings(device, row.name, made)
@@ -256,16 +260,16 @@ def _find_faults(device: Device, report: Report, made: Sequence[Values]) -> None
 def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:
     steps, target = device.segments[name].steps, device.tensors[name].target
     want = [expected(device, target, case, made[case]) for case in range(device.count)]
-    return len(steps) == 1 and at_boundaries(Site(device, name, steps[0], want))
+    return len(steps) == 1 and at_boundaries(Suspect(device, name, steps[0], want))
 
 
-def _judge_all(device: Device, report: Report, made: Sequence[Values]) -> None:
+def _judge_all(device: Device, report: CompareReport, made: Sequence[Values]) -> None:
     for row in report.rows:
         if row.name in device.segments and row.status in (EQUAL, INHERITED, UNEXPLAINED):
             _judge(device, row, made)
 
 
-def _judge(device: Device, row: Row, made: Sequence[Values]) -> None:
+def _judge(device: Device, row: CompareRow, made: Sequence[Values]) -> None:
     """With the arithmetic found: a layer that fits it is no fault, one that fits the reference's instead is."""
     ops = {device.reference.step(index).step.op for index in device.segments[row.name].steps}
     if not ops & set(device.arithmetic):
@@ -282,8 +286,8 @@ def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding
     found: list[Finding] = []
     steps = device.segments[name].steps
     for index in reversed(steps if len(steps) <= MAX_SUSPECTS else steps[-1:]):
-        site = Site(device, name, index, want)
-        for finding in findings(site):
+        suspect = Suspect(device, name, index, want)
+        for finding in findings(suspect):
             if len(steps) > 1:
                 label = device.reference.step(index).step.label
                 finding = Finding(finding.kind, ", ".join(t for t in (finding.detail, f"in layer {label}") if t))

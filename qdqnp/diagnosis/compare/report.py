@@ -8,8 +8,8 @@ from typing import Any
 
 from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
-from qdqnp.diagnosis.other_profiles import Explanation
-from qdqnp.diagnosis.tally import Lsb
+from qdqnp.diagnosis.other_profiles import OtherProfile
+from qdqnp.diagnosis.tally import Tally
 from qdqnp.quant import Array
 
 # What a row's own difference comes from.
@@ -27,39 +27,70 @@ UNIT = {True: "LSB", False: "ULP"}
 
 
 @dataclass
-class Row:
-    """One dumped tensor.
+class CompareRow:
+    """One dumped tensor."""
 
-    entire: against the reference, so that errors of earlier layers are in it. alone: against the layer replayed from
-    the device's own tensors, so that it is this layer's own; over `segment`, the layers between this tensor and the
-    dumped ones before it, where not all were dumped. status: one of the words above. read_wrong: the dump holds other
-    values than the device went on with. places: mismatches by channel and row, (C, H), all cases together; of `alone`
-    where that has any, else of `entire`. rounding: every difference is of 1 LSB beside a rounding boundary.
-    codes: False for real tensors, whose differences are in ULP.
-    """
-
+    #: The ONNX name.
     name: str
+    #: The name in the dump.
     entry: str
+    #: The layer that makes the tensor; '' for a network input.
     label: str
+    #: The layer's operator.
     op: str
+    #: The shape of one case.
     shape: tuple[int, ...]
+    #: The dtype of the codes or values.
     dtype: str
+    #: Labels of the layers between this tensor and the dumped ones before it: its own alone where all were dumped.
     segment: list[str]
+    #: The dumped tensors and network inputs that the segment reads.
     starts: list[str]
+    #: False for real tensors, whose differences are in ULP.
     codes: bool = True
+    #: What was assumed to read the dump, and what else there is to say.
     notes: tuple[str, ...] = ()
+    #: Elements of a float dump that stand for no code.
     off_grid: int = 0
+    #: Elements of a float dump that stand for a code outside the dtype.
     off_range: int = 0
-    entire: Lsb = field(default_factory=Lsb)
-    alone: Lsb = field(default_factory=Lsb)
+    #: Against the reference, so that errors of earlier layers are in it.
+    entire: Tally = field(default_factory=Tally)
+    #: Against the segment replayed from the device's own tensors, so that it is this layer's own.
+    single: Tally = field(default_factory=Tally)
+    #: Elements of the dump at the lowest or the highest code.
+    saturated: int = 0
+    #: What `stedgeai validate` prints, by name.
     metrics: dict[str, float] = field(default_factory=dict)
+    #: The LSB that the layer's own difference may be.
     tolerance: int = 0
+    #: One of the words above.
     status: str = EQUAL
+    #: Whether the dump holds other values than the device went on with.
     read_wrong: bool = False
+    #: The faults that explain the layer's own difference.
     findings: list[Finding] = field(default_factory=list)
+    #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
+    #: Differing elements by channel and row, (C, H), all cases together; of `single` where it has any,
+    #: else of `entire`.
     places: Array | None = None
+    #: Whether every difference is of 1 LSB beside a rounding boundary.
     rounding: bool = False
+
+    @property
+    def own(self) -> Tally:
+        """The differences to show first: the layer's own, or where it has none, the inherited ones."""
+        return self.single if self.single.differing else self.entire
+
+    @property
+    def saturation(self) -> float:
+        """The share of the device's elements that are the lowest or the highest code."""
+        return self.saturated / self.entire.elements if self.entire.elements else 0.0
+
+    def _counts(self, tally: Tally) -> dict[str, Any]:
+        counts = tally.as_json("elements", "differing", "largest", "mean", "first", "histogram")
+        return {**counts, "saturation": self.saturation}
 
     @property
     def explanation(self) -> str:
@@ -97,32 +128,32 @@ class Row:
             **{key: getattr(self, key) for key in plain},
             "metrics": {key: value if math.isfinite(value) else None for key, value in self.metrics.items()},
             "unit": UNIT[self.codes],
-            "entire": self.entire.as_json(),
-            "alone": self.alone.as_json(),
+            "entire": self._counts(self.entire),
+            "single": self._counts(self.single),
             "findings": [{"kind": finding.kind, "detail": finding.detail} for finding in self.findings],
             "envelope": self.envelope.as_json() if self.envelope is not None else None,
         }
 
 
 @dataclass
-class Report:
+class CompareReport:
     """rows: in the order of the network. arithmetics: by operator. cases: how many were compared. unused: entries of
     the dump that are no tensor of the model. undumped: tensors of the model that the dump does not hold."""
 
     profile: str
-    rows: list[Row] = field(default_factory=list)
-    arithmetics: dict[str, Explanation] = field(default_factory=dict)
+    rows: list[CompareRow] = field(default_factory=list)
+    arithmetics: dict[str, OtherProfile] = field(default_factory=dict)
     cases: int = 0
     unused: list[str] = field(default_factory=list)
     undumped: list[str] = field(default_factory=list)
     enveloped: bool = False
 
     @property
-    def failing(self) -> list[Row]:
+    def failing(self) -> list[CompareRow]:
         return [row for row in self.rows if row.status in FAILING]
 
     @property
-    def first(self) -> Row | None:
+    def first(self) -> CompareRow | None:
         """The first row with an error of its own: a fault before another arithmetic, which is everywhere."""
         order = [row for row in self.rows if row.status in (FAULT, UNEXPLAINED)]
         return (order or self.failing or [None])[0]  # type: ignore[list-item]
@@ -149,13 +180,15 @@ class Report:
             lines.append(f"{len(self.undumped)} tensors were not dumped; {len(self.rows)} were compared")
         return lines
 
-    def _diverges(self, row: Row) -> str:
+    def _diverges(self, row: CompareRow) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
         if len(row.segment) > 1:
             starts = ", ".join(repr(start) for start in row.starts)
             span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
             where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
-        what = f"{row.alone.mismatches} of {row.alone.elements} elements, largest {row.alone.largest} {UNIT[row.codes]}"
+        what = (
+            f"{row.single.differing} of {row.single.elements} elements, largest {row.single.largest} {UNIT[row.codes]}"
+        )
         if row.status == FAULT:
             return f"{where}: {what}: {row.explanation}"
         if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
@@ -164,14 +197,14 @@ class Report:
         return f"{where}: {what}: no known fault and no known arithmetic explains it{hint}"
 
     def _passes(self) -> str:
-        mismatches = sum(row.entire.mismatches for row in self.rows)
+        differing = sum(row.entire.differing for row in self.rows)
         elements = sum(row.entire.elements for row in self.rows)
         over = f"{len(self.rows)} tensors, {self.cases} case{'s' if self.cases != 1 else ''}"
-        if not mismatches:
+        if not differing:
             return f"equal: 0 of {elements} elements differ, {over}"
         inside = [row for row in self.rows if row.status == INSIDE]
         why = "what is not known of the arithmetic explains every difference" if inside else "within the tolerance"
-        return f"passes: {mismatches} of {elements} elements differ, {over}; {why}"
+        return f"passes: {differing} of {elements} elements differ, {over}; {why}"
 
     def as_json(self) -> dict[str, Any]:
         first = self.first

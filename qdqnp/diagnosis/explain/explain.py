@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis.explain.causes import Cause, Element, causes
-from qdqnp.diagnosis.explain.facts import concat_part, facts
-from qdqnp.diagnosis.explain.lines import Line, pair_lines, requantizer_lines
+from qdqnp.diagnosis.explain.facts import facts
+from qdqnp.diagnosis.explain.lines import Line, lines_at
 from qdqnp.diagnosis.explain.terms import Term, terms
-from qdqnp.diagnosis.identify.evidence import (
-    AverageEvidence,
-    BinaryEvidence,
-    Evidence,
-    LinearEvidence,
-    LookupEvidence,
-    MeanEvidence,
-    evidence_of,
-)
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import BoundStep
+from qdqnp.find import find_step
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Rows, Singles, Summed, Sums
+from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -78,46 +71,34 @@ class Explanation:
 def explain(
     model: Model,
     feeds: Mapping[str, Array],
-    node: str,
+    layer: str,
     index: Sequence[int],
     profiles: Sequence[Profile],
     got: int | None = None,
 ) -> Explanation:
     """One output element of a layer. The layer's inputs are what the first profile computes; every profile gets these.
 
-    node: a layer's label, the name of its output tensor, or its number. index: as the output's axes. got: a value to
-    look for the cause of. Raises InputError where node or index do not exist, ProfileError where the first profile
-    does not define a layer that leads to the node.
+    layer: its label, ONNX node, output tensor, number, or a glob. index: as the output's axes. got: a value to look for
+    the cause of. Raises InputError where layer or index do not exist, ProfileError where the first profile does not
+    define a layer that leads to this one.
     """
     first = Layers(model, profiles[0])
-    step = find_step(first.steps, node)
+    step = first.program.steps[find_step(first.program, layer)]
     known = feeds_for_layers(model, first, feeds)
     arrays = first.inputs_of(step, known)
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
     outputs = [Layers(model, profile) for profile in profiles]
-    shape = first.bind(step).evaluate(inputs)[step.output_names[0]].shape
+    bound = first.bind(step)
+    shape = bound.evaluate(inputs)[step.output_names[0]].shape
     at = checked_index(index, shape)
     accounts = tuple(_account(layers, step, inputs, at, got) for layers in outputs)
-    found = facts(first.bind(step), arrays, at, shape)
+    found = facts(bound, inputs, at, located(bound, inputs, at, shape))
     return Explanation(step.label, step.op, step.output_names[0], at, accounts, got=got, **found)
 
 
 def feeds_for_layers(model: Model, layers: Layers, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Checked network inputs, or the codes that replace their quantizers, by tensor name."""
     return feeds_for(model.plan("ort", layers.program.lowering), feeds)
-
-
-def find_step(steps: Sequence[Step], node: str) -> Step:
-    """The step of that label, origin, output tensor or number. Raises InputError that names the nearest ones."""
-    for step in steps:
-        if node in (step.label, *step.origin, *step.output_names):
-            return step
-    if node.isdecimal() and int(node) < len(steps):
-        return steps[int(node)]
-    names = [name for step in steps for name in (step.label, *step.output_names)]
-    near = difflib.get_close_matches(node, names, 5, 0.4) or names[:5]
-    hint = f"Layers have the numbers 0 to {len(steps) - 1}; near: {', '.join(near)}"
-    raise InputError("no such layer", [Problem("node", "a layer's label, output tensor or number", repr(node), hint)])
 
 
 def checked_index(index: Sequence[int], shape: Sequence[int]) -> Index:
@@ -148,86 +129,61 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
             return Account(
                 name, status, code - higher, note=f"{layers.program.lowering} computes it in uint8, as {code}"
             )
-    arrays = bound.arrays(given)
-    element = element_of(bound, arrays, made, index, layers.profile)
-    lines = _lines(bound, arrays, index, element)
-    parameters = _parameters(bound, arrays, index)
+    element = element_of(bound, given, index, made.shape)
+    lines = _lines(element)
     return Account(
         name,
         status,
         code,
         tuple(lines),
-        parameters,
+        _parameters(bound, given, element),
         _saturated(step, lines, code),
         _to_change(element),
         _causes(element, code, got),
     )
 
 
-def element_of(
-    bound: BoundStep, arrays: Sequence[Array | None], made: Array, index: Index, profile: Profile
-) -> Element | None:
-    """The element as evidence, under the profile's rule; None for operators that no rule decides."""
-    for one, at, column in _located(evidence_of(bound, arrays, made), bound.step, arrays, index, made.shape):
-        found = list(terms(bound, arrays, index)) if isinstance(one, LinearEvidence) else []
-        return Element(one.part(slice(at, at + 1)), getattr(profile, one.field), column, found)
+def located(bound: BoundStep, values: Mapping[str, Array], index: Index, shape: Index) -> tuple[Part, Index] | None:
+    """The question that decides an output element, and where the element is in the shape of its codes; None for
+    operators that ask nothing."""
+    for part in bound.questions(values):
+        at = part.locate(index, shape)
+        if at is not None:
+            return part, at
     return None
 
 
-def _located(
-    found: Sequence[Evidence], step: Step, arrays: Sequence[Array | None], index: Index, shape: Index
-) -> list[tuple[Evidence, int, int]]:
-    """The evidence that holds the element, the element's flat place there, and its column where rows count."""
-    if not found:
+def element_of(bound: BoundStep, values: Mapping[str, Array], index: Index, shape: Index) -> Element | None:
+    """The element under the profile's rule; None for operators that no rule decides, and for copied codes."""
+    found = located(bound, values, index, shape)
+    if found is None or (isinstance(found[0].question, Singles) and found[0].question.copied):
+        return None
+    question, at = found[0].question.under(bound.profile), found[1]
+    flat = int(np.ravel_multi_index(at, question.shape))
+    products: Sequence[Term] = ()
+    if isinstance(question, Sums) and question.products is not None:
+        x, w = bound.arrays(values)[:2]
+        assert x is not None and w is not None
+        products = terms(question.products, x, w, *at)
+    in_row = isinstance(question, Sums | Rows)
+    rule = getattr(bound.profile, question.rule)
+    return Element(question.part(slice(flat, flat + 1)), rule, at[-1] if in_row else 0, products)
+
+
+def _lines(element: Element | None) -> list[Line]:
+    if element is None:
         return []
-    one = found[0]
-    if isinstance(one, LinearEvidence):
-        axis = len(shape) - 1 if step.op == "QLinearMatMul" else 1
-        last = (*index[:axis], *index[axis + 1 :], index[axis])
-        sizes = (*shape[:axis], *shape[axis + 1 :], shape[axis])
-        return [(one, int(np.ravel_multi_index(last, sizes)), index[axis])]
-    if isinstance(one, LookupEvidence) and step.op == "QLinearConcat":
-        operand, inner, part = concat_part(step, arrays, index)
-        return [
-            (e, int(np.ravel_multi_index(inner, part)), 0)
-            for e in found
-            if isinstance(e, LookupEvidence) and e.operand == operand
-        ]
-    if isinstance(one, BinaryEvidence | LookupEvidence | MeanEvidence | AverageEvidence):
-        return [(one, int(np.ravel_multi_index(index, shape)), 0)]
-    return []  # softmax: a row is one table and one sum
-
-
-def _lines(bound: BoundStep, arrays: Sequence[Array | None], index: Index, element: Element | None) -> list[Line]:
-    if bound.bound.detail is not None:
-        sums, requantizer = bound.bound.detail(arrays)
-        return requantizer_lines(requantizer, sums, _in_sums(bound.step, index, sums.ndim))
-    if element is not None and isinstance(element.one, MeanEvidence):  # an AveragePool whose window is the image
-        one = element.one
-        return requantizer_lines(element.rule.bind(one.x, one.y, one.count), one.sums, (0,))
-    if element is not None and isinstance(element.one, BinaryEvidence):
-        pair = element.one
-        return pair_lines(element.rule, pair.quants, int(pair.a[0]), int(pair.b[0]))
+    values = element.one.stages(element.rule)
+    return lines_at(values, tuple(int(i) for i in np.unravel_index(element.column, values[-1].array.shape)))
     return []
 
 
-def _in_sums(step: Step, index: Index, rank: int) -> Index:
-    """The element's index in the sums, whose last axis is the channels; a global average has one for each plane."""
-    if step.op == "QLinearGlobalAveragePool":
-        return index[:rank]
-    return index if step.op == "QLinearMatMul" else (index[0], *index[2:], index[1])
-
-
-def _parameters(bound: BoundStep, arrays: Sequence[Array | None], index: Index) -> dict[str, Any]:
+def _parameters(bound: BoundStep, values: Mapping[str, Array], element: Element | None) -> dict[str, Any]:
     """The numbers of the element's channel."""
-    found = bound.bound.parameters
-    if not found and bound.bound.detail is not None:
-        found = bound.bound.detail(arrays)[1].parameters
-    channel = index[-1] if bound.step.op == "QLinearMatMul" or len(index) < 2 else index[1]
-    numbers = {name: np.asarray(value) for name, value in found.items()}
-    per_channel = bound.step.op in ("QLinearConv", "QGemm", "QLinearMatMul")
+    numbers = {name: np.asarray(value) for name, value in bound.parameters(values).items()}
+    per_channel = element is not None and isinstance(element.one, Sums)
     return {
-        name: value.reshape(-1)[channel].item() if per_channel and value.size > 1 else value.tolist()
+        name: value.reshape(-1)[element.column].item() if per_channel and element and value.size > 1 else value.tolist()
         for name, value in numbers.items()
     }
 
@@ -239,19 +195,20 @@ def _saturated(step: Step, lines: Sequence[Line], code: int | float) -> bool:
 
 def _to_change(element: Element | None) -> tuple[int | None, int | None] | None:
     """How much less and more the sum may be until the code changes, within REACH."""
-    if element is None or not isinstance(element.one, LinearEvidence | MeanEvidence):
+    if element is None or not isinstance(element.one, Summed):
         return None
     return _first_change(element, -1), _first_change(element, 1)
 
 
 def _first_change(element: Element, sign: int) -> int | None:
-    one: Any = element.one
+    one = element.one
+    assert isinstance(one, Summed)
     code = one.codes(element.rule).reshape(-1)[element.column]
     for start in range(1, REACH, BLOCK):
         distances = np.arange(start, start + BLOCK)
         moved = one.sums.reshape(1, -1) + sign * distances[:, None]
         try:
-            codes = replace(one, sums=moved).codes(element.rule)[:, element.column]
+            codes = one.with_sums(moved).codes(element.rule)[:, element.column]
         except ProfileError:  # the neighbouring sums leave the rule's domain
             return None
         changed = np.flatnonzero(codes != code)

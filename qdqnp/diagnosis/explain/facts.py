@@ -2,96 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.explain.lines import mean_of, real_of, real_pair
 from qdqnp.diagnosis.explain.terms import Index, largest, terms
-from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
-from qdqnp.inspection.layers import RULE_OF
+from qdqnp.numerics.questions import Means, Pairs, Singles, Sums, Windows
 from qdqnp.numerics.rational import fraction
+from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.ops.geometry.pool import PoolAttributes
 from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Quant
 
 SHOWN_TERMS = 8
 
 
-def facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index, shape: Index) -> dict[str, Any]:
-    """Terms, operands, sum, bias and the exact real result, as far as the operator has them."""
-    op = bound.step.op
-    if op in ("QLinearConv", "QGemm", "QLinearMatMul"):
-        return _sum_facts(bound, arrays, index, shape)
-    if op in ("QLinearAdd", "QLinearMul"):
-        return _pair_facts(bound, arrays, index)
-    if op == "QLinearConcat":
-        operand, inner, _ = concat_part(bound.step, arrays, index)
-        return _unary_facts(bound.step, arrays, operand, inner)
-    if op in ("MaxPool", "QLinearAveragePool", "QLinearGlobalAveragePool"):
-        return _window_facts(bound.step, arrays, index)
-    if len(arrays) == 1 and arrays[0] is not None and arrays[0].ndim == len(index):
-        return _unary_facts(bound.step, arrays, 0, index)
-    return {}
+def facts(
+    bound: BoundStep, values: Mapping[str, Array], index: Index, located: tuple[Part, Index] | None
+) -> dict[str, Any]:
+    """Terms, operands, sum, bias and the exact real result, as far as the operator has them.
+
+    values: the step's inputs by name. located: the question that decides the element, and where the element is in it.
+    """
+    step, arrays = bound.step, bound.arrays(values)
+    if located is not None:
+        question, at = located[0].question, located[1]
+        if isinstance(question, Sums):
+            return _sum_facts(question, arrays, at)
+        if isinstance(question, Pairs):
+            return _pair_facts(step, question, at, located[0])
+        if isinstance(question, Singles):
+            identity = isinstance(question.function, Identity)
+            out = question.output if identity else None
+            return _single_facts(step, question.operand, question.x_codes[at].item(), out)
+        if isinstance(question, Windows | Means):
+            count = (
+                question.count
+                if isinstance(question, Means)
+                else int(np.broadcast_to(question.count, question.shape)[at])
+            )
+            return _window_facts(step, arrays[0], index, count)
+    if isinstance(step.attributes, PoolAttributes):
+        return _window_facts(step, arrays[0], index, None)
+    return _source_facts(bound, arrays, index)
 
 
-def _sum_facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index, shape: Index) -> dict[str, Any]:
-    found = list(terms(bound, arrays, index))
-    total = sum(term.product for term in found)
-    bias, own = arrays[2] if len(arrays) > 2 else None, None
-    if bias is not None:
-        own = int(bias[index[1]] if bound.step.op == "QLinearConv" else np.broadcast_to(bias, shape)[index])
+def _sum_facts(question: Sums, arrays: list[Array | None], at: Index) -> dict[str, Any]:
+    position, channel = at
+    x, w = arrays[0], arrays[1]
+    assert question.products is not None and x is not None and w is not None
+    found = terms(question.products, x, w, position, channel)
+    bias = question.context.bias
     return {
         "terms": tuple(largest(found, SHOWN_TERMS)),
         "term_count": len(found),
         "padded": sum(term.x_index is None for term in found),
-        "total": total,
-        "bias": own,
+        "total": sum(term.product for term in found),
+        "bias": None if bias is None else int(np.broadcast_to(bias, question.shape)[at]),
     }
 
 
-def _pair_facts(bound: BoundStep, arrays: Sequence[Array | None], index: Index) -> dict[str, Any]:
-    x, y = bound.step.inputs[0], bound.step.inputs[1]
-    out = bound.step.outputs[0].quant
-    assert x is not None and y is not None and x.quant is not None and y.quant is not None and out is not None
-    left, right = np.broadcast_arrays(*(array for array in arrays if array is not None))
-    a, b = int(left[index]), int(right[index])
-    field = RULE_OF[bound.step.op]
-    real = real_pair(field, (x.quant, y.quant, out), a, b) + int(out.zero_point)
-    operands = tuple(
-        (operand.name, code, float(real_of(code, operand.quant)))
-        for operand, code in ((x, a), (y, b))
-        if operand.quant is not None
-    )
+def _pair_facts(step: Step, question: Pairs, at: Index, part: Part) -> dict[str, Any]:
+    codes = (int(question.a[at]), int(question.b[at]))
+    real = real_pair(question.rule, question.quants, *codes) + int(question.y.zero_point)
+    pairs = list(zip(codes, question.quants[:2], strict=True))
+    if question.quants[0] is not step.quant(0):  # the operator exchanged its operands
+        pairs.reverse()
+    named = zip(step.input_names if len(step.input_names) == 2 else step.input_names * 2, pairs, strict=True)
+    operands = tuple((name, code, float(real_of(code, quant))) for name, (code, quant) in named)
     return {"operands": operands, "real": real}
 
 
-def _unary_facts(step: Step, arrays: Sequence[Array | None], operand: int, index: Index) -> dict[str, Any]:
-    """One input value; the exact result where the operator is no more than a rescale."""
-    x, array, out = step.inputs[operand], arrays[operand], step.outputs[0].quant
-    assert x is not None and array is not None
-    value = array[index].item()
-    if array.dtype.kind == "f":
-        if out is None or not out.per_tensor or not np.isfinite(value):
-            return {"operands": ((x.name, value, value),)}
-        return {
-            "operands": ((x.name, value, value),),
-            "real": Fraction(value) / fraction(out.scale) + int(out.zero_point),
-        }
+def _single_facts(step: Step, operand: int, value: int | float, out: Quant | None) -> dict[str, Any]:
+    """One input value; out: the output's quantization, where the operator is no more than a rescale to it."""
+    x = step.inputs[operand]
+    assert x is not None
+    if isinstance(value, float):
+        operands: tuple[Any, ...] = ((x.name, value, value),)
+        if out is None or not out.per_tensor or not math.isfinite(value):
+            return {"operands": operands}
+        return {"operands": operands, "real": Fraction(value) / fraction(out.scale) + int(out.zero_point)}
     if x.quant is None or not x.quant.per_tensor:
         return {"operands": ((x.name, value, float(value)),)}
     operands = ((x.name, value, float(real_of(value, x.quant))),)
-    if step.op != "QLinearConcat" or out is None:
+    if out is None:
         return {"operands": operands}
     return {"operands": operands, "real": real_of(value, x.quant) / fraction(out.scale) + int(out.zero_point)}
 
 
-def _window_facts(step: Step, arrays: Sequence[Array | None], index: Index) -> dict[str, Any]:
-    """The codes of a pooling window that lie in the image, and their exact mean."""
-    array, operand, out = arrays[0], step.inputs[0], step.outputs[0].quant
+def _source_facts(bound: BoundStep, arrays: list[Array | None], index: Index) -> dict[str, Any]:
+    """The one input element that an output element is, or is made of; nothing where there are more."""
+    sources = bound.operator.sources(bound.binding, *arrays)
+    if sources is not None:
+        return _moved_facts(bound.step, arrays, int(sources[index]))
+    (array,) = arrays if len(arrays) == 1 else (None,)
+    if array is None or array.ndim != len(index) or any(i >= size for i, size in zip(index, array.shape, strict=True)):
+        return {}
+    return _single_facts(bound.step, 0, array[index].item(), bound.step.outputs[0].quant)
+
+
+def _moved_facts(step: Step, arrays: list[Array | None], source: int) -> dict[str, Any]:
+    """source: as of `Operator.sources`."""
+    for operand, array in zip(step.inputs, arrays, strict=True):
+        assert operand is not None and array is not None
+        if 0 < source <= array.size:
+            place = tuple(int(i) for i in np.unravel_index(source - 1, array.shape))
+            value = array[place].item()
+            real = value if operand.quant is None or isinstance(value, float) else float(real_of(value, operand.quant))
+            return {"operands": ((f"{operand.name}{list(place)}", value, float(real)),)}
+        source -= array.size
+    return {}
+
+
+def _window_facts(step: Step, array: Array | None, index: Index, count: int | None) -> dict[str, Any]:
+    """The codes of a pooling window that lie in the image, and, for a divisor, their exact mean."""
+    operand, out = step.inputs[0], step.outputs[0].quant
     assert array is not None and operand is not None
     places = list(window_places(step, array.shape, index))
     codes = [array[place].item() for place in places]
@@ -99,14 +130,15 @@ def _window_facts(step: Step, arrays: Sequence[Array | None], index: Index) -> d
     names = [f"{operand.name}{list(place)}" for place in places]
     real = [float(real_of(code, quant)) if quant is not None else code for code in codes]
     found: dict[str, Any] = {"operands": tuple(zip(names, codes, real, strict=True))}
-    if quant is not None and out is not None:
-        found["real"] = mean_of(codes, _divisor(step, array.shape, index, len(codes)), quant, out) + int(out.zero_point)
+    if quant is not None and out is not None and count is not None:
+        found["real"] = mean_of(codes, count, quant, out) + int(out.zero_point)
     return found
 
 
 def window_places(step: Step, shape: Index, index: Index) -> Iterator[Index]:
-    """The input elements under a pool's window, in row-major order; those in the padding left out."""
-    if step.op == "QLinearGlobalAveragePool":
+    """The input elements under a pool's window, in row-major order; those in the padding left out. A pool without a
+    window takes the whole plane."""
+    if not isinstance(step.attributes, PoolAttributes):
         yield from ((*index[:2], *place) for place in np.ndindex(*shape[2:]))
         return
     kernel = step.attributes.kernel_shape
@@ -119,18 +151,17 @@ def window_places(step: Step, shape: Index, index: Index) -> Iterator[Index]:
             yield (*index[:2], *at)
 
 
-def _divisor(step: Step, shape: Index, index: Index, inside: int) -> int:
-    counts_all = step.op == "QLinearAveragePool" and step.attributes.count_include_pad
-    return int(np.prod(step.attributes.kernel_shape)) if counts_all else inside
+# -- the exact real result ---------------------------------------------------------------------------------------------
+def real_pair(field: str, quants: tuple[Quant, Quant, Quant], a: int, b: int) -> Fraction:
+    """The real sum or product of two codes, in units of y's scale, without its zero point."""
+    x, y = (real_of(code, quant) for code, quant in zip((a, b), quants, strict=False))
+    return (x + y if field == "add" else x * y) / fraction(quants[2].scale)
 
 
-def concat_part(step: Step, arrays: Sequence[Array | None], index: Index) -> tuple[int, Index, Index]:
-    """Which operand of a Concat an element comes from, its index there, and that operand's shape."""
-    axis = step.attributes.axis % len(index)
-    rest = index[axis]
-    for operand, array in enumerate(arrays):
-        assert array is not None
-        if rest < array.shape[axis]:
-            return operand, (*index[:axis], rest, *index[axis + 1 :]), array.shape
-        rest -= array.shape[axis]
-    raise InputError("no such element", [Problem("index", "an element of the Concat", str(index))])
+def real_of(code: int, quant: Quant) -> Fraction:
+    return (code - int(quant.zero_point)) * fraction(quant.scale)
+
+
+def mean_of(codes: Sequence[int], divisor: int, x: Quant, y: Quant) -> Fraction:
+    """The real mean in units of y's scale, without its zero point."""
+    return sum((real_of(code, x) for code in codes), Fraction(0)) / divisor / fraction(y.scale)

@@ -16,7 +16,7 @@ from qdqnp.diagnosis.faults import (
     windows,
     zero_point,
 )
-from qdqnp.diagnosis.faults.site import Finding, Recognizer, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Recognizer, Suspect
 
 # In this order: nothing is left open by the first, most by the last.
 RECOGNIZERS: tuple[Recognizer, ...] = (
@@ -78,17 +78,17 @@ KINDS = (
 )
 
 
-def findings(site: Site) -> list[Finding]:
-    """Every fault that explains the site, the most specific first. Those that leave something open are asked only where
-    none explains everything."""
+def findings(suspect: Suspect) -> list[Finding]:
+    """Every fault that explains what the suspect made, the most specific first. Those that leave something open are
+    asked only where none explains everything."""
     found: list[Finding] = []
     for recognize in RECOGNIZERS:
         if found and recognize in OPEN:
             break
-        for finding in recognize(site):
+        for finding in recognize(suspect):
             if finding.kind not in {other.kind for other in found}:
                 found.append(finding)
     return found
 
 
-__all__ = ["KINDS", "RECOGNIZERS", "Finding", "Recognizer", "Site", "findings"]
+__all__ = ["KINDS", "RECOGNIZERS", "Finding", "Recognizer", "Suspect", "findings"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.quant import Array
 
 DROPPED_ONE = "one channel's bias dropped"
@@ -15,37 +15,37 @@ NEIGHBOUR = "neighbour's bias"
 LINEAR_OPS = ("QLinearConv", "QGemm")
 
 
-def recognize(site: Site) -> Iterator[Finding]:
-    bias = _bias(site)
+def recognize(suspect: Suspect) -> Iterator[Finding]:
+    bias = _bias(suspect)
     if bias is None:
         return
     name, values = bias
-    wrong = _channels(site, name, np.zeros_like(values))
+    wrong = _channels(suspect, name, np.zeros_like(values))
     if wrong:
         bare = [c for c in range(values.shape[-1]) if values.reshape(-1, values.shape[-1])[:, c].any()]
         if len(wrong) > 1 or len(bare) == 1:
             yield Finding(DROPPED_ALL, "" if set(bare) == set(wrong) else _listed(wrong, values.shape[-1]))
         else:
             yield Finding(DROPPED_ONE, _listed(wrong, values.shape[-1]))
-    elif site.explained(lambda v: site.evaluate(v, consts={name: np.zeros_like(values)})):
+    elif suspect.explained(lambda v: suspect.evaluate(v, consts={name: np.zeros_like(values)})):
         yield Finding(DROPPED_ALL)
     for step in (1, -1):
         moved = np.roll(values, step, axis=-1)
-        wrong = _channels(site, name, moved)
+        wrong = _channels(suspect, name, moved)
         if wrong:
             which = _listed(wrong, values.shape[-1])
             yield Finding(NEIGHBOUR, f"each from channel {'c - 1' if step == 1 else 'c + 1'}: {which}")
 
 
-def _bias(site: Site) -> tuple[str, Array] | None:
-    if site.step.op not in LINEAR_OPS or len(site.step.inputs) < 3 or site.step.inputs[2] is None:
+def _bias(suspect: Suspect) -> tuple[str, Array] | None:
+    if suspect.step.op not in LINEAR_OPS or len(suspect.step.inputs) < 3 or suspect.step.inputs[2] is None:
         return None
-    name = site.step.inputs[2].name
-    return (name, site.bound.consts[name]) if name in site.bound.consts else None
+    name = suspect.step.inputs[2].name
+    return (name, suspect.bound.consts[name]) if name in suspect.bound.consts else None
 
 
-def _channels(site: Site, name: str, values: Array) -> list[int] | None:
-    return site.channels(lambda v: site.evaluate(v, consts={name: values}))
+def _channels(suspect: Suspect, name: str, values: Array) -> list[int] | None:
+    return suspect.channels(lambda v: suspect.evaluate(v, consts={name: values}))
 
 
 def _listed(channels: list[int], total: int) -> str:

@@ -2,98 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.site import Finding, Site
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.width import saturate, wrap
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64, Quant
 
 NO_CLAMP = "missing clamp"
 NO_RELU = "ReLU missing"
 NARROW = "16-bit accumulator"
+# (sums, bits) -> what a register of so many bits keeps
+Keep = Callable[[Int64, int], Int64]
 
 
-def no_clamp(site: Site) -> Iterator[Finding]:
+def no_clamp(suspect: Suspect) -> Iterator[Finding]:
     """Codes beyond the dtype keep their low bits."""
-    wide = _unclipped(site)
+    wide = _unclipped(suspect)
     if wide is None:
         return
-    y = _output(site)
+    y = _output(suspect)
     assert y is not None
-    if site.explained(lambda v: site.evaluate(v, wide).astype(y.dtype)):
+    if suspect.explained(lambda v: suspect.evaluate(v, wide).astype(y.dtype)):
         yield Finding(NO_CLAMP, "codes beyond the dtype wrap")
 
 
-def no_relu(site: Site) -> Iterator[Finding]:
+def no_relu(suspect: Suspect) -> Iterator[Finding]:
     """The zero point is the lowest code, so that the lower clamp is the ReLU: negative values appear, wrapped in an
     integer dump and as themselves in a float one."""
-    wide, y = _unclipped(site), _output(site)
+    wide, y = _unclipped(suspect), _output(suspect)
     if wide is None or y is None or int(y.zero_point) != y.range[0]:
         return
     high = y.range[1]
-    if site.explained(lambda v: np.minimum(site.evaluate(v, wide), high).astype(y.dtype)):
+    if suspect.explained(lambda v: np.minimum(suspect.evaluate(v, wide), high).astype(y.dtype)):
         yield Finding(NO_RELU, "negative values wrap")
-    elif site.alone and (
-        site.explained(lambda v: np.minimum(site.evaluate(v, wide), high))
-        or site.explained(lambda v: site.evaluate(v, wide))
+    elif suspect.alone and (
+        suspect.explained(lambda v: np.minimum(suspect.evaluate(v, wide), high))
+        or suspect.explained(lambda v: suspect.evaluate(v, wide))
     ):
         yield Finding(NO_RELU, "negative values stand in the dump")
 
 
-def _output(site: Site) -> Quant | None:
-    return site.step.outputs[0].quant
+def _output(suspect: Suspect) -> Quant | None:
+    return suspect.step.outputs[0].quant
 
 
-def _unclipped(site: Site) -> Step | None:
+def _unclipped(suspect: Suspect) -> Step | None:
     """The step with so wide an output that nothing is clipped; None where it does not requantize."""
-    y = _output(site)
-    if y is None or not site.step.op.startswith(("QLinear", "QGemm")) or site.step.op == "QLinearConcat":
+    y = _output(suspect)
+    if y is None or not suspect.step.op.startswith(("QLinear", "QGemm")) or suspect.step.op == "QLinearConcat":
         return None
-    return rebind.with_output(site.step, replace(y, dtype=np.dtype(np.int32)))
+    return rebind.with_output(suspect.step, replace(y, dtype=np.dtype(np.int32)))
 
 
-def narrow_accumulator(site: Site) -> Iterator[Finding]:
+def narrow_accumulator(suspect: Suspect) -> Iterator[Finding]:
     """Sums kept in 16 bits: wrapped or saturated; with the bias, before it, or before the zero point's correction."""
-    if site.sums is None:
+    if suspect.sums is None:
         return
-    correction = _correction(site)
-    for text, keep in (("wraps", _wrap), ("saturates", _saturate)):
+    correction = _correction(suspect)
+    for text, keep in (("wraps", wrap), ("saturates", saturate)):
         for place in ("with the bias", "before the bias", "before the zero point's correction"):
             if place == "before the zero point's correction" and correction is None:
                 continue
 
-            def codes(sums: Int64, rule: Requantizer, place: str = place, keep: object = keep) -> Array:
+            def codes(sums: Int64, rule: Requantizer, place: str = place, keep: Keep = keep) -> Array:
                 bias = rule.bias if rule.bias is not None else np.int64(0)
                 if place == "with the bias":
-                    return rule(keep(sums + bias) - bias)  # type: ignore[operator]
+                    return rule(keep(sums + bias, 16) - bias)
                 if place == "before the bias":
-                    return rule(keep(sums))  # type: ignore[operator]
-                return rule(keep(sums - correction) + correction)  # type: ignore[operator]
+                    return rule(keep(sums, 16))
+                assert correction is not None
+                return rule(keep(sums - correction, 16) + correction)
 
-            if site.from_sums(codes):
+            if suspect.from_sums(codes):
                 yield Finding(NARROW, f"{text}, {place}")
                 return
 
 
-def _wrap(value: Int64) -> Int64:
-    return value.astype(np.int16).astype(np.int64)
-
-
-def _saturate(value: Int64) -> Int64:
-    return np.clip(value, -(2**15), 2**15 - 1)
-
-
-def _correction(site: Site) -> Int64 | None:
+def _correction(suspect: Suspect) -> Int64 | None:
     """What the input's zero point adds to each channel's raw sum, by channel."""
-    if site.step.op != "QLinearConv" or site.step.inputs[0] is None or site.step.inputs[1] is None:
+    if suspect.step.op != "QLinearConv" or suspect.step.inputs[0] is None or suspect.step.inputs[1] is None:
         return None
-    x, w = site.step.inputs[0].quant, site.step.inputs[1].quant
-    weights = site.bound.consts.get(site.step.inputs[1].name)
+    x, w = suspect.step.inputs[0].quant, suspect.step.inputs[1].quant
+    weights = suspect.bound.consts.get(suspect.step.inputs[1].name)
     if weights is None or x is None or w is None:
         return None
     zero = w.zero_point.astype(np.int64).reshape(-1, *(1,) * (weights.ndim - 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.quant import Array
 
 ALL_ZERO = "all zero"
@@ -15,53 +15,57 @@ STALE = "stale: another input's tensor"
 OTHER_LAYER = "another layer's tensor"
 
 
-def constant(site: Site) -> Iterator[Finding]:
+def constant(suspect: Suspect) -> Iterator[Finding]:
     """One code everywhere, in every case that differs."""
-    values = {value.item() for case in site.bad_cases for value in (site.got[case].min(), site.got[case].max())}
-    if len(values) == 1 and site.got[0].size > 1:
+    values = {
+        value.item() for case in suspect.bad_cases for value in (suspect.got[case].min(), suspect.got[case].max())
+    }
+    if len(values) == 1 and suspect.got[0].size > 1:
         value = values.pop()
         yield Finding(ALL_ZERO if value == 0 else CONSTANT, f"{value:g} everywhere")
 
 
-def stale(site: Site) -> Iterator[Finding]:
+def stale(suspect: Suspect) -> Iterator[Finding]:
     """The same tensor of another case; as the dump holds it, or as it should be."""
-    reference, name = site.device.reference, site.target.codes
+    reference, name = suspect.device.reference, suspect.target.codes
     others: list[int] = []
-    for case in site.bad_cases:
-        mine = site.device.first + case
+    for case in suspect.bad_cases:
+        mine = suspect.device.first + case
         same = [
             other
             for other in [*range(mine - 1, -1, -1), *range(mine + 1, len(reference.cases))]
-            if _equal(site.got[case], reference.cases[other][name]) or _dumped(site, other, case)
+            if _equal(suspect.got[case], reference.cases[other][name]) or _dumped(suspect, other, case)
         ]
         if not same:
-            yield from _stale_input(site)
+            yield from _stale_input(suspect)
             return
         others.append(same[0])
-    previous = all(other == site.device.first + case - 1 for case, other in zip(site.bad_cases, others, strict=True))
+    previous = all(
+        other == suspect.device.first + case - 1 for case, other in zip(suspect.bad_cases, others, strict=True)
+    )
     yield Finding(STALE, "the previous input's" if previous else f"case {others[0]}'s")
 
 
-def _dumped(site: Site, other: int, case: int) -> bool:
+def _dumped(suspect: Suspect, other: int, case: int) -> bool:
     """Whether what the device should have made of another case from its own values is what it shows for this one."""
-    index = other - site.device.first
-    return 0 <= index < len(site.want) and index != case and _equal(site.got[case], site.want[index])
+    index = other - suspect.device.first
+    return 0 <= index < len(suspect.want) and index != case and _equal(suspect.got[case], suspect.want[index])
 
 
-def _stale_input(site: Site) -> Iterator[Finding]:
+def _stale_input(suspect: Suspect) -> Iterator[Finding]:
     """The step read one of its inputs as another case had it."""
-    for name in site.step.input_names:
-        if name in site.bound.consts:
+    for name in suspect.step.input_names:
+        if name in suspect.bound.consts:
             continue
         for distance in (-1, 1):
             found = True
-            for case in site.bad_cases:
-                other = site.device.first + case + distance
-                if not 0 <= other < len(site.device.reference.cases):
+            for case in suspect.bad_cases:
+                other = suspect.device.first + case + distance
+                if not 0 <= other < len(suspect.device.reference.cases):
                     found = False
                     break
-                read = {**site.values[case], name: _of_case(site, name, other)}
-                if not _equal(site.got[case], site.finish(case, site.evaluate(read))):
+                read = {**suspect.values[case], name: _of_case(suspect, name, other)}
+                if not _equal(suspect.got[case], suspect.finish(case, suspect.evaluate(read))):
                     found = False
                     break
             if found:
@@ -69,27 +73,31 @@ def _stale_input(site: Site) -> Iterator[Finding]:
                 return
 
 
-def _of_case(site: Site, name: str, other: int) -> Array:
-    index = other - site.device.first
-    if 0 <= index < len(site.values) and name in site.values[index]:
-        return site.values[index][name]
-    return site.device.reference.cases[other][name]
+def _of_case(suspect: Suspect, name: str, other: int) -> Array:
+    index = other - suspect.device.first
+    if 0 <= index < len(suspect.values) and name in suspect.values[index]:
+        return suspect.values[index][name]
+    return suspect.device.reference.cases[other][name]
 
 
-def other_layer(site: Site) -> Iterator[Finding]:
+def other_layer(suspect: Suspect) -> Iterator[Finding]:
     """The bytes of another tensor of the same case; its first bytes, where it is larger."""
-    for name in _candidates(site):
+    for name in _candidates(suspect):
         if all(
-            _prefix(site.got[case], site.device.reference.cases[site.device.first + case][name])
-            for case in site.bad_cases
+            _prefix(suspect.got[case], suspect.device.reference.cases[suspect.device.first + case][name])
+            for case in suspect.bad_cases
         ):
             yield Finding(OTHER_LAYER, f"'{name}'")
             return
 
 
-def _candidates(site: Site) -> Iterator[str]:
-    for name, array in site.device.reference.cases[site.device.first].items():
-        if name != site.target.codes and array.dtype == site.target.dtype and array.size >= site.got[0].size > 1:
+def _candidates(suspect: Suspect) -> Iterator[str]:
+    for name, array in suspect.device.reference.cases[suspect.device.first].items():
+        if (
+            name != suspect.target.codes
+            and array.dtype == suspect.target.dtype
+            and array.size >= suspect.got[0].size > 1
+        ):
             yield name
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from qdqnp.diagnosis.align import Misfit
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.quant import Array
 
 TRUNCATED = "truncated"
@@ -19,24 +19,24 @@ MOST_PADDING = 4
 LEAST_SEEN = 16
 
 
-def truncated(site: Site) -> Iterator[Finding]:
+def truncated(suspect: Suspect) -> Iterator[Finding]:
     """Right up to some place in memory, and one code from there on."""
     starts = []
-    for case in site.bad_cases:
-        bad = site.differs[case].reshape(-1)
+    for case in suspect.bad_cases:
+        bad = suspect.differs[case].reshape(-1)
         start = int(np.argmax(bad))
-        rest = site.got[case].reshape(-1)[start:]
+        rest = suspect.got[case].reshape(-1)[start:]
         if start == 0 or rest.size < 2 or rest.min() != rest.max():
             return
         starts.append(start)
     yield Finding(TRUNCATED, f"from element {min(starts)} on")
 
 
-def padded_rows(site: Site) -> Iterator[Finding]:
+def padded_rows(suspect: Suspect) -> Iterator[Finding]:
     """The first bytes of a buffer whose rows are longer than the tensor's."""
-    for stride in _strides(site.want[0], site.target.dtype.itemsize):
-        if all(_padded(site.want[case], site.got[case].reshape(-1), stride) for case in site.bad_cases):
-            yield Finding(PADDED, f"{stride} elements for {site.want[0].shape[-1]}")
+    for stride in _strides(suspect.want[0], suspect.target.dtype.itemsize):
+        if all(_padded(suspect.want[case], suspect.got[case].reshape(-1), stride) for case in suspect.bad_cases):
+            yield Finding(PADDED, f"{stride} elements for {suspect.want[0].shape[-1]}")
             return
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.quant import Array
 
 NHWC = "NCHW against NHWC"
@@ -15,49 +15,51 @@ SWAPPED = "byte-swapped"
 Transform = Callable[[Array], Array]
 
 
-def layout(site: Site) -> Iterator[Finding]:
+def layout(suspect: Suspect) -> Iterator[Finding]:
     """A channel-first buffer taken for channel-last, or the other way round."""
-    yield from _either(site, NHWC, {"NCHW read as NHWC": to_last, "NHWC read as NCHW": to_first})
+    yield from _either(suspect, NHWC, {"NCHW read as NHWC": to_last, "NHWC read as NCHW": to_first})
 
 
-def sign(site: Site) -> Iterator[Finding]:
+def sign(suspect: Suspect) -> Iterator[Finding]:
     """The top bit turned: codes with another offset of 128 (32768)."""
-    if site.target.dtype.kind in "iu":
-        yield from _either(site, SIGN, {"the top bit is turned": turned})
+    if suspect.target.dtype.kind in "iu":
+        yield from _either(suspect, SIGN, {"the top bit is turned": turned})
 
 
-def byte_swapped(site: Site) -> Iterator[Finding]:
+def byte_swapped(suspect: Suspect) -> Iterator[Finding]:
     """Multi-byte values in the other byte order."""
-    if site.target.dtype.itemsize > 1 and site.got[0].dtype == site.target.dtype:
-        yield from _either(site, SWAPPED, {f"{8 * site.target.dtype.itemsize} bits": lambda array: array.byteswap()})
+    if suspect.target.dtype.itemsize > 1 and suspect.got[0].dtype == suspect.target.dtype:
+        yield from _either(
+            suspect, SWAPPED, {f"{8 * suspect.target.dtype.itemsize} bits": lambda array: array.byteswap()}
+        )
 
 
-def _either(site: Site, kind: str, transforms: dict[str, Transform]) -> Iterator[Finding]:
+def _either(suspect: Suspect, kind: str, transforms: dict[str, Transform]) -> Iterator[Finding]:
     """The transform of the tensor itself, else of one input of the step that makes it."""
     for text, transform in transforms.items():
-        if _fits(site, transform):
+        if _fits(suspect, transform):
             yield Finding(kind, text)
             return
-    for name in site.step.input_names:
-        if name in site.bound.consts:
+    for name in suspect.step.input_names:
+        if name in suspect.bound.consts:
             continue
         for text, transform in transforms.items():
-            if site.explained(
+            if suspect.explained(
                 lambda v, name=name, transform=transform: (  # type: ignore[misc]
-                    site.evaluate({**v, name: transform(v[name])})
+                    suspect.evaluate({**v, name: transform(v[name])})
                 )
             ):
                 yield Finding(kind, f"{text}: input '{name}'")
                 return
 
 
-def _fits(site: Site, transform: Transform) -> bool:
+def _fits(suspect: Suspect, transform: Transform) -> bool:
     """For each case that differs; a device does the same to every case, but a single buffer may go wrong once."""
     return all(
-        np.array_equal(transform(site.want[case]).astype(np.int64, copy=False), site.got[case])
-        if site.target.dtype.kind in "iu"
-        else np.array_equal(transform(site.want[case]), site.got[case])
-        for case in site.bad_cases
+        np.array_equal(transform(suspect.want[case]).astype(np.int64, copy=False), suspect.got[case])
+        if suspect.target.dtype.kind in "iu"
+        else np.array_equal(transform(suspect.want[case]), suspect.got[case])
+        for case in suspect.bad_cases
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
+from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import FloatScaled, Requantizer, Rounded
+from qdqnp.numerics.rules.requantize.float_round import Rounded
+from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.values import named
+from qdqnp.ops.registry import rule_of
 from qdqnp.quant import Array, Int64, Quant
 
 TIE = "wrong tie rule"
@@ -24,45 +27,25 @@ TRUNCATIONS = ("truncate", "floor")
 BESIDE_LSB = 2.0**-4
 # Steps of one LSB in which a real value is looked at.
 FINE = 256
-# Names of the fields in which rules and stages keep a rounding.
-ROUNDING_FIELDS = ("rounding", "tie", "inner")
 
 
-def recognize(site: Site) -> Iterator[Finding]:
-    yield from _float(site)
-    field = RULE_OF.get(site.step.op)
-    if field is None:
+def recognize(suspect: Suspect) -> Iterator[Finding]:
+    yield from _float(suspect)
+    field = rule_of(suspect.step.op)
+    if not field:
         return
-    for place, rounding, rule in changed(getattr(site.profile, field)):
-        profile = replace(site.profile, **{field: rule})
-        if site.explained(lambda v, profile=profile: site.evaluate(v, profile=profile)):  # type: ignore[misc]
-            yield Finding(TRUNCATION if rounding in TRUNCATIONS else TIE, f"{rounding} in {place}")
+    for near in neighbours(getattr(suspect.profile, field)):
+        if near.kind != "tie rule":
+            continue
+        profile = replace(suspect.profile, **{field: near.rule})
+        if suspect.explained(lambda v, profile=profile: suspect.evaluate(v, profile=profile)):  # type: ignore[misc]
+            yield Finding(TRUNCATION if near.value in TRUNCATIONS else TIE, near.text)
             return
 
 
-def changed(rule: Any, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
-    """(where, which rounding, the rule with it) for every rounding that a rule or what it holds may be given: each
-    alone, the last first, because that is the one that is written by hand."""
-    if depth > 4 or not is_dataclass(rule) or isinstance(rule, type):
-        return
-    for item in reversed(fields(rule)):
-        value = getattr(rule, item.name)
-        if item.name in ROUNDING_FIELDS and value in ROUNDINGS:
-            for other in ROUNDINGS:
-                if other != value:
-                    yield f"{type(rule).__name__}", other, replace(rule, **{item.name: other})
-        elif isinstance(value, tuple):
-            for index in reversed(range(len(value))):
-                for place, other, inner in changed(value[index], depth + 1):
-                    yield place, other, replace(rule, **{item.name: (*value[:index], inner, *value[index + 1 :])})
-        else:
-            for place, other, inner in changed(value, depth + 1):
-                yield place, other, replace(rule, **{item.name: inner})
-
-
-def _float(site: Site) -> Iterator[Finding]:
+def _float(suspect: Suspect) -> Iterator[Finding]:
     """Rules that round a float product: half away and half up for half to even, truncation and floor."""
-    if site.sums is None or not all(_rounds_a_product(rule) for _, rule in site.sums.values()):
+    if suspect.sums is None or not all(_rounds_a_product(rule) for asked in suspect.sums.values() for _, rule in asked):
         return
     kinds = {
         "half-away": lambda real: np.sign(real) * np.floor(np.abs(real) + 0.5),
@@ -76,7 +59,7 @@ def _float(site: Site) -> Iterator[Finding]:
         def codes(sums: Int64, rule: Requantizer, function: Any = function) -> Array:
             return rounded(rule, sums, function)
 
-        if site.from_sums(codes):
+        if suspect.from_sums(codes):
             yield Finding(TRUNCATION if rounding in TRUNCATIONS else TIE, rounding)
             return
 
@@ -84,28 +67,33 @@ def _float(site: Site) -> Iterator[Finding]:
 def rounded(rule: Requantizer, sums: Int64, function: Any) -> Array:
     """Codes of a rule whose stages have a real value, rounded in another way."""
     assert rule.y is not None
-    real: Array = dict(rule.stages(sums))["real"].astype(np.float64)  # float32 values and halves are exact in float64
+    real: Array = named(rule.stages(sums), "real").astype(np.float64)  # float32 values and halves are exact in float64
     return clipped(function(real), rule.y)
 
 
 def _rounds_a_product(rule: Requantizer) -> bool:
-    return rule.y is not None and isinstance(getattr(rule, "inner", rule), FloatScaled | Rounded)
+    return rule.y is not None and isinstance(rule, FloatScaled | Rounded)
 
 
-def at_boundaries(site: Site) -> bool:
+def at_boundaries(suspect: Suspect) -> bool:
     """Whether every difference is of 1 LSB, where the real value lies beside the boundary of the two codes."""
-    y = site.step.outputs[0].quant
-    if y is None or not site.alone or site.step.op not in RULE_OF or site.step.op == "QLinearConcat":
+    y = suspect.step.outputs[0].quant
+    if (
+        y is None
+        or not suspect.alone
+        or not rule_of(suspect.step.op)
+        or len(suspect.bound.questions(suspect.values[0])) != 1
+    ):
         return False
     fine = replace(
         y, dtype=np.dtype(np.int32), scale=np.asarray(y.scale / FINE, np.float32), zero_point=np.zeros((), np.int32)
     )
-    step = rebind.with_output(site.step, fine)
-    for case in site.bad_cases:
-        bad = site.differs[case]
-        got, want = (side[bad].astype(np.int64) for side in (site.got[case], site.want[case]))
+    step = rebind.with_output(suspect.step, fine)
+    for case in suspect.bad_cases:
+        bad = suspect.differs[case]
+        got, want = (side[bad].astype(np.int64) for side in (suspect.got[case], suspect.want[case]))
         try:
-            position = site.evaluate(site.values[case], step, profile=ORT)[bad] / FINE + int(y.zero_point)
+            position = suspect.evaluate(suspect.values[case], step, profile=ORT)[bad] / FINE + int(y.zero_point)
         except QdqnpError:
             return False
         if (np.abs(got - want) != 1).any() or (np.abs(position - (got + want) / 2) > BESIDE_LSB).any():

@@ -9,7 +9,7 @@ from itertools import combinations, islice
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.program import Operand
 from qdqnp.quant import Array, Quant
 
@@ -20,17 +20,17 @@ NO_RESCALE = "missing Concat rescale"
 MAX_JOINED = 8
 
 
-def per_tensor(site: Site) -> Iterator[Finding]:
+def per_tensor(suspect: Suspect) -> Iterator[Finding]:
     """One scale for all channels: the largest, the mean, or any channel's."""
-    if site.step.op not in ("QLinearConv", "QGemm", "QLinearMatMul") or site.step.inputs[1] is None:
+    if suspect.step.op not in ("QLinearConv", "QGemm", "QLinearMatMul") or suspect.step.inputs[1] is None:
         return
-    w = site.step.inputs[1].quant
+    w = suspect.step.inputs[1].quant
     if w is None or w.per_tensor:
         return
     candidates = _candidates(w.scale)
-    for text, scale in candidates if site.alone else islice(candidates, 4):
+    for text, scale in candidates if suspect.alone else islice(candidates, 4):
         quant = replace(w, scale=np.full_like(w.scale, scale))
-        if site.from_sums(lambda sums, _, quant=quant: _requantized(site, sums, quant)):  # type: ignore[misc]
+        if suspect.from_sums(lambda sums, _, quant=quant: _requantized(suspect, sums, quant)):  # type: ignore[misc]
             yield Finding(PER_TENSOR, f"{text}, {scale:.6g}")
             return
 
@@ -44,49 +44,48 @@ def _candidates(scales: Array) -> Iterator[tuple[str, np.float32]]:
         yield f"channel {channel}'s", scale
 
 
-def _requantized(site: Site, sums: Array, weights: Quant) -> Array:
+def _requantized(suspect: Suspect, sums: Array, weights: Quant) -> Array:
     """The step's codes for its sums under other weight scales."""
-    quants = [operand.quant if operand else None for operand in site.step.inputs]
-    step = rebind.with_inputs(site.step, [quants[0], weights, *quants[2:]])
-    detail = rebind.bind(site.bound, site.profile, step)
-    assert detail.detail is not None
-    return detail.detail(site.bound.arrays(site.values[0]))[1](sums)
+    quants = [operand.quant if operand else None for operand in suspect.step.inputs]
+    step = rebind.with_inputs(suspect.step, [quants[0], weights, *quants[2:]])
+    (part,) = rebind.bind(suspect.bound, suspect.profile, step).questions(suspect.values[0])
+    return part.question.bind(getattr(suspect.profile, part.question.rule))(sums)  # type: ignore[no-any-return]
 
 
-def swapped(site: Site) -> Iterator[Finding]:
+def swapped(suspect: Suspect) -> Iterator[Finding]:
     """Each operand of Add or Mul read with the other's scale, or with its scale and zero point."""
-    if site.step.op not in ("QLinearAdd", "QLinearMul"):
+    if suspect.step.op not in ("QLinearAdd", "QLinearMul"):
         return
-    a, b = (operand.quant if operand else None for operand in site.step.inputs)
+    a, b = (operand.quant if operand else None for operand in suspect.step.inputs)
     if a is None or b is None or a.same_as(b):
         return
-    scales = rebind.with_inputs(site.step, [replace(a, scale=b.scale), replace(b, scale=a.scale)])
-    if site.explained(lambda v: site.evaluate(v, scales)):
+    scales = rebind.with_inputs(suspect.step, [replace(a, scale=b.scale), replace(b, scale=a.scale)])
+    if suspect.explained(lambda v: suspect.evaluate(v, scales)):
         yield Finding(SWAPPED)
         return
-    whole = rebind.with_inputs(site.step, [b, a])
-    if site.explained(lambda v: site.evaluate(v, whole)):
+    whole = rebind.with_inputs(suspect.step, [b, a])
+    if suspect.explained(lambda v: suspect.evaluate(v, whole)):
         yield Finding(SWAPPED, "and zero points")
 
 
-def no_rescale(site: Site) -> Iterator[Finding]:
+def no_rescale(suspect: Suspect) -> Iterator[Finding]:
     """Concat copies codes whose scale is not the output's."""
-    y = site.step.outputs[0].quant
-    if site.step.op != "QLinearConcat" or y is None:
+    y = suspect.step.outputs[0].quant
+    if suspect.step.op != "QLinearConcat" or y is None:
         return
     other = [
         index
-        for index, operand in enumerate(site.step.inputs)
+        for index, operand in enumerate(suspect.step.inputs)
         if operand is not None and operand.quant is not None and not operand.quant.same_as(y)
     ]
     sizes = range(len(other), 0, -1) if len(other) <= MAX_JOINED else (len(other), 1)
     for chosen in (group for size in sizes for group in combinations(other, size)):
         inputs = tuple(
             Operand(operand.name, y if index in chosen else operand.quant) if operand else None
-            for index, operand in enumerate(site.step.inputs)
+            for index, operand in enumerate(suspect.step.inputs)
         )
-        step = replace(site.step, inputs=inputs)
-        if site.explained(lambda v, step=step: site.evaluate(v, step)):  # type: ignore[misc]
+        step = replace(suspect.step, inputs=inputs)
+        if suspect.explained(lambda v, step=step: suspect.evaluate(v, step)):  # type: ignore[misc]
             all_of_them = len(chosen) == len(other)
             yield Finding(NO_RESCALE, "" if all_of_them else "inputs " + ", ".join(map(str, chosen)))
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.quant import Array
 
 ELEMENTS = "shifted by elements or bytes"
@@ -17,23 +17,23 @@ REACH = 4096
 NEAR = 4
 
 
-def rows(site: Site) -> Iterator[Finding]:
+def rows(suspect: Suspect) -> Iterator[Finding]:
     """Every plane, or some of its rows, moved along rows or columns; what moves in from outside may be anything."""
-    if site.want[0].ndim < 3:
+    if suspect.want[0].ndim < 3:
         return
     for axis, what in ((-2, "row"), (-1, "element along the row")):
         for by in (1, -1, *range(2, NEAR + 1), *range(-2, -NEAR - 1, -1)):
-            if abs(by) < site.want[0].shape[axis] and _moved(site, axis, by):
+            if abs(by) < suspect.want[0].shape[axis] and _moved(suspect, axis, by):
                 many = f"{abs(by)} {what}{'s' if abs(by) > 1 and what == 'row' else ''}"
                 yield Finding(ROWS, f"{many} {'later' if by > 0 else 'earlier'}")
                 return
 
 
-def _moved(site: Site, axis: int, by: int) -> bool:
+def _moved(suspect: Suspect, axis: int, by: int) -> bool:
     """Whether wherever the device differs it holds the value that stands `by` places before, if there is one."""
     seen = 0
-    for case in site.bad_cases:
-        want, got, bad = site.want[case], site.got[case], site.differs[case]
+    for case in suspect.bad_cases:
+        want, got, bad = suspect.want[case], suspect.got[case], suspect.differs[case]
         size = want.shape[axis]
         source = np.arange(size) - by
         inside = (source >= 0) & (source < size)
@@ -55,13 +55,15 @@ def _lines(bad: Array, axis: int) -> Array:
     return np.broadcast_to(bad.any(axis=axes, keepdims=True), bad.shape)
 
 
-def elements(site: Site) -> Iterator[Finding]:
+def elements(suspect: Suspect) -> Iterator[Finding]:
     """The whole tensor moved in memory by some elements or, for wider codes, bytes."""
-    width = site.target.dtype.itemsize
-    if site.got[0].dtype != site.target.dtype:
+    width = suspect.target.dtype.itemsize
+    if suspect.got[0].dtype != suspect.target.dtype:
         return
-    for by in _shifts([site.want[case] for case in site.bad_cases], [site.got[case] for case in site.bad_cases]):
-        row = site.target.shape[-1] * width if len(site.target.shape) > 2 and site.target.shape[-1] > 1 else 0
+    for by in _shifts(
+        [suspect.want[case] for case in suspect.bad_cases], [suspect.got[case] for case in suspect.bad_cases]
+    ):
+        row = suspect.target.shape[-1] * width if len(suspect.target.shape) > 2 and suspect.target.shape[-1] > 1 else 0
         unit, size = ("row", row) if row and by % row == 0 else ("element", width) if by % width == 0 else ("byte", 1)
         count = abs(by) // size
         text = f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}"

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.site import Finding, Site
+from qdqnp.diagnosis.faults.suspect import Finding, Suspect
 from qdqnp.ops.geometry.windows import WindowAttributes, window_for
 from qdqnp.quant import Array
 
@@ -16,24 +16,24 @@ PAD_OFF = "padding off by one"
 STRIDE = "stride 1 in place of another"
 
 
-def resolved_pads(site: Site) -> tuple[int, int, int, int] | None:
+def resolved_pads(suspect: Suspect) -> tuple[int, int, int, int] | None:
     """(top, left, bottom, right) of a 2-D window; None for other steps."""
-    attributes, x = site.step.attributes, _input(site, site.values[0])
+    attributes, x = suspect.step.attributes, _input(suspect, suspect.values[0])
     if not isinstance(attributes, WindowAttributes) or x is None or x.ndim != 4:
         return None
-    return window_for(attributes, _kernel(site), x.shape[2:]).pads
+    return window_for(attributes, _kernel(suspect), x.shape[2:]).pads
 
 
-def _kernel(site: Site) -> tuple[int, ...]:
-    if site.step.op == "QLinearConv" and site.step.inputs[1] is not None:
-        weights = site.bound.consts.get(site.step.inputs[1].name)
+def _kernel(suspect: Suspect) -> tuple[int, ...]:
+    if suspect.step.op == "QLinearConv" and suspect.step.inputs[1] is not None:
+        weights = suspect.bound.consts.get(suspect.step.inputs[1].name)
         if weights is not None:
             return tuple(weights.shape[2:])
-    return tuple(site.step.attributes.kernel_shape)
+    return tuple(suspect.step.attributes.kernel_shape)
 
 
-def _input(site: Site, values: Mapping[str, Array]) -> Array | None:
-    operand = site.step.inputs[0]
+def _input(suspect: Suspect, values: Mapping[str, Array]) -> Array | None:
+    operand = suspect.step.inputs[0]
     return values.get(operand.name) if operand is not None else None
 
 
@@ -46,41 +46,41 @@ def padded(x: Array, pads: tuple[int, int, int, int], code: int) -> Array:
     return made[:, :, rows, max(-left, 0) : made.shape[3] - max(-right, 0)]
 
 
-def pad_off(site: Site) -> Iterator[Finding]:
+def pad_off(suspect: Suspect) -> Iterator[Finding]:
     """The window starts one row or column too early or too late; what lies outside is padding."""
-    pads = resolved_pads(site)
-    x = site.step.inputs[0].quant if site.step.inputs[0] is not None else None
-    if pads is None or not isinstance(site.step.attributes, WindowAttributes) or site.step.op != "QLinearConv":
+    pads = resolved_pads(suspect)
+    x = suspect.step.inputs[0].quant if suspect.step.inputs[0] is not None else None
+    if pads is None or not isinstance(suspect.step.attributes, WindowAttributes) or suspect.step.op != "QLinearConv":
         return
     assert x is not None
     top, left, bottom, right = pads
-    bare = replace(site.step, attributes=replace(site.step.attributes, pads=(), auto_pad="NOTSET"))
+    bare = replace(suspect.step, attributes=replace(suspect.step.attributes, pads=(), auto_pad="NOTSET"))
     for dy, dx in product((0, 1, -1), repeat=2):
         if (dy, dx) == (0, 0):
             continue
         moved = (top + dy, left + dx, bottom - dy, right - dx)
 
         def change(values: Mapping[str, Array], moved: tuple[int, int, int, int] = moved) -> Array:
-            assert site.step.inputs[0] is not None
-            name = site.step.inputs[0].name
-            return site.evaluate({**values, name: padded(values[name], moved, int(x.zero_point))}, bare)
+            assert suspect.step.inputs[0] is not None
+            name = suspect.step.inputs[0].name
+            return suspect.evaluate({**values, name: padded(values[name], moved, int(x.zero_point))}, bare)
 
-        if site.explained(change):
+        if suspect.explained(change):
             yield Finding(PAD_OFF, f"top {moved[0]}, left {moved[1]} for {top}, {left}")
             return
 
 
-def stride(site: Site) -> Iterator[Finding]:
+def stride(suspect: Suspect) -> Iterator[Finding]:
     """The first rows and columns of what a stride of 1 gives, or its first elements in memory."""
-    attributes = site.step.attributes
-    if not isinstance(attributes, WindowAttributes) or not any(s > 1 for s in attributes.strides) or not site.alone:
+    attributes = suspect.step.attributes
+    if not isinstance(attributes, WindowAttributes) or not any(s > 1 for s in attributes.strides) or not suspect.alone:
         return
-    pads = resolved_pads(site)
+    pads = resolved_pads(suspect)
     if pads is None:
         return
-    dense = replace(site.step, attributes=replace(attributes, strides=(), pads=pads, auto_pad="NOTSET"))
-    shape = site.want[0].shape
-    if site.explained(lambda v: site.evaluate(v, dense)[:, :, : shape[2], : shape[3]]):
+    dense = replace(suspect.step, attributes=replace(attributes, strides=(), pads=pads, auto_pad="NOTSET"))
+    shape = suspect.want[0].shape
+    if suspect.explained(lambda v: suspect.evaluate(v, dense)[:, :, : shape[2], : shape[3]]):
         yield Finding(STRIDE, f"{attributes.strides[0]}; the first rows and columns")
-    elif site.explained(lambda v: site.evaluate(v, dense).reshape(-1)[: site.want[0].size].reshape(shape)):
+    elif suspect.explained(lambda v: suspect.evaluate(v, dense).reshape(-1)[: suspect.want[0].size].reshape(shape)):
         yield Finding(STRIDE, f"{attributes.strides[0]}; the first elements in memory")

@@ -13,27 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.identify.evidence import (
-    AverageEvidence,
-    BinaryEvidence,
-    Evidence,
-    LinearEvidence,
-    LookupEvidence,
-    MeanEvidence,
-    SoftmaxEvidence,
-)
+from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.errors import ProfileError
-from qdqnp.kernels.tables import all_codes
+from qdqnp.numerics.questions import Means, Pairs, Question, Rows, Singles, Summed, Sums, Windows
 from qdqnp.numerics.rules.average import FloatAverage
-from qdqnp.numerics.rules.requantize import Requantizer
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
-Summed = LinearEvidence | MeanEvidence
 
 
 @dataclass(frozen=True)
-class Stimulus:
+class SeparatingInput:
     """Where two rules part. layer: its label; text: in words; codes: what each gives; input_codes: the codes of a
     window, row or pair that lead there; None where it is a sum, and no input that makes it was found."""
 
@@ -48,7 +39,7 @@ class Search:
     """stimulus: the first difference found; complete: where there is none, whether there can be none on these layers;
     note: what was searched, or why it could not be."""
 
-    stimulus: Stimulus | None
+    stimulus: SeparatingInput | None
     complete: bool
     note: str = ""
 
@@ -69,8 +60,8 @@ class Searches:
     """
 
     def __init__(self, found: Iterable[Evidence], most: int | None = None) -> None:
-        layers = {(one.label, getattr(one, "operand", 0)): one for one in found}
-        self._layers = [_ready(one) for one in sorted(layers.values(), key=lambda one: one.device.size)[:most]]
+        layers = {(one.label, getattr(one.question, "operand", 0)): one for one in found}
+        self._layers = [_ready(one.question) for one in sorted(layers.values(), key=lambda one: one.device.size)[:most]]
         self._signatures: dict[tuple[int, Any], _Signature] = {}
 
     def split(self, one: Any, other: Any) -> Search:
@@ -120,56 +111,53 @@ class Searches:
         return self._signatures[key]
 
 
-def _ready(one: Evidence) -> Any:
+def _ready(one: Question) -> Any:
     """The layer with everything it can meet in place of its data."""
-    if isinstance(one, BinaryEvidence):
-        a, b, _ = one.quants
-        return replace(one, a=np.repeat(all_codes(a.dtype), 256), b=np.tile(all_codes(b.dtype), 256))
-    if isinstance(one, LookupEvidence):
-        return replace(one, x_codes=all_codes(one.x.dtype))
-    if isinstance(one, AverageEvidence):
-        return _all_windows(one)
+    if isinstance(one, Pairs | Singles):
+        return one.everything()
+    if isinstance(one, Windows):
+        return _all_windows(one.flat())
     return one.part(slice(0, 1))
 
 
 def _signature(layer: Any, rule: Any) -> _Signature:
-    if isinstance(layer, LinearEvidence | MeanEvidence):
+    if isinstance(layer, Summed):
         low, high = _reach(layer)
         bound = _bound(layer, rule)
         if not _monotone(bound, low, high):
             return _Signature(None, False, "layers whose sums may wrap or leave a rule's domain are not searched")
         values = thresholds(bound, low, high, _output(layer))
         return _Signature(values, True, "they agree on every reachable sum of these layers")
-    if isinstance(layer, SoftmaxEvidence):
+    if isinstance(layer, Rows):
         return _Signature(None, False, "rows of a softmax are not searched")
-    what = "every pair of codes" if isinstance(layer, BinaryEvidence) else "every code"
-    if isinstance(layer, AverageEvidence):  # a float32 sum depends on the order of its terms
+    what = "every pair of codes" if isinstance(layer, Pairs) else "every code"
+    if isinstance(layer, Windows):  # a float32 sum depends on the order of its terms
         note = "they agree on windows of every sum of these layers"
         return _Signature(layer.codes(rule), not isinstance(rule, FloatAverage), note)
     return _Signature(layer.codes(rule), True, f"they agree on {what} of these layers")
 
 
-def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> Stimulus:
+def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -> SeparatingInput:
     places = np.argwhere(first != second)
-    if isinstance(layer, LinearEvidence | MeanEvidence):
+    if isinstance(layer, Summed):
         return _sum_stimulus(layer, rules, np.minimum(first, second), places)
     place = int(places[0][0])
     codes = (int(first[place]), int(second[place]))
-    if isinstance(layer, BinaryEvidence):
+    if isinstance(layer, Pairs):
         pair = (int(layer.a[place]), int(layer.b[place]))
-        return Stimulus(layer.label, f"the pair of codes {pair}", codes, pair)
-    if isinstance(layer, AverageEvidence):
+        return SeparatingInput(layer.label, f"the pair of codes {pair}", codes, pair)
+    if isinstance(layer, Windows):
         inside = layer.taps[layer.inside[:, place], place]
         text = f"a window of {len(inside)} codes"
-        return Stimulus(layer.label, text, codes, tuple(int(code) for code in inside))
+        return SeparatingInput(layer.label, text, codes, tuple(int(code) for code in inside))
     code = int(layer.x_codes[place])
-    return Stimulus(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
+    return SeparatingInput(layer.label, f"input {layer.operand}, code {code}", codes, (code,))
 
 
 # -- sums --------------------------------------------------------------------------------------------------------------
-def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> Stimulus:
+def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> SeparatingInput:
     """A sum on which the rules differ, one for which input codes are found where there is one."""
-    found: list[Stimulus] = []
+    found: list[SeparatingInput] = []
     for step, channel in places[:: -(-len(places) // DIFFERENCES_TRIED)]:
         found.append(_at_sum(layer, rules, int(channel), int(sums[step, channel])))
         if found[-1].input_codes is not None:
@@ -177,32 +165,35 @@ def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: In
     return found[0]
 
 
-def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> Stimulus:
-    if isinstance(layer, LinearEvidence):
-        assert layer.layer.weights is not None  # evidence is of constant weights
-        weights, x = layer.layer.weights[channel], layer.layer.x
+def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> SeparatingInput:
+    if isinstance(layer, Sums):
+        assert layer.context.weights is not None  # evidence is of constant weights
+        weights, x = layer.context.weights[channel], layer.context.x
         text = f"channel {channel}, sum {total} without bias"
     else:
+        assert isinstance(layer, Means)
         weights, x = np.ones(layer.count, np.int64), layer.x
         text = f"{layer.count} elements, sum {total} without zero points"
     row = np.full((1, _reach(layer)[0].size), total, np.int64)
     codes = [int(_bound(layer, rule)(row)[0, channel]) for rule in rules]
-    return Stimulus(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
+    return SeparatingInput(layer.label, text, (codes[0], codes[1]), codes_for(weights, total, x))
 
 
 def _bound(layer: Summed, rule: Any) -> Requantizer:
-    found = rule.bind(layer.layer) if isinstance(layer, LinearEvidence) else rule.bind(layer.x, layer.y, layer.count)
-    return found  # type: ignore[no-any-return]
+    found: Requantizer = layer.bind(rule)
+    return found
 
 
 def _output(layer: Summed) -> Quant:
-    return layer.layer.output if isinstance(layer, LinearEvidence) else layer.y
+    assert layer.y is not None  # codes were dumped
+    return layer.y
 
 
 def _reach(layer: Summed) -> tuple[Int64, Int64]:
-    if isinstance(layer, LinearEvidence):
-        assert layer.layer.weights is not None  # evidence is of constant weights
-        return reachable(layer.layer.weights, layer.layer.x)
+    if isinstance(layer, Sums):
+        assert layer.context.weights is not None  # evidence is of constant weights
+        return reachable(layer.context.weights, layer.context.x)
+    assert isinstance(layer, Means)
     low, high = (layer.count * (code - int(layer.x.zero_point)) for code in layer.x.range)
     return np.array([low], np.int64), np.array([high], np.int64)
 
@@ -262,7 +253,7 @@ def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------
-def _all_windows(one: AverageEvidence) -> AverageEvidence:
+def _all_windows(one: Windows) -> Windows:
     """For every number of elements that a window of the layer has inside: one window for each sum, and random ones."""
     counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True)}
     parts = [(count, inside, _windows(inside, one.x)) for count, inside in sorted(counted, reverse=True) if inside]

@@ -6,130 +6,98 @@ product, every width of the multiplier, one rounding or two. `fit` searches them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from qdqnp.numerics.multiplier import Mantissa24, PowerOfTwo, QuantizeMultiplier, Reduced16, Scheme, Truncated16
+from qdqnp.numerics.choices import Neighbour, families_of, neighbours, variants
+from qdqnp.numerics.multiplier import PowerOfTwo, QuantizeMultiplier, Scheme
+from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.average import DividedAverage, FloatAverage, MeanAverage, ReciprocalAverage
-from qdqnp.numerics.rules.binary import (
-    AlignedAdd,
-    FloatAdd,
-    FloatMul,
-    RationalAdd,
-    RationalMul,
-    RescaledMul,
-    ThreeRescaleAdd,
-)
-from qdqnp.numerics.rules.lookup import AffineLookup, FloatLookup, RationalLookup, RescaledLookup
-from qdqnp.numerics.rules.mean import FloatMean, NarrowMean, RationalMean, RescaleMean
-from qdqnp.numerics.rules.requantize import FloatRound, FloatScale, NarrowThenAffine, RationalScale, Rescale, Undefined
+from qdqnp.numerics.rule import Rule, kinds
+from qdqnp.numerics.rules.add import ThreeRescaleAdd
+from qdqnp.numerics.rules.average import ReciprocalAverage
+from qdqnp.numerics.rules.lookup import RescaledLookup
+from qdqnp.numerics.rules.mean import NarrowMean, RescaleMean
+from qdqnp.numerics.rules.mul import RescaledMul
+from qdqnp.numerics.rules.requantize.float_round import FloatRound
+from qdqnp.numerics.rules.requantize.float_scale import FloatScale
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.rational import RationalScale
+from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
-TIES = tuple(ROUNDINGS)
 # The profiles that their rules alone tell apart: another lowering may round elsewhere, whatever its rules.
 NAMED = tuple(profile for profile in PROFILES.values() if profile.lowering == PROFILES["ort"].lowering)
-PRECISIONS = ("float64", "float32-product", "float32")
-SCHEMES: tuple[Scheme, ...] = (QuantizeMultiplier(), Reduced16(), Mantissa24(), Truncated16(), PowerOfTwo())
 # Of the wide sum of an Add: fewer bits lose what the codes need, more leave int32.
 LEFT_SHIFTS = tuple(range(8, 23))
-ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
+# As TFLite rounds twice.
+TWICE: tuple[Stage, ...] = (ShiftLeft(), MultiplyHigh(), ShiftRight("half-away"))
 
 
-def rescales() -> Iterator[Rescale]:
-    """Integer multiplier and shift: one rounding, two, or Ethos-U's doubled one; every multiplier, every order."""
-    once: list[tuple[Stage, ...]] = [(MultiplyShift(tie),) for tie in TIES]
+def schemes() -> list[Scheme]:
+    """Every way to make a multiplier's integers."""
+    return [kind() for kind in kinds("scheme")]  # type: ignore[misc]
+
+
+def rescales(**given: Iterable[Any]) -> Iterator[Rescale]:
+    """Integer multiplier and shift: one rounding, two, or Ethos-U's doubled one; every multiplier, every order. Sums
+    that leave 32 bits are not searched for. given: what to take for some fields instead."""
+    once: list[tuple[Stage, ...]] = [(MultiplyShift(tie),) for tie in ROUNDINGS]
     twice: list[tuple[Stage, ...]] = [
-        (ShiftLeft(), MultiplyHigh(high), ShiftRight(right)) for high, right in product(TIES, TIES)
+        (ShiftLeft(), MultiplyHigh(high), ShiftRight(right)) for high, right in product(ROUNDINGS, ROUNDINGS)
     ]
     doubled: list[tuple[Stage, ...]] = [(DoubleRound(),), (DoubleRound(signed=False),)]
-    for precision, scheme in product(PRECISIONS, SCHEMES):
-        full = isinstance(scheme, QuantizeMultiplier)
+    for scheme in schemes():
         # two roundings are a matter of 31-bit multipliers: narrower products fit one shift
-        for stages in (*once, *twice, *doubled) if full else once:
-            yield Rescale(scheme, stages, precision)
+        stages = (*once, *twice, *doubled) if isinstance(scheme, QuantizeMultiplier) else once
+        yield from variants(Rescale, **{"scheme": [scheme], "stages": stages, "accumulator": [32], **given})
 
 
-def requantizations() -> Iterator[Any]:
-    yield FloatScale()
-    yield RationalScale()
-    for scale, precision, tie in product(PRECISIONS, ("float32", "float64"), ("half-even", "half-away")):
-        yield FloatRound(scale, precision, tie)
-    yield from rescales()
-    yield from (NarrowThenAffine(tie, accumulator) for accumulator, tie in product(ACCUMULATORS, TIES))
-    for accumulator, tie, first in product(ACCUMULATORS, TIES, TIES):
-        if first != tie:
-            yield NarrowThenAffine(tie, accumulator, first_tie=first)
+def _plain_rescales() -> list[Rescale]:
+    """Those of rules that form the ratio themselves: the order of a scale product is none of their choices."""
+    return list(rescales(precision=["float64"]))
 
 
-def means() -> Iterator[Any]:
-    yield from (FloatMean(), RationalMean())
-    yield from (RescaleMean(rescale) for rescale in _plain_rescales())
-    yield from (NarrowMean(tie) for tie in TIES)
-
-
-def averages() -> Iterator[Any]:
-    yield FloatAverage()
-    for mean in means():
-        yield MeanAverage(mean)
-        yield DividedAverage(mean)
-    yield from (ReciprocalAverage(NarrowMean(inner), tie) for tie, inner in product(TIES, TIES))
-
-
-def additions() -> Iterator[Any]:
-    yield from (FloatAdd(), RationalAdd())
+def _additions() -> Iterator[ThreeRescaleAdd]:
     yield from (ThreeRescaleAdd(rescale) for rescale in _plain_rescales())
-    yield from (ThreeRescaleAdd(rescale, shift) for rescale, shift in product(_named_rescales(), LEFT_SHIFTS))
-    yield from (AlignedAdd(tie, inner) for tie, inner in product(TIES, TIES))
+    own = [profile.add.rescale for profile in NAMED if isinstance(profile.add, ThreeRescaleAdd)]
+    yield from (ThreeRescaleAdd(rescale, shift) for rescale, shift in product(dict.fromkeys(own), LEFT_SHIFTS))
 
 
-def products() -> Iterator[Any]:
-    yield from (FloatMul(), RationalMul())
-    yield from (RescaledMul(rescale) for rescale in _plain_rescales())
-
-
-def rescalings() -> Iterator[Any]:
-    """Of Concat's inputs."""
-    yield from (FloatLookup(), RationalLookup())
-    yield from (RescaledLookup(rescale) for rescale in _plain_rescales())
-    yield from (AffineLookup(tie) for tie in TIES)
-
-
-def lookups() -> Iterator[Any]:
-    yield from (FloatLookup(), RationalLookup())
-
-
-def _named_rescales() -> Iterator[Rescale]:
-    """Those of the profiles that add by three of them."""
-    rules = (profile.add for profile in NAMED)
-    yield from dict.fromkeys(rule.rescale for rule in rules if isinstance(rule, ThreeRescaleAdd))
-
-
-def _plain_rescales() -> Iterator[Rescale]:
-    """These rules form the ratio themselves: the order of a scale product is none of their choices."""
-    return (rescale for rescale in rescales() if rescale.precision == "float64")
-
-
-_FAMILIES = {
-    "conv": requantizations,
-    "matmul": requantizations,
-    "gemm": requantizations,
-    "add": additions,
-    "mul": products,
-    "concat": rescalings,
-    "lookup": lookups,
-    "average_pool": averages,
-    "global_average_pool": means,
+# The rules for which not every combination of choices is one to try. All others are searched whole.
+_SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
+    Rescale: rescales,
+    RescaleMean: lambda: variants(RescaleMean, rescale=_plain_rescales()),
+    RescaledMul: lambda: variants(RescaledMul, rescale=_plain_rescales()),
+    RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
+    ThreeRescaleAdd: _additions,
+    ReciprocalAverage: lambda: variants(ReciprocalAverage, mean=variants(NarrowMean)),
 }
+
+
+def searched(kind: type[Rule]) -> Iterator[Any]:
+    """The instances of one class of rules that are tried; of rules that hold a mean, every mean."""
+    if kind in _SEARCHED:
+        yield from _SEARCHED[kind]()
+        return
+    held = {
+        item.name: [rule for inner in kinds(*families_of(item)) if inner is not Undefined for rule in searched(inner)]
+        for item in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if families_of(item)
+    }
+    yield from variants(kind, **held)
 
 
 def candidates(field: str) -> list[Any]:
     """Every rule to try for a field of a profile, those of the named profiles first; no rule twice."""
     named = [getattr(profile, field) for profile in NAMED]
-    family = _FAMILIES[field]() if field in _FAMILIES else ()
+    item = next(item for item in dataclasses.fields(Profile) if item.name == field)
+    family = (rule for kind in kinds(*families_of(item)) if kind is not Undefined for rule in searched(kind))
     rules = (rule for rule in (*named, *family) if not isinstance(rule, Undefined))
     found: dict[Any, Any] = {}
     for rule in rules:
@@ -165,74 +133,45 @@ def _stage(stage: Stage) -> str:
     return f"{type(stage).__name__}({', '.join(str(value) for value in vars(stage).values())})"
 
 
-def variations(rule: Any) -> Iterator[tuple[str, str, Any]]:
-    """The neighbours of a rule: (what is different, in which way, the other rule)."""
+def structural(rule: Any) -> Iterator[Neighbour]:
+    """The neighbours of a rule that are made of other parts: one rounding instead of two, another multiplier."""
     if isinstance(rule, Rescale):
-        yield from _rescale_variations(rule)
-    elif isinstance(rule, FloatScale | RationalScale | FloatRound):
-        yield from _real_variations(rule)
+        yield from _rebuilt(rule)
     elif isinstance(rule, NarrowThenAffine):
-        for tie in _others(TIES, rule.tie):
-            yield "tie rule", f"both roundings {tie}", replace(rule, tie=tie, first_tie="same")
-            yield "tie rule", f"second rounding {tie}", replace(rule, tie=tie, first_tie=rule.inner_tie)
-        for tie in _others(TIES, rule.inner_tie):
-            yield "tie rule", f"first rounding {tie}", replace(rule, first_tie=tie)
-        for accumulator in _others(ACCUMULATORS, rule.accumulator):
-            yield "accumulator wrap", f"accumulator {accumulator}", replace(rule, accumulator=accumulator)
-        yield "double rounding", "one rounding of the real value instead of two", RationalScale()
+        text = "one rounding of the real value instead of two"
+        yield Neighbour("double rounding", text, None, RationalScale())
+    elif isinstance(rule, FloatScale | RationalScale | FloatRound):
+        yield from _of_real(rule)
     else:
-        yield from _inner_variations(rule)
+        for name in [name for name in ("rescale", "mean") if hasattr(rule, name)]:
+            for near in structural(getattr(rule, name)):
+                yield replace(near, rule=replace(rule, **{name: near.rule}))
 
 
-def _others(options: Sequence[str], current: str) -> list[str]:
-    return [option for option in options if option != current]
-
-
-def _rescale_variations(rule: Rescale) -> Iterator[tuple[str, str, Rescale]]:
-    for index, stage in enumerate(rule.stages):
-        for tie in _others(TIES, getattr(stage, "rounding", "")) if hasattr(stage, "rounding") else ():
-            stages = (*rule.stages[:index], replace(stage, rounding=tie), *rule.stages[index + 1 :])  # type: ignore[type-var]
-            yield "tie rule", f"{type(stage).__name__} {tie}", replace(rule, stages=stages)
+def _rebuilt(rule: Rescale) -> Iterator[Neighbour]:
+    once: tuple[Stage, ...] = (MultiplyShift("half-up"),)
     if any(isinstance(stage, MultiplyHigh | DoubleRound) for stage in rule.stages):
-        yield "double rounding", "one rounding instead of two", replace(rule, stages=(MultiplyShift("half-up"),))
+        yield Neighbour("double rounding", "one rounding instead of two", once, replace(rule, stages=once))
     elif isinstance(rule.scheme, QuantizeMultiplier):
-        stages = (ShiftLeft(), MultiplyHigh(), ShiftRight("half-away"))
-        yield "double rounding", "two roundings instead of one", replace(rule, stages=stages)
-    for precision in _others(PRECISIONS, rule.precision):
-        yield "scale order", f"scale product in {precision}", replace(rule, precision=precision)
-    for scheme in SCHEMES:
+        yield Neighbour("double rounding", "two roundings instead of one", TWICE, replace(rule, stages=TWICE))
+    for scheme in schemes():
         if scheme != rule.scheme and not isinstance(scheme, PowerOfTwo):
-            single = replace(rule, scheme=scheme, stages=(MultiplyShift("half-up"),))
-            yield "multiplier width", f"multiplier by {type(scheme).__name__}", single
+            text = f"multiplier by {type(scheme).__name__}"
+            yield Neighbour("multiplier width", text, scheme, replace(rule, scheme=scheme, stages=once))
 
 
-def _real_variations(rule: Any) -> Iterator[tuple[str, str, Any]]:
-    """Of rules that round a real product once."""
+def _of_real(rule: FloatScale | RationalScale | FloatRound) -> Iterator[Neighbour]:
+    """Of rules that round a real product once: the same as a product in floating point, and as an integer one."""
     base = rule
     if isinstance(rule, FloatScale):
         base = FloatRound("float32", "float32", "half-even")
     elif isinstance(rule, RationalScale):
         base = FloatRound("float64", "float64", "half-even")
-    for tie in _others(("half-even", "half-away"), base.ties_to):
-        yield "tie rule", tie, replace(base, ties_to=tie)
-    for tie in TIES:
+    assert isinstance(base, FloatRound)
+    if base is not rule:
+        yield from neighbours(base)
+    for tie in ROUNDINGS:
         single = Rescale(QuantizeMultiplier(), (MultiplyShift(tie),), base.scale)
-        yield "tie rule", f"31-bit multiplier, {tie}", single
-    twice = (ShiftLeft(), MultiplyHigh(), ShiftRight("half-away"))
-    yield "double rounding", "two roundings instead of one", Rescale(QuantizeMultiplier(), twice, base.scale)
-    for precision in _others(PRECISIONS, base.scale):
-        yield "scale order", f"scale product in {precision}", replace(base, scale=precision)
-    for precision in _others(("float32", "float64"), base.precision):
-        yield "scale order", f"product with the accumulator in {precision}", replace(base, precision=precision)
-
-
-def _inner_variations(rule: Any) -> Iterator[tuple[str, str, Any]]:
-    """Of rules that hold a tie, an inner tie, or another rule that has them; else the kinds of the same operator."""
-    for name in ("tie", "inner"):
-        for tie in _others(TIES, getattr(rule, name)) if hasattr(rule, name) else ():
-            yield "tie rule", f"{name} {tie}", replace(rule, **{name: tie})
-    for name in ("rescale", "mean"):
-        if hasattr(rule, name):
-            for cause, text, inner in variations(getattr(rule, name)):
-                if cause != "scale order":
-                    yield cause, text, replace(rule, **{name: inner})
+        yield Neighbour("tie rule", f"31-bit multiplier, {tie}", tie, single)
+    twice = Rescale(QuantizeMultiplier(), TWICE, base.scale)
+    yield Neighbour("double rounding", "two roundings instead of one", TWICE, twice)

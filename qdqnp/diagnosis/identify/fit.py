@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 
 from qdqnp.diagnosis.identify.distinguish import Search, Searches
-from qdqnp.diagnosis.identify.evidence import Evidence, LinearEvidence
+from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import NAMED, candidates, describe, names_of
 from qdqnp.diagnosis.identify.fit_narrow import NarrowFit, fit_narrow
-from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, targets
-from qdqnp.diagnosis.rebind import LINEAR
+from qdqnp.diagnosis.identify.observations import Dumped, Observed, evidence, sort_dump
 from qdqnp.errors import InputError, Problem, ProfileError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import INFERRED
+from qdqnp.numerics.profile import RULES, Profile
+from qdqnp.numerics.questions import Sums
+from qdqnp.numerics.status import INFERRED
 
 # Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
 FEW, SEARCHED_LAYERS = 512, 4
@@ -37,7 +36,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Split:
+class RuleSplit:
     """Two arithmetics that both give every code, and on what they would differ."""
 
     one: Rule
@@ -61,7 +60,7 @@ class Fit:
     chosen: Any = None
     fitting: list[Any] = field(default_factory=list)
     groups: list[list[Rule]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[RuleSplit] = field(default_factory=list)
     narrow: NarrowFit | None = None
     nearest: tuple[Rule, int] | None = None
 
@@ -72,7 +71,7 @@ class Fit:
     def as_json(self) -> dict[str, Any]:
         found = {"name": self.name, "layers": self.layers, "elements": self.elements, "rule": self.text}
         groups = [[asdict(rule) for rule in group] for group in self.groups]
-        nearest = {"rule": asdict(self.nearest[0]), "mismatches": self.nearest[1]} if self.nearest else None
+        nearest = {"rule": asdict(self.nearest[0]), "differing": self.nearest[1]} if self.nearest else None
         splits = [asdict(split) for split in self.splits]
         narrow = self.narrow.as_json() if self.narrow is not None else None
         return {**found, "groups": groups, "splits": splits, "numbers": narrow, "nearest": nearest}
@@ -99,7 +98,7 @@ class Fitted:
 
 def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
     """Fit every operator of a dump. Raises InputError where no layer was dumped together with its inputs."""
-    return fit_all([targets(model, runs)], name)
+    return fit_all([sort_dump(model, runs)], name)
 
 
 def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
@@ -127,23 +126,8 @@ def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
         source="qdqnp identify --fit",
         **changed,
     )
-    unseen = [key for key in dict.fromkeys(RULE_OF.values()) if key not in found]
+    unseen = [key for key in RULES if key not in found]
     return Fitted(profile, base.name, fits, unseen)
-
-
-def _fields() -> list[str]:
-    return [
-        "conv",
-        "matmul",
-        "gemm",
-        "add",
-        "mul",
-        "concat",
-        "lookup",
-        "average_pool",
-        "global_average_pool",
-        "softmax",
-    ]
 
 
 def _base(fits: Sequence[Fit]) -> Profile:
@@ -165,8 +149,9 @@ def _equal(rule: Any, other: Any) -> bool:
 def _strangeness(rule: Any, name: str, base: Profile, fits: Sequence[Fit]) -> tuple[bool, bool, bool]:
     """How little a rule goes with the rest of the device: of rules that all fit, the least strange is taken."""
     own = getattr(base, name)
-    alone = [other for other in fits if other.name in LINEAR and other.name != name]
-    shared = name in LINEAR and any(_equal(rule, one) for other in alone for one in other.fitting)
+    sums = ("conv", "matmul", "gemm")
+    alone = [other for other in fits if other.name in sums and other.name != name]
+    shared = name in sums and any(_equal(rule, one) for other in alone for one in other.fitting)
     return not _equal(rule, own), type(rule) is not type(own), not shared
 
 
@@ -177,8 +162,8 @@ def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
     made.fitting = [rule for rule in rules if _gives(rule, found)]
     if made.fitting:
         made.chosen = made.fitting[0]
-    elif key in LINEAR:
-        made.narrow = fit_narrow([one for one in found if isinstance(one, LinearEvidence)])
+    elif isinstance(found[0].question, Sums):
+        made.narrow = fit_narrow([one for one in found if isinstance(one.question, Sums)])
         made.chosen = made.narrow.rule if made.narrow is not None else None
     if made.chosen is None:
         made.nearest = _nearest(key, rules, found)
@@ -215,6 +200,6 @@ def _group(made: Fit, found: Sequence[Evidence]) -> None:
     groups = searches.groups(ordered, proven=False)
     made.groups = [[_rule(made.name, rule) for rule in group] for group in groups]
     made.splits = [
-        Split(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
+        RuleSplit(made.groups[0][0], made.groups[index][0], searches.split(groups[0][0], groups[index][0]))
         for index in range(1, len(groups))
     ]

@@ -7,17 +7,22 @@ elements of a channel intersect, exactly. So BC is solved for and not searched.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.identify.evidence import LinearEvidence
-from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES, describe
+from qdqnp.diagnosis.identify.evidence import Evidence
+from qdqnp.diagnosis.identify.families import describe
+from qdqnp.numerics.multiplier import largest_shift
+from qdqnp.numerics.profiles.neural_art import TIE
+from qdqnp.numerics.questions import Sums
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Layer, Narrowed, NarrowThenAffine, largest_shift
+from qdqnp.numerics.rules.requantize.narrow import ACCUMULATORS, Narrowed, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.values import named
 from qdqnp.quant import Codes, Int64
 
 # (accumulator, tie of the first rounding, tie of the second)
@@ -33,7 +38,7 @@ _BEYOND = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class LayerNumbers:
     """What explains a layer under one manner. offsets: of each channel's BC from the formula's, the nearest to 0 that
     fits; plain: whether S1 and S2 are the formula's too."""
 
@@ -59,7 +64,7 @@ class NarrowFit:
     another BC for it."""
 
     rule: NarrowThenAffine
-    numbers: Mapping[str, Numbers]
+    numbers: Mapping[str, LayerNumbers]
     choices: Mapping[str, tuple[tuple[int, int], ...]]
     manners: tuple[tuple[NarrowThenAffine, int], ...]
 
@@ -72,9 +77,9 @@ class NarrowFit:
         return {"layers": layers, "other_manners": manners}
 
 
-def fit_narrow(found: Sequence[LinearEvidence]) -> NarrowFit | None:
+def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
     """The rule of this form that gives every code of every layer, None where there is none."""
-    layers: dict[str, list[LinearEvidence]] = {}
+    layers: dict[str, list[Evidence]] = {}
     for one in found:
         layers.setdefault(one.label, []).append(one)
     data = {label: _Data.of(ones) for label, ones in layers.items()}
@@ -103,10 +108,10 @@ def fit_narrow(found: Sequence[LinearEvidence]) -> NarrowFit | None:
 def _manners(data: Any) -> Iterator[Manner]:
     """Every manner; accumulators are told apart only by sums past 24 bits."""
     wide = any(np.abs(one.sums).max(initial=0) >= 2**23 for one in data)
-    yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], TIES, TIES)
+    yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], ROUNDINGS, ROUNDINGS)
 
 
-def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Manner) -> tuple[int, int]:
+def _departures(near: Mapping[str, Mapping[Manner, list[LayerNumbers]]], manner: Manner) -> tuple[int, int]:
     """(layers whose BC is not the formula's, layers whose S1 or S2 are not)."""
     best = [min(options[manner], key=lambda numbers: numbers.order) for options in near.values()]
     return sum(numbers.largest > 0 for numbers in best), sum(not numbers.plain for numbers in best)
@@ -117,23 +122,22 @@ def _departures(near: Mapping[str, Mapping[Manner, list[Numbers]]], manner: Mann
 class _Data:
     """All runs of one layer: sums and codes (rows, channels)."""
 
-    layer: Layer
+    layer: SumContext
     sums: Int64
     codes: Codes
 
     @classmethod
-    def of(cls, ones: Sequence[LinearEvidence]) -> _Data:
+    def of(cls, ones: Sequence[Evidence]) -> _Data:
+        questions = [one.question for one in ones if isinstance(one.question, Sums)]
         return cls(
-            ones[0].layer, *(np.concatenate(parts) for parts in ([o.sums for o in ones], [o.device for o in ones]))
+            questions[0].context, np.concatenate([q.sums for q in questions]), np.concatenate([o.device for o in ones])
         )
 
     def narrowed(self, accumulator: str, first: str, s1: int) -> Int64:
         """x16 of every sum."""
         rule = NarrowThenAffine(first, accumulator)
         own = _formula(self.layer, ())
-        return np.asarray(
-            dict(Narrowed(rule, s1, own.s2, own.a, own.bc, own.y, None).stages(self.sums))["x16"], np.int64
-        )
+        return named(replace(own, rule=rule, s1=s1).first(self.sums), "x16")
 
     def rows(self, count: int) -> _Data:
         """Rows from all over the data."""
@@ -141,9 +145,9 @@ class _Data:
         return _Data(self.layer, self.sums[::step], self.codes[::step])
 
 
-def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[Numbers]]:
+def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[LayerNumbers]]:
     """Numbers by manner; wide: search S1 and S2 too, not only those of the formulas."""
-    few, found = data.rows(FEW_ROWS), dict[Manner, list[Numbers]]()
+    few, found = data.rows(FEW_ROWS), dict[Manner, list[LayerNumbers]]()
     for s1, s2 in _shifts(data.layer, wide):
         formula = _formula(data.layer, (s1, s2))
         for accumulator, first in dict.fromkeys(manner[:2] for manner in manners):
@@ -158,7 +162,7 @@ def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner,
     return found
 
 
-def _shifts(layer: Layer, wide: bool) -> Iterator[tuple[int, int]]:
+def _shifts(layer: SumContext, wide: bool) -> Iterator[tuple[int, int]]:
     formula = _formula(layer, ())
     if not wide:
         yield formula.s1, formula.s2
@@ -170,19 +174,19 @@ def _shifts(layer: Layer, wide: bool) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=256)
-def _formula_of(layer: Layer, s1: int | None, s2: int | None) -> Narrowed:
+def _formula_of(layer: SumContext, s1: int | None, s2: int | None) -> Narrowed:
     given = [(name, value) for name, value in (("S1", s1), ("S2", s2)) if value is not None]
-    bound = NarrowThenAffine(overrides=((layer.label, tuple(given)),)).bind(layer)
+    bound = NarrowThenAffine(TIE, overrides=((layer.label, tuple(given)),)).bind(layer)
     assert isinstance(bound, Narrowed)
     return bound
 
 
-def _formula(layer: Layer, shifts: tuple[int, ...]) -> Narrowed:
+def _formula(layer: SumContext, shifts: tuple[int, ...]) -> Narrowed:
     """The rule's own A and BC, for its own or for given shifts."""
     return _formula_of(layer, *(shifts or (None, None)))
 
 
-def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers | None:
+def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> LayerNumbers | None:
     """The BC nearest to the formula's that gives every code; None where some channel has none near. part: A * x16."""
     low, high = formula.y.range
     edges = _edges(second, formula.s2, low, high)
@@ -194,7 +198,7 @@ def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> Numbers 
     if (least > most).any() or np.abs(offsets).max(initial=0) > BC_UNITS:
         return None
     own = _formula(data.layer, ())
-    return Numbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
+    return LayerNumbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
 
 
 @lru_cache(maxsize=512)
@@ -216,7 +220,7 @@ def _plain_rule(manner: Manner) -> NarrowThenAffine:
     return NarrowThenAffine(second, accumulator, first_tie="same" if first == second else first)
 
 
-def _rule(manner: Manner, chosen: Mapping[str, Numbers], layers: Mapping[str, Layer]) -> NarrowThenAffine:
+def _rule(manner: Manner, chosen: Mapping[str, LayerNumbers], layers: Mapping[str, SumContext]) -> NarrowThenAffine:
     """The rule with an override for each layer that departs from the formulas."""
     overrides = []
     for label, numbers in chosen.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qdqnp.diagnosis.identify.families import describe
 from qdqnp.diagnosis.identify.fit import Fit, Fitted
-from qdqnp.numerics.profile_toml import to_toml
+from qdqnp.numerics.profile_writer import to_toml
 
 SHOWN = 12
 

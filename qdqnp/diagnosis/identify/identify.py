@@ -13,30 +13,36 @@ import numpy as np
 from qdqnp.diagnosis.identify.distinguish import Search, Searches
 from qdqnp.diagnosis.identify.families import describe
 from qdqnp.diagnosis.identify.layers import Layers
-from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, Observed, Target, evidence, targets
-from qdqnp.diagnosis.tally import difference
+from qdqnp.diagnosis.identify.observations import REFERENCE, Dumped, JudgedTensor, Observed, evidence, sort_dump
+from qdqnp.diagnosis.tally import Tally, compared
 from qdqnp.errors import QdqnpError
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.ops.registry import rule_of
+from qdqnp.quant import Array
 
 Operators = tuple[str, ...]
 
 
 @dataclass
 class Standing:
-    """Profiles that gave equal codes on all the data of one operator. mismatches: elements that differ from the
-    device's, of `elements`; largest: difference in codes."""
+    """Profiles that gave equal codes on all the data of one operator."""
 
     profiles: list[str]
-    elements: int
-    mismatches: int
-    largest: int
+    #: Their codes against the device's. Codes of another dtype or shape than the device's differ in every element.
+    tally: Tally = field(default_factory=Tally)
+
+    def add(self, codes: Array, device: Array) -> None:
+        found = compared(codes, device)
+        self.tally.include(Tally(device.size, device.size) if found.note else found)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"profiles": self.profiles, **self.tally.as_json("elements", "differing", "largest")}
 
 
 @dataclass(frozen=True)
-class Split:
+class ProfileSplit:
     """Two arithmetics of one class, each by the profiles that have it, and on what they would differ."""
 
     one: list[str]
@@ -45,7 +51,7 @@ class Split:
 
 
 @dataclass
-class Verdict:
+class OperatorVerdict:
     """All layers of one operator, or of one run of operators where the tensors between them are missing.
 
     standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the first standing's
@@ -59,7 +65,7 @@ class Verdict:
     undefined: dict[str, str] = field(default_factory=dict)
     rule: str = ""
     inseparable: list[list[str]] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[ProfileSplit] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -68,19 +74,25 @@ class Verdict:
     @property
     def matched(self) -> list[str]:
         """The profiles that give every code of the device; none, where no profile does."""
-        return self.standings[0].profiles if self.standings and not self.standings[0].mismatches else []
+        return self.standings[0].profiles if self.standings and self.standings[0].tally.equal else []
 
     def as_json(self) -> dict[str, Any]:
-        return {"operator": self.name, "matched": self.matched, **asdict(self)}
+        plain = ("matched", "operators", "tensors", "undefined", "rule", "inseparable")
+        return {
+            "operator": self.name,
+            **{key: getattr(self, key) for key in plain},
+            "standings": [standing.as_json() for standing in self.standings],
+            "splits": [asdict(split) for split in self.splits],
+        }
 
 
 @dataclass
-class Report:
+class IdentifyReport:
     """moved: tensors that no profile decides (MaxPool, Flatten) but that differ, with how many elements: the dump or
     its mapping is wrong there; unknown: tensors that the program does not make; unreachable: whose inputs are not
     known."""
 
-    verdicts: list[Verdict]
+    verdicts: list[OperatorVerdict]
     moved: dict[str, int]
     unknown: tuple[str, ...]
     unreachable: tuple[str, ...]
@@ -99,15 +111,15 @@ class Report:
         return {"operators": [verdict.as_json() for verdict in self.verdicts], **rest}
 
 
-def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
     """Rank the profiles for each operator by how many of the device's codes they do not give.
 
     Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
     """
-    return identify_all([targets(model, runs)], profiles)
+    return identify_all([sort_dump(model, runs)], profiles)
 
 
-def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> Report:
+def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
     """The same for what one device answered on several models."""
     listed = list(profiles)
     answers = [_Answers(profile, devices) for profile in listed]
@@ -123,11 +135,11 @@ def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFIL
     }
     unknown = tuple(name for dumped in devices for name in dumped.unknown)
     unreachable = tuple(name for dumped in devices for name in dumped.unreachable)
-    return Report(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
+    return IdentifyReport(verdicts, moved, unknown, unreachable, sum(dumped.runs for dumped in devices))
 
 
-def _differing(reference: Layers, target: Target) -> int:
-    found = [difference(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
+def _differing(reference: Layers, target: JudgedTensor) -> int:
+    found = [compared(reference.replay(target.tensor, known), codes) for known, codes in target.cases]
     return sum(count.differing or bool(count.note) for count in found)
 
 
@@ -145,8 +157,8 @@ class _Answers:
                 if target.operators not in self.undefined:
                     self._add(layers, target)
 
-    def _add(self, layers: Layers, target: Target) -> None:
-        standing = self.standings.setdefault(target.operators, Standing([self.name], 0, 0, 0))
+    def _add(self, layers: Layers, target: JudgedTensor) -> None:
+        standing = self.standings.setdefault(target.operators, Standing([self.name]))
         digest = self.digests.setdefault(target.operators, hashlib.blake2b())
         for known, device in target.cases:
             try:
@@ -154,14 +166,11 @@ class _Answers:
             except QdqnpError as error:
                 self.undefined[target.operators] = error.problems[0].got if error.problems else error.title
                 return
-            found = difference(codes, device)
-            standing.elements += device.size
-            standing.mismatches += device.size if found.note else found.differing
-            standing.largest = max(standing.largest, int(found.largest))
+            standing.add(codes, device)
             digest.update(np.ascontiguousarray(codes).tobytes())
 
 
-def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> Verdict:
+def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> OperatorVerdict:
     """Profiles of equal codes together, the nearest to the device first."""
     classes: dict[bytes, Standing] = {}
     for answer in answers:
@@ -173,16 +182,16 @@ def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answ
         else:
             classes[key] = answer.standings[kind]
     tensors = [target.tensor for dumped in devices for target in dumped.judged if target.operators == kind]
-    standings = sorted(classes.values(), key=lambda standing: (standing.mismatches, standing.largest))
+    standings = sorted(classes.values(), key=lambda standing: (standing.tally.differing, standing.tally.largest))
     undefined = {answer.name: answer.undefined[kind] for answer in answers if kind in answer.undefined}
-    return Verdict(kind, tensors, standings, undefined)
+    return OperatorVerdict(kind, tensors, standings, undefined)
 
 
-def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
+def _add_rules(verdict: OperatorVerdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
     """The rules of the first standing, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
-    field_name = RULE_OF[verdict.operators[0]]
+    field_name = rule_of(verdict.operators[0])
     names = verdict.standings[0].profiles
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:
@@ -197,6 +206,6 @@ def _add_rules(verdict: Verdict, devices: Sequence[Dumped], profiles: Sequence[P
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]
     verdict.inseparable = [names for names in named if len(names) > 1]
     verdict.splits = [
-        Split(named[i], named[j], searches.split(groups[i][0], groups[j][0]))
+        ProfileSplit(named[i], named[j], searches.split(groups[i][0], groups[j][0]))
         for i, j in combinations(range(len(groups)), 2)
     ]

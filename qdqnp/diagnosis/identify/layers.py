@@ -6,11 +6,13 @@ every layer that it does define can be compared with a device's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from qdqnp.diagnosis.rebind import plain
+from qdqnp.diagnosis.replay import segment
 from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.executor.host import float_work
 from qdqnp.executor.plan import BoundStep, bind_step
+from qdqnp.executor.walk import made_by
 from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Program, Step
@@ -23,43 +25,24 @@ class Layers:
 
     def __init__(self, model: Model, profile: Profile) -> None:
         self.profile = profile
-        self._plain = plain(profile)
         self.program: Program = model.program(profile)
         self.steps = self.program.steps
         self._consts = {name: t.const for name, t in self.program.tensors.items() if t.const is not None}
-        self._order = {step: index for index, step in enumerate(self.steps)}
         self._bound: dict[Step, BoundStep] = {}
 
     def bind(self, step: Step) -> BoundStep:
         """The step with the profile's arithmetic. Raises ProfileError where the profile does not define it."""
         if step not in self._bound:
-            floats = "" if self.profile.host_float else self.program.float_work(step)
+            floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
                 problem = Problem(f"step {step.label}", "an integer operator", floats)
                 raise ProfileError(f"profile '{self.profile.name}' has no float arithmetic", [problem])
-            self._bound[step] = bind_step(step, self._consts, self._plain)
+            self._bound[step] = bind_step(step, self._consts, self.profile, certified=False)
         return self._bound[step]
 
     def maker(self, tensor: str) -> Step | None:
         """The step that makes a tensor; None for inputs, constants and names that the program does not have."""
         return self.program.makers.get(tensor)
-
-    def segment(self, tensor: str, known: Collection[str]) -> list[Step] | None:
-        """The steps that lead from `known` tensors to this one, in order; None where something else is needed too.
-
-        The tensor is made even where it is known; other known tensors are not.
-        """
-        found: set[Step] = set()
-        wanted = [tensor]
-        while wanted:
-            name = wanted.pop()
-            step = self.program.makers.get(name)
-            if step is None:
-                return None
-            found.add(step)
-            missing = (n for n in step.input_names if n not in known and n not in self._consts)
-            wanted += [n for n in missing if self.program.makers.get(n) not in found]
-        return sorted(found, key=self._order.__getitem__)
 
     def replay(self, tensor: str, known: Mapping[str, Array]) -> Array:
         """The tensor as the profile computes it from known ones, in the code type that it is known in.
@@ -67,19 +50,22 @@ class Layers:
         Raises InputError where they do not lead to it, and ProfileError where the profile does not define a step or a
         value leaves its domain.
         """
-        steps = self.segment(tensor, known)
-        if steps is None:
+        leading = segment(self.program, tensor, known)
+        if leading is None:
             raise InputError(
                 "a tensor cannot be computed", [Problem(f"tensor '{tensor}'", "its inputs", "some of them")]
             )
-        values = self.own({name: array for name, array in known.items() if name != tensor})
-        for step in steps:
-            values.update(self.bind(step).evaluate(values))
-        made = values[tensor]
+        steps = (self.bind(self.steps[index]) for index in leading.steps)
+        made = made_by(steps, {}, self.own(known))[tensor]
         wanted = known.get(tensor)
         if wanted is None or not {made.dtype, wanted.dtype} <= set(EIGHT_BIT):
             return made
         return shifted(made, wanted.dtype)
+
+    def values_for(self, step: Step, known: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays a step reads, by name; those that are not known are computed from known ones."""
+        arrays = self.inputs_of(step, known)
+        return {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
 
     def inputs_of(self, step: Step, known: Mapping[str, Array]) -> list[Array | None]:
         """The arrays a step reads, in its operands' order; those that are not known are computed from known ones."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from qdqnp.diagnosis.identify.evidence import Evidence, evidence_of
 from qdqnp.diagnosis.identify.layers import Layers
+from qdqnp.diagnosis.replay import segment
 from qdqnp.errors import InputError, Problem
-from qdqnp.inspection.layers import RULE_OF
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.ops.registry import rule_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -32,7 +33,7 @@ class Observed:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class JudgedTensor:
     """One dumped tensor that can be judged. steps: from the nearest known tensors to it; operators: those of them that
     a profile's rule decides, in order; cases: by run that has it, (what is known, the device's codes)."""
 
@@ -58,8 +59,8 @@ class Dumped:
 
     model: Model
     reference: Layers
-    judged: tuple[Target, ...]
-    moved: tuple[Target, ...]
+    judged: tuple[JudgedTensor, ...]
+    moved: tuple[JudgedTensor, ...]
     unknown: tuple[str, ...]
     unreachable: tuple[str, ...]
     runs: int
@@ -67,10 +68,10 @@ class Dumped:
 
 def decides(step: Step) -> bool:
     """Whether the arithmetic of a step is a matter of the profile."""
-    return step.op in RULE_OF
+    return bool(rule_of(step.op))
 
 
-def targets(model: Model, runs: Sequence[Observed]) -> Dumped:
+def sort_dump(model: Model, runs: Sequence[Observed]) -> Dumped:
     """Sort the tensors of all runs. Raises InputError where one has another dtype than the model says, or none can be
     judged."""
     reference = Layers(model, REFERENCE)
@@ -104,17 +105,19 @@ def _check_dtypes(reference: Layers, runs: Sequence[Observed]) -> None:
 
 def _target(
     reference: Layers, name: str, runs: Sequence[Observed], known: Sequence[Mapping[str, Array]]
-) -> Target | None:
+) -> JudgedTensor | None:
     """The tensor with the steps that lead to it; None where a run that has it lacks its inputs."""
     here = [(given, run.tensors[name]) for run, given in zip(runs, known, strict=True) if name in run.tensors]
-    lists = [reference.segment(name, given) for given, _ in here]
-    steps = max((steps or [] for steps in lists), key=len)
-    if not all(lists):
+    segments = [segment(reference.program, name, given) for given, _ in here]
+    found = [leading for leading in segments if leading is not None]
+    if len(found) < len(segments):
         return None
-    return Target(name, tuple(steps), tuple(step.op for step in steps if decides(step)), tuple(here))
+    longest = max((leading.steps for leading in found), key=len)
+    steps = tuple(reference.steps[index] for index in longest)
+    return JudgedTensor(name, steps, tuple(step.op for step in steps if decides(step)), tuple(here))
 
 
-def evidence(dumped: Dumped, target: Target) -> list[Evidence]:
+def evidence(dumped: Dumped, target: JudgedTensor) -> list[Evidence]:
     """What the target says about the rule of its operator, run by run; empty where several operators made it."""
     step = target.alone
     if step is None:
@@ -123,7 +126,7 @@ def evidence(dumped: Dumped, target: Target) -> list[Evidence]:
     return [
         found
         for known, device in target.cases
-        for found in evidence_of(bound, dumped.reference.inputs_of(step, without(known, step)), device)
+        for found in evidence_of(bound, dumped.reference.values_for(step, without(known, step)), device)
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
-from qdqnp.diagnosis.identify.observations import REFERENCE, Observed, targets
+from qdqnp.diagnosis.identify.observations import REFERENCE, Observed, sort_dump
 from qdqnp.diagnosis.probe.probes import Probe
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
@@ -41,7 +41,7 @@ class Answer:
             "probe": self.probe.name,
             "question": self.probe.question,
             "remaining": list(self.remaining),
-            "nearest": {"hypothesis": self.nearest[0], "mismatches": self.nearest[1]},
+            "nearest": {"hypothesis": self.nearest[0], "differing": self.nearest[1]},
         }
 
 
@@ -95,4 +95,4 @@ def fit_answers(answers: Sequence[Answer], name: str) -> tuple[Fitted, list[str]
 
 
 def _fit(answers: Sequence[Answer], name: str) -> Fitted:
-    return fit_all([targets(answer.probe.model, [observed(answer)]) for answer in answers], name)
+    return fit_all([sort_dump(answer.probe.model, [observed(answer)]) for answer in answers], name)

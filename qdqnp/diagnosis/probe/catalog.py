@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 
-from qdqnp.diagnosis.identify.evidence import BinaryEvidence
-from qdqnp.diagnosis.identify.families import ACCUMULATORS, TIES
-from qdqnp.diagnosis.probe import models
 from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, on_sums, telling
 from qdqnp.diagnosis.probe.split import split_answers
-from qdqnp.kernels.tables import all_codes
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.binary import AlignedAdd
+from qdqnp.numerics.profiles.neural_art import TIE
+from qdqnp.numerics.questions import Pairs
+from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
-from qdqnp.numerics.rules.requantize import NarrowThenAffine, RationalScale, Rescale
+from qdqnp.numerics.rules.requantize.narrow import ACCUMULATORS, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.rational import RationalScale
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyShift
+from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.reader import builder as models
 
 INT8 = np.dtype(np.int8)
 EVERY = np.arange(-128, 128, dtype=np.int8)
@@ -54,7 +56,7 @@ def first_tie() -> Probe:
         "only tie rule here and in second_tie alike.",
         proto,
         {"x": x},
-        tuple(Hypothesis(tie, NarrowThenAffine(first_tie=tie)) for tie in TIES),
+        tuple(Hypothesis(tie, NarrowThenAffine(TIE, first_tie=tie)) for tie in ROUNDINGS),
     )
 
 
@@ -67,14 +69,14 @@ def second_tie() -> Probe:
         "Every code x is halved; the first stage has nothing to round.",
         proto,
         {"x": EVERY.reshape(1, 1, 16, 16)},
-        tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in TIES),
+        tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in ROUNDINGS),
     )
 
 
 def add_tie() -> Probe:
     """Both operands count half: neither needs an inner rounding, and odd sums are exact halves."""
     scales, zeros = (2.0**-5, 2.0**-5, 2.0**-4), (0, 0, 3)
-    hypotheses = [Hypothesis(tie, AlignedAdd(tie)) for tie in TIES]
+    hypotheses = [Hypothesis(tie, AlignedAdd(tie)) for tie in ROUNDINGS]
     return _add(
         "add_tie",
         "How does Add round exact halves?",
@@ -99,7 +101,7 @@ def add_inner_2() -> Probe:
 
 def _inner(name: str, scales: tuple[float, float, float], zeros: tuple[int, int, int]) -> Probe:
     hypotheses = [
-        Hypothesis(f"inner {inner}, outer {tie}", AlignedAdd(tie, inner)) for tie, inner in product(TIES, TIES)
+        Hypothesis(f"inner {inner}, outer {tie}", AlignedAdd(tie, inner)) for tie, inner in product(ROUNDINGS, repeat=2)
     ]
     hypotheses += [Hypothesis(f"as {one}", PROFILES[one].add) for one in ("ort", "tflite", "tflite-single", "exact")]
     return _add(
@@ -125,10 +127,10 @@ def _add(
     quants = tuple(
         Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in zip(scales, zeros, strict=True)
     )
-    a, b = np.repeat(all_codes(INT8), 256), np.tile(all_codes(INT8), 256)
-    pairs = BinaryEvidence(name, "add", (quants[0], quants[1], quants[2]), a, b, a)
+    none = np.zeros(0, INT8)
+    pairs = Pairs("add", name, (quants[0], quants[1], quants[2]), none, none).everything()
     chosen = telling([pairs.codes(h.rule) for h in hypotheses], 1024, np.random.default_rng(1))
-    codes = {"a": a[chosen].reshape(shape), "b": b[chosen].reshape(shape)}
+    codes = {"a": pairs.a[chosen].reshape(shape), "b": pairs.b[chosen].reshape(shape)}
     return Probe(name, question, how, proto, codes, tuple(hypotheses))
 
 
@@ -139,12 +141,12 @@ def accumulator_24() -> Probe:
     proto = models.conv("accumulator_24", (1, channels, 8, 8), weights, (2.0**-5, 2.0**-7, 2.0**5))
     counts = np.linspace(-channels, channels, n).round().astype(int)
     x = np.where(np.arange(channels)[:, None] < np.abs(counts), np.sign(counts) * 127, 0).astype(np.int8)
-    art = [Hypothesis(f"two stages, accumulator {kind}", NarrowThenAffine(accumulator=kind)) for kind in ACCUMULATORS]
+    art = [Hypothesis(f"two stages, accumulator {kind}", NarrowThenAffine(TIE, kind)) for kind in ACCUMULATORS]
     single = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),))
     once = [
         Hypothesis("one stage, accumulator exact", single),
-        Hypothesis("one stage, accumulator saturate-24", answer=on_sums(_saturated(24), single)),
-        Hypothesis("one stage, accumulator wrap-24", answer=on_sums(_wrapped(24), single)),
+        Hypothesis("one stage, accumulator saturate-24", answer=on_sums(lambda sums: saturate(sums, 24), single)),
+        Hypothesis("one stage, accumulator wrap-24", answer=on_sums(lambda sums: wrap(sums, 24), single)),
     ]
     return Probe(
         "accumulator_24",
@@ -154,16 +156,6 @@ def accumulator_24() -> Probe:
         {"x": x.reshape(1, channels, 8, 8)},
         (*art, *once),
     )
-
-
-def _saturated(bits: int) -> Callable[[Int64], Int64]:
-    limit = 1 << (bits - 1)
-    return lambda sums: np.clip(sums, -limit, limit - 1)
-
-
-def _wrapped(bits: int) -> Callable[[Int64], Int64]:
-    limit = 1 << (bits - 1)
-    return lambda sums: ((sums + limit) & (2 * limit - 1)) - limit
 
 
 def accumulator_32() -> Probe:
@@ -177,13 +169,13 @@ def accumulator_32() -> Probe:
     x = np.where(np.arange(channels)[:, None] < np.abs(counts), np.sign(counts) * 127, 0).astype(np.int8)
 
     def held(sums: Int64) -> Int64:
-        return np.clip(sums + bias, -(2**31), 2**31 - 1) - bias
+        return saturate(sums + bias, 32) - bias
 
     hypotheses = (
         Hypothesis("wraps at 32 bits", PROFILES["tflite-single"].conv),
         Hypothesis("wider than 32 bits", RationalScale()),
         Hypothesis("saturates at 32 bits", answer=on_sums(held, RationalScale())),
-        Hypothesis("the bias is not in the accumulator (Neural-ART: BC)", NarrowThenAffine()),
+        Hypothesis("the bias is not in the accumulator (Neural-ART: BC)", NarrowThenAffine(TIE)),
     )
     return Probe(
         "accumulator_32",
@@ -202,7 +194,7 @@ def average_49() -> Probe:
     shape = (1, planes, 7, 7)
     scales, zeros = (0.033, 0.022), (17, -14)
     proto = models.global_average("average_49", shape, scales, zeros)
-    hypotheses = [Hypothesis(f"16-bit reciprocal, two stages, {tie}", NarrowMean(tie)) for tie in TIES]
+    hypotheses = [Hypothesis(f"16-bit reciprocal, two stages, {tie}", NarrowMean(tie)) for tie in ROUNDINGS]
     for name in ("ort", "exact", "tflite", "tflite-single"):
         hypotheses.append(Hypothesis(f"as {name}", PROFILES[name].global_average_pool))
     x, y = (Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in zip(scales, zeros, strict=True))
@@ -233,7 +225,7 @@ def large_kernel() -> Probe:
     x = rng.integers(-128, 128, (1, channels, 18, 18)).astype(np.int8)
     x[:, :, ::3] = np.where(rng.random((1, channels, 6, 18)) < 0.5, 127, -128)
     hypotheses = (
-        Hypothesis("not split, 16 bits between two stages", NarrowThenAffine()),
+        Hypothesis("not split, 16 bits between two stages", NarrowThenAffine(TIE)),
         Hypothesis("not split, one stage", RationalScale()),
         *(Hypothesis(text, answer=answer) for text, answer in split_answers(weights, x)),
     )

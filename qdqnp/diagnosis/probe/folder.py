@@ -14,19 +14,20 @@ from qdqnp import golden
 from qdqnp.diagnosis.probe.page import page
 from qdqnp.diagnosis.probe.probes import Probe
 from qdqnp.errors import InputError, Problem
-from qdqnp.files.folder import Folder, new_folder
+from qdqnp.files.folder import Folder, Kind, new_folder
 
 INDEX, FORMAT = "probes.json", "qdqnp probes 1"
 LIMIT_BYTES = 64 * 2**20
+PROBES = Kind("the probes", "This is a fault of qdqnp: please report it.")
 
 
 def write_probes(out: Path, probes: Sequence[Probe]) -> None:
-    """Write the folder, whole or not at all. Raises InputError where something is in the way, GoldenError for what the
+    """Write the folder, whole or not at all. Raises InputError where something is in the way, QdqnpError for what the
     file system refuses."""
     if os.path.lexists(out) or not out.parent.is_dir():
         expected = "a name that is not taken, in a folder that exists"
         raise InputError("cannot write the probes", [Problem(f"folder {out}", expected, "another")])
-    with new_folder(out, LIMIT_BYTES) as folder:
+    with new_folder(out, PROBES, LIMIT_BYTES) as folder:
         for probe in probes:
             _write(folder, probe)
         index = {"format": FORMAT, "probes": [_described(probe) for probe in probes]}

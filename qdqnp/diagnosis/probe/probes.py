@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
-from qdqnp.diagnosis.identify.evidence import Evidence, evidence_of
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.diagnosis.identify.observations import REFERENCE
 from qdqnp.model import Model, load
+from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Codes
 
 
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
-    """text: what the device may do. rule: the profile's rule that does it. answer: evidence of the layer -> codes,
+    """text: what the device may do. rule: the profile's rule that does it. answer: the layer's question -> codes,
     where no rule expresses it; a fitted profile cannot either, then."""
 
     text: str
@@ -48,7 +48,7 @@ class Probe:
         made = {}
         for step in self.model.program(REFERENCE).steps:
             quant = step.outputs[0].quant
-            if step.op == "QuantizeLinear" and step.input_names[0] in self.codes and quant is not None:
+            if step.input_names[0] in self.codes and quant is not None:
                 codes = self.codes[step.input_names[0]].astype(np.int64)
                 made[step.input_names[0]] = ((codes - int(quant.zero_point)) * quant.scale).astype(np.float32)
         return made
@@ -59,13 +59,12 @@ class Probe:
         return "y_q"
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """The layer as its rule sees it; `device` is what ONNX Runtime's arithmetic answers, and stands for nothing."""
+    def part(self) -> Part:
+        """What the layer asks, and where the answers stand in its output."""
         layers = Layers(self.model, REFERENCE)
         step = layers.maker(self.output)
         assert step is not None
-        arrays = layers.inputs_of(step, self.feeds)
-        (found,) = evidence_of(layers.bind(step), arrays, layers.replay(self.output, self.feeds))
+        (found,) = layers.bind(step).questions(layers.values_for(step, self.feeds))
         return found
 
     def answers(self) -> dict[str, Codes]:
@@ -73,26 +72,22 @@ class Probe:
         return {hypothesis.text: self._answer(hypothesis) for hypothesis in self.hypotheses}
 
     def _answer(self, hypothesis: Hypothesis) -> Codes:
-        found = self.evidence
-        codes = hypothesis.answer(found) if hypothesis.answer is not None else found.codes(hypothesis.rule)
-        return self.shaped(codes)
+        question = self.part.question
+        return self.shaped(hypothesis.answer(question) if hypothesis.answer else question.codes(hypothesis.rule))
 
     def shaped(self, codes: Codes) -> Codes:
-        """Codes in the order of the evidence, in the shape of the output."""
-        shape = self.model.plan(REFERENCE).shapes({name: array.shape for name, array in self.codes.items()})[
-            self.output
-        ]
-        if codes.ndim == 2:  # a Conv's: positions by channels
-            batch, channels, *spatial = shape
-            return np.ascontiguousarray(np.moveaxis(codes.reshape(batch, *spatial, channels), -1, 1))
-        return codes.reshape(shape)
+        """Answers to the question in the shape of the output."""
+        inputs = {name: array.shape for name, array in self.codes.items()}
+        output = np.empty(self.model.plan(REFERENCE).shapes(inputs)[self.output], codes.dtype)
+        self.part.put(output, codes)
+        return output
 
 
 def on_sums(change: Callable[[Array], Array], rule: Any) -> Callable[[Any], Codes]:
     """An answer: the rule on sums that were changed, by a narrow accumulator for example."""
 
     def answer(found: Any) -> Codes:
-        codes: Codes = replace(found, sums=change(found.sums)).codes(rule)
+        codes: Codes = found.with_sums(change(found.sums)).codes(rule)
         return codes
 
     return answer

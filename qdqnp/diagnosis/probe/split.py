@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Narrowed, NarrowThenAffine
+from qdqnp.numerics.profiles.neural_art import TIE
+from qdqnp.numerics.rules.requantize.narrow import Narrowed, NarrowThenAffine
+from qdqnp.numerics.values import named
+from qdqnp.numerics.width import saturate
 from qdqnp.quant import Array, Codes, Int64
 
 AXES = {"input channels": 0, "kernel rows": 1, "kernel columns": 2}
@@ -35,14 +37,11 @@ def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
     return np.stack([part.sum(axis=(2, 3, 4)).reshape(-1, 1) for part in parts])
 
 
-def split_codes(found: Any, sums: Array, tie: str = "half-up") -> Codes:
-    """The codes of a split layer. found: its evidence; sums: of each part."""
-    bound = NarrowThenAffine(tie).bind(found.layer)
+def split_codes(found: Any, sums: Array, tie: str = TIE) -> Codes:
+    """The codes of a split layer. found: its question; sums: of each part."""
+    bound = NarrowThenAffine(tie).bind(found.context)
     assert isinstance(bound, Narrowed)
     total = np.zeros_like(sums[0])
     for part in sums:
-        narrow = np.clip(ROUNDINGS[tie](part, bound.s1), -(2**15), 2**15 - 1)
-        total = np.clip(total + narrow, -(2**15), 2**15 - 1)
-    low, high = bound.y.range
-    codes: Codes = np.clip(ROUNDINGS[tie](bound.a * total + bound.bc, bound.s2), low, high).astype(bound.y.dtype)
-    return codes
+        total = saturate(total + named(bound.first(part), "x16"), 16)
+    return bound.second(total)[-1].array

@@ -1,25 +1,5 @@
-"""One writer for each format, by name."""
+"""The formats that come with qdqnp; importing this package registers them. To add one, add a file and its name here."""
 
-from __future__ import annotations
+from qdqnp.golden.writers import c, c_crc, hex, ihex, npz, raw
 
-from collections.abc import Callable, Mapping
-
-from qdqnp.files.folder import Folder
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.base import Writer
-from qdqnp.golden.writers.c import CWriter
-from qdqnp.golden.writers.c_crc import CrcWriter
-from qdqnp.golden.writers.hex import HexWriter
-from qdqnp.golden.writers.ihex import IhexWriter
-from qdqnp.golden.writers.npz import NpzWriter
-from qdqnp.golden.writers.raw import BinWriter, NpyWriter
-
-WRITERS: Mapping[str, Callable[[Folder, Options, int], Writer]] = {
-    "npz": NpzWriter,
-    "npy": NpyWriter,
-    "bin": BinWriter,
-    "c": CWriter,
-    "hex": HexWriter,
-    "ihex": IhexWriter,
-    "c-crc": CrcWriter,
-}
+__all__ = ["c", "c_crc", "hex", "ihex", "npz", "raw"]

@@ -7,10 +7,9 @@ from typing import Any
 
 from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.manifest import Document
+from qdqnp.golden.formats import Settings, Writer
 from qdqnp.golden.names import in_comment, step_key
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.c_text import (
     attribute_macros,
     c_type,
@@ -44,25 +43,25 @@ ATTRIBUTES = """#if defined(__GNUC__) || defined(__CC_ARM) || defined(__ICCARM__
 """
 
 
-class CWriter(Plain):
+class CWriter(Writer, name="c"):
     """One .c file for each tensor, as CMSIS-NN's tests have them, so that a test takes only what it needs."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder, self._options, self._cases = folder, options, cases
+    def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
+        super().__init__(folder, settings, cases)
         self._numbers: dict[str, int] = {}  # values of parameters that are one number
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         name = self._file(entry)
         if case == 0:
-            cases = "GOLDEN_CASES * " if entry.item.varies else ""
-            size = f"[{cases}{macro(entry.item.key)}_SIZE]" if stored.size else "[1]"
+            cases = "GOLDEN_CASES * " if entry.tensor.varies else ""
+            size = f"[{cases}{macro(entry.tensor.key)}_SIZE]" if stored.size else "[1]"
             head = f'#include "golden.h"\n\nGOLDEN_DATA const {c_type(entry)[0]} {symbol(entry)}{size} = {{\n'
             self._append(name, head)
-            single = stored.size == 1 and not entry.item.varies
-            if entry.item.role == "parameter" and single and stored.dtype.kind in "iu":
-                self._numbers[entry.item.key] = int(stored.reshape(-1)[0])
-        self._append(name, values(stored, f"tensor '{entry.item.key}'") if stored.size else "    0,\n")
-        if case == self._cases - 1 or not entry.item.varies:
+            single = stored.size == 1 and not entry.tensor.varies
+            if entry.tensor.role == "parameter" and single and stored.dtype.kind in "iu":
+                self._numbers[entry.tensor.key] = int(stored.reshape(-1)[0])
+        self._append(name, values(stored, f"tensor '{entry.tensor.key}'") if stored.size else "    0,\n")
+        if case == self._cases - 1 or not entry.tensor.varies:
             self._append(name, "};\n")
 
     def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
@@ -80,16 +79,16 @@ class CWriter(Plain):
 
     @staticmethod
     def _file(entry: Entry) -> str:
-        return f"c/golden_{entry.item.key}.c"
+        return f"c/golden_{entry.tensor.key}.c"
 
     # -- golden.h ----------------------------------------------------------------------------------------------------
     def _header(self, entries: Mapping[str, Entry], own: list[Entry], layers: list[Document]) -> str:
         text = GUARD.format(version=__version__, data=self._attributes(), cases=self._cases)
         text += f"#define GOLDEN_TENSORS {len(own)}\n"
         waiting = {layer["index"]: layer for layer in layers}
-        numbers = {entry.item.key: index for index, entry in enumerate(own)}
+        numbers = {entry.tensor.key: index for index, entry in enumerate(own)}
         for entry in entries.values():
-            layer = waiting.pop(entry.item.index, None)
+            layer = waiting.pop(entry.tensor.index, None)
             if layer is not None:
                 text += f"\n/* layer {in_comment(layer['label'])}, {in_comment(layer['op'])} */\n"
                 text += attribute_macros(macro(step_key(layer["index"], layer["label"])), layer)
@@ -99,26 +98,26 @@ class CWriter(Plain):
         return text + table_text + "\n#endif\n"
 
     def _attributes(self) -> str:
-        chosen = [f"aligned({self._options.alignment})"] if self._options.alignment else []
-        chosen += [f'section("{self._options.section}")'] if self._options.section else []
+        chosen = [f"aligned({self._settings.alignment})"] if self._settings.alignment else []
+        chosen += [f'section("{self._settings.section}")'] if self._settings.section else []
         if not chosen:
             return "#define GOLDEN_DATA\n"
         words = ", ".join(chosen)
         return ATTRIBUTES.format(attributes=words, attributes_text=words.replace('"', "'"))
 
     def _declaration(self, entry: Entry, numbers: Mapping[str, int]) -> str:
-        name, base = macro(entry.item.key), entry.stored
-        sizes = "x".join(map(str, entry.stored_shape)) or "one number"
-        kind = f"{entry.item.role}, {entry.dtype}, {entry.item.layout.name} {sizes}"
-        text = f"\n/* {in_comment(entry.item.stage or entry.item.name)}: {kind} */\n"
+        name, base = macro(entry.tensor.key), entry.stored
+        sizes = "x".join(map(str, entry.tensor.stored_shape)) or "one number"
+        kind = f"{entry.tensor.role}, {entry.tensor.dtype}, {entry.tensor.layout} {sizes}"
+        text = f"\n/* {in_comment(entry.tensor.stage or entry.tensor.name)}: {kind} */\n"
         text += tensor_macros(entry)
-        text += f"#define {name}_ID {numbers[base.item.key]}\n"
-        if entry.item.key in self._numbers:
-            text += define(name, self._numbers[entry.item.key], name)
+        text += f"#define {name}_ID {numbers[base.tensor.key]}\n"
+        if entry.tensor.key in self._numbers:
+            text += define(name, self._numbers[entry.tensor.key], name)
         if entry.same_as is not None:
             return text + f"#define {symbol(entry)} {symbol(base)}\n"
-        cases = "GOLDEN_CASES * " if entry.item.varies else ""
-        size = f"{cases}{name}_SIZE" if 0 not in entry.shape else "1"
+        cases = "GOLDEN_CASES * " if entry.tensor.varies else ""
+        size = f"{cases}{name}_SIZE" if 0 not in entry.tensor.shape else "1"
         return text + f"extern GOLDEN_DATA const {c_type(entry)[0]} {symbol(entry)}[{size}];\n"
 
 
@@ -127,10 +126,10 @@ def table(own: list[Entry]) -> str:
     text = '#include "golden.h"\n\n'
     for entry in own:
         crcs = ", ".join(f"0x{crc:08x}u" for crc in entry.crcs)
-        text += f"static const uint32_t crc_{entry.item.key}[] = {{{crcs}}};\n"
+        text += f"static const uint32_t crc_{entry.tensor.key}[] = {{{crcs}}};\n"
     text += "\nconst qdqnp_tensor golden_tensors[GOLDEN_TENSORS] = {\n"
     for entry in own:
-        key, cases = entry.item.key, "GOLDEN_CASES" if entry.item.varies else "1"
+        key, cases = entry.tensor.key, "GOLDEN_CASES" if entry.tensor.varies else "1"
         count = f"{macro(key)}_SIZE"
         text += f'    {{"{key}", {symbol(entry)}, crc_{key}, {count}, {cases}, {c_type(entry)[1]}}},\n'
     return text + "};\n"

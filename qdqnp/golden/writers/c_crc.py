@@ -6,35 +6,33 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.manifest import Document
+from qdqnp.golden.formats import Writer
 from qdqnp.golden.names import in_comment
-from qdqnp.golden.options import CRC_ROLES, Options
-from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.c_text import c_type, integer, macro, shipped
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
 
-class CrcWriter(Plain):
+class CrcWriter(Writer, name="c-crc"):
     """The checksums of the inputs of the network and of the outputs of every layer."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder, self._cases = folder, cases
+    # What a device has in its buffers: all that a table of checksums is for.
+    roles = ("network_input", "output", "network_output")
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         pass
 
     def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
-        chosen = list(dict.fromkeys(e.stored for e in entries.values() if e.item.role in CRC_ROLES))
+        chosen = list(dict.fromkeys(e.stored for e in entries.values() if e.tensor.role in self.roles))
         for name in ("qdqnp_check.h", "qdqnp_check.c"):
             self._append(name, shipped(name))
         self._append("golden_crc.h", self._header(chosen))
         self._append("golden_crc.c", self._table(chosen))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": "c-crc/golden_crc.c"} if entry.item.role in CRC_ROLES else {}
+        return {"file": "c-crc/golden_crc.c"} if entry.tensor.role in self.roles else {}
 
     def _append(self, name: str, text: str) -> None:
         self._folder.append(f"c-crc/{name}", text.encode("ascii"))
@@ -46,7 +44,7 @@ class CrcWriter(Plain):
         text += '#ifndef GOLDEN_CRC_H\n#define GOLDEN_CRC_H\n\n#include "qdqnp_check.h"\n\n'
         text += f"#define GOLDEN_CRC_CASES {self._cases}\n#define GOLDEN_CRC_TENSORS {len(chosen)}\n\n"
         for index, entry in enumerate(chosen):
-            text += f"#define {macro(entry.item.key)}_CRC {index} /* {in_comment(entry.item.name)} */\n"
+            text += f"#define {macro(entry.tensor.key)}_CRC {index} /* {in_comment(entry.tensor.name)} */\n"
         text += "\n/* Compare a buffer with one case (input of the network) of a tensor and report; 0 where equal. */\n"
         text += (
             "uint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got, qdqnp_report report,\n"
@@ -56,13 +54,13 @@ class CrcWriter(Plain):
 
     def _table(self, chosen: list[Entry]) -> str:
         text = '#include "golden_crc.h"\n\nstatic const uint32_t counts[GOLDEN_CRC_TENSORS] = {\n'
-        counts = [math.prod(entry.shape) for entry in chosen]
+        counts = [math.prod(entry.tensor.shape) for entry in chosen]
         text += "".join(f"    {integer(count)},\n" for count in counts)
         text += "};\n\nstatic const uint8_t types[GOLDEN_CRC_TENSORS] = {\n"
         text += "".join(f"    {c_type(entry)[1]},\n" for entry in chosen)
         text += "};\n\nstatic const uint32_t sums[GOLDEN_CRC_CASES][GOLDEN_CRC_TENSORS] = {\n"
         for case in range(self._cases):
-            row = ", ".join(f"0x{e.crcs[case if e.item.varies else 0]:08x}u" for e in chosen)
+            row = ", ".join(f"0x{e.crcs[case if e.tensor.varies else 0]:08x}u" for e in chosen)
             text += f"    {{{row}}},\n"
         text += "};\n\nuint32_t golden_crc_check(uint32_t tensor, uint32_t case_index, const void *got,\n"
         text += "                          qdqnp_report report, void *context)\n{\n"

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.layouts import PLAIN
-from qdqnp.golden.manifest import Document
+from qdqnp.golden.tensor import Document
 from qdqnp.quant import Array
 
 # (C type, name of the type in qdqnp_check.h)
@@ -43,10 +43,10 @@ def shipped(name: str) -> str:
 
 def c_type(entry: Entry) -> tuple[str, str]:
     """Raises GoldenError for element types that C99 does not have."""
-    if str(entry.dtype) not in TYPES:
-        problem = Problem(f"tensor '{entry.item.key}'", f"one of {', '.join(TYPES)}", str(entry.dtype))
+    if str(entry.tensor.dtype) not in TYPES:
+        problem = Problem(f"tensor '{entry.tensor.key}'", f"one of {', '.join(TYPES)}", str(entry.tensor.dtype))
         raise GoldenError("C has no such type", [problem])
-    return TYPES[str(entry.dtype)]
+    return TYPES[str(entry.tensor.dtype)]
 
 
 def values(stored: Array, where: str) -> str:
@@ -103,19 +103,19 @@ def attribute_macros(prefix: str, layer: Document) -> str:
 
 def tensor_macros(entry: Entry) -> str:
     """Size, sizes along the stored axes, scale and zero point, and the value of a parameter that is one number."""
-    item, name = entry.item, macro(entry.item.key)
-    lines = f"#define {name}_SIZE {math.prod(entry.shape)}\n"
-    shape = entry.stored_shape
-    letters = "" if item.layout.name == PLAIN.name else item.layout.name
+    tensor, name = entry.tensor, macro(entry.tensor.key)
+    lines = f"#define {name}_SIZE {math.prod(entry.tensor.shape)}\n"
+    shape = entry.tensor.stored_shape
+    letters = "" if tensor.layout == PLAIN.name else tensor.layout
     if letters:
         lines += "".join(
             f"#define {name}_{letter} {size}\n" for letter, size in zip(letters, shape, strict=True) if letter != "1"
         )
     else:
         lines += "".join(f"#define {name}_DIM{axis} {size}\n" for axis, size in enumerate(shape))
-    if item.quant is not None and item.quant.per_tensor:
-        lines += define(f"{name}_SCALE", item.quant.scale.item(), item.key)
-        lines += define(f"{name}_ZERO_POINT", item.quant.zero_point.item(), item.key)
+    if isinstance(tensor.scale, float):  # per tensor
+        lines += define(f"{name}_SCALE", tensor.scale, tensor.key)
+        lines += define(f"{name}_ZERO_POINT", tensor.zero_point, tensor.key)
     return lines
 
 
@@ -124,4 +124,4 @@ def macro(key: str) -> str:
 
 
 def symbol(entry: Entry) -> str:
-    return f"golden_{entry.item.key}"
+    return f"golden_{entry.tensor.key}"

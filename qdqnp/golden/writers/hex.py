@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.formats import Settings, Writer
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.quant import Array
 
 
-class HexWriter(Plain):
+class HexWriter(Writer, name="hex"):
     """Words of hex_width bits. Lanes 'little': the first element is the lowest part of its word; 'big': the highest.
     An element wider than a word takes several, in the same order. Every case begins a word; its last is filled with
     zeros."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder, self._cases = folder, cases
-        self._bytes, self._lanes = options.hex_width // 8, options.hex_lanes
+    def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
+        super().__init__(folder, settings, cases)
+        self._bytes, self._lanes = settings.hex_width // 8, settings.hex_lanes
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         place = "lowest" if self._lanes == "little" else "highest"
-        head = f"// {entry.item.key}: {entry.dtype} {list(stored.shape)}, words of {8 * self._bytes} bits, "
+        head = f"// {entry.tensor.key}: {entry.tensor.dtype} {list(stored.shape)}, words of {8 * self._bytes} bits, "
         head += f"first element {place}\n" if case == 0 else ""
         lines = head if case == 0 else ""
-        if entry.item.varies and self._cases > 1:
+        if entry.tensor.varies and self._cases > 1:
             lines += f"// case {case}\n"
-        self._folder.append(f"hex/{entry.item.key}.hex", (lines + words(stored, self._bytes, self._lanes)).encode())
+        self._folder.append(f"hex/{entry.tensor.key}.hex", (lines + words(stored, self._bytes, self._lanes)).encode())
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        nbytes = math.prod(entry.shape) * entry.dtype.itemsize
         return {
-            "file": f"hex/{entry.stored.item.key}.hex",
+            "file": f"hex/{entry.stored.tensor.key}.hex",
             "word_bits": 8 * self._bytes,
             "lanes": self._lanes,
-            "words": -(-nbytes // self._bytes),
+            "words": -(-entry.tensor.nbytes // self._bytes),
         }
 
 

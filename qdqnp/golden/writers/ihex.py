@@ -9,9 +9,8 @@ from typing import Any
 from qdqnp.errors import GoldenError, Problem
 from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.manifest import Document
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.formats import Settings, Writer
+from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.quant import Array
 
@@ -20,11 +19,11 @@ LARGEST = 2**32
 CHUNK = 2**16  # intelhex keeps a dictionary of bytes
 
 
-class IhexWriter(Plain):
+class IhexWriter(Writer, name="ihex"):
     """Records by the intelhex package, one piece at a time; the end record comes last."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
+        super().__init__(folder, settings, cases)
         try:
             from intelhex import IntelHex
         except ImportError as error:
@@ -35,7 +34,7 @@ class IhexWriter(Plain):
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         data, start = as_bytes(stored), case * stored.nbytes
         if start + len(data) > LARGEST:
-            problem = Problem(f"tensor '{entry.item.key}'", f"at most {LARGEST} bytes", "more", "Use fewer inputs.")
+            problem = Problem(f"tensor '{entry.tensor.key}'", f"at most {LARGEST} bytes", "more", "Use fewer inputs.")
             raise GoldenError("Intel HEX has no addresses for so much", [problem])
         lines: list[str] = []
         for offset in range(0, len(data), CHUNK):
@@ -44,12 +43,12 @@ class IhexWriter(Plain):
             text = io.StringIO()
             piece.write_hex_file(text, write_start_addr=False, eolstyle="native")
             lines.append(text.getvalue().removesuffix(END))
-        self._folder.append(f"ihex/{entry.item.key}.hex", "".join(lines).encode("ascii"))
+        self._folder.append(f"ihex/{entry.tensor.key}.hex", "".join(lines).encode("ascii"))
 
     def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
         for entry in entries.values():
             if entry.same_as is None:
-                self._folder.append(f"ihex/{entry.item.key}.hex", END.encode("ascii"))
+                self._folder.append(f"ihex/{entry.tensor.key}.hex", END.encode("ascii"))
 
     def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"ihex/{entry.stored.item.key}.hex"}
+        return {"file": f"ihex/{entry.stored.tensor.key}.hex"}

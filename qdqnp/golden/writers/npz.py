@@ -5,28 +5,26 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.manifest import Document
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.raw import as_bytes, npy_header
+from qdqnp.golden.formats import ReadableWriter, Settings
+from qdqnp.golden.tensor import Document, GoldenTensor
+from qdqnp.golden.writers.raw import as_bytes, check_header, npy_header
 from qdqnp.quant import Array
 
 CONSTANTS = "npz/constants.npz"
 CASE = "npz/case_{case}.npz"
 
 
-class NpzWriter:
+class NpzWriter(ReadableWriter, name="npz"):
     """Stored, not deflated: codes barely shrink, and NumPy maps nothing of a deflated member."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
+        super().__init__(folder, settings, cases)
         self._archives: dict[str, tuple[zipfile.ZipFile, BinaryIO]] = {}
-
-    def begin(self, case: int) -> None:
-        pass
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         name = self._file(entry, case)
@@ -35,7 +33,7 @@ class NpzWriter:
             self._archives[name] = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED), file
         header = npy_header(stored.dtype, stored.shape)
         self._folder.require(self._folder.written + len(header) + stored.nbytes)
-        member = zipfile.ZipInfo(f"{entry.item.key}.npy")  # of 1980: the same call twice gives the same bytes
+        member = zipfile.ZipInfo(f"{entry.tensor.key}.npy")  # of 1980: the same call twice gives the same bytes
         member.create_system = 3
         member.file_size = len(header) + stored.nbytes
         archive, file = self._archives[name]
@@ -57,12 +55,19 @@ class NpzWriter:
         with suppress(Exception):  # a full disk again, most likely; the first error is the one to be told
             self.end(0)
 
-    def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:
-        pass
+    def place(self, entry: Entry) -> Document:
+        return {"file": CASE if entry.stored.tensor.varies else CONSTANTS, "member": entry.stored.tensor.key}
 
-    def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": CASE if entry.stored.item.varies else CONSTANTS, "member": entry.stored.item.key}
+    @staticmethod
+    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f"{place.get('member')}.npy")
+            if not tensor.nbytes <= info.file_size <= tensor.nbytes + 4096:
+                raise ValueError(f"a member of {info.file_size} bytes")
+            with archive.open(info) as file:
+                check_header(file, tensor, tensor.stored_shape)
+                return file.read(tensor.nbytes)
 
     @staticmethod
     def _file(entry: Entry, case: int) -> str:
-        return CASE.format(case=f"{case:05d}") if entry.item.varies else CONSTANTS
+        return CASE.format(case=f"{case:05d}") if entry.tensor.varies else CONSTANTS

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from qdqnp.files.folder import Folder
+from qdqnp.files.npy import read_header
 from qdqnp.golden.catalog import Entry
-from qdqnp.golden.options import Options
-from qdqnp.golden.writers.base import Plain
+from qdqnp.golden.formats import ReadableWriter
+from qdqnp.golden.tensor import Document, GoldenTensor
 from qdqnp.quant import Array
 
 
-class BinWriter(Plain):
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder = folder
+class BinWriter(ReadableWriter, name="bin"):
+    """Files of nothing but values."""
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
-        self._folder.append(f"bin/{entry.item.key}.bin", as_bytes(stored))
+        self._folder.append(f"bin/{entry.tensor.key}.bin", as_bytes(stored))
 
-    def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"bin/{entry.stored.item.key}.bin"}
+    def place(self, entry: Entry) -> Document:
+        return {"file": f"bin/{entry.stored.tensor.key}.bin"}
+
+    @staticmethod
+    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(case * tensor.nbytes)
+            return file.read(tensor.nbytes)
 
 
-class NpyWriter(Plain):
+class NpyWriter(ReadableWriter, name="npy"):
     """A tensor that varies has the shape (cases, ...)."""
 
-    def __init__(self, folder: Folder, options: Options, cases: int) -> None:
-        self._folder, self._cases = folder, cases
-
     def add(self, entry: Entry, stored: Array, case: int) -> None:
-        name = f"npy/{entry.item.key}.npy"
+        name = f"npy/{entry.tensor.key}.npy"
         if case == 0:
-            shape = (self._cases, *stored.shape) if entry.item.varies else stored.shape
+            shape = (self._cases, *stored.shape) if entry.tensor.varies else stored.shape
             self._folder.append(name, npy_header(stored.dtype, shape))
         self._folder.append(name, as_bytes(stored))
 
-    def place(self, entry: Entry) -> dict[str, Any]:
-        return {"file": f"npy/{entry.stored.item.key}.npy"}
+    def place(self, entry: Entry) -> Document:
+        return {"file": f"npy/{entry.stored.tensor.key}.npy"}
+
+    @staticmethod
+    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        with path.open("rb") as file:
+            check_header(file, tensor, (cases, *tensor.stored_shape) if tensor.varies else tensor.stored_shape)
+            file.seek(case * tensor.nbytes, io.SEEK_CUR)
+            return file.read(tensor.nbytes)
 
 
 def as_bytes(stored: Array) -> memoryview:
@@ -52,3 +63,11 @@ def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     header = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
+
+
+def check_header(file: IO[bytes], tensor: GoldenTensor, shape: tuple[int, ...]) -> None:
+    """Read an .npy header, so that the file stands at the first element. Raises ValueError where it is not that of the
+    tensor."""
+    found = read_header(file)
+    if found.shape != shape or found.fortran or found.dtype != np.dtype(tensor.dtype).newbyteorder("<"):
+        raise ValueError(f"an array {found}")

@@ -1,20 +1,31 @@
-"""The profiles that come with qdqnp, by name. One file per family, each holding values only."""
+"""The profiles that come with qdqnp, by name. One file per family, each holding values only.
+
+Every module of this folder that has PROFILES (a sequence of profiles) is found by itself. ORDER is its place where
+profiles are listed, and of two that serve equally the earlier is taken; ALIASES are other names of its profiles.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
+from types import ModuleType
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles import ort, others, tflite, tosa
-from qdqnp.numerics.profiles.exact import EXACT
-from qdqnp.numerics.profiles.neural_art import NEURAL_ART
 
-PROFILES: Mapping[str, Profile] = {
-    profile.name: profile
-    for profile in (*ort.PROFILES, EXACT, *tflite.PROFILES, NEURAL_ART, *tosa.PROFILES, *others.PROFILES)
+
+def _modules() -> list[ModuleType]:
+    """The modules of this folder that have profiles, in order."""
+    names = [found.name for found in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return sorted((module for module in modules if hasattr(module, "PROFILES")), key=lambda module: module.ORDER)
+
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for module in _modules() for profile in module.PROFILES}
+ALIASES: Mapping[str, str] = {
+    alias: name for module in _modules() for alias, name in getattr(module, "ALIASES", {}).items()
 }
-ALIASES: Mapping[str, str] = {"neural-art": NEURAL_ART.name}
 
 
 def profile_named(profile: str | Profile) -> Profile:

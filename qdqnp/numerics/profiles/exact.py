@@ -5,12 +5,13 @@ from __future__ import annotations
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import NO_FLOATS, UNDEFINED
 from qdqnp.numerics.rules.accumulate import ExactSum
+from qdqnp.numerics.rules.add import RationalAdd
 from qdqnp.numerics.rules.average import MeanAverage
-from qdqnp.numerics.rules.binary import RationalAdd, RationalMul
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import RationalLookup
 from qdqnp.numerics.rules.mean import RationalMean
-from qdqnp.numerics.rules.requantize import RationalScale
+from qdqnp.numerics.rules.mul import RationalMul
+from qdqnp.numerics.rules.requantize.rational import RationalScale
 
 EXACT = Profile(
     name="exact",
@@ -33,3 +34,6 @@ EXACT = Profile(
     softmax=UNDEFINED,
     float_sum=NO_FLOATS,
 )
+
+ORDER = 1
+PROFILES = (EXACT,)

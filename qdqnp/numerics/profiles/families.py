@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.accumulate import ExactSum
+from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.average import DividedAverage
-from qdqnp.numerics.rules.binary import RescaledMul, ThreeRescaleAdd
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.float_sum import AnySum
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import RescaleMean
-from qdqnp.numerics.rules.requantize import RequantizeRule, Rescale, Undefined
+from qdqnp.numerics.rules.mul import RescaledMul
+from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
+from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.undefined import Undefined
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
 NO_FLOATS = AnySum("a device without a float unit sums no float32")

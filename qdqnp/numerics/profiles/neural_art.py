@@ -1,6 +1,6 @@
 """ST Neural-ART (STM32N6), as inferred from networks compiled with version 1.1.3. Experimental; no statement of ST's.
 
-Not bit-exact to any ONNX Runtime, as ST says itself. The tie rule is unknown and half-up by default.
+Not bit-exact to any ONNX Runtime, as ST says itself.
 """
 
 from __future__ import annotations
@@ -8,12 +8,18 @@ from __future__ import annotations
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import NO_FLOATS, UNDEFINED
 from qdqnp.numerics.rules.accumulate import ExactSum
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.average import ReciprocalAverage
-from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.lookup import AffineLookup
 from qdqnp.numerics.rules.mean import NarrowMean
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+
+# Unknown; the description of the pooling unit says it.
+TIE = "half-up"
+
+_NARROW = NarrowThenAffine(TIE)
+_MEAN = NarrowMean(TIE)
 
 NEURAL_ART = Profile(
     name="neural-art-1.1.3",
@@ -24,15 +30,19 @@ NEURAL_ART = Profile(
     host_float=False,
     convert=FloatConvert(),
     accumulate=ExactSum(),
-    conv=NarrowThenAffine(),
-    matmul=NarrowThenAffine(),
-    gemm=NarrowThenAffine(),
-    add=AlignedAdd(),
+    conv=_NARROW,
+    matmul=_NARROW,
+    gemm=_NARROW,
+    add=AlignedAdd(TIE),
     mul=UNDEFINED,
-    concat=AffineLookup(),
+    concat=AffineLookup(TIE),
     lookup=UNDEFINED,
-    average_pool=ReciprocalAverage(NarrowMean()),
-    global_average_pool=NarrowMean(),
+    average_pool=ReciprocalAverage(_MEAN, TIE),
+    global_average_pool=_MEAN,
     softmax=UNDEFINED,
     float_sum=NO_FLOATS,
 )
+
+ORDER = 3
+PROFILES = (NEURAL_ART,)
+ALIASES = {"neural-art": NEURAL_ART.name}

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.accumulate import ExactSum, SaturatedPairs
+from qdqnp.numerics.rules.add import FixedAdd, FloatAdd
 from qdqnp.numerics.rules.average import FloatAverage
-from qdqnp.numerics.rules.binary import FixedAdd, FloatAdd, FloatMul
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.float_sum import AnySum, MlasSums
 from qdqnp.numerics.rules.lookup import FloatLookup
 from qdqnp.numerics.rules.mean import FloatMean
-from qdqnp.numerics.rules.requantize import INFERRED, FloatScale
+from qdqnp.numerics.rules.mul import FloatMul
+from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
+from qdqnp.numerics.status import INFERRED
 
 ORT = Profile(
     name="ort",
@@ -82,4 +84,5 @@ ORT_ARM64 = Profile(
     float_sum=AnySum("the order of sums on ARM64 is not known"),
 )
 
+ORDER = 0
 PROFILES = (ORT, ORT_X64, ORT_UNFUSED, ORT_AVX2, ORT_ARM64)

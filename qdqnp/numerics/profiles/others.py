@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from qdqnp.numerics.multiplier import Mantissa24, PowerOfTwo, Truncated16
 from qdqnp.numerics.profiles.families import requantization
-from qdqnp.numerics.rules.requantize import FloatRound, Rescale
+from qdqnp.numerics.rules.requantize.float_round import FloatRound
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyShift, Saturate
 
+ORDER = 5
 PROFILES = (
     requantization(
         "xnnpack-fp32",

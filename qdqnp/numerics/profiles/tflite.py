@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qdqnp.numerics.multiplier import QuantizeMultiplier, Reduced16
 from qdqnp.numerics.profiles.families import complete, requantization
-from qdqnp.numerics.rules.requantize import FloatRound, Rescale
+from qdqnp.numerics.rules.requantize.float_round import FloatRound
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight
 
 TFLM = "tensorflow/tflite-micro, tensorflow/lite/kernels/internal/common.h"
@@ -38,4 +39,5 @@ TFLITE_FC_FLOAT = requantization(
 )
 TFLITE_16X8 = requantization("tflite-16x8", "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator", TFLM, WIDE)
 
+ORDER = 2
 PROFILES = (TFLITE, TFLITE_SINGLE, CMSIS_NN, CMSIS_NN_SINGLE, TFLITE_RUY, TFLITE_FC_FLOAT, TFLITE_16X8)

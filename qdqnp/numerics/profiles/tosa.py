@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles.families import requantization
-from qdqnp.numerics.rules.requantize import Rescale
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import DoubleRound, MultiplyShift
 
 SPECIFICATION = "TOSA specification, apply_scale_32"
@@ -16,6 +16,7 @@ NATURAL = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),), shifts=(2, 
 SINGLE = replace(NATURAL, bounded=True)
 DOUBLE = Rescale(QuantizeMultiplier(), (DoubleRound(),), shifts=(2, 62))
 
+ORDER = 4
 PROFILES = (
     requantization("tosa-single", "TOSA RESCALE, SINGLE_ROUND", SPECIFICATION, SINGLE),
     requantization("tosa-double", "TOSA RESCALE, DOUBLE_ROUND", SPECIFICATION, DOUBLE),

@@ -7,7 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qdqnp.numerics.rules.requantize import ESTABLISHED
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.quant import Int64
 
 
 class AccumulateRule(Protocol):
@@ -18,19 +21,30 @@ class AccumulateRule(Protocol):
         """Whether pairs of products of these codes are added up in 16 bits, with saturation."""
         ...
 
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        """What saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
+
+        columns: raw codes (groups, K, positions). weights: raw codes (groups, channels, K). pairing: the positions of
+        K as they are paired; an odd last one never saturates.
+        """
+        ...
+
 
 @dataclass(frozen=True)
-class ExactSum:
+class ExactSum(Rule, family="accumulate"):
     """Every sum is exact (or wraps at 32 bits, which the requantization rule does)."""
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return False
 
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        return np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
+
 
 @dataclass(frozen=True)
-class SaturatedPairs:
+class SaturatedPairs(Rule, family="accumulate"):
     """x86-64 with AVX2 or AVX-512 but without VNNI: VPMADDUBSW adds uint8 x int8 products in pairs, saturated to int16.
 
     sum over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
@@ -38,7 +52,14 @@ class SaturatedPairs:
     Source: core/mlas/lib/x86_64/QgemmU8S8KernelAvx2.S, ConvSymKernelAvx2.S.
     """
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return x == np.uint8 and w == np.int8 and not depthwise
+
+    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
+        total = np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
+        for pair in pairing[: pairing.size // 2 * 2].reshape(-1, 2):
+            exact = weights[:, :, pair] @ columns[:, pair]
+            total += np.clip(exact, -(2**15), 2**15 - 1) - exact
+        return total

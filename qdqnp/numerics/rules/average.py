@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -10,138 +10,236 @@ from typing import Any, Protocol
 import numpy as np
 
 from qdqnp.numerics import float32
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.binary import saturate
+from qdqnp.numerics.choices import choice, part
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.mean import MeanRule
-from qdqnp.numerics.rules.requantize import Requantizer
-from qdqnp.quant import Array, Codes, Float32, Int64, Quant
+from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
+from qdqnp.numerics.values import BoundRule, Exact, Index, Value, clipped, exact_float, real_ties, signs
+from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
 
 
-@dataclass(frozen=True, eq=False)
-class AverageFunction:
-    """A bound rule.
+class AverageFunction(Protocol):
+    """A bound rule of windows.
 
-    function: (codes of each tap, first axis the window's taps in row-major order, shape (taps, ...); inside: bool,
-    broadcastable to the same shape, False where a tap lies in the padding; count: int64, broadcastable to the result,
-    the divisor) -> codes, shape (...). numbers: what it uses for one count, by name; the same names for all.
+    Its questions are: taps, the codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);
+    inside, bool, broadcastable to the same shape, False where a tap lies in the padding; count, int64, broadcastable to
+    the result, the divisor. Its codes have the shape (...).
     """
 
-    function: Callable[[Codes, Array, Int64], Codes]
-    numbers: Callable[[int], Mapping[str, Any]] = lambda count: {}
+    def numbers(self, counts: Int64) -> dict[str, Array]:
+        """The divisors, shape (n,), as 'count', and what the rule uses for each of them along the first axis."""
+        ...
 
-    def __call__(self, taps: Codes, inside: Array, count: Int64) -> Codes:
-        return self.function(taps, inside, count)
+    def __call__(self, taps: Codes, inside: Array, count: Int64) -> Codes: ...
 
-    def parameters(self, counts: Int64) -> dict[str, Array]:
-        """The counts, shape (n,), and the numbers for each of them along the first axis."""
-        found = [self.numbers(int(count)) for count in counts]
-        return {"count": counts, **{name: np.array([numbers[name] for numbers in found]) for name in found[0]}}
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+        """Every value between the window and its code, in order; 'unclipped' and 'y' last."""
+        ...
+
+    def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
+        """The sign of each value that met an exact half at a rounding (at the last such rounding), else 0."""
+        ...
 
 
 class AverageRule(Protocol):
+    """A rule of windows."""
+
     @property
     def status(self) -> str: ...
 
-    def bind(self, x: Quant, y: Quant) -> AverageFunction: ...
+    def bind(self, x: Quant, y: Quant) -> AverageFunction:
+        """The rule for two quantizations per tensor."""
+        ...
 
 
+class BoundAverage(BoundRule):
+    """A bound rule that uses numbers of its own for each divisor."""
+
+    def of_count(self, count: int) -> Mapping[str, Any]:
+        """The numbers for one divisor; the same names for all."""
+        return {}
+
+    def numbers(self, counts: Int64) -> dict[str, Array]:
+        """The divisors, shape (n,), as 'count', and the numbers for each of them along the first axis."""
+        found = [self.of_count(int(count)) for count in counts]
+        return {"count": counts, **{name: np.array([numbers[name] for numbers in found]) for name in found[0]}}
+
+
+def raw_sum(taps: Codes, inside: Array) -> Int64:
+    """The sum of the raw codes inside the image."""
+    total: Int64 = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
+    return total
+
+
+# -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class FloatAverage:
+class FloatAverage(Rule, family="average"):
     """ONNX Runtime's QLinearAveragePool: dequantize each tap, sum in float32 in row-major order, divide, quantize.
 
     y = clip(rint(f32(f32(f32(sum / f32(count)) / s_y) + z_y))): the zero point is inside the rounding.
     Source: contrib_ops/cpu/quantization/qlinear_pool.cc.
     """
 
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
-            total: Float32 = np.zeros(taps.shape[1:], np.float32)
-            with np.errstate(all="ignore"):
-                for tap, valid in zip(taps, inside, strict=True):
-                    real = float32.dequantize(tap, x.scale, x.zero_point)
-                    total = np.where(valid, total + real, total).astype(np.float32)
-                mean = total / count.astype(np.float32)
-                shifted: Float32 = np.divide(mean, y.scale, dtype=np.float32) + y.zero_point.astype(np.float32)
-            return saturate(float32.to_int32_x86(shifted), y)
-
-        return AverageFunction(average)
+        return FloatAveraged(x, y)
 
 
+@dataclass(frozen=True, eq=False)
+class FloatAveraged(BoundAverage):
+    """The bound FloatAverage."""
+
+    x: Quant
+    y: Quant
+
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+        total: Float32 = np.zeros(taps.shape[1:], np.float32)
+        with np.errstate(all="ignore"):
+            for tap, valid in zip(taps, inside, strict=True):
+                real = float32.dequantize(tap, self.x.scale, self.x.zero_point)
+                total = np.where(valid, total + real, total).astype(np.float32)
+            mean = total / count.astype(np.float32)
+            shifted: Float32 = np.divide(mean, self.y.scale, dtype=np.float32) + self.y.zero_point.astype(np.float32)
+        return [
+            Value("sum", total),
+            Value("mean", mean),
+            Value("mean / s_y + z_y", shifted),
+            *clipped(float32.to_int32_x86(shifted), self.y, exact_float(shifted)),
+        ]
+
+    def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
+        return real_ties(self.stages(taps, inside, count)[2].array)
+
+
+# -- as the global average ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class DividedAverage:
+class MeanAverage(Rule, family="average"):
+    """Every window as a global average over its count of elements."""
+
+    mean: MeanRule = part("mean", "undefined")
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant) -> AverageFunction:
+        return MeansByCount(self.mean, x, y)
+
+
+@dataclass(frozen=True, eq=False)
+class MeansByCount(BoundAverage):
+    """The bound MeanAverage: the mean rule bound to each divisor, on the windows that have it."""
+
+    mean: MeanRule
+    x: Quant
+    y: Quant
+
+    def of_count(self, count: int) -> Mapping[str, Any]:
+        return self.mean.bind(self.x, self.y, count).parameters
+
+    def _sums(self, taps: Codes, inside: Array, count: Int64) -> tuple[Int64, Int64]:
+        """Sums of (code - zero point), and the divisors in the same shape. A window without elements sums to 0."""
+        raw = raw_sum(taps, inside)
+        present = np.broadcast_to(inside.sum(axis=0), raw.shape)
+        return raw - int(self.x.zero_point) * present, np.broadcast_to(np.maximum(count, 1), raw.shape)
+
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+        sums, divisors = self._sums(taps, inside, count)
+        by_count = {int(n): self.mean.bind(self.x, self.y, int(n)).stages(sums) for n in np.unique(divisors)}
+        return [_merged(values, tuple(by_count), divisors) for values in zip(*by_count.values(), strict=True)]
+
+    def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
+        sums, divisors = self._sums(taps, inside, count)
+        found = np.zeros(sums.shape, np.int8)
+        for n in np.unique(divisors):
+            np.copyto(found, self.mean.bind(self.x, self.y, int(n)).ties(sums), where=divisors == n)
+        return found
+
+
+def _merged(values: tuple[Value, ...], counts: tuple[int, ...], divisors: Int64) -> Value:
+    """One value of several bound rules: at each window that of its divisor."""
+    array = np.broadcast_to(values[0].array, divisors.shape)
+    for value, n in zip(values[1:], counts[1:], strict=True):
+        array = np.where(divisors == n, value.array, array)
+    exact = {n: value.exact for n, value in zip(counts, values, strict=True)}
+
+    def at(index: Index) -> Fraction | None:
+        found: Exact | None = exact[int(divisors[index])]
+        return None if found is None else found(index)
+
+    first = values[0]
+    return Value(first.name, array, None if first.exact is None else at, first.saturated)
+
+
+# -- TFLite ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class DividedAverage(Rule, family="average"):
     """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero; with
     unequal ones the arithmetic of the global average, per count."""
 
-    mean: MeanRule
-    status: str = "established"
+    mean: MeanRule = part("mean", "undefined")
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
-            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
-            if x.same_as(y):
-                return saturate(np.sign(raw) * ((np.abs(raw) + count // 2) // count), y)
-            return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
-
-        if x.same_as(y):
-            return AverageFunction(average)
-        return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
+        return Divided(y) if x.same_as(y) else MeansByCount(self.mean, x, y)
 
 
+@dataclass(frozen=True, eq=False)
+class Divided(BoundAverage):
+    """The bound DividedAverage with equal scales."""
+
+    y: Quant
+
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+        raw = raw_sum(taps, inside)
+        divisors = np.broadcast_to(count, raw.shape)
+
+        def exact(index: Index) -> Fraction:
+            return Fraction(int(raw[index]), int(divisors[index]))
+
+        mean = np.sign(raw) * ((np.abs(raw) + count // 2) // count)
+        return [Value("sum", raw), *clipped(mean, self.y, exact)]
+
+    def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
+        raw = raw_sum(taps, inside)
+        return signs(raw, 2 * np.abs(raw) % (2 * count) == count)
+
+
+# -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class MeanAverage:
-    """Every window as a global average over its count of elements."""
-
-    mean: MeanRule
-    status: str = "established"
-
-    def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
-            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
-            return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
-
-        return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
-
-
-@dataclass(frozen=True)
-class ReciprocalAverage:
+class ReciprocalAverage(Rule, family="average"):
     """ST Neural-ART: sum of raw codes * rint(2^(14+L) / N), rounding right shift by 14 + L, L = ceil(log2 N), with
     equal scales (established for 2x2); with unequal ones as the global average (inferred)."""
 
-    mean: MeanRule
-    tie: str = "half-up"
-    status: str = "inferred"
+    mean: MeanRule = part("mean", "undefined")
+    #: with equal scales; with unequal ones that of `mean`
+    tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
+    status: str = choice(INFERRED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        def average(taps: Codes, inside: Array, count: Int64) -> Codes:
-            raw = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
-            if not x.same_as(y):
-                return by_count(lambda n: self.mean.bind(x, y, n), raw, inside, count, x)
-            out = np.zeros(raw.shape, y.dtype)
-            for n in np.unique(count):
-                numbers = self._reciprocal(int(n))
-                mean = ROUNDINGS[self.tie](raw * numbers["R"], numbers["shift"])
-                np.copyto(out, saturate(mean, y), where=np.broadcast_to(count == n, raw.shape))
-            return out
+        return ReciprocalProduct(self, y) if x.same_as(y) else MeansByCount(self.mean, x, y)
 
-        if not x.same_as(y):
-            return AverageFunction(average, lambda n: self.mean.bind(x, y, n).parameters)
-        return AverageFunction(average, self._reciprocal)
 
-    @staticmethod
-    def _reciprocal(count: int) -> dict[str, int]:
+@dataclass(frozen=True, eq=False)
+class ReciprocalProduct(BoundAverage):
+    """The bound ReciprocalAverage with equal scales."""
+
+    rule: ReciprocalAverage
+    y: Quant
+
+    def of_count(self, count: int) -> Mapping[str, Any]:
         length = max(0, (count - 1).bit_length())
         return {"R": round(Fraction(2 ** (14 + length), count)), "shift": 14 + length}
 
+    def _mean(self, raw: Int64, count: Int64) -> Quotient:
+        counts, place = np.unique(np.broadcast_to(count, raw.shape), return_inverse=True)
+        numbers, place = self.numbers(counts), place.reshape(raw.shape)
+        return Quotient(raw * numbers["R"][place], numbers["shift"][place])
 
-def by_count(bind: Callable[[int], Requantizer], raw: Int64, inside: Array, count: Int64, x: Quant) -> Codes:
-    """Apply the mean of each distinct count to the windows that have it. raw: sums of raw codes over the image."""
-    present = np.broadcast_to(inside.sum(axis=0), raw.shape)
-    sums = raw - int(x.zero_point) * present
-    out: Codes | None = None
-    for n in np.unique(count):
-        codes = bind(int(n))(sums)
-        out = codes if out is None else np.where(np.broadcast_to(count == n, raw.shape), codes, out)
-    assert out is not None
-    return out
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+        raw = raw_sum(taps, inside)
+        mean = self._mean(raw, count)
+        return [Value("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
+
+    def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
+        mean = self._mean(raw_sum(taps, inside), count)
+        return signs(mean.value, mean.is_tie())

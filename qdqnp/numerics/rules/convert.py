@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qdqnp.numerics import float32
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.quant import Codes, Float32, Quant
 
 
@@ -21,10 +24,10 @@ class ConvertRule(Protocol):
 
 
 @dataclass(frozen=True)
-class FloatConvert:
+class FloatConvert(Rule, family="convert"):
     """ONNX Runtime: QUANT, and f32(f32(code - zero point) * scale)."""
 
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def quantize(self, x: Float32, quant: Quant) -> Codes:
         return float32.quantize(x, quant.scale, quant.zero_point, quant.dtype)

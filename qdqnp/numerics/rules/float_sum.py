@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from qdqnp.numerics import products
-from qdqnp.numerics.rules.requantize import ESTABLISHED, UNKNOWN
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import ESTABLISHED, STATUSES, UNKNOWN
 from qdqnp.quant import Array, Float32
 
 ONE = 1.0
@@ -60,7 +62,7 @@ class FloatSumRule(Protocol):
 
 
 @dataclass(frozen=True)
-class MlasSums:
+class MlasSums(Rule, family="float_sum"):
     """ONNX Runtime on x86-64 with FMA3, one thread, without the blocked layout of level ALL.
 
     blocked: the session may use that layout (NCHWc) where an operator allows it; the order there is not known.
@@ -68,7 +70,7 @@ class MlasSums:
     """
 
     blocked: bool = False
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def doubt(self, movable: bool) -> str:
         if self.blocked and movable:
@@ -117,11 +119,11 @@ class MlasSums:
 
 
 @dataclass(frozen=True)
-class AnySum:
+class AnySum(Rule, family="float_sum"):
     """NumPy's own sums, for arithmetics whose order is not known: close, never promised."""
 
     reason: str
-    status: str = UNKNOWN
+    status: str = choice(UNKNOWN, of=STATUSES)
 
     def doubt(self, movable: bool) -> str:
         return self.reason

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import float32
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import fraction
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Rescale, largest_shift, saturated
-from qdqnp.quant import Codes, Float32, Quant
-
-
-@dataclass(frozen=True, eq=False)
-class UnaryFunction:
-    """A bound rule: codes of x to codes of y. parameters: the numbers it uses."""
-
-    function: Callable[[Codes], Codes]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    def __call__(self, codes: Codes) -> Codes:
-        return self.function(codes)
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
+from qdqnp.numerics.values import BoundRule, Index, Value, clipped, exact_float, real_ties, shifted, signs
+from qdqnp.quant import Codes, Float32, Quant, Signs
 
 
 class RealFunction(Protocol):
@@ -79,83 +75,194 @@ class Sigmoid:
         return Fraction(value)
 
 
+class UnaryFunction(Protocol):
+    """A bound rule of codes. Calling it maps codes of x to codes of y."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, codes: Codes) -> Codes: ...
+
+    def stages(self, codes: Codes) -> list[Value]:
+        """Every value between code and result, in order; 'unclipped' and 'y' last."""
+        ...
+
+    def ties(self, codes: Codes) -> Signs:
+        """The sign of each value that met an exact half at the rounding, else 0."""
+        ...
+
+
 class LookupRule(Protocol):
-    """x, y: per-tensor Quants. The bound function maps codes of x to codes of y."""
+    """A rule of codes."""
 
     @property
     def status(self) -> str: ...
 
-    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction: ...
+    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
+        """The rule for two quantizations per tensor. Raises ProfileError outside its domain."""
+        ...
 
 
+# -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class FloatLookup:
+class FloatLookup(Rule, family="lookup"):
     """ONNX Runtime: dequantize, the float32 function, QUANT.
 
     Source: contrib_ops/cpu/quantization/qlinear_lookup_table.cc.
     """
 
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        def lookup(codes: Codes) -> Codes:
-            with np.errstate(all="ignore"):
-                real = function.float32(float32.dequantize(codes, x.scale, x.zero_point))
-            return float32.quantize(real, y.scale, y.zero_point, y.dtype)
-
-        return UnaryFunction(lookup)
+        return FloatTable(x, y, function)
 
 
+@dataclass(frozen=True, eq=False)
+class FloatTable(BoundRule):
+    """The bound FloatLookup."""
+
+    x: Quant
+    y: Quant
+    function: RealFunction
+
+    def stages(self, codes: Codes) -> list[Value]:
+        y = self.y
+        with np.errstate(all="ignore"):
+            real = self.function.float32(float32.dequantize(codes, self.x.scale, self.x.zero_point))
+            scaled = np.divide(real, y.scale, dtype=np.float32)
+            rounded = np.rint(scaled)
+            return [
+                Value("real", real),
+                Value("real / s_y", scaled),
+                Value("rounded", rounded, exact_float(scaled)),
+                Value("unclipped", rounded + int(y.zero_point)),
+                Value("y", float32.round_clamped(scaled, y.zero_point, y.dtype)),
+            ]
+
+    def ties(self, codes: Codes) -> Signs:
+        return real_ties(self.stages(codes)[1].array)
+
+
+# -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class RescaledLookup:
+class RescaledLookup(Rule, family="rescaling"):
     """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). Only for the identity (Concat)."""
 
     rescale: Rescale
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        fixed = self.rescale.fix(np.asarray(float(x.scale) / float(y.scale)))
-
-        def lookup(codes: Codes) -> Codes:
-            return saturated(self.rescale.apply(codes.astype(np.int64) - int(x.zero_point), fixed), y)
-
-        return UnaryFunction(lookup, fixed.as_parameters())
+        return RescaledCodes(self.rescale, x, y, self.rescale.fix(np.asarray(float(x.scale) / float(y.scale))))
 
 
+@dataclass(frozen=True, eq=False)
+class RescaledCodes(BoundRule):
+    """The bound RescaledLookup."""
+
+    rescale: Rescale
+    x: Quant
+    y: Quant
+    fixed: Fixed
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.fixed.as_parameters()
+
+    def stages(self, codes: Codes) -> list[Value]:
+        centered = self.x.centered(codes)
+        values = self.rescale.values(centered, self.fixed)
+        return [Value("x - z_x", centered), *values, *shifted(values[-1].array, self.y)]
+
+    def ties(self, codes: Codes) -> Signs:
+        return self.rescale.ties(self.x.centered(codes), self.fixed)
+
+
+# -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class RationalLookup:
+class RationalLookup(Rule, family="lookup"):
     """The exact real value of the function in units of s_y, half to even."""
 
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        def one(code: int) -> int:
-            real = function.exact((code - int(x.zero_point)) * fraction(x.scale)) / fraction(y.scale)
-            return round(max(min(real, Fraction(2**20)), Fraction(-(2**20))))
-
-        def lookup(codes: Codes) -> Codes:
-            values = np.array([one(int(code)) for code in codes.reshape(-1)], np.int64)
-            return saturated(values.reshape(codes.shape), y)
-
-        return UnaryFunction(lookup)
+        return RationalTable(x, y, function)
 
 
+@dataclass(frozen=True, eq=False)
+class RationalTable(BoundRule):
+    """The bound RationalLookup."""
+
+    x: Quant
+    y: Quant
+    function: RealFunction
+
+    @cached_property
+    def reals(self) -> tuple[Fraction, ...]:
+        """The value of each of x's codes from the lowest on, in units of s_y, cut far outside every code."""
+        low, high = self.x.range
+        scale_x, scale_y, limit = fraction(self.x.scale), fraction(self.y.scale), Fraction(2**20)
+        found = (self.function.exact((code - int(self.x.zero_point)) * scale_x) for code in range(low, high + 1))
+        return tuple(max(min(real / scale_y, limit), -limit) for real in found)
+
+    def stages(self, codes: Codes) -> list[Value]:
+        place = codes.astype(np.int64) - self.x.range[0]
+
+        def exact(index: Index) -> Fraction:
+            return self.reals[int(place[index])]
+
+        real = np.array([float(real) for real in self.reals])[place]
+        rounded = np.array([round(real) for real in self.reals], np.int64)[place]
+        return [Value("real", real), Value("rounded", rounded, exact), *shifted(rounded, self.y)]
+
+    def ties(self, codes: Codes) -> Signs:
+        table = [(real > 0) - (real < 0) if real.denominator == 2 else 0 for real in self.reals]
+        return np.take(np.array(table, np.int8), codes.astype(np.int64) - self.x.range[0])
+
+
+#: Up to here A * x + BC stays far inside int64, whatever the zero points.
+MOST_SHIFT = 46
+
+
+# -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class AffineLookup:
+class AffineLookup(Rule, family="rescaling"):
     """ST Neural-ART's rescale of codes: y = sat8(RSR(A * x + BC, S)), A in [2^14, 2^15). Only for the identity."""
 
-    tie: str = "half-up"
-    status: str = "inferred"
+    tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
+    status: str = choice(INFERRED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         ratio = float(x.scale) / float(y.scale)
         shift = largest_shift(ratio)
+        if not 0 <= shift <= MOST_SHIFT:
+            problem = Problem("scale ratio", f"a shift of 0 to {MOST_SHIFT}", f"{shift}, for {ratio!r}")
+            raise ProfileError("a rescale outside the profile's domain", [problem])
         a = round(math.ldexp(ratio, shift))
         bc = math.floor(math.ldexp(int(y.zero_point) - int(x.zero_point) * ratio, shift))
-        low, high = y.range
+        return AffineCodes(self, y, a, bc, shift)
 
-        def lookup(codes: Codes) -> Codes:
-            wide = ROUNDINGS[self.tie](codes.astype(np.int64) * a + bc, shift)
-            return np.clip(wide, low, high).astype(y.dtype)
 
-        return UnaryFunction(lookup, {"A": a, "BC": bc, "S": shift})
+@dataclass(frozen=True, eq=False)
+class AffineCodes(BoundRule):
+    """The bound AffineLookup."""
+
+    rule: AffineLookup
+    y: Quant
+    a: int
+    bc: int
+    shift: int
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"A": self.a, "BC": self.bc, "S": self.shift}
+
+    def _affine(self, codes: Codes) -> Quotient:
+        return Quotient(codes.astype(np.int64) * self.a + self.bc, self.shift)
+
+    def stages(self, codes: Codes) -> list[Value]:
+        affine = self._affine(codes)
+        return [Value("affine", affine.value), *clipped(affine.rounded(self.rule.tie), self.y, affine.exact)]
+
+    def ties(self, codes: Codes) -> Signs:
+        affine = self._affine(codes)
+        return signs(affine.value, affine.is_tie())

@@ -11,24 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics.multiplier import Fixed
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import fraction
-from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import (
-    ESTABLISHED,
-    INFERRED,
-    FloatScaled,
-    Narrowed,
-    NarrowThenAffine,
-    RationalScaled,
-    Requantizer,
-    Rescale,
-    Rescaled,
-    is_tie,
-    largest_shift,
-    signs,
-)
-from qdqnp.quant import Array, Codes, Int64, Quant, Signs
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
+from qdqnp.numerics.rules.requantize.narrow import Narrowed, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.numerics.rules.requantize.rational import RationalScaled
+from qdqnp.numerics.rules.requantize.rescale import Rescale, Rescaled
+from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
+from qdqnp.numerics.values import BoundRule, Value, signs
+from qdqnp.quant import Int64, Quant, Signs
 
 
 class MeanRule(Protocol):
@@ -41,13 +36,13 @@ class MeanRule(Protocol):
 
 
 @dataclass(frozen=True)
-class FloatMean:
+class FloatMean(Rule, family="mean"):
     """ONNX Runtime's QLinearGlobalAveragePool: multiplier = f32(s_x / f32(s_y * f32(count))), then REQUANT.
 
     Source: core/mlas/lib/qlgavgpool.cpp, which refuses a multiplier outside [2^-32, 256).
     """
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
         with np.errstate(all="ignore"):
@@ -61,11 +56,11 @@ class FloatMean:
 
 
 @dataclass(frozen=True)
-class RescaleMean:
+class RescaleMean(Rule, family="mean"):
     """TFLite's MEAN: (m, s) from s_x/s_y; k = min(floor(log2 N), 31 + s); m' = floor(m * 2^k / N), s' = s - k."""
 
     rescale: Rescale
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
         fixed = self.rescale.fix(np.asarray(float(x.scale) / float(y.scale)))
@@ -76,22 +71,23 @@ class RescaleMean:
 
 
 @dataclass(frozen=True)
-class RationalMean:
+class RationalMean(Rule, family="mean"):
     """The exact mean: sum * s_x / (s_y * count), half to even."""
 
-    status: str = ESTABLISHED
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
         return RationalScaled((fraction(x.scale) / fraction(y.scale) / count,), None, y)
 
 
 @dataclass(frozen=True)
-class NarrowMean:
+class NarrowMean(Rule, family="mean"):
     """ST Neural-ART: R = rint(2^(14+L) / N), L = ceil(log2 N); x16 = RSR(sum of raw codes * R, 14 + L - 8), the mean
     with 8 fractional bits; then the affine step of its convolution. Established for N a power of two, else inferred."""
 
-    tie: str = "half-up"
-    status: str = INFERRED
+    #: of both roundings
+    tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
+    status: str = choice(INFERRED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
         length = max(0, (count - 1).bit_length())
@@ -99,7 +95,7 @@ class NarrowMean:
 
 
 @dataclass(frozen=True, eq=False)
-class ReciprocalMean:
+class ReciprocalMean(BoundRule):
     """The bound NarrowMean."""
 
     rule: NarrowMean
@@ -125,16 +121,20 @@ class ReciprocalMean:
     def parameters(self) -> Mapping[str, Any]:
         return {"R": np.int64(self.reciprocal), "shift": np.int64(14 + self.length - 8), **self._affine().parameters}
 
-    def __call__(self, sums: Int64) -> Codes:
-        return self.stages(sums)[-1][1]
+    def _raw(self, sums: Int64) -> Int64:
+        """The sums of raw codes."""
+        return sums + int(self.x.zero_point) * self.count
 
-    def stages(self, sums: Int64) -> list[tuple[str, Array]]:
-        raw = sums + int(self.x.zero_point) * self.count
-        mean = ROUNDINGS[self.rule.tie](raw * self.reciprocal, 14 + self.length - 8)
-        return [("acc", raw), ("mean", mean), *self._affine().stages(mean)[1:]]
+    def _mean(self, sums: Int64) -> Quotient:
+        """The mean of the raw codes, with 8 fractional bits."""
+        return Quotient(self._raw(sums) * self.reciprocal, 14 + self.length - 8)
+
+    def stages(self, sums: Int64) -> list[Value]:
+        mean = self._mean(sums)
+        rounded = mean.rounded(self.rule.tie)
+        return [Value("acc", self._raw(sums)), Value("mean", rounded, mean.exact), *self._affine().stages(rounded)[1:]]
 
     def ties(self, sums: Int64) -> Signs:
-        raw = sums + int(self.x.zero_point) * self.count
-        first = is_tie(raw * self.reciprocal, 14 + self.length - 8)
-        last = self._affine().ties(dict(self.stages(sums))["mean"])
-        return np.where(last != 0, last, signs(raw, first, last))
+        mean = self._mean(sums)
+        last = self._affine().ties(mean.rounded(self.rule.tie))
+        return np.where(last != 0, last, signs(mean.value, mean.is_tie()))

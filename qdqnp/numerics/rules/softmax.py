@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from qdqnp.numerics.rules.binary import saturate
-from qdqnp.quant import Codes, Float32, Quant
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties, shifted
+from qdqnp.quant import Array, Codes, Float32, Quant, Signs
 
-SoftmaxFunction = Callable[[Codes], Codes]  # (rows, width) -> (rows, width)
+
+class SoftmaxFunction(Protocol):
+    """A bound rule of rows. Calling it maps codes, shape (rows, width), to codes of the same shape."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, codes: Codes) -> Codes: ...
+
+    def stages(self, codes: Codes) -> list[Value]:
+        """Every value between the row and its codes, in order; 'unclipped' and 'y' last."""
+        ...
+
+    def ties(self, codes: Codes) -> Signs:
+        """The sign of each value that met an exact half at the rounding, else 0."""
+        ...
 
 
 class SoftmaxRule(Protocol):
+    """A rule of rows of codes."""
+
     @property
     def status(self) -> str: ...
 
-    def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction: ...
+    def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction:
+        """The rule for two quantizations per tensor and a row length."""
+        ...
 
 
 @dataclass(frozen=True)
-class TableSoftmax:
+class TableSoftmax(Rule, family="softmax"):
     """ONNX Runtime's QLinearSoftmax since 1.32: exponentials from a table, their float32 sum, one float64 division.
 
     table[i] = f32(exp((i - 255 + shift) * s_x)), shift = max(0, f32 log(f32(FLT_MAX / width)) - 5) / s_x, so that a sum
@@ -32,24 +54,10 @@ class TableSoftmax:
     Source: contrib_ops/cpu/quantization/qlinear_softmax.cc; the exponential is the C library's.
     """
 
-    status: str = "established"
+    status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction:
-        table = self.table(x, width)
-        one = float(np.floor(np.float32(1) / y.scale))
-        low = x.range[0]
-
-        def softmax(codes: Codes) -> Codes:
-            index = codes.astype(np.int64) - low
-            entries = table[index + (255 - index.max(axis=1, keepdims=True))]
-            total = np.zeros(len(codes), np.float32)
-            for column in entries.T:
-                total = total + column
-            with np.errstate(all="ignore"):
-                real = np.rint(entries.astype(np.float64) * one / total.astype(np.float64)[:, None])
-            return saturate(real.astype(np.int64) + int(y.zero_point), y)
-
-        return softmax
+        return TabledSoftmax(self.table(x, width), x, y)
 
     @staticmethod
     def table(x: Quant, width: int) -> Float32:
@@ -59,3 +67,38 @@ class TableSoftmax:
         return np.array([math.exp((index - 255 + shift) * scale) for index in range(256)], np.float64).astype(
             np.float32
         )
+
+
+@dataclass(frozen=True, eq=False)
+class TabledSoftmax(BoundRule):
+    """The bound TableSoftmax."""
+
+    #: float32, shape (256,)
+    table: Float32
+    x: Quant
+    y: Quant
+
+    def _scaled(self, codes: Codes) -> tuple[Float32, Float32, Array]:
+        """The table's entries, the sum of each row's, and the quotients in units of s_y, float64."""
+        index = codes.astype(np.int64) - self.x.range[0]
+        entries = self.table[index + (255 - index.max(axis=1, keepdims=True))]
+        total = np.zeros(len(codes), np.float32)
+        for column in entries.T:
+            total = total + column
+        one = float(np.floor(np.float32(1) / self.y.scale))
+        with np.errstate(all="ignore"):
+            return entries, total, entries.astype(np.float64) * one / total.astype(np.float64)[:, None]
+
+    def stages(self, codes: Codes) -> list[Value]:
+        entries, total, real = self._scaled(codes)
+        rounded = np.rint(real).astype(np.int64)
+        return [
+            Value("exponential", entries),
+            Value("sum", total[:, None]),
+            Value("real", real),
+            Value("rounded", rounded, exact_float(real)),
+            *shifted(rounded, self.y),
+        ]
+
+    def ties(self, codes: Codes) -> Signs:
+        return real_ties(self._scaled(codes)[2])

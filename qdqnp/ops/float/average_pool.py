@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape, concrete
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
+from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.numerics.rules.float_sum import FloatSumRule
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.pool import check_pool, pool_shape, pool_work
 from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
 from qdqnp.ops.geometry.windows import window_for
-from qdqnp.ops.movement.max_pool import check_pool, pool_shape, pool_work
-from qdqnp.program import Step
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
@@ -30,47 +29,42 @@ class FloatAverageAttributes(AverageAttributes):
 
 class AveragePool(Operator):
     op = "AveragePool"
+    reads = ("float_sum",)
     Attributes = FloatAverageAttributes
 
-    def attributes(self, site: Site) -> Any:
-        return replace(super().attributes(site), _opset=site.opset)
+    def attributes(self, check: NodeCheck) -> Any:
+        return replace(super().attributes(check), _opset=check.opset)
 
-    def infer(self, site: Site, attributes: AverageAttributes) -> Inferred:
-        site.dtype_in(0, (np.float32,), "x")
-        check_pool(site, attributes)
-        return ((FLOAT32, pool_shape(attributes, site.value(0).shape)),)
+    def infer(self, check: NodeCheck, attributes: AverageAttributes) -> Inferred:
+        check.dtype_in(0, (np.float32,), "x")
+        check_pool(check, attributes)
+        return ((FLOAT32, pool_shape(attributes, check.value(0).shape)),)
 
-    def shapes(self, attributes: AverageAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (pool_shape(attributes, inputs[0]),)
+    def shapes(self, attributes: AverageAttributes, x: Shape) -> tuple[Shape, ...]:
+        return (pool_shape(attributes, x),)
 
-    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
-        assert inputs[0] is not None
-        return pool_work(step.attributes, inputs[0], outputs[0], math.prod(step.attributes.kernel_shape))
+    def work(self, attributes: AverageAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return pool_work(attributes, inputs[0], output, math.prod(attributes.kernel_shape))
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        attributes: FloatAverageAttributes = step.attributes
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        attributes: FloatAverageAttributes = binding.step.attributes
+        values, taps, shape = _window_taps(attributes, x)
+        total = _total(binding.profile.float_sum, attributes, values, x.shape)
+        return ((total / taps.count.astype(np.float32)).reshape(shape),)
 
-        def window_taps(x: Array) -> tuple[Array, Taps, tuple[int, ...]]:
-            """The taps, those outside the image as 0; all about them; and the output's shape."""
-            shape = concrete(pool_shape(attributes, x.shape))
-            taps = taps_of(attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
-            return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(0)), taps, shape
+    def doubt(self, binding: Binding) -> str:
+        return binding.profile.float_sum.doubt(True)
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            values, taps, shape = window_taps(x)
-            total = _total(profile.float_sum, attributes, values, x.shape)
-            return ((total / taps.count.astype(np.float32)).reshape(shape),)
+    def error(self, binding: Binding, x: Array) -> Array:
+        values, taps, shape = _window_taps(binding.step.attributes, np.abs(x).astype(np.float64))
+        return sums_apart((values.sum(axis=0) / taps.count).reshape(shape), values.shape[0] + 1)
 
-        def error(arrays: Sequence[Array | None]) -> Array:
-            (x,) = arrays
-            assert x is not None
-            values, taps, shape = window_taps(np.abs(x).astype(np.float64))
-            return sums_apart((values.sum(axis=0) / taps.count).reshape(shape), values.shape[0] + 1)
 
-        return Bound(evaluate, doubt=profile.float_sum.doubt(True), error=error)
+def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
+    """The taps, those outside the image as 0; all about them; and the output's shape."""
+    shape = concrete(pool_shape(attributes, x.shape))
+    taps = taps_of(attributes, x, *(1, *shape[2:])[-2:])
+    return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(0)), taps, shape
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:

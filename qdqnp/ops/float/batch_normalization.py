@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
-from qdqnp.program import Step
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
@@ -27,41 +27,37 @@ class BatchNormalization(Operator):
     Attributes = BatchNormalizationAttributes
     ignored = frozenset({"momentum", "spatial"})  # of training; of opsets before 9
 
-    def infer(self, site: Site, attributes: BatchNormalizationAttributes) -> Inferred:
+    def infer(self, check: NodeCheck, attributes: BatchNormalizationAttributes) -> Inferred:
         for index in range(5):
-            site.dtype_in(index, (np.float32,))
-        site.rank_in(0, (2, 3, 4, 5), "x")
+            check.dtype_in(index, (np.float32,))
+        check.rank_in(0, (2, 3, 4, 5), "x")
         if attributes.training_mode:
-            site.refuse("attribute 'training_mode'", "0", attributes.training_mode)
-        if len([name for name in site.node.outputs if name]) > 1:
-            site.refuse("outputs", "one: the statistics are of training", len(site.node.outputs))
-        x = site.value(0).shape
+            check.refuse("attribute 'training_mode'", "0", attributes.training_mode)
+        if len([name for name in check.node.outputs if name]) > 1:
+            check.refuse("outputs", "one: the statistics are of training", len(check.node.outputs))
+        x = check.value(0).shape
         for index in range(1, 5):
-            if site.value(index).shape != (x[1],):
-                site.refuse(f"input {index}", f"shape [{x[1]}]", list(site.value(index).shape))
+            if check.value(index).shape != (x[1],):
+                check.refuse(f"input {index}", f"shape [{x[1]}]", list(check.value(index).shape))
         return ((FLOAT32, x),)
 
-    def shapes(self, attributes: BatchNormalizationAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (inputs[0],)
+    def shapes(self, attributes: Any, x: Shape, *statistics: Shape) -> tuple[Shape, ...]:
+        return (x,)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        epsilon = np.float32(step.attributes.epsilon)
+    def compute(self, binding: Binding, x: Array, *statistics: Array) -> tuple[Array, ...]:
+        scale, bias, mean, var = _by_channel(statistics, x.ndim)
+        factor = scale / np.sqrt(var + np.float32(binding.step.attributes.epsilon))
+        return (x * factor + (bias - mean * factor),)
 
-        def aligned(arrays: Sequence[Array | None]) -> list[Array]:
-            x, *statistics = arrays
-            assert x is not None
-            shape = (1, -1) + (1,) * (x.ndim - 2)
-            return [x, *(array.reshape(shape) for array in statistics if array is not None)]
+    def doubt(self, binding: Binding) -> str:
+        return "whether its multiply and add are fused is not specified"
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            x, scale, bias, mean, var = aligned(arrays)
-            factor = scale / np.sqrt(var + epsilon)
-            return (x * factor + (bias - mean * factor),)
+    def error(self, binding: Binding, x: Array, *statistics: Array) -> Array:
+        scale, bias, mean, var = (array.astype(np.float64) for array in _by_channel(statistics, x.ndim))
+        factor = np.abs(scale / np.sqrt(var + float(np.float32(binding.step.attributes.epsilon))))
+        return sums_apart(np.abs(x).astype(np.float64) * factor + np.abs(mean) * factor + np.abs(bias), 8)
 
-        def error(arrays: Sequence[Array | None]) -> Array:
-            x, scale, bias, mean, var = (array.astype(np.float64) for array in aligned(arrays))
-            factor = np.abs(scale / np.sqrt(var + float(epsilon)))
-            return sums_apart(np.abs(x) * factor + np.abs(mean) * factor + np.abs(bias), 8)
 
-        return Bound(evaluate, doubt="whether its multiply and add are fused is not specified", error=error)
+def _by_channel(statistics: Sequence[Array], rank: int) -> list[Array]:
+    """One value for each channel, shaped to broadcast over (N, C, ...)."""
+    return [array.reshape(1, -1, *(1,) * (rank - 2)) for array in statistics]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.ops.base import Site
 from qdqnp.ops.float.elementwise import Elementwise
+from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array
 
 
@@ -24,23 +24,23 @@ class Clip(Elementwise):
     Attributes = ClipAttributes
     dtypes = (np.float32, np.int8, np.uint8)
 
-    def attributes(self, site: Site) -> Any:
-        given = super().attributes(site)
-        if site.opset < 11:
+    def attributes(self, check: NodeCheck) -> Any:
+        given = super().attributes(check)
+        if check.opset < 11:
             return given
         if given != ClipAttributes():
-            site.refuse("attributes 'min' and 'max'", "inputs since opset 11", given)
-        return replace(given, min=self._limit(site, 1, "min"), max=self._limit(site, 2, "max"))
+            check.refuse("attributes 'min' and 'max'", "inputs since opset 11", given)
+        return replace(given, min=self._limit(check, 1, "min"), max=self._limit(check, 2, "max"))
 
-    def _limit(self, site: Site, index: int, what: str) -> float | None:
-        value = site.optional_const(index, what)
+    def _limit(self, check: NodeCheck, index: int, what: str) -> float | None:
+        value = check.optional_const(index, what)
         if value is None:
             return None
-        if value.size != 1 or value.dtype != site.value(0).dtype:
-            site.refuse(f"input {index} ({what})", f"one {site.value(0).dtype}", f"{value.size} of {value.dtype}")
+        if value.size != 1 or value.dtype != check.value(0).dtype:
+            check.refuse(f"input {index} ({what})", f"one {check.value(0).dtype}", f"{value.size} of {value.dtype}")
         return float(value.reshape(()))
 
-    def apply(self, attributes: ClipAttributes, x: Array) -> Array:
+    def apply(self, x: Array, attributes: ClipAttributes) -> Array:
         # an absent limit is the largest finite number, so that infinities are clipped; -0.0 and NaN stay what they are
         info = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
         low = x.dtype.type(info.min if attributes.min is None else attributes.min)

@@ -3,83 +3,92 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape, concrete
+from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32 as FLOAT32_PRODUCT
 from qdqnp.kernels.strategy import FLOAT64, Proof
 from qdqnp.kernels.sums import Weights, Window, convolve
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Error, Inferred, Operator, Site, sums_apart
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.conv import ConvAttributes, check_conv, conv_macs, conv_shape, conv_work
 from qdqnp.ops.geometry.windows import as_planes, window_for
-from qdqnp.ops.integer.qlinear_conv import ConvAttributes, QLinearConv, check_conv, conv_shapes
-from qdqnp.program import Step
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
 class Conv(Operator):
     op = "Conv"
+    reads = ("float_sum",)
     arity = (2, 3)
     Attributes = ConvAttributes
+    weight_operand = 1
+    bias_operand = 2
 
-    def infer(self, site: Site, attributes: ConvAttributes) -> Inferred:
-        for index in range(2 + site.given(2)):
-            site.dtype_in(index, (np.float32,))
-        check_conv(site, attributes, 0, 1)
-        shape = conv_shapes(attributes, site.value(0).shape, site.value(1).shape)
-        if site.given(2) and site.value(2).shape != (shape[1],):
-            site.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(site.value(2).shape))
+    def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
+        for index in range(2 + check.given(2)):
+            check.dtype_in(index, (np.float32,))
+        check_conv(check, attributes, 0, 1)
+        shape = conv_shape(attributes, check.value(0).shape, check.value(1).shape)
+        if check.given(2) and check.value(2).shape != (shape[1],):
+            check.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(check.value(2).shape))
         return ((FLOAT32, shape),)
 
-    def shapes(self, attributes: ConvAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None and inputs[1] is not None
-        return (conv_shapes(attributes, inputs[0], inputs[1]),)
+    def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, bias: Shape | None = None) -> tuple[Shape, ...]:
+        return (conv_shape(attributes, x, w),)
 
-    def macs(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
-        return QLinearConv().macs(step, inputs, outputs)
+    def macs(self, attributes: ConvAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return conv_macs(inputs[1], output)
 
-    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
-        return QLinearConv().work(step, inputs, outputs)
+    def work(self, attributes: ConvAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return conv_work(attributes, inputs[0], inputs[1], output)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        attributes: ConvAttributes = step.attributes
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            x, w, bias = (*arrays, None)[:3]
-            assert x is not None and w is not None
-            out = np.empty(concrete(conv_shapes(attributes, x.shape, w.shape)), np.float32)
-            grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
-            weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
-            offset: Any = 0 if bias is None else bias[:, None]
-            window = window_for(attributes, w.shape[2:], x.shape[2:])
-            positions = math.prod(out.shape[2:])
-            if _whole_rows(window, w.shape, grouped.shape[1], x.shape[-1]):
-                for image, result in zip(as_planes(x), out, strict=True):
-                    rows = _rows_as_columns(image, window.kernel[0])
-                    sums = profile.float_sum.conv(weights.array, rows, positions, True)
-                    result[...] = (sums.reshape(w.shape[0], positions) + offset).reshape(result.shape)
-                return (out,)
-
-            def product(left: Array, right: Array, proof: Proof, tile: Array, scratch: Scratch) -> None:
-                np.copyto(tile, profile.float_sum.conv(left, right, positions, False))
-
-            def finish(tile: Array, scratch: Scratch) -> Array:
-                return np.add(tile, offset, out=tile)
-
-            convolve(as_planes(x), 0, weights, window, finish, as_planes(out), scratch, product)
+    def compute(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, ...]:
+        attributes, rule = binding.step.attributes, binding.profile.float_sum
+        out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
+        grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
+        weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
+        offset: Any = 0 if bias is None else bias[:, None]
+        window = window_for(attributes, w.shape[2:], x.shape[2:])
+        positions = math.prod(out.shape[2:])
+        if _whole_rows(window, w.shape, grouped.shape[1], x.shape[-1]):
+            for image, result in zip(as_planes(x), out, strict=True):
+                sums = rule.conv(weights.array, _rows_as_columns(image, window.kernel[0]), positions, True)
+                result[...] = (sums.reshape(w.shape[0], positions) + offset).reshape(result.shape)
             return (out,)
 
-        weights = step.inputs[1]
-        assert weights is not None
-        return Bound(evaluate, doubt=profile.float_sum.doubt(weights.name in consts), error=_error(attributes))
+        def product(left: Array, right: Array, proof: Proof, tile: Array, scratch: Scratch) -> None:
+            np.copyto(tile, rule.conv(left, right, positions, False))
+
+        def finish(tile: Array, scratch: Scratch) -> Array:
+            return np.add(tile, offset, out=tile)
+
+        convolve(as_planes(x), 0, weights, window, finish, as_planes(out), Scratch(), product)
+        return (out,)
+
+    def doubt(self, binding: Binding) -> str:
+        return binding.profile.float_sum.doubt(binding.constant(1))
+
+    def error(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> Array:
+        """Of sums of K products and a bias: (K + 1) roundings each way, on the sum of the magnitudes."""
+        attributes = binding.step.attributes
+        magnitude = np.zeros(concrete(conv_shape(attributes, x.shape, w.shape)), np.float64)
+        shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
+        grouped = np.abs(w).astype(np.float64).reshape(shape)
+        weights, window = Weights(_WIDE, grouped), window_for(attributes, w.shape[2:], x.shape[2:])
+        added: Any = 0 if bias is None else np.abs(bias[:, None])
+        planes = as_planes(np.abs(x).astype(np.float64))
+        convolve(planes, 0, weights, window, lambda tile, _: np.add(tile, added), as_planes(magnitude), Scratch())
+        return sums_apart(magnitude, grouped.shape[2] + 1)
 
 
 # Real products are rounded, whatever the order: there is nothing to prove here.
 _NO_PROOF = Proof(FLOAT32_PRODUCT, 0, 0, (), 0)
+_WIDE = Proof(FLOAT64, 0, 0, (), 0)
 
 
 def _whole_rows(window: Window, w: tuple[int, ...], filters: int, width: int) -> bool:
@@ -95,24 +104,3 @@ def _rows_as_columns(image: Array, height: int) -> Array:
     """im2col of (C, H, W) for a kernel of the image's width: (C, height * W, positions)."""
     windows = np.lib.stride_tricks.sliding_window_view(image, height, axis=1)
     return np.moveaxis(windows, (3, 2, 1), (1, 2, 3)).reshape(image.shape[0], -1, windows.shape[1])
-
-
-def _error(attributes: ConvAttributes) -> Error:
-    """Of sums of K products and a bias: (K + 1) roundings each way, on the sum of the magnitudes."""
-
-    def error(arrays: Sequence[Array | None]) -> Array:
-        x, w, bias = (*arrays, None)[:3]
-        assert x is not None and w is not None
-        magnitude = np.zeros(concrete(conv_shapes(attributes, x.shape, w.shape)), np.float64)
-        shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
-        grouped = np.abs(w).astype(np.float64).reshape(shape)
-        weights, window = Weights(_WIDE, grouped), window_for(attributes, w.shape[2:], x.shape[2:])
-        added: Any = 0 if bias is None else np.abs(bias[:, None])
-        planes = as_planes(np.abs(x).astype(np.float64))
-        convolve(planes, 0, weights, window, lambda tile, _: np.add(tile, added), as_planes(magnitude), Scratch())
-        return sums_apart(magnitude, grouped.shape[2] + 1)
-
-    return error
-
-
-_WIDE = Proof(FLOAT64, 0, 0, (), 0)

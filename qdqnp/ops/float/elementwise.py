@@ -1,40 +1,113 @@
-"""Unary element-wise operators on arrays, without scales."""
+"""Float32 operators that work element by element: a row each.
+
+Each operation rounds correctly once (or is the one function that ONNX Runtime computes), so the results are exact.
+Operators with constant inputs or attributes to check have files of their own.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
+from qdqnp.numerics import float32
+from qdqnp.numerics.rules.lookup import LeakyRelu
+from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
+from qdqnp.ops.geometry.broadcast import broadcast_shapes
+from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
+F = np.float32
+
 
 class Elementwise(Operator):
-    dtypes: ClassVar[tuple[Any, ...]] = (np.float32,)
+    """One array to one of the same shape and dtype."""
+
+    #: Input dtypes.
+    dtypes: ClassVar[tuple[Any, ...]] = (F,)
 
     @abstractmethod
-    def apply(self, attributes: Any, x: Array) -> Array: ...
+    def apply(self, x: Array, attributes: Any) -> Array:
+        """The output."""
 
-    def infer(self, site: Site, attributes: Any) -> Inferred:
-        return ((site.dtype_in(0, self.dtypes, "x"), site.value(0).shape),)
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        return ((check.dtype_in(0, self.dtypes, "x"), check.value(0).shape),)
 
-    def step(self, site: Site, attributes: Any) -> Step:
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (Operand(site.node.outputs[0]),))
+    def step(self, check: NodeCheck, attributes: Any) -> Step:
+        # further inputs (Clip's limits) are constants, already in the attributes
+        return self.make_step(check, attributes, (Operand(check.node.inputs[0]),), (Operand(check.node.outputs[0]),))
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (inputs[0],)
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (x,)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            assert arrays[0] is not None
-            return (self.apply(step.attributes, arrays[0]),)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        return (self.apply(x, binding.step.attributes),)
 
-        return Bound(evaluate)
+
+class Broadcast(Operator):
+    """Two arrays that broadcast to one."""
+
+    arity = (2, 2)
+
+    @abstractmethod
+    def apply(self, a: Array, b: Array) -> Array:
+        """The output."""
+
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        dtype = check.dtype_in(0, (F,), "a")
+        check.dtype_in(1, (dtype,), "b")
+        return ((dtype, broadcast_shapes([check.value(0).shape, check.value(1).shape])),)
+
+    def shapes(self, attributes: Any, a: Shape, b: Shape) -> tuple[Shape, ...]:
+        return (broadcast_shapes([a, b]),)
+
+    def compute(self, binding: Binding, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.asarray(self.apply(a, b)),)
+
+
+def unary(op: str, function: Callable[[Array], Array], *dtypes: Any) -> type[Operator]:
+    """An operator without attributes. dtypes: of its input, float32 by default."""
+    fields = {"op": op, "apply": lambda self, x, attributes: function(x), "dtypes": dtypes or (F,)}
+    return type(op, (Elementwise,), fields)
+
+
+def with_attributes(op: str, function: Callable[[Array, Any], Array], attributes: type) -> type[Operator]:
+    """An operator whose function takes its attributes too."""
+    fields = {"op": op, "apply": lambda self, x, given: function(x, given), "Attributes": attributes}
+    return type(op, (Elementwise,), fields)
+
+
+def binary(op: str, function: Callable[[Array, Array], Array]) -> type[Operator]:
+    """An operator of two arrays."""
+    return type(op, (Broadcast,), {"op": op, "apply": lambda self, a, b: function(a, b)})
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0); as ONNX Runtime does it, -0.0 and NaN stay what they are."""
+    return np.where(x < 0, x.dtype.type(0), x)
+
+
+def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
+    return LeakyRelu(attributes.alpha).float32(x)
+
+
+#: The operators of this file.
+OPERATORS = (
+    unary("Neg", np.negative),
+    unary("Sqrt", np.sqrt),
+    unary("Relu", relu, F, np.int8),
+    unary("Sigmoid", float32.sigmoid),  # by MLAS's approximation
+    unary("HardSwish", hard_swish),
+    with_attributes("HardSigmoid", hard_sigmoid, HardSigmoidAttributes),
+    with_attributes("LeakyRelu", leaky_relu, LeakyReluAttributes),
+    binary("Add", np.add),
+    binary("Sub", np.subtract),
+    binary("Mul", np.multiply),
+    binary("Div", np.divide),
+)

@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.graph import Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
+from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.rules.float_sum import GemmCall
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
-from qdqnp.ops.integer.qgemm import QGemm, QGemmAttributes, gemm_shape
-from qdqnp.program import Step
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry import matrix
+from qdqnp.ops.geometry.matrix import gemm_shape
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
-class GemmAttributes(QGemmAttributes):
+class GemmAttributes(matrix.GemmAttributes):
     beta: float = 1.0
 
 
 class Gemm(Operator):
     op = "Gemm"
+    reads = ("float_sum",)
     arity = (2, 3)
     Attributes = GemmAttributes
+    weight_operand = 1
+    bias_operand = 2
 
-    def infer(self, site: Site, attributes: GemmAttributes) -> Inferred:
-        for index in range(2 + site.given(2)):
-            site.dtype_in(index, (np.float32,))
-        return ((FLOAT32, self.shapes(attributes, [value.shape if value else None for value in site.inputs])[0]),)
+    def infer(self, check: NodeCheck, attributes: GemmAttributes) -> Inferred:
+        for index in range(2 + check.given(2)):
+            check.dtype_in(index, (np.float32,))
+        c = check.value(2).shape if check.given(2) else None
+        return ((FLOAT32, gemm_shape(attributes, check.value(0).shape, check.value(1).shape, c)),)
 
-    def shapes(self, attributes: GemmAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        a, b, c = (*inputs, None)[:3]
-        assert a is not None and b is not None
-        return (gemm_shape((attributes.transA, attributes.transB), a, b, c),)
+    def shapes(self, attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None = None) -> tuple[Shape, ...]:
+        return (gemm_shape(attributes, a, b, c),)
 
-    def macs(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
-        return QGemm().macs(step, inputs, outputs)
+    def macs(self, attributes: GemmAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return output[0] * output[1] * inputs[0][0 if attributes.transA else 1]
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        attributes: GemmAttributes = step.attributes
-        operand = step.inputs[1]
-        assert operand is not None
+    def compute(self, binding: Binding, a: Array, b: Array, c: Array | None = None) -> tuple[Array, ...]:
+        attributes: GemmAttributes = binding.step.attributes
         transposed = (bool(attributes.transA), bool(attributes.transB))
-        call = GemmCall(operand.name in consts, attributes.alpha, attributes.beta, transposed)
+        call = GemmCall(binding.constant(1), attributes.alpha, attributes.beta, transposed)
+        return (binding.profile.float_sum.gemm(*_laid_out(attributes, a, b, c), call),)
 
-        def laid_out(arrays: Sequence[Array | None]) -> tuple[Array, Array, Array | None]:
-            """Left (M, K), right (K, N), and what is added, (M, N)."""
-            a, b, c = (*arrays, None)[:3]
-            assert a is not None and b is not None
-            left, right = a.T if attributes.transA else a, b.T if attributes.transB else b
-            return left, right, None if c is None else np.broadcast_to(c, (left.shape[0], right.shape[1]))
+    def doubt(self, binding: Binding) -> str:
+        return binding.profile.float_sum.doubt(False)
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            return (profile.float_sum.gemm(*laid_out(arrays), call),)
+    def error(self, binding: Binding, a: Array, b: Array, c: Array | None = None) -> Array:
+        attributes: GemmAttributes = binding.step.attributes
+        left, right, start = _laid_out(attributes, a, b, c)
+        magnitude = abs(attributes.alpha) * (np.abs(left).astype(np.float64) @ np.abs(right))
+        added = 0.0 if start is None else np.abs(attributes.beta * start.astype(np.float64))
+        return sums_apart(magnitude + added, left.shape[1] + 4)
 
-        def error(arrays: Sequence[Array | None]) -> Array:
-            a, b, c = laid_out(arrays)
-            magnitude = abs(attributes.alpha) * (np.abs(a).astype(np.float64) @ np.abs(b))
-            added = 0.0 if c is None else np.abs(attributes.beta * c.astype(np.float64))
-            return sums_apart(magnitude + added, a.shape[1] + 4)
 
-        return Bound(evaluate, doubt=profile.float_sum.doubt(False), error=error)
+def _laid_out(attributes: GemmAttributes, a: Array, b: Array, c: Array | None) -> tuple[Array, Array, Array | None]:
+    """Left (M, K), right (K, N), and what is added, (M, N)."""
+    left, right = a.T if attributes.transA else a, b.T if attributes.transB else b
+    return left, right, None if c is None else np.broadcast_to(c, (left.shape[0], right.shape[1]))

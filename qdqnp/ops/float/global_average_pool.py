@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site, sums_apart
-from qdqnp.ops.integer.qlinear_global_average_pool import global_shape
-from qdqnp.program import Step
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.pool import global_shape
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
 class GlobalAveragePool(Operator):
     op = "GlobalAveragePool"
+    reads = ("float_sum",)
 
-    def infer(self, site: Site, attributes: Any) -> Inferred:
-        site.dtype_in(0, (np.float32,), "x")
-        site.rank_in(0, (3, 4, 5), "x")
-        return ((FLOAT32, global_shape(site.value(0).shape)),)
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        check.dtype_in(0, (np.float32,), "x")
+        check.rank_in(0, (3, 4, 5), "x")
+        return ((FLOAT32, global_shape(check.value(0).shape)),)
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (global_shape(inputs[0]),)
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (global_shape(x),)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            rows = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
-            mean = profile.float_sum.global_sums(rows) / np.float32(rows.shape[1])
-            return (mean.reshape(concrete(global_shape(x.shape))),)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        rows = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
+        mean = binding.profile.float_sum.global_sums(rows) / np.float32(rows.shape[1])
+        return (mean.reshape(concrete(global_shape(x.shape))),)
 
-        def error(arrays: Sequence[Array | None]) -> Array:
-            (x,) = arrays
-            assert x is not None
-            magnitude = np.abs(x).mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64)
-            return sums_apart(magnitude, math.prod(x.shape[2:]) + 1)
+    def doubt(self, binding: Binding) -> str:
+        return binding.profile.float_sum.doubt(True)
 
-        return Bound(evaluate, doubt=profile.float_sum.doubt(True), error=error)
+    def error(self, binding: Binding, x: Array) -> Array:
+        magnitude = np.abs(x).mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64)
+        return sums_apart(magnitude, math.prod(x.shape[2:]) + 1)

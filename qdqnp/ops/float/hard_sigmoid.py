@@ -1,4 +1,4 @@
-"""HardSigmoid in float32: max(0, min(1, alpha x + beta)), product and sum each rounded."""
+"""HardSigmoid and HardSwish in float32."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.ops.float.elementwise import Elementwise
 from qdqnp.quant import Array
 
 
@@ -16,10 +15,15 @@ class HardSigmoidAttributes:
     beta: float = 0.5
 
 
-class HardSigmoid(Elementwise):
-    op = "HardSigmoid"
-    Attributes = HardSigmoidAttributes
+#: HardSwish is x times HardSigmoid(x) with these, as ONNX defines it.
+HARD_SWISH_GATE = HardSigmoidAttributes(alpha=float(np.float32(1 / 6)), beta=0.5)
 
-    def apply(self, attributes: HardSigmoidAttributes, x: Array) -> Array:
-        line = np.float32(attributes.alpha) * x + np.float32(attributes.beta)
-        return np.maximum(np.minimum(line, np.float32(1)), np.float32(0))
+
+def hard_sigmoid(x: Array, attributes: HardSigmoidAttributes) -> Array:
+    """max(0, min(1, alpha * x + beta))."""
+    line = np.float32(attributes.alpha) * x + np.float32(attributes.beta)
+    return np.maximum(np.minimum(line, np.float32(1)), np.float32(0))
+
+
+def hard_swish(x: Array) -> Array:
+    return np.multiply(x, hard_sigmoid(x, HARD_SWISH_GATE))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, ShapeError, Site, sums_apart
-from qdqnp.ops.float.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
+from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Float32
 
@@ -43,41 +43,37 @@ class ReduceMean(Operator):
     arity = (1, 2)
     Attributes = ReduceAttributes
 
-    def attributes(self, site: Site) -> Any:
-        return axes_input(site, super().attributes(site), since=18)
+    def attributes(self, check: NodeCheck) -> Any:
+        return axes_input(check, super().attributes(check), since=18)
 
-    def infer(self, site: Site, attributes: ReduceAttributes) -> Inferred:
-        site.dtype_in(0, (np.float32,), "x")
-        return ((FLOAT32, self.shapes(attributes, [site.value(0).shape])[0]),)
+    def infer(self, check: NodeCheck, attributes: ReduceAttributes) -> Inferred:
+        check.dtype_in(0, (np.float32,), "x")
+        return ((FLOAT32, self.shapes(attributes, check.value(0).shape)[0]),)
 
-    def step(self, site: Site, attributes: ReduceAttributes) -> Step:
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (Operand(site.node.outputs[0]),))
+    def step(self, check: NodeCheck, attributes: ReduceAttributes) -> Step:
+        return self.make_step(check, attributes, (Operand(check.node.inputs[0]),), (Operand(check.node.outputs[0]),))
 
-    def shapes(self, attributes: ReduceAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        gone = reduced_axes(attributes, len(inputs[0]))
-        if any(inputs[0][axis] == 0 for axis in gone):
-            raise ShapeError("at least one element to average", str(list(inputs[0])))
-        return (reduced_shape(inputs[0], gone, bool(attributes.keepdims)),)
+    def shapes(self, attributes: ReduceAttributes, x: Shape) -> tuple[Shape, ...]:
+        gone = reduced_axes(attributes, len(x))
+        if any(x[axis] == 0 for axis in gone):
+            raise ShapeError("at least one element to average", str(list(x)))
+        return (reduced_shape(x, gone, bool(attributes.keepdims)),)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            gone = reduced_axes(step.attributes, x.ndim)
-            if not gone:
-                return (x.copy(),)
-            shape = concrete(self.shapes(step.attributes, [x.shape])[0])
-            count = int(np.prod([x.shape[axis] for axis in gone], dtype=np.int64))
-            rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
-            return ((packet_sum(rows) / np.float32(count)).reshape(shape),)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        attributes: ReduceAttributes = binding.step.attributes
+        gone = reduced_axes(attributes, x.ndim)
+        if not gone:
+            return (x.copy(),)
+        count = math.prod(x.shape[axis] for axis in gone)
+        rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
+        return ((packet_sum(rows) / np.float32(count)).reshape(concrete(self.shapes(attributes, x.shape)[0])),)
 
-        def error(arrays: Sequence[Array | None]) -> Array:
-            (x,) = arrays
-            assert x is not None
-            gone = reduced_axes(step.attributes, x.ndim)
-            shape = concrete(self.shapes(step.attributes, [x.shape])[0])
-            magnitude = np.abs(x).astype(np.float64).mean(axis=gone).reshape(shape)
-            return sums_apart(magnitude, x.size // max(1, magnitude.size) + 1)
+    def doubt(self, binding: Binding) -> str:
+        return "the compiler chose its order of sums"
 
-        return Bound(evaluate, doubt="the compiler chose its order of sums", error=error)
+    def error(self, binding: Binding, x: Array) -> Array:
+        attributes: ReduceAttributes = binding.step.attributes
+        gone = reduced_axes(attributes, x.ndim)
+        shape = concrete(self.shapes(attributes, x.shape)[0])
+        magnitude = np.abs(x).astype(np.float64).mean(axis=gone).reshape(shape)
+        return sums_apart(magnitude, x.size // max(1, magnitude.size) + 1)

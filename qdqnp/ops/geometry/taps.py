@@ -8,8 +8,8 @@ import numpy as np
 
 from qdqnp.kernels.pool import pad_plane, tap
 from qdqnp.kernels.sums import Window
+from qdqnp.ops.geometry.pool import PoolAttributes
 from qdqnp.ops.geometry.windows import as_planes, window_for
-from qdqnp.ops.movement.max_pool import PoolAttributes
 from qdqnp.quant import Array, Int64
 
 

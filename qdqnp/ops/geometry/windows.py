@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from qdqnp.graph import Dim, Shape, Sizes
 from qdqnp.kernels.sums import Window
-from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -34,12 +35,12 @@ class WindowAttributes:
     pads: tuple[int, ...] = ()
 
 
-def check_window(site: Site, attributes: WindowAttributes, spatial: int, kernel: Sequence[int]) -> None:
+def check_window(check: NodeCheck, attributes: WindowAttributes, spatial: int, kernel: Sequence[int]) -> None:
     """Refuse window attributes that are out of range or of the wrong length for `spatial` axes."""
     if attributes.auto_pad not in AUTO_PADS:
-        site.refuse("attribute 'auto_pad'", " or ".join(AUTO_PADS), repr(attributes.auto_pad))
+        check.refuse("attribute 'auto_pad'", " or ".join(AUTO_PADS), repr(attributes.auto_pad))
     if attributes.kernel_shape and tuple(attributes.kernel_shape) != tuple(kernel):
-        site.refuse("attribute 'kernel_shape'", f"{list(kernel)}, the weights' own", attributes.kernel_shape)
+        check.refuse("attribute 'kernel_shape'", f"{list(kernel)}, the weights' own", attributes.kernel_shape)
     for name, value, length, least in (
         ("kernel_shape", tuple(kernel), spatial, 1),
         ("strides", attributes.strides, spatial, 1),
@@ -47,9 +48,9 @@ def check_window(site: Site, attributes: WindowAttributes, spatial: int, kernel:
         ("pads", attributes.pads, 2 * spatial, 0),
     ):
         if value and (len(value) != length or not all(least <= item <= LARGEST for item in value)):
-            site.refuse(f"attribute '{name}'", f"{length} integers in [{least}, {LARGEST}]", list(value))
+            check.refuse(f"attribute '{name}'", f"{length} integers in [{least}, {LARGEST}]", list(value))
     if attributes.auto_pad != "NOTSET" and any(attributes.pads):
-        site.refuse("attributes 'auto_pad' and 'pads'", "one of them", f"{attributes.auto_pad} and {attributes.pads}")
+        check.refuse("attributes 'auto_pad' and 'pads'", "one of them", f"{attributes.auto_pad} and {attributes.pads}")
 
 
 def spatial_output(

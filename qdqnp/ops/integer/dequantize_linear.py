@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, FLOAT32, Bound, Inferred, Operator, Site
 from qdqnp.ops.integer.quantize_linear import CODES, aligned, checked_quant
+from qdqnp.ops.node_check import FLOAT32, NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Quant
 
@@ -27,38 +25,30 @@ class DequantizeAttributes:
 class DequantizeLinear(Operator):
     op = "DequantizeLinear"
     arity = (2, 3)
+    reads = ("convert",)
     Attributes = DequantizeAttributes
 
-    def infer(self, site: Site, attributes: DequantizeAttributes) -> Inferred:
-        site.dtype_in(0, (*CODES.values(), np.int32), "x")
-        self._quant(site, attributes)
-        return ((FLOAT32, site.value(0).shape),)
+    def infer(self, check: NodeCheck, attributes: DequantizeAttributes) -> Inferred:
+        check.dtype_in(0, (*CODES.values(), np.int32), "x")
+        self._quant(check, attributes)
+        return ((FLOAT32, check.value(0).shape),)
 
-    def _quant(self, site: Site, attributes: DequantizeAttributes) -> Quant:
+    def _quant(self, check: NodeCheck, attributes: DequantizeAttributes) -> Quant:
         if attributes.block_size:
-            site.refuse("attribute 'block_size'", "0 (no blocks)", attributes.block_size)
+            check.refuse("attribute 'block_size'", "0 (no blocks)", attributes.block_size)
         if attributes.output_dtype not in (0, 1):
-            site.refuse("attribute 'output_dtype'", "float32", attributes.output_dtype)
-        return checked_quant(site, attributes.axis, site.value(0).dtype)
+            check.refuse("attribute 'output_dtype'", "float32", attributes.output_dtype)
+        return checked_quant(check, attributes.axis, check.value(0).dtype)
 
-    def step(self, site: Site, attributes: DequantizeAttributes) -> Step:
-        x = Operand(site.node.inputs[0], self._quant(site, attributes))
-        return self.make_step(site, attributes, (x,), (Operand(site.node.outputs[0]),))
+    def step(self, check: NodeCheck, attributes: DequantizeAttributes) -> Step:
+        x = Operand(check.node.inputs[0], self._quant(check, attributes))
+        return self.make_step(check, attributes, (x,), (Operand(check.node.outputs[0]),))
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (inputs[0],)
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (x,)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        operand = step.inputs[0]
-        assert operand is not None and operand.quant is not None
-        quant = operand.quant
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            assert arrays[0] is not None
-            return (profile.convert.dequantize(arrays[0], aligned(quant, arrays[0].ndim)),)
-
-        return Bound(evaluate)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        return (binding.profile.convert.dequantize(x, aligned(binding.step.quant(0), x.ndim)),)
 
 
 class MicrosoftDequantizeLinear(DequantizeLinear):

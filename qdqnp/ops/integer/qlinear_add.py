@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from qdqnp.graph import Shape
-from qdqnp.kernels.tables import Affine
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.binary import BinaryRule
-from qdqnp.ops.integer.binary import QLinearBinary
-from qdqnp.quant import Quant
+from qdqnp.ops.integer.pairwise import PairwiseOperator
 
 
-class QLinearAdd(QLinearBinary):
+class QLinearAdd(PairwiseOperator):
     op = "QLinearAdd"
-
-    def rule(self, profile: Profile) -> BinaryRule:
-        return profile.add
-
-    def candidate(self, a: Quant, b: Quant, y: Quant) -> Affine | None:
-        """The sum of the real values in units of y's scale."""
-        with np.errstate(all="ignore"):
-            left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
-            offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)
-            return Affine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
+    rule = "add"
 
     def swaps(self, a: Shape, b: Shape) -> bool:
         """Which operand ONNX Runtime's broadcasting takes for the scalar one of the innermost span: it looks at the

@@ -8,89 +8,63 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, Shape, concrete
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
-from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
+from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.numerics.questions import Means, Windows
+from qdqnp.ops.geometry.pool import check_pool, pool_shape, pool_work
+from qdqnp.ops.geometry.taps import AverageAttributes, taps_of
 from qdqnp.ops.geometry.windows import window_for
-from qdqnp.ops.integer.qlinear_global_average_pool import global_average
-from qdqnp.ops.movement.max_pool import check_pool, pool_shape, pool_work
-from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array, Int64
+from qdqnp.ops.integer.asking import Part
+from qdqnp.ops.integer.qlinear_global_average_pool import plane_means
+from qdqnp.ops.integer.unary import FromOneInput, input_and_output
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred
+from qdqnp.program import Step
+from qdqnp.quant import EIGHT_BIT, Codes
 
 
-class QLinearAveragePool(Operator):
+class QLinearAveragePool(FromOneInput):
     op = "QLinearAveragePool"
-    domain = MICROSOFT
-    arity = (4, 5)
     Attributes = AverageAttributes
     ignored = frozenset({"channels_last"})
+    asks = Windows
+    rule = "average_pool"
 
-    def attributes(self, site: Site) -> Any:
-        if site.node.attributes.get("channels_last", 0) != 0:
-            site.refuse("attribute 'channels_last'", "0 (NCHW)", 1, "Save the model without layout optimization.")
-        return super().attributes(site)
+    def attributes(self, check: NodeCheck) -> Any:
+        check.channels_first()
+        return super().attributes(check)
 
-    def infer(self, site: Site, attributes: AverageAttributes) -> Inferred:
-        dtype = site.dtype_in(0, EIGHT_BIT, "x")
-        check_pool(site, attributes)
+    def infer(self, check: NodeCheck, attributes: AverageAttributes) -> Inferred:
+        dtype = check.dtype_in(0, EIGHT_BIT, "x")
+        check_pool(check, attributes)
         if any(d != 1 for d in attributes.dilations):
-            site.refuse("attribute 'dilations'", "1 on every axis", attributes.dilations)
-        if not (site.quant(1, 2, dtype).per_tensor and site.quant(3, 4, dtype).per_tensor):
-            site.refuse("scales", "one value each", "several")
-        return ((dtype, pool_shape(attributes, site.value(0).shape)),)
+            check.refuse("attribute 'dilations'", "1 on every axis", attributes.dilations)
+        input_and_output(check)
+        return ((dtype, pool_shape(attributes, check.value(0).shape)),)
 
-    def step(self, site: Site, attributes: AverageAttributes) -> Step:
-        dtype = site.value(0).dtype
-        x, y = site.quant(1, 2, dtype), site.quant(3, 4, dtype)
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0], x),), (Operand(site.node.outputs[0], y),))
+    def shapes(self, attributes: AverageAttributes, x: Shape) -> tuple[Shape, ...]:
+        return (pool_shape(attributes, x),)
 
-    def shapes(self, attributes: AverageAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (pool_shape(attributes, inputs[0]),)
+    def work(self, attributes: AverageAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return pool_work(attributes, inputs[0], output, math.prod(attributes.kernel_shape))
 
-    def work(self, step: Step, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
-        assert inputs[0] is not None
-        return pool_work(step.attributes, inputs[0], outputs[0], math.prod(step.attributes.kernel_shape))
-
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
+    def questions(self, step: Step, x: Codes) -> Sequence[Part]:
+        """ONNX Runtime calls its global average, whose arithmetic is another, where one window is the whole image."""
         attributes: AverageAttributes = step.attributes
-        operand = step.inputs[0]
-        assert operand is not None and operand.quant is not None and step.outputs[0].quant is not None
-        x_quant, y_quant = operand.quant, step.outputs[0].quant
-        rule = profile.average_pool.bind(x_quant, y_quant)
+        if covers_all(attributes, x.shape[2:]):
+            return [Part(plane_means(step, x))]
+        rows, cols = (1, *concrete(pool_shape(attributes, x.shape))[2:])[-2:]
+        taps = taps_of(attributes, x, rows, cols)
+        # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
+        count = np.full_like(taps.count, len(taps.values)) if attributes.count_include_pad else taps.count
+        inside = taps.inside[:, None, None]
+        return [Part(Windows(step.label, step.quant(0), step.y, taps.values, inside, count))]
 
-        def windows(x: Array) -> tuple[Taps, Int64]:
-            """The windows' elements and divisors."""
-            shape = concrete(pool_shape(attributes, x.shape))
-            taps = taps_of(attributes, x, shape[2] if len(shape) == 4 else 1, shape[-1])
-            # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
-            every = np.full_like(taps.count, len(taps.values))
-            return taps, every if attributes.count_include_pad else taps.count
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            if covers_all(attributes, x.shape[2:]):
-                # ONNX Runtime calls its global average here, whose arithmetic is another
-                return (global_average(x, profile, x_quant, y_quant),)
-            taps, count = windows(x)
-            shape = concrete(pool_shape(attributes, x.shape))
-            return (rule(taps.values, taps.inside[:, None, None], count).reshape(shape),)
-
-        def parameters(arrays: Sequence[Array | None]) -> Mapping[str, Any]:
-            (x,) = arrays
-            assert x is not None
-            if covers_all(attributes, x.shape[2:]):
-                count = math.prod(x.shape[2:])
-                return {"count": count, **profile.global_average_pool.bind(x_quant, y_quant, count).parameters}
-            return rule.parameters(np.unique(windows(x)[1]))
-
-        return Bound(evaluate, more_parameters=parameters)
+    def parameters(self, binding: Binding, parts: Sequence[Part]) -> Mapping[str, Any]:
+        found, question = super().parameters(binding, parts), parts[0].question
+        return {"count": question.count, **found} if isinstance(question, Means) else found
 
 
-def covers_all(attributes: AverageAttributes, spatial: Sequence[int]) -> bool:
+def covers_all(attributes: AverageAttributes, spatial: Sizes) -> bool:
     """Whether one window, unpadded (auto_pad may pad as well), is the whole image."""
     kernel = attributes.kernel_shape
     return tuple(kernel) == tuple(spatial) and not any(window_for(attributes, kernel, spatial).pads)

@@ -3,88 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, Shape, concrete
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.requantize import UNKNOWN, Requantizer
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
+from qdqnp.graph import Shape
+from qdqnp.numerics.questions import Means
+from qdqnp.ops.geometry.pool import global_shape
+from qdqnp.ops.integer.asking import Part
+from qdqnp.ops.integer.unary import FromOneInput, input_and_output
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Inferred
+from qdqnp.program import Step
+from qdqnp.quant import EIGHT_BIT, Codes
 
 
-def global_shape(x: Shape) -> Shape:
-    """(N, C, 1, ...). Raises ShapeError where there is nothing to average."""
-    if 0 in x[2:]:
-        raise ShapeError("at least one element per channel", str(list(x)))
-    return (*x[:2], *(1 for _ in x[2:]))
+def plane_means(step: Step, x: Codes) -> Means:
+    """The question of a mean over each plane of x (N, C, ...)."""
+    planes = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
+    sums = planes.sum(axis=1, dtype=np.int64) - int(step.quant(0).zero_point) * planes.shape[1]
+    return Means(step.label, step.quant(0), step.y, planes.shape[1], sums)
 
 
-def centered_sums(x: Codes, quant: Quant) -> Int64:
-    """Sums of (x - z_x) over the spatial axes, shape (N, C)."""
-    planes = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-    total: Int64 = planes.sum(axis=2, dtype=np.int64)
-    total -= int(quant.zero_point) * planes.shape[2]
-    return total
-
-
-def global_average(x: Codes, profile: Profile, x_quant: Quant, y_quant: Quant) -> Codes:
-    """Codes (N, C, 1, ...) of the mean over the spatial axes of x (N, C, ...). Raises ProfileError where the profile's
-    arithmetic does not cover the multiplier."""
-    count = math.prod(x.shape[2:])
-    mean = profile.global_average_pool.bind(x_quant, y_quant, count)
-    return mean(centered_sums(x, x_quant)).reshape(concrete(global_shape(x.shape)))
-
-
-class QLinearGlobalAveragePool(Operator):
+class QLinearGlobalAveragePool(FromOneInput):
     op = "QLinearGlobalAveragePool"
-    domain = MICROSOFT
-    arity = (4, 5)
     ignored = frozenset({"channels_last"})
+    asks = Means
+    rule = "global_average_pool"
 
-    def attributes(self, site: Site) -> Any:
-        if site.node.attributes.get("channels_last", 0) != 0:
-            site.refuse("attribute 'channels_last'", "0 (NCHW)", 1, "Save the model without layout optimization.")
-        return super().attributes(site)
+    def attributes(self, check: NodeCheck) -> Any:
+        check.channels_first()
+        return super().attributes(check)
 
-    def infer(self, site: Site, attributes: Any) -> Inferred:
-        dtype = site.dtype_in(0, EIGHT_BIT, "x")
-        site.rank_in(0, (3, 4, 5), "x")
-        if not (site.quant(1, 2, dtype).per_tensor and site.quant(3, 4, dtype).per_tensor):
-            site.refuse("scales", "one value each", "several")
-        return ((dtype, global_shape(site.value(0).shape)),)
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        dtype = check.dtype_in(0, EIGHT_BIT, "x")
+        check.rank_in(0, (3, 4, 5), "x")
+        input_and_output(check)
+        return ((dtype, global_shape(check.value(0).shape)),)
 
-    def step(self, site: Site, attributes: Any) -> Step:
-        dtype = site.value(0).dtype
-        x, y = site.quant(1, 2, dtype), site.quant(3, 4, dtype)
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0], x),), (Operand(site.node.outputs[0], y),))
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (global_shape(x),)
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (global_shape(inputs[0]),)
-
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        operand = step.inputs[0]
-        assert operand is not None and operand.quant is not None and step.outputs[0].quant is not None
-        x_quant, y_quant = operand.quant, step.outputs[0].quant
-        if profile.global_average_pool.status == UNKNOWN:
-            profile.global_average_pool.bind(x_quant, y_quant, 1)  # raises: say so before anything runs
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            assert arrays[0] is not None
-            return (global_average(arrays[0], profile, x_quant, y_quant),)
-
-        def sums(arrays: Sequence[Array | None]) -> Int64:
-            assert arrays[0] is not None
-            return centered_sums(arrays[0], x_quant).reshape(concrete(global_shape(arrays[0].shape)))
-
-        def detail(arrays: Sequence[Array | None]) -> tuple[Int64, Requantizer]:
-            assert arrays[0] is not None
-            count = math.prod(arrays[0].shape[2:])
-            return centered_sums(arrays[0], x_quant), profile.global_average_pool.bind(x_quant, y_quant, count)
-
-        return Bound(evaluate, sums=sums, accumulators=sums, detail=detail)
+    def questions(self, step: Step, x: Codes) -> Sequence[Part]:
+        return [Part(plane_means(step, x))]

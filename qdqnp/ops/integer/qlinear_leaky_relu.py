@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdqnp.numerics.rules.lookup import LeakyRelu, RealFunction
-from qdqnp.ops.integer.lookup import QLinearUnary
+from qdqnp.ops.integer.unary import UnaryOperator
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class LeakyReluAttributes:
     alpha: float = 0.01
 
 
-class QLinearLeakyRelu(QLinearUnary):
+class QLinearLeakyRelu(UnaryOperator):
     op = "QLinearLeakyRelu"
     Attributes = LeakyReluAttributes
 

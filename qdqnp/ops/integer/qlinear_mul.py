@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.binary import BinaryRule
-from qdqnp.ops.integer.binary import QLinearBinary
+from qdqnp.ops.integer.pairwise import PairwiseOperator
 
 
-class QLinearMul(QLinearBinary):
+class QLinearMul(PairwiseOperator):
     op = "QLinearMul"
-
-    def rule(self, profile: Profile) -> BinaryRule:
-        return profile.mul
+    rule = "mul"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qdqnp.numerics.rules.lookup import RealFunction, Sigmoid
-from qdqnp.ops.integer.lookup import QLinearUnary
+from qdqnp.ops.integer.unary import UnaryOperator
 
 
-class QLinearSigmoid(QLinearUnary):
+class QLinearSigmoid(UnaryOperator):
     op = "QLinearSigmoid"
 
     def function(self, attributes: Any) -> RealFunction:

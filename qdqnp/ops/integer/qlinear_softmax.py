@@ -2,70 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
-from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array
+from qdqnp.graph import Shape
+from qdqnp.numerics.questions import Rows
+from qdqnp.ops.integer.asking import EVERYWHERE, Part
+from qdqnp.ops.integer.unary import FromOneInput, input_and_output
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Inferred
+from qdqnp.program import Step
+from qdqnp.quant import EIGHT_BIT, Codes
 
 
 @dataclass(frozen=True)
 class QLinearSoftmaxAttributes:
-    """opset: of the Softmax that this stands for; before 13 all axes from `axis` on form one row."""
-
     axis: int = -1
+    #: Of the Softmax that this stands for; before 13 all axes from `axis` on form one row.
     opset: int = 13
 
 
-class QLinearSoftmax(Operator):
+class QLinearSoftmax(FromOneInput):
     op = "QLinearSoftmax"
-    domain = MICROSOFT
-    arity = (4, 5)
     Attributes = QLinearSoftmaxAttributes
+    asks = Rows
+    rule = "softmax"
 
-    def infer(self, site: Site, attributes: QLinearSoftmaxAttributes) -> Inferred:
-        dtype = site.dtype_in(0, EIGHT_BIT, "x")
-        rank = len(site.value(0).shape)
+    def infer(self, check: NodeCheck, attributes: QLinearSoftmaxAttributes) -> Inferred:
+        dtype = check.dtype_in(0, EIGHT_BIT, "x")
+        rank = len(check.value(0).shape)
         if not -rank <= attributes.axis < rank:
-            site.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
-        if not (site.quant(1, 2, dtype).per_tensor and site.quant(3, 4, dtype).per_tensor):
-            site.refuse("scales", "one value each", "several")
-        return ((dtype, site.value(0).shape),)
+            check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
+        input_and_output(check)
+        return ((dtype, check.value(0).shape),)
 
-    def step(self, site: Site, attributes: QLinearSoftmaxAttributes) -> Step:
-        dtype = site.value(0).dtype
-        x, y = site.quant(1, 2, dtype), site.quant(3, 4, dtype)
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0], x),), (Operand(site.node.outputs[0], y),))
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (x,)
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (inputs[0],)
-
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        attributes: QLinearSoftmaxAttributes = step.attributes
-        operand = step.inputs[0]
-        assert operand is not None and operand.quant is not None and step.outputs[0].quant is not None
-        x_quant, y_quant = operand.quant, step.outputs[0].quant
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            if x.size == 0:
-                return (x.copy(),)
-            axis = attributes.axis % x.ndim
-            if attributes.opset < 13:
-                rows = x.reshape(int(np.prod(x.shape[:axis], dtype=np.int64)), -1)
-                return (profile.softmax.bind(x_quant, y_quant, rows.shape[1])(rows).reshape(x.shape),)
-            last = np.moveaxis(x, axis, -1)
-            rows = last.reshape(-1, last.shape[-1])
-            codes = profile.softmax.bind(x_quant, y_quant, rows.shape[1])(rows).reshape(last.shape)
-            return (np.ascontiguousarray(np.moveaxis(codes, -1, axis)),)
-
-        return Bound(evaluate)
+    def questions(self, step: Step, x: Codes) -> Sequence[Part]:
+        if x.size == 0:
+            return []
+        axis, last = step.attributes.axis % x.ndim, None
+        width = math.prod(x.shape[axis:])
+        if step.attributes.opset >= 13:
+            width, last = x.shape[axis], axis
+            x = np.moveaxis(x, axis, -1)
+        return [Part(Rows(step.label, step.quant(0), step.y, x.reshape(-1, width)), EVERYWHERE, last)]

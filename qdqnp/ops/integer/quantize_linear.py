@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, Site
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Quant
 
@@ -37,59 +35,52 @@ def aligned(quant: Quant, rank: int) -> Quant:
     return replace(quant, scale=quant.scale.reshape(shape), zero_point=zero)
 
 
-def checked_quant(site: Site, axis: int, dtype: Any) -> Quant:
+def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
     """The Quant of a QuantizeLinear or DequantizeLinear node; its axis is made non-negative and checked."""
-    quant = site.quant(1, 2, dtype, axis=axis)
+    quant = check.quant(1, 2, dtype, axis=axis)
     if quant.per_tensor:
         return quant
-    shape = site.value(0).shape
+    shape = check.value(0).shape
     if not -len(shape) <= axis < len(shape):
-        site.refuse("attribute 'axis'", f"an axis of rank {len(shape)}", axis)
+        check.refuse("attribute 'axis'", f"an axis of rank {len(shape)}", axis)
     size = shape[axis]
     if isinstance(size, int) and size != quant.scale.size:
-        site.refuse("input 1 (scale)", f"{size} values, one per slice of axis {axis}", quant.scale.size)
+        check.refuse("input 1 (scale)", f"{size} values, one per slice of axis {axis}", quant.scale.size)
     return replace(quant, axis=axis % len(shape))
 
 
 class QuantizeLinear(Operator):
     op = "QuantizeLinear"
     arity = (2, 3)
+    reads = ("convert",)
     Attributes = QuantizeAttributes
 
-    def infer(self, site: Site, attributes: QuantizeAttributes) -> Inferred:
-        site.dtype_in(0, (np.float32,), "x")
-        quant = self._quant(site, attributes)
-        return ((quant.dtype, site.value(0).shape),)
+    def infer(self, check: NodeCheck, attributes: QuantizeAttributes) -> Inferred:
+        check.dtype_in(0, (np.float32,), "x")
+        quant = self._quant(check, attributes)
+        return ((quant.dtype, check.value(0).shape),)
 
-    def _quant(self, site: Site, attributes: QuantizeAttributes) -> Quant:
+    def _quant(self, check: NodeCheck, attributes: QuantizeAttributes) -> Quant:
         if attributes.block_size:
-            site.refuse("attribute 'block_size'", "0 (no blocks)", attributes.block_size)
+            check.refuse("attribute 'block_size'", "0 (no blocks)", attributes.block_size)
         if attributes.precision not in (0, 1):
-            site.refuse("attribute 'precision'", "float32", attributes.precision)
+            check.refuse("attribute 'precision'", "float32", attributes.precision)
         if attributes.output_dtype not in (0, *CODES):
-            site.refuse("attribute 'output_dtype'", "an 8- or 16-bit integer type", attributes.output_dtype)
-        quant = checked_quant(site, attributes.axis, CODES.get(attributes.output_dtype))
+            check.refuse("attribute 'output_dtype'", "an 8- or 16-bit integer type", attributes.output_dtype)
+        quant = checked_quant(check, attributes.axis, CODES.get(attributes.output_dtype))
         if quant.dtype not in CODES.values():
-            site.refuse("input 2 (zero point)", "int8, uint8, int16 or uint16", quant.dtype)
+            check.refuse("input 2 (zero point)", "int8, uint8, int16 or uint16", quant.dtype)
         return quant
 
-    def step(self, site: Site, attributes: QuantizeAttributes) -> Step:
-        y = Operand(site.node.outputs[0], self._quant(site, attributes))
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (y,))
+    def step(self, check: NodeCheck, attributes: QuantizeAttributes) -> Step:
+        y = Operand(check.node.outputs[0], self._quant(check, attributes))
+        return self.make_step(check, attributes, (Operand(check.node.inputs[0]),), (y,))
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (inputs[0],)
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (x,)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        quant = step.outputs[0].quant
-        assert quant is not None
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            assert arrays[0] is not None
-            return (profile.convert.quantize(arrays[0], aligned(quant, arrays[0].ndim)),)
-
-        return Bound(evaluate)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        return (binding.profile.convert.quantize(x, aligned(binding.step.y, x.ndim)),)
 
 
 class MicrosoftQuantizeLinear(QuantizeLinear):

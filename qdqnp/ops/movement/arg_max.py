@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.ops.float.reduce import reduced_shape
-from qdqnp.ops.movement.movement import axis_of
-from qdqnp.program import Step
+from qdqnp.ops.geometry.axes import axis_of
+from qdqnp.ops.geometry.reduce import reduced_shape
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.quant import Array
 
 
@@ -28,29 +25,21 @@ class ArgMax(Operator):
     op = "ArgMax"
     Attributes = ArgMaxAttributes
 
-    def infer(self, site: Site, attributes: ArgMaxAttributes) -> Inferred:
-        site.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
-        return ((np.dtype(np.int64), self.shapes(attributes, [site.value(0).shape])[0]),)
+    def infer(self, check: NodeCheck, attributes: ArgMaxAttributes) -> Inferred:
+        check.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
+        return ((np.dtype(np.int64), self.shapes(attributes, check.value(0).shape)[0]),)
 
-    def shapes(self, attributes: ArgMaxAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        (x,) = inputs
-        assert x is not None
+    def shapes(self, attributes: ArgMaxAttributes, x: Shape) -> tuple[Shape, ...]:
         axis = axis_of(attributes.axis, len(x))
         if x[axis] == 0:
             raise ShapeError("something to choose from", str(list(x)))
         return (reduced_shape(x, (axis,), bool(attributes.keepdims)),)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        attributes: ArgMaxAttributes = step.attributes
-
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            (x,) = arrays
-            assert x is not None
-            axis = axis_of(attributes.axis, x.ndim)
-            if attributes.select_last_index:
-                at = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis, keepdims=bool(attributes.keepdims))
-            else:
-                at = np.argmax(x, axis, keepdims=bool(attributes.keepdims))
-            return (np.asarray(at, np.int64),)
-
-        return Bound(evaluate)
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        attributes: ArgMaxAttributes = binding.step.attributes
+        axis, keep = axis_of(attributes.axis, x.ndim), bool(attributes.keepdims)
+        if attributes.select_last_index:
+            at = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis, keepdims=keep)
+        else:
+            at = np.argmax(x, axis, keepdims=keep)
+        return (np.asarray(at, np.int64),)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
-from qdqnp.program import Step
+from qdqnp.ops.movement.movement import numbered
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.quant import Array
 
 MANY = 2**31 - 1  # ONNX's bound on a variadic input
@@ -47,20 +46,19 @@ class Concat(Operator):
     op = "Concat"
     arity = (1, MANY)
     Attributes = ConcatAttributes
+    monotone = True
 
-    def infer(self, site: Site, attributes: ConcatAttributes) -> Inferred:
-        dtype = site.value(0).dtype
-        for index in range(1, len(site.node.inputs)):
-            site.dtype_in(index, (dtype,))
-        return ((dtype, concat_shape(attributes.axis, [site.value(i).shape for i in range(len(site.inputs))])),)
+    def infer(self, check: NodeCheck, attributes: ConcatAttributes) -> Inferred:
+        dtype = check.value(0).dtype
+        for index in range(1, len(check.node.inputs)):
+            check.dtype_in(index, (dtype,))
+        return ((dtype, concat_shape(attributes.axis, [check.value(i).shape for i in range(len(check.inputs))])),)
 
-    def shapes(self, attributes: ConcatAttributes, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        return (concat_shape(attributes.axis, [shape for shape in inputs if shape is not None]),)
+    def shapes(self, attributes: ConcatAttributes, *inputs: Shape) -> tuple[Shape, ...]:
+        return (concat_shape(attributes.axis, inputs),)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        axis = step.attributes.axis
+    def compute(self, binding: Binding, *inputs: Array) -> tuple[Array, ...]:
+        return (np.concatenate(inputs, axis=binding.step.attributes.axis),)
 
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            return (np.concatenate([array for array in arrays if array is not None], axis=axis),)
-
-        return Bound(evaluate)
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.compute(binding, *numbered(inputs))[0]

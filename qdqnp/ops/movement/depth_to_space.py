@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 LARGEST = 2**20  # keeps the square of a block size from an unchecked file far from overflow
@@ -25,10 +26,10 @@ class DepthToSpaceAttributes(BlockAttributes):
     mode: str = "DCR"
 
 
-def check_block(site: Site, attributes: BlockAttributes) -> None:
-    site.rank_in(0, (4,), "x")
+def check_block(check: NodeCheck, attributes: BlockAttributes) -> None:
+    check.rank_in(0, (4,), "x")
     if not 1 <= attributes.blocksize <= LARGEST:
-        site.refuse("attribute 'blocksize'", f"an integer in [1, {LARGEST}]", attributes.blocksize)
+        check.refuse("attribute 'blocksize'", f"an integer in [1, {LARGEST}]", attributes.blocksize)
 
 
 def divided(size: Dim, by: int, what: str) -> Dim:
@@ -47,11 +48,11 @@ class DepthToSpace(Movement):
     op = "DepthToSpace"
     Attributes = DepthToSpaceAttributes
 
-    def attributes(self, site: Site) -> Any:
-        given: DepthToSpaceAttributes = super().attributes(site)
-        check_block(site, given)
+    def attributes(self, check: NodeCheck) -> Any:
+        given: DepthToSpaceAttributes = super().attributes(check)
+        check_block(check, given)
         if given.mode not in ("DCR", "CRD"):
-            site.refuse("attribute 'mode'", "DCR or CRD", repr(given.mode))
+            check.refuse("attribute 'mode'", "DCR or CRD", repr(given.mode))
         return given
 
     def shape(self, attributes: DepthToSpaceAttributes, x: Shape) -> Shape:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.ops.base import Site, broadcast_shapes
-from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.ops.geometry.axes import int_list
+from qdqnp.ops.geometry.broadcast import broadcast_shapes
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array
 
 
@@ -23,11 +25,11 @@ class Expand(Movement):
     arity = (2, 2)
     Attributes = ExpandAttributes
 
-    def attributes(self, site: Site) -> Any:
-        shape = int_list(site, 1, "shape")
+    def attributes(self, check: NodeCheck) -> Any:
+        shape = int_list(check, 1, "shape")
         if any(size < 0 for size in shape):
-            site.refuse("input 1 (shape)", "sizes >= 0", list(shape))
-        return replace(super().attributes(site), _shape=shape)
+            check.refuse("input 1 (shape)", "sizes >= 0", list(shape))
+        return replace(super().attributes(check), _shape=shape)
 
     def shape(self, attributes: ExpandAttributes, x: Shape) -> Shape:
         return broadcast_shapes([x, attributes._shape])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import Inferred, ShapeError, Site
-from qdqnp.ops.float.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
+from qdqnp.ops.geometry.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, ShapeError
 from qdqnp.quant import Array
 
 
@@ -18,12 +19,12 @@ class Extremum(Movement):
     arity = (1, 2)
     Attributes = ReduceAttributes
 
-    def attributes(self, site: Site) -> Any:
-        return axes_input(site, super().attributes(site), since=18)
+    def attributes(self, check: NodeCheck) -> Any:
+        return axes_input(check, super().attributes(check), since=18)
 
-    def infer(self, site: Site, attributes: ReduceAttributes) -> Inferred:
-        site.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
-        return super().infer(site, attributes)
+    def infer(self, check: NodeCheck, attributes: ReduceAttributes) -> Inferred:
+        check.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
+        return super().infer(check, attributes)
 
     def shape(self, attributes: ReduceAttributes, x: Shape) -> Shape:
         gone = reduced_axes(attributes, len(x))
@@ -33,6 +34,9 @@ class Extremum(Movement):
 
     def move(self, attributes: ReduceAttributes, x: Array) -> Array:
         return np.asarray(self.choose(x, reduced_axes(attributes, x.ndim), bool(attributes.keepdims)))
+
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return None  # it selects by value
 
     @abstractmethod
     def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...

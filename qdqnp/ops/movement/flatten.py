@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from qdqnp.graph import Dim, Shape, concrete
-from qdqnp.ops.base import ShapeError
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import ShapeError, Site
-from qdqnp.ops.movement.movement import Movement, axis_of
+from qdqnp.ops.geometry.axes import axis_of
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -28,11 +30,11 @@ class Gather(Movement):
     arity = (2, 2)
     Attributes = GatherAttributes
 
-    def attributes(self, site: Site) -> Any:
-        indices = site.const(1, "indices")
+    def attributes(self, check: NodeCheck) -> Any:
+        indices = check.const(1, "indices")
         if indices.dtype not in (np.int32, np.int64):
-            site.refuse("input 1 (indices)", "int32 or int64", indices.dtype)
-        return replace(super().attributes(site), _indices=indices.astype(np.int64))
+            check.refuse("input 1 (indices)", "int32 or int64", indices.dtype)
+        return replace(super().attributes(check), _indices=indices.astype(np.int64))
 
     def shape(self, attributes: GatherAttributes, x: Shape) -> Shape:
         axis, indices = axis_of(attributes.axis, len(x)), attributes._indices

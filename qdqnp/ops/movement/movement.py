@@ -3,57 +3,52 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from qdqnp.graph import Shape
-from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.base import AUTO, Bound, Inferred, Operator, ShapeError, Site
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
 
 class Movement(Operator):
+    views = True
+    monotone = True
+
     @abstractmethod
     def move(self, attributes: Any, x: Array) -> Array:
         """The output for one input; may be a view of it."""
 
-    def infer(self, site: Site, attributes: Any) -> Inferred:
-        value = site.value(0)
+    @abstractmethod
+    def shape(self, attributes: Any, x: Shape) -> Shape:
+        """The output's shape. Raises ShapeError."""
+
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        value = check.value(0)
         return ((value.dtype, self.shape(attributes, value.shape)),)
 
-    def step(self, site: Site, attributes: Any) -> Step:
+    def step(self, check: NodeCheck, attributes: Any) -> Step:
         # further inputs (Reshape's shape, Squeeze's axes) are constants, already in the attributes
-        return self.make_step(site, attributes, (Operand(site.node.inputs[0]),), (Operand(site.node.outputs[0]),))
+        return self.make_step(check, attributes, (Operand(check.node.inputs[0]),), (Operand(check.node.outputs[0]),))
 
-    def shapes(self, attributes: Any, inputs: Sequence[Shape | None]) -> tuple[Shape, ...]:
-        assert inputs[0] is not None
-        return (self.shape(attributes, inputs[0]),)
+    def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
+        return (self.shape(attributes, x),)
 
-    @abstractmethod
-    def shape(self, attributes: Any, x: Shape) -> Shape: ...
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        return (self.move(binding.step.attributes, x),)
 
-    def bind(self, step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO) -> Bound:
-        def evaluate(arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-            assert arrays[0] is not None
-            return (self.move(step.attributes, arrays[0]),)
-
-        return Bound(evaluate, views=True)
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.move(binding.step.attributes, numbered(inputs)[0])
 
 
-def int_list(site: Site, index: int, what: str, most: int = 64) -> tuple[int, ...]:
-    """A constant int64 input of rank 0 or 1, as a tuple. most: how many numbers make sense; axes are few."""
-    values = site.const(index, what)
-    if values.dtype.kind != "i" or values.ndim > 1:
-        site.refuse(f"input {index} ({what})", "int64 of rank 1", f"{values.dtype} of shape {list(values.shape)}")
-    if values.size > most:
-        site.refuse(f"input {index} ({what})", f"at most {most} numbers", values.size)
-    return tuple(int(value) for value in values.reshape(-1))
-
-
-def axis_of(axis: int, rank: int) -> int:
-    """The axis counted from the front. Raises ShapeError where there is no such axis."""
-    if not -rank <= axis < rank:
-        raise ShapeError(f"an axis in [{-rank}, {rank - 1}]", str(axis))
-    return axis % rank
+def numbered(inputs: Sequence[Array]) -> list[Array]:
+    """In place of each element of each input 1 + its flat index, counted through all inputs."""
+    found, first = [], 1
+    for array in inputs:
+        found.append(np.arange(first, first + array.size).reshape(array.shape))
+        first += array.size
+    return found

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.ops.base import ShapeError, Site
-from qdqnp.ops.movement.movement import Movement, axis_of, int_list
+from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.ops.movement.movement import Movement, numbered
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.quant import Array
 
 
@@ -30,25 +32,25 @@ class Pad(Movement):
     arity = (1, 4)
     Attributes = PadAttributes
 
-    def attributes(self, site: Site) -> Any:
-        given: PadAttributes = super().attributes(site)
+    def attributes(self, check: NodeCheck) -> Any:
+        given: PadAttributes = super().attributes(check)
         if given.mode != "constant":
-            site.refuse("attribute 'mode'", "constant", repr(given.mode))
-        if site.opset < 11:
+            check.refuse("attribute 'mode'", "constant", repr(given.mode))
+        if check.opset < 11:
             if given.pads is None:
-                site.refuse("attribute 'pads'", "sizes", "nothing")
+                check.refuse("attribute 'pads'", "sizes", "nothing")
             return given
         if given.pads is not None or given.value:
-            site.refuse("attributes 'pads' and 'value'", "inputs since opset 11", dict(site.node.attributes))
-        if site.given(3) and site.opset < 18:
-            site.refuse("input 3 (axes)", "no such input before opset 18", site.node.inputs[3])
-        axes = int_list(site, 3, "axes") if site.given(3) else ()
-        return replace(given, pads=int_list(site, 1, "pads"), _axes=axes, _filling=self._filling(site))
+            check.refuse("attributes 'pads' and 'value'", "inputs since opset 11", dict(check.node.attributes))
+        if check.given(3) and check.opset < 18:
+            check.refuse("input 3 (axes)", "no such input before opset 18", check.node.inputs[3])
+        axes = int_list(check, 3, "axes") if check.given(3) else ()
+        return replace(given, pads=int_list(check, 1, "pads"), _axes=axes, _filling=self._filling(check))
 
-    def _filling(self, site: Site) -> Array | None:
-        value = site.optional_const(2, "constant_value")
-        if value is not None and (value.size != 1 or value.dtype != site.value(0).dtype):
-            site.refuse("input 2 (constant_value)", f"one {site.value(0).dtype}", f"{value.size} of {value.dtype}")
+    def _filling(self, check: NodeCheck) -> Array | None:
+        value = check.optional_const(2, "constant_value")
+        if value is not None and (value.size != 1 or value.dtype != check.value(0).dtype):
+            check.refuse("input 2 (constant_value)", f"one {check.value(0).dtype}", f"{value.size} of {value.dtype}")
         return value
 
     def shape(self, attributes: PadAttributes, x: Shape) -> Shape:
@@ -61,16 +63,19 @@ class Pad(Movement):
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
         return np.pad(kept, added, constant_values=filling)
 
+    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
+        return self.move(replace(binding.step.attributes, value=0.0, _filling=None), numbered(inputs)[0])
+
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
     """(before, after) of every axis."""
-    assert attributes.pads is not None
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
-    if len(attributes.pads) != 2 * len(axes) or len(set(axes)) != len(axes):
-        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(attributes.pads)} for axes {axes}")
+    pads = attributes.pads or ()
+    if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
+        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(pads)} for axes {axes}")
     found = [(0, 0)] * rank
     for at, axis in enumerate(axes):
-        found[axis] = (attributes.pads[at], attributes.pads[at + len(axes)])
+        found[axis] = (pads[at], pads[at + len(axes)])
     return found
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qdqnp.graph import Dim, Shape, concrete
-from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.geometry.axes import int_list
 from qdqnp.ops.movement.flatten import product
-from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -23,11 +25,11 @@ class Reshape(Movement):
     arity = (2, 2)
     Attributes = ReshapeAttributes
 
-    def attributes(self, site: Site) -> Any:
-        target = int_list(site, 1, "shape")
+    def attributes(self, check: NodeCheck) -> Any:
+        target = int_list(check, 1, "shape")
         if any(size < -1 for size in target) or target.count(-1) > 1:
-            site.refuse("input 1 (shape)", "sizes >= 0 and at most one -1", list(target))
-        return replace(super().attributes(site), _shape=target)
+            check.refuse("input 1 (shape)", "sizes >= 0 and at most one -1", list(target))
+        return replace(super().attributes(check), _shape=target)
 
     def shape(self, attributes: ReshapeAttributes, x: Shape) -> Shape:
         copies = not attributes.allowzero

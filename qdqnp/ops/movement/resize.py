@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape, concrete
-from qdqnp.ops.base import ShapeError, Site
-from qdqnp.ops.movement.movement import Movement, axis_of, int_list
+from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array, Float32, Int64
 
 F = np.float32
@@ -74,8 +76,8 @@ class Resize(Movement):
     arity = (1, 4)
     Attributes = ResizeAttributes
 
-    def attributes(self, site: Site) -> Any:
-        given: ResizeAttributes = super().attributes(site)
+    def attributes(self, check: NodeCheck) -> Any:
+        given: ResizeAttributes = super().attributes(check)
         for name, allowed in (
             ("mode", ("nearest",)),
             ("coordinate_transformation_mode", tuple(COORDINATES)),
@@ -84,15 +86,15 @@ class Resize(Movement):
             ("antialias", (0,)),
         ):
             if getattr(given, name) not in allowed:
-                site.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))
-        if site.opset < 11:
+                check.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))
+        if check.opset < 11:
             given = replace(given, coordinate_transformation_mode="asymmetric", nearest_mode="simple")
-        scales = _scales(site, 1 if site.opset < 11 else 2)
-        sizes = int_list(site, 3, "sizes") if site.given(3) else ()
+        scales = _scales(check, 1 if check.opset < 11 else 2)
+        sizes = int_list(check, 3, "sizes") if check.given(3) else ()
         if bool(scales) == bool(sizes):
-            site.refuse("inputs scales and sizes", "one of them", "both" if scales else "neither")
+            check.refuse("inputs scales and sizes", "one of them", "both" if scales else "neither")
         if any(not 0 < size <= LARGEST for size in sizes):
-            site.refuse("input 3 (sizes)", f"sizes in [1, {LARGEST}]", list(sizes))
+            check.refuse("input 3 (sizes)", f"sizes in [1, {LARGEST}]", list(sizes))
         return replace(given, _scales=scales, _sizes=sizes)
 
     def shape(self, attributes: ResizeAttributes, x: Shape) -> Shape:
@@ -125,14 +127,14 @@ def nearest(attributes: ResizeAttributes, before: int, after: int, scale: np.flo
     return np.clip(x, 0, before - 1).astype(np.int64)
 
 
-def _scales(site: Site, index: int) -> tuple[float, ...]:
+def _scales(check: NodeCheck, index: int) -> tuple[float, ...]:
     """The factors, float32 > 0; () where none are given."""
-    if not site.given(index):
+    if not check.given(index):
         return ()
-    values = site.const(index, "scales")
+    values = check.const(index, "scales")
     if values.dtype != F or values.ndim != 1 or values.size > 64 or not (np.isfinite(values) & (values > 0)).all():
         shown = values.reshape(-1)[:64].tolist()
-        site.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", shown)
+        check.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", shown)
     return tuple(values.tolist())
 
 

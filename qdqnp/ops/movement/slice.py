@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.ops.base import ShapeError, Site
-from qdqnp.ops.movement.movement import Movement, axis_of, int_list
+from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 # The largest numbers of int32 and int64 mean "to the end", in ONNX Runtime also backwards.
@@ -31,18 +33,18 @@ class Slice(Movement):
     arity = (3, 5)
     Attributes = SliceAttributes
 
-    def attributes(self, site: Site) -> Any:
-        super().attributes(site)  # it has none
-        starts, ends = int_list(site, 1, "starts"), int_list(site, 2, "ends")
-        axes, steps = (int_list(site, at, what) if site.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+    def attributes(self, check: NodeCheck) -> Any:
+        super().attributes(check)  # it has none
+        starts, ends = int_list(check, 1, "starts"), int_list(check, 2, "ends")
+        axes, steps = (int_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
-            site.refuse(
+            check.refuse(
                 "inputs starts, ends, axes and steps",
                 "as many numbers each",
                 f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}",
             )
         if 0 in steps:
-            site.refuse("input 4 (steps)", "no step of 0", list(steps))
+            check.refuse("input 4 (steps)", "no step of 0", list(steps))
         return SliceAttributes(starts, ends, axes, steps)
 
     def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import Site
 from qdqnp.ops.movement.depth_to_space import BlockAttributes, check_block, divided, multiplied
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array
 
 
@@ -17,9 +17,9 @@ class SpaceToDepth(Movement):
     op = "SpaceToDepth"
     Attributes = BlockAttributes
 
-    def attributes(self, site: Site) -> Any:
-        given: BlockAttributes = super().attributes(site)
-        check_block(site, given)
+    def attributes(self, check: NodeCheck) -> Any:
+        given: BlockAttributes = super().attributes(check)
+        check_block(check, given)
         return given
 
     def shape(self, attributes: BlockAttributes, x: Shape) -> Shape:

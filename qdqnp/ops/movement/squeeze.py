@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.ops.base import ShapeError, Site
-from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.ops.geometry.axes import int_list
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -16,15 +18,15 @@ class AxesAttributes:
     axes: tuple[int, ...] | None = None
 
 
-def axes_attributes(site: Site, attributes: AxesAttributes) -> AxesAttributes:
+def axes_attributes(check: NodeCheck, attributes: AxesAttributes) -> AxesAttributes:
     """The axes, from the attribute (opset < 13) or from input 1."""
-    if site.opset < 13:
-        if site.given(1):
-            site.refuse("input 1 (axes)", "no such input before opset 13", site.node.inputs[1])
+    if check.opset < 13:
+        if check.given(1):
+            check.refuse("input 1 (axes)", "no such input before opset 13", check.node.inputs[1])
         return attributes
     if attributes.axes is not None:
-        site.refuse("attribute 'axes'", "an input since opset 13", attributes.axes)
-    return replace(attributes, axes=int_list(site, 1, "axes")) if site.given(1) else attributes
+        check.refuse("attribute 'axes'", "an input since opset 13", attributes.axes)
+    return replace(attributes, axes=int_list(check, 1, "axes")) if check.given(1) else attributes
 
 
 class Squeeze(Movement):
@@ -32,8 +34,8 @@ class Squeeze(Movement):
     arity = (1, 2)
     Attributes = AxesAttributes
 
-    def attributes(self, site: Site) -> Any:
-        return axes_attributes(site, super().attributes(site))
+    def attributes(self, check: NodeCheck) -> Any:
+        return axes_attributes(check, super().attributes(check))
 
     def shape(self, attributes: AxesAttributes, x: Shape) -> Shape:
         rank = len(x)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import ShapeError, Site
+from qdqnp.ops.geometry.axes import int_list
 from qdqnp.ops.movement.depth_to_space import multiplied
-from qdqnp.ops.movement.movement import Movement, int_list
+from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -24,11 +26,11 @@ class Tile(Movement):
     arity = (2, 2)
     Attributes = TileAttributes
 
-    def attributes(self, site: Site) -> Any:
-        repeats = int_list(site, 1, "repeats")
+    def attributes(self, check: NodeCheck) -> Any:
+        repeats = int_list(check, 1, "repeats")
         if any(count < 0 for count in repeats):
-            site.refuse("input 1 (repeats)", "numbers >= 0", list(repeats))
-        return replace(super().attributes(site), _repeats=repeats)
+            check.refuse("input 1 (repeats)", "numbers >= 0", list(repeats))
+        return replace(super().attributes(check), _repeats=repeats)
 
     def shape(self, attributes: TileAttributes, x: Shape) -> Shape:
         if len(attributes._repeats) != len(x):

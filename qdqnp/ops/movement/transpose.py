@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.ops.base import ShapeError
 from qdqnp.ops.movement.movement import Movement
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.ops.base import ShapeError, Site
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.movement.squeeze import AxesAttributes, axes_attributes
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -16,10 +17,10 @@ class Unsqueeze(Movement):
     arity = (1, 2)
     Attributes = AxesAttributes
 
-    def attributes(self, site: Site) -> Any:
-        attributes = axes_attributes(site, super().attributes(site))
+    def attributes(self, check: NodeCheck) -> Any:
+        attributes = axes_attributes(check, super().attributes(check))
         if attributes.axes is None:
-            site.refuse("axes", "at least one axis", "none")
+            check.refuse("axes", "at least one axis", "none")
         return attributes
 
     def shape(self, attributes: AxesAttributes, x: Shape) -> Shape:

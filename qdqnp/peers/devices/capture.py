@@ -25,6 +25,7 @@ import numpy as np
 
 from qdqnp.errors import InputError, Problem, Problems, QdqnpError, shorten
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.walk import fold
 from qdqnp.program import Program
 from qdqnp.quant import Array
 
@@ -134,12 +135,10 @@ def _require_alike(found: Mapping[str, Sequence[Array]], answers: Mapping[str, A
 def input_codes(plan: Plan, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The inputs as the codes that the model's quantizers make of them, for devices that take codes; inputs that are
     codes already, or that nothing quantizes, stay as they are."""
-    found = dict(feeds)
-    for bound in plan.steps:
-        name = bound.step.input_names[0] if bound.step.input_names else ""
-        if bound.step.op == "QuantizeLinear" and name in feeds and feeds[name].dtype.kind == "f":
-            found[name] = bound.evaluate(feeds)[bound.step.output_names[0]]
-    return found
+    floats = {name: array for name, array in feeds.items() if array.dtype.kind == "f"}
+    quantizers = [b for b in plan.steps if b.step.op == "QuantizeLinear" and b.step.input_names[0] in floats]
+    codes = {done.bound.step.input_names[0]: made for done in fold(quantizers, feeds) for made in done.made.values()}
+    return {**feeds, **codes}
 
 
 def runs(program: Program, sets: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:

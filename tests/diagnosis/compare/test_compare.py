@@ -10,16 +10,16 @@ import pytest
 
 import qdqnp
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.compare import Options, compare
+from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tolerance import Tolerance, parse
 from qdqnp.errors import InputError
 from qdqnp.executor.walk import walk
 from qdqnp.inputs.shipped import shipped_model
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from tests.diagnosis import small
 from tests.diagnosis.small import Array, report, row, tensors
 
@@ -52,13 +52,13 @@ def test_equal_dumps_are_equal() -> None:
 @pytest.mark.parametrize("name", [CONVS[0], CONVS[5], ADDS[1], small.outputs("MaxPool")[0]])
 def test_only_the_wrong_layer_has_an_error_of_its_own(name: str) -> None:
     found = report(after(name, disturbed(name)))
-    own = [r.name for r in found.rows if r.alone.mismatches]
+    own = [r.name for r in found.rows if r.single.differing]
     assert own == [name] and found.first is not None and found.first.name == name
     assert row(found, name).status == UNEXPLAINED and "no known fault" in found.verdict()[0]
     later = found.rows[[r.name for r in found.rows].index(name) + 1 :]
     assert any(r.status == INHERITED for r in later)
     assert all(
-        r.entire.mismatches == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
+        r.entire.differing == sum(int((a != b).sum()) for a, b in zip(tensors()[r.name], dumped, strict=True))
         for r, dumped in ((row(found, n), after(name, disturbed(name))[n]) for n in CONVS)
     )
 
@@ -165,11 +165,11 @@ def test_texts_of_tolerances() -> None:
 
 def test_a_part_of_the_cases() -> None:
     second = {name: cases[1:] for name, cases in tensors().items()}
-    found = compare(small.reference(), small.aligned(second), Options(), first=1)
+    found = compare(small.reference(), small.aligned(second), CompareOptions(), first=1)
     assert found.equal and found.cases == 1
-    assert not compare(small.reference(), small.aligned(second), Options(), first=0).equal
+    assert not compare(small.reference(), small.aligned(second), CompareOptions(), first=0).equal
     with pytest.raises(InputError, match="--case"):
-        compare(small.reference(), small.aligned(tensors()), Options(), first=1)
+        compare(small.reference(), small.aligned(tensors()), CompareOptions(), first=1)
 
 
 def test_codes_out_of_range_count_as_differences() -> None:
@@ -179,13 +179,15 @@ def test_codes_out_of_range_count_as_differences() -> None:
     real = [(a.astype(np.float64) - int(target.quant.zero_point)) * float(target.quant.scale) for a in tensors()[name]]
     real[0].reshape(-1)[0] = (200 - int(target.quant.zero_point)) * float(target.quant.scale)
     found = row(report({**tensors(), name: [a.astype(np.float32) for a in real]}), name)
-    assert found.off_range == 1 and found.alone.mismatches == 1
-    assert found.alone.largest == 200 - int(tensors()[name][0].reshape(-1)[0])
+    assert found.off_range == 1 and found.single.differing == 1
+    assert found.single.largest == 200 - int(tensors()[name][0].reshape(-1)[0])
 
 
 def test_a_wrong_size_that_nothing_explains_is_refused() -> None:
     name = CONVS[2]
-    short = Dump(small.dump({}).path, (Entry(name, np.zeros(7, np.int8)), Entry(CONVS[3], tensors()[CONVS[3]][0])))
+    short = Dump(
+        small.dump({}).path, (DumpEntry(name, np.zeros(7, np.int8)), DumpEntry(CONVS[3], tensors()[CONVS[3]][0]))
+    )
     with pytest.raises(InputError, match=r"int8\[1, .*got int8\[7\]"):
         compare(small.reference(), align(short, small.reference().targets, 2))
 
@@ -205,7 +207,7 @@ def test_json_is_complete() -> None:
     assert found["first_divergence"] == name and found["equal"] is False
     layer = next(x for x in found["layers"] if x["name"] == name)
     assert set(layer["metrics"]) == {"acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos"}
-    assert sum(layer["alone"]["histogram_lsb"].values()) == layer["alone"]["elements"]
+    assert sum(layer["single"]["histogram"].values()) == layer["single"]["elements"]
 
 
 def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
@@ -214,15 +216,27 @@ def test_the_envelope_excuses_what_is_not_known_and_nothing_else() -> None:
     traces = [small.model().trace(x, profile=hidden) for x in small.feeds()]
     dumped = {name: [trace[name] for trace in traces] for name in tensors()}
     aligned = small.aligned(dumped)
-    assert not compare(ref, aligned, Options()).equal
-    found = compare(ref, aligned, Options(use_envelope=True))
+    assert not compare(ref, aligned, CompareOptions()).equal
+    found = compare(ref, aligned, CompareOptions(use_envelope=True))
     assert found.equal and any(r.status == INSIDE for r in found.rows)
     name = CONVS[4]
     dumped[name][0] = dumped[name][0].copy()
     dumped[name][0].reshape(-1)[17] ^= 8
-    found = compare(ref, small.aligned(dumped), Options(use_envelope=True))
+    found = compare(ref, small.aligned(dumped), CompareOptions(use_envelope=True))
     first = found.first
     assert first is not None and first.name == name and first.envelope is not None and first.envelope.outside == 1
+
+
+def test_another_first_rounding_is_named_as_explain_names_it() -> None:
+    profile = PROFILES["neural-art-1.1.3"]
+    hidden = replace(profile, name="mine", conv=NarrowThenAffine("half-up", first_tie="floor"))
+    ref = Reference(small.model(), profile, small.feeds())
+    traces = [small.model().trace(x, profile=hidden) for x in small.feeds()]
+    found = compare(
+        ref, small.aligned({name: [trace[name] for trace in traces] for name in tensors()}), CompareOptions()
+    )
+    named = [str(finding) for r in found.failing if r.op == "QLinearConv" for finding in r.findings]
+    assert named and set(named) == {"truncation instead of rounding (first rounding floor)"}
 
 
 def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:
@@ -252,7 +266,7 @@ def test_real_tensors_are_compared_in_units_in_the_last_place() -> None:
     last = ref.targets[-1].name
     dumped[last][0] = np.nextafter(np.nextafter(dumped[last][0], np.float32(9)), np.float32(9))
     found = compare(ref, align(small.dump(dumped), ref.targets, 1))
-    assert [r.name for r in found.failing] == [last] and found.failing[0].alone.largest == 2
+    assert [r.name for r in found.failing] == [last] and found.failing[0].single.largest == 2
     assert "largest 2 ULP" in found.verdict()[0] and row(found, name).status == EQUAL
 
 
@@ -261,7 +275,7 @@ def test_a_real_dump_may_hold_nan_and_json_has_none() -> None:
     last = ref.targets[-1].name
     dumped[last][0][0, 3] = np.nan
     found = compare(ref, align(small.dump(dumped), ref.targets, 1))
-    assert row(found, last).alone.mismatches == 1
+    assert row(found, last).single.differing == 1
     layer = next(x for x in found.as_json()["layers"] if x["name"] == last)
     assert layer["metrics"]["rmse"] is None
     json.dumps(found.as_json(), allow_nan=False, default=str)
@@ -283,7 +297,7 @@ def test_a_reader_that_sees_no_difference_tells_nothing() -> None:
     assert window[at] < window.max()
     window[at] -= 1 if window[at] > -128 else -1
     found = report({source: wrong, pooled: tensors()[pooled]})
-    assert row(found, source).alone.mismatches == 1 and not row(found, source).read_wrong
+    assert row(found, source).single.differing == 1 and not row(found, source).read_wrong
     assert row(found, pooled).status == EQUAL
 
 

@@ -16,7 +16,6 @@ from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.program import Step
 from tests.diagnosis.identify.simulated import COMPLETE, feeds, network
-from tests.diagnosis.identify.test_identify import fresh_seed
 
 
 def load(seed: int) -> tuple[Model, dict[str, np.ndarray]]:
@@ -28,8 +27,7 @@ def element(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[int, ...]
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_every_layer_of_every_profile_is_led_to_its_code(name: str) -> None:
-    seed = fresh_seed()
+def test_every_layer_of_every_profile_is_led_to_its_code(name: str, seed: int) -> None:
     model, x = load(seed)
     rng = np.random.default_rng(seed)
     trace = model.trace(x, profile=name, accumulators=True)
@@ -57,8 +55,7 @@ def trace_weights(model: Model, step: Step) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["tflite", "tflite-single", "neural-art-1.1.3", "exact", "ort"])
-def test_values_before_rounding_are_within_one_of_what_follows(name: str) -> None:
-    seed = fresh_seed()
+def test_values_before_rounding_are_within_one_of_what_follows(name: str, seed: int) -> None:
     model, x = load(seed)
     rng = np.random.default_rng(seed)
     for step in model.program().steps:
@@ -73,19 +70,18 @@ def test_values_before_rounding_are_within_one_of_what_follows(name: str) -> Non
                     assert near < 1 and 0 <= line.tie_distance <= Fraction(1, 2)
 
 
-def test_the_distance_to_the_next_code_is_where_it_changes() -> None:
-    seed = fresh_seed()
+def test_the_distance_to_the_next_code_is_where_it_changes(seed: int) -> None:
     model, x = load(seed)
     step = next(s for s in model.program().steps if s.op == "QLinearConv")
     profile = PROFILES["tflite"]
     shape = model.trace(x, profile=profile)[step.output_names[0]].shape
     found = explain(model, x, step.label, element(np.random.default_rng(seed), shape), [profile])
     account, channel = found.accounts[0], found.index[1]
-    bound = next(b for b in model.plan(profile).steps if b.step.label == step.label).bound
-    _, requantizer = bound.detail([x_codes(model, x, step), *(None,) * 0, *constants(model, step)])
+    bound = next(b for b in model.plan(profile).steps if b.step.label == step.label)
+    (part,) = bound.questions({step.input_names[0]: x_codes(model, x, step)})
 
     def code(total: int) -> int:
-        return int(requantizer(np.full((1, shape[1]), total))[0, channel])
+        return int(part.question.with_sums(np.full((1, shape[1]), total)).codes(profile.conv)[0, channel])
 
     assert code(found.total) == account.code
     for sign, distance in zip((-1, 1), account.to_change, strict=True):
@@ -162,11 +158,11 @@ class Hand:
         "signedness",
     ],
 )
-def test_a_planted_fault_of_a_conv_is_among_the_causes(fault: str) -> None:
+def test_a_planted_fault_of_a_conv_is_among_the_causes(fault: str, seed: int) -> None:
     """Networks are drawn until the fault changes one of a few elements: a sum past 16 bits needs luck."""
-    for seed in range(fresh_seed(), 2**40):
-        hand = Hand(seed)
-        rng = np.random.default_rng(seed)
+    for number in range(seed, 2**40):
+        hand = Hand(number)
+        rng = np.random.default_rng(number)
         for _ in range(40):
             at = (0, int(rng.integers(8)), int(rng.choice([0, 5, 11])), int(rng.choice([0, 6, 11])))
             got, right = hand.faulty(fault, at), hand.faulty("none", at)
@@ -193,11 +189,11 @@ def explained(hand: Hand, at: tuple[int, ...], got: int) -> Explanation:
         ('[average_pool.mean]\nkind = "narrow-mean"\ntie = "floor"', "tie rule", "QLinearAveragePool"),
     ],
 )
-def test_another_rule_is_among_the_causes(toml: str, kind: str, operator: str) -> None:
+def test_another_rule_is_among_the_causes(toml: str, kind: str, operator: str, seed: int) -> None:
     """The device is neural-art with one rule changed; the layer's inputs are what the network is given before it."""
     mine = from_toml(f'base = "neural-art"\n{toml}', "mine")
-    for seed in range(fresh_seed(), 2**40):
-        model, x = load(seed)
+    for number in range(seed, 2**40):
+        model, x = load(number)
         trace = model.trace(x, profile="neural-art")
         for step in model.program().steps:
             if step.op != operator:
@@ -214,8 +210,7 @@ def test_another_rule_is_among_the_causes(toml: str, kind: str, operator: str) -
                 return
 
 
-def test_exchanged_scales_of_an_add_are_among_the_causes() -> None:
-    seed = fresh_seed()
+def test_exchanged_scales_of_an_add_are_among_the_causes(seed: int) -> None:
     model, x = load(seed)
     step = next(s for s in model.program().steps if s.op == "QLinearAdd")
     trace = model.trace(x, profile="exact")

@@ -11,10 +11,11 @@ import pytest
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.compare.report import FAULT, UNEXPLAINED
-from qdqnp.diagnosis.dump import Dump, Entry
+from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.faults import extent, memory
 from qdqnp.diagnosis.rebind import evaluate
 from qdqnp.executor.walk import walk
+from qdqnp.numerics.values import named
 from tests.diagnosis import small
 from tests.diagnosis.compare.test_compare import CONVS, after, disturbed
 from tests.diagnosis.small import Array, report, row, tensors
@@ -120,8 +121,8 @@ def test_a_few_wrong_elements_have_no_name(size: int) -> None:
 
 # -- sizes ------------------------------------------------------------------------------------------------------
 def sized(array: Array, raw: bool = False) -> list[str]:
-    others = [Entry(n, np.concatenate(a)) for n, a in tensors().items() if n != NAME]
-    dump = Dump(Path("d"), (Entry(NAME, array, raw), *others))
+    others = [DumpEntry(n, np.concatenate(a)) for n, a in tensors().items() if n != NAME]
+    dump = Dump(Path("d"), (DumpEntry(NAME, array, raw), *others))
     found = compare(small.reference(), align(dump, small.reference().targets, 2))
     assert not found.equal and row(found, NAME).status == FAULT
     return [finding.kind for finding in row(found, NAME).findings]
@@ -183,11 +184,10 @@ def flips(beside: bool) -> tuple[int, int]:
     the middle of its code, and that code's neighbour."""
     case = small.reference().cases[0]
     bound = next(b for b in small.reference().plan.steps if b.step.output_names[0] == NAME)
-    assert bound.bound.detail is not None
-    sums, rule = bound.bound.detail(bound.arrays(case))
-    real = np.moveaxis(dict(rule.stages(sums))["real"], -1, 1).reshape(-1) + int(
-        small.reference().target[NAME].quant.zero_point
-    )
+    (part,) = bound.questions(case)
+    rounded = np.empty(case[NAME].shape)
+    part.put(rounded, named(part.question.stages(getattr(bound.profile, part.question.rule)), "real"))
+    real = rounded.reshape(-1) + int(small.reference().target[NAME].quant.zero_point)
     for index, (value, code) in enumerate(zip(real.tolist(), case[NAME].reshape(-1).tolist(), strict=True)):
         apart = value - code
         other = code + (1 if apart > 0 else -1)

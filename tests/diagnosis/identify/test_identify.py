@@ -1,4 +1,4 @@
-"""identify: simulated devices of every complete profile, on random networks and data whose seeds are printed."""
+"""identify: simulated devices of every complete profile, on networks and data drawn anew for each test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.diagnosis.identify.identify import Report, identify
+from qdqnp.diagnosis.identify.identify import IdentifyReport, identify
 from qdqnp.diagnosis.identify.layers import Layers
-from qdqnp.diagnosis.identify.observations import Observed, targets
+from qdqnp.diagnosis.identify.observations import Observed, sort_dump
 from qdqnp.errors import InputError, QdqnpError
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml
@@ -18,12 +18,6 @@ from qdqnp.numerics.profiles import PROFILES
 from tests.diagnosis.identify.simulated import COMPLETE, device, feeds, network
 
 FAMILIES = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool"}
-
-
-def fresh_seed() -> int:
-    seed = int(np.random.default_rng().integers(2**31))
-    print(f"seed {seed}")  # pytest shows it where the test fails
-    return seed
 
 
 def own_class(model: Model, runs: list[Observed], operator: str) -> set[str]:
@@ -43,8 +37,8 @@ def own_class(model: Model, runs: list[Observed], operator: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_the_device_is_in_the_class_that_is_named(name: str) -> None:
-    model, runs = device(fresh_seed(), name)
+def test_the_device_is_in_the_class_that_is_named(name: str, seed: int) -> None:
+    model, runs = device(seed, name)
     report = identify(model, runs)
     assert {verdict.name for verdict in report.verdicts} == FAMILIES
     for verdict in report.verdicts:
@@ -55,42 +49,42 @@ def test_the_device_is_in_the_class_that_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ort-x64", "ort-unfused", "ort-avx2", "ort-arm64"])
-def test_sessions_of_other_lowerings_are_named_too(name: str) -> None:
+def test_sessions_of_other_lowerings_are_named_too(name: str, seed: int) -> None:
     """They compute some tensors in uint8, or in float32 between codes; a device shows the file's codes."""
-    model, runs = device(fresh_seed(), name)
+    model, runs = device(seed, name)
     report = identify(model, runs)
     assert {verdict.name for verdict in report.verdicts} == FAMILIES
     assert name in report.everywhere and not report.moved
 
 
-def verdict_of(report: Report, operator: str) -> object:
+def verdict_of(report: IdentifyReport, operator: str) -> object:
     return next(verdict for verdict in report.verdicts if verdict.name == operator)
 
 
-def test_arithmetics_that_differ_on_the_data_are_not_in_one_class() -> None:
-    model, runs = device(fresh_seed(), "tflite", count=4)
+def test_arithmetics_that_differ_on_the_data_are_not_in_one_class(seed: int) -> None:
+    model, runs = device(seed, "tflite", count=4)
     conv = verdict_of(identify(model, runs), "QLinearConv")
     assert {"tflite", "cmsis-nn", "tosa-double", "ethos-u"} <= set(conv.matched)
     assert not {"tflite-single", "neural-art-1.1.3", "ort"} & set(conv.matched)
-    ranks = [standing.mismatches for standing in conv.standings]
+    ranks = [standing.tally.differing for standing in conv.standings]
     assert ranks == sorted(ranks) and ranks[0] == 0 < ranks[1]
     assert sum(len(standing.profiles) for standing in conv.standings) + len(conv.undefined) == len(PROFILES)
     assert set(conv.undefined) == {"pow2", "pow2-floor", "pow2-even"}
 
 
-def test_an_unknown_arithmetic_is_matched_by_none() -> None:
+def test_an_unknown_arithmetic_is_matched_by_none(seed: int) -> None:
     mine = from_toml('base = "tflite"\n[add]\nkind = "aligned-add"\ntie = "truncate"\ninner = "truncate"', "mine")
-    model, runs = device(fresh_seed(), mine)
+    model, runs = device(seed, mine)
     report = identify(model, runs)
     add = verdict_of(report, "QLinearAdd")
-    assert add.matched == [] and add.standings[0].mismatches > 0 and report.everywhere == []
+    assert add.matched == [] and add.standings[0].tally.differing > 0 and report.everywhere == []
     assert "tflite" in verdict_of(report, "QLinearConv").matched
     assert verdict_of(identify(model, runs, [*PROFILES.values(), mine]), "QLinearAdd").matched == ["mine"]
 
 
-def test_missing_tensors_join_the_layers_between() -> None:
+def test_missing_tensors_join_the_layers_between(seed: int) -> None:
     """Only the network's output and one tensor in the middle: what lies between them is judged as one."""
-    model, runs = device(fresh_seed(), "tflite-single")
+    model, runs = device(seed, "tflite-single")
     add = next(step for step in model.program().steps if step.op == "QLinearAdd").output_names[0]
     last = list(runs[0].tensors)[-1]
     few = [replace(run, tensors={name: run.tensors[name] for name in (add, last)}) for run in runs]
@@ -101,9 +95,8 @@ def test_missing_tensors_join_the_layers_between() -> None:
     assert report.verdicts[0].splits == []
 
 
-def test_a_layer_is_fed_the_devices_own_tensors() -> None:
+def test_a_layer_is_fed_the_devices_own_tensors(seed: int) -> None:
     """A device that is wrong in its first layer is still recognized in all others."""
-    seed = fresh_seed()
     model = qdqnp.load(network(seed))
     inputs = feeds(np.random.default_rng(seed), 2)
     runs = []
@@ -119,17 +112,16 @@ def test_a_layer_is_fed_the_devices_own_tensors() -> None:
     assert [verdict.name for verdict in report.verdicts if "ort" not in verdict.matched] == ["QLinearConv"]
 
 
-def test_tensors_that_no_arithmetic_makes_show_a_wrong_dump() -> None:
-    model, runs = device(fresh_seed(), "ort", count=1)
+def test_tensors_that_no_arithmetic_makes_show_a_wrong_dump(seed: int) -> None:
+    model, runs = device(seed, "ort", count=1)
     pool = next(step for step in model.program().steps if step.op == "MaxPool").output_names[0]
     wrong = {**runs[0].tensors, pool: np.roll(runs[0].tensors[pool], 1, axis=-1)}
     report = identify(model, [replace(runs[0], tensors=wrong)])
     assert report.moved == {pool: int(np.count_nonzero(wrong[pool] != runs[0].tensors[pool]))}
 
 
-def test_what_would_split_a_class_does_split_it() -> None:
+def test_what_would_split_a_class_does_split_it(seed: int) -> None:
     """The stimulus that is named, evaluated by the operator itself, gives the two codes that were promised."""
-    seed = fresh_seed()
     model, runs = device(seed, "exact", count=1)
     report = identify(model, runs)
     seen = 0
@@ -172,11 +164,11 @@ def test_a_dump_of_another_dtype_or_of_nothing_useful_is_refused() -> None:
         identify(model, [replace(runs[0], tensors={add: runs[0].tensors[add].view(np.uint8)})])
     with pytest.raises(InputError, match="nothing to identify"):
         identify(model, [replace(runs[0], tensors={"input": runs[0].feeds["input"]})])
-    assert targets(model, runs).unknown == ()
+    assert sort_dump(model, runs).unknown == ()
 
 
-def test_profiles_of_requantization_only_have_no_plan_but_are_judged() -> None:
-    model, runs = device(fresh_seed(), "tflite", count=1)
+def test_profiles_of_requantization_only_have_no_plan_but_are_judged(seed: int) -> None:
+    model, runs = device(seed, "tflite", count=1)
     with pytest.raises(QdqnpError):
         model.plan("ethos-u")
     assert "ethos-u" in verdict_of(identify(model, runs), "QLinearConv").matched

@@ -22,10 +22,9 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import load_profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.binary import AlignedAdd
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
-from qdqnp.numerics.rules.requantize import NarrowThenAffine
-from tests.diagnosis.identify.test_identify import fresh_seed
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 
 TIES = tuple(ROUNDINGS)
 ART = PROFILES["neural-art-1.1.3"]
@@ -125,8 +124,7 @@ def test_sums_of_the_accumulator_probes_pass_their_widths() -> None:
         assert events.accumulator_max >= limit > 0
 
 
-def test_hidden_parameters_are_read_back(folder: Path, tmp_path: Path) -> None:
-    rng = np.random.default_rng(fresh_seed())
+def test_hidden_parameters_are_read_back(folder: Path, tmp_path: Path, rng: np.random.Generator) -> None:
 
     def tie() -> str:
         return str(rng.choice(TIES))
@@ -181,8 +179,8 @@ def split_device(parts: int) -> Device:
     return device
 
 
-def test_a_split_is_recognized_and_not_fitted_to(folder: Path, tmp_path: Path) -> None:
-    parts = int(np.random.default_rng(fresh_seed()).integers(2, 5))
+def test_a_split_is_recognized_and_not_fitted_to(folder: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    parts = int(rng.integers(2, 5))
     answers = answered(tmp_path / "answers", engine(ART), {"large_kernel": split_device(parts)})
     found, result = remaining(folder, answers, "--fit", tmp_path / "mine.toml")
     assert found["large_kernel"] == [f"split in {parts} by input channels"]

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Layer, RequantizeRule
+from qdqnp.numerics.rules.requantize.protocol import RequantizeRule, SumContext
 from qdqnp.quant import Quant
 from tests.oracles import tflite
 from tests.oracles.tflite import DEFAULT, OPTIMIZED, REFERENCE, Operator, Tensor
@@ -78,7 +78,7 @@ def linear(rule: Callable[[Profile], RequantizeRule]) -> Callable[[Operator, Pro
     def compute(op: Operator, profile: Profile) -> Array:
         (x, w, bias), (sums, weights) = (*op.inputs, None)[:3], _sums(op)
         assert x is not None and w is not None
-        layer = Layer(quant(x), quant(w), quant(op.output), None if bias is None else bias.values, weights=weights)
+        layer = SumContext(quant(x), quant(w), quant(op.output), None if bias is None else bias.values, weights=weights)
         return rule(profile).bind(layer)(sums)
 
     return compute

@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.errors import ProfileError
-from qdqnp.numerics.profile_toml import rule_names
+from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
-from qdqnp.numerics.rules.binary import AlignedAdd
 from qdqnp.numerics.rules.lookup import Identity
 from qdqnp.numerics.rules.mean import RescaleMean
-from qdqnp.numerics.rules.requantize import Layer, NarrowThenAffine, Rescale
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.oracles import fixed_point as oracle
 
@@ -47,8 +49,7 @@ def grid(function: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("operator", ["add", "mul"])
-def test_binary_on_all_pairs(name: str, operator: str) -> None:
-    rng = np.random.default_rng(1)
+def test_binary_on_all_pairs(name: str, operator: str, rng: np.random.Generator) -> None:
     for _ in range(4):
         a, b, y = drawn(rng), drawn(rng), drawn(rng)
         y = (float(np.float32(y[0] * (4 if operator == "add" else 16))), y[1])
@@ -58,8 +59,7 @@ def test_binary_on_all_pairs(name: str, operator: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_rescale_of_codes(name: str) -> None:
-    rng = np.random.default_rng(2)
+def test_rescale_of_codes(name: str, rng: np.random.Generator) -> None:
     for _ in range(100):
         x, y = drawn(rng), drawn(rng)
         wanted = [COMPLETE[name].rescale(x, y)(p) for p in range(-128, 128)]
@@ -68,8 +68,7 @@ def test_rescale_of_codes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPLETE)
-def test_mean(name: str) -> None:
-    rng = np.random.default_rng(3)
+def test_mean(name: str, rng: np.random.Generator) -> None:
     for count in (1, 2, 3, 4, 7, 8, 9, 16, 25, 49, 64, 100, 1023, 1024, 12544):
         x, y = drawn(rng), drawn(rng)
         low, high = count * (-128 - x[1]), count * (127 - x[1])
@@ -80,9 +79,8 @@ def test_mean(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("same", [True, False])
-def test_average(name: str, same: bool) -> None:
+def test_average(name: str, same: bool, rng: np.random.Generator) -> None:
     """Windows of nine taps of which some lie in the padding: the divisor is the number inside."""
-    rng = np.random.default_rng(4)
     for _ in range(10):
         x = drawn(rng)
         y = x if same else drawn(rng)
@@ -107,8 +105,7 @@ def test_which_rules_are_compared() -> None:
 
 # -- ST Neural-ART ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])
-def test_neural_art_conv(tie: str) -> None:
-    rng = np.random.default_rng(5)
+def test_neural_art_conv(tie: str, rng: np.random.Generator) -> None:
     for _ in range(30):
         x, y = drawn(rng), drawn(rng)
         w = np.float32(rng.uniform(0.001, 0.02, 4))
@@ -117,7 +114,7 @@ def test_neural_art_conv(tie: str) -> None:
         reals = [x[0] * float(s) / y[0] for s in w]
         s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), reals, bias.tolist(), y[1])
         scales = Quant(np.dtype(np.int8), w, np.asarray(0, np.int8), 0)
-        layer = Layer(quant(x), scales, quant(y), bias.astype(np.int32), weights=weights)
+        layer = SumContext(quant(x), scales, quant(y), bias.astype(np.int32), weights=weights)
         bound = NarrowThenAffine(tie=tie).bind(layer)
         found = bound.parameters
         assert (int(found["S1"]), int(found["S2"])) == (s1, s2)
@@ -130,8 +127,7 @@ def test_neural_art_conv(tie: str) -> None:
 
 
 @pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])
-def test_neural_art_add(tie: str) -> None:
-    rng = np.random.default_rng(6)
+def test_neural_art_add(tie: str, rng: np.random.Generator) -> None:
     for _ in range(3):
         a, b, y = drawn(rng), drawn(rng), drawn(rng)
         bound = AlignedAdd(tie=tie).bind(quant(a), quant(b), quant(y))
@@ -139,11 +135,21 @@ def test_neural_art_add(tie: str) -> None:
         np.testing.assert_array_equal(bound(CODES[:, None], CODES[None, :]), wanted)
 
 
+@pytest.mark.parametrize(("zero", "c", "c_shift"), [(1, 2**14, 0), (2, 2**14, 1), (3, 3 * 2**13, 1), (-2, -(2**14), 1)])
+def test_the_constant_of_neural_art_s_add_fits_int16(zero: int, c: int, c_shift: int) -> None:
+    """With scales of 1, S is 14 and the constant is zero * 2^14: 2 * 2^14 = 32768 does not fit int16."""
+    one = quant((1.0, 0))
+    parameters = ART.add.bind(one, one, quant((1.0, zero))).parameters
+    assert parameters["S"] == 14
+    assert (parameters["C"], parameters["C_shift"]) == (c, c_shift)
+    assert np.iinfo(np.int16).min <= parameters["C"] <= np.iinfo(np.int16).max
+
+
 def test_the_tie_probe_of_the_specification() -> None:
     """Weights (1, 127, 1), M = 0.5: S1 = 1, A = 2^14, S2 = 14, and three tie rules give three output vectors."""
     found = {}
     for tie in ("half-up", "half-away", "half-even"):
-        layer = Layer(quant((1.0, 0)), quant((0.5, 0)), quant((1.0, 0)), weights=np.array([[1, 127, 1]]))
+        layer = SumContext(quant((1.0, 0)), quant((0.5, 0)), quant((1.0, 0)), weights=np.array([[1, 127, 1]]))
         bound = NarrowThenAffine(tie=tie).bind(layer)
         parameters = {key: int(np.asarray(value).reshape(-1)[0]) for key, value in bound.parameters.items()}
         assert parameters == {"S1": 1, "A": 2**14, "S2": 14, "BC": 0}

@@ -12,7 +12,8 @@ from qdqnp.errors import ProfileError
 from qdqnp.numerics.multiplier import Fixed, Mantissa24, PowerOfTwo, QuantizeMultiplier, Reduced16, Truncated16
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.requantize import Layer, Rescale
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.numerics.profiles.cases import draw, expected, scales
 from tests.oracles import fixed_point as oracle
@@ -126,8 +127,8 @@ def test_corner_vectors_of_the_roundings(acc: int, m: int, s: int, columns: dict
 
 # -- random cases ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", oracle.ROWS)
-def test_stages(name: str) -> None:
-    acc, m, shift = draw(np.random.default_rng(1), name, CASES)
+def test_stages(name: str, rng: np.random.Generator) -> None:
+    acc, m, shift = draw(rng, name, CASES)
     wanted, defined = expected(name, acc, m, shift)
     assert defined.sum() > CASES / 2
     got = apply(name, acc[defined], m[defined], shift[defined])
@@ -135,8 +136,8 @@ def test_stages(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", oracle.ROWS)
-def test_outside_int32_is_reported(name: str) -> None:
-    acc, m, shift = draw(np.random.default_rng(2), name, CASES)
+def test_outside_int32_is_reported(name: str, rng: np.random.Generator) -> None:
+    acc, m, shift = draw(rng, name, CASES)
     _, defined = expected(name, acc, m, shift)
     for at in np.flatnonzero(~defined)[:50]:
         with pytest.raises(ProfileError):
@@ -144,15 +145,14 @@ def test_outside_int32_is_reported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", oracle.NAMES)
-def test_whole_rule_from_scales(name: str) -> None:
-    """bind(Layer) with per-channel weights, bias and zero points, sums of the size of codes, ties and int32's ends."""
-    rng = np.random.default_rng(3)
+def test_whole_rule_from_scales(name: str, rng: np.random.Generator) -> None:
+    """bind() with per-channel weights, bias and zero points, sums of the size of codes, ties and int32's ends."""
     for _ in range(60):
         x, w, y = scales(rng, name)
         channels = (w * np.array([1, 0.5, 0.25, 0.0625])).astype(np.float32)
         zero = int(rng.choice([-128, 127, 0, rng.integers(-128, 128)]))
         bias = rng.integers(-1000, 1000, 4).astype(np.int32)
-        bound = PROFILES[name].conv.bind(Layer(quant(x), quant(channels, axis=0), quant(y, zero), bias))
+        bound = PROFILES[name].conv.bind(SumContext(quant(x), quant(channels, axis=0), quant(y, zero), bias))
         unit = float(y) / (float(x) * float(w))
         sums = np.rint(rng.uniform(-300, 300, (40, 4)) * unit).astype(np.int64)
         sums[:2] = [[2**31 - 1001], [1001 - 2**31]]
@@ -171,7 +171,7 @@ def test_whole_rule_from_scales(name: str) -> None:
 def test_float64_product_just_below_a_half() -> None:
     """round() of C gives 0 for the largest float64 below 0.5, where adding 0.5 and truncating gives 1."""
     real = np.nextafter(0.5, 0)
-    bound = PROFILES["tflite-fc-float"].conv.bind(Layer(quant(1), quant(1), quant(1)))
+    bound = PROFILES["tflite-fc-float"].conv.bind(SumContext(quant(1), quant(1), quant(1)))
     rule_at = type(bound)(bound.rule, np.asarray(real), None, bound.y)  # type: ignore[attr-defined, call-arg]
     assert rule_at(np.array([1, -1])).tolist() == [oracle.float64_round(1, real)] * 2 == [0, 0]
 
@@ -189,8 +189,8 @@ SINGLES = ("tflite-single", "cmsis-nn-single", "tosa-single", "ethos-u-natural")
         (SINGLES, "tosa-single", (2, 62)),
     ],
 )
-def test_identities(names: tuple[str, ...], source: str, shifts: tuple[int, int]) -> None:
-    acc, m, shift = draw(np.random.default_rng(4), source, 50_000)
+def test_identities(names: tuple[str, ...], source: str, shifts: tuple[int, int], rng: np.random.Generator) -> None:
+    acc, m, shift = draw(rng, source, 50_000)
     _, defined = expected(source, acc, m, shift)
     inside = defined & (shift >= shifts[0]) & (shift <= shifts[1])
     assert inside.sum() > 20_000
@@ -199,8 +199,8 @@ def test_identities(names: tuple[str, ...], source: str, shifts: tuple[int, int]
         np.testing.assert_array_equal(found[0], other)
 
 
-def test_rows_that_differ_do_differ() -> None:
-    acc, m, shift = draw(np.random.default_rng(5), "tosa-double", 50_000)
+def test_rows_that_differ_do_differ(rng: np.random.Generator) -> None:
+    acc, m, shift = draw(rng, "tosa-double", 50_000)
     inside = (shift > 31) & expected("tosa-double", acc, m, shift)[1]
     distinct = ("tflite", "tflite-ruy", "tflite-single", "ethos-u-truncate")
     found = [apply(name, acc[inside], m[inside], shift[inside]) for name in distinct]
@@ -288,9 +288,8 @@ REALS = [
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_schemes(name: str) -> None:
+def test_schemes(name: str, rng: np.random.Generator) -> None:
     ours, wanted = SCHEMES[name]
-    rng = np.random.default_rng(6)
     halves = (rng.integers(2**30, 2**31, 500) + 0.5) * 2.0**-31  # exact halves of a step
     reals = np.concatenate([REALS, halves, rng.uniform(0.5, 1, 2000) * 2.0 ** rng.integers(-35, 33, 2000)])
     got = ours(reals)
@@ -313,8 +312,8 @@ def test_scheme_corners() -> None:
     assert one(Reduced16(), 0x7FFF8000 * 2.0**-31) == (0x7FFF, 15)
 
 
-def test_mantissa24() -> None:
-    reals = np.concatenate([np.random.default_rng(7).uniform(2.0**-32, 1 - 2.0**-24, 2000), [2.0**-32, 1 - 2.0**-24]])
+def test_mantissa24(rng: np.random.Generator) -> None:
+    reals = np.concatenate([rng.uniform(2.0**-32, 1 - 2.0**-24, 2000), [2.0**-32, 1 - 2.0**-24]])
     got = Mantissa24()(reals)
     assert list(zip(got.value.tolist(), got.shift.tolist(), strict=True)) == [oracle.mantissa24(r) for r in reals]
     for outside in (1.0, 2.0**-32 * (1 - 2.0**-24), 0.0):

@@ -9,7 +9,8 @@ import numpy as np
 
 from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.requantize import Layer, Rescale
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.numerics.profiles.cases import draw, expected, scales
 from tests.oracles import fixed_point as oracle
@@ -78,7 +79,7 @@ def whole(name: str, rng: np.random.Generator) -> Count:
         ]
     )
     acc = np.clip(acc, -(2**31), 2**31 - 1).astype(np.int64)
-    bound = PROFILES[name].conv.bind(Layer(quant(x), quant(w[None], axis=0), quant(y, zero)))
+    bound = PROFILES[name].conv.bind(SumContext(quant(x), quant(w[None], axis=0), quant(y, zero)))
     got = bound(acc[:, None])[:, 0]
     wanted = [oracle.requantize(name, a, (float(x), float(w), float(y)), zero) for a in acc.tolist()]
     return Count(acc.size, int(np.count_nonzero(bound.ties(acc[:, None]))), int((got != wanted).sum()))
@@ -93,7 +94,7 @@ def neural_art(name: str, rng: np.random.Generator) -> Count:
     bias = rng.integers(-2000, 2000, 4)
     reals = [float(x) * float(c) / float(y) for c in channels]
     s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), reals, bias.tolist(), zero)
-    layer = Layer(quant(x), quant(channels, axis=0), quant(y, zero), bias.astype(np.int32), weights=weights)
+    layer = SumContext(quant(x), quant(channels, axis=0), quant(y, zero), bias.astype(np.int32), weights=weights)
     bound = PROFILES[name].conv.bind(layer)
     found = bound.parameters
     wrong = (int(found["S1"]), int(found["S2"]), found["A"].tolist(), found["BC"].tolist()) != (s1, s2, a, bc)

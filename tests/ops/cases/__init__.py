@@ -1,4 +1,4 @@
-"""Generators of cases, one per integer operator. The fast tier and tools/long_tier.py draw from the same ones."""
+"""Generators of cases, one per integer operator. The fast tier and tools/verify/long_tier.py draw from them."""
 
 from __future__ import annotations
 

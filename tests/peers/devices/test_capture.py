@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -99,6 +100,16 @@ def test_from_a_function_to_the_name_of_its_arithmetic(place: Path, model: Model
     found = json.loads(run("identify", "gold", "dump", "--json").stdout)
     assert "tflite" in found["everywhere"] and "tflite-single" not in found["everywhere"]
     assert found["runs"] == 2
+
+
+def test_a_dump_that_is_too_large_is_called_a_dump(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message speaks of what was asked for, and of no option that `capture` does not have."""
+    monkeypatch.setattr("qdqnp.diagnosis.dump_writer.LIMIT_BYTES", 1000)
+    result = run("capture", "net.onnx", "--device", "my_board:board", "--input", "x.npy", "--out", "dump")
+    assert result.exit_code == 2 and "the dump would be too large" in result.output
+    assert "Run fewer inputs" in result.output and "golden set" not in result.output
+    named = set(re.findall(r"--[a-z-]+", result.output))
+    assert named <= set(re.findall(r"--[a-z-]+", run("capture", "--help").output)) and not (place / "dump").exists()
 
 
 def test_codes_go_to_the_device_where_asked(place: Path, model: Model) -> None:

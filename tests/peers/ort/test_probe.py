@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qdqnp.errors import PeerError
-from qdqnp.numerics.rules.binary import FixedAdd
+from qdqnp.numerics.rules.add import FixedAdd
 from qdqnp.peers.ort import faults as ort_faults
 from qdqnp.peers.ort import probe as ort_probe
 from qdqnp.peers.ort.faults import FAULTS

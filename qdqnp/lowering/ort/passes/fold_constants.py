@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from qdqnp.errors import Problems, QdqnpError
-from qdqnp.graph import Graph, Node
-from qdqnp.kernels.scratch import Scratch
+from qdqnp.graph import Graph, Node, concrete
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_dq, is_q
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.ops.base import Refused, ShapeError, Site
+from qdqnp.ops.node_check import NodeCheck, Refused
+from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.quant import Array
 
@@ -68,23 +68,26 @@ def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
     if operator is None:
         return None, ""
     values = tuple(edit.values[name] if name else None for name in node.inputs)
-    site = Site(node, edit.opset, values, Problems())
+    check = NodeCheck(node, edit.opset, values, Problems())
     try:
-        attributes = operator.attributes(site)
-        shapes = [shape for _, shape in operator.infer(site, attributes)]
-        step = operator.step(site, attributes)
+        attributes = operator.attributes(check)
+        shapes = [shape for _, shape in operator.infer(check, attributes)]
+        step = operator.step(check, attributes)
     except (Refused, ShapeError):
         return None, ""
     arrays = [edit.constant(operand.name) if operand is not None else None for operand in step.inputs]
-    if node.op.startswith("QLinear") or node.op == "QGemm":
+    if operator.rule:
         return None, INTEGER
-    if operator.macs(step, [None if array is None else array.shape for array in arrays], shapes) > MAX_PRODUCTS:
+    read = [None if array is None else array.shape for array in arrays]
+    if operator.macs(step.attributes, read, concrete(shapes[0])) > MAX_PRODUCTS:
         return None, TOO_LARGE
     consts = {name: const for name in step.input_names if (const := edit.constant(name)) is not None}
+    binding = Binding(step, ORT, consts)
+    if operator.doubt(binding):
+        return None, ""
     try:
-        bound = operator.bind(step, consts, ORT)
+        with np.errstate(all="ignore"):  # infinities and NaN are values here
+            made = operator.compute(binding, *arrays)
     except QdqnpError:
         return None, ""
-    if bound.doubt:
-        return None, ""
-    return tuple(np.array(array) for array in bound.evaluate(arrays, Scratch())), ""
+    return tuple(np.array(array) for array in made), ""

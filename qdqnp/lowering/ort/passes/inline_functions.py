@@ -6,7 +6,7 @@ from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_op
-from qdqnp.ops.float.hard_swish import GATE
+from qdqnp.ops.float.hard_sigmoid import HARD_SWISH_GATE as GATE
 
 
 def inline_functions(graph: Graph, log: Log) -> Graph:

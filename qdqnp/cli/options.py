@@ -1,0 +1,93 @@
+"""Options that several commands have: each is spelled, typed and explained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qdqnp.golden import FORMATS
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile_toml import profile_from
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PATH = click.Path(path_type=Path)
+LAYER = "Label, ONNX node, output tensor, number, or glob."
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of whatever is random."
+)
+out_option = click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to make.")
+model_argument = click.argument("model", type=PATH)
+format_option = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="F,F...",
+    default=("npz",),
+    show_default="npz",
+    help=f"One or more of {', '.join(FORMATS)}.",
+)
+mapping_option = click.option(
+    "--mapping",
+    type=PATH,
+    metavar="FILE",
+    help="Which entry of the dump is which tensor, .toml or .json; see compare --write-mapping.",
+)
+case_option = click.option(
+    "--case",
+    "first",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Which input of the golden set the dump's first one is.",
+)
+
+
+def profile_option(help: str = "The arithmetic: a name, or a .toml file.", default: str | None = "ort") -> Decorator:
+    """`--profile`: one arithmetic."""
+    return click.option("--profile", default=default, show_default=default is not None, metavar="NAME", help=help)
+
+
+def profiles_option(help: str, default: tuple[str, ...] = (), *, required: bool = False) -> Decorator:
+    """`--profiles`: several arithmetics, as `listed`; read them with profiles_of."""
+    shown: Any = ",".join(default) or None
+    names = ("--profiles", "listed")
+    return click.option(
+        *names, multiple=True, default=default, show_default=shown, required=required, metavar="NAME,NAME...", help=help
+    )
+
+
+def layer_option(*, required: bool = False) -> Decorator:
+    """`--layer`: one layer, as qdqnp.find names it."""
+    help = LAYER if required else f"{LAYER}  [default: the whole network]"
+    return click.option("--layer", required=required, metavar="NAME", help=help)
+
+
+layers_option = click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME",
+    help=f"{LAYER[:-1].replace(', or', ',')}, or operator type; may be given again.  [default: all]",
+)
+
+
+def force_option(what: str) -> Decorator:
+    """`--force`. what: that may be in the way, such as 'a golden set'."""
+    return click.option("--force", is_flag=True, help=f"Replace {what} that is in the way.")
+
+
+def listed(texts: Iterable[str]) -> tuple[str, ...]:
+    """The parts of `--option A,B --option C`: A, B and C."""
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def profiles_of(texts: Iterable[str]) -> list[tuple[str, Profile]]:
+    """The profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
+    return [(text, profile_from(text)) for text in listed(texts)]

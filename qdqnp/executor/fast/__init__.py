@@ -1,0 +1,38 @@
+"""Fast forms of integer operators, one file for each kind of question. Each is admitted by proof, or not at all.
+
+Here, and nowhere below, is known in what layout and precision arrays are computed, and in what memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qdqnp.executor.fast.kernel import Definition, Kernel
+from qdqnp.executor.fast.sums import FastSums
+from qdqnp.executor.fast.tables import FastPairs, FastSingles
+from qdqnp.numerics.questions import Pairs, Question, Singles, Sums
+from qdqnp.ops.integer.asking import IntegerOperator
+from qdqnp.ops.operator import Binding, Operator
+
+#: The fast form of each kind of question; the definition serves the others, and operators that ask none.
+FAST: Mapping[type[Question], Any] = {
+    Sums: FastSums,
+    Pairs: FastPairs,
+    Singles: FastSingles,
+}
+
+
+def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: bool = True) -> Kernel:
+    """The fastest form that is proven for the step. strategy: how integer sums are computed. certified: whether a
+    cheap form of a rule is looked for.
+
+    Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for it.
+    """
+    operator.check_profile(binding)
+    if isinstance(operator, IntegerOperator):
+        for asked, fast in FAST.items():
+            if issubclass(operator.asks, asked):
+                made: Kernel = fast(operator, binding, strategy, certified)
+                return made
+    return Definition(operator, binding)

@@ -1,0 +1,71 @@
+"""Kernel: how one step is computed. The slow form, which is the operator's definition, is one as well."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qdqnp.executor.fast.certificate import Certificate
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.strategy import Proof
+from qdqnp.ops.integer.asking import IntegerOperator, Part
+from qdqnp.ops.operator import Binding, Operator
+from qdqnp.quant import Array
+
+
+class Kernel(ABC):
+    """A step that is bound to a profile: all that does not depend on the inputs is computed."""
+
+    #: Why sums are exact, of steps that sum with constant weights.
+    proof: Proof | None = None
+    #: How sums become codes, of the same steps.
+    certificate: Certificate | None = None
+
+    #: The numbers that the step's arithmetic uses, by name, where no input changes them and they are known by now.
+    numbers: Mapping[str, Any] | None = None
+
+    def __init__(self, operator: Operator, binding: Binding) -> None:
+        self.operator = operator
+        self.binding = binding
+
+    @abstractmethod
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        """Output arrays from input arrays in the operands' order. Inputs are not changed."""
+
+    def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
+        """What the step asks of its inputs; () for operators that ask nothing."""
+        if not isinstance(self.operator, IntegerOperator):
+            return ()
+        return self.operator.questions(self.binding.step, *arrays)
+
+    def parameters(self, arrays: Sequence[Array | None]) -> Mapping[str, Any]:
+        """The numbers that the step's arithmetic uses, by name; {} for operators that ask nothing."""
+        if not isinstance(self.operator, IntegerOperator):
+            return {}
+        return self.operator.parameters(self.binding, self.questions(arrays))
+
+
+class Answered(Kernel):
+    """A step whose questions another profile's rules answer. What is asked, sums included, is computed as before."""
+
+    def __init__(self, operator: IntegerOperator, binding: Binding, asking: Kernel) -> None:
+        super().__init__(operator, binding)
+        operator.check_profile(binding)
+        self._asking = asking
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        assert isinstance(self.operator, IntegerOperator)
+        return (self.operator.answered(self.binding, self.questions(arrays), arrays),)
+
+    def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
+        parts, profile = self._asking.questions(arrays), self.binding.profile
+        return [replace(part, question=part.question.under(profile)) for part in parts]
+
+
+class Definition(Kernel):
+    """The operator as it is defined."""
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        return self.operator.compute(self.binding, *arrays)

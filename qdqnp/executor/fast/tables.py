@@ -1,0 +1,83 @@
+"""Questions about single codes and pairs of codes: the rule's answers to all of them, as tables made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qdqnp.executor.fast.kernel import Kernel
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable
+from qdqnp.numerics.questions import Pairs
+from qdqnp.ops.integer.asking import EVERYWHERE, IntegerOperator
+from qdqnp.ops.integer.unary import SinglesOperator
+from qdqnp.ops.operator import Binding
+from qdqnp.quant import Array, Codes, Quant
+
+NOTHING: Codes = np.zeros(0, np.uint8)
+
+
+class FastSingles(Kernel):
+    """A table for each input; None where the codes stay what they are."""
+
+    def __init__(self, operator: SinglesOperator, binding: Binding, strategy: str, certified: bool) -> None:
+        super().__init__(operator, binding)
+        self._rule = getattr(binding.profile, operator.rule)
+        self._tables: list[UnaryTable | None] = []
+        for index in range(len(binding.step.inputs)):
+            question = operator.single(binding.step, index, NOTHING)
+            bound = question.bind(self._rule)
+            self._tables.append(None if question.copied else UnaryTable.of(bound, question.x.dtype))
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        assert isinstance(self.operator, IntegerOperator)
+        parts = self.operator.questions(self.binding.step, *arrays)
+        output: Array | None = None
+        for part, table, array in zip(parts, self._tables, arrays, strict=True):
+            assert array is not None
+            codes = array if table is None else table(array)
+            if part.where == EVERYWHERE:
+                return (codes.copy() if table is None else codes,)
+            if output is None:
+                output = np.empty(self.operator.output_shape(self.binding.step, arrays), codes.dtype)
+            output[part.where] = codes
+        assert output is not None
+        return (output,)
+
+
+class FastPairs(Kernel):
+    """A table for each order of the operands, made when first needed; an expression where it gives the whole table."""
+
+    def __init__(self, operator: IntegerOperator, binding: Binding, strategy: str, certified: bool) -> None:
+        super().__init__(operator, binding)
+        self._rule = getattr(binding.profile, operator.rule)
+        step = binding.step
+        # a profile that does not define it says so now
+        Pairs(operator.rule, step.label, (step.quant(0), step.quant(1), step.y), NOTHING, NOTHING).bind(self._rule)
+        self._tables: dict[bool, BinaryTable] = {}
+
+    def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
+        assert isinstance(self.operator, IntegerOperator)
+        (part,) = self.operator.questions(self.binding.step, *arrays)
+        question = part.question
+        assert isinstance(question, Pairs)
+        straight = question.quants[0] is self.binding.step.quant(0)
+        if straight not in self._tables:
+            self._tables[straight] = _table(question, self._rule)
+        codes = self._tables[straight](question.a, question.b, scratch)
+        return (codes.reshape(self.operator.output_shape(self.binding.step, arrays)),)
+
+
+def _table(question: Pairs, rule: Any) -> BinaryTable:
+    a, b, y = question.quants
+    return BinaryTable.of(question.bind(rule), a.dtype, b.dtype, _sum_line(a, b, y))
+
+
+def _sum_line(a: Quant, b: Quant, y: Quant) -> PairLine:
+    """A cheap expression that may equal the rule on all pairs: the real sum in units of y's scale."""
+    with np.errstate(all="ignore"):
+        left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
+        offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)
+        return PairLine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)

@@ -1,0 +1,18 @@
+"""What a network leaves to a host: work in float32 in its middle, for which a device without a float unit has no
+arithmetic. Quantizing inputs and dequantizing outputs is the host's in any case."""
+
+from __future__ import annotations
+
+from qdqnp.ops.registry import lookup
+from qdqnp.program import Program, Step
+
+
+def float_work(program: Program, step: Step) -> str:
+    """What a step computes in float32 in the middle of the network, in words; '' where it computes nothing."""
+    made = program.tensors[step.output_names[0]]
+    operator = lookup(step.domain, step.op)
+    if made.dtype.kind == "f" and not step.dequantizes and not (operator is not None and operator.copies):
+        return f"{step.op} in float32"
+    before = [program.makers[name] for name in step.input_names if name in program.makers]
+    dequantizers = [other for other in before if other.dequantizes]
+    return f"{dequantizers[0].op} followed by {step.op}" if step.quantizes and dequantizers else ""

@@ -1,0 +1,90 @@
+"""Which layer is meant: the one way in which a layer is named in commands, functions and options.
+
+A layer is named by its label, by any of the ONNX nodes that it stands for, by a tensor that it makes, by its number
+among the steps of the program, or by a glob of such names; where several layers may be meant, by an operator type too.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from qdqnp.errors import InputError, Problem, Problems, shorten
+from qdqnp.program import Program, Step
+
+NAMED_BY = "a layer's label, ONNX node, output tensor or number, or a glob"
+SHOWN = 20
+
+
+def find_step(program: Program, text: str, fits: Callable[[Step], bool] = lambda step: True) -> int:
+    """Index of the one step that is meant.
+
+    text: see the top of this file. fits: prefer steps of which this is true, where a name belongs to several, such as
+    a tensor and a node of the same name. Raises InputError for a name that no layer has, saying which are near, and
+    for a glob that fits several layers.
+    """
+    steps = program.steps
+    found = [index for index, step in enumerate(steps) if text in _names(step)] or _numbered(program, text)
+    if found:
+        return next((index for index in found if fits(steps[index])), found[0])
+    found = [index for index, step in enumerate(steps) if _matches(step, text)]
+    if not found:
+        raise InputError("no such layer", [_unknown(program, text, NAMED_BY)])
+    if len(found) > 1:
+        listed = _listing([steps[index].label for index in found])
+        raise InputError("several layers", [Problem(f"layer {_quoted(text)}", "a glob of one layer", listed)])
+    return found[0]
+
+
+def find_steps(program: Program, texts: Sequence[str]) -> tuple[int, ...]:
+    """Indices of the steps that any of the texts means, an operator type among them, ascending; () means every step.
+
+    Raises InputError that lists the texts that fit none, and for each the names that are near.
+    """
+    if not texts:
+        return tuple(range(len(program.steps)))
+    problems, found = Problems(), set[int]()
+    for text in texts:
+        fitting = [
+            index
+            for index, step in enumerate(program.steps)
+            if text in _names(step) or _matches(step, text) or fnmatchcase(step.op, text)
+        ] or _numbered(program, text)
+        if not fitting:
+            problem = _unknown(program, text, f"{NAMED_BY}, or an operator type")
+            problems.note(problem.where, problem.expected, problem.got, problem.hint)
+        found.update(fitting)
+    problems.raise_if_any("no such layer", InputError)
+    return tuple(sorted(found))
+
+
+def _names(step: Step) -> tuple[str, ...]:
+    """A name may look like a glob, so equality is asked first."""
+    return (*step.origin, *step.output_names)
+
+
+def _matches(step: Step, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in _names(step))
+
+
+def _numbered(program: Program, text: str) -> list[int]:
+    known = text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(program.steps)
+    return [int(text)] if known else []
+
+
+def _unknown(program: Program, text: str, expected: str) -> Problem:
+    names = list(dict.fromkeys(shorten(name, 60) for step in program.steps for name in _names(step)))
+    near = difflib.get_close_matches(shorten(text, 60), names, 5, 0.4)
+    meant = f"Did you mean {_listing(near)}? " if near else f"Layers: {_listing([s.label for s in program.steps])}. "
+    hint = f"{meant}Layers have the numbers 0 to {len(program.steps) - 1}."
+    return Problem(f"layer {_quoted(text)}", expected, "nothing of that name", hint)
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(_quoted, names[:SHOWN])) + more
+
+
+def _quoted(text: str) -> str:
+    return f"'{shorten(text, 60)}'"

@@ -1,0 +1,203 @@
+"""Choices: what is free in a rule, declared at the field that holds it.
+
+`tie: str = choice(of=ROUNDINGS, kind="tie rule")` says which values a TOML file may give, which neighbours `explain`
+and `compare` try, what `fit` searches, and by `unknown` which values an envelope must allow for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from qdqnp.numerics.rule import Rule, kinds
+
+_CHOICE, _FAMILIES = "choice", "families"
+# Metadata of a field of overrides: the `Override` of each number by name.
+OVERRIDES = "overrides"
+
+
+@dataclass(frozen=True)
+class Override:
+    """A number of one layer that a profile may give."""
+
+    allowed: range
+    #: whether it may be a list, one for each channel
+    per_channel: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the field of a rule may hold."""
+
+    #: every value that is allowed
+    of: Sequence[Any]
+    #: what kind of cause another value is, e.g. 'tie rule'; '' where another value is not another arithmetic to try
+    kind: str = ""
+    #: what a neighbour is called; may use {value}, {name} of the field and {rule}, the name of the class
+    text: str = "{name} {value}"
+    #: the values between which nobody knows which one the device has; empty where it is known
+    unknown: tuple[Any, ...] = ()
+    #: the field whose value counts where this one is 'same'; '' for none
+    follows: str = ""
+    #: what a neighbour is called in which this field and the one it follows change together
+    together: str = ""
+
+
+def choice(
+    default: Any = dataclasses.MISSING,
+    *,
+    of: Iterable[Any],
+    kind: str = "",
+    text: str = "{name} {value}",
+    unknown: Iterable[Any] = (),
+    follows: str = "",
+    together: str = "",
+) -> Any:
+    """A dataclass field with a `Choice`; without a default it must be given."""
+    allowed = of if isinstance(of, range) else tuple(of)
+    made = Choice(allowed, kind, text, tuple(unknown), follows, together)
+    return field(default=default, metadata={_CHOICE: made})
+
+
+def limited_to(of: Iterable[Any]) -> Mapping[str, Any]:
+    """The metadata of a dataclass field that holds one of these values, none of them another arithmetic."""
+    return {_CHOICE: Choice(tuple(of))}
+
+
+def part(*families: str) -> Any:
+    """A dataclass field, without a default, that holds a rule of one of the families or a tuple of such rules."""
+    return field(metadata={_FAMILIES: families})
+
+
+def choice_of(item: dataclasses.Field[Any]) -> Choice | None:
+    """The choice that a field declares, if it does."""
+    found: Choice | None = item.metadata.get(_CHOICE)
+    return found
+
+
+def families_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:
+    """The families of rules that a field may hold; none for other fields."""
+    found: tuple[str, ...] = item.metadata.get(_FAMILIES, ())
+    return found
+
+
+def kinds_of(item: dataclasses.Field[Any], hint: Any) -> tuple[type, ...]:
+    """The classes of which a field may hold an instance: those of its families, or its own type if that is a rule."""
+    if families_of(item):
+        return kinds(*families_of(item))
+    return (hint,) if isinstance(hint, type) and issubclass(hint, Rule) else ()
+
+
+def hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, by name, in order."""
+    found = typing.get_type_hints(kind)
+    return {item.name: found[item.name] for item in dataclasses.fields(kind)}
+
+
+# -- one step away -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Neighbour:
+    """A rule that differs from another in one choice."""
+
+    #: e.g. 'tie rule'
+    kind: str
+    #: in which way it differs
+    text: str
+    #: the value that was chosen
+    value: Any
+    #: the rule, whole
+    rule: Any
+
+
+def neighbours(rule: Any) -> Iterator[Neighbour]:
+    """Every rule that differs from `rule`, or in a rule or stage inside it, in one choice. The last field and the last
+    stage come first: the rounding that is most often written by hand is the last one."""
+    for item in reversed(_fields(rule)):
+        value, declared = getattr(rule, item.name), choice_of(item)
+        if declared is not None and declared.kind:
+            yield from _others(rule, item.name, declared)
+        elif isinstance(value, Rule):
+            for found in neighbours(value):
+                yield replace(found, rule=replace(rule, **{item.name: found.rule}))
+        elif isinstance(value, tuple):
+            for index in reversed(range(len(value))):
+                for found in neighbours(value[index]):
+                    inner = (*value[:index], found.rule, *value[index + 1 :])
+                    yield replace(found, rule=replace(rule, **{item.name: inner}))
+
+
+def _others(rule: Any, name: str, declared: Choice) -> Iterator[Neighbour]:
+    """The neighbours in one field. A field that others follow is changed with them and without them."""
+    current = resolved(rule, name)
+    followers = [item.name for item in _fields(rule) if _follows(item) == name]
+    pinned = {follower: resolved(rule, follower) for follower in followers}
+    for value in declared.of:
+        if value == current or (declared.follows and value == "same"):
+            continue
+        text = declared.text.format(name=name, value=value, rule=type(rule).__name__)
+        yield Neighbour(declared.kind, text, value, replace(rule, **{name: value, **pinned}))
+        if followers:
+            both = declared.together.format(name=name, value=value, rule=type(rule).__name__)
+            changed = {name: value, **dict.fromkeys(followers, "same")}
+            yield Neighbour(declared.kind, both, value, replace(rule, **changed))
+
+
+def resolved(rule: Any, name: str) -> Any:
+    """The value of a choice; where it is 'same', that of the field it follows."""
+    value = getattr(rule, name)
+    followed = next(_follows(item) for item in _fields(rule) if item.name == name)
+    return getattr(rule, followed) if followed and value == "same" else value
+
+
+def _follows(item: dataclasses.Field[Any]) -> str:
+    declared = choice_of(item)
+    return declared.follows if declared is not None else ""
+
+
+def _fields(rule: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(rule) if isinstance(rule, Rule) and dataclasses.is_dataclass(rule) else ()
+
+
+# -- every combination -------------------------------------------------------------------------------------------------
+def admissible(rule: Any, known: Sequence[str] = ()) -> Iterator[Any]:
+    """Every rule that a rule known in part may be: each combination of its unknown choices and of those inside it;
+    itself alone where nothing is unknown. known: fields to leave as they are."""
+    options: dict[str, list[Any]] = {}
+    for item in _fields(rule):
+        value, declared = getattr(rule, item.name), choice_of(item)
+        if item.name in known:
+            continue
+        if declared is not None and declared.unknown:
+            options[item.name] = list(declared.unknown)
+        elif isinstance(value, Rule):
+            options[item.name] = list(admissible(value, known))
+    for values in product(*options.values()):
+        yield replace(rule, **dict(zip(options, values, strict=True)))
+
+
+def variants(kind: type, **given: Iterable[Any]) -> Iterator[Any]:
+    """Every instance of a class of rules: each combination of its choices that are arithmetic and of the rules that it
+    holds; other fields keep their defaults. given: what to take for some fields instead. The first varies fastest."""
+    options: dict[str, list[Any]] = {}
+    for item in dataclasses.fields(kind):
+        declared, held = choice_of(item), kinds_of(item, hints(kind)[item.name])
+        if item.name in given:
+            options[item.name] = list(given[item.name])
+        elif declared is not None and declared.kind:
+            options[item.name] = list(declared.of)
+        elif held and item.default is dataclasses.MISSING:
+            options[item.name] = [inner for one in held for inner in variants(one)]
+    names = list(reversed(options))
+    for values in product(*(options[name] for name in names)):
+        made = kind(**dict(zip(names, values, strict=True)))
+        if not any(_follows(item) and _explicit(made, item) for item in dataclasses.fields(kind)):
+            yield made
+
+
+def _explicit(rule: Any, item: dataclasses.Field[Any]) -> bool:
+    """Whether a field says the same as the one it follows without saying 'same'."""
+    return bool(getattr(rule, item.name) == getattr(rule, _follows(item)))

@@ -1,0 +1,50 @@
+"""Averages of whole planes: GlobalAveragePool, and an AveragePool whose window is the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from qdqnp.numerics.questions.question import Summed
+from qdqnp.numerics.rules.mean import MeanRule
+from qdqnp.numerics.rules.requantize.protocol import Requantizer
+from qdqnp.quant import Array, Int64, Quant
+
+
+@dataclass(frozen=True, eq=False)
+class Means(Summed):
+    """Sums of (code - zero point), one for each plane."""
+
+    label: str
+    x: Quant
+    output: Quant
+    #: Elements of a plane.
+    count: int
+    #: int64, shape (planes,).
+    sums: Int64
+    rule: str = "global_average_pool"
+
+    @property
+    def total(self) -> Int64:
+        """The accumulators."""
+        return self.sums
+
+    def with_sums(self, sums: Int64) -> Self:
+        return replace(self, sums=sums)
+
+    def bind(self, rule: MeanRule) -> Requantizer:
+        return rule.bind(self.x, self.output, self.count)
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        return (self.sums,)
+
+    @property
+    def y(self) -> Quant:
+        return self.output
+
+    def with_y(self, y: Quant) -> Self:
+        return replace(self, output=y)
+
+    def part(self, elements: slice) -> Self:
+        return replace(self, sums=self.sums[elements])

@@ -1,0 +1,45 @@
+"""Pairs of codes to codes: Add, Mul."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from qdqnp.numerics.questions.question import Question
+from qdqnp.quant import Array, Codes, Quant, all_codes
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs(Question):
+    """Codes of a and b, flat, in the order in which the operator hands them to its rule."""
+
+    rule: str
+    label: str
+    #: Of a, b and the answer.
+    quants: tuple[Quant, Quant, Quant]
+    a: Codes
+    b: Codes
+
+    def bind(self, rule: Any) -> Any:
+        return rule.bind(*self.quants)
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        return (self.a, self.b)
+
+    @property
+    def y(self) -> Quant:
+        return self.quants[2]
+
+    def with_y(self, y: Quant) -> Self:
+        return replace(self, quants=(*self.quants[:2], y))
+
+    def part(self, elements: slice) -> Self:
+        return replace(self, a=self.a[elements], b=self.b[elements])
+
+    def everything(self) -> Self:
+        """Every pair of 8-bit codes, a slower than b, each in the order of its bytes: 65,536 elements."""
+        a, b = (all_codes(quant.dtype) for quant in self.quants[:2])
+        return replace(self, a=np.repeat(a, b.size), b=np.tile(b, a.size))

@@ -1,0 +1,132 @@
+"""Sums of products to codes: Conv, Gemm, MatMul."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, Self
+
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions.question import Summed, rows_of
+from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
+from qdqnp.quant import Array, Codes, Int64, Quant
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SumWeights:
+    """The weights of a layer that sums, by groups of output channels that read the same inputs."""
+
+    #: Codes, int64, shape (groups, channels per group, K).
+    raw: Int64
+    #: Codes less their zero points, the same shape.
+    centered: Int64
+    #: The positions of K in the order in which a CPU that saturates pairs of products takes them.
+    pairing: Int64
+    #: Whether each channel reads one input channel of its own.
+    depthwise: bool = False
+
+    @cached_property
+    def rows(self) -> Int64:
+        """Centered weights, shape (channels, K)."""
+        groups, channels, terms = self.centered.shape
+        return self.centered.reshape(groups * channels, terms)
+
+
+class Products(Protocol):
+    """Which products each output element adds up: (x - z_x) * (w - z_w) over K, for (positions, channels)."""
+
+    @property
+    def x(self) -> Quant: ...
+
+    @property
+    def w(self) -> Quant: ...
+
+    @property
+    def weights(self) -> SumWeights: ...
+
+    def columns(self) -> Codes:
+        """The codes of x that meet the weights, (groups, K, positions); padding holds x's zero point."""
+        ...
+
+    def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
+        """For each k, the index of x's element (None in the padding) and that of the weight."""
+        ...
+
+
+def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
+    """The sums, int64 (positions, channels), without bias: the definition, in integers."""
+    columns, weights = products.columns(), products.weights
+    sums: Int64 = weights.centered @ (columns.astype("int64") - int(products.x.zero_point))
+    if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
+        sums = sums + accumulate.lost(columns.astype("int64"), weights.raw, weights.pairing)
+    groups, channels, positions = sums.shape
+    return sums.reshape(groups * channels, positions).T
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(Summed):
+    """Sums (positions, channels), without bias; adding that is part of the rule."""
+
+    rule: str
+    context: SumContext
+    #: What is added up; None where only the sums are known.
+    products: Products | None = None
+    #: How a device adds: exactly, or with products that saturate in pairs.
+    accumulate: AccumulateRule = ExactSum()  # noqa: RUF009 - a frozen value
+    #: The sums, where somebody has computed them already.
+    known: Int64 | None = None
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        return self.context.label
+
+    @cached_property
+    def sums(self) -> Int64:  # type: ignore[override]
+        """int64, shape (positions, channels)."""
+        if self.known is not None:
+            return self.known
+        assert self.products is not None
+        return add_up(self.products, self.accumulate)
+
+    @property
+    def total(self) -> Int64:
+        """The accumulators: sums plus bias, not wrapped, shape (positions, channels)."""
+        bias = self.context.wide_bias
+        return self.sums if bias is None else self.sums + bias
+
+    def with_sums(self, sums: Int64) -> Self:
+        return replace(self, products=None, known=sums)
+
+    def bind(self, rule: RequantizeRule) -> Requantizer:
+        return rule.bind(self.context)
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        return (self.sums,)
+
+    @property
+    def y(self) -> Quant | None:
+        return self.context.y
+
+    def with_y(self, y: Quant) -> Self:
+        return replace(self, context=replace(self.context, y=y))
+
+    def part(self, elements: slice) -> Self:
+        rows = rows_of(elements, self.sums.shape[-1])
+        bias = self.context.bias
+        if bias is not None and bias.ndim > 1 and bias.shape[0] > 1:  # QGemm's bias by row
+            bias = bias[rows]
+        return replace(self, context=replace(self.context, bias=bias), products=None, known=self.sums[rows])
+
+    def under(self, profile: Profile) -> Self:
+        if self.products is None or profile.accumulate == self.accumulate:
+            return self
+        weights = self.products.weights
+        x, w = self.products.x.dtype, self.products.w.dtype
+        if not any(rule.saturates(x, w, weights.depthwise) for rule in (profile.accumulate, self.accumulate)):
+            return self
+        return replace(self, accumulate=profile.accumulate, known=None)

@@ -1,0 +1,60 @@
+"""Windows of codes to codes: AveragePool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from qdqnp.numerics.questions.question import Question
+from qdqnp.numerics.rules.average import AverageFunction, AverageRule
+from qdqnp.quant import Array, Codes, Int64, Quant
+
+
+@dataclass(frozen=True, eq=False)
+class Windows(Question):
+    """The taps of each window, row-major within it."""
+
+    label: str
+    x: Quant
+    output: Quant
+    #: Codes, shape (taps, ...); the answer has the shape of the rest.
+    taps: Codes
+    #: Whether a tap lies inside the image, broadcastable to `taps`.
+    inside: Array
+    #: The divisor of each window, broadcastable to the answer.
+    count: Int64
+    rule: str = "average_pool"
+
+    def bind(self, rule: AverageRule) -> AverageFunction:
+        return rule.bind(self.x, self.output)
+
+    @property
+    def arguments(self) -> tuple[Array, ...]:
+        return (self.taps, self.inside, self.count)
+
+    @property
+    def y(self) -> Quant:
+        return self.output
+
+    def with_y(self, y: Quant) -> Self:
+        return replace(self, output=y)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.taps.shape[1:])
+
+    def flat(self) -> Self:
+        """The same windows one after the other: taps (taps, windows)."""
+        taps = self.taps.reshape(len(self.taps), -1)
+        inside = np.broadcast_to(self.inside, self.taps.shape).reshape(taps.shape)
+        return replace(self, taps=taps, inside=inside, count=np.broadcast_to(self.count, self.shape).reshape(-1))
+
+    def part(self, elements: slice) -> Self:
+        flat = self.flat()
+        return replace(flat, taps=flat.taps[:, elements], inside=flat.inside[:, elements], count=flat.count[elements])
+
+    def parameters(self, rule: AverageRule) -> Mapping[str, Any]:
+        return self.bind(rule).numbers(np.unique(self.count))

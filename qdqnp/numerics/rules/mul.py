@@ -1,0 +1,143 @@
+"""Multiplication of two tensors of 8-bit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.numerics import float32
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.float32 import as_f32
+from qdqnp.numerics.multiplier import Fixed
+from qdqnp.numerics.rational import RationalSum, fraction
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.binary import BinaryFunction
+from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.values import BoundRule, Value, clipped, exact_float, real_ties, shifted
+from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
+
+PRODUCT = "(a - z_a) * (b - z_b)"
+
+
+# -- ONNX Runtime ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FloatMul(Rule, family="mul"):
+    """ONNX Runtime's QLinearMul: r = f32(f32(s_a*s_b)/s_y); y = clip(cvtps2dq(f32(f32(product * r) + z_y))).
+
+    product = (a - z_a)(b - z_b) is exact; the two roundings are not contracted. Source: core/mlas/lib/qlmul.cpp.
+    """
+
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        with np.errstate(all="ignore"):
+            return FloatMultiplied(a, b, y, as_f32(as_f32(a.scale * b.scale) / y.scale))
+
+
+@dataclass(frozen=True, eq=False)
+class FloatMultiplied(BoundRule):
+    """The bound FloatMul."""
+
+    a: Quant
+    b: Quant
+    y: Quant
+    ratio: Float32
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"ratio": self.ratio}
+
+    def stages(self, a: Codes, b: Codes) -> list[Value]:
+        product = self.a.centered(a) * self.b.centered(b)
+        with np.errstate(all="ignore"):
+            real = as_f32(product) * self.ratio
+            total = real + np.float32(int(self.y.zero_point))
+        return [
+            Value(PRODUCT, product),
+            Value("product * ratio", real),
+            Value("+ z_y", total),
+            *clipped(float32.to_int32_x86(total), self.y, exact_float(total)),
+        ]
+
+    def ties(self, a: Codes, b: Codes) -> Signs:
+        return real_ties(self.stages(a, b)[2].array)
+
+
+# -- TFLite ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class RescaledMul(Rule, family="mul"):
+    """TFLite, CMSIS-NN: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y)."""
+
+    rescale: Rescale
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        fixed = self.rescale.fix(np.asarray(float(a.scale) * float(b.scale) / float(y.scale)))
+        return RescaledProduct(self.rescale, a, b, y, fixed)
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledProduct(BoundRule):
+    """The bound RescaledMul."""
+
+    rescale: Rescale
+    a: Quant
+    b: Quant
+    y: Quant
+    fixed: Fixed
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.fixed.as_parameters()
+
+    def _product(self, a: Codes, b: Codes) -> Int64:
+        return self.a.centered(a) * self.b.centered(b)
+
+    def stages(self, a: Codes, b: Codes) -> list[Value]:
+        product = self._product(a, b)
+        values = self.rescale.values(product, self.fixed)
+        return [Value(PRODUCT, product), *values, *shifted(values[-1].array, self.y)]
+
+    def ties(self, a: Codes, b: Codes) -> Signs:
+        return self.rescale.ties(self._product(a, b), self.fixed)
+
+
+# -- the ideal ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class RationalMul(Rule, family="mul"):
+    """The exact product of the real values in units of s_y, half to even."""
+
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        return RationalMultiplied(a, b, y)
+
+
+@dataclass(frozen=True, eq=False)
+class RationalMultiplied(BoundRule):
+    """The bound RationalMul."""
+
+    a: Quant
+    b: Quant
+    y: Quant
+
+    def _product(self, a: Codes, b: Codes) -> RationalSum:
+        factor = fraction(self.a.scale) * fraction(self.b.scale) / fraction(self.y.scale)
+        return RationalSum([self.a.centered(a) * self.b.centered(b)], [[factor]])
+
+    def stages(self, a: Codes, b: Codes) -> list[Value]:
+        product = self._product(a, b)
+        rounded = product.rounded()
+        return [
+            Value(PRODUCT, np.asarray(product.values[0])),
+            Value("real", product.real()),
+            Value("rounded", rounded, product.at),
+            *shifted(rounded, self.y),
+        ]
+
+    def ties(self, a: Codes, b: Codes) -> Signs:
+        return self._product(a, b).ties()

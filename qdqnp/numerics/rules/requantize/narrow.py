@@ -1,0 +1,152 @@
+"""ST Neural-ART: two narrowings, the bias between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import OVERRIDES, Override, choice, resolved
+from qdqnp.numerics.multiplier import largest_shift, real_multiplier
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
+from qdqnp.numerics.status import INFERRED, STATUSES
+from qdqnp.numerics.values import BoundRule, Value, clipped, signs
+from qdqnp.numerics.width import saturate, wrap
+from qdqnp.quant import Int64, Quant, Signs
+
+ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
+# The numbers of one layer that may be known.
+NUMBERS: Mapping[str, Override] = {
+    "S1": Override(range(0, 32)),
+    "S2": Override(range(0, 47)),
+    "A": Override(range(-(2**15), 2**15), per_channel=True),
+    "BC": Override(range(-(2**31), 2**31), per_channel=True),
+}
+
+
+@dataclass(frozen=True)
+class NarrowThenAffine(Rule, family="requantize"):
+    """ST Neural-ART, compiler 1.1.3, as inferred from compiled networks: S1 = max(0, ceil(log2(max_c |sum_k w|)) - 7);
+    S2 puts the largest A in [2^14, 2^15); A = rint(M * 2^(S1+S2)), BC = floor((z_y + bias * M) * 2^S2).
+    """
+
+    #: of both roundings, or of the second where first_tie says another
+    tie: str = choice(
+        of=ROUNDINGS,
+        kind="tie rule",
+        text="second rounding {value}",
+        together="both roundings {value}",
+        unknown=NEAREST,
+    )
+    #: 'exact' is int32
+    accumulator: str = choice(
+        "exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS
+    )
+    #: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known
+    overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
+    status: str = choice(INFERRED, of=STATUSES)
+    #: of the first rounding; 'same' is `tie`
+    first_tie: str = choice(
+        "same",
+        of=("same", *ROUNDINGS),
+        kind="tie rule",
+        text="first rounding {value}",
+        unknown=NEAREST,
+        follows="tie",
+    )
+
+    @property
+    def inner_tie(self) -> str:
+        """The tie rule of the first rounding."""
+        return str(resolved(self, "first_tie"))
+
+    def bind(self, context: SumContext) -> Requantizer:
+        y = context.output
+        given = dict(dict(self.overrides).get(context.label, ()))
+        real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, y.scale)
+        if context.weights is None:
+            raise ProfileError("weights that the profile needs", [Problem("weights", "constants", "a computed tensor")])
+        s1 = int(given.get("S1", self.first_shift(context.weights)))
+        s2 = int(given.get("S2", largest_shift(float(real.max(initial=0.0)) * 2.0**s1)))
+        bias = 0 if context.bias is None else context.bias.astype(np.int64)
+        a = np.asarray(given.get("A", np.rint(np.ldexp(real, s1 + s2))), np.int64)
+        constant = np.floor(np.ldexp(int(y.zero_point) + bias * real, s2))
+        bc = np.asarray(given.get("BC", np.clip(constant, -(2.0**31), 2.0**31 - 1)), np.int64)
+        for name, value in (("A", a), ("BC", bc)):
+            if value.size not in (1, real.size, len(context.weights)):
+                problem = Problem(f"override {name}", f"1 or {len(context.weights)} values", str(value.size))
+                raise ProfileError("an override that does not fit its layer", [problem])
+        return Narrowed(self, s1, s2, a, bc, y, context.wide_bias)
+
+    @staticmethod
+    def first_shift(weights: Int64) -> int:
+        largest = int(np.abs(weights.sum(axis=-1)).max(initial=0))
+        return max(0, math.ceil(math.log2(largest)) - 7) if largest else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Narrowed(BoundRule):
+    """x16 = sat16(RSR(sum, S1)); y = sat8(RSR(A * x16 + BC, S2)): two narrowings, the bias after the first."""
+
+    rule: NarrowThenAffine
+    s1: int
+    s2: int
+    #: one for all channels or one per channel, as bc
+    a: Int64
+    bc: Int64
+    y: Quant
+    bias: Int64 | None
+    expression: None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"S1": np.int64(self.s1), "S2": np.int64(self.s2), "A": self.a, "BC": self.bc}
+
+    def _accumulated(self, sums: Int64) -> Int64:
+        if self.rule.accumulator == "exact":
+            return wrap(sums, 32)
+        return saturate(sums, 24) if self.rule.accumulator == "saturate-24" else wrap(sums, 24)
+
+    def first(self, sums: Int64) -> list[Value]:
+        """'acc', 'narrowed' and 'x16'."""
+        acc = self._accumulated(sums)
+        quotient = Quotient(acc, self.s1)
+        narrowed = quotient.rounded(self.rule.inner_tie)
+        return [
+            Value("acc", acc),
+            Value("narrowed", narrowed, quotient.exact),
+            Value("x16", saturate(narrowed, 16), saturated=True),
+        ]
+
+    def second(self, x16: Int64) -> list[Value]:
+        """'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
+        quotient = self._affine(x16)
+        return [
+            Value("affine", quotient.value),
+            *clipped(quotient.rounded(self.rule.tie), self.y, quotient.exact),
+        ]
+
+    def _affine(self, x16: Int64) -> Quotient:
+        return Quotient(self.a * x16 + self.bc, self.s2)
+
+    def stages(self, sums: Int64) -> list[Value]:
+        first = self.first(sums)
+        return [*first, *self.second(first[-1].array)]
+
+    def ties(self, sums: Int64) -> Signs:
+        first = self.first(sums)
+        acc, affine = first[0].array, self._affine(first[-1].array)
+        return signs(affine.value, affine.is_tie(), signs(acc, Quotient(acc, self.s1).is_tie()))
+
+    @property
+    def slope(self) -> Slope:
+        unit = np.ldexp(1.0, -self.s2)
+        # both saturations are monotone; only a wrap is not
+        limit = 2**23 - 1 if self.rule.accumulator == "wrap-24" else 2**31 - 1
+        return Slope(self.a * unit, self.bc * unit, (), self.s1, -limit, limit)

@@ -1,0 +1,131 @@
+"""Fixed point: an integer multiplier and a shift, then stages of integer arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import choice, part
+from qdqnp.numerics.multiplier import PRECISIONS, Fixed, Real, Scheme, real_multiplier
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
+from qdqnp.numerics.stages import ShiftLeft, Stage
+from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.values import BoundRule, Value, shifted, signs
+from qdqnp.numerics.width import wrap
+from qdqnp.quant import Int64, Quant, Signs
+
+
+@dataclass(frozen=True)
+class Rescale(Rule, family="requantize"):
+    """The real multiplier as an integer and a shift, then the stages in order."""
+
+    #: how the integers are made
+    scheme: Scheme = part("scheme")
+    stages: tuple[Stage, ...] = part("stage")
+    #: in which s_x * s_w / s_y is formed, see multiplier.real_multiplier
+    precision: str = choice("float64", of=PRECISIONS, kind="scale order", text="scale product in {value}")
+    #: bits: 32 wraps, 64 never ends
+    accumulator: int = choice(32, of=(32, 64), kind="accumulator wrap", text="a {value}-bit accumulator")
+    #: the least and the largest total shift for which the arithmetic is defined
+    shifts: tuple[int, int] = choice((0, 62), of=range(0, 63))
+    #: whether only values in [-2^(shift-1), 2^(shift-1)) are defined, as TOSA requires of SINGLE_ROUND
+    bounded: bool = False
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def fix(self, real: Real) -> Fixed:
+        """The integers for real multipliers. Raises ProfileError outside the domain."""
+        fixed = self.scheme(np.asarray(real, np.float64))
+        low, high = self.shifts
+        bad = (fixed.value != 0) & ((fixed.shift < low) | (fixed.shift > high))
+        if bad.any():
+            at = float(np.asarray(real).reshape(-1)[int(np.argmax(bad))])
+            raise ProfileError(
+                "a multiplier outside the profile's domain",
+                [Problem("multiplier", f"a total shift in [{low}, {high}]", f"{at!r}")],
+            )
+        return fixed
+
+    def values(self, value: Int64, fixed: Fixed) -> list[Value]:
+        """What each stage makes of int64 values. Raises ProfileError outside the domain, and where a result leaves
+        int32: the arithmetic is not defined there."""
+        if self.bounded:
+            limit = (np.int64(1) << fixed.shift) >> 1
+            if ((value < -limit) | (value >= limit)).any():
+                _refuse("sum", "within 2^(shift - 1)", value)
+        found: list[Value] = []
+        for stage in self.stages:
+            found.append(stage(value, fixed))
+            value = found[-1].array
+        if value.size and (value.max() > 2**31 - 1 or value.min() < -(2**31)):
+            _refuse("requantized sum", "an int32", value)
+        return found
+
+    def apply(self, value: Int64, fixed: Fixed) -> Int64:
+        """What the last stage makes of int64 values. Raises ProfileError as `values` does."""
+        return self.values(value, fixed)[-1].array
+
+    def ties(self, value: Int64, fixed: Fixed) -> Signs:
+        """The sign of each value that met an exact half at a stage (at the last such stage), 0 for the others."""
+        met = np.zeros(value.shape, np.int8)
+        for stage in self.stages:
+            quotient = stage.quotient(value, fixed)
+            if quotient is not None:
+                met = signs(value, quotient.is_tie(), met)
+            value = stage(value, fixed).array
+        return met
+
+    def bind(self, context: SumContext) -> Requantizer:
+        y = context.output
+        real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, y.scale, self.precision)
+        return Rescaled(self, self.fix(real), context.wide_bias, y)
+
+
+def _refuse(what: str, expected: str, value: Int64) -> None:
+    found = str(int(np.abs(value).max()))
+    raise ProfileError("a value outside the profile's domain", [Problem(what, expected, found)])
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled(BoundRule):
+    """acc = wrap32(sum + bias), the stages, zero point and clip."""
+
+    rule: Rescale
+    fixed: Fixed
+    bias: Int64 | None
+    y: Quant
+    expression: None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.fixed.as_parameters()
+
+    def _acc(self, sums: Int64) -> Int64:
+        total = sums if self.bias is None else sums + self.bias
+        return wrap(total, 32) if self.rule.accumulator == 32 else total
+
+    def stages(self, sums: Int64) -> list[Value]:
+        acc = self._acc(sums)
+        values = self.rule.values(acc, self.fixed)
+        return [Value("acc", acc), *values, *shifted(values[-1].array, self.y)]
+
+    def ties(self, sums: Int64) -> Signs:
+        return self.rule.ties(self._acc(sums), self.fixed)
+
+    @property
+    def slope(self) -> Slope:
+        real, z = self.fixed.real, int(self.y.zero_point)
+        bias = np.zeros(1, np.int64) if self.bias is None else self.bias
+        # a first rounding to units of 2^-r moves the second's steps by half such a unit
+        first = np.ldexp(1.0, -(np.maximum(self.fixed.shift - 31, 0) + 1).astype(np.int32))
+        left = int(np.maximum(31 - self.fixed.shift, 0).max())
+        shifts_left = any(isinstance(stage, ShiftLeft) for stage in self.rule.stages)
+        reach = 2 ** (31 - left) - 1 if shifts_left else 2**31 - 1
+        if self.rule.bounded:
+            reach = min(reach, 2 ** (int(self.fixed.shift.min()) - 1) - 1)
+        slack = int(np.abs(bias).max())
+        return Slope(real, bias * real + z, (first,), 0, slack - reach, reach - slack)

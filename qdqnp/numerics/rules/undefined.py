@@ -1,0 +1,23 @@
+"""What nobody has defined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.status import STATUSES, UNKNOWN
+
+
+@dataclass(frozen=True)
+class Undefined(Rule, family="undefined"):
+    """An operator whose arithmetic under the profile is not known. Binding it lists the layer as a problem."""
+
+    reason: str
+    status: str = choice(UNKNOWN, of=STATUSES)
+
+    def bind(self, *arguments: Any, **keywords: Any) -> Any:
+        problem = Problem("arithmetic", "a rule", self.reason, "Give the profile a rule of your own for this operator.")
+        raise ProfileError("an operator that the profile does not define", [problem])

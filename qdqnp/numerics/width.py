@@ -1,0 +1,35 @@
+"""Width: what is left of an exact integer in a register of so many bits. The one place that wraps or saturates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.quant import Codes, Int64, Quant
+
+
+def wrap(value: Int64, bits: int) -> Int64:
+    """The signed integer that two's complement arithmetic keeps: the low `bits` bits, the highest being the sign.
+
+    value: int64, any shape; the result has that shape. bits: 2 to 62.
+    """
+    low = np.asarray(value, np.int64) & ((1 << bits) - 1)
+    sign = low & (1 << (bits - 1))
+    return np.asarray(low - 2 * sign)
+
+
+def saturate(value: Int64, bits: int) -> Int64:
+    """The value, or the nearer end of [-2^(bits-1), 2^(bits-1) - 1].
+
+    value: int64, any shape; the result has that shape. bits: 2 to 62.
+    """
+    limit = 1 << (bits - 1)
+    return np.clip(value, -limit, limit - 1)
+
+
+def saturate_to(value: Int64, y: Quant) -> Codes:
+    """The value, or the nearer end of y's codes, in y's dtype. The zero point must have been added.
+
+    value: int64, any shape; the result has that shape.
+    """
+    low, high = y.range
+    return np.clip(value, low, high).astype(y.dtype)

@@ -1,0 +1,133 @@
+"""Convolution: attributes, shapes, and which products an output element adds up. Groups, strides, dilations, pads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+
+import numpy as np
+
+from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.kernels.sums import Window
+from qdqnp.numerics.questions.sums import Index, SumWeights
+from qdqnp.ops.geometry.windows import (
+    WindowAttributes,
+    as_planes,
+    check_window,
+    padded_plane,
+    spatial_output,
+    window_for,
+)
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
+from qdqnp.quant import Codes, Int64, Quant
+
+
+@dataclass(frozen=True)
+class ConvAttributes(WindowAttributes):
+    group: int = 1
+
+
+@lru_cache(maxsize=4096)  # the same few shapes again in every run
+def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
+    """Output shape of a convolution; raises ShapeError where x, w and group do not fit."""
+    if len(x) not in (3, 4) or len(w) != len(x):
+        raise ShapeError("input and weights of the same rank 3 or 4", f"{list(x)} and {list(w)}")
+    channels, out_channels, per_group = x[1], w[0], w[1]
+    kernel = w[2:]
+    if not all(isinstance(size, int) for size in kernel):
+        raise ShapeError("weights of known size", str(list(w)))
+    if isinstance(channels, int) and isinstance(per_group, int) and channels != per_group * attributes.group:
+        raise ShapeError(f"{per_group} x {attributes.group} input channels (weights x groups)", f"{channels}")
+    if isinstance(out_channels, int) and out_channels % attributes.group:
+        raise ShapeError(f"output channels in {attributes.group} groups", f"{out_channels}")
+    sizes = [size for size in kernel if isinstance(size, int)]
+    return (x[0], out_channels, *spatial_output(attributes, sizes, x[2:]))
+
+
+def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int) -> None:
+    """Checks that every convolution needs; x and w are input indices."""
+    rank = check.rank_in(x, (3, 4), "x")
+    check.rank_in(w, (rank,), "w")
+    kernel = [size for size in check.value(w).shape[2:] if isinstance(size, int)]
+    if len(kernel) != rank - 2:
+        check.refuse(f"input {w} (w)", "a known kernel size", check.value(w).shape)
+    check_window(check, attributes, rank - 2, kernel)
+    if attributes.group < 1:
+        check.refuse("attribute 'group'", "at least 1", attributes.group)
+
+
+def conv_macs(w: Sizes, out: Sizes) -> int:
+    return math.prod(out) * math.prod(w[1:])
+
+
+def conv_work(attributes: ConvAttributes, x: Sizes, w: Sizes, out: Sizes) -> int:
+    """Elements of one padded image and one row of im2col; all other rows, which only take time, as sixteenths, and
+    each image as the thousand elements that could be handled while it is set up."""
+    plane = padded_plane(attributes, w[2:], x[2:], out[2:])
+    row = x[1] * math.prod(w[2:]) * max(plane[-1], out[-1])
+    return x[1] * math.prod(plane) + row + x[0] * (1000 + row * (out[2] if len(out) == 4 else 1) // 16)
+
+
+def conv_weights(kernel: Codes, quant: Quant, group: int) -> SumWeights:
+    """The weights (M, C / group, kernel ...) of a convolution by groups."""
+    shape = (group, kernel.shape[0] // group, math.prod(kernel.shape[1:]))
+    depthwise = shape[1] == kernel.shape[1] == 1
+    raw = kernel.astype(np.int64)
+    return SumWeights(raw.reshape(shape), quant.centered(kernel).reshape(shape), _pixels_first(kernel), depthwise)
+
+
+def _pixels_first(kernel: Codes) -> Int64:
+    """Positions of K, which has channels outermost, in the order (kernel row, kernel column, channel)."""
+    return np.arange(math.prod(kernel.shape[1:])).reshape(kernel.shape[1], -1).T.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """The products of a convolution. Positions count images, then rows, then columns of the output."""
+
+    attributes: ConvAttributes
+    #: Codes, shape (N, C, H, W) or (N, C, W).
+    image: Codes
+    #: Codes, shape (M, C / group, kernel ...).
+    kernel: Codes
+    x: Quant
+    w: Quant
+
+    @property
+    def window(self) -> Window:
+        return window_for(self.attributes, self.kernel.shape[2:], self.image.shape[2:])
+
+    @property
+    def out(self) -> Sizes:
+        """Shape of the output."""
+        return concrete(conv_shape(self.attributes, self.image.shape, self.kernel.shape))
+
+    @cached_property
+    def weights(self) -> SumWeights:
+        return conv_weights(self.kernel, self.w, self.attributes.group)
+
+    def columns(self) -> Codes:
+        planes, window, group = as_planes(self.image), self.window, self.attributes.group
+        rows, cols = (1, *self.out[2:])[-2:]
+        padded = pad_plane(planes, window, rows, cols, int(self.x.zero_point))
+        places = product(range(window.kernel[0]), range(window.kernel[1]))
+        taps = np.stack([tap(padded, window, *place, rows, cols) for place in places], axis=2)
+        images, channels, count = taps.shape[:3]
+        grouped = taps.reshape(images, group, channels // group * count, rows * cols)
+        return np.moveaxis(grouped, 0, 2).reshape(group, grouped.shape[2], images * rows * cols)
+
+    def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
+        image, *at = (int(i) for i in np.unravel_index(position, (self.out[0], *self.out[2:])))
+        rank, window = len(at), self.window  # a 1-D window is the last row of a 2-D one
+        strides, dilations, pads = window.strides[-rank:], window.dilations[-rank:], window.pads[:2][-rank:]
+        first = (channel // (len(self.kernel) // self.attributes.group)) * self.kernel.shape[1]
+        starts = [p * s - pad for p, s, pad in zip(at, strides, pads, strict=True)]
+        for inner, *tap_at in product(*(range(size) for size in self.kernel.shape[1:])):
+            spot = [start + t * d for start, t, d in zip(starts, tap_at, dilations, strict=True)]
+            inside = all(0 <= i < size for i, size in zip(spot, self.image.shape[2:], strict=True))
+            yield ((image, first + inner, *spot) if inside else None), (channel, inner, *tap_at)

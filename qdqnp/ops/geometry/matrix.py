@@ -1,0 +1,91 @@
+"""Matrix products: attributes, shapes, and which products an output element adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qdqnp.graph import Shape
+from qdqnp.numerics.questions.sums import Index, SumWeights
+from qdqnp.ops.geometry.broadcast import broadcast_shapes
+from qdqnp.ops.operator import ShapeError
+from qdqnp.quant import Array, Codes, Quant
+
+
+@dataclass(frozen=True)
+class GemmAttributes:
+    alpha: float = 1.0
+    transA: int = 0  # noqa: N815 - ONNX spelling
+    transB: int = 0  # noqa: N815
+
+
+def gemm_shape(attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None) -> Shape:
+    """(M, N) of a Gemm; raises ShapeError where the operands or the bias do not fit."""
+    if len(a) != 2 or len(b) != 2:
+        raise ShapeError("matrices", f"{list(a)} and {list(b)}")
+    rows, inner = (a[1], a[0]) if attributes.transA else (a[0], a[1])
+    other, cols = (b[1], b[0]) if attributes.transB else (b[0], b[1])
+    if isinstance(inner, int) and isinstance(other, int) and inner != other:
+        transposed = (attributes.transA, attributes.transB)
+        raise ShapeError("equal inner sizes", f"{list(a)} and {list(b)} (transposed: {transposed})")
+    if c is not None and (len(c) > 2 or broadcast_shapes([(rows, cols), c]) != (rows, cols)):
+        raise ShapeError(f"a bias that broadcasts to {[rows, cols]}", str(list(c)))
+    return (rows, cols)
+
+
+def matmul_shape(a: Shape, b: Shape) -> Shape:
+    """NumPy's matmul shape; raises ShapeError."""
+    if not a or not b:
+        raise ShapeError("operands of rank 1 or more", f"{list(a)} and {list(b)}")
+    left = (1, *a) if len(a) == 1 else a
+    right = (*b, 1) if len(b) == 1 else b
+    inner, other = left[-1], right[-2]
+    if isinstance(inner, int) and isinstance(other, int) and inner != other:
+        raise ShapeError("equal inner sizes", f"{list(a)} and {list(b)}")
+    batch = broadcast_shapes([left[:-2], right[:-2]])
+    rows = () if len(a) == 1 else (left[-2],)
+    cols = () if len(b) == 1 else (right[-1],)
+    return (*batch, *rows, *cols)
+
+
+def batches(a: Array, b: Array) -> tuple[Array, Array]:
+    """Both operands of a matmul as stacks of matrices of one batch shape, as views."""
+    left = a[None] if a.ndim == 1 else a
+    right = b[:, None] if b.ndim == 1 else b
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    return np.broadcast_to(left, (*batch, *left.shape[-2:])), np.broadcast_to(right, (*batch, *right.shape[-2:]))
+
+
+def matrix_weights(b: Codes, quant: Quant) -> SumWeights:
+    """The weights (K, N) of a matrix product, one group; zero points, if several, go by column."""
+    raw = b.T.astype(np.int64)
+    centered = raw - quant.zero_point.astype(np.int64).reshape(-1, 1)
+    return SumWeights(raw[None], np.ascontiguousarray(centered)[None], np.arange(raw.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixProduct:
+    """The products of a (rows, K) and b (K, N). Positions count the rows."""
+
+    a: Codes
+    b: Codes
+    x: Quant
+    w: Quant
+    #: (row, k) -> index of the element in the step's first operand.
+    a_at: Callable[[int, int], Index]
+    #: (k, column) -> index of the element in the step's second operand.
+    b_at: Callable[[int, int], Index]
+
+    @cached_property
+    def weights(self) -> SumWeights:
+        return matrix_weights(self.b, self.w)
+
+    def columns(self) -> Codes:
+        return self.a.T[None]
+
+    def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
+        for k in range(self.a.shape[1]):
+            yield self.a_at(position, k), self.b_at(k, channel)

@@ -1,0 +1,60 @@
+"""Pools: attributes, checks, output shapes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from qdqnp.graph import Shape, Sizes
+from qdqnp.ops.geometry.windows import WindowAttributes, check_window, padded_plane, spatial_output
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
+
+
+@dataclass(frozen=True)
+class PoolAttributes(WindowAttributes):
+    crops: ClassVar[bool] = True
+
+    ceil_mode: int = 0
+
+
+def pool_shape(attributes: PoolAttributes, x: Shape) -> Shape:
+    if len(x) != len(attributes.kernel_shape) + 2:
+        raise ShapeError(f"rank {len(attributes.kernel_shape) + 2} (kernel_shape's + 2)", str(list(x)))
+    return (*x[:2], *spatial_output(attributes, attributes.kernel_shape, x[2:], bool(attributes.ceil_mode)))
+
+
+def check_pool(check: NodeCheck, attributes: PoolAttributes) -> None:
+    rank = check.rank_in(0, (3, 4), "x")
+    if not attributes.kernel_shape:
+        check.refuse("attribute 'kernel_shape'", f"{rank - 2} sizes", "nothing")
+    check_window(check, attributes, rank - 2, attributes.kernel_shape)
+    for axis, size in enumerate(attributes.kernel_shape):
+        pads = attributes.pads[axis :: rank - 2] if attributes.pads else ()
+        dilation = attributes.dilations[axis] if attributes.dilations else 1
+        if any(pad >= dilation * (size - 1) + 1 for pad in pads):
+            check.refuse("attribute 'pads'", f"less than the window on axis {axis + 2}", list(attributes.pads))
+    if attributes.auto_pad.startswith("SAME") and any(d != 1 for d in attributes.dilations):
+        # ONNX Runtime pads as if there were no dilation, and ONNX's own shapes then do not fit
+        check.refuse(
+            "attributes 'auto_pad' and 'dilations'",
+            "one of them",
+            f"{attributes.auto_pad} and dilations",
+            "State the padding with 'pads'.",
+        )
+    if attributes.ceil_mode not in (0, 1):
+        check.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
+
+
+def pool_work(attributes: PoolAttributes, x: Sizes, out: Sizes, taps: int) -> int:
+    """Elements of the padded input and of all taps; an empty tap costs a few as well."""
+    plane = padded_plane(attributes, attributes.kernel_shape, x[2:], out[2:])
+    return math.prod(x[:2]) * math.prod(plane) + taps * max(40, math.prod(out))
+
+
+def global_shape(x: Shape) -> Shape:
+    """(N, C, 1, ...) of a pool over the whole image. Raises ShapeError where there is nothing to average."""
+    if 0 in x[2:]:
+        raise ShapeError("at least one element per channel", str(list(x)))
+    return (*x[:2], *(1 for _ in x[2:]))

@@ -1,0 +1,157 @@
+"""One node of a file under examination: the values it reads, its attributes, and every fault that is found."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from qdqnp.errors import Problems
+from qdqnp.graph import Node, Value
+from qdqnp.quant import CODE_DTYPES, Array, Quant
+
+FLOAT32 = np.dtype(np.float32)
+
+
+class Refused(Exception):  # noqa: N818 - not an error of its own: `NodeCheck` turns it into a Problem
+    """Stops the check of one node; its problem has been noted."""
+
+
+@dataclass
+class NodeCheck:
+    """One node under examination, with the values it reads. Every fault goes to `problems`."""
+
+    node: Node
+    opset: int
+    inputs: tuple[Value | None, ...]
+    problems: Problems
+
+    def refuse(self, what: str, expected: str, got: object, hint: str = "") -> typing.NoReturn:
+        """Note a problem of this node and stop checking it."""
+        self.problems.add(f"node {self.node.label}, {what}", expected, got, hint)
+        raise Refused
+
+    def given(self, index: int) -> bool:
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def value(self, index: int) -> Value:
+        found = self.inputs[index] if index < len(self.inputs) else None
+        if found is None:
+            self.refuse(f"input {index}", "a tensor", "nothing", "This input is not optional.")
+        return found
+
+    def const(self, index: int, what: str) -> Array:
+        value = self.value(index)
+        if value.const is None:
+            self.refuse(
+                f"input {index} ({what}) '{value.name}'",
+                "a constant",
+                "a computed tensor",
+                "qdqnp needs it when the model is loaded; fold it into an initializer.",
+            )
+        return value.const
+
+    def optional_const(self, index: int, what: str) -> Array | None:
+        return self.const(index, what) if self.given(index) else None
+
+    def dtype_in(self, index: int, allowed: Sequence[Any], what: str = "") -> np.dtype[Any]:
+        value = self.value(index)
+        kinds = [np.dtype(kind) for kind in allowed]
+        if value.dtype not in kinds:
+            name = f"input {index} {what} '{value.name}'".replace("  ", " ")
+            self.refuse(name, " or ".join(str(kind) for kind in kinds), value.dtype)
+        return value.dtype
+
+    def channels_first(self) -> None:
+        """Refuse the attribute channels_last."""
+        if self.node.attributes.get("channels_last", 0) != 0:
+            hint = "Save the model without layout optimization."
+            self.refuse("attribute 'channels_last'", "0 (NCHW)", 1, hint)
+
+    def rank_in(self, index: int, allowed: Sequence[int], what: str = "") -> int:
+        value = self.value(index)
+        if len(value.shape) not in allowed:
+            ranks = " or ".join(str(rank) for rank in allowed)
+            self.refuse(
+                f"input {index} {what} '{value.name}'".replace("  ", " "), f"rank {ranks}", f"shape {list(value.shape)}"
+            )
+        return len(value.shape)
+
+    def quant(self, scale_index: int, zero_index: int, dtype: np.dtype[Any] | None, axis: int | None = None) -> Quant:
+        """The Quant that a scale input and a zero point input describe, with every check on them.
+
+        dtype: what the zero point's dtype must be; None accepts any code type (QuantizeLinear's output type is
+        the zero point's own). axis: where several scales apply, the axis they belong to.
+        """
+        scale = self.const(scale_index, "scale")
+        if scale.dtype != FLOAT32:
+            self.refuse(f"input {scale_index} (scale)", "float32", scale.dtype)
+        zero = self.optional_const(zero_index, "zero point")
+        if zero is None:
+            zero = np.zeros((), dtype if dtype is not None else np.uint8)
+        if zero.dtype not in CODE_DTYPES or (dtype is not None and zero.dtype != dtype):
+            self.refuse(f"input {zero_index} (zero point)", str(dtype or "an integer code type"), zero.dtype)
+        bad = ~(np.isfinite(scale) & (scale > 0))
+        if bad.any():
+            at = int(np.argmax(bad.reshape(-1)))
+            self.refuse(
+                f"input {scale_index} (scale) '{self.value(scale_index).name}', index {at}",
+                "a finite scale > 0",
+                scale.reshape(-1)[at],
+            )
+        if scale.ndim > 1 or zero.ndim > 1 or zero.size not in (1, scale.size) or scale.size == 0:
+            self.refuse(
+                f"inputs {scale_index} and {zero_index} (scale and zero point)",
+                "one value, or as many zero points as scales along one axis",
+                f"shapes {list(scale.shape)} and {list(zero.shape)}",
+            )
+        if scale.size == 1:
+            return Quant(zero.dtype, scale.reshape(()), zero.reshape(()))
+        return Quant(zero.dtype, scale, zero if zero.size > 1 else zero.reshape(()), axis)
+
+
+def parse_attributes(kind: type, check: NodeCheck, ignored: frozenset[str] = frozenset()) -> Any:
+    """Fill an operator's attribute dataclass from a node; refuses unknown names and wrong types.
+
+    A dataclass field whose name starts with '_' is no ONNX attribute (the operator fills it from inputs).
+    """
+    known = _attribute_types(kind)
+    values: dict[str, Any] = {}
+    for name, value in check.node.attributes.items():
+        if name in ignored:
+            continue
+        if name not in known:
+            check.refuse(f"attribute '{name}'", f"one of {sorted(known)}" if known else "no attribute", value)
+        if not _fits(value, known[name]):
+            check.refuse(f"attribute '{name}'", _type_name(known[name]), repr(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            check.refuse(f"attribute '{name}'", "a finite number", value)
+        values[name] = value
+    return kind(**values)
+
+
+@cache  # the annotations are text, which typing compiles anew each time
+def _attribute_types(kind: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        element = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(isinstance(item, element) for item in value)
+    if hint is bool:
+        return isinstance(value, int) and value in (0, 1)
+    return isinstance(value, hint)
+
+
+def _type_name(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)

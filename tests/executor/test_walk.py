@@ -1,0 +1,105 @@
+"""fold: the one loop that evaluates steps."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qdqnp
+from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.executor.walk import fold, made_by, walk
+from qdqnp.model import feeds_for
+from tests.networks import dla
+
+PACKAGE = Path(qdqnp.__file__).parent
+
+
+@cache
+def plan() -> Plan:
+    return qdqnp.load(dla(seed=1)).plan()
+
+
+@cache
+def given() -> dict[str, np.ndarray]:
+    image = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
+    return feeds_for(plan(), {"input": image})
+
+
+def test_a_fold_makes_what_a_walk_keeps() -> None:
+    kept = walk(plan(), given(), None)
+    made = made_by(plan().steps, given())
+    assert {*kept} == {*given(), *made}
+    assert all(np.array_equal(kept[name], array) for name, array in made.items())
+    assert [done.index for done in fold(plan().steps, given())] == list(range(len(plan().steps)))
+
+
+def test_a_step_whose_outputs_are_all_given_is_left_out() -> None:
+    kept = walk(plan(), given(), None)
+    first = plan().steps[0].step.output_names
+    made = made_by(plan().steps, {name: kept[name] for name in (*given(), *first)})
+    assert {*made} == {*kept} - {*given()} - {*first}
+
+
+def test_later_steps_read_what_is_known_and_its_maker_runs_all_the_same() -> None:
+    kept = walk(plan(), given(), None)
+    (name,) = plan().steps[1].step.output_names
+    other = kept[name] ^ 1
+    made = made_by(plan().steps, given(), {name: other})
+    assert np.array_equal(made[name], kept[name])
+    for bound in plan().steps[2:]:
+        if name in bound.step.input_names:
+            reads = {n: {**made, **given(), name: other}[n] for n in bound.step.input_names if n not in bound.consts}
+            for output, array in bound.evaluate(reads).items():
+                assert np.array_equal(made[output], array)
+                assert not np.array_equal(kept[output], array)
+            return
+    raise AssertionError("no step reads the tensor")
+
+
+def test_tensors_are_let_go_after_their_last_use() -> None:
+    alive = [set(done.values) for done in fold(plan().steps, given(), last_use=plan().last_use)]
+    for index, names in enumerate(alive):
+        assert all(plan().last_use.get(name, index) >= index for name in names)
+    assert max(map(len, alive)) < len(walk(plan(), given(), None)) / 2
+
+
+def test_errors_name_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ProfileError("outside the domain", [Problem("multiplier", "below 1", "2", "Use another.")])
+
+    monkeypatch.setattr(BoundStep, "evaluate", refuse)
+    with pytest.raises(ProfileError) as caught:
+        made_by(plan().steps, given())
+    where = f"step {plan().steps[0].step.label}, multiplier"
+    assert caught.value.problems == (Problem(where, "below 1", "2", "Use another."),)
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(InputError, match=plan().steps[0].step.label):
+        made_by(plan().steps, {})
+
+
+def test_no_other_file_loops_over_steps_and_evaluates() -> None:
+    found = [path for path in PACKAGE.rglob("*.py") if _folds(ast.parse(path.read_text(encoding="utf-8")))]
+    assert [path.relative_to(PACKAGE).as_posix() for path in found] == ["executor/walk.py"]
+
+
+def _folds(module: ast.Module) -> bool:
+    """Whether a loop over something that is called steps, or holds them, evaluates."""
+    loops: list[tuple[ast.AST, ast.AST]] = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.For):
+            loops.append((node.iter, node))
+        elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            loops += [(part.iter, node) for part in node.generators]
+    return any("steps" in ast.unparse(over).lower() and _evaluates(loop) for over, loop in loops)
+
+
+def _evaluates(loop: ast.AST) -> bool:
+    calls = (node.func for node in ast.walk(loop) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Attribute) and called.attr == "evaluate" for called in calls)

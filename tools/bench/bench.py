@@ -1,0 +1,465 @@
+"""Times qdqnp beside ONNX Runtime: the same models in one run, taking turns, on one and two threads.
+
+    python -m tools.bench.bench int8.onnx --uint8 uint8.onnx --float float.onnx --repeats 20 --markdown bench.md
+
+Before anything is timed, qdqnp's outputs and those of ONNX Runtime with int8 allowed must be the same bits.
+Libraries read their thread counts while NumPy is imported, so each one is measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from qdqnp import Model, load
+from qdqnp.diagnosis.tally import compared
+from qdqnp.errors import Problem, QdqnpError
+from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.peers.ort.peer import host
+from qdqnp.peers.ort.session import KINDS, import_onnxruntime
+from qdqnp.quant import Array
+from qdqnp.render.console import tracked
+from tools.models.files import write_bytes
+
+QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
+    "qdqnp",
+    "ort_int8",
+    "ort_default",
+    "ort_uint8",
+    "ort_float",
+    "reference",
+)
+LABELS = {
+    QDQNP: "qdqnp",
+    ORT_INT8: "ONNX Runtime, int8 allowed",
+    ORT_DEFAULT: "ONNX Runtime, default session",
+    ORT_UINT8: "ONNX Runtime, uint8 variant",
+    ORT_FLOAT: "ONNX Runtime, float model",
+    REFERENCE: "onnx ReferenceEvaluator",
+}
+# Other profiles of qdqnp are candidates named "qdqnp:PROFILE".
+PROFILE_PREFIX = f"{QDQNP}:"
+
+
+def label(name: str) -> str:
+    """How a candidate is shown."""
+    if name.startswith(PROFILE_PREFIX):
+        return f"qdqnp, profile {name.removeprefix(PROFILE_PREFIX)}"
+    return LABELS[name]
+
+
+# The reference evaluator can need minutes for a network: after its warm-up it is timed once.
+ROUNDS_AT_MOST = {REFERENCE: 1}
+THREAD_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# Otherwise a session's threads keep spinning for a while after their run and take the cores from whoever runs next.
+POLITE = {"session.force_spinning_stop": "1"}
+WHY_SLOW = (
+    "ONNX Runtime's int8-allowed path is the one whose numbers qdqnp reproduces, but it is slow on x86-64: without "
+    "AVX-VNNI-INT8 it has no vector product of int8 by int8 there. Its uint8 x int8 product is vectorized, so the "
+    "uint8 variant of a model is the fair other column."
+)
+
+
+class BenchError(QdqnpError):
+    """Something cannot be compared, or is not the same computation."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text, for the terminal and for Markdown; `texts`: how many columns at the left are not numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+
+    def markdown(self) -> str:
+        rule = ["---" if index < self.texts else "---:" for index in range(len(self.columns))]
+        lines = [self.columns, rule, *self.rows]
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+    def show(self) -> None:
+        """On a terminal with its columns lined up; elsewhere as Markdown, which no narrow pipe can fold."""
+        if not sys.stdout.isatty():
+            click.echo(self.markdown())
+            return
+        table = RichTable()
+        for index, column in enumerate(self.columns):
+            table.add_column(column, justify="left" if index < self.texts else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+
+
+def write_results(result: Mapping[str, Any], markdown: str, json_path: Path | None, markdown_path: Path | None) -> None:
+    """Writes the files that were asked for."""
+    if json_path:
+        write_bytes(json_path, (json.dumps(result, indent=2) + "\n").encode())
+    if markdown_path:
+        write_bytes(markdown_path, markdown.encode())
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured in one process; `skip`: names of candidates to leave out."""
+
+    model: Path
+    threads: int = 1
+    repeats: int = 10
+    uint8: Path | None = None
+    float: Path | None = None
+    skip: frozenset[str] = frozenset()
+    profiles: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        """The command line of the process that measures it."""
+        options = ["--child", "--threads", str(self.threads), "--repeats", str(self.repeats)]
+        for name, path in (("--uint8", self.uint8), ("--float", self.float)):
+            options += [name, str(path)] if path else []
+        for name in sorted(self.skip):
+            options += ["--skip", name]
+        for name in self.profiles:
+            options += ["--profile", name]
+        return [sys.executable, "-m", "tools.bench.bench", str(self.model), *options]
+
+
+@dataclass
+class Timing:
+    """milliseconds: of each run; note: why there are none, or why they are few."""
+
+    name: str
+    milliseconds: list[float] = field(default_factory=list)
+    note: str = ""
+
+    def as_json(self, base: float | None) -> dict[str, Any]:
+        """base: the median that ratios refer to."""
+        median = statistics.median(self.milliseconds) if self.milliseconds else None
+        return {
+            "name": self.name,
+            "label": label(self.name),
+            "runs": len(self.milliseconds),
+            "median_ms": median,
+            "min_ms": min(self.milliseconds, default=None),
+            "ratio": median / base if median is not None and base else None,
+            "note": self.note,
+        }
+
+
+Run = Callable[[], Any]
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Checks that qdqnp is bit-equal to ONNX Runtime with int8 allowed, then times all candidates.
+
+    Raises BenchError where the outputs differ.
+    """
+    model = load(case.model)
+    feeds = next(random_feeds(model.program(), 1, seed=0))
+    runs: dict[str, Run] = {
+        QDQNP: lambda: model.run(feeds),
+        ORT_INT8: ort_run(case.model, feeds, case.threads, KINDS["ort"].config),
+    }
+    elements = require_equal(case.model.name, runs[QDQNP](), runs[ORT_INT8]())
+    others = ((ORT_DEFAULT, case.model), (ORT_UINT8, case.uint8), (ORT_FLOAT, case.float))
+    runs |= {name: ort_run(path, feeds, case.threads) for name, path in others if path and name not in case.skip}
+    notes: dict[str, str] = {}
+    for profile in case.profiles:
+        runs[PROFILE_PREFIX + profile] = partial(model.run, feeds, profile=profile)
+        notes[PROFILE_PREFIX + profile] = certificates(model, profile)
+    if REFERENCE not in case.skip:
+        run, notes[REFERENCE] = reference_run(case.model, feeds)
+        runs |= {REFERENCE: run} if run else {}
+    rounds = tracked(range(case.repeats), case.repeats, f"{case.model.name}, {threads_text(case.threads)}")
+    timings = {name: Timing(name, times) for name, times in take_turns(runs, rounds).items()}
+    for name, note in notes.items():
+        timings.setdefault(name, Timing(name)).note = note
+    base = statistics.median(timings[ORT_INT8].milliseconds)
+    return {
+        "model": case.model.name,
+        "threads": case.threads,
+        "equal_elements": elements,
+        "candidates": [timing.as_json(base) for timing in timings.values()],
+    }
+
+
+def certificates(model: Model, profile: str) -> str:
+    """How many channels each kind of requantization covers, e.g. '8168 channels by float64 certificates'."""
+    found: dict[str, int] = {}
+    for bound in model.plan(profile).steps:
+        for kind, channels in bound.bound.covered.items():
+            found[kind] = found.get(kind, 0) + channels
+    return ", ".join(f"{channels} channels by {kind}" for kind, channels in sorted(found.items()))
+
+
+def ort_run(path: Path, feeds: Mapping[str, Array], threads: int, config: Mapping[str, str] | None = None) -> Run:
+    """A session over the model at `path`, and the call that runs it on `feeds`, which go to its inputs in order."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    for key, value in {**POLITE, **(config or {})}.items():
+        options.add_session_config_entry(key, value)
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        inputs, names = session.get_inputs(), [output.name for output in session.get_outputs()]
+        fitted = {to.name: fit(array, to.type) for to, array in zip(inputs, feeds.values(), strict=True)}
+        session.run(names, fitted)
+    except Exception as error:  # onnxruntime raises its own classes, which share no public base
+        hint = "The variants of a model must take the inputs that it takes."
+        problem = Problem(path.name, "outputs", str(error), hint)
+        raise BenchError("ONNX Runtime cannot run a model", [problem]) from error
+    return lambda: dict(zip(names, session.run(names, fitted), strict=True))
+
+
+def fit(array: Array, wanted: str) -> Array:
+    """Int8 codes as the uint8 codes of the same numbers: zero points of the two differ by 128."""
+    return array.view(np.uint8) ^ np.uint8(128) if array.dtype == np.int8 and wanted == "tensor(uint8)" else array
+
+
+def reference_run(path: Path, feeds: Mapping[str, Array]) -> tuple[Run | None, str]:
+    """The call that runs onnx's reference evaluator, and a note; without the call where it cannot run the model."""
+    from onnx.reference import ReferenceEvaluator
+
+    try:
+        evaluator = ReferenceEvaluator(str(path))
+        evaluator.run(None, dict(feeds))
+    except Exception as error:  # the evaluator lets through whatever an operator raises
+        lines = str(error).splitlines() or [type(error).__name__]
+        return None, f"cannot run this model: {lines[0]}"
+    return lambda: evaluator.run(None, dict(feeds)), f"timed {ROUNDS_AT_MOST[REFERENCE]} time only, because it is slow"
+
+
+def require_equal(model: str, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> int:
+    """How many elements were compared; raises BenchError unless all outputs are the same bits."""
+    problems, elements = [], 0
+    for name, array in ours.items():
+        found = compared(array, theirs[name])
+        elements += found.elements
+        if not found.equal:
+            got = found.note or f"{found.differing} of {found.elements} elements differ"
+            hint = "Find the first layer with: qdqnp verify"
+            problems.append(Problem(f"{model}, output '{name}'", "ONNX Runtime's bits (int8 allowed)", got, hint))
+    if problems:
+        raise BenchError("the outputs are not equal, so nothing was timed", problems)
+    return elements
+
+
+def take_turns(runs: Mapping[str, Run], rounds: Iterable[int]) -> dict[str, list[float]]:
+    """Milliseconds of each candidate's runs, one in each of the rounds, which are counted from 0.
+
+    Each round runs every candidate once, so that a slower minute of the machine hits all of them alike; each round
+    starts with another one, so that none always follows the same neighbour's traces in the caches.
+    """
+    names = list(runs)
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for index in rounds:
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            if name not in ROUNDS_AT_MOST or index < ROUNDS_AT_MOST[name]:
+                start = time.perf_counter()
+                runs[name]()
+                times[name].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def measure_apart(case: Case) -> dict[str, Any]:
+    """`measure` in a process of its own, which imports NumPy with the threads of the case."""
+    # Standard error stays the terminal's: the child draws its progress there.
+    done = subprocess.run(case.command(), env=environment(case.threads), stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        result: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        problem = Problem(case.model.name, "a result", f"exit code {done.returncode}", "Its traceback is above.")
+        raise BenchError("a measuring process has failed", [problem]) from None
+    if "error" in result:
+        raise BenchError(f"{threads_text(case.threads)}: {result['error']}")
+    return result
+
+
+def environment(threads: int) -> dict[str, str]:
+    """This process's environment with `threads` for every BLAS, and with this process's import path."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def load_average() -> str:
+    """What the machine was doing in the last minute; to be asked before measuring, which adds to it."""
+    if not hasattr(os, "getloadavg"):
+        return "unknown on this system"
+    return f"{os.getloadavg()[0]:.2f}; other work makes times longer, above all those of several threads"
+
+
+def host_facts(load_before: str) -> dict[str, str]:
+    """What the times depend on besides the models."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    peer = host()
+    return {
+        "CPU": f"{_cpu_name()}, {os.cpu_count()} logical cores",
+        "instructions": peer["cpu"],
+        "Python": platform.python_version(),
+        "NumPy": f"{np.__version__}, BLAS: {blas['name']} {blas['version']}",
+        "onnxruntime": peer["onnxruntime"],
+        "load average before": load_before,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def remarks(facts: Mapping[str, str]) -> list[str]:
+    """What to read beside the numbers."""
+    slow = [WHY_SLOW] if platform.machine().lower() in ("x86_64", "amd64") else []
+    return [*(f"{key}: {value}" for key, value in facts.items()), *slow]
+
+
+def threads_text(count: int) -> str:
+    return f"{count} thread" if count == 1 else f"{count} threads"
+
+
+def milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each candidate."""
+    rows = [
+        [
+            result["model"],
+            str(result["threads"]),
+            timing["label"],
+            milliseconds(timing["median_ms"]),
+            milliseconds(timing["min_ms"]),
+            "-" if timing["ratio"] is None else f"{timing['ratio']:.2f}",
+            str(timing["runs"]),
+        ]
+        for result in results
+        for timing in result["candidates"]
+    ]
+    return Table(("model", "threads", "candidate", "median ms", "min ms", "/ int8 allowed", "runs"), rows, texts=3)
+
+
+def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str, Any]]) -> str:
+    """The table with all that belongs to it, as Markdown."""
+    notes = {
+        f"{timing['label']}: {result['model']}: {timing['note']}": None
+        for result in results
+        for timing in result["candidates"]
+        if timing["note"]
+    }
+    equal = sum(result["equal_elements"] for result in results)
+    lines = [
+        *remarks(facts),
+        *notes,
+        f"Before timing, all {equal} output elements of qdqnp and ONNX Runtime, int8 allowed, were equal bit for bit.",
+    ]
+    return table.markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def publish(
+    table: Table,
+    results: Sequence[Mapping[str, Any]],
+    load_before: str,
+    json_path: Path | None,
+    markdown_path: Path | None,
+) -> None:
+    """Shows the table and what belongs to it, and writes the files that were asked for."""
+    facts = host_facts(load_before)
+    markdown = report(facts, table, results)
+    table.show()
+    click.echo(markdown.removeprefix(table.markdown()).lstrip())
+    write_results({"host": facts, "results": list(results)}, markdown, json_path, markdown_path)
+
+
+def variants(models: Sequence[Path], given: Sequence[Path], option: str) -> Sequence[Path | None]:
+    """The variant of each model: as many as there are models, in their order, or none."""
+    if given and len(given) != len(models):
+        raise click.UsageError(f"{option}: expected one for each of the {len(models)} models, got {len(given)}.")
+    return given or [None] * len(models)
+
+
+_MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RESULT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=_MODEL)
+@click.option("--repeats", type=click.IntRange(1), default=10, show_default=True, help="Timed runs of each candidate.")
+@click.option("--threads", type=click.IntRange(1), multiple=True, default=(1, 2), show_default=True)
+@click.option("--uint8", "uint8s", multiple=True, type=_MODEL, help="The same model with uint8 activations.")
+@click.option("--float", "floats", multiple=True, type=_MODEL, help="The float model that it was quantized from.")
+@click.option("--profile", "profiles", multiple=True, help="Time another profile of qdqnp too.")
+@click.option("--skip", multiple=True, type=click.Choice([ORT_DEFAULT, REFERENCE]), help="Leave a candidate out.")
+@click.option("--json", "json_path", type=_RESULT, help="Write the results as JSON.")
+@click.option("--markdown", "markdown_path", type=_RESULT, help="Write the table and its notes as Markdown.")
+@click.option("--child", is_flag=True, hidden=True, help="Measure in this process and print JSON.")
+def main(
+    models: tuple[Path, ...],
+    repeats: int,
+    threads: tuple[int, ...],
+    uint8s: tuple[Path, ...],
+    floats: tuple[Path, ...],
+    profiles: tuple[str, ...],
+    skip: tuple[str, ...],
+    json_path: Path | None,
+    markdown_path: Path | None,
+    child: bool,
+) -> None:
+    """Time each MODEL in qdqnp and in ONNX Runtime. --uint8 and --float may be given once for each MODEL, in order."""
+    cases = [
+        Case(model, count, repeats, uint8, real, frozenset(skip), profiles)
+        for model, uint8, real in zip(
+            models, variants(models, uint8s, "--uint8"), variants(models, floats, "--float"), strict=True
+        )
+        for count in threads
+    ]
+    if child:
+        answer(cases[0])
+        return
+    load_before = load_average()
+    try:
+        results = [measure_apart(case) for case in cases]
+        publish(results_table(results), results, load_before, json_path, markdown_path)
+    except QdqnpError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def answer(case: Case) -> None:
+    """What the child process does: the result on standard output, or the error."""
+    try:
+        click.echo(json.dumps(measure(case)))
+    except QdqnpError as error:
+        click.echo(json.dumps({"error": str(error)}))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The long tier: many random cases of every integer operator against the integer oracle and ONNX Runtime, bit for bit.
+
+    python -m tools.verify.long_tier                      2,000 cases per operator
+    python -m tools.verify.long_tier -n 100000 QLinearAdd
+
+Prints a Markdown table; exits 1 where anything differs. A case is its operator's name and its seed:
+`tests.ops.case.check(CASES[name](numpy.random.default_rng(seed)))` repeats it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+from tests.ops.case import Case, check
+from tests.ops.cases import CASES
+from tests.oracles import ort
+
+
+@dataclass
+class Row:
+    """What became of one operator: failures are (seed, message)."""
+
+    name: str
+    cases: int = 0
+    compared: int = 0  # of them with ONNX Runtime too
+    elements: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, seed: int, case: Case) -> None:
+        self.cases += 1
+        self.compared += ort.comparable(case.model)
+        try:
+            self.elements += check(case)
+        except Exception as error:  # whatever it is, it is a case that does not work, and the others go on
+            self.failures.append((seed, f"{type(error).__name__}: {error}"))
+
+
+def run(name: str, cases: int, first: int, progress: Progress) -> Row:
+    row = Row(name)
+    start = time.perf_counter()
+    for seed in progress.track(range(first, first + cases), description=name):
+        row.add(seed, CASES[name](np.random.default_rng(seed)))
+    row.seconds = time.perf_counter() - start
+    return row
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| operator | cases | with ONNX Runtime | elements | differing | seconds |", "|---|--:|--:|--:|--:|--:|"]
+    lines += [
+        f"| {row.name} | {row.cases} | {row.compared} | {row.elements} | {len(row.failures)} | {row.seconds:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+@click.command(help=__doc__)
+@click.argument("operators", nargs=-1, type=click.Choice(sorted(CASES)))
+@click.option("-n", "--cases", default=2000, show_default=True, help="Cases per operator.")
+@click.option("--first", default=0, show_default=True, help="First seed.")
+def main(operators: tuple[str, ...], cases: int, first: int) -> None:
+    console = Console(stderr=True)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as shown:
+        rows = [run(name, cases, first, shown) for name in operators or CASES]
+    click.echo(table(rows))
+    for row in rows:
+        for seed, message in row.failures[:3]:
+            click.echo(f"\n{row.name}, seed {seed}: {message}", err=True)
+    sys.exit(any(row.failures for row in rows))
+
+
+if __name__ == "__main__":
+    main()
