@@ -1,9 +1,9 @@
 """Random graphs of all supported operators, compared with ONNX Runtime: every output, bit for bit, and the operators of
 its optimized graph with those of ours. What differs is shrunk.
 
-    python tools/verify/random_graphs.py --count 20000 --profile ort
-    python tools/verify/random_graphs.py --count 2000 --without transposes     what the graphs find without a pass
-    python tools/verify/random_graphs.py --seed 4711                          one graph again, shrunk and printed
+    python -m tools.verify.random_graphs --count 20000 --profile ort
+    python -m tools.verify.random_graphs --count 2000 --without transposes     what the graphs find without a pass
+    python -m tools.verify.random_graphs --seed 4711                          one graph again, shrunk and printed
 
 A graph is a list of genes. Each gene takes tensors from those made so far and makes one, so that any subset of the
 genes is a graph too: shrinking leaves genes out while the difference stays.
@@ -11,7 +11,6 @@ genes is a graph too: shrinking leaves genes out while the difference stays.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -711,24 +711,31 @@ def _judge(comparison: Comparison, given: Genome) -> Verdict:
         return Verdict("crash", f"{type(error).__name__}: {error}"[:160])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ort", choices=[name for name in KINDS if name in LOWERINGS])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first graph")
-    parser.add_argument("--seed", type=int, help="this graph alone")
-    parser.add_argument("--without", action="append", default=[], help="name of a pass of ours to leave out")
-    parser.add_argument("--show", type=int, default=5, help="how many differences to shrink and print")
-    parser.add_argument("--also", action="append", default=[], help="verdicts to shrink besides 'wrong', e.g. nodes")
-    given = parser.parse_args()
-    first, count = (given.seed, 1) if given.seed is not None else (given.first, given.count)
-    comparison = Comparison(given.profile, given.without)
-    tally = run(comparison, range(first, first + count), given.show, ["wrong", "crash", *given.also])
+@click.command()
+@click.option("--profile", type=click.Choice([name for name in KINDS if name in LOWERINGS]), default="ort")
+@click.option("--count", type=int, default=1000, help="how many graphs")
+@click.option("--first", type=int, default=0, help="seed of the first graph")
+@click.option("--seed", type=int, help="this graph alone")
+@click.option("--without", multiple=True, help="name of a pass of ours to leave out")
+@click.option("--show", type=int, default=5, help="how many differences to shrink and print")
+@click.option("--also", multiple=True, help="verdicts to shrink besides 'wrong' and 'crash', e.g. nodes")
+def main(
+    profile: str,
+    count: int,
+    first: int,
+    seed: int | None,
+    without: tuple[str, ...],
+    show: int,
+    also: tuple[str, ...],
+) -> None:
+    """Compare random graphs with ONNX Runtime; exit code 1 where something promised differs."""
+    seeds = range(first, first + count) if seed is None else range(seed, seed + 1)
+    tally = run(Comparison(profile, without), seeds, show, ["wrong", "crash", *also])
     for kind, examples in tally.examples.items():
         if kind != "equal":
             print(f"{kind}: {'; '.join(examples[:8])}")
-    return 1 if tally.counts["wrong"] else 0
+    sys.exit(1 if tally.counts["wrong"] else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
