@@ -207,7 +207,7 @@ def certificates(model: Model, profile: str) -> str:
     """How many channels each kind of requantization covers, e.g. '8168 channels by float64 certificates'."""
     found: dict[str, int] = {}
     for bound in model.plan(profile).steps:
-        for kind, channels in bound.bound.covered.items():
+        for kind, channels in (bound.kernel.certificate.covers if bound.kernel.certificate else {}).items():
             found[kind] = found.get(kind, 0) + channels
     return ", ".join(f"{channels} channels by {kind}" for kind, channels in sorted(found.items()))
 
