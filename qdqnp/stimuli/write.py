@@ -35,11 +35,11 @@ def write(
 
         out: the set's folder.
         found: the stimuli.
-        source: the network's file; for a layer the set holds the layer alone as its model.
+        source: the network's model; a set of a layer holds the layer alone as its model.
         profile: the arithmetic.
         name: the network's name.
         formats: the formats to write.
-        force: whether a set that is there is replaced.
+        force: whether a golden set in the way is replaced.
 
     Raises as golden.write does.
     """
