@@ -1,6 +1,6 @@
-"""The command line. One file per command: parse, call, render. No arithmetic.
+"""The command line: one file for each command, which parses, calls and renders. Arithmetic is done elsewhere.
 
-Exit codes everywhere: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
+Exit codes of all commands: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from qdqnp.version import __version__
 
 
 class Commands(click.Group):
-    """Turns our own errors into one message on standard error and exit code 2."""
+    """Turns qdqnp's errors into one message on standard error and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -68,5 +68,5 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of the command `qdqnp`."""
+    """Run the command `qdqnp`."""
     cli()

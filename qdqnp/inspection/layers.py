@@ -37,11 +37,11 @@ class LayerInfo:
     scale: list[float] | float | None
     #: Zero point of the output; as `scale`.
     zero_point: list[int] | int | None
-    #: Multiply-accumulates for one run; None where the step does not have any, or only a run decides.
+    #: Multiply-accumulates for one run; None where the model does not run with symbolic sizes taken as 1.
     macs: int | None
     #: Bytes of constant codes and biases.
     weight_bytes: int
-    #: Products per sum; None where the step does not sum.
+    #: Products per sum; None where the step does not sum, or `macs` is None.
     k: int | None
     #: Why the step's sums are exact; '' where it does not sum.
     proof: str

@@ -49,13 +49,12 @@ class Fused:
 
 
 class OrtPeer:
-    """One model in ONNX Runtime, instrumented.
+    """One model in ONNX Runtime, instrumented. Its attribute `config` is the session configuration that was used, and
+    `fused` the optimized graph.
 
         source: the model.
         profile: the name of one of `KINDS`.
         threads: number of threads.
-        config: the session configuration that was used.
-        fused: the optimized graph.
 
     Raises PeerError where onnxruntime is missing, refuses the model, or does not compute on this CPU what the profile
     stands for.
