@@ -62,7 +62,7 @@ class GoldenSet:
             role: the tensor's role; None for the tensor itself, not what belongs to its layer.
             stage: the parameter or inner value; None for any.
 
-        Raises InputError where there is no such tensor.
+        Raises InputError where the set does not have such a tensor.
         """
         fitting = [tensor for tensor in self.tensors if tensor.name == name and stage in (None, tensor.stage)]
         for wanted in [role] if role is not None else _FIRST:

@@ -208,7 +208,7 @@ def list_pictures(path: Path) -> list[Picture]:
     """List the picture of a file; those of a folder, sorted by name, without its subfolders; or those of an array file.
 
     An array file (.npy, .npz) holds one array uint8 (N, height, width, 1 or 3), or one picture without N. An .npz may
-    hold other arrays too. Raises InputError where there is no picture.
+    hold other arrays too. Raises InputError where the path does not lead to pictures.
     """
     if path.is_dir():
         files = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())

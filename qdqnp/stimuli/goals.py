@@ -117,7 +117,7 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 
 
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
-    """Return whether an inner stage changes the sum, (channels,); None where there is no such stage."""
+    """Return whether an inner stage changes the sum, (channels,); None where the rule does not have such a stage."""
     stages = requantizer.stages(totals[None])
     pairs = [(before.array, after.array) for before, after in pairwise(stages) if after.saturated]
     return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None

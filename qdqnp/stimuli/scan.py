@@ -114,7 +114,7 @@ def _positions(rows: Int64, count: Int64) -> Int64:
 # -- where to look ----------------------------------------------------------------------------------------------------
 def visible(requantizer: Requantizer, low: Int64, high: Int64) -> tuple[Int64, Int64]:
     """Return the first and last sum within [low, high] whose code is not clipped, by channel; low and high where the
-    rule is not known to be monotone there. All arrays are (channels,); first > last where there is no such sum."""
+    rule is not known to be monotone there. All arrays are (channels,); first > last where every code is clipped."""
     if requantizer.y is None or not monotone(requantizer, low, high):
         return low, high
     least, most = requantizer.y.range

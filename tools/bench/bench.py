@@ -163,7 +163,7 @@ class Timing:
     name: str
     #: The time of each run.
     milliseconds: list[float] = field(default_factory=list)
-    #: Why there are no times, or few.
+    #: Why times are missing, or few.
     note: str = ""
 
     def as_json(self, base: float | None) -> dict[str, Any]:

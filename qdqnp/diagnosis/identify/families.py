@@ -106,7 +106,7 @@ def candidates(field: str) -> list[Any]:
     rules = (rule for rule in (*named, *family) if not isinstance(rule, Undefined))
     found: dict[Any, Any] = {}
     for rule in rules:
-        found.setdefault(replace(rule, status="inferred"), rule)  # a status is no arithmetic
+        found.setdefault(replace(rule, status="inferred"), rule)  # a status is not part of the arithmetic
     return list(found.values())
 
 
