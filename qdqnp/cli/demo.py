@@ -32,7 +32,7 @@ COMPARED = 3
 class Seen:
     """What the network made of the pictures."""
 
-    #: Float32 (N, classes).
+    #: float32 (N, classes).
     scores: Array
     #: The time for all pictures.
     seconds: float

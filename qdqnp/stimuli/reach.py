@@ -83,7 +83,7 @@ def _packed(bits: int, top: int) -> Numbers:
 class Reach:
     """The reachable sums of one channel."""
 
-    #: Int64 (K,), less their zero point.
+    #: int64 (K,), less their zero point.
     weights: Int64
     #: The smallest value of every input, less its zero point.
     low: int

@@ -48,7 +48,7 @@ class SummingLayer:
     input: Operand
     #: The shape of the operand's array.
     shape: tuple[int, ...]
-    #: Int64 (channels, K), less their zero points.
+    #: int64 (channels, K), less their zero points.
     weights: Int64
     #: Which group of inputs each channel reads, (channels,).
     group_of: Int64

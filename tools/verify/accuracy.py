@@ -43,7 +43,7 @@ Scores = Callable[[Array], Array]
 class Labelled:
     """Pictures with their classes."""
 
-    #: Uint8 (pictures, height, width, 3).
+    #: uint8 (pictures, height, width, 3).
     x: NDArray[np.uint8]
     #: The class of each picture.
     y: NDArray[np.integer[Any]]
