@@ -71,7 +71,7 @@ class CompareRow:
     read_wrong: bool = False
     #: The faults that explain the layer's own difference.
     findings: list[Finding] = field(default_factory=list)
-    #: The result of the envelope; None where it was not asked for.
+    #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
     #: Number of differing elements by channel and row, shape (C, H), over all cases: those of `single` where it has
     #: any, else those of `entire`.
