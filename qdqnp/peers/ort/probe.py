@@ -189,7 +189,7 @@ def computed_profiles() -> dict[str, str]:
 
 
 def arithmetic() -> dict[str, str]:
-    """What ONNX Runtime computes on this machine, in words, by what was asked."""
+    """Say in words what ONNX Runtime computes on this machine, by what was asked."""
     add = add_rule()
     known = "in the known order (profiles ort, ort-x64, ort-unfused)" if float_sums_known() else "in another"
     default = "integer operators" if int8_fuses_by_default() else "float where read several times"
