@@ -31,6 +31,7 @@ from qdqnp.graph import Graph
 from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.ort.levels import optimized
+from qdqnp.lowering.ort.passes.quick_gelu import DOUBT as QUICK_GELU
 from qdqnp.peers.ort.session import KINDS, open_session, run_session
 
 F = np.float32
@@ -614,6 +615,8 @@ class Comparison:
         arbitrary; so are Transposes, which do not move through pools in qdqnp."""
         lowered = _before_expansion(self.lowering, graph)
         ours = Counter(node.op for node in lowered.nodes)
+        gelus = sum(node.doubt == QUICK_GELU and node.op == "Mul" for node in lowered.nodes)
+        ours.update(QuickGelu=gelus, Sigmoid=-gelus, Mul=-gelus)
         others: Counter[str] = Counter()
         for node in theirs.graph.node:
             others.update(_operators(node))
@@ -639,7 +642,7 @@ def _operators(node: onnx.NodeProto) -> list[str]:
     if node.op_type in ("FusedConv", "FusedGemm"):
         return [node.op_type.removeprefix("Fused"), values["activation"].decode()]
     if node.op_type == "QuickGelu":
-        return ["Sigmoid", "Mul"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
+        return ["QuickGelu"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
     return [{"NhwcMaxPool": "MaxPool"}.get(node.op_type, node.op_type)]
 
 
