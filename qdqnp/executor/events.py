@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Summed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.numerics.values import Value, named
+from qdqnp.numerics.values import StageValue, named
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Int64, Signs
 
@@ -91,7 +91,7 @@ def events(parts: Sequence[Part], profile: Profile) -> Events | None:
     )
 
 
-def _inner(stages: list[Value], shape: tuple[int, ...]) -> Int64:
+def _inner(stages: list[StageValue], shape: tuple[int, ...]) -> Int64:
     found = np.zeros(shape, np.int64)
     for before, after in pairwise(stages):
         if after.saturated:

@@ -14,7 +14,7 @@ from qdqnp.golden.options import Options
 from qdqnp.golden.tensor import GoldenTensor, golden_tensor
 from qdqnp.model import feeds_for
 from qdqnp.ops.geometry.conv import ConvAttributes
-from qdqnp.ops.geometry.matrix import GemmAttributes
+from qdqnp.ops.geometry.matrix import MatrixAttributes
 from qdqnp.program import EXACT
 from qdqnp.quant import Array
 
@@ -122,7 +122,7 @@ def _constant_layout(bound: BoundStep, place: int, array: Array, options: Option
 
 def _weight_layout(bound: BoundStep, array: Array, options: Options) -> Layout:
     attributes = bound.step.attributes
-    if isinstance(attributes, GemmAttributes):
+    if isinstance(attributes, MatrixAttributes):
         return matrix_layout(bool(attributes.transB), options.weights)
     if not isinstance(attributes, ConvAttributes):
         return PLAIN

@@ -14,7 +14,7 @@ from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.rounding import ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64
 
@@ -23,7 +23,7 @@ class Stage(Rule, ABC):
     """One step from an accumulator toward its code."""
 
     @abstractmethod
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
         """Return what the stage makes of the value before it; its name is the stage's class."""
 
     def quotient(self, value: Int64, fixed: Fixed) -> Quotient | None:
@@ -40,17 +40,17 @@ class Rounding(Stage):
     @abstractmethod
     def quotient(self, value: Int64, fixed: Fixed) -> Quotient: ...
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
         quotient = self.quotient(value, fixed)
-        return Value(type(self).__name__, quotient.rounded(self.rounding), quotient.exact)
+        return StageValue(type(self).__name__, quotient.rounded(self.rounding), quotient.exact)
 
 
 @dataclass(frozen=True)
 class ShiftLeft(Stage, family="stage"):
     """value * 2^l in int32, which wraps; l = max(0, 31 - shift) serves multipliers of 1 and more."""
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
-        return Value("ShiftLeft", wrap(value << np.maximum(31 - fixed.shift, 0), 32))
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
+        return StageValue("ShiftLeft", wrap(value << np.maximum(31 - fixed.shift, 0), 32))
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class DoubleRound(Stage, family="stage"):
     def quotient(self, value: Int64, fixed: Fixed) -> Quotient:
         return Quotient(value * fixed.value, fixed.shift)
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
         bump = np.where(fixed.shift > 31, 1 << 30, 0)
         if self.signed:
             bump = np.where(value >= 0, bump, -bump)
         half = (np.int64(1) << fixed.shift) >> 1
         quotient = self.quotient(value, fixed)
         shifted: Int64 = (quotient.value + half + bump) >> fixed.shift
-        return Value("DoubleRound", shifted, quotient.exact)
+        return StageValue("DoubleRound", shifted, quotient.exact)
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,5 @@ class Saturate(Stage, family="stage"):
 
     bits: int = choice(of=range(2, 33))
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
-        return Value("Saturate", saturate(value, self.bits), saturated=True)
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
+        return StageValue("Saturate", saturate(value, self.bits), saturated=True)

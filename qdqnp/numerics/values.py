@@ -18,7 +18,7 @@ Exact = Callable[[Index], Fraction | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Value:
+class StageValue:
     """One value on the way from a question to its codes."""
 
     #: For example 'acc', 'MultiplyHigh', 'x16', 'unclipped', 'y'.
@@ -40,7 +40,7 @@ class BoundRule:
         """The numbers that the rule uses, by name."""
         return {}
 
-    def stages(self, *args: Any, **kwargs: Any) -> list[Value]:
+    def stages(self, *args: Any, **kwargs: Any) -> list[StageValue]:
         """Return every value from the question to the codes, in order.
 
         'y' is last, and before it 'unclipped' where the last step is a clip to the codes.
@@ -59,20 +59,20 @@ class BoundRule:
         return self.stages(*args, **kwargs)[-1].array
 
 
-def named(values: Iterable[Value], name: str) -> Array:
+def named(values: Iterable[StageValue], name: str) -> Array:
     """Return the array of the value of that name. Raises KeyError where no value has it."""
     return {value.name: value.array for value in values}[name]
 
 
-def clipped(unclipped: Int64, y: Quant, exact: Exact | None = None) -> list[Value]:
+def clipped(unclipped: Int64, y: Quant, exact: Exact | None = None) -> list[StageValue]:
     """Return 'unclipped' (zero point included) and 'y', its codes.
 
     exact: the exact value that was rounded to `unclipped`, if anything was.
     """
-    return [Value("unclipped", unclipped, exact), Value("y", saturate_to(unclipped, y))]
+    return [StageValue("unclipped", unclipped, exact), StageValue("y", saturate_to(unclipped, y))]
 
 
-def shifted(rounded: Int64, y: Quant) -> list[Value]:
+def shifted(rounded: Int64, y: Quant) -> list[StageValue]:
     """Return 'unclipped' and 'y' of an integer to which the zero point is yet to be added."""
     return clipped(rounded + int(y.zero_point), y)
 

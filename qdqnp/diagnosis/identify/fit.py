@@ -29,7 +29,7 @@ FEW, SEARCHED_LAYERS = 512, 4
 
 
 @dataclass(frozen=True)
-class Rule:
+class NamedRule:
     """An arithmetic in words, with the named profiles that have it."""
 
     text: str
@@ -40,8 +40,8 @@ class Rule:
 class RuleSplit:
     """Two arithmetics that both give every code, and an input on which they would differ."""
 
-    one: Rule
-    other: Rule
+    one: NamedRule
+    other: NamedRule
     search: Search
 
 
@@ -61,13 +61,13 @@ class Fit:
     fitting: list[Any] = field(default_factory=list)
     #: These rules in words. Rules that agree on everything that the searched layers can meet are in one group, and the
     #: chosen rule's group is the first.
-    groups: list[list[Rule]] = field(default_factory=list)
+    groups: list[list[NamedRule]] = field(default_factory=list)
     #: What would tell each other group from the first.
     splits: list[RuleSplit] = field(default_factory=list)
     #: Neural-ART's numbers, where they were solved for.
     narrow: NarrowFit | None = None
     #: Where no rule fits, the rule with the fewest mismatches, and their number.
-    nearest: tuple[Rule, int] | None = None
+    nearest: tuple[NamedRule, int] | None = None
 
     @property
     def text(self) -> str:
@@ -193,14 +193,14 @@ def _mismatches(rule: Any, one: Evidence) -> int:
         return one.device.size
 
 
-def _nearest(key: str, rules: Sequence[Any], found: Sequence[Evidence]) -> tuple[Rule, int]:
+def _nearest(key: str, rules: Sequence[Any], found: Sequence[Evidence]) -> tuple[NamedRule, int]:
     few = [one.part(slice(0, FEW)) for one in found]
     best = min(rules, key=lambda rule: sum(_mismatches(rule, one) for one in few))
     return _rule(key, best), sum(_mismatches(best, one) for one in found)
 
 
-def _rule(key: str, rule: Any) -> Rule:
-    return Rule(describe(rule), tuple(names_of(key, rule)))
+def _rule(key: str, rule: Any) -> NamedRule:
+    return NamedRule(describe(rule), tuple(names_of(key, rule)))
 
 
 def _group(made: Fit, found: Sequence[Evidence]) -> None:

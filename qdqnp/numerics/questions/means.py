@@ -18,7 +18,7 @@ class Means(Summed):
     label: str
     x: Quant
     #: How the answer's codes are read.
-    output: Quant
+    y: Quant
     #: Elements of a plane.
     count: int
     #: int64, shape (planes,).
@@ -34,18 +34,11 @@ class Means(Summed):
         return replace(self, sums=sums)
 
     def bind(self, rule: MeanRule) -> Requantizer:
-        return rule.bind(self.x, self.output, self.count)
+        return rule.bind(self.x, self.y, self.count)
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.sums,)
-
-    @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
 
     def part(self, elements: slice) -> Self:
         return replace(self, sums=self.sums[elements])

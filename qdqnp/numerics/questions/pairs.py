@@ -31,7 +31,7 @@ class Pairs(Question):
         return (self.a, self.b)
 
     @property
-    def y(self) -> Quant:
+    def y(self) -> Quant:  # type: ignore[override]
         return self.quants[2]
 
     def with_y(self, y: Quant) -> Self:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Question(ABC):
     rule: str
     #: The label of the layer that asks, for errors and overrides.
     label: str
+    #: How the answer's codes are read; None where the answer is real.
+    y: Quant | None
 
     @abstractmethod
     def bind(self, rule: Any) -> Any:
@@ -40,14 +43,9 @@ class Question(ABC):
     def arguments(self) -> tuple[Array, ...]:
         """What the bound rule is called with."""
 
-    @property
-    @abstractmethod
-    def y(self) -> Quant | None:
-        """How the answer's codes are read; None where the answer is real."""
-
-    @abstractmethod
     def with_y(self, y: Quant) -> Self:
         """Return the same question with another quantization of the answer."""
+        return replace(self, y=y)  # type: ignore[type-var] # subclasses are dataclasses
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,9 +73,9 @@ class Question(ABC):
         asked = self.under(profile)
         return asked.codes(getattr(profile, self.rule))
 
-    def stages(self, rule: Any) -> list[Value]:
+    def stages(self, rule: Any) -> list[StageValue]:
         """Return every value on the way to the codes, in order; the codes are the last."""
-        found: list[Value] = self.bind(rule).stages(*self.arguments)
+        found: list[StageValue] = self.bind(rule).stages(*self.arguments)
         return found
 
     def ties(self, rule: Any) -> Signs:

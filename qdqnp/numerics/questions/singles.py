@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from qdqnp.numerics.questions.question import Question
-from qdqnp.numerics.rules.lookup import Identity, RealFunction
+from qdqnp.numerics.rules.lookup import IdentityFunction, RealFunction
 from qdqnp.quant import Array, Codes, Quant, all_codes
 
 
@@ -19,7 +19,7 @@ class Singles(Question):
     label: str
     x: Quant
     #: How the answer's codes are read.
-    output: Quant
+    y: Quant
     function: RealFunction
     #: Codes of x, flat.
     x_codes: Codes
@@ -29,24 +29,17 @@ class Singles(Question):
     @property
     def copied(self) -> bool:
         """Whether the codes stay what they are; then nothing is computed, and no rule is asked."""
-        return isinstance(self.function, Identity) and self.x.same_as(self.output)
+        return isinstance(self.function, IdentityFunction) and self.x.same_as(self.y)
 
     def codes(self, rule: Any) -> Codes:
         return self.x_codes if self.copied else super().codes(rule)
 
     def bind(self, rule: Any) -> Any:
-        return rule.bind(self.x, self.output, self.function)
+        return rule.bind(self.x, self.y, self.function)
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.x_codes,)
-
-    @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
 
     def part(self, elements: slice) -> Self:
         return replace(self, x_codes=self.x_codes[elements])

@@ -109,7 +109,7 @@ class Sums(Summed):
         return (self.sums,)
 
     @property
-    def y(self) -> Quant | None:
+    def y(self) -> Quant | None:  # type: ignore[override]
         return self.context.y
 
     def with_y(self, y: Quant) -> Self:

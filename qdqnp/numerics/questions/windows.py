@@ -20,7 +20,7 @@ class Windows(Question):
     label: str
     x: Quant
     #: How the answer's codes are read.
-    output: Quant
+    y: Quant
     #: Codes of the taps, shape (taps, ...), row-major within a window; the answer has the shape of the rest.
     taps: Codes
     #: Whether a tap lies inside the image, broadcastable to `taps`.
@@ -30,18 +30,11 @@ class Windows(Question):
     rule: str = "average_pool"
 
     def bind(self, rule: AverageRule) -> AverageFunction:
-        return rule.bind(self.x, self.output)
+        return rule.bind(self.x, self.y)
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.taps, self.inside, self.count)
-
-    @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped, exact_float, real_ties, shifted, signs
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted, signs
 from qdqnp.quant import Codes, Float32, Quant, Signs
 
 
@@ -61,12 +61,12 @@ class FloatAdded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"ratio_a": self.ratio_a, "ratio_b": self.ratio_b, "offset": self.offset}
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         inner = float32.fma32(as_f32(b), self.ratio_b, self.offset)
         total = float32.fma32(as_f32(a), self.ratio_a, inner)
         return [
-            Value("fma(b, ratio_b, offset)", inner),
-            Value("fma(a, ratio_a, that)", total),
+            StageValue("fma(b, ratio_b, offset)", inner),
+            StageValue("fma(a, ratio_a, that)", total),
             *clipped(float32.to_int32_x86(total), self.y, exact_float(total)),
         ]
 
@@ -120,15 +120,15 @@ class FixedAdded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"multipliers": np.array([self.m_a, self.m_b]), "shift": np.int64(self.shift)}
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left, right = self.a.centered(a) * self.m_a, self.b.centered(b) * self.m_b
         total = Quotient(left + right, self.shift)
         rounded = total.rounded("half-away")
         return [
-            Value("(a - z_a) * M_a", left),
-            Value("(b - z_b) * M_b", right),
-            Value("total", total.value),
-            Value("rounded", rounded, total.exact),
+            StageValue("(a - z_a) * M_a", left),
+            StageValue("(b - z_b) * M_b", right),
+            StageValue("total", total.value),
+            StageValue("rounded", rounded, total.exact),
             # saturates to 16 bits on the way too, which never shows behind the clip to 8
             *shifted(rounded, self.y),
         ]
@@ -183,17 +183,21 @@ class ThreeRescaled(BoundRule):
             "shifts": np.array([f.shift for f in fixed]),
         }
 
-    def _operand(self, letter: str, codes: Codes, quant: Quant, fixed: Fixed) -> list[Value]:
+    def _operand(self, letter: str, codes: Codes, quant: Quant, fixed: Fixed) -> list[StageValue]:
         wide = quant.centered(codes) << self.rule.left_shift
         values = self.rule.rescale.values(wide, fixed)
-        return [Value(f"wide {letter}", wide), *_of(letter, values), Value(f"rescaled {letter}", values[-1].array)]
+        return [
+            StageValue(f"wide {letter}", wide),
+            *_of(letter, values),
+            StageValue(f"rescaled {letter}", values[-1].array),
+        ]
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left = self._operand("a", a, self.a, self.fixed_a)
         right = self._operand("b", b, self.b, self.fixed_b)
         total = left[-1].array + right[-1].array
         values = self.rule.rescale.values(total, self.fixed_y)
-        return [*left, *right, Value("total", total), *_of("total", values), *shifted(values[-1].array, self.y)]
+        return [*left, *right, StageValue("total", total), *_of("total", values), *shifted(values[-1].array, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         left = self._operand("a", a, self.a, self.fixed_a)
@@ -201,9 +205,9 @@ class ThreeRescaled(BoundRule):
         return self.rule.rescale.ties(left[-1].array + right[-1].array, self.fixed_y)
 
 
-def _of(letter: str, values: list[Value]) -> list[Value]:
+def _of(letter: str, values: list[StageValue]) -> list[StageValue]:
     """Name the values of one of several rescalings after its operand."""
-    return [Value(f"{value.name} of {letter}", value.array, value.exact, value.saturated) for value in values]
+    return [StageValue(f"{value.name} of {letter}", value.array, value.exact, value.saturated) for value in values]
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------
@@ -229,10 +233,10 @@ class RationalAdded(BoundRule):
         factors = [[fraction(q.scale) / fraction(self.y.scale)] for q in (self.a, self.b)]
         return RationalSum([self.a.centered(a), self.b.centered(b)], factors)
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         total = self._sum(a, b)
         rounded = total.rounded()
-        return [Value("real", total.real()), Value("rounded", rounded, total.at), *shifted(rounded, self.y)]
+        return [StageValue("real", total.real()), StageValue("rounded", rounded, total.at), *shifted(rounded, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         return self._sum(a, b).ties()
@@ -292,23 +296,23 @@ class AlignedAdded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return self.numbers
 
-    def _operand(self, letter: str, codes: Codes) -> list[Value]:
+    def _operand(self, letter: str, codes: Codes) -> list[StageValue]:
         upper = letter.upper()
         product = Quotient(codes.astype(np.int64) * self.numbers[upper], self.numbers[f"{upper}_shift"])
         return [
-            Value(f"{upper} * {letter}", product.value),
-            Value(f"({upper} * {letter}) >> {upper}_shift", product.rounded(self.rule.inner), product.exact),
+            StageValue(f"{upper} * {letter}", product.value),
+            StageValue(f"({upper} * {letter}) >> {upper}_shift", product.rounded(self.rule.inner), product.exact),
         ]
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left, right = self._operand("a", a), self._operand("b", b)
         constant = self.numbers["C"] << self.numbers["C_shift"]
         total = Quotient(left[-1].array + right[-1].array + constant, self.numbers["S"])
         return [
             *left,
             *right,
-            Value("C << C_shift", np.asarray(constant)),
-            Value("total", total.value),
+            StageValue("C << C_shift", np.asarray(constant)),
+            StageValue("total", total.value),
             *clipped(total.rounded(self.rule.tie), self.y, total.exact),
         ]
 

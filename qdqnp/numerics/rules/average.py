@@ -15,7 +15,7 @@ from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Exact, Index, Value, clipped, exact_float, real_ties, signs
+from qdqnp.numerics.values import BoundRule, Exact, Index, StageValue, clipped, exact_float, real_ties, signs
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
 
 
@@ -33,7 +33,7 @@ class AverageFunction(Protocol):
 
     def __call__(self, taps: Codes, inside: Array, count: Int64) -> Codes: ...
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         """Return every value between the window and its code, in order; 'unclipped' and 'y' last."""
         ...
 
@@ -94,7 +94,7 @@ class FloatAveraged(BoundAverage):
     x: Quant
     y: Quant
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         total: Float32 = np.zeros(taps.shape[1:], np.float32)
         with np.errstate(all="ignore"):
             for tap, valid in zip(taps, inside, strict=True):
@@ -103,9 +103,9 @@ class FloatAveraged(BoundAverage):
             mean = total / count.astype(np.float32)
             shifted: Float32 = np.divide(mean, self.y.scale, dtype=np.float32) + self.y.zero_point.astype(np.float32)
         return [
-            Value("sum", total),
-            Value("mean", mean),
-            Value("mean / s_y + z_y", shifted),
+            StageValue("sum", total),
+            StageValue("mean", mean),
+            StageValue("mean / s_y + z_y", shifted),
             *clipped(float32.to_int32_x86(shifted), self.y, exact_float(shifted)),
         ]
 
@@ -142,7 +142,7 @@ class MeansByCount(BoundAverage):
         present = np.broadcast_to(inside.sum(axis=0), raw.shape)
         return raw - int(self.x.zero_point) * present, np.broadcast_to(np.maximum(count, 1), raw.shape)
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         sums, divisors = self._sums(taps, inside, count)
         by_count = {int(n): self.mean.bind(self.x, self.y, int(n)).stages(sums) for n in np.unique(divisors)}
         return [_merged(values, tuple(by_count), divisors) for values in zip(*by_count.values(), strict=True)]
@@ -155,7 +155,7 @@ class MeansByCount(BoundAverage):
         return found
 
 
-def _merged(values: tuple[Value, ...], counts: tuple[int, ...], divisors: Int64) -> Value:
+def _merged(values: tuple[StageValue, ...], counts: tuple[int, ...], divisors: Int64) -> StageValue:
     """Merge a value of several bound rules: at each window that of its divisor."""
     array = np.broadcast_to(values[0].array, divisors.shape)
     for value, n in zip(values[1:], counts[1:], strict=True):
@@ -167,7 +167,7 @@ def _merged(values: tuple[Value, ...], counts: tuple[int, ...], divisors: Int64)
         return None if found is None else found(index)
 
     first = values[0]
-    return Value(first.name, array, None if first.exact is None else at, first.saturated)
+    return StageValue(first.name, array, None if first.exact is None else at, first.saturated)
 
 
 # -- TFLite ------------------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Divided(BoundAverage):
 
     y: Quant
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         raw = raw_sum(taps, inside)
         divisors = np.broadcast_to(count, raw.shape)
 
@@ -199,7 +199,7 @@ class Divided(BoundAverage):
             return Fraction(int(raw[index]), int(divisors[index]))
 
         mean = np.sign(raw) * ((np.abs(raw) + count // 2) // count)
-        return [Value("sum", raw), *clipped(mean, self.y, exact)]
+        return [StageValue("sum", raw), *clipped(mean, self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         raw = raw_sum(taps, inside)
@@ -240,10 +240,10 @@ class ReciprocalProduct(BoundAverage):
         numbers, place = self.numbers(counts), place.reshape(raw.shape)
         return Quotient(raw * numbers["R"][place], numbers["shift"][place])
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         raw = raw_sum(taps, inside)
         mean = self._mean(raw, count)
-        return [Value("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
+        return [StageValue("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         mean = self._mean(raw_sum(taps, inside), count)

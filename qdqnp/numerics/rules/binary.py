@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Codes, Quant, Signs
 
 
@@ -17,7 +17,7 @@ class BinaryFunction(Protocol):
 
     def __call__(self, a: Codes, b: Codes) -> Codes: ...
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         """Return every value between the two codes and the result, in order; 'unclipped' and 'y' last."""
         ...
 

@@ -22,7 +22,7 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.rules.requantize.rational import RationalScaled
 from qdqnp.numerics.rules.requantize.rescale import Rescale, Rescaled
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, signs
+from qdqnp.numerics.values import BoundRule, StageValue, signs
 from qdqnp.quant import Int64, Quant, Signs
 
 
@@ -140,10 +140,14 @@ class ReciprocalMean(BoundRule):
         """Return the mean of the raw codes, with 8 fractional bits."""
         return Quotient(self._raw(sums) * self.reciprocal, 14 + self.length - 8)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         mean = self._mean(sums)
         rounded = mean.rounded(self.rule.tie)
-        return [Value("acc", self._raw(sums)), Value("mean", rounded, mean.exact), *self._affine().stages(rounded)[1:]]
+        return [
+            StageValue("acc", self._raw(sums)),
+            StageValue("mean", rounded, mean.exact),
+            *self._affine().stages(rounded)[1:],
+        ]
 
     def ties(self, sums: Int64) -> Signs:
         mean = self._mean(sums)

@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
 from qdqnp.quant import Array, Codes, Float32, Quant, Signs
 
 
@@ -24,7 +24,7 @@ class SoftmaxFunction(Protocol):
 
     def __call__(self, codes: Codes) -> Codes: ...
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         """Return every value between the row and its codes, in order; 'unclipped' and 'y' last."""
         ...
 
@@ -92,14 +92,14 @@ class TabledSoftmax(BoundRule):
         with np.errstate(all="ignore"):
             return entries, total, entries.astype(np.float64) * one / total.astype(np.float64)[:, None]
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         entries, total, real = self._scaled(codes)
         rounded = np.rint(real).astype(np.int64)
         return [
-            Value("exponential", entries),
-            Value("sum", total[:, None]),
-            Value("real", real),
-            Value("rounded", rounded, exact_float(real)),
+            StageValue("exponential", entries),
+            StageValue("sum", total[:, None]),
+            StageValue("real", real),
+            StageValue("rounded", rounded, exact_float(real)),
             *shifted(rounded, self.y),
         ]
 

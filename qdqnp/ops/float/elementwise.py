@@ -14,7 +14,7 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics import float32
-from qdqnp.numerics.rules.lookup import LeakyRelu
+from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
@@ -97,7 +97,7 @@ def relu(x: Array) -> Array:
 
 
 def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
-    return LeakyRelu(attributes.alpha).float32(x)
+    return LeakyReluFunction(attributes.alpha).float32(x)
 
 
 #: The operators of this file.

@@ -10,15 +10,14 @@ import numpy as np
 from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.rules.float_sum import GemmCall
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry import matrix
-from qdqnp.ops.geometry.matrix import gemm_shape
+from qdqnp.ops.geometry.matrix import MatrixAttributes, gemm_shape
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
-class GemmAttributes(matrix.GemmAttributes):
+class GemmAttributes(MatrixAttributes):
     beta: float = 1.0
 
 

@@ -16,13 +16,13 @@ from qdqnp.quant import Array, Codes, Quant
 
 
 @dataclass(frozen=True)
-class GemmAttributes:
+class MatrixAttributes:
     alpha: float = 1.0
     transA: int = 0  # noqa: N815 - ONNX spelling
     transB: int = 0  # noqa: N815
 
 
-def gemm_shape(attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None) -> Shape:
+def gemm_shape(attributes: MatrixAttributes, a: Shape, b: Shape, c: Shape | None) -> Shape:
     """Return the shape (M, N) of a Gemm. Raises ShapeError where the operands or the bias do not fit."""
     if len(a) != 2 or len(b) != 2:
         raise ShapeError("matrices", f"{list(a)} and {list(b)}")

@@ -112,7 +112,7 @@ class IntegerOperator(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedProducts:
     """Products, and where their sums stand in the operator's output."""
 
     products: Products
@@ -132,7 +132,7 @@ class SumOperator(IntegerOperator):
     sums_over: ClassVar[type[Products]]
 
     @abstractmethod
-    def products(self, step: Step, *inputs: Any, **_: Any) -> Sequence[Placed]:
+    def products(self, step: Step, *inputs: Any, **_: Any) -> Sequence[PlacedProducts]:
         """Return what is added up, in the order of the output."""
 
     @abstractmethod

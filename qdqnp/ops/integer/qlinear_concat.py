@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
-from qdqnp.numerics.rules.lookup import Identity, RealFunction
+from qdqnp.numerics.rules.lookup import IdentityFunction, RealFunction
 from qdqnp.ops.integer.asking import Part
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.movement.concat import MANY, ConcatAttributes, concat_shape
@@ -61,7 +61,7 @@ class QLinearConcat(SinglesOperator):
         return (concat_shape(attributes.axis, inputs),)
 
     def function(self, attributes: ConcatAttributes) -> RealFunction:
-        return Identity()
+        return IdentityFunction()
 
     def questions(self, step: Step, *inputs: Codes) -> Sequence[Part]:
         axis = step.attributes.axis % inputs[0].ndim

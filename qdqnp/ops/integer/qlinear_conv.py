@@ -19,7 +19,7 @@ from qdqnp.ops.geometry.conv import (
     conv_weights,
     conv_work,
 )
-from qdqnp.ops.integer.asking import EVERYWHERE, Placed, SumOperator
+from qdqnp.ops.integer.asking import EVERYWHERE, PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
@@ -84,6 +84,6 @@ class QLinearConv(SumOperator):
     def weights(self, step: Step, w: Codes) -> SumWeights:
         return conv_weights(w, step.quant(1), step.attributes.group)
 
-    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[Placed]:
+    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[PlacedProducts]:
         found = Convolution(step.attributes, x, w, step.quant(0), step.quant(1))
-        return [Placed(found, EVERYWHERE, self.channel_axis)]
+        return [PlacedProducts(found, EVERYWHERE, self.channel_axis)]

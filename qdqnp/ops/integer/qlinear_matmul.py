@@ -12,7 +12,7 @@ from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.questions import SumWeights
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import MatrixProduct, batches, matmul_shape, matrix_weights
-from qdqnp.ops.integer.asking import Placed, SumOperator
+from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
@@ -65,7 +65,7 @@ class QLinearMatMul(SumOperator):
     def weights(self, step: Step, w: Codes) -> SumWeights | None:
         return matrix_weights(w, step.quant(1)) if w.ndim == 2 else None
 
-    def products(self, step: Step, a: Codes, b: Codes) -> Sequence[Placed]:
+    def products(self, step: Step, a: Codes, b: Codes) -> Sequence[PlacedProducts]:
         """Return one product of all rows by one matrix, or one for each matrix of the batch.
 
         The matrices of a batch stay apart because rules may look at weights.
@@ -73,7 +73,7 @@ class QLinearMatMul(SumOperator):
         return list(_products(step, a, b))
 
 
-def _products(step: Step, a: Codes, b: Codes) -> Iterator[Placed]:
+def _products(step: Step, a: Codes, b: Codes) -> Iterator[PlacedProducts]:
     x, w = step.quant(0), step.quant(1)
     if b.ndim == 2:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # -1 would not work where K or N is 0
@@ -81,11 +81,11 @@ def _products(step: Step, a: Codes, b: Codes) -> Iterator[Placed]:
         def row_at(row: int, k: int) -> Index:
             return (*(int(i) for i in np.unravel_index(row, a.shape[:-1])), k) if a.ndim > 1 else (k,)
 
-        yield Placed(MatrixProduct(rows, b, x, w, row_at, lambda k, column: (k, column)))
+        yield PlacedProducts(MatrixProduct(rows, b, x, w, row_at, lambda k, column: (k, column)))
         return
     left, right = batches(a, b)
     for index in np.ndindex(*left.shape[:-2]):
-        yield Placed(
+        yield PlacedProducts(
             MatrixProduct(left[index], right[index], x, w, _at_left(index, a), _at_right(index, b)), (*index, ...)
         )
 

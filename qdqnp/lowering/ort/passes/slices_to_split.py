@@ -14,7 +14,7 @@ from qdqnp.lowering.qdq import is_op
 
 
 @dataclass(frozen=True)
-class Part:
+class Cut:
     """Elements start to end of one axis, as one node reads them."""
 
     node: Node
@@ -48,7 +48,7 @@ def _candidates(graph: Graph) -> Iterator[str]:
     yield from (name for name in (*graph.inputs, *constants, *made) if len(graph.uses(name)) > 1)
 
 
-def _part(edit: Edit, node: Node) -> Part | None:
+def _part(edit: Edit, node: Node) -> Cut | None:
     """Return what a node reads, if it reads consecutive elements of one axis."""
     shape = edit.values[node.inputs[0]].shape
     at = node.attributes.get("axis", 0) if node.op == "Gather" else _number(edit, node.input(3))
@@ -60,12 +60,12 @@ def _part(edit: Edit, node: Node) -> Part | None:
         return None
     start += size if start < 0 else 0
     if node.op == "Gather":
-        return Part(node, axis, start, start + 1, edit.values[node.inputs[1]].shape == ())
+        return Cut(node, axis, start, start + 1, edit.values[node.inputs[1]].shape == ())
     end = _number(edit, node.input(2))
     if end is None or (node.input(4) and _number(edit, node.input(4)) != 1):
         return None
     end += size if end < 0 else 0
-    return Part(node, axis, min(max(start, 0), size), min(max(end, 0), size))
+    return Cut(node, axis, min(max(start, 0), size), min(max(end, 0), size))
 
 
 def _number(edit: Edit, name: str) -> int | None:
@@ -74,7 +74,7 @@ def _number(edit: Edit, name: str) -> int | None:
     return int(const.reshape(-1)[0]) if fine and const is not None else None
 
 
-def _covers(edit: Edit, name: str, parts: list[Part]) -> bool:
+def _covers(edit: Edit, name: str, parts: list[Cut]) -> bool:
     axis = parts[0].axis
     reached = 0
     for part in sorted(parts, key=lambda part: part.start):
@@ -84,7 +84,7 @@ def _covers(edit: Edit, name: str, parts: list[Part]) -> bool:
     return reached == edit.values[name].shape[axis]
 
 
-def _fuse(edit: Edit, name: str, parts: list[Part]) -> None:
+def _fuse(edit: Edit, name: str, parts: list[Cut]) -> None:
     axis = parts[0].axis
     sizes = edit.add_constant("splits", np.array([part.end - part.start for part in parts], np.int64))
     made, more = [], []

@@ -13,7 +13,7 @@ from qdqnp.numerics.multiplier import PRECISIONS, Real, real_multiplier
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Array, Int64, Quant, Signs
 
@@ -51,7 +51,7 @@ class Rounded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"multiplier": self.multiplier}
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = wrap(sums if self.bias is None else sums + self.bias, 32)
         kind = np.float32 if self.rule.precision == "float32" else np.float64
         real = acc.astype(kind) * self.multiplier.astype(kind)
@@ -59,9 +59,9 @@ class Rounded(BoundRule):
         # a float beyond int32 saturates; it is far outside the codes either way
         limited = np.clip(rounded.astype(np.float64), -(2.0**31), 2.0**31 - 1).astype(np.int64)
         return [
-            Value("acc", acc),
-            Value("real", real),
-            Value("rounded", limited, exact_float(real)),
+            StageValue("acc", acc),
+            StageValue("real", real),
+            StageValue("rounded", limited, exact_float(real)),
             *shifted(limited, self.y),
         ]
 

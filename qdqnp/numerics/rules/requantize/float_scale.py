@@ -13,7 +13,7 @@ from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import FloatExpression, Requantizer, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Float32, Int64, Quant, Signs
 
@@ -59,19 +59,19 @@ class FloatScaled(BoundRule):
             return FloatExpression(self.multiplier, 0, np.dtype(np.float32))
         return FloatExpression(self.multiplier, int(self.y.zero_point), self.y.dtype)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = wrap(sums if self.bias is None else sums + self.bias, 32)
         with np.errstate(all="ignore"):
             real = acc.astype(np.float32) * self.multiplier
             if self.y is None:
-                return [Value("acc", acc), Value("y", real)]
+                return [StageValue("acc", acc), StageValue("y", real)]
             rounded = np.rint(real)
             return [
-                Value("acc", acc),
-                Value("real", real),
-                Value("rounded", rounded, exact_float(real)),
-                Value("unclipped", rounded + int(self.y.zero_point)),
-                Value("y", float32.round_clamped(real, self.y.zero_point, self.y.dtype)),
+                StageValue("acc", acc),
+                StageValue("real", real),
+                StageValue("rounded", rounded, exact_float(real)),
+                StageValue("unclipped", rounded + int(self.y.zero_point)),
+                StageValue("y", float32.round_clamped(real, self.y.zero_point, self.y.dtype)),
             ]
 
     def ties(self, sums: Int64) -> Signs:

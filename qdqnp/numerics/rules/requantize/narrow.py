@@ -16,7 +16,7 @@ from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped, signs
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, signs
 from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64, Quant, Signs
 
@@ -122,29 +122,29 @@ class Narrowed(BoundRule):
             return wrap(sums, 32)
         return saturate(sums, 24) if self.rule.accumulator == "saturate-24" else wrap(sums, 24)
 
-    def first(self, sums: Int64) -> list[Value]:
+    def first(self, sums: Int64) -> list[StageValue]:
         """Return 'acc', 'narrowed' and 'x16'."""
         acc = self._accumulated(sums)
         quotient = Quotient(acc, self.s1)
         narrowed = quotient.rounded(self.rule.inner_tie)
         return [
-            Value("acc", acc),
-            Value("narrowed", narrowed, quotient.exact),
-            Value("x16", saturate(narrowed, 16), saturated=True),
+            StageValue("acc", acc),
+            StageValue("narrowed", narrowed, quotient.exact),
+            StageValue("x16", saturate(narrowed, 16), saturated=True),
         ]
 
-    def second(self, x16: Int64) -> list[Value]:
+    def second(self, x16: Int64) -> list[StageValue]:
         """Return 'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
         quotient = self._affine(x16)
         return [
-            Value("affine", quotient.value),
+            StageValue("affine", quotient.value),
             *clipped(quotient.rounded(self.rule.tie), self.y, quotient.exact),
         ]
 
     def _affine(self, x16: Int64) -> Quotient:
         return Quotient(self.a * x16 + self.bc, self.s2)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         first = self.first(sums)
         return [*first, *self.second(first[-1].array)]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.multiplier import Real
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
 
 
@@ -109,7 +109,7 @@ class Requantizer(Protocol):
 
     def __call__(self, sums: Int64) -> Codes: ...
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         """Return every value between sum and code: 'acc', the rule's own in order, 'unclipped', 'y'.
 
         'unclipped' is the code before the final clip; it is absent where the output is real.

@@ -15,7 +15,7 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.stages import ShiftLeft, Stage
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, shifted, signs
+from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Int64, Quant, Signs
 
@@ -50,7 +50,7 @@ class Rescale(Rule, family="requantize"):
             )
         return fixed
 
-    def values(self, value: Int64, fixed: Fixed) -> list[Value]:
+    def values(self, value: Int64, fixed: Fixed) -> list[StageValue]:
         """Return what each stage makes of int64 values.
 
         Raises ProfileError outside the domain, and where a result leaves int32: the arithmetic is not defined there.
@@ -59,7 +59,7 @@ class Rescale(Rule, family="requantize"):
             limit = (np.int64(1) << fixed.shift) >> 1
             if ((value < -limit) | (value >= limit)).any():
                 _refuse("sum", "within 2^(shift - 1)", value)
-        found: list[Value] = []
+        found: list[StageValue] = []
         for stage in self.stages:
             found.append(stage(value, fixed))
             value = found[-1].array
@@ -110,10 +110,10 @@ class Rescaled(BoundRule):
         total = sums if self.bias is None else sums + self.bias
         return wrap(total, 32) if self.rule.accumulator == 32 else total
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = self._acc(sums)
         values = self.rule.values(acc, self.fixed)
-        return [Value("acc", acc), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue("acc", acc), *values, *shifted(values[-1].array, self.y)]
 
     def ties(self, sums: Int64) -> Signs:
         return self.rule.ties(self._acc(sums), self.fixed)
