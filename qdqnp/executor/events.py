@@ -1,4 +1,4 @@
-"""Events: what happened inside a layer's arithmetic on one set of inputs, counted by running the stages themselves."""
+"""Events are what happened inside a layer's arithmetic on one set of inputs, counted by running its stages."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Marks:
     #: Whether the final clip changed the element.
     low: Array
     high: Array
-    #: How many inner stages saturated it.
+    #: How many inner stages saturated the element.
     inner: Int64
     #: The bound rule whose stages these are.
     requantizer: Requantizer
 
 
 def marks(question: Question, profile: Profile) -> Marks | None:
-    """The marks of one question under a profile; None where it is not about sums."""
+    """Return the marks of one question under a profile; None where the question is not about sums."""
     asked = question.under(profile)
     if not isinstance(asked, Summed):
         return None
@@ -73,7 +73,7 @@ def marks(question: Question, profile: Profile) -> Marks | None:
 
 
 def events(parts: Sequence[Part], profile: Profile) -> Events | None:
-    """The events of one evaluation of a step; None where it requantizes no sums."""
+    """Return the events of one evaluation of a step; None where the step does not requantize sums."""
     found = [mark for part in parts if (mark := marks(part.question, profile)) is not None]
     if not found:
         return None

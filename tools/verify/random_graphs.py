@@ -43,20 +43,21 @@ FEEDS = 3
 
 @dataclass(frozen=True)
 class Gene:
-    """One step of the making of a graph.
+    """One step in the making of a graph."""
 
-    kind: which method of `Maker` makes it. seed: of all its choices.
-    """
-
+    #: Name of the method of `Maker` that makes it.
     kind: str
+    #: Seed of all its choices.
     seed: int
 
 
 @dataclass(frozen=True)
 class Genome:
-    """A whole graph. seed: of the opset and the inputs."""
+    """A whole graph."""
 
+    #: Seed of the opset and the inputs.
     seed: int
+    #: The steps, in order.
     genes: tuple[Gene, ...]
 
 
@@ -69,10 +70,7 @@ def genome(seed: int) -> Genome:
 
 
 class Maker:
-    """Grows a model.
-
-    pool: float tensors by name, with their shapes. sources: what each tensor is the result of, for outputs.
-    """
+    """Grows a model."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed + 1)
@@ -82,6 +80,7 @@ class Maker:
         self.constants: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[str] = []
+        #: Float tensors by name, with their shapes.
         self.pool: dict[str, tuple[int, ...]] = {}
         self.count = 0
         for _ in range(int(self.rng.choice([1, 1, 2]))):
@@ -134,7 +133,7 @@ class Maker:
         return name, self.pool[name]
 
     def give(self, name: str, *shape: int) -> None:
-        """What happens to a result: an activation, Q and DQ, being an output."""
+        """Add a result to the pool, perhaps behind an activation or Q and DQ, and perhaps make it an output."""
         if self.chance(0.12):
             name = str(self.node(self.pick(("Relu", "LeakyRelu", "Sigmoid", "Identity")), name))
         if self.chance(0.06):
@@ -146,7 +145,7 @@ class Maker:
         self.pool[name] = shape
 
     def computed(self, array: Any) -> str:
-        """A constant, as it is or computed from constants."""
+        """Make a constant, as it is or computed from constants."""
         way = self.pick(("", "", "Mul", "Div", "Sub", "Add", "Neg", "Clip", "Transpose", "Expand", "Relu", "Reshape"))
         name = self.const(array)
         if way in ("Mul", "Div", "Sub", "Add"):
@@ -260,7 +259,7 @@ class Maker:
             self.give(y, *made)
 
     def sandwich(self) -> None:
-        """An operator between two Transposes that cancel."""
+        """Put an operator between two Transposes that cancel."""
         before = set(self.pool)
         self.transpose()
         made = [name for name in self.pool if name not in before]
@@ -347,7 +346,7 @@ class Maker:
         self.give(y, *shape[:axis], shape[axis] if whole else end - start, *shape[axis + 1 :])
 
     def parts(self) -> None:
-        """Slices that together are the whole, which become a Split."""
+        """Cut a tensor into Slices that together are the whole, which become a Split."""
         if (found := self.take()) is None:
             return
         x, shape = found
@@ -435,7 +434,7 @@ class Maker:
             self.give(self.node("SpaceToDepth", x, blocksize=2), n, c * 4, h // 2, w // 2)
 
     def focus(self) -> None:
-        """The four phases of every second row and column, in some order."""
+        """Concatenate the four phases of every second row and column, in some order."""
         if (found := self.take(4)) is None:
             return
         x, (n, c, h, w) = found
@@ -458,7 +457,7 @@ class Maker:
             self.give(self.node("Resize", x, region, scales, **how), n, c, 2 * h, 2 * w)
 
     def scaled(self, x: str) -> str:
-        """By a constant scalar, or as it is."""
+        """Scale by a constant scalar, or return the tensor unchanged."""
         if self.chance(0.75):
             return x
         return str(self.node(self.pick(("Mul", "Div")), x, self.const(self.pick((F(0.125), F(0.3), F(7))))))
@@ -558,13 +557,12 @@ def build(given: Genome) -> onnx.ModelProto:
 # -- comparing ---------------------------------------------------------------------------------------------------------
 @dataclass
 class Verdict:
-    """What came of one graph.
+    """The result for one graph."""
 
-    kind: 'equal'; 'unpromised' (differs without a promise); 'wrong'; 'nodes' (outputs equal, operators not); or who
-    refuses. detail: the first thing that differs, or why.
-    """
-
+    #: 'equal'; 'unpromised' (differs without a promise); 'wrong'; 'nodes' (outputs equal, operators not); 'crash'; or
+    #: who refuses.
     kind: str
+    #: The first thing that differs, or why it is refused.
     detail: str = ""
 
 
@@ -613,8 +611,8 @@ class Comparison:
         return Verdict("only onnxruntime refuses", why[:160])
 
     def _nodes(self, graph: Graph, theirs: onnx.ModelProto) -> str:
-        """Operators that only one of both graphs has. Left out: DQ, as which copies remain is arbitrary, and
-        Transposes, which here do not move through pools."""
+        """Return the operators that only one of both graphs has. DQ is left out, because which copies remain is
+        arbitrary; so are Transposes, which do not move through pools in qdqnp."""
         lowered = _before_expansion(self.lowering, graph)
         ours = Counter(node.op for node in lowered.nodes)
         gelus = sum(node.doubt == QUICK_GELU and node.op == "Mul" for node in lowered.nodes)
@@ -639,7 +637,7 @@ def _before_expansion(lowering: Lowering, graph: Graph) -> Graph:
 
 
 def _operators(node: onnx.NodeProto) -> list[str]:
-    """A node of ONNX Runtime's as the operators that it is made of."""
+    """Split a node of ONNX Runtime's graph into the operators that it is made of."""
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type in ("FusedConv", "FusedGemm"):
         return [node.op_type.removeprefix("Fused"), values["activation"].decode()]

@@ -13,10 +13,11 @@ from qdqnp.quant import Array, Int64, Quant
 
 @dataclass(frozen=True, eq=False)
 class Means(Summed):
-    """Sums of (code - zero point), one for each plane."""
+    """Asks for the averages of whole planes, from the sum of (code - zero point) of each plane."""
 
     label: str
     x: Quant
+    #: How the answer's codes are read.
     output: Quant
     #: Elements of a plane.
     count: int
@@ -26,7 +27,7 @@ class Means(Summed):
 
     @property
     def total(self) -> Int64:
-        """The accumulators."""
+        """The accumulators, which are the sums: an average has no bias."""
         return self.sums
 
     def with_sums(self, sums: Int64) -> Self:

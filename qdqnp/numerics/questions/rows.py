@@ -11,11 +11,13 @@ from qdqnp.quant import Array, Codes, Quant
 
 @dataclass(frozen=True, eq=False)
 class Rows(Question):
-    """Codes, shape (rows, width); a rule looks at a whole row."""
+    """Asks for the codes of whole rows: a rule looks at a whole row."""
 
     label: str
     x: Quant
+    #: How the answer's codes are read.
     output: Quant
+    #: Codes, shape (rows, width).
     rows: Codes
     rule: str = "softmax"
 

@@ -13,20 +13,22 @@ from qdqnp.quant import Array, Codes, Quant, all_codes
 
 @dataclass(frozen=True, eq=False)
 class Singles(Question):
-    """Codes of x, flat."""
+    """Asks for a code for each code of x, through a real function."""
 
     rule: str
     label: str
     x: Quant
+    #: How the answer's codes are read.
     output: Quant
     function: RealFunction
+    #: Codes of x, flat.
     x_codes: Codes
     #: Which input of the layer this is.
     operand: int = 0
 
     @property
     def copied(self) -> bool:
-        """Whether the codes stay what they are: nothing is computed, and no rule is asked."""
+        """Whether the codes stay what they are; then nothing is computed, and no rule is asked."""
         return isinstance(self.function, Identity) and self.x.same_as(self.output)
 
     def codes(self, rule: Any) -> Codes:
@@ -50,9 +52,9 @@ class Singles(Question):
         return replace(self, x_codes=self.x_codes[elements])
 
     def everything(self) -> Self:
-        """All codes in the order of their bytes."""
+        """Ask about all codes, in the order of their bytes."""
         return replace(self, x_codes=all_codes(self.x.dtype))
 
     def table(self, rule: Any) -> Mapping[str, Any]:
-        """The rule's parameters, and its answer to every code as a table by the byte of x."""
+        """Return the rule's parameters, and its answer to every code as a table by the byte of x."""
         return {**self.parameters(rule), "table": self.everything().codes(rule)}

@@ -29,8 +29,10 @@ from qdqnp.quant import Codes, Float32, Quant, Signs
 class FloatAdd(Rule, family="add"):
     """ONNX Runtime's QLinearAdd on x86-64 with FMA3, on raw codes:
 
-    r_a = f32(s_a/s_y), r_b = f32(s_b/s_y), offset = f32(z_y - fma(r_a, z_a, f32(r_b * z_b))),
-    y = clip(cvtps2dq(fma(a, r_a, fma(b, r_b, offset)))).
+        r_a = f32(s_a/s_y)
+        r_b = f32(s_b/s_y)
+        offset = f32(z_y - fma(r_a, z_a, f32(r_b * z_b)))
+        y = clip(cvtps2dq(fma(a, r_a, fma(b, r_b, offset))))
 
     The zero point takes part in the rounding, so where ties fall depends on it. a is the operand that is not
     broadcast along the innermost axis; the operator swaps the two otherwise.
@@ -75,13 +77,17 @@ class FloatAdded(BoundRule):
 # -- ONNX Runtime on ARM64 ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FixedAdd(Rule, family="add"):
-    """ONNX Runtime's QLinearAdd on ARM64, from its source. r_a = f32(s_a/s_y), r_b = f32(s_b/s_y); with e the exponent
-    of the larger one, sh = 21 - e; M = rint(r * 2^sh);
+    """ONNX Runtime's QLinearAdd on ARM64, from its source:
 
-    acc = (a - z_a) M_a + (b - z_b) M_b; r = acc / 2^sh, halves away from zero; y = sat8(sat16(sat16(r) + z_y)).
+        r_a = f32(s_a/s_y), r_b = f32(s_b/s_y)
+        sh = 21 - e, with e the exponent of the larger ratio
+        M = rint(r * 2^sh)
+        acc = (a - z_a) M_a + (b - z_b) M_b
+        r = acc / 2^sh, halves away from zero
+        y = sat8(sat16(sat16(r) + z_y))
 
-    Defined where the smaller ratio is at least 2^-14, the larger below 256 and 13 <= sh <= 31; elsewhere ARM64 takes a
-    float path that the source leaves to the compiler. Source: core/mlas/lib/qladd.cpp.
+    The arithmetic is defined where the smaller ratio is at least 2^-14, the larger below 256 and 13 <= sh <= 31;
+    elsewhere ARM64 takes a float path that the source leaves to the compiler. Source: core/mlas/lib/qladd.cpp.
     """
 
     status: str = choice(INFERRED, of=STATUSES)
@@ -135,11 +141,17 @@ class FixedAdded(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ThreeRescaleAdd(Rule, family="add"):
-    """TFLite, CMSIS-NN: t = 2 * max(s_a, s_b); u_i = rescale((code - z) * 2^20, s_i / t);
-    y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y). Source: tensorflow/tflite-micro, kernels/add."""
+    """TFLite, CMSIS-NN:
+
+        t = 2 * max(s_a, s_b)
+        u_a = rescale((a - z_a) * 2^20, s_a / t), u_b likewise
+        y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y)
+
+    Source: tensorflow/tflite-micro, kernels/add.
+    """
 
     rescale: Rescale
-    #: the 20 above; codes differ by up to 255, so that beyond 22 the shifted value leaves int32
+    #: The 20 above; codes differ by up to 255, so that beyond 22 the shifted value leaves int32.
     left_shift: int = choice(20, of=range(0, 23), kind="inner shift", text="sum shifted left by {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -190,14 +202,14 @@ class ThreeRescaled(BoundRule):
 
 
 def _of(letter: str, values: list[Value]) -> list[Value]:
-    """The values of one of several rescalings, by its name."""
+    """Name the values of one of several rescalings after its operand."""
     return [Value(f"{value.name} of {letter}", value.array, value.exact, value.saturated) for value in values]
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalAdd(Rule, family="add"):
-    """The exact sum of the real values in units of s_y, half to even."""
+    """The exact sum of the real values in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -231,15 +243,16 @@ class RationalAdded(BoundRule):
 class AlignedAdd(Rule, family="add"):
     """ST Neural-ART: y = sat8(RSR(((A * a) >> Aa) + ((B * b) >> Bb) + (C << Cs), S)) on raw codes.
 
-    S puts the larger of s_a/s_y, s_b/s_y in [2^14, 2^15) with inner shift 0; the smaller gets the inner shift that
-    puts it there too; C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y with C in int16 and Cs as small as that
-    allows.
-    The form is established, these choices and the inner rounding are inferred.
+        S: puts the larger of s_a/s_y and s_b/s_y in [2^14, 2^15) with inner shift 0
+        Aa, Bb: 0 for the larger ratio; the smaller one gets the inner shift that puts it in [2^14, 2^15) too
+        C, Cs: C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y, C in int16 and Cs as small as that allows
+
+    The form is established; these choices and the inner rounding are inferred.
     """
 
-    #: of RSR
+    #: How RSR, the rounding shift right, rounds ties.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
-    #: of the two inner shifts
+    #: How the two inner shifts round.
     inner: str = choice("floor", of=ROUNDINGS, kind="tie rule", unknown=("floor", "half-up"))
     status: str = choice(INFERRED, of=STATUSES)
 
@@ -247,7 +260,7 @@ class AlignedAdd(Rule, family="add"):
         return AlignedAdded(self, y, self.parameters(a, b, y))
 
     def parameters(self, a: Quant, b: Quant, y: Quant) -> dict[str, int]:
-        """A, B, C, their shifts and S."""
+        """Return A, B, C, their shifts and S."""
         ratio_a, ratio_b = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
         shift = largest_shift(max(ratio_a, ratio_b))
         shift_a, shift_b = (largest_shift(ratio) - shift for ratio in (ratio_a, ratio_b))
@@ -272,7 +285,7 @@ class AlignedAdded(BoundRule):
 
     rule: AlignedAdd
     y: Quant
-    #: A, B, C, their shifts and S
+    #: A, B, C, their shifts and S.
     numbers: Mapping[str, int]
 
     @property

@@ -1,4 +1,4 @@
-"""One tensor of 8-bit codes to another through a real function: rescaling (Concat), LeakyRelu, Sigmoid."""
+"""One tensor of 8-bit codes becomes another through a real function: rescaling (Concat), LeakyRelu, Sigmoid."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class RealFunction(Protocol):
     """A real function in two precisions."""
 
     def float32(self, x: Float32) -> Float32:
-        """As ONNX Runtime computes it."""
+        """Compute the function as ONNX Runtime does."""
         ...
 
     def exact(self, x: Fraction) -> Fraction:
-        """The real value, or one within 10^-50 of it where it is irrational."""
+        """Return the real value, or one within 10^-50 of it where it is irrational."""
         ...
 
 
@@ -68,7 +68,7 @@ class Sigmoid:
         return float32.sigmoid(x)
 
     def exact(self, x: Fraction) -> Fraction:
-        limited = max(min(x, Fraction(1000)), Fraction(-1000))  # beyond, nearer to 0 and 1 than any scale can tell
+        limited = max(min(x, Fraction(1000)), Fraction(-1000))  # beyond: nearer to 0 and 1 than any scale can tell
         with localcontext() as context:
             context.prec = 60
             value = 1 / (1 + (-Decimal(limited.numerator) / Decimal(limited.denominator)).exp())
@@ -84,29 +84,29 @@ class UnaryFunction(Protocol):
     def __call__(self, codes: Codes) -> Codes: ...
 
     def stages(self, codes: Codes) -> list[Value]:
-        """Every value between code and result, in order; 'unclipped' and 'y' last."""
+        """Return every value between code and result, in order; 'unclipped' and 'y' last."""
         ...
 
     def ties(self, codes: Codes) -> Signs:
-        """The sign of each value that met an exact half at the rounding, else 0."""
+        """Return the sign of each value that met an exact half at the rounding, else 0."""
         ...
 
 
 class LookupRule(Protocol):
-    """A rule of codes."""
+    """A rule of single codes."""
 
     @property
     def status(self) -> str: ...
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        """The rule for two quantizations per tensor. Raises ProfileError outside its domain."""
+        """Bind the rule to two quantizations per tensor. Raises ProfileError outside its domain."""
         ...
 
 
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FloatLookup(Rule, family="lookup"):
-    """ONNX Runtime: dequantize, the float32 function, QUANT.
+    """ONNX Runtime: dequantize, apply the float32 function, quantize (`float32.quantize`).
 
     Source: contrib_ops/cpu/quantization/qlinear_lookup_table.cc.
     """
@@ -146,7 +146,7 @@ class FloatTable(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RescaledLookup(Rule, family="rescaling"):
-    """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). Only for the identity (Concat)."""
+    """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). The rule serves only the identity (Concat)."""
 
     rescale: Rescale
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -180,7 +180,7 @@ class RescaledCodes(BoundRule):
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalLookup(Rule, family="lookup"):
-    """The exact real value of the function in units of s_y, half to even."""
+    """The exact real value of the function in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -226,7 +226,7 @@ MOST_SHIFT = 46
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class AffineLookup(Rule, family="rescaling"):
-    """ST Neural-ART's rescale of codes: y = sat8(RSR(A * x + BC, S)), A in [2^14, 2^15). Only for the identity."""
+    """ST Neural-ART's rescale of codes, only for the identity: y = sat8(RSR(A * x + BC, S)), A in [2^14, 2^15)."""
 
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)

@@ -26,9 +26,12 @@ PRODUCT = "(a - z_a) * (b - z_b)"
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FloatMul(Rule, family="mul"):
-    """ONNX Runtime's QLinearMul: r = f32(f32(s_a*s_b)/s_y); y = clip(cvtps2dq(f32(f32(product * r) + z_y))).
+    """ONNX Runtime's QLinearMul, where product = (a - z_a)(b - z_b) is exact and the two roundings are not contracted:
 
-    product = (a - z_a)(b - z_b) is exact; the two roundings are not contracted. Source: core/mlas/lib/qlmul.cpp.
+        r = f32(f32(s_a*s_b)/s_y)
+        y = clip(cvtps2dq(f32(f32(product * r) + z_y)))
+
+    Source: core/mlas/lib/qlmul.cpp.
     """
 
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -109,7 +112,7 @@ class RescaledProduct(BoundRule):
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalMul(Rule, family="mul"):
-    """The exact product of the real values in units of s_y, half to even."""
+    """The exact product of the real values in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 

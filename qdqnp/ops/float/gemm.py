@@ -60,6 +60,6 @@ class Gemm(Operator):
 
 
 def _laid_out(attributes: GemmAttributes, a: Array, b: Array, c: Array | None) -> tuple[Array, Array, Array | None]:
-    """Left (M, K), right (K, N), and what is added, (M, N)."""
+    """Return the left operand (M, K), the right one (K, N), and what is added (M, N)."""
     left, right = a.T if attributes.transA else a, b.T if attributes.transB else b
     return left, right, None if c is None else np.broadcast_to(c, (left.shape[0], right.shape[1]))

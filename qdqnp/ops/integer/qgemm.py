@@ -52,7 +52,7 @@ class QGemm(SumOperator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The bias stands before the output's scale and zero point, which a real output lacks."""
+        """Return the inputs; the bias stands before the output's scale and zero point, which a real output lacks."""
         bias = step.inputs[2]
         matrices = [name for operand in step.inputs[:2] if operand for name in (operand.name, *parameters(operand))]
         y = parameters(step.outputs[0]) if step.outputs[0].quant is not None else []

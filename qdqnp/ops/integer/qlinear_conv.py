@@ -40,7 +40,7 @@ class QLinearConv(SumOperator):
 
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         x_dtype = check.dtype_in(0, EIGHT_BIT, "x")
-        # ONNX Runtime has no kernel of int8 inputs with uint8 weights.
+        # ONNX Runtime has no kernel for int8 inputs with uint8 weights.
         check.dtype_in(3, (np.int8,) if x_dtype == np.int8 else EIGHT_BIT, "w")
         check_conv(check, attributes, 0, 3)
         shape = conv_shape(attributes, check.value(0).shape, check.value(3).shape)
@@ -67,7 +67,7 @@ class QLinearConv(SumOperator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The bias, without scale and zero point, is the last."""
+        """Return the inputs; the bias, without scale and zero point, is the last."""
         bias = step.inputs[2]
         without = replace(step, inputs=step.inputs[:2])
         return [*super().arguments(without, parameters), *([bias.name] if bias is not None else [])]

@@ -1,4 +1,4 @@
-"""Slices of one tensor that together are the whole of it."""
+"""Replaces slices of one tensor that together are the whole of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from qdqnp.lowering.qdq import is_op
 
 @dataclass(frozen=True)
 class Part:
-    """Elements start to end of one axis. squeezed: a Gather at one number, whose output lacks the axis."""
+    """Elements start to end of one axis, as one node reads them."""
 
     node: Node
     axis: int
     start: int
     end: int
+    #: Whether the node is a Gather at one number, whose output lacks the axis.
     squeezed: bool = False
 
 
 def slices_to_split(graph: Graph, log: Log) -> Graph:
-    """Slice and Gather nodes that read disjoint parts of one axis, and all of it, become one Split.
+    """Replace Slice and Gather nodes that read disjoint parts of one axis, and all of it, by one Split.
 
     ONNX Runtime 1.32, core/optimizer/gather_fusion.cc (GatherSliceToSplitFusion), from opset 13 on.
     """
@@ -41,14 +42,14 @@ def slices_to_split(graph: Graph, log: Log) -> Graph:
 
 
 def _candidates(graph: Graph) -> Iterator[str]:
-    """Graph inputs, constants, and results of nodes that make nothing else, which have more than one use."""
+    """Yield graph inputs, constants, and results of nodes that make nothing else, where they have more than one use."""
     constants = (name for name, value in graph.values.items() if value.const is not None)
     made = (node.outputs[0] for node in graph.nodes if len(node.outputs) == 1 and node.op != "Shape")
     yield from (name for name in (*graph.inputs, *constants, *made) if len(graph.uses(name)) > 1)
 
 
 def _part(edit: Edit, node: Node) -> Part | None:
-    """What a node reads, if it reads consecutive elements of one axis."""
+    """Return what a node reads, if it reads consecutive elements of one axis."""
     shape = edit.values[node.inputs[0]].shape
     at = node.attributes.get("axis", 0) if node.op == "Gather" else _number(edit, node.input(3))
     if not isinstance(at, int) or not -len(shape) <= at < len(shape):

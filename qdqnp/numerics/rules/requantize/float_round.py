@@ -1,4 +1,4 @@
-"""Floating point of other runtimes than ONNX Runtime: the product of accumulator and multiplier, rounded once."""
+"""Floating point of other runtimes than ONNX Runtime: the product of accumulator and multiplier is rounded once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from qdqnp.quant import Array, Int64, Quant, Signs
 class FloatRound(Rule, family="requantize"):
     """round(acc * M) in floating point."""
 
-    #: how M is formed, see multiplier.real_multiplier
+    #: How M is formed, see multiplier.real_multiplier.
     scale: str = choice(of=PRECISIONS, kind="scale order", text="scale product in {value}")
-    #: of the product
+    #: The type in which the product acc * M is formed.
     precision: str = choice(
         of=("float32", "float64"), kind="scale order", text="product with the accumulator in {value}"
     )
@@ -78,6 +78,9 @@ class Rounded(BoundRule):
 
 
 def _half_away(real: Array) -> Array:
-    """round() of C. Adding 0.5 would carry the largest float below 0.5 up to 1; the fraction itself is exact."""
+    """Round as C's round() does.
+
+    Adding 0.5 would carry the largest float below 0.5 up to 1; the fraction itself is exact.
+    """
     whole = np.trunc(real)
     return np.where(np.abs(real - whole) >= 0.5, whole + np.copysign(1, real), whole)

@@ -37,15 +37,15 @@ class FloatScale(Rule, family="requantize"):
 
 @dataclass(frozen=True, eq=False)
 class FloatScaled(BoundRule):
-    """acc = wrap32(sum + bias), then REQUANT by a float32 multiplier (or its product as the real output).
+    """acc = wrap32(sum + bias), then `float32.requantize`; the product itself where the output is real.
 
     The conversion of the accumulator to float32 rounds to nearest-even, which shows when |acc| > 2^24.
     """
 
-    #: float32, shape () or (channels,)
+    #: float32, shape () or (channels,).
     multiplier: Float32
     bias: Int64 | None
-    #: None where the output is real
+    #: How the codes are read; None where the output is real.
     y: Quant | None
     slope: None = None
 

@@ -36,7 +36,7 @@ class RationalScale(Rule, family="requantize"):
 class RationalScaled(BoundRule):
     """y = clip(rint((sum + bias) * M) + z) with M an exact rational; the accumulator does not wrap."""
 
-    #: M, one for all channels or one per channel
+    #: M, one for all channels or one per channel.
     exact: tuple[Fraction, ...]
     bias: Int64 | None
     y: Quant

@@ -22,23 +22,23 @@ from qdqnp.quant import Int64, Quant, Signs
 
 @dataclass(frozen=True)
 class Rescale(Rule, family="requantize"):
-    """The real multiplier as an integer and a shift, then the stages in order."""
+    """Turns the real multiplier into an integer and a shift, then applies the stages in order."""
 
-    #: how the integers are made
+    #: How the integers are made.
     scheme: Scheme = part("scheme")
     stages: tuple[Stage, ...] = part("stage")
-    #: in which s_x * s_w / s_y is formed, see multiplier.real_multiplier
+    #: The type in which s_x * s_w / s_y is formed, see multiplier.real_multiplier.
     precision: str = choice("float64", of=PRECISIONS, kind="scale order", text="scale product in {value}")
-    #: bits: 32 wraps, 64 never ends
+    #: The accumulator's width in bits: 32 wraps, 64 is wide enough for every sum.
     accumulator: int = choice(32, of=(32, 64), kind="accumulator wrap", text="a {value}-bit accumulator")
-    #: the least and the largest total shift for which the arithmetic is defined
+    #: The least and the largest total shift for which the arithmetic is defined.
     shifts: tuple[int, int] = choice((0, 62), of=range(0, 63))
-    #: whether only values in [-2^(shift-1), 2^(shift-1)) are defined, as TOSA requires of SINGLE_ROUND
+    #: Whether only values in [-2^(shift-1), 2^(shift-1)) are defined, as TOSA requires of SINGLE_ROUND.
     bounded: bool = False
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def fix(self, real: Real) -> Fixed:
-        """The integers for real multipliers. Raises ProfileError outside the domain."""
+        """Return the integers for real multipliers. Raises ProfileError outside the domain."""
         fixed = self.scheme(np.asarray(real, np.float64))
         low, high = self.shifts
         bad = (fixed.value != 0) & ((fixed.shift < low) | (fixed.shift > high))
@@ -51,8 +51,10 @@ class Rescale(Rule, family="requantize"):
         return fixed
 
     def values(self, value: Int64, fixed: Fixed) -> list[Value]:
-        """What each stage makes of int64 values. Raises ProfileError outside the domain, and where a result leaves
-        int32: the arithmetic is not defined there."""
+        """Return what each stage makes of int64 values.
+
+        Raises ProfileError outside the domain, and where a result leaves int32: the arithmetic is not defined there.
+        """
         if self.bounded:
             limit = (np.int64(1) << fixed.shift) >> 1
             if ((value < -limit) | (value >= limit)).any():
@@ -66,11 +68,11 @@ class Rescale(Rule, family="requantize"):
         return found
 
     def apply(self, value: Int64, fixed: Fixed) -> Int64:
-        """What the last stage makes of int64 values. Raises ProfileError as `values` does."""
+        """Return what the last stage makes of int64 values. Raises ProfileError as `values` does."""
         return self.values(value, fixed)[-1].array
 
     def ties(self, value: Int64, fixed: Fixed) -> Signs:
-        """The sign of each value that met an exact half at a stage (at the last such stage), 0 for the others."""
+        """Return the sign of each value that met an exact half at a stage (at the last such stage), else 0."""
         met = np.zeros(value.shape, np.int8)
         for stage in self.stages:
             quotient = stage.quotient(value, fixed)
