@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.width import saturate
 from qdqnp.quant import Int64
 
 
@@ -64,5 +65,5 @@ class SaturatedPairs(Rule, family="accumulate"):
         total = np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
         for pair in pairing[: pairing.size // 2 * 2].reshape(-1, 2):
             exact = weights[:, :, pair] @ columns[:, pair]
-            total += np.clip(exact, -(2**15), 2**15 - 1) - exact
+            total += saturate(exact, 16) - exact
         return total

@@ -75,12 +75,19 @@ class IntegerOperator(Operator):
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
         """Return the inputs of a node that `step` would make this step of.
 
-        By default they are (tensor, scale, zero point) of each operand, then scale and zero point of the output.
+        By default they are (tensor, scale, zero point) of each operand, the tensor alone of one without a scale, '' for
+        one that is absent; then scale and zero point of the output.
 
             parameters: maps an operand to the names of its scale and zero point.
         """
-        each = [name for operand in step.inputs if operand is not None for name in (operand.name, *parameters(operand))]
-        return [*each, *parameters(step.outputs[0])]
+
+        def scaled(operand: Operand) -> Sequence[str]:
+            return parameters(operand) if operand.quant is not None else ()
+
+        found: list[str] = []
+        for operand in step.inputs:
+            found += [""] if operand is None else [operand.name, *scaled(operand)]
+        return [*found, *scaled(step.outputs[0])]
 
     def output_shape(self, step: Step, inputs: Sequence[Array | None]) -> Sizes:
         shapes = [None if array is None else array.shape for array in inputs]

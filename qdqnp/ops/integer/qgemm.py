@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -50,13 +50,6 @@ class QGemm(SumOperator):
         bias = Operand(names[6]) if check.given(6) else None
         operands = (Operand(names[0], a), Operand(names[3], b), bias)
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
-
-    def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """Return the inputs; the bias stands before the output's scale and zero point, which a real output lacks."""
-        bias = step.inputs[2]
-        matrices = [name for operand in step.inputs[:2] if operand for name in (operand.name, *parameters(operand))]
-        y = parameters(step.outputs[0]) if step.outputs[0].quant is not None else []
-        return [*matrices, bias.name if bias is not None else "", *y]
 
     def shapes(self, attributes: MatrixAttributes, a: Shape, b: Shape, c: Shape | None = None) -> tuple[Shape, ...]:
         return (gemm_shape(attributes, a, b, c),)
