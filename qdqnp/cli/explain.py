@@ -167,4 +167,4 @@ def _print_causes(found: Explanation, got: int) -> None:
         else:
             CONSOLE.print(f"{title}: given by", highlight=False)
             for cause in account.causes:
-                CONSOLE.print(f"  {cause.kind}: {cause.text}", highlight=False, markup=False)
+                CONSOLE.print(f"  {cause}", highlight=False, markup=False)

@@ -21,6 +21,8 @@ class Pairs(Question):
     quants: tuple[Quant, Quant, Quant]
     a: Codes
     b: Codes
+    #: Which inputs of the layer a and b are.
+    operands: tuple[int, int] = (0, 1)
 
     def bind(self, rule: Any) -> Any:
         return rule.bind(*self.quants)
