@@ -45,6 +45,7 @@ class Node:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     name: str = ""
     origin: tuple[str, ...] = ()  # labels of the file's nodes that this one stands for; () means: itself
+    doubt: str = ""  # why a lowering does not promise that what this node makes is what its session computes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
@@ -95,6 +96,11 @@ class Graph:
                 if name:
                     uses.setdefault(name, []).append((node, index))
         return {name: tuple(found) for name, found in uses.items()}
+
+    @cached_property
+    def ops(self) -> frozenset[str]:
+        """The operators that there are, of whatever domain."""
+        return frozenset(node.op for node in self.nodes)
 
     @cached_property
     def output_set(self) -> frozenset[str]:
@@ -169,8 +175,9 @@ class Names:
 
 def concrete(shape: Shape) -> Sizes:
     """A shape all of whose sizes are known."""
-    assert all(isinstance(size, int) for size in shape)
-    return tuple(size for size in shape if isinstance(size, int))
+    found = tuple(size for size in shape if isinstance(size, int))
+    assert len(found) == len(shape)
+    return found
 
 
 def frozen(array: Array) -> Array:

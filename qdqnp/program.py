@@ -79,6 +79,7 @@ class Step:
 
     inputs: operands in the operator's order, None where an optional one is absent.
     origin: labels of the ONNX nodes that this step stands for.
+    doubt: why the lowering does not promise its results, '' where it does.
     """
 
     op: str
@@ -87,6 +88,7 @@ class Step:
     inputs: tuple[Operand | None, ...]
     outputs: tuple[Operand, ...]
     origin: tuple[str, ...]
+    doubt: str = ""
 
     @property
     def label(self) -> str:

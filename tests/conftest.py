@@ -12,9 +12,14 @@ from collections.abc import Generator
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 VARIABLE = "QDQNP_TEST_SEED"
 SEED = int(os.environ.get(VARIABLE, "20261128"))
+
+# How long a case takes is the machine's affair: a busy one must not fail a test.
+settings.register_profile("qdqnp", deadline=None)
+settings.load_profile("qdqnp")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -152,7 +152,9 @@ class Plan:
         for bound in self.steps:
             step, own = bound.step, EXACT
             doubt = bound.operator.doubt(bound.binding)
-            if doubt:
+            if step.doubt:
+                own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
+            elif doubt:
                 own = Promise(f"float32 {step.op} '{step.label}': {doubt}", step.label)
             inherited = (found[name] for name in step.input_names)
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)

@@ -102,9 +102,12 @@ class Edit:
         self._changed = True
 
     def replace(self, old: Node | Iterable[Node], new: Node | Iterable[Node] = ()) -> None:
-        """Take nodes out and put others in at the place of the last of them."""
+        """Take nodes out and put others in at the place of the last of them. A doubt about the old ones stays with
+        the new ones."""
         gone = (old,) if isinstance(old, Node) else tuple(old)
         come = (new,) if isinstance(new, Node) else tuple(new)
+        doubt = next((node.doubt for node in gone if node.doubt), "")
+        come = tuple(node if node.doubt or not doubt else node.with_(doubt=doubt) for node in come)
         place = max(self._places[node] for node in gone)
         for node in gone:
             self._unlink(node)

@@ -31,6 +31,14 @@ def is_dq(node: Node | None) -> bool:
     return node is not None and node.op == DEQUANTIZE and node.domain in (ONNX, MICROSOFT)
 
 
+def is_removable(edit: Edit, node: Node, index: int = 0) -> bool:
+    """Whether a node may go and its readers read its input: of several inputs, that one must come from a node.
+
+    ONNX Runtime 1.32, core/graph/graph_utils.cc (CanRemoveNode); that it makes no graph output is asked elsewhere.
+    """
+    return len(node.inputs) == 1 or edit.producer(node.input(index)) is not None
+
+
 def scalar(edit: Edit, name: str) -> Array | None:
     """The constant of that name if it has one element and at most one axis."""
     const = edit.constant(name) if name else None

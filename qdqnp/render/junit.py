@@ -40,11 +40,12 @@ def _message(row: CompareRow) -> str:
 
 
 def _details(row: CompareRow) -> str:
+    own = row.single
     lines = [
         f"segment: {', '.join(row.segment)}",
         f"from: {', '.join(row.starts)}",
         f"entire: {row.entire.differing} of {row.entire.elements}, largest {row.entire.largest}",
-        f"single: {row.single.differing} of {row.single.elements}, largest {row.single.largest}, mean {row.single.mean:.6g}",
+        f"single: {own.differing} of {own.elements}, largest {own.largest}, mean {own.mean:.6g}",
     ]
     return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
 

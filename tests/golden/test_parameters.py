@@ -169,6 +169,16 @@ def test_a_wide_accumulator_is_stored_wide(tmp_path: Path) -> None:
     assert numbers["multiplier"] < 2**15
 
 
+@pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art-1.1.3", "exact"])
+def test_every_other_accumulator_is_stored_in_32_bits(profile: str, tmp_path: Path) -> None:
+    """Whatever the profile calls its accumulator: Neural-ART's is named by how it ends, not by a number of bits."""
+    weights = np.full((2, 2, 1, 1), 127, np.int8)
+    model = one("QLinearConv", [(1, 2, 4, 4)], ["x0", *q(0.02, 3), weights, *q(0.01, 0), *q(0.05, 1)], "")
+    found, _ = captured(model, tmp_path, profile)
+    kinds = {t.role: t.dtype for t in found.tensors if t.role in ("sum", "accumulator")}
+    assert kinds == {"sum": "int32", "accumulator": "int32"}
+
+
 def test_a_layer_whose_stages_end_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written was computed twice: by the layer's kernel, one float32 expression here, and by its stages."""
     weights = np.full((2, 2, 1, 1), 127, np.int8)

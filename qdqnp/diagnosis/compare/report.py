@@ -72,7 +72,8 @@ class CompareRow:
     findings: list[Finding] = field(default_factory=list)
     #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
-    #: Differing elements by channel and row, (C, H), all cases together; of `alone` where it has any, else of `entire`.
+    #: Differing elements by channel and row, (C, H), all cases together; of `single` where it has any,
+    #: else of `entire`.
     places: Array | None = None
     #: Whether every difference is of 1 LSB beside a rounding boundary.
     rounding: bool = False

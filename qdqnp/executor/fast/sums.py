@@ -6,6 +6,7 @@ the sums of the question by a constant for each channel, which the finish adds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,7 +81,9 @@ class FastSums(Kernel):
             layer = self._fixed or self._layer(question.products.weights, _bias(arrays))
             sums = np.empty(shape, np.int64)
             _multiply(question.products, layer, _exact_sums(question.products, layer), sums[part.where], Scratch())
-            known = np.ascontiguousarray(part.view(sums)).reshape(-1, layer.correction.size)
+            view, channels = part.view(sums), layer.correction.size
+            positions = view.size // channels if channels else math.prod(view.shape[:-1])
+            known = np.ascontiguousarray(view).reshape(positions, channels)
             found.append(replace(part, question=replace(question, known=known, accumulate=accumulate)))
         return found
 

@@ -11,7 +11,7 @@ from qdqnp.executor.fast.kernel import Kernel
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable
 from qdqnp.numerics.questions import Pairs
-from qdqnp.ops.integer.asking import EVERYWHERE, IntegerOperator
+from qdqnp.ops.integer.asking import EVERYWHERE, IntegerOperator, Part
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.operator import Binding
 from qdqnp.quant import Array, Codes, Quant
@@ -26,10 +26,13 @@ class FastSingles(Kernel):
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         self._tables: list[UnaryTable | None] = []
+        parts: list[Part] = []
         for index in range(len(binding.step.inputs)):
             question = operator.single(binding.step, index, NOTHING)
             bound = question.bind(self._rule)
             self._tables.append(None if question.copied else UnaryTable.of(bound, question.x.dtype))
+            parts.append(Part(question))
+        self.numbers = operator.parameters(binding, parts)
 
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
         assert isinstance(self.operator, IntegerOperator)
@@ -54,8 +57,9 @@ class FastPairs(Kernel):
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         step = binding.step
-        # a profile that does not define it says so now
-        Pairs(operator.rule, step.label, (step.quant(0), step.quant(1), step.y), NOTHING, NOTHING).bind(self._rule)
+        nothing = Pairs(operator.rule, step.label, (step.quant(0), step.quant(1), step.y), NOTHING, NOTHING)
+        # a profile that does not define it says so now; the numbers are those of the operands in their own order
+        self.numbers = operator.parameters(binding, [Part(nothing)])
         self._tables: dict[bool, BinaryTable] = {}
 
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:

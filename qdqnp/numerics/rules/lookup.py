@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, largest_shift
@@ -218,6 +219,10 @@ class RationalTable(BoundRule):
         return np.take(np.array(table, np.int8), codes.astype(np.int64) - self.x.range[0])
 
 
+#: Up to here A * x + BC stays far inside int64, whatever the zero points.
+MOST_SHIFT = 46
+
+
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class AffineLookup(Rule, family="rescaling"):
@@ -229,6 +234,9 @@ class AffineLookup(Rule, family="rescaling"):
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         ratio = float(x.scale) / float(y.scale)
         shift = largest_shift(ratio)
+        if not 0 <= shift <= MOST_SHIFT:
+            problem = Problem("scale ratio", f"a shift of 0 to {MOST_SHIFT}", f"{shift}, for {ratio!r}")
+            raise ProfileError("a rescale outside the profile's domain", [problem])
         a = round(math.ldexp(ratio, shift))
         bc = math.floor(math.ldexp(int(y.zero_point) - int(x.zero_point) * ratio, shift))
         return AffineCodes(self, y, a, bc, shift)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,23 +21,24 @@ class SoftmaxAttributes:
     axis: int | None = None
     _flat: bool = False
 
+    @property
+    def first(self) -> int:
+        """The axis of a row, or its first one."""
+        return (1 if self._flat else -1) if self.axis is None else self.axis
+
 
 class Softmax(Operator):
     op = "Softmax"
     Attributes = SoftmaxAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        given = super().attributes(check)
-        flat = check.opset < 13
-        axis = given.axis if given.axis is not None else (1 if flat else -1)
-        return SoftmaxAttributes(axis, flat)
+        return replace(super().attributes(check), _flat=check.opset < 13)
 
     def infer(self, check: NodeCheck, attributes: SoftmaxAttributes) -> Inferred:
         check.dtype_in(0, (np.float32,), "x")
         rank = len(check.value(0).shape)
-        assert attributes.axis is not None
-        if not -rank <= attributes.axis < rank:
-            check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
+        if not -rank <= attributes.first < rank:
+            check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.first)
         return ((FLOAT32, check.value(0).shape),)
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
@@ -66,6 +67,5 @@ class Softmax(Operator):
 
 def _axes(attributes: SoftmaxAttributes, rank: int) -> tuple[int, ...]:
     """The axes of one row."""
-    assert attributes.axis is not None  # filled in when the node was read
-    axis = attributes.axis % rank
+    axis = attributes.first % rank
     return tuple(range(axis, rank)) if attributes._flat else (axis,)

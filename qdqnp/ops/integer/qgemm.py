@@ -53,10 +53,10 @@ class QGemm(SumOperator):
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
         """The bias stands before the output's scale and zero point, which a real output lacks."""
-        a, b, bias = step.inputs
-        assert a is not None and b is not None
+        bias = step.inputs[2]
+        matrices = [name for operand in step.inputs[:2] if operand for name in (operand.name, *parameters(operand))]
         y = parameters(step.outputs[0]) if step.outputs[0].quant is not None else []
-        return [a.name, *parameters(a), b.name, *parameters(b), bias.name if bias is not None else "", *y]
+        return [*matrices, bias.name if bias is not None else "", *y]
 
     def shapes(self, attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None = None) -> tuple[Shape, ...]:
         return (gemm_shape(attributes, a, b, c),)

@@ -69,13 +69,13 @@ class Pad(Movement):
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
     """(before, after) of every axis."""
-    assert attributes.pads is not None
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
-    if len(attributes.pads) != 2 * len(axes) or len(set(axes)) != len(axes):
-        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(attributes.pads)} for axes {axes}")
+    pads = attributes.pads or ()
+    if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
+        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(pads)} for axes {axes}")
     found = [(0, 0)] * rank
     for at, axis in enumerate(axes):
-        found[axis] = (attributes.pads[at], attributes.pads[at + len(axes)])
+        found[axis] = (pads[at], pads[at + len(axes)])
     return found
 
 

@@ -170,3 +170,17 @@ def computed_profiles() -> dict[str, str]:
         "ort-avx2": "yes" if ours and not signed and saturates() else "no",
         "ort-arm64": "yes" if signed and add_rule() == "ort-arm64" else "no",
     }
+
+
+def arithmetic() -> dict[str, str]:
+    """What ONNX Runtime computes on this machine, in words, by what was asked."""
+    add = add_rule()
+    known = "in the known order (profiles ort, ort-x64, ort-unfused)" if float_sums_known() else "in another"
+    default = "integer operators" if int8_fuses_by_default() else "float where read several times"
+    return {
+        "uint8 x int8 sums of a convolution": conv_sums(),
+        "uint8 x int8 sums of a matrix product": matmul_sums(),
+        "QLinearAdd": f"as profile {add}" if add != OTHER else "as no profile",
+        "float32 sums": known,
+        "int8 in a default session": default,
+    }

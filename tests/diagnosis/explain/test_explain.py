@@ -77,11 +77,11 @@ def test_the_distance_to_the_next_code_is_where_it_changes(seed: int) -> None:
     shape = model.trace(x, profile=profile)[step.output_names[0]].shape
     found = explain(model, x, step.label, element(np.random.default_rng(seed), shape), [profile])
     account, channel = found.accounts[0], found.index[1]
-    bound = next(b for b in model.plan(profile).steps if b.step.label == step.label).bound
-    _, requantizer = bound.detail([x_codes(model, x, step), *(None,) * 0, *constants(model, step)])
+    bound = next(b for b in model.plan(profile).steps if b.step.label == step.label)
+    (part,) = bound.questions({step.input_names[0]: x_codes(model, x, step)})
 
     def code(total: int) -> int:
-        return int(requantizer(np.full((1, shape[1]), total))[0, channel])
+        return int(part.question.with_sums(np.full((1, shape[1]), total)).codes(profile.conv)[0, channel])
 
     assert code(found.total) == account.code
     for sign, distance in zip((-1, 1), account.to_change, strict=True):

@@ -184,11 +184,10 @@ def flips(beside: bool) -> tuple[int, int]:
     the middle of its code, and that code's neighbour."""
     case = small.reference().cases[0]
     bound = next(b for b in small.reference().plan.steps if b.step.output_names[0] == NAME)
-    assert bound.bound.detail is not None
-    sums, rule = bound.bound.detail(bound.arrays(case))
-    real = np.moveaxis(named(rule.stages(sums), "real"), -1, 1).reshape(-1) + int(
-        small.reference().target[NAME].quant.zero_point
-    )
+    (part,) = bound.questions(case)
+    rounded = np.empty(case[NAME].shape)
+    part.put(rounded, named(part.question.stages(getattr(bound.profile, part.question.rule)), "real"))
+    real = rounded.reshape(-1) + int(small.reference().target[NAME].quant.zero_point)
     for index, (value, code) in enumerate(zip(real.tolist(), case[NAME].reshape(-1).tolist(), strict=True)):
         apart = value - code
         other = code + (1 if apart > 0 else -1)
