@@ -48,7 +48,7 @@ def _faults(layer: Layer) -> Iterator[tuple[str, Variant]]:
     """What one channel has, all may have: a fault of some channels goes by both names."""
     for fault in FAULTS:
         for variant in fault.variants(layer):
-            if not variant.many:
+            if not (variant.many or variant.partial):
                 yield from ((kind, variant) for kind in fault.kinds)
 
 

@@ -82,6 +82,8 @@ class Variant(ABC):
     channels: Sequence[int] | None = None
     #: Whether it is one of so many that one or the other gives any value: one element says nothing about it.
     many: bool = False
+    #: Whether another variant does the same to more of the layer: one element cannot tell these apart.
+    partial: bool = False
 
     @abstractmethod
     def output(self) -> Array:
@@ -121,6 +123,7 @@ class Answered(Variant):
     changes: Mapping[int, Changed]
     channels: Sequence[int] | None = None
     many: bool = False
+    partial: bool = False
 
     def output(self) -> Array:
         with np.errstate(all="ignore"):
@@ -255,27 +258,24 @@ def kinds() -> list[str]:
 
 
 def _variants(layer: Layer, changes: Changes, asked: tuple[type[Question], ...]) -> Iterator[Variant]:
-    """The changes of the same text of all questions, or, of questions about several inputs, of some of them."""
+    """The changes of the same text of all questions; where each is about another input, also of some of them."""
     by_text: dict[str, dict[int, Changed]] = {}
     for number, part in enumerate(layer.parts):
         if isinstance(part.question, asked or Question):
             for changed in changes(part.question, layer.rule(part.question)):
                 by_text.setdefault(changed.text, {})[number] = changed
-    for text, all_changed in by_text.items():
-        for chosen in _chosen(layer.parts, tuple(all_changed)):
-            some = "" if len(chosen) == len(all_changed) else _inputs(layer.parts, chosen)
-            told = ", ".join(words for words in (text, some) if words)
-            first = all_changed[chosen[0]]
-            yield Answered(layer, told, {number: all_changed[number] for number in chosen}, first.channels, first.many)
+    for text, changed_parts in by_text.items():
+        first = next(iter(changed_parts.values()))
+        yield Answered(layer, text, changed_parts, first.channels, first.many)
+        for chosen in _fewer(tuple(changed_parts)) if Singles in asked else ():
+            told = ", ".join(words for words in (text, _inputs(layer.parts, chosen)) if words)
+            yield Answered(layer, told, {number: changed_parts[number] for number in chosen}, partial=True)
 
 
-def _chosen(parts: Sequence[Part], numbers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """All of the questions; then, where each is about another input, fewer and fewer of them."""
-    yield numbers
-    if all(isinstance(parts[number].question, Singles) for number in numbers):
-        sizes = range(len(numbers) - 1, 0, -1) if len(numbers) <= MAX_JOINED else (1,)
-        for size in sizes:
-            yield from combinations(numbers, size)
+def _fewer(numbers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Some of the questions, fewer and fewer."""
+    for size in range(len(numbers) - 1, 0, -1) if len(numbers) <= MAX_JOINED else (1,):
+        yield from combinations(numbers, size)
 
 
 def _inputs(parts: Sequence[Part], numbers: Sequence[int]) -> str:

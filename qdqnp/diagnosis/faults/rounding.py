@@ -48,9 +48,8 @@ class Rerounded:
         bound = self.rule.bind(context)
 
         def codes(sums: Int64) -> Codes:
-            real = named(bound.stages(sums), "real").astype(
-                np.float64
-            )  # float32 values and halves are exact in float64
+            # float32 values and halves are exact in float64
+            real = named(bound.stages(sums), "real").astype(np.float64)
             return saturate_to(self.round(real) + int(bound.y.zero_point), bound.y)
 
         return codes

@@ -35,7 +35,7 @@ def per_tensor(question: Sums, rule: Any) -> Iterator[Changed]:
     yield _one_scale(question, "the mean", np.float32(np.mean(scales.astype(np.float64))))
     yield _one_scale(question, "the smallest", np.min(scales))
     yield _one_scale(question, "channel 0's", scales.reshape(-1)[0])
-    for channel, scale in enumerate(scales.reshape(-1).tolist()):
+    for channel, scale in enumerate(scales.reshape(-1).tolist()[1:], start=1):
         yield replace(_one_scale(question, f"channel {channel}'s", np.float32(scale)), many=True)
 
 

@@ -89,19 +89,22 @@ class Suspect:
         """Whether a changed step explains every case, element by element."""
         return self._explained(lambda case: change(self.values[case]))
 
-    def _explained(self, change: Callable[[int], Array]) -> bool:
-        """Whether the outputs that the step would have in each case explain what the device shows in it."""
-        y = self.step.outputs[0].quant
+    def _explained(self, output: Callable[[int], Array], channels: Sequence[int] | None = None) -> bool:
+        """Whether the outputs that the step would have explain what the device shows in every case; of channels, if
+        given, of the step's own tensor."""
         try:
-            for case in self._bad_first:
-                made = change(case)
-                if not self.alone and y is not None and made.dtype != y.dtype:
-                    return False  # no layer reads such codes
-                if not np.array_equal(self.finish(case, made), self.got[case]):
-                    return False
-            return True
+            return all(self._fits(output(case), case, channels) for case in self._bad_first)
         except QdqnpError:  # outside the arithmetic's domain: then this is not what happened
             return False
+
+    def _fits(self, made: Array, case: int, channels: Sequence[int] | None) -> bool:
+        got, y = self.got[case], self.step.outputs[0].quant
+        if channels is not None:
+            made, got = (np.take(side, channels, self.bound.operator.channel_axis) for side in (made, got))
+            return np.array_equal(made, got)
+        if not self.alone and y is not None and made.dtype != y.dtype:
+            return False  # no layer reads such codes
+        return np.array_equal(self.finish(case, made), got)
 
     @property
     def _bad_first(self) -> list[int]:
@@ -120,12 +123,9 @@ class Suspect:
         for variant in fault.variants(self.layers[self.bad_cases[0]]):
             if variant.many and not self.alone:
                 continue
-            if variant.channels is not None and self.alone:
-                found = self._in_channels(fault, variant)
-            else:
-                found = Finding(fault.kind, variant.text) if self._explained(self._outputs(fault, variant)) else None
-            if found is not None:
-                yield found
+            some = self.wrong_channels if variant.channels is not None and self._has_channels else None
+            if self._explained(self._outputs(fault, variant), some):
+                yield Finding(fault.kind, variant.text) if some is None else self._in_channels(fault, variant)
                 return
 
     def _outputs(self, fault: Fault, variant: Variant) -> Callable[[int], Array]:
@@ -140,33 +140,26 @@ class Suspect:
 
         return output
 
-    def _in_channels(self, fault: Fault, variant: Variant) -> Finding | None:
-        """The variant in some channels, the others being right. All channels that differ anywhere are taken in every
-        case."""
+    def _in_channels(self, fault: Fault, variant: Variant) -> Finding:
+        """What explains all channels that differ anywhere, the others being right."""
         assert variant.channels is not None
-        axis, output = self.bound.operator.channel_axis, self._outputs(fault, variant)
-        wrong = self.wrong_channels
-        try:
-            for case in self._bad_first:
-                made = np.take(output(case), wrong, axis)
-                if not np.array_equal(made, np.take(self.got[case], wrong, axis)):
-                    return None
-        except QdqnpError:
-            return None
-        alone = len(wrong) == 1 < len(variant.channels)
-        every = not variant.text and wrong == list(variant.channels)
-        listed = "" if every else _listed(wrong, self.want[0].shape[axis])
-        text = ": ".join(words for words in (variant.text, listed) if words)
-        return Finding(fault.kinds[-1] if alone else fault.kind, text)
+        wrong, total = self.wrong_channels, self.want[0].shape[self.bound.operator.channel_axis]
+        listed = "" if not variant.text and wrong == list(variant.channels) else _listed(wrong, total)
+        kind = fault.kinds[-1] if len(wrong) == 1 < len(variant.channels) else fault.kind
+        return Finding(kind, ": ".join(words for words in (variant.text, listed) if words))
+
+    @property
+    def _has_channels(self) -> bool:
+        """Whether the tensor is the step's own and tells its channels apart."""
+        return self.alone and self.want[0].ndim > 1
 
     @cached_property
     def wrong_channels(self) -> list[int]:
         """The channels of the output in which something differs in some case."""
         counted = self.bound.operator.channel_axis % self.want[0].ndim
         axes = tuple(axis for axis in range(self.want[0].ndim) if axis != counted)
-        return [
-            int(channel) for channel in np.flatnonzero(np.any([mask.any(axis=axes) for mask in self.differs], axis=0))
-        ]
+        wrong: list[int] = np.flatnonzero(np.any([mask.any(axis=axes) for mask in self.differs], axis=0)).tolist()
+        return wrong
 
     def evaluate(
         self,
