@@ -161,15 +161,9 @@ class Suspect:
         wrong: list[int] = np.flatnonzero(np.any([mask.any(axis=axes) for mask in self.differs], axis=0)).tolist()
         return wrong
 
-    def evaluate(
-        self,
-        values: Mapping[str, Array],
-        step: Step | None = None,
-        consts: Mapping[str, Array] | None = None,
-        profile: Profile | None = None,
-    ) -> Array:
-        """The suspected step, changed, on its inputs."""
-        return rebind.evaluate(self.bound, values, profile or self.profile, step, consts)
+    def evaluate(self, values: Mapping[str, Array], consts: Mapping[str, Array] | None = None) -> Array:
+        """The suspected step on these inputs, with other constants where given."""
+        return rebind.evaluate(self.bound, values, self.profile, consts=consts)
 
 
 def _listed(channels: Sequence[int], total: int) -> str:
