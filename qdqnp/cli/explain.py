@@ -33,9 +33,9 @@ def explain_command(
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
 
-    With --got, each single cause is tried on the element (another tie rule, one rounding instead of two, another order
-    of the scale product, saturation, a missing bias, a wrong zero point or pad value, a narrow accumulator, the
-    neighbour's scale): those that give this value are listed. One element may have several.
+    With --got, each single cause is tried on the element (the faults that 'compare' knows: a dropped bias, a missing
+    zero point or clamp, other padding, a narrow accumulator, truncation ...; one rounding instead of two, another order
+    of the scale product, another profile): those that give this value are listed. One element may have several.
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
@@ -167,4 +167,4 @@ def _print_causes(found: Explanation, got: int) -> None:
         else:
             CONSOLE.print(f"{title}: given by", highlight=False)
             for cause in account.causes:
-                CONSOLE.print(f"  {cause.kind}: {cause.text}", highlight=False, markup=False)
+                CONSOLE.print(f"  {cause}", highlight=False, markup=False)

@@ -22,8 +22,8 @@ from qdqnp.diagnosis.compare.report import (
 )
 from qdqnp.diagnosis.envelope import envelope
 from qdqnp.diagnosis.faults import Finding, Suspect, findings
+from qdqnp.diagnosis.faults.boundary import at_boundaries
 from qdqnp.diagnosis.faults.extent import misfit
-from qdqnp.diagnosis.faults.rounding import at_boundaries
 from qdqnp.diagnosis.replay import Device, Reference, Values, expected
 from qdqnp.diagnosis.tally import validate_metrics
 from qdqnp.diagnosis.targets import DumpTarget

@@ -22,6 +22,8 @@ class Pairs(Question):
     #: Codes, flat, in the order in which the operator hands them to its rule; those of b likewise.
     a: Codes
     b: Codes
+    #: Which inputs of the layer a and b are.
+    operands: tuple[int, int] = (0, 1)
 
     def bind(self, rule: Any) -> Any:
         return rule.bind(*self.quants)

@@ -49,9 +49,9 @@ class PairwiseOperator(IntegerOperator):
         return 4096  # the work of making the table
 
     def questions(self, step: Step, a: Codes, b: Codes) -> Sequence[Part]:
-        quants, codes = (step.quant(0), step.quant(1)), (a, b)
+        quants, codes, operands = (step.quant(0), step.quant(1)), (a, b), (0, 1)
         if self.swaps(a.shape, b.shape):
-            quants, codes = quants[::-1], codes[::-1]
+            quants, codes, operands = quants[::-1], codes[::-1], operands[::-1]
         shape = np.broadcast_shapes(a.shape, b.shape)
         first, second = (np.broadcast_to(operand, shape).reshape(-1) for operand in codes)
-        return [Part(Pairs(self.rule, step.label, (*quants, step.y), first, second))]
+        return [Part(Pairs(self.rule, step.label, (*quants, step.y), first, second, operands))]
