@@ -40,9 +40,9 @@ from qdqnp.numerics.rounding import ROUNDINGS, Quotient
 from qdqnp.numerics.rule import _FAMILIES, Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, SumContext
 from qdqnp.numerics.status import INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, shifted, signs
-from qdqnp.ops.geometry.matrix import GemmAttributes, MatrixProduct, gemm_shape, matrix_weights
-from qdqnp.ops.integer.asking import Placed, SumOperator
+from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs
+from qdqnp.ops.geometry.matrix import MatrixAttributes, MatrixProduct, gemm_shape, matrix_weights
+from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.ops.registry import operators
@@ -76,14 +76,14 @@ class QLinearDense(SumOperator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
     def shapes(self, attributes: Any, x: Shape, w: Shape, bias: Shape | None = None) -> tuple[Shape, ...]:
-        return (gemm_shape(GemmAttributes(transB=1), x, w, bias),)
+        return (gemm_shape(MatrixAttributes(transB=1), x, w, bias),)
 
     def weights(self, step: Step, w: Codes) -> SumWeights:
         return matrix_weights(w.T, step.quant(1))
 
-    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[Placed]:
+    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[PlacedProducts]:
         quants = step.quant(0), step.quant(1)
-        return [Placed(MatrixProduct(x, w.T, *quants, lambda row, k: (row, k), lambda k, column: (column, k)))]
+        return [PlacedProducts(MatrixProduct(x, w.T, *quants, lambda row, k: (row, k), lambda k, column: (column, k)))]
 
 
 # -- the rule ----------------------------------------------------------------------------------------------------------
@@ -128,12 +128,12 @@ class ShortMultiplied(BoundRule):
     def quotient(self, sums: Int64) -> Quotient:
         return Quotient(self.accumulator(sums) * self.a, self.rule.bits - 1)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         quotient = self.quotient(sums)
         rounded = quotient.rounded(self.rule.rounding)
         return [
-            Value("acc", self.accumulator(sums)),
-            Value("rounded", rounded, quotient.exact),
+            StageValue("acc", self.accumulator(sums)),
+            StageValue("rounded", rounded, quotient.exact),
             *shifted(rounded, self.y),
         ]
 
@@ -294,7 +294,7 @@ def test_explain() -> None:
     found = explain(model, FEEDS[0], "first", index, [OURS, PROFILES["tflite"]], got=int(got[index]))
     ours, tflite = found.accounts
     assert ours.code == want[index] and [line.name for line in ours.lines] == ["acc", "rounded", "unclipped", "y"]
-    assert "tie rule" in {cause.kind for cause in ours.causes}
+    assert TRUNCATION in {cause.kind for cause in ours.causes}
     assert tflite.code is not None and found.term_count == 6
 
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.errors import InputError, QdqnpError
 from qdqnp.executor.plan import Plan
-from qdqnp.executor.work import Budget
+from qdqnp.executor.work import Budget, shapes_of
 from qdqnp.inspection.layers import inspect
 from qdqnp.ops.registry import lookup, operators
 from tests.networks import dla
@@ -215,10 +215,8 @@ def test_every_operator_can_say_its_work() -> None:
             plan = qdqnp.load(case.model).plan()
             shapes = plan.shapes({key: array.shape for key, array in case.inputs.items()})
             for bound in plan.steps:
-                read = [shapes[operand.name] if operand is not None else None for operand in bound.step.inputs]
-                made = [shapes[key] for key in bound.step.output_names]
-                assert bound.operator.work(bound.step, read, made) >= 0, name
-                Budget(10_000).spend(bound.operator, bound.step, read, made)
+                assert bound.operator.work(bound.step.attributes, *shapes_of(bound.step, shapes)) >= 0, name
+                Budget(10_000).spend(bound.operator, bound.step, shapes)
     assert all(lookup(*key) is not None for key in operators())
 
 

@@ -1,4 +1,4 @@
-"""`qdqnp explain`: one output element step by step, under one or more arithmetics."""
+"""`qdqnp explain`: show one output element step by step, under one or more arithmetics."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def explain_command(
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
 
-    With --got, each single cause is tried on the element (another tie rule, one rounding instead of two, another order
-    of the scale product, saturation, a missing bias, a wrong zero point or pad value, a narrow accumulator, the
-    neighbour's scale): those that give this value are listed. One element may have several.
+    With --got, each single cause is tried on the element (the faults that 'compare' knows: a dropped bias, a missing
+    zero point or clamp, other padding, a narrow accumulator, truncation ...; one rounding instead of two, another order
+    of the scale product, another profile): those that give this value are listed. One element may have several.
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
@@ -59,7 +59,7 @@ def _index(text: str) -> list[int]:
 
 
 def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON has no fractions: they become floats, which is what they are for."""
+    """Convert fractions to floats, because JSON does not have fractions."""
     return {key: float(value) if isinstance(value, Fraction) else value for key, value in items}
 
 
@@ -167,4 +167,4 @@ def _print_causes(found: Explanation, got: int) -> None:
         else:
             CONSOLE.print(f"{title}: given by", highlight=False)
             for cause in account.causes:
-                CONSOLE.print(f"  {cause.kind}: {cause.text}", highlight=False, markup=False)
+                CONSOLE.print(f"  {cause}", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""`qdqnp host`: which of ONNX Runtime's arithmetics this machine has, and which of its known faults."""
+"""`qdqnp host`: say which of ONNX Runtime's arithmetics this machine has, and which of its known faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def host_command(as_json: bool) -> None:
     products and float32, how Add rounds, what a default session does with int8, and which known faults it has."""
     found = {
         **host(),
-        "arithmetic": _arithmetic(),
+        "arithmetic": ort_probe.arithmetic(),
         "profiles": ort_probe.computed_profiles(),
         "faults": [_fault(fault) for fault in FAULTS],
     }
@@ -30,19 +30,6 @@ def host_command(as_json: bool) -> None:
         print_json(found)
     else:
         _print(found)
-
-
-def _arithmetic() -> dict[str, str]:
-    add = ort_probe.add_rule()
-    known = "in the known order (profiles ort, ort-x64, ort-unfused)" if ort_probe.float_sums_known() else "in another"
-    default = "integer operators" if ort_probe.int8_fuses_by_default() else "float where read several times"
-    return {
-        "uint8 x int8 sums of a convolution": ort_probe.conv_sums(),
-        "uint8 x int8 sums of a matrix product": ort_probe.matmul_sums(),
-        "QLinearAdd": f"as profile {add}" if add != ort_probe.OTHER else "as no profile",
-        "float32 sums": known,
-        "int8 in a default session": default,
-    }
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

@@ -39,10 +39,20 @@ PassFunction = Callable[[Graph, Log], Graph]
 
 @dataclass(frozen=True)
 class Pass:
-    """A named graph rewrite. `run` returns the graph it was given when it has nothing to do."""
+    """A named graph rewrite.
+
+    run: returns the graph it was given when it has nothing to do.
+    once: whether a repeated group runs it in its first round only.
+    about: an operator without which it has nothing to do; '' where there is no such operator.
+    """
 
     name: str
     run: PassFunction
+    once: bool = False
+    about: str = ""
+
+    def apply(self, graph: Graph, log: Log) -> Graph:
+        return graph if self.about and self.about not in graph.ops else self.run(graph, log)
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Lowering:
         name would refuse the model."""
         log = Log()
         for step in self.passes:
-            graph = step.run(graph, log)
+            graph = step.apply(graph, log)
         log.problems.raise_if_any(f"ONNX Runtime's session '{self.name}' refuses the model")
         return graph, log.refusals
 
@@ -73,10 +83,10 @@ def repeat(name: str, passes: tuple[Pass, ...], rounds: int = MAX_ROUNDS) -> Pas
     """
 
     def run(graph: Graph, log: Log) -> Graph:
-        for _ in range(rounds):
+        for at in range(rounds):
             before = graph
             for step in passes:
-                graph = step.run(graph, log)
+                graph = graph if step.once and at else step.apply(graph, log)
             if graph is before or _same(graph, before):
                 break
         return graph

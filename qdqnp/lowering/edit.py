@@ -48,6 +48,10 @@ class Edit:
     def uses(self, name: str) -> tuple[Use, ...]:
         return tuple(self._uses.get(name, ()))
 
+    def is_read(self, name: str) -> bool:
+        """Whether a node reads a tensor, or it is a graph output."""
+        return bool(self._uses.get(name)) or name in self.outputs
+
     def is_output(self, name: str) -> bool:
         return name in self.outputs
 
@@ -102,9 +106,12 @@ class Edit:
         self._changed = True
 
     def replace(self, old: Node | Iterable[Node], new: Node | Iterable[Node] = ()) -> None:
-        """Take nodes out and put others in at the place of the last of them."""
+        """Take nodes out and put others in at the place of the last of them. A doubt about the old ones stays with
+        the new ones."""
         gone = (old,) if isinstance(old, Node) else tuple(old)
         come = (new,) if isinstance(new, Node) else tuple(new)
+        doubt = next((node.doubt for node in gone if node.doubt), "")
+        come = tuple(node if node.doubt or not doubt else node.with_(doubt=doubt) for node in come)
         place = max(self._places[node] for node in gone)
         for node in gone:
             self._unlink(node)

@@ -70,7 +70,7 @@ class _Emitter:
             inferred = operator.infer(check, attributes)
         except ShapeError as error:
             check.refuse("shapes", error.expected, error.got)
-        self._emit(node, operator.step(check, attributes), inferred)
+        self._emit(node, replace(operator.step(check, attributes), doubt=node.doubt), inferred)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:

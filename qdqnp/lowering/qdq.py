@@ -31,6 +31,14 @@ def is_dq(node: Node | None) -> bool:
     return node is not None and node.op == DEQUANTIZE and node.domain in (ONNX, MICROSOFT)
 
 
+def is_removable(edit: Edit, node: Node, index: int = 0) -> bool:
+    """Whether a node may go and its readers read its input: of several inputs, that one must come from a node.
+
+    ONNX Runtime 1.32, core/graph/graph_utils.cc (CanRemoveNode); that it makes no graph output is asked elsewhere.
+    """
+    return len(node.inputs) == 1 or edit.producer(node.input(index)) is not None
+
+
 def scalar(edit: Edit, name: str) -> Array | None:
     """The constant of that name if it has one element and at most one axis."""
     const = edit.constant(name) if name else None
@@ -64,11 +72,11 @@ def same_pair(edit: Edit, q: Node, dq: Node) -> bool:
 
 
 def is_shared(const: Array) -> bool:
-    """Whether equal constants like this one are one constant: at most 8 numbers, none of them 8-bit.
+    """Whether equal constants like this one are one constant: 1 to 8 numbers, none of them 8-bit.
 
     ONNX Runtime 1.32, core/optimizer/constant_sharing.cc.
     """
-    return const.size <= SMALL and str(const.dtype) in SHARED
+    return 0 < const.size <= SMALL and str(const.dtype) in SHARED
 
 
 def quantize(values: Float32, scale: Float32, zero: Codes) -> Codes:

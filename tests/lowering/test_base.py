@@ -56,6 +56,25 @@ def test_repeat_stops_at_the_fixed_point_and_at_the_limit() -> None:
     assert len(repeat("two", (Pass("one", run),), rounds=2).run(graph, Log()).nodes) == 2
 
 
+def test_a_pass_that_runs_once_runs_in_the_first_round_alone() -> None:
+    graph = chain("Identity", "Identity", "Relu")
+    assert len(repeat("all", (Pass("one", take_one_out, once=True),)).run(graph, Log()).nodes) == 2
+
+
+def test_a_pass_about_an_operator_is_left_out_without_it() -> None:
+    graph = chain("Identity", "Relu")
+    assert Pass("one", take_one_out, about="Tanh").apply(graph, Log()) is graph
+    assert len(Pass("one", take_one_out, about="Identity").apply(graph, Log()).nodes) == 1
+
+
+def test_a_doubt_stays_with_what_replaces_its_node() -> None:
+    edit = Edit(chain("Relu", "Tanh"))
+    relu, tanh = edit.nodes()
+    relu = edit.change(relu, doubt="who knows")
+    edit.replace((relu, tanh), tanh.with_(inputs=relu.inputs))
+    assert [node.doubt for node in edit.done().nodes] == ["who knows"]
+
+
 def test_repeat_sees_that_passes_undo_each_other() -> None:
     def rename(old: str, new: str) -> Pass:
         def run(graph: Graph, log: Log) -> Graph:

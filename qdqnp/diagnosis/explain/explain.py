@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.explain.causes import Cause, Element, causes
+from qdqnp.diagnosis.explain.causes import Cause, causes
 from qdqnp.diagnosis.explain.facts import facts
 from qdqnp.diagnosis.explain.lines import Line, lines_at
-from qdqnp.diagnosis.explain.terms import Term, terms
+from qdqnp.diagnosis.explain.terms import Term
+from qdqnp.diagnosis.faults.fault import Layer, column, only
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import BoundStep
@@ -20,7 +21,7 @@ from qdqnp.find import find_step
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.questions import Rows, Singles, Summed, Sums
+from qdqnp.numerics.questions import Question, Singles, Summed, Sums
 from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -66,6 +67,17 @@ class Explanation:
     bias: int | None = None
     real: Fraction | None = None
     got: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Element:
+    """One element under one rule."""
+
+    #: About this element alone, about its channels or its row where a rule looks at these.
+    one: Question
+    rule: Any
+    #: Where the element is among the channels or in the row.
+    column: int = 0
 
 
 def explain(
@@ -149,7 +161,7 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
         _parameters(bound, given, element),
         _saturated(step, lines, code),
         _to_change(element),
-        _causes(element, code, got),
+        _causes(Layer(bound, given), index, code, got),
     )
 
 
@@ -169,15 +181,8 @@ def element_of(bound: BoundStep, values: Mapping[str, Array], index: Index, shap
     if found is None or (isinstance(found[0].question, Singles) and found[0].question.copied):
         return None
     question, at = found[0].question.under(bound.profile), found[1]
-    flat = int(np.ravel_multi_index(at, question.shape))
-    products: Sequence[Term] = ()
-    if isinstance(question, Sums) and question.products is not None:
-        x, w = bound.arrays(values)[:2]
-        assert x is not None and w is not None
-        products = terms(question.products, x, w, *at)
-    in_row = isinstance(question, Sums | Rows)
-    rule = getattr(bound.profile, question.rule)
-    return Element(question.part(slice(flat, flat + 1)), rule, at[-1] if in_row else 0, products)
+    one = only(question, at, question.shape)
+    return Element(one, getattr(bound.profile, question.rule), column(question, at))
 
 
 def _lines(element: Element | None) -> list[Line]:
@@ -185,7 +190,6 @@ def _lines(element: Element | None) -> list[Line]:
         return []
     values = element.one.stages(element.rule)
     return lines_at(values, tuple(int(i) for i in np.unravel_index(element.column, values[-1].array.shape)))
-    return []
 
 
 def _parameters(bound: BoundStep, values: Mapping[str, Array], element: Element | None) -> dict[str, Any]:
@@ -227,8 +231,8 @@ def _first_change(element: Element, sign: int) -> int | None:
     return None
 
 
-def _causes(element: Element | None, code: int | float, got: int | None) -> tuple[Cause, ...]:
+def _causes(layer: Layer, index: Index, code: int | float, got: int | None) -> tuple[Cause, ...]:
     """The hypotheses that give `got`, where the profile gives something else."""
-    if element is None or got is None or got == code:
+    if got is None or got == code:
         return ()
-    return tuple(cause for cause in causes(element) if cause.code == got)
+    return tuple(cause for cause in causes(layer, index) if cause.code == got)

@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.suspect import Finding, Suspect
-from qdqnp.quant import Array
+from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
+from qdqnp.numerics.questions import Sums
+from qdqnp.quant import Codes
 
 DROPPED_ONE = "one channel's bias dropped"
 DROPPED_ALL = "all biases dropped"
 NEIGHBOUR = "neighbour's bias"
-LINEAR_OPS = ("QLinearConv", "QGemm")
 
 
-def recognize(suspect: Suspect) -> Iterator[Finding]:
-    bias = _bias(suspect)
-    if bias is None:
+@fault_of_question(DROPPED_ALL, Sums, in_one_channel=DROPPED_ONE)
+def dropped(question: Sums, rule: Any) -> Iterator[Changed]:
+    """The bias is not added, in all channels that have one or in some."""
+    bias = question.context.bias
+    if bias is not None and bias.any():
+        rows = np.broadcast_to(bias, question.shape)
+        biased = [int(channel) for channel in np.flatnonzero(rows.any(axis=0))]
+        yield Changed(_with_bias(question, np.zeros_like(bias)), channels=biased)
+
+
+@fault_of_question(NEIGHBOUR, Sums)
+def neighbours(question: Sums, rule: Any) -> Iterator[Changed]:
+    """Each channel has the bias of the channel before or after it, the first that of the last or the other way."""
+    bias, channels = question.context.bias, range(question.shape[-1])
+    if bias is None or bias.shape[-1:] != (len(channels),):
         return
-    name, values = bias
-    wrong = _channels(suspect, name, np.zeros_like(values))
-    if wrong:
-        bare = [c for c in range(values.shape[-1]) if values.reshape(-1, values.shape[-1])[:, c].any()]
-        if len(wrong) > 1 or len(bare) == 1:
-            yield Finding(DROPPED_ALL, "" if set(bare) == set(wrong) else _listed(wrong, values.shape[-1]))
-        else:
-            yield Finding(DROPPED_ONE, _listed(wrong, values.shape[-1]))
-    elif suspect.explained(lambda v: suspect.evaluate(v, consts={name: np.zeros_like(values)})):
-        yield Finding(DROPPED_ALL)
-    for step in (1, -1):
-        moved = np.roll(values, step, axis=-1)
-        wrong = _channels(suspect, name, moved)
-        if wrong:
-            which = _listed(wrong, values.shape[-1])
-            yield Finding(NEIGHBOUR, f"each from channel {'c - 1' if step == 1 else 'c + 1'}: {which}")
+    for step, which in ((1, "c - 1"), (-1, "c + 1")):
+        moved = np.roll(bias, step, axis=-1)
+        yield Changed(_with_bias(question, moved), f"each from channel {which}", channels=channels)
 
 
-def _bias(suspect: Suspect) -> tuple[str, Array] | None:
-    if suspect.step.op not in LINEAR_OPS or len(suspect.step.inputs) < 3 or suspect.step.inputs[2] is None:
-        return None
-    name = suspect.step.inputs[2].name
-    return (name, suspect.bound.consts[name]) if name in suspect.bound.consts else None
-
-
-def _channels(suspect: Suspect, name: str, values: Array) -> list[int] | None:
-    return suspect.channels(lambda v: suspect.evaluate(v, consts={name: values}))
-
-
-def _listed(channels: list[int], total: int) -> str:
-    """'channel 3', 'channels 1, 5', '29 of 32 channels'."""
-    if len(channels) > 4:
-        return f"{len(channels)} of {total} channels"
-    return f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
+def _with_bias(question: Sums, bias: Codes) -> Sums:
+    return replace(question, context=replace(question.context, bias=bias))

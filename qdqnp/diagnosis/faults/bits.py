@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.rounding import at_boundaries
+from qdqnp.diagnosis.faults.boundary import at_boundaries
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.numerics.questions import Sums
 from qdqnp.quant import Array
 
 FLIPPED = "one flipped bit"
@@ -27,8 +28,8 @@ def recognize(suspect: Suspect) -> Iterator[Finding]:
     channel = _only_channel(suspect)
     if channel is None or sum(int(np.count_nonzero(mask)) for mask in suspect.differs) < LEAST_SEEN:
         return
-    for operand, what in ((2, "bias"), (1, "weight")):
-        found = _in_constant(suspect, operand, what, channel)
+    for what, name, places in _constants(suspect, channel):
+        found = _in_constant(suspect, what, name, places)
         if found:
             yield Finding(FLIPPED, found)
             return
@@ -56,43 +57,44 @@ def _in_tensor(suspect: Suspect) -> str:
 
 
 def _only_channel(suspect: Suspect) -> int | None:
-    if not suspect.alone or suspect.want[0].ndim < 2 or suspect.step.op not in ("QLinearConv", "QGemm"):
+    """The one output channel that differs, of a layer that sums products and whose output was dumped."""
+    if not suspect.alone or suspect.want[0].ndim < 2 or suspect.bound.operator.weight_operand is None:
         return None
-    axes = tuple(axis for axis in range(suspect.want[0].ndim) if axis != 1)
-    bad = np.flatnonzero(np.any([mask.any(axis=axes) for mask in suspect.differs], axis=0))
-    return int(bad[0]) if len(bad) == 1 else None
+    return suspect.wrong_channels[0] if len(suspect.wrong_channels) == 1 else None
 
 
-def _in_constant(suspect: Suspect, operand: int, what: str, channel: int) -> str:
-    """A bit of one of the channel's weights or of its bias that explains the channel."""
-    if len(suspect.step.inputs) <= operand or suspect.step.inputs[operand] is None:
-        return ""
-    name = suspect.step.inputs[operand].name  # type: ignore[union-attr]
-    if name not in suspect.bound.consts:
-        return ""
+def _constants(suspect: Suspect, channel: int) -> Iterator[tuple[str, str, list[int]]]:
+    """Of the bias and of the weights, where they are constants: what it is, its name, and the flat indices of those of
+    its elements that the channel reads."""
+    operator, consts = suspect.bound.operator, suspect.bound.consts
+    parts = suspect.layers[suspect.bad_cases[0]].parts
+    if len(parts) != 1 or not isinstance(parts[0].question, Sums) or parts[0].question.products is None:
+        return
+    terms = list(parts[0].question.products.terms(0, channel))
+    for what, operand in (("bias", operator.bias_operand), ("weight", operator.weight_operand)):
+        if operand is None or not suspect.bound.binding.constant(operand):
+            continue
+        name = suspect.step.inputs[operand].name  # type: ignore[union-attr] # constant: it is there
+        shape = consts[name].shape
+        if what == "weight":
+            yield what, name, [int(np.ravel_multi_index(at, shape)) for _, at in terms]
+        elif shape and channel < shape[-1]:
+            yield what, name, np.arange(consts[name].size).reshape(shape)[..., channel].reshape(-1).tolist()
+
+
+def _in_constant(suspect: Suspect, what: str, name: str, places: list[int]) -> str:
+    """A bit of one of these elements of a constant that explains the channel."""
     values = suspect.bound.consts[name]
-    mine = _of_channel(suspect, operand, values, channel)
     bits = values.dtype.itemsize * 8
-    if len(mine) * bits > MAX_TRIED:
+    if len(places) * bits > MAX_TRIED:
         return ""
-    for index in mine:
+    for index in places:
         for bit in range(bits):
             flipped = _flipped(values, index, bit)
             if suspect.explained(lambda v, flipped=flipped: suspect.evaluate(v, consts={name: flipped})):  # type: ignore[misc]
                 where = [int(i) for i in np.unravel_index(index, values.shape)]
                 return f"bit {bit} of {what} {where}"
     return ""
-
-
-def _of_channel(suspect: Suspect, operand: int, values: Array, channel: int) -> list[int]:
-    """Flat indices of the constant's elements that belong to an output channel."""
-    axis = 0
-    if suspect.step.op == "QGemm":
-        axis = values.ndim - 1 if operand == 2 else (0 if suspect.step.attributes.transB else 1)
-    if values.shape[axis] <= channel:
-        return []
-    indices = np.arange(values.size).reshape(values.shape)
-    return [int(i) for i in np.take(indices, channel, axis=axis).reshape(-1)]
 
 
 def _flipped(values: Array, index: int, bit: int) -> Array:

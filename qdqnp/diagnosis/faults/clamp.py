@@ -1,97 +1,79 @@
-"""Clamps: no saturation at all, or only the lower one, which is a fused ReLU, left out. And a narrow accumulator."""
+"""Clamps: no saturation at all, or only the lower one, which is a fused ReLU, left out. And the sign bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.suspect import Finding, Suspect
-from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.numerics.width import saturate, wrap
-from qdqnp.program import Step
-from qdqnp.quant import Array, Int64, Quant
+from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
+from qdqnp.diagnosis.faults.memory import SIGN, TURNED, turned
+from qdqnp.numerics.questions import Question, Sums
+from qdqnp.numerics.rules.requantize.narrow import Narrowed
+from qdqnp.numerics.values import named
+from qdqnp.numerics.width import wrap
+from qdqnp.quant import Codes, Int64
 
 NO_CLAMP = "missing clamp"
 NO_RELU = "ReLU missing"
-NARROW = "16-bit accumulator"
-# (sums, bits) -> what a register of so many bits keeps
-Keep = Callable[[Int64, int], Int64]
 
 
-def no_clamp(suspect: Suspect) -> Iterator[Finding]:
-    """Codes beyond the dtype keep their low bits."""
-    wide = _unclipped(suspect)
-    if wide is None:
-        return
-    y = _output(suspect)
-    assert y is not None
-    if suspect.explained(lambda v: suspect.evaluate(v, wide).astype(y.dtype)):
-        yield Finding(NO_CLAMP, "codes beyond the dtype wrap")
+@fault_of_question(SIGN)
+def sign(question: Question, rule: Any) -> Iterator[Changed]:
+    """Codes with another offset of 128: uint8 read as int8 or the reverse."""
+    if question.y is not None:
+        yield Changed(question, TURNED, finish=turned)
 
 
-def no_relu(suspect: Suspect) -> Iterator[Finding]:
+@fault_of_question(NO_RELU)
+def no_relu(question: Question, rule: Any) -> Iterator[Changed]:
     """The zero point is the lowest code, so that the lower clamp is the ReLU: negative values appear, wrapped in an
     integer dump and as themselves in a float one."""
-    wide, y = _unclipped(suspect), _output(suspect)
-    if wide is None or y is None or int(y.zero_point) != y.range[0]:
+    y = question.y
+    if y is None or int(y.zero_point) != y.range[0]:
         return
-    high = y.range[1]
-    if suspect.explained(lambda v: np.minimum(suspect.evaluate(v, wide), high).astype(y.dtype)):
-        yield Finding(NO_RELU, "negative values wrap")
-    elif suspect.alone and (
-        suspect.explained(lambda v: np.minimum(suspect.evaluate(v, wide), high))
-        or suspect.explained(lambda v: suspect.evaluate(v, wide))
-    ):
-        yield Finding(NO_RELU, "negative values stand in the dump")
+    wide, high, shown = _unclipped(question), y.range[1], "negative values stand in the dump"
+    yield Changed(wide, "negative values wrap", finish=lambda codes: np.minimum(codes, high).astype(y.dtype))
+    yield Changed(wide, shown, finish=lambda codes: np.minimum(codes, high))
+    yield Changed(wide, f"{shown}, and values beyond the highest code")
 
 
-def _output(suspect: Suspect) -> Quant | None:
-    return suspect.step.outputs[0].quant
+@fault_of_question(NO_CLAMP)
+def no_clamp(question: Question, rule: Any) -> Iterator[Changed]:
+    """Codes beyond the dtype keep their low bits."""
+    y = question.y
+    if y is not None:
+        yield Changed(_unclipped(question), "codes beyond the dtype wrap", finish=lambda codes: codes.astype(y.dtype))
 
 
-def _unclipped(suspect: Suspect) -> Step | None:
-    """The step with so wide an output that nothing is clipped; None where it does not requantize."""
-    y = _output(suspect)
-    if y is None or not suspect.step.op.startswith(("QLinear", "QGemm")) or suspect.step.op == "QLinearConcat":
-        return None
-    return rebind.with_output(suspect.step, replace(y, dtype=np.dtype(np.int32)))
+def _unclipped(question: Question) -> Question:
+    """The question with so wide an output that nothing is clipped."""
+    y = question.y
+    assert y is not None
+    return question.with_y(replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32)))
 
 
-def narrow_accumulator(suspect: Suspect) -> Iterator[Finding]:
-    """Sums kept in 16 bits: wrapped or saturated; with the bias, before it, or before the zero point's correction."""
-    if suspect.sums is None:
-        return
-    correction = _correction(suspect)
-    for text, keep in (("wraps", wrap), ("saturates", saturate)):
-        for place in ("with the bias", "before the bias", "before the zero point's correction"):
-            if place == "before the zero point's correction" and correction is None:
-                continue
+@dataclass(frozen=True)
+class FirstWraps:
+    """A rule that narrows twice, whose first narrowing wraps."""
 
-            def codes(sums: Int64, rule: Requantizer, place: str = place, keep: Keep = keep) -> Array:
-                bias = rule.bias if rule.bias is not None else np.int64(0)
-                if place == "with the bias":
-                    return rule(keep(sums + bias, 16) - bias)
-                if place == "before the bias":
-                    return rule(keep(sums, 16))
-                assert correction is not None
-                return rule(keep(sums - correction, 16) + correction)
+    rule: Any
 
-            if suspect.from_sums(codes):
-                yield Finding(NARROW, f"{text}, {place}")
-                return
+    def bind(self, context: Any) -> Any:
+        bound = self.rule.bind(context)
+
+        def answer(sums: Int64) -> Codes:
+            narrowed = wrap(named(bound.first(sums), "narrowed"), 16)
+            codes: Codes = bound.second(narrowed)[-1].array
+            return codes
+
+        return answer
 
 
-def _correction(suspect: Suspect) -> Int64 | None:
-    """What the input's zero point adds to each channel's raw sum, by channel."""
-    if suspect.step.op != "QLinearConv" or suspect.step.inputs[0] is None or suspect.step.inputs[1] is None:
-        return None
-    x, w = suspect.step.inputs[0].quant, suspect.step.inputs[1].quant
-    weights = suspect.bound.consts.get(suspect.step.inputs[1].name)
-    if weights is None or x is None or w is None:
-        return None
-    zero = w.zero_point.astype(np.int64).reshape(-1, *(1,) * (weights.ndim - 1))
-    total: Int64 = (weights.astype(np.int64) - zero).reshape(weights.shape[0], -1).sum(axis=1)
-    return -int(x.zero_point) * total
+@fault_of_question(NO_CLAMP, Sums)
+def first_narrowing_wraps(question: Sums, rule: Any) -> Iterator[Changed]:
+    """The 16 bits between two narrowings keep the low bits."""
+    if isinstance(question.bind(rule), Narrowed):
+        yield Changed(question, "the first narrowing wraps at 16 bits", FirstWraps(rule))

@@ -11,6 +11,7 @@ from qdqnp.quant import Array
 
 NHWC = "NCHW against NHWC"
 SIGN = "signed against unsigned"
+TURNED = "the top bit is turned"
 SWAPPED = "byte-swapped"
 Transform = Callable[[Array], Array]
 
@@ -23,7 +24,7 @@ def layout(suspect: Suspect) -> Iterator[Finding]:
 def sign(suspect: Suspect) -> Iterator[Finding]:
     """The top bit turned: codes with another offset of 128 (32768)."""
     if suspect.target.dtype.kind in "iu":
-        yield from _either(suspect, SIGN, {"the top bit is turned": turned})
+        yield from _either(suspect, SIGN, {TURNED: turned})
 
 
 def byte_swapped(suspect: Suspect) -> Iterator[Finding]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
+from qdqnp.diagnosis.faults.fault import Fault, Layer, Variant
 from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.questions import Summed
-from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Step
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array
 
 # (inputs of the step by name) -> its first output
 Change = Callable[[Mapping[str, Array]], Array]
@@ -89,68 +87,90 @@ class Suspect:
 
     def explained(self, change: Change) -> bool:
         """Whether a changed step explains every case, element by element."""
+        return self._explained(lambda case: change(self.values[case]))
+
+    def _explained(self, output: Callable[[int], Array], channels: Sequence[int] | None = None) -> bool:
+        """Whether the outputs that the step would have explain what the device shows in every case; of channels, if
+        given, of the step's own tensor."""
         try:
-            return all(
-                np.array_equal(self.finish(case, change(self.values[case])), self.got[case])
-                for case in (*self.bad_cases, *(c for c in range(len(self.got)) if c not in self.bad_cases))
-            )
+            return all(self._fits(output(case), case, channels) for case in self._bad_first)
         except QdqnpError:  # outside the arithmetic's domain: then this is not what happened
             return False
 
-    def channels(self, change: Change) -> list[int] | None:
-        """The channels (axis 1) in which a changed step explains the mismatches, the others being right; None where
-        it does not. All channels that differ anywhere are taken in every case."""
-        if not self.alone or self.want[0].ndim < 2:
-            return None
-        axes = tuple(axis for axis in range(self.want[0].ndim) if axis != 1)
-        bad = np.any([mask.any(axis=axes) for mask in self.differs], axis=0)
-        try:
-            for case in range(len(self.got)):
-                made = change(self.values[case])
-                if not np.array_equal(made[:, bad], self.got[case][:, bad]):
-                    return None
-        except QdqnpError:
-            return None
-        return [int(channel) for channel in np.flatnonzero(bad)]
+    def _fits(self, made: Array, case: int, channels: Sequence[int] | None) -> bool:
+        got, y = self.got[case], self.step.outputs[0].quant
+        if channels is not None:
+            made, got = (np.take(side, channels, self.bound.operator.channel_axis) for side in (made, got))
+            return np.array_equal(made, got)
+        if not self.alone and y is not None and made.dtype != y.dtype:
+            return False  # no layer reads such codes
+        return np.array_equal(self.finish(case, made), got)
 
-    def evaluate(
-        self,
-        values: Mapping[str, Array],
-        step: Step | None = None,
-        consts: Mapping[str, Array] | None = None,
-        profile: Profile | None = None,
-    ) -> Array:
-        """The suspected step, changed, on its inputs."""
-        return rebind.evaluate(self.bound, values, profile or self.profile, step, consts)
+    @property
+    def _bad_first(self) -> list[int]:
+        """All cases; those that differ refute the most."""
+        return [*self.bad_cases, *(case for case in range(len(self.got)) if case not in self.bad_cases)]
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The suspected step in each case."""
+        bound = self.device.reference.step(self.index, self.profile)
+        return [Layer(bound, values) for values in self.values]
+
+    def ask(self, fault: Fault) -> Iterator[Finding]:
+        """What the fault explains: the first of its variants that explains everything."""
+        for variant in fault.variants(self.layers[self.bad_cases[0]]):
+            if variant.many and not self.alone:
+                continue
+            some = self.wrong_channels if variant.channels is not None and self._has_channels else None
+            if self._explained(self._outputs(fault, variant), some):
+                yield Finding(fault.kind, variant.text) if some is None else self._in_channels(fault, variant)
+                return
+
+    def _outputs(self, fault: Fault, variant: Variant) -> Callable[[int], Array]:
+        """By case, what the layer makes; the variant is that of the first bad case, others have it under its text."""
+
+        def output(case: int) -> Array:
+            if case == self.bad_cases[0]:
+                return variant.output()
+            other = next((v for v in fault.variants(self.layers[case]) if v.text == variant.text), None)
+            layer = self.layers[case]
+            return layer.bound.evaluate(layer.values)[self.step.output_names[0]] if other is None else other.output()
+
+        return output
+
+    def _in_channels(self, fault: Fault, variant: Variant) -> Finding:
+        """What explains all channels that differ anywhere, the others being right."""
+        assert variant.channels is not None
+        wrong, total = self.wrong_channels, self.want[0].shape[self.bound.operator.channel_axis]
+        listed = "" if not variant.text and wrong == list(variant.channels) else _listed(wrong, total)
+        kind = fault.kinds[-1] if len(wrong) == 1 < len(variant.channels) else fault.kind
+        return Finding(kind, ": ".join(words for words in (variant.text, listed) if words))
+
+    @property
+    def _has_channels(self) -> bool:
+        """Whether the tensor is the step's own and tells its channels apart."""
+        return self.alone and self.want[0].ndim > 1
 
     @cached_property
-    def sums(self) -> dict[int, list[tuple[Part, Requantizer]]] | None:
-        """By case, the step's questions about sums, each with its bound rule; None for steps that requantize none."""
-        found: dict[int, list[tuple[Part, Requantizer]]] = {}
-        for case, values in enumerate(self.values):
-            parts = rebind.bind(self.bound, self.profile).questions(values)
-            if not parts or not all(isinstance(part.question, Summed) for part in parts):
-                return None
-            rules = [part.question.bind(getattr(self.profile, part.question.rule)) for part in parts]
-            found[case] = list(zip(parts, rules, strict=True))
-        return found
+    def wrong_channels(self) -> list[int]:
+        """The channels of the output in which something differs in some case."""
+        counted = self.bound.operator.channel_axis % self.want[0].ndim
+        axes = tuple(axis for axis in range(self.want[0].ndim) if axis != counted)
+        wrong: list[int] = np.flatnonzero(np.any([mask.any(axis=axes) for mask in self.differs], axis=0)).tolist()
+        return wrong
 
-    def from_sums(self, codes: Callable[[Int64, Requantizer], Array]) -> bool:
-        """Whether codes computed from the step's sums, channels last in both, explain every case."""
-        if self.sums is None:
-            return False
-        try:
-            for case in (*self.bad_cases, *(c for c in range(len(self.got)) if c not in self.bad_cases)):
-                output = self.device.reference.cases[self.device.first][self.step.output_names[0]]
-                made = [(part, codes(part.question.arguments[0], rule)) for part, rule in self.sums[case]]
-                whole = np.empty(output.shape, made[0][1].dtype)
-                for part, answers in made:
-                    part.put(whole, answers)
-                if not np.array_equal(self.finish(case, whole), self.got[case]):
-                    return False
-        except QdqnpError:
-            return False
-        return True
+    def evaluate(self, values: Mapping[str, Array], consts: Mapping[str, Array] | None = None) -> Array:
+        """The suspected step on these inputs, with other constants where given."""
+        return rebind.evaluate(self.bound, values, self.profile, consts=consts)
+
+
+def _listed(channels: Sequence[int], total: int) -> str:
+    """'channel 3', 'channels 1, 5', '29 of 32 channels'."""
+    if len(channels) > 4:
+        return f"{len(channels)} of {total} channels"
+    return f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
 
 
 Recognizer = Callable[[Suspect], Iterable[Finding]]

@@ -1,62 +1,124 @@
-"""Zero points: the input's left out of the sums, or code 0 used as padding."""
+"""Zero points: of an input, of the weights or of the output, left out; or another code as padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.suspect import Finding, Suspect
-from qdqnp.diagnosis.faults.windows import padded, resolved_pads
-from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.diagnosis.faults.fault import Changed, Computed, Layer, Variant, fault_of_layer, fault_of_question
+from qdqnp.diagnosis.faults.products import padded, pads_of, with_products
+from qdqnp.numerics.questions import Means, Pairs, Question, Singles, Sums, Windows
+from qdqnp.ops.geometry.conv import Convolution
+from qdqnp.quant import Quant, code_range
 
 MISSING = "missing input zero point"
+MISSING_WEIGHT = "missing weight zero point"
+MISSING_OUTPUT = "missing output zero point"
 PAD_ZERO = "padding with 0"
+PAD_LOWEST = "padding with the lowest code"
 
 
-def missing(suspect: Suspect) -> Iterator[Finding]:
-    """x in place of x - z_x, of the first input or of another; padding stays the zero point's code, or becomes 0."""
-    quants = [operand.quant if operand is not None else None for operand in suspect.step.inputs]
-    for index, quant in enumerate(quants):
-        if quant is None or not quant.zero_point.any() or _is_const(suspect, index):
-            continue
-        bare = replace(quant, zero_point=np.zeros_like(quant.zero_point))
-        step = rebind.with_inputs(suspect.step, [*quants[:index], bare, *quants[index + 1 :]])
-        which = "" if index == 0 else f"of input {index}"
-        if suspect.explained(lambda v, step=step: suspect.evaluate(v, step)):  # type: ignore[misc]
-            yield Finding(MISSING, which)
-            return
-        pads = resolved_pads(suspect)
-        if index == 0 and pads is not None and any(pads):
-            code = int(quant.zero_point)
-            if suspect.explained(lambda v, step=step, code=code: _padded(suspect, v, step, code)):  # type: ignore[misc]
-                yield Finding(MISSING, "padding right")
-                return
+def without(quant: Quant) -> Quant:
+    return replace(quant, zero_point=np.zeros_like(quant.zero_point))
 
 
-def pad_zero(suspect: Suspect) -> Iterator[Finding]:
+# -- padding -----------------------------------------------------------------------------------------------------------
+@fault_of_question(PAD_ZERO, Sums)
+def pad_zero(question: Sums, rule: Any) -> Iterator[Changed]:
     """Code 0 around the image, where the zero point's code belongs."""
-    x = suspect.step.inputs[0].quant if suspect.step.inputs[0] is not None else None
-    pads = resolved_pads(suspect)
-    if x is None or pads is None or not any(pads) or not x.zero_point.any():
+    yield from _padding(question, 0)
+
+
+@fault_of_question(PAD_LOWEST, Sums)
+def pad_lowest(question: Sums, rule: Any) -> Iterator[Changed]:
+    """The lowest code around the image, as a pool for maxima has it."""
+    if isinstance(question.products, Convolution) and question.products.x.dtype.kind == "i":
+        yield from _padding(question, code_range(question.products.x.dtype)[0])
+
+
+def _padding(question: Sums, code: int) -> Iterator[Changed]:
+    products = question.products
+    if isinstance(products, Convolution) and any(pads_of(products)) and int(products.x.zero_point) != code:
+        held = f"the zero point is {int(products.x.zero_point)}"
+        yield Changed(with_products(question, padded(products, pads_of(products), code)), held)
+
+
+@fault_of_question(PAD_ZERO, Windows)
+def pad_window_zero(question: Windows, rule: Any) -> Iterator[Changed]:
+    """The padding counts, as elements of code 0."""
+    if not question.inside.all() and question.x.zero_point.any():
+        every = np.ones_like(question.inside)
+        taps = np.where(question.inside, question.taps, 0).astype(question.taps.dtype)
+        count = np.full_like(question.count, len(question.taps))
+        changed = replace(question, taps=taps, inside=every, count=count)
+        yield Changed(changed, f"the zero point is {int(question.x.zero_point)}")
+
+
+# -- of an input -------------------------------------------------------------------------------------------------------
+@fault_of_question(MISSING, Sums)
+def missing_in_sums(question: Sums, rule: Any) -> Iterator[Changed]:
+    """x in place of x - z_x; the padding adds nothing, or stays the zero point's code."""
+    products: Any = question.products
+    if products is None or not products.x.zero_point.any():
         return
-    if suspect.explained(lambda v: _padded(suspect, v, suspect.step, 0)):
-        yield Finding(PAD_ZERO, f"the zero point is {int(x.zero_point)}")
+    yield Changed(with_products(question, replace(products, x=without(products.x))))
+    if isinstance(products, Convolution) and any(pads_of(products)):
+        explicit = padded(products, pads_of(products), int(products.x.zero_point))
+        yield Changed(with_products(question, replace(explicit, x=without(products.x))), "padding right")
 
 
-def _padded(suspect: Suspect, values: Mapping[str, Array], step: Step, code: int) -> Array:
-    """The step on its input with explicit padding of one code."""
-    pads = resolved_pads(suspect)
-    assert pads is not None and step.inputs[0] is not None
-    name = step.inputs[0].name
-    attributes = replace(step.attributes, pads=(), auto_pad="NOTSET")
-    bare = replace(step, attributes=attributes)
-    return suspect.evaluate({**values, name: padded(values[name], pads, code)}, bare)
+@fault_of_question(MISSING, Pairs)
+def missing_in_pairs(question: Pairs, rule: Any) -> Iterator[Changed]:
+    a, b, y = question.quants
+    for operand, quants in zip(question.operands, ((without(a), b, y), (a, without(b), y)), strict=True):
+        yield Changed(replace(question, quants=quants), f"of input {operand}")
 
 
-def _is_const(suspect: Suspect, index: int) -> bool:
-    operand = suspect.step.inputs[index]
-    return operand is not None and operand.name in suspect.bound.consts
+@fault_of_question(MISSING, Singles)
+def missing_in_singles(question: Singles, rule: Any) -> Iterator[Changed]:
+    yield Changed(replace(question, x=without(question.x)))
+
+
+@fault_of_question(MISSING, Means)
+def missing_in_means(question: Means, rule: Any) -> Iterator[Changed]:
+    uncentered = question.sums + int(question.x.zero_point) * question.count
+    yield Changed(replace(question, x=without(question.x), sums=uncentered))
+
+
+@fault_of_question(MISSING, Windows)
+def missing_in_windows(question: Windows, rule: Any) -> Iterator[Changed]:
+    yield Changed(replace(question, x=without(question.x)))
+
+
+@fault_of_layer(MISSING)
+def missing_without_a_question(layer: Layer) -> Iterator[Variant]:
+    """Of operators that no rule answers but that look behind the codes."""
+    step = layer.bound.step
+    quants = [operand.quant if operand is not None else None for operand in step.inputs]
+    for index, quant in enumerate(() if layer.parts else quants):
+        if quant is not None and quant.zero_point.any() and not layer.bound.binding.constant(index):
+            changed = rebind.with_inputs(step, [*quants[:index], without(quant), *quants[index + 1 :]])
+            yield Computed(
+                "" if index == 0 else f"of input {index}",
+                lambda changed=changed: rebind.evaluate(layer.bound, layer.values, layer.bound.profile, changed),  # type: ignore[misc]
+            )
+
+
+# -- of the weights and of the output ----------------------------------------------------------------------------------
+@fault_of_question(MISSING_WEIGHT, Sums)
+def missing_in_weights(question: Sums, rule: Any) -> Iterator[Changed]:
+    """w in place of w - z_w."""
+    products: Any = question.products
+    if products is not None and products.w.zero_point.any():
+        yield Changed(with_products(question, replace(products, w=without(products.w))))
+
+
+@fault_of_question(MISSING_OUTPUT)
+def missing_in_output(question: Question, rule: Any) -> Iterator[Changed]:
+    """The zero point is not added to the rounded value."""
+    if question.y is not None and question.y.zero_point.any():
+        yield Changed(question.with_y(without(question.y)))

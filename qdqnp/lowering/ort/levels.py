@@ -2,68 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.ort.passes.clip_quant import clip_quant
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
+from qdqnp.lowering.ort.passes.div_mul import div_mul
 from qdqnp.lowering.ort.passes.double_qdq import double_qdq
 from qdqnp.lowering.ort.passes.eliminate import eliminate
 from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.ort.passes.fold_constants import fold_constants
 from qdqnp.lowering.ort.passes.fuse import fusion
+from qdqnp.lowering.ort.passes.fused_matmul import expand_fused_matmul, matmul_scale, matmul_transpose
+from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
+from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
 from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.propagate import propagate
+from qdqnp.lowering.ort.passes.quick_gelu import quick_gelu
 from qdqnp.lowering.ort.passes.relu_clip import relu_clip
 from qdqnp.lowering.ort.passes.relu_quant import relu_quant
+from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
+from qdqnp.lowering.ort.passes.share_constants import share_constants
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
-from qdqnp.lowering.ort.passes.transpose_constant import transpose_constant
+from qdqnp.lowering.ort.passes.space_to_depth import space_to_depth
 from qdqnp.lowering.ort.passes.unique_dq import unique_dq
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 from qdqnp.lowering.ort.passes.where_dummy import where_dummy
+from qdqnp.lowering.ort.transposes.optimize import transposes
 
-UNIQUE_DQ = Pass("unique-dq", unique_dq)
+UNIQUE_DQ = Pass("unique-dq", unique_dq, about="DequantizeLinear")
+MATMUL_ADD = Pass("matmul-add", matmul_add, about="MatMul")
+GEMM_TRANSPOSE = Pass("gemm-transpose", gemm_transpose, about="Gemm")
 
 # After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
-INLINE_FUNCTIONS = Pass("inline-functions", inline_functions)
+INLINE_FUNCTIONS = Pass("inline-functions", inline_functions, about="HardSwish")
+
+EXPAND = Pass("expand-fused-matmul", expand_fused_matmul, about="FusedMatMul")
 
 BASIC = (
     Pass("eliminate", eliminate),
-    Pass("relu-clip", relu_clip),
-    Pass("conv-constants", conv_constants),
-    Pass("pad-fusion", pad_fusion),
-    Pass("double-qdq", double_qdq),
+    Pass("div-mul", div_mul, about="Div"),
+    Pass("relu-clip", relu_clip, about="Clip"),
+    GEMM_TRANSPOSE,
+    Pass("conv-constants", conv_constants, about="Conv"),
+    Pass("pad-fusion", pad_fusion, about="Pad"),
+    Pass("matmul-bn", matmul_bn, about="BatchNormalization"),
+    Pass("double-qdq", double_qdq, about="DequantizeLinear"),
+    Pass("share-constants", share_constants, once=True),
     Pass("cse", cse),
     Pass("fold-constants", fold_constants),
-    Pass("matmul-add", matmul_add),
+    MATMUL_ADD,
+    Pass("reshapes", reshapes, about="Reshape"),
+    Pass("space-to-depth", space_to_depth, about="Slice"),
     Pass("propagate", propagate),
     Pass("weight-bias", weight_bias),
-    Pass("where-dummy", where_dummy),
     UNIQUE_DQ,
-    Pass("transpose-constant", transpose_constant),
+    Pass("where-dummy", where_dummy, about="Where"),
+    Pass("transposes", transposes(extended=False), once=True),
 )
 
 
 def extended(int8_allowed: bool) -> tuple[Pass, ...]:
     """The passes of level EXTENDED. int8_allowed: ONNX Runtime's session.qdqisint8allowed, by default 0 on x86-64."""
     return (
-        Pass("clip-quant", clip_quant),
-        Pass("relu-quant", relu_quant),
+        Pass("clip-quant", clip_quant, about="Clip"),
+        Pass("relu-quant", relu_quant, about="Relu"),
+        GEMM_TRANSPOSE,
+        Pass("transposes", transposes(extended=True), once=True),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
         Pass("slices-to-split", slices_to_split),
+        Pass("matmul-transpose", matmul_transpose),
+        MATMUL_ADD,
+        Pass("quick-gelu", quick_gelu, about="Sigmoid"),
+        Pass("matmul-scale", matmul_scale),
         Pass("final-cleanup", final_cleanup),
     )
 
 
-def _optimized(name: str, int8_allowed: bool) -> Lowering:
-    passes = (UNIQUE_DQ, repeat("basic", BASIC), INLINE_FUNCTIONS, repeat("extended", extended(int8_allowed)))
-    return Lowering(name, passes, int8_allowed)
+def optimized(name: str, int8_allowed: bool, without: Collection[str] = ()) -> Lowering:
+    """A lowering of levels BASIC and EXTENDED. without: names of passes to leave out, for experiments."""
+
+    def kept(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+        return tuple(step for step in passes if step.name not in without)
+
+    basic, more = repeat("basic", kept(BASIC)), repeat("extended", kept(extended(int8_allowed)))
+    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, EXPAND), int8_allowed)
 
 
-ORT = _optimized("ort", True)
-ORT_X64 = _optimized("ort-x64", False)
+ORT = optimized("ort", True)
+ORT_X64 = optimized("ort-x64", False)
 # What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
 ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))

@@ -1,4 +1,4 @@
-"""How products of codes are added up: exactly, or as a CPU does that saturates on the way."""
+"""How products of codes are added up: exactly, or as on a CPU whose instructions saturate on the way."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from qdqnp.quant import Int64
 
 
 class AccumulateRule(Protocol):
+    """A rule of how a device adds up products."""
+
     @property
     def status(self) -> str: ...
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
-        """Whether pairs of products of these codes are added up in 16 bits, with saturation."""
+        """Tell whether pairs of products of these codes are added up in 16 bits, with saturation."""
         ...
 
     def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
-        """What saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
+        """Return what saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
 
-        columns: raw codes (groups, K, positions). weights: raw codes (groups, channels, K). pairing: the positions of
-        K as they are paired; an odd last one never saturates.
+        columns: raw codes (groups, K, positions).
+        weights: raw codes (groups, channels, K).
+        pairing: the positions of K as they are paired; an odd last one never saturates.
         """
         ...
 
@@ -48,7 +51,7 @@ class ExactSum(Rule, family="accumulate"):
 class SaturatedPairs(Rule, family="accumulate"):
     """x86-64 with AVX2 or AVX-512 but without VNNI: VPMADDUBSW adds uint8 x int8 products in pairs, saturated to int16.
 
-    sum over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
+    The sum is over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
     convolution; the zero points are corrected afterwards. Depthwise convolutions and other code types are exact.
     Source: core/mlas/lib/x86_64/QgemmU8S8KernelAvx2.S, ConvSymKernelAvx2.S.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,16 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class SoftmaxAttributes:
-    """_flat: before opset 13 all axes from `axis` on form one row."""
+    """The attributes of Softmax."""
 
     axis: int | None = None
+    #: Whether all axes from `axis` on form one row, as before opset 13.
     _flat: bool = False
+
+    @property
+    def first(self) -> int:
+        """The axis of a row, or its first one."""
+        return (1 if self._flat else -1) if self.axis is None else self.axis
 
 
 class Softmax(Operator):
@@ -27,17 +33,13 @@ class Softmax(Operator):
     Attributes = SoftmaxAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        given = super().attributes(check)
-        flat = check.opset < 13
-        axis = given.axis if given.axis is not None else (1 if flat else -1)
-        return SoftmaxAttributes(axis, flat)
+        return replace(super().attributes(check), _flat=check.opset < 13)
 
     def infer(self, check: NodeCheck, attributes: SoftmaxAttributes) -> Inferred:
         check.dtype_in(0, (np.float32,), "x")
         rank = len(check.value(0).shape)
-        assert attributes.axis is not None
-        if not -rank <= attributes.axis < rank:
-            check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
+        if not -rank <= attributes.first < rank:
+            check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.first)
         return ((FLOAT32, check.value(0).shape),)
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
@@ -54,8 +56,11 @@ class Softmax(Operator):
         return "its exponential and order of sums are not specified"
 
     def error(self, binding: Binding, x: Array) -> Array:
-        """The rounded difference from the maximum is a relative error of its power; an exponential is taken to be
-        within 4 roundings."""
+        """Bound the error of the result.
+
+        The rounded difference from the maximum is a relative error of its power; an exponential is taken to be within 4
+        roundings.
+        """
         axes = _axes(binding.step.attributes, x.ndim)
         shifted = x.astype(np.float64) - x.max(axis=axes, keepdims=True)
         power = np.exp(shifted)
@@ -65,7 +70,6 @@ class Softmax(Operator):
 
 
 def _axes(attributes: SoftmaxAttributes, rank: int) -> tuple[int, ...]:
-    """The axes of one row."""
-    assert attributes.axis is not None  # filled in when the node was read
-    axis = attributes.axis % rank
+    """Return the axes that form one row."""
+    axis = attributes.first % rank
     return tuple(range(axis, rank)) if attributes._flat else (axis,)

@@ -23,7 +23,7 @@ class PairwiseOperator(IntegerOperator):
     asks = Pairs
 
     def swaps(self, a: Shape, b: Shape) -> bool:
-        """Whether the operator exchanges its operands for arrays of these shapes."""
+        """Tell whether the operator exchanges its operands for arrays of these shapes."""
         return False
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
@@ -46,12 +46,12 @@ class PairwiseOperator(IntegerOperator):
         return (broadcast_shapes([a, b]),)
 
     def work(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:
-        return 4096  # what making the table takes
+        return 4096  # the work of making the table
 
     def questions(self, step: Step, a: Codes, b: Codes) -> Sequence[Part]:
-        quants, codes = (step.quant(0), step.quant(1)), (a, b)
+        quants, codes, operands = (step.quant(0), step.quant(1)), (a, b), (0, 1)
         if self.swaps(a.shape, b.shape):
-            quants, codes = quants[::-1], codes[::-1]
+            quants, codes, operands = quants[::-1], codes[::-1], operands[::-1]
         shape = np.broadcast_shapes(a.shape, b.shape)
         first, second = (np.broadcast_to(operand, shape).reshape(-1) for operand in codes)
-        return [Part(Pairs(self.rule, step.label, (*quants, step.y), first, second))]
+        return [Part(Pairs(self.rule, step.label, (*quants, step.y), first, second, operands))]

@@ -1,4 +1,7 @@
-"""Pad with a constant; negative sizes cut off. Both are attributes before opset 11, and constant inputs since."""
+"""Pad adds a constant around a tensor; negative sizes cut off.
+
+Sizes and constant are attributes before opset 11, and constant inputs since.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,16 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True, eq=False)
 class PadAttributes:
-    """pads: those before each axis, then those after each. axes: which ones; () means all. filling: one element of
-    the input's dtype, None for zero; value: the same before opset 11."""
+    """The attributes of Pad, and its constant inputs."""
 
     mode: str = "constant"
+    #: The sizes before each axis, then those after each.
     pads: tuple[int, ...] | None = None
+    #: The constant, before opset 11.
     value: float = 0.0
+    #: The axes that are padded; () means all.
     _axes: tuple[int, ...] = ()
+    #: The constant since opset 11, one element of the input's dtype; None for zero.
     _filling: Array | None = None
 
 
@@ -68,14 +74,14 @@ class Pad(Movement):
 
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
-    """(before, after) of every axis."""
-    assert attributes.pads is not None
+    """Return (before, after) of every axis."""
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
-    if len(attributes.pads) != 2 * len(axes) or len(set(axes)) != len(axes):
-        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(attributes.pads)} for axes {axes}")
+    pads = attributes.pads or ()
+    if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
+        raise ShapeError(f"{2 * len(axes)} pads for different axes", f"{list(pads)} for axes {axes}")
     found = [(0, 0)] * rank
     for at, axis in enumerate(axes):
-        found[axis] = (attributes.pads[at], attributes.pads[at + len(axes)])
+        found[axis] = (pads[at], pads[at + len(axes)])
     return found
 
 

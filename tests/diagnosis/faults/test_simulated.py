@@ -9,7 +9,7 @@ from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.compare.report import FAULT
 from qdqnp.diagnosis.dump import read_dump
-from qdqnp.diagnosis.faults import KINDS
+from qdqnp.diagnosis.faults import all_kinds
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.inputs.pictures import prepare, resolved
 from qdqnp.inputs.shipped import CIFAR10, pictures, shipped_model
@@ -75,7 +75,7 @@ def test_the_layer_is_found_and_the_fault_named(
 
 
 def test_every_fault_of_the_table_has_a_recognizer() -> None:
-    assert set(FAULTS) <= set(KINDS) and len(FAULTS) == 20
+    assert set(FAULTS) <= set(all_kinds()) and len(FAULTS) == 20
 
 
 @pytest.mark.parametrize(

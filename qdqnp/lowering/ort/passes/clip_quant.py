@@ -7,7 +7,7 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, clip_bounds, is_op, is_q
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, clip_bounds, is_op, is_q, is_removable
 from qdqnp.quant import code_range
 
 NAME = "clip-quant"
@@ -34,6 +34,8 @@ def clip_quant(graph: Graph, log: Log) -> Graph:
 
 
 def _why_not(edit: Edit, clip: Node, q: Node) -> str | None:
+    if not is_removable(edit, clip):
+        return "it reads the graph's input"
     bounds = clip_bounds(edit, clip)
     if bounds is None:
         return "its bounds are not constant"

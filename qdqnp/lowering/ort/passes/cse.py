@@ -9,21 +9,20 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_dq, is_shared
+from qdqnp.lowering.qdq import is_dq
 
 
 def cse(graph: Graph, log: Log) -> Graph:
     """Nodes with the same operator, attributes and inputs: later ones go, but never one that makes a graph output.
 
-    Two DQ never count as equal, and so nothing that reads two DQ does. Before that, equal constants of few
-    elements count as one, but not 8-bit ones, so two Q with their own equal zero points stay two.
-    ONNX Runtime 1.32, core/optimizer/{constant_sharing,common_subexpression_elimination}.cc.
+    Two DQ never count as equal, and so nothing that reads two DQ does. Constants are equal by name alone, so two Q
+    with their own equal zero points stay two. ONNX Runtime 1.32, core/optimizer/common_subexpression_elimination.cc.
     """
     edit = Edit(graph)
     classes: dict[str, Any] = {}  # what a tensor is: equal keys, equal values
     first: dict[Any, str] = {}
     for node in visiting_order(graph):
-        inputs = tuple(_class(graph, classes, name) for name in node.inputs)
+        inputs = tuple(classes.get(name, name) for name in node.inputs)
         key = node if is_dq(node) else (node.domain, node.op, _attributes(node), inputs)
         for index, name in enumerate(node.outputs):
             if name:
@@ -63,13 +62,6 @@ def _merge(edit: Edit, node: Node, classes: dict[str, Any]) -> None:
     merged = any(name and classes[name] != name for name in node.outputs)
     if merged and not edit.users(node) and not edit.makes_output(node):
         edit.replace(node)
-
-
-def _class(graph: Graph, classes: dict[str, Any], name: str) -> Any:
-    const = graph.constant(name) if name else None
-    if const is not None and is_shared(const):
-        return (str(const.dtype), const.shape, const.tobytes())
-    return classes.get(name, name)
 
 
 def _attributes(node: Node) -> Any:

@@ -33,18 +33,19 @@ def double_qdq(graph: Graph, log: Log) -> Graph:
     This changes results. ONNX Runtime 1.32, core/optimizer/double_qdq_pairs_remover.cc (DoubleQDQPairsRemover).
     """
     edit = Edit(graph)
-    for dq in edit.nodes():
-        chain = _chain(edit, dq)
-        if chain is not None:
+    for before in edit.nodes():
+        chain = _chain(edit, before) if is_q(before) else None
+        if chain is not None:  # one merge for each Q in a round, however many pairs follow
             _join(edit, chain)
     return edit.done()
 
 
-def _chain(edit: Edit, dq: Node) -> Chain | None:
-    before, after = edit.producer(dq.input(0)), edit.only_user(dq)
-    if not is_dq(dq) or before is None or after is None or not is_q(before) or not is_q(after):
+def _chain(edit: Edit, before: Node) -> Chain | None:
+    dq = edit.only_user(before)
+    after = edit.only_user(dq) if dq is not None else None
+    if dq is None or after is None or not is_dq(dq) or not is_q(after):
         return None
-    if edit.only_user(before) is not dq or edit.makes_output(after) or not same_pair(edit, before, dq):
+    if edit.makes_output(after) or not same_pair(edit, before, dq):
         return None
     last = tuple(user for user, _ in edit.users(after))
     if not last or not all(is_dq(user) and same_pair(edit, after, user) for user in last):

@@ -9,14 +9,15 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_op
+from qdqnp.lowering.qdq import is_op, is_removable
 
 
 def eliminate(graph: Graph, log: Log) -> Graph:
-    """Take out Identity, Dropout (inference) and x+0, x-0, x*1, x/1.
+    """Take out Identity, Dropout (inference), x+0, x-0, x*1, x/1, a Slice of everything and an Expand to no more.
 
     A node that makes a graph output stays, except an Identity whose source has no other use: the source then
-    makes the output. ONNX Runtime 1.32, core/optimizer/{identity,dropout,noop}_elimination.cc.
+    makes the output. ONNX Runtime 1.32, core/optimizer/
+    {identity,dropout,noop,slice,expand}_elimination.cc.
     """
     edit = Edit(graph)
     for node in edit.nodes():
@@ -32,10 +33,10 @@ def eliminate(graph: Graph, log: Log) -> Graph:
 
 
 def passed_on(edit: Edit, node: Node) -> str | None:
-    """The input that the node's only used output equals; None where it does not."""
+    """The input that the node's only used output equals; None where it does not, or the node has to stay."""
     rule = RULES.get(node.op) if node.domain == "" else None
     index = rule(edit, node) if rule else None
-    return None if index is None else node.input(index)
+    return node.input(index) if index is not None and is_removable(edit, node, index) else None
 
 
 def _identity(edit: Edit, node: Node) -> int | None:
@@ -64,6 +65,28 @@ def _neutral(value: float, either_side: bool) -> Callable[[Edit, Node], int | No
     return rule
 
 
+def _slice(edit: Edit, node: Node) -> int | None:
+    """A Slice of all axes it names, in so many words: from 0 to the largest int64 by 1."""
+    given = [edit.constant(name) if name else None for name in node.inputs[1:]]
+    starts, ends, axes, steps = (*given, None, None, None, None)[:4]
+    if starts is None or ends is None or not starts.size == ends.size > 0 or np.any(starts):
+        return None
+    if node.input(3) and (axes is None or axes.shape != (starts.size,)):
+        return None
+    if node.input(3) and node.input(4) and (steps is None or steps.size != starts.size or np.any(steps != 1)):
+        return None
+    return 0 if np.all(ends == np.iinfo(np.int64).max) else None
+
+
+def _expand(edit: Edit, node: Node) -> int | None:
+    """An Expand to a shape that asks for no more than is there."""
+    target, shape = edit.constant(node.input(1)), edit.values[node.input(0)].shape
+    if target is None or target.ndim != 1 or not 0 < target.size <= len(shape):
+        return None
+    sizes = zip(reversed(shape), reversed(target.tolist()), strict=False)
+    return 0 if all(wanted <= 1 or wanted == size for size, wanted in sizes) else None
+
+
 RULES: dict[str, Callable[[Edit, Node], int | None]] = {
     "Identity": _identity,
     "Dropout": _dropout,
@@ -71,6 +94,8 @@ RULES: dict[str, Callable[[Edit, Node], int | None]] = {
     "Sub": _neutral(0, False),
     "Mul": _neutral(1, True),
     "Div": _neutral(1, False),
+    "Slice": _slice,
+    "Expand": _expand,
 }
 
 

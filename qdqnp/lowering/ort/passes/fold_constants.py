@@ -2,85 +2,92 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 
-from qdqnp.errors import Problems
+from qdqnp.errors import Problems, QdqnpError
 from qdqnp.graph import Graph, Node, concrete
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import quantize
-from qdqnp.ops.movement.movement import Movement
+from qdqnp.lowering.qdq import is_dq, is_q
+from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.ops.node_check import NodeCheck, Refused
-from qdqnp.ops.operator import ShapeError
+from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.ops.registry import lookup
-from qdqnp.quant import CODE_DTYPES, Array
+from qdqnp.quant import Array
+
+# Products of one node: a second of work. ONNX Runtime's own bound is 1 GiB of output, whatever the work.
+MAX_PRODUCTS = 2**28
+TOO_LARGE = "ONNX Runtime computes it before it quantizes weights; here that would be too much work before a run"
+INTEGER = "ONNX Runtime computes it before it quantizes weights; here it stays, as each profile has its own arithmetic"
 
 
 def fold_constants(graph: Graph, log: Log) -> Graph:
-    """QuantizeLinear and data movement of constants, and what makes no graph output; DequantizeLinear stays.
+    """Every node that reads only constants becomes the constant that its own operator makes of them. A
+    DequantizeLinear stays, except of a whole DQ -> operator -> Q.
 
-    ONNX Runtime 1.32, core/optimizer/constant_folding.cc (ConstantFolding, which spares DequantizeLinear). Float
-    arithmetic on constants is left to run as it is: folding it changes neither a number nor what fuses.
+    Matters because what is a constant may be quantized afterwards (`weight_bias`, `conv_constants`). A node that
+    carries a doubt of its own is left to run, so that what reads it inherits the doubt. ONNX Runtime 1.32,
+    core/optimizer/constant_folding.cc (ConstantFolding).
     """
     edit = Edit(graph)
     for node in edit.nodes():
-        inputs = [edit.constant(name) for name in node.inputs if name]
-        if node.domain or edit.makes_output(node) or any(const is None for const in inputs):
+        read = [name for name in node.inputs if name]
+        if not read or any(edit.constant(name) is None for name in read):
             continue
-        result = _folded(edit, node, [const for const in inputs if const is not None])
-        if result is not None:
-            edit.replace(node)
-            edit.set_constant(node.outputs[0], result)
+        if not is_dq(node) or _is_of_a_whole_unit(edit, node):
+            _fold(edit, node)
     return edit.done()
 
 
-def _folded(edit: Edit, node: Node, inputs: list[Array]) -> Array | None:
-    if node.op in MOVEMENTS:
-        return _moved(edit, node)
-    rule = RULES.get(node.op)
-    return rule(node, inputs) if rule else None
+def _is_of_a_whole_unit(edit: Edit, dq: Node) -> bool:
+    """Whether a DQ is read only by an operator of one input, which only a Q reads."""
+    middle = edit.only_user(dq)
+    if middle is None or len(middle.inputs) != 1 or len(middle.outputs) != 1:
+        return False
+    return is_q(edit.only_user(middle))
 
 
-def _moved(edit: Edit, node: Node) -> Array | None:
-    """As the operator itself does it; a Gather that repeats elements is left to run, as it may make much of little."""
+def _fold(edit: Edit, node: Node) -> None:
+    results, doubt = evaluate(edit, node)
+    if results is not None:
+        names = [name for name in node.outputs if name]
+        edit.replace(node)
+        for name, array in zip(names, results, strict=True):
+            edit.set_constant(name, array)
+    elif doubt and not node.doubt:
+        edit.change(node, doubt=doubt)
+
+
+def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
+    """The outputs of a node that reads only constants; or None, and the doubt that keeps them from being promised.
+
+    None without a doubt where its operator refuses it, which the check of the whole program will say, or has a doubt
+    of its own.
+    """
     operator = lookup(node.domain, node.op)
-    assert isinstance(operator, Movement)
+    if operator is None:
+        return None, ""
     values = tuple(edit.values[name] if name else None for name in node.inputs)
-    whole = values[0].const if values[0] is not None else None
+    check = NodeCheck(node, edit.opset, values, Problems())
     try:
-        attributes = operator.attributes(NodeCheck(node, edit.opset, values, Problems()))
-        if whole is None or math.prod(concrete(operator.shape(attributes, whole.shape))) > whole.size:
-            return None
+        attributes = operator.attributes(check)
+        shapes = [shape for _, shape in operator.infer(check, attributes)]
+        step = operator.step(check, attributes)
     except (Refused, ShapeError):
-        return None  # the program's own check will say what is wrong
-    return operator.move(attributes, whole)
-
-
-def _quantize(node: Node, inputs: list[Array]) -> Array | None:
-    values, scale = inputs[0], inputs[1]
-    zero = inputs[2] if len(inputs) > 2 else np.zeros(scale.shape, np.uint8)
-    if values.dtype != np.float32 or scale.dtype != np.float32 or node.attributes.get("block_size", 0):
-        return None
-    if zero.dtype not in CODE_DTYPES or node.attributes.get("output_dtype", 0):
-        return None
-    if scale.size == 1:
-        return quantize(values, scale.reshape(()), zero.reshape(()))
-    axis = _int(node, "axis", 1) % values.ndim
-    shape = tuple(-1 if at == axis else 1 for at in range(values.ndim))
-    return quantize(values, scale.reshape(shape), zero.reshape(shape))
-
-
-def _int(node: Node, key: str, default: int) -> int:
-    value = node.attributes.get(key, default)
-    return value if isinstance(value, int) else default
-
-
-MOVEMENTS = ("Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
-RULES: dict[str, Callable[[Node, list[Array]], Array | None]] = {
-    "QuantizeLinear": _quantize,
-    "Identity": lambda node, inputs: inputs[0],
-    "Concat": lambda node, inputs: np.concatenate(inputs, _int(node, "axis", 0)),
-}
+        return None, ""
+    arrays = [edit.constant(operand.name) if operand is not None else None for operand in step.inputs]
+    if operator.rule:
+        return None, INTEGER
+    read = [None if array is None else array.shape for array in arrays]
+    if operator.macs(step.attributes, read, concrete(shapes[0])) > MAX_PRODUCTS:
+        return None, TOO_LARGE
+    consts = {name: const for name in step.input_names if (const := edit.constant(name)) is not None}
+    binding = Binding(step, ORT, consts)
+    if operator.doubt(binding):
+        return None, ""
+    try:
+        with np.errstate(all="ignore"):  # infinities and NaN are values here
+            made = operator.compute(binding, *arrays)
+    except QdqnpError:
+        return None, ""
+    return tuple(np.array(array) for array in made), ""

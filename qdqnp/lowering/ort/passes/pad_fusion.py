@@ -1,4 +1,4 @@
-"""Pad before Conv or AveragePool."""
+"""Pad before Conv, AveragePool or MaxPool."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ NAME = "pad-fusion"
 
 
 def pad_fusion(graph: Graph, log: Log) -> Graph:
-    """Zeros padded onto the spatial axes of something that only a Conv or AveragePool reads become its own padding.
+    """Zeros padded onto the spatial axes of something that only a Conv, an AveragePool or a MaxPool of uint8 codes
+    reads become its own padding.
 
     ONNX Runtime 1.32, core/optimizer/pad_fusion.cc (PadFusion).
     """
     edit = Edit(graph)
     for pad in edit.nodes():
         user = edit.only_user(pad) if is_op(pad, "Pad") else None
-        if user is None or not is_op(user, "Conv", "AveragePool") or user.input(0) != pad.outputs[0]:
+        if user is None or not is_op(user, "Conv", "AveragePool", "MaxPool") or user.input(0) != pad.outputs[0]:
             continue
         pads = padding(edit, pad)
-        reason = _why_not(user, pads)
+        reason = _why_not(edit, user, pads)
         if reason or pads is None:
             log.refuse(pad, NAME, reason or "its padding is not constant zeros")
         else:
@@ -44,10 +45,10 @@ def padding(edit: Edit, pad: Node) -> tuple[int, ...] | None:
     if pad.input(2):
         const = edit.constant(pad.input(2))
         value = np.ones(()) if const is None else const
-    return None if sizes is None or value.any() else tuple(sizes.tolist())
+    return None if sizes is None or any(value.tobytes()) else tuple(sizes.tolist())
 
 
-def _why_not(user: Node, pads: tuple[int, ...] | None) -> str | None:
+def _why_not(edit: Edit, user: Node, pads: tuple[int, ...] | None) -> str | None:
     if pads is None:
         return "its padding is not constant zeros"
     half = len(pads) // 2
@@ -57,8 +58,12 @@ def _why_not(user: Node, pads: tuple[int, ...] | None) -> str | None:
     own: Any = get("pads", ())
     if get("auto_pad", "NOTSET") != "NOTSET":
         return f"the {user.op} after it finds its padding itself"
-    if user.op == "AveragePool" and (any(own) or get("ceil_mode", 0)):
-        return "the AveragePool after it has padding or rounds its size up"
+    if get("ceil_mode", 0):
+        return f"the {user.op} after it rounds its size up"
+    if user.op == "AveragePool" and any(own) and not get("count_include_pad", 0):
+        return "the AveragePool after it has padding that it does not count"
+    if user.op == "MaxPool" and edit.dtype(user.input(0)) != np.uint8:
+        return "zero is not the lowest number that the MaxPool after it can meet"
     return None
 
 

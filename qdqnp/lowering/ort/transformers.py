@@ -1,0 +1,187 @@
+"""Every graph transformer and rewrite rule of onnxruntime 1.32, and what this lowering makes of it.
+
+`python -m qdqnp.lowering.ort.transformers` prints the table of docs/onnxruntime-lowering.md. A test compares the names
+with those that the installed library has: core/optimizer/graph_transformer_utils.cc says what runs at which level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REPRODUCED = "reproduced"
+HARMLESS = "cannot change a number"
+UNPROMISED = "cancels the promise"
+NOT_RUN = "does not run"
+EFFECTS = (REPRODUCED, HARMLESS, UNPROMISED, NOT_RUN)
+BASIC, EXTENDED = "BASIC", "EXTENDED"
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """One class of ONNX Runtime's optimizer.
+
+    name: of the class in C++.
+    levels: those of BASIC and EXTENDED at which it runs on the CPU in a session without options.
+    effect: one of EFFECTS.
+    why: where a reader would ask: what makes it harmless, how it is recognized, why it does not run.
+    passes: the names of our passes that do what it does.
+    rule: whether it is a rewrite rule, which runs inside the transformer of all rules of a level.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    effect: str
+    why: str = ""
+    passes: tuple[str, ...] = ()
+    rule: bool = False
+
+
+def _needs(*operators: str) -> str:
+    return f"needs {' or '.join(operators)}, which qdqnp refuses"
+
+
+def _does(name: str, passes: str, levels: tuple[str, ...] = (BASIC,), why: str = "", rule: bool = False) -> Transformer:
+    return Transformer(name, levels, REPRODUCED, why, tuple(passes.split()), rule)
+
+
+def _rule(name: str, passes: str, levels: tuple[str, ...] = (BASIC,), why: str = "") -> Transformer:
+    return _does(name, passes, levels, why, rule=True)
+
+
+def _harmless(name: str, why: str, levels: tuple[str, ...] = (EXTENDED,), rule: bool = False) -> Transformer:
+    return Transformer(name, levels, HARMLESS, why, rule=rule)
+
+
+def _unpromised(name: str, why: str, passes: str) -> Transformer:
+    return Transformer(name, (EXTENDED,), UNPROMISED, why, tuple(passes.split()))
+
+
+def _not_run(name: str, why: str, rule: bool = False) -> Transformer:
+    return Transformer(name, (), NOT_RUN, why, rule=rule)
+
+
+SOFTMAX = "ends in Softmax, which carries no promise here"
+BOTH = (BASIC, EXTENDED)
+
+TRANSFORMERS: tuple[Transformer, ...] = (
+    # -- rules of level BASIC, some of them at EXTENDED again --------------------------------------------------------
+    _rule("EliminateIdentity", "eliminate"),
+    _rule("EliminateSlice", "eliminate"),
+    _rule("UnsqueezeElimination", "fold-constants", why="Unsqueeze of a constant"),
+    _rule("EliminateDropout", "eliminate"),
+    _rule("ExpandElimination", "eliminate"),
+    _harmless("CastElimination", _needs("Cast"), (BASIC,), rule=True),
+    _not_run("CastChainElimination", "only with session.enable_cast_chain_elimination", rule=True),
+    _harmless("PreShapeNodeElimination", _needs("Shape"), (BASIC,), rule=True),
+    _rule("NoopElimination", "eliminate"),
+    _rule("DivMulFusion", "div-mul"),
+    _rule("FuseReluClip", "relu-clip"),
+    _harmless("GemmSumFusion", _needs("Sum"), (BASIC,), rule=True),
+    _rule("GemmTransposeFusion", "gemm-transpose", BOTH),
+    _harmless("NotWhereFusion", _needs("Not"), (BASIC,), rule=True),
+    _rule("ConvAddFusion", "conv-constants"),
+    _rule("ConvMulFusion", "conv-constants"),
+    _rule("ConvBNFusion", "conv-constants"),
+    _rule("PadFusion", "pad-fusion"),
+    _rule("MatmulBNFusion", "matmul-bn"),
+    _harmless("LabelEncoderFusion", _needs("LabelEncoder"), (BASIC,), rule=True),
+    _rule("ClipQuantFusion", "clip-quant", (EXTENDED,)),
+    _rule("ReluQuantFusion", "relu-quant", (EXTENDED,)),
+    # -- level BASIC, in the order in which they run -----------------------------------------------------------------
+    _does("DoubleQDQPairsRemover", "double-qdq"),
+    _does("ConstantSharing", "share-constants", why="once"),
+    _does("CommonSubexpressionElimination", "cse"),
+    Transformer(
+        "ConstantFolding",
+        (BASIC,),
+        REPRODUCED,
+        "nodes whose own result is not exact, integer operators and very large products stay, and what reads them "
+        "loses its promise",
+        ("fold-constants",),
+    ),
+    _does("MatMulAddFusion", "matmul-add", BOTH),
+    _does("ReshapeFusion", "reshapes", why="the rest of it needs Shape, which qdqnp refuses"),
+    _harmless("FreeDimensionOverrideTransformer", "a session without overrides has nothing for it", (BASIC,)),
+    _does("SliceConcatToSpaceToDepthFusion", "space-to-depth"),
+    _harmless("GeluFusion", _needs("Erf"), BOTH),
+    _harmless("LayerNormFusion", "needs ReduceMean, which carries no promise, and Pow, which qdqnp refuses", BOTH),
+    _does("QDQPropagationTransformer", "propagate"),
+    _does("WeightBiasQuantization", "weight-bias"),
+    _does("EnsureUniqueDQForNodeUnit", "unique-dq", why="at every level, optimization off included"),
+    _does("WhereDummyDq", "where-dummy"),
+    _does(
+        "TransposeOptimizer",
+        "transposes",
+        BOTH,
+        "once a level; at EXTENDED the pools keep their Transposes here, which moves no code to another tensor",
+    ),
+    # -- level EXTENDED, likewise ------------------------------------------------------------------------------------
+    _does("QDQS8ToU8Transformer", "s8-to-u8", (EXTENDED,), "not with session.qdqisint8allowed=1"),
+    _does("QDQSelectorActionTransformer", "fuse", (EXTENDED,)),
+    _harmless("GemmActivationFusion", "FusedGemm gives the bits of Gemm and the activation: compared"),
+    _harmless("MatMulIntegerToFloatFusion", _needs("MatMulInteger", "Cast")),
+    _harmless("DynamicQuantizeMatMulFusion", _needs("DynamicQuantizeLinear")),
+    _harmless("ConvActivationFusion", "FusedConv gives the bits of Conv and the activation: compared"),
+    _harmless("SimplifiedLayerNormFusion", "needs ReduceMean, which carries no promise, and Pow, which qdqnp refuses"),
+    _harmless("AttentionFusion", _needs("LayerNormalization")),
+    _harmless("EmbedLayerNormFusion", _needs("LayerNormalization")),
+    _does("GatherSliceToSplitFusion", "slices-to-split", (EXTENDED,)),
+    _harmless("GatherToSliceFusion", _needs("Range")),
+    _unpromised(
+        "MatmulTransposeFusion",
+        "of two matrices it is Gemm, reproduced; of stacks of matrices: a Transpose of the last two axes, or of the "
+        "first behind the others, before MatMul",
+        "matmul-transpose expand-fused-matmul",
+    ),
+    _harmless("BiasGeluFusion", _needs("Gelu")),
+    _harmless("GroupQueryAttentionFusion", "of CUDA's execution provider"),
+    _harmless("GroupQueryAttentionPreNormFusion", _needs("GroupQueryAttention")),
+    _harmless("SkipLayerNormFusion", _needs("LayerNormalization")),
+    _harmless("BiasSkipLayerNormFusion", _needs("SkipLayerNormalization")),
+    _harmless("FastGeluFusion", _needs("Tanh")),
+    _unpromised("QuickGeluFusion", "x * Sigmoid(x), x * Sigmoid(c x)", "quick-gelu"),
+    _harmless("SwiGluFusion", "needs QuickGelu or x * Sigmoid(x), which carry no promise"),
+    _harmless("BiasSoftmaxFusion", SOFTMAX),
+    _harmless("BiasDropoutFusion", "of CUDA's execution provider"),
+    _unpromised(
+        "MatMulScaleFusion",
+        "of two matrices it is Gemm, reproduced; of stacks of matrices: a Mul or Div by a constant scalar before or "
+        "after MatMul",
+        "matmul-scale expand-fused-matmul",
+    ),
+    _harmless("MatMulActivationFusion", "of DirectML's execution provider"),
+    _harmless("MatMulNBitsFusion", _needs("MatMulNBits")),
+    _does("QDQFinalCleanupTransformer", "final-cleanup", (EXTENDED,)),
+    # -- in the library, but at neither level of such a session ------------------------------------------------------
+    _not_run("Avx2WeightS8ToU8Transformer", "only with session.x64quantprecision, where it changes no product"),
+    _not_run("ConvAddActivationFusion", "level ALL"),
+    _not_run("ConstantFoldingDQ", "of other execution providers, while they take nodes"),
+    _not_run("DQMatMulNBitsFusion", "only with session.enable_dq_matmulnbits_fusion"),
+    _not_run("FuseInitializersTransformer", "float16 alone"),
+    _not_run("GeluApproximation", "only with optimization.enable_gelu_approximation"),
+    _not_run("GqaValueLayoutTransformer", _needs("GroupQueryAttention")),
+    _not_run("InsertCastTransformer", "inserts Cast where the CPU lacks a float16 kernel"),
+    _not_run("MatMulNBitsMlpFusion", _needs("MatMulNBits")),
+    _not_run("MatMulNBitsQLoRAFusion", _needs("MatMulNBits")),
+    _not_run("MatMulNBitsQkvFusion", _needs("MatMulNBits")),
+    _not_run("MemcpyTransformer", "copies between devices"),
+    _not_run("NchwcTransformer", "level ALL, where profile ort-x64 promises no float Conv"),
+    _not_run("NhwcTransformer", "level ALL; the same integer arithmetic in another layout"),
+    _not_run("PatternRewriter", "base of others"),
+    _not_run("RemoveDuplicateCastTransformer", _needs("Cast")),
+    _not_run("RuleBasedGraphTransformer", "runs the rules"),
+    _not_run("SelectorActionTransformer", "base of others"),
+)
+
+
+def markdown() -> str:
+    """The table as docs/onnxruntime-lowering.md has it."""
+    lines = ["| transformer | level | effect | pass here, or why |", "|---|---|---|---|"]
+    for row in TRANSFORMERS:
+        told = "; ".join(part for part in (", ".join(f"`{name}`" for name in row.passes), row.why) if part)
+        lines.append(f"| {row.name}{' (rule)' * row.rule} | {', '.join(row.levels) or '-'} | {row.effect} | {told} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

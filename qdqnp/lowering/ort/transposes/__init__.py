@@ -1,0 +1,1 @@
+"""ONNX Runtime's transpose optimizer: what it moves, and when."""
