@@ -1,7 +1,7 @@
-"""The errors qdqnp raises, and the Problem that each of them lists.
+"""The errors that qdqnp raises, and the Problem that each of them lists.
 
-A stage that checks something collects *all* its problems and raises once, so that a model with five faults needs one
-attempt to fix them, not five.
+A stage that checks something collects *all* its problems and raises only once, so that a model with five faults takes
+one attempt to fix, not five.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where it is, what was expected there, what was found, and what to do about it."""
+    """One thing that is wrong."""
 
+    #: Where the fault is.
     where: str
+    #: What was expected there.
     expected: str
+    #: What was found.
     got: str
+    #: What to do about it; '' where the rest says it.
     hint: str = ""
 
     def __str__(self) -> str:
@@ -26,7 +30,7 @@ class Problem:
 
 
 class QdqnpError(Exception):
-    """Base of every error that qdqnp raises on purpose; `problems` lists each fault that was found."""
+    """The base of every error that qdqnp raises on purpose; `problems` lists each fault that was found."""
 
     def __init__(self, title: str, problems: Iterable[Problem] = ()) -> None:
         self.title = title
@@ -34,7 +38,7 @@ class QdqnpError(Exception):
         super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems)]))
 
     def within(self, where: str) -> Self:
-        """The same error, its problems placed inside something larger: '{where}, {where it was}'."""
+        """Return the same error, its problems placed inside something larger: '{where}, {where it was}'."""
         problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in self.problems]
         return type(self)(self.title, problems)
 
@@ -60,7 +64,7 @@ class PeerError(QdqnpError):
 
 
 class GoldenError(QdqnpError):
-    """A golden set cannot be written as asked, or what lies on disk is not a whole, unchanged one."""
+    """A golden set cannot be written as asked, or the set on disk is incomplete or changed."""
 
 
 class MoreProblems(Problem):
@@ -70,19 +74,18 @@ class MoreProblems(Problem):
         return self.where
 
 
-# Problems kept, and those listed in one error: more would not be read, and a hostile file makes millions.
+# Problems that are kept, and those listed in one error: nobody would read more, and a hostile file makes millions.
 MAX_KEPT = 1000
 MAX_LISTED = 100
 
 
 @dataclass
 class Problems:
-    """Collects problems; the stage that owns it calls `raise_if_any` at its end.
+    """Collects problems; the stage that owns the list calls `raise_if_any` at its end."""
 
-    found: the first of them; count: how many there were.
-    """
-
+    #: The first problems, at most MAX_KEPT.
     found: list[Problem] = field(default_factory=list)
+    #: How many more were noted.
     _dropped: int = 0
 
     @property
@@ -94,14 +97,14 @@ class Problems:
         self.note(where, expected, shorten(str(got)), hint)
 
     def note(self, where: str, expected: str, got: str, hint: str = "") -> None:
-        """As `add`, with a `got` that is already short enough."""
+        """Note a problem as `add` does, with a `got` that is already short enough."""
         if len(self.found) < MAX_KEPT:
             self.found.append(Problem(shorten(where, 400), shorten(expected, 1000), got, hint))
         else:
             self._dropped += 1
 
     def raise_if_any(self, title: str, error: type[QdqnpError] = ModelError) -> None:
-        """Raises `error` with the first MAX_LISTED problems, and a line that counts the rest, if any."""
+        """Raise `error` with the first MAX_LISTED problems, and a line that counts the rest, if problems were noted."""
         if not self.found:
             return
         more = self.count - MAX_LISTED
@@ -110,7 +113,7 @@ class Problems:
 
 
 def shorten(text: str, limit: int = 200) -> str:
-    """`text` with its middle cut out beyond `limit` characters: names from a model file may be megabytes long."""
+    """Return `text` with its middle cut out beyond `limit` characters: names in a model file may be megabytes long."""
     if len(text) <= limit:
         return text
     half = (limit - 5) // 2

@@ -1,4 +1,4 @@
-"""Which layer is meant: the one way in which a layer is named in commands, functions and options.
+"""Finds the layer that a text means: commands, functions and options all name layers in this way.
 
 A layer is named by its label, by any of the ONNX nodes that it stands for, by a tensor that it makes, by its number
 among the steps of the program, or by a glob of such names; where several layers may be meant, by an operator type too.
@@ -18,11 +18,14 @@ SHOWN = 20
 
 
 def find_step(program: Program, text: str, fits: Callable[[Step], bool] = lambda step: True) -> int:
-    """Index of the one step that is meant.
+    """Return the index of the one step that is meant.
 
-    text: see the top of this file. fits: prefer steps of which this is true, where a name belongs to several, such as
-    a tensor and a node of the same name. Raises InputError for a name that no layer has, saying which are near, and
-    for a glob that fits several layers.
+        text: names the step, see the top of this file.
+        fits: preferred are steps for which this is true, where a name belongs to several, such as a tensor and a node
+            of the same name.
+
+    Raises InputError for a name that belongs to none of the layers, saying which are near, and for a glob that fits
+    several.
     """
     steps = program.steps
     found = [index for index, step in enumerate(steps) if text in _names(step)] or _numbered(program, text)
@@ -38,9 +41,11 @@ def find_step(program: Program, text: str, fits: Callable[[Step], bool] = lambda
 
 
 def find_steps(program: Program, texts: Sequence[str]) -> tuple[int, ...]:
-    """Indices of the steps that any of the texts means, an operator type among them, ascending; () means every step.
+    """Return the indices of the steps that any of the texts means, ascending; () means every step.
 
-    Raises InputError that lists the texts that fit none, and for each the names that are near.
+        texts: names, see the top of this file, or operator types.
+
+    Raises InputError, which lists the texts that fit none of the layers, and for each the names that are near.
     """
     if not texts:
         return tuple(range(len(program.steps)))
@@ -60,7 +65,7 @@ def find_steps(program: Program, texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def _names(step: Step) -> tuple[str, ...]:
-    """A name may look like a glob, so equality is asked first."""
+    """Return the names of a step. A name may look like a glob, so callers compare for equality first."""
     return (*step.origin, *step.output_names)
 
 

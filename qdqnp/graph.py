@@ -1,6 +1,6 @@
-"""Graph: what the model file says. Immutable, model-local functions inlined, nothing fused.
+"""A graph is what the model file says: immutable, model-local functions inlined, nothing fused.
 
-Passes of a lowering map Graph to Graph; `Graph.replaced` and `Names` are all they need to do so.
+Passes of a lowering map Graph to Graph; `Graph.replaced` and `Names` are all that a pass needs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ Shape = tuple[Dim, ...]
 Sizes = tuple[int, ...]
 AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Array
 
-ONNX = ""  # the default operator domain, as ONNX spells it
+ONNX = ""  # ONNX's spelling of the default operator domain
 MICROSOFT = "com.microsoft"
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A named tensor. `const` is its read-only array when it is an initializer (or a folded constant)."""
+    """A named tensor."""
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape
+    #: The read-only array of an initializer or a folded constant; None for computed tensors and graph inputs.
     const: Array | None = None
 
 
@@ -44,15 +45,17 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     name: str = ""
-    origin: tuple[str, ...] = ()  # labels of the file's nodes that this one stands for; () means: itself
-    doubt: str = ""  # why a lowering does not promise that what this node makes is what its session computes
+    #: Labels of the file's nodes that this node stands for; () means itself.
+    origin: tuple[str, ...] = ()
+    #: Why a lowering does not promise that this node makes what its session computes; '' where it does.
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
     @property
     def label(self) -> str:
-        """How messages name this node: its ONNX name, else its first output."""
+        """The name of this node in messages: its ONNX name, else its operator with its first output."""
         return self.name or f"{self.op}({next((o for o in self.outputs if o), '')})"
 
     @property
@@ -60,7 +63,7 @@ class Node:
         return self.origin or (self.label,)
 
     def input(self, index: int) -> str:
-        """Name of an input, '' when it is absent."""
+        """Return the name of an input, '' when the input is absent."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
     def with_(self, **changes: Any) -> Node:
@@ -69,12 +72,15 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order; `values` has every tensor by name, constants included."""
+    """An immutable dataflow graph."""
 
+    #: Nodes in topological order.
     nodes: tuple[Node, ...]
+    #: Every tensor by name, constants included.
     values: Mapping[str, Value]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    #: The operator set version by domain.
     opsets: Mapping[str, int]
     name: str = ""
 
@@ -89,7 +95,7 @@ class Graph:
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[tuple[Node, int], ...]]:
-        """(node, input index) of every use of each tensor by a node. A graph output is not a use listed here."""
+        """Every use of each tensor by a node, as (node, input index). A graph output is not a use listed here."""
         uses: dict[str, list[tuple[Node, int]]] = {}
         for node in self.nodes:
             for index, name in enumerate(node.inputs):
@@ -99,7 +105,7 @@ class Graph:
 
     @cached_property
     def ops(self) -> frozenset[str]:
-        """The operators that there are, of whatever domain."""
+        """The operators that occur in the graph, of whatever domain."""
         return frozenset(node.op for node in self.nodes)
 
     @cached_property
@@ -117,7 +123,7 @@ class Graph:
         return self.consumers.get(name, ())
 
     def use_count(self, name: str) -> int:
-        """Uses by nodes, plus one if it is a graph output."""
+        """Count the uses by nodes, plus one if the tensor is a graph output."""
         return len(self.uses(name)) + (name in self.output_set)
 
     def constant(self, name: str) -> Array | None:
@@ -125,7 +131,10 @@ class Graph:
         return None if value is None else value.const
 
     def replaced(self, nodes: Iterable[Node], values: Iterable[Value] = ()) -> Graph:
-        """This graph with another node list (sorted here) and further or changed values; unused constants go."""
+        """Return this graph with another node list and with further or changed values.
+
+        The nodes are sorted here; unused constants go.
+        """
         kept = sort_nodes(tuple(nodes), self)
         table = {**self.values, **{value.name: value for value in values}}
         alive = set(self.inputs) | set(self.outputs)
@@ -136,7 +145,7 @@ class Graph:
 
 
 def sort_nodes(nodes: tuple[Node, ...], graph: Graph) -> tuple[Node, ...]:
-    """Nodes in topological order, as close to the given order as dependencies allow. The nodes must be acyclic."""
+    """Sort nodes topologically, as close to the given order as dependencies allow. The nodes must be acyclic."""
     maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
     done: set[int] = set()
     order: list[Node] = []
@@ -158,11 +167,11 @@ def sort_nodes(nodes: tuple[Node, ...], graph: Graph) -> tuple[Node, ...]:
 
 
 class Names:
-    """Fresh tensor names that collide with none in a graph."""
+    """Makes fresh tensor names that differ from all names in a graph."""
 
     def __init__(self, graph: Graph) -> None:
         self._taken = set(graph.values)
-        self._counts: dict[str, int] = {}  # the number that each base came to: counting from 0 again is quadratic
+        self._counts: dict[str, int] = {}  # the last number of each base: counting from 0 again would be quadratic
 
     def fresh(self, base: str) -> str:
         name = base
@@ -174,14 +183,14 @@ class Names:
 
 
 def concrete(shape: Shape) -> Sizes:
-    """A shape all of whose sizes are known."""
+    """Return a shape all of whose sizes must be known."""
     found = tuple(size for size in shape if isinstance(size, int))
     assert len(found) == len(shape)
     return found
 
 
 def frozen(array: Array) -> Array:
-    """A read-only, C-contiguous, native-endian array with the same elements (copied only where needed)."""
+    """Return a read-only, C-contiguous, native-endian array with the same elements (copied only where needed)."""
     result = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(array.shape)
     if result.flags.writeable:
         result = result.view()

@@ -1,4 +1,4 @@
-"""Every limit that the reader puts on a model file, and why it is what it is.
+"""Every limit that the reader puts on a model file, and the reason for its value.
 
 A file states sizes before it holds data, so a few bytes could otherwise ask for terabytes or for hours.
 """
@@ -47,7 +47,7 @@ MAX_TEXT = 4096
 # Characters of a name made while inlining: it is only a label, and depth must not multiply its length.
 MAX_MADE_NAME = 400
 
-# Nodes listed in one problem: more would not be read.
+# Nodes listed in one problem: nobody would read more.
 MAX_LISTED = 50
 
 # What a run may compute: elements of outputs and work memory (tens of nanoseconds and up to a hundred bytes each), and
@@ -63,12 +63,15 @@ OLDEST_OPSET = 10
 
 
 def bytes_needed(dtype: np.dtype[Any], shape: Shape) -> int:
-    """Bytes of an array, at least: unknown sizes count as 1. So do zeros: NumPy refuses (0, 2**62) too."""
+    """Return the bytes that an array needs at least.
+
+    Unknown sizes count as 1, and so do zeros: NumPy refuses (0, 2**62) too.
+    """
     return math.prod(max(dim, 1) for dim in shape if isinstance(dim, int)) * dtype.itemsize
 
 
 def readable_bytes(count: int) -> str:
-    """A byte count for messages, e.g. '4.0 GiB (4294967296 bytes)'."""
+    """Write a byte count for messages, for example '4.0 GiB (4294967296 bytes)'."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     step = min((count.bit_length() - 1) // 10, len(units) - 1) if count else 0
     if step == 0:

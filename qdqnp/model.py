@@ -1,4 +1,4 @@
-"""Model: what `qdqnp.load` returns. Runs and traces a model under a profile."""
+"""Model is what `qdqnp.load` returns. It runs and traces a model under a profile."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ Inputs = Mapping[str, Array] | Array
 class Trace(Mapping[str, Array]):
     """Every tensor of one run by ONNX name, in the order in which they were made; inputs first, constants left out.
 
-    By the name of the tensor that a layer made: parameters: the numbers its arithmetic used (multiplier and shift; A,
-    BC, S1, S2). accumulators: int32 sums with bias, and events: what was counted inside; empty unless asked for.
+    The attributes hold more about each layer, by the name of the tensor that the layer made.
     """
 
     def __init__(self, tensors: Mapping[str, Array], notes: Notes) -> None:
         self._tensors = dict(tensors)
+        #: int32 sums with bias; empty unless asked for.
         self.accumulators: dict[str, Array] = notes.accumulators or {}
+        #: What was counted inside the layer; empty unless asked for.
         self.events: dict[str, Events] = notes.events or {}
+        #: The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2).
         self.parameters: dict[str, Mapping[str, Any]] = notes.parameters
 
     def __getitem__(self, name: str) -> Array:
@@ -50,7 +52,7 @@ class Trace(Mapping[str, Array]):
 
 
 class Model:
-    """A loaded model. Immutable; `run` and `trace` may be called from several threads at once."""
+    """A loaded model. It is immutable; `run` and `trace` may be called from several threads at once."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -59,7 +61,10 @@ class Model:
         self._lock = threading.Lock()
 
     def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
-        """The steps that run under a profile. lowering: another than the profile names."""
+        """Return the steps that run under a profile.
+
+        lowering: the lowering to use instead of the one that the profile names.
+        """
         chosen = _lowering(profile_named(profile), lowering)
         with self._lock:
             if chosen not in self._programs:
@@ -69,8 +74,9 @@ class Model:
     def plan(
         self, profile: str | Profile = "ort", lowering: str | Lowering | None = None, strategy: str = AUTO
     ) -> Plan:
-        """The program bound to the profile; `plan.steps[i].evaluate(inputs)` runs one step alone.
+        """Return the program bound to the profile; `plan.steps[i].evaluate(inputs)` runs one step alone.
 
+        lowering: the lowering to use instead of the one that the profile names.
         strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
         """
         named = profile_named(profile)
@@ -90,12 +96,17 @@ class Model:
         strategy: str = AUTO,
         codes: bool = False,
     ) -> dict[str, Array]:
-        """Outputs by ONNX name.
+        """Run the model and return its outputs by ONNX name.
 
-        inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
-        codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
-        float32 values. Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
-        cannot run under the profile, ProofError for a forced strategy that is not exact.
+            inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
+                codes of the quantizer that reads the input.
+            profile: the arithmetic, by name or as a value.
+            lowering: the lowering to use instead of the one that the profile names.
+            strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
+            codes: if True, return the integer codes of each output instead of its float32 values.
+
+        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the
+        profile, ProofError for a forced strategy that is not exact.
         """
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
@@ -115,14 +126,20 @@ class Model:
         accumulators: bool = False,
         events: bool = False,
     ) -> Trace:
-        """Every tensor of one run; arguments and errors as of `run`."""
+        """Run the model and return every tensor of the run.
+
+            accumulators: whether the trace holds the int32 sums with bias.
+            events: whether the trace holds what was counted inside each layer.
+
+        The other arguments and the errors are those of `run`.
+        """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
         return Trace(walk(plan, feeds_for(plan, inputs), None, notes), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
-    """Read and check an ONNX model. Raises ModelError that lists every problem of the file."""
+    """Read and check an ONNX model. Raises ModelError, which lists every problem of the file."""
     return Model(read(source))
 
 
@@ -132,9 +149,9 @@ def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:
 
 
 def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
-    """The arrays to start from, by tensor name: the inputs, or codes in place of what their quantizer would make.
+    """Return the arrays to start from, by tensor name: the inputs, or codes in place of the output of their quantizer.
 
-    Raises InputError that lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
+    Raises InputError, which lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
     """
     program = plan.program
     given = _by_name(program, inputs)
@@ -186,7 +203,10 @@ def _readers(program: Program, name: str) -> list[Step]:
 
 
 def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step]:
-    """The QuantizeLinear steps whose codes `array` may replace: all readers of the input, all alike; else none."""
+    """Return the QuantizeLinear steps whose codes `array` may replace.
+
+    They are all readers of the input where all are such steps and alike; else the result is empty.
+    """
     readers = _readers(program, tensor.name)
     quants = [step.outputs[0].quant for step in readers if step.quantizes]
     if not readers or len(quants) != len(readers) or tensor.name in program.outputs:
@@ -197,7 +217,7 @@ def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step
 
 
 def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
-    """The dtype of a QuantizeLinear's codes in the model file."""
+    """Return the dtype of a QuantizeLinear's codes in the model file."""
     made = program.tensors[quantizer.output_names[0]]
     return made.file_dtype or made.dtype
 
@@ -227,9 +247,10 @@ def _fits(array: Array, tensor: Tensor, sizes: dict[str, tuple[str, int]], probl
 
 
 def code_outputs(program: Program) -> dict[str, str]:
-    """Which tensor holds the codes of each output: the input of its final DequantizeLinear, or the output itself.
+    """Return the name of the tensor that holds the codes of each output, by output name.
 
-    Raises InputError for outputs that have no codes.
+    This tensor is the input of the output's final DequantizeLinear, or the output itself. Raises InputError for outputs
+    that do not have codes.
     """
     problems = Problems()
     found: dict[str, str] = {}

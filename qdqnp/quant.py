@@ -1,4 +1,4 @@
-"""Quant: how integer codes stand for real numbers. The only place that knows the range of a code type.
+"""Quant says how integer codes stand for real numbers. Only this module knows the range of a code type.
 
 real = (code - zero_point) * scale, per tensor or per slice of one axis (the ONNX DequantizeLinear convention).
 """
@@ -22,19 +22,23 @@ EIGHT_BIT = tuple(np.dtype(t) for t in (np.int8, np.uint8))
 
 
 def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Smallest and largest code of an integer dtype, e.g. (-128, 127) for int8."""
+    """Return the smallest and the largest code of an integer dtype, for example (-128, 127) for int8."""
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)
 
 
 def all_codes(dtype: np.dtype[Any]) -> Codes:
-    """The 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
+    """Return the 256 codes of an 8-bit dtype in the order of their bytes 0..255."""
     return np.arange(256, dtype=np.uint8).view(dtype)
 
 
 def shifted(codes: Codes, dtype: np.dtype[Any]) -> Codes:
-    """int8 codes as uint8 or back, 128 higher or lower: the same real values under a zero point shifted likewise.
-    Codes that have the dtype already are returned as they are."""
+    """Return int8 codes as uint8 or back, 128 higher or lower.
+
+    They stand for the same real values under a zero point shifted likewise. Codes that have the dtype already are
+    returned
+    as they are.
+    """
     if codes.dtype == dtype:
         return codes
     assert {codes.dtype, dtype} == set(EIGHT_BIT)
@@ -43,17 +47,15 @@ def shifted(codes: Codes, dtype: np.dtype[Any]) -> Codes:
 
 @dataclass(frozen=True, eq=False)
 class Quant:
-    """Scale and zero point of a quantized tensor.
+    """Scale and zero point of a quantized tensor."""
 
-    dtype: the integer dtype of the codes.
-    scale: float32, shape () per tensor or (n,) per slice of `axis`.
-    zero_point: same shape as scale or (), dtype `dtype`.
-    axis: the axis of the slices; None per tensor.
-    """
-
+    #: The integer dtype of the codes.
     dtype: np.dtype[Any]
+    #: float32, shape () per tensor or (n,) per slice of `axis`.
     scale: Float32
+    #: In the dtype of the codes, with the shape of the scale or ().
     zero_point: Codes
+    #: The axis of the slices; None per tensor.
     axis: int | None = None
 
     @property
@@ -65,14 +67,14 @@ class Quant:
         return code_range(self.dtype)
 
     def centered(self, codes: Codes) -> Int64:
-        """codes less their zero points, which lie along `axis`, as int64."""
+        """Return codes less their zero points, which lie along `axis`, as int64."""
         zero = self.zero_point.astype(np.int64)
         if zero.ndim:
             zero = zero.reshape([-1 if axis == self.axis else 1 for axis in range(codes.ndim)])
         return codes.astype(np.int64) - zero
 
     def same_as(self, other: Quant) -> bool:
-        """Bitwise equal parameters: the same code then stands for the same real number in both."""
+        """Tell whether the parameters are bitwise equal: the same code then stands for the same real number in both."""
         return (
             self.dtype == other.dtype
             and self.axis == other.axis

@@ -31,3 +31,20 @@ def test_the_commands_of_onnxruntime_md(command: str) -> None:
 
 def test_the_document_has_commands() -> None:
     assert len(commands("onnxruntime.md")) >= 5
+
+
+PAGES = sorted(DOCUMENTS.glob("*.md"))
+ROOT = DOCUMENTS.parent
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = set(LINK.findall((DOCUMENTS / "index.md").read_text(encoding="utf-8")))
+    assert {name for name in listed if "/" not in name} == {page.name for page in PAGES} - {"index.md"}
+    assert "(docs/index.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []

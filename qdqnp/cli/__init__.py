@@ -1,6 +1,6 @@
-"""The command line. One file per command: parse, call, render. No arithmetic.
+"""The command line: one file for each command, which parses, calls and renders. Arithmetic is done elsewhere.
 
-Exit codes everywhere: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
+Exit codes of all commands: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Imports a command when it is asked for, and turns our own errors into one message on standard error and exit
+    """Imports a command when it is asked for, and turns qdqnp's errors into one message on standard error and exit
     code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,5 +64,5 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of the command `qdqnp`."""
+    """Run the command `qdqnp`."""
     cli()

@@ -1,4 +1,4 @@
-"""`qdqnp capture`: run a device of your own on a model's inputs, and keep what it answers as a dump."""
+"""`qdqnp capture`: run a device of your own on a model's inputs, and keep its answers as a dump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qdqnp compare`: a device's tensors against a golden set: which layer, how far, and why."""
+"""`qdqnp compare`: compare a device's tensors with a golden set, and say which layer is wrong, by how far, and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json,
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
 
-# A dump may hold float64 where the model has bytes, and some tensors more than once; beyond this it is something else.
+# A dump may hold float64 where the model has bytes, and some tensors more than once; a larger one is not a dump.
 BYTES_PER_ELEMENT = 64
 LEAST_BYTES = 64 * 2**20
 
@@ -123,7 +123,7 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
 
 
 def print_report(report: CompareReport, show_all: bool) -> None:
-    """The layers that differ, the metrics of the network's outputs, then the verdict."""
+    """Print the layers that differ, the metrics of the network's outputs, then the verdict."""
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
         rows = table(
@@ -178,10 +178,11 @@ def _off(row: CompareRow) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """Findings name tensors of the model: no markup and no control characters, but not shortened to a name's length."""
+    """Escape a finding, which names tensors of the model: markup and control characters are removed, but it is not
+    shortened."""
     return " ".join(name(part) for part in text.split(" "))
 
 
 def _share(tally: Tally) -> str:
-    """A share that is not zero is never shown as zero."""
+    """Show a share; one that is not zero is never shown as zero."""
     return f"{100 * tally.share:.3g} % ({tally.differing})" if tally.differing else "0"

@@ -1,4 +1,4 @@
-"""`qdqnp demo`: a shipped network on shipped pictures, compared with ONNX Runtime layer by layer."""
+"""`qdqnp demo`: run a shipped network on shipped pictures, and compare it with ONNX Runtime layer by layer."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ COMPARED = 3
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network made of the pictures. scores: float32 (N, classes); seconds: for all of them."""
+    """What the network made of the pictures."""
 
+    #: float32 (N, classes).
     scores: Array
+    #: The time for all pictures.
     seconds: float
 
 
@@ -92,7 +94,7 @@ def _print_classes(seen: Seen, truth: Array, classes: Sequence[str]) -> None:
 
 
 def _probability(scores: Array) -> float:
-    """Softmax of the largest score: for display only, the network ends before it."""
+    """Return the softmax of the largest score, for display only: the network ends before it."""
     wide = scores.astype(np.float64)
     return float(1 / np.exp(wide - wide.max()).sum())
 
@@ -131,7 +133,7 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Ve
 
 
 def _print_next(program: str, path: Path) -> None:
-    """Three commands to paste; never wrapped, quoted for the shell."""
+    """Print three commands to paste, never wrapped and quoted for the shell."""
     CONSOLE.print("\nNext:")
     mean, std = (",".join(map(str, values)) for values in (CIFAR10.mean, CIFAR10.std))
     scaling = ["--scale", f"{CIFAR10.scale:g}/{CIFAR10.divisor:g}", "--mean", mean, "--std", std]

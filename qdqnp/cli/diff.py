@@ -1,4 +1,4 @@
-"""`qdqnp diff`: where and how far the arithmetics of two or more devices part on a model."""
+"""`qdqnp diff`: show where and how far the arithmetics of two or more devices differ on a model."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def diff_command(
 
 
 def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
-    """The profiles by the texts that named them."""
+    """Return the profiles, each with the text that named it."""
     if len(texts(listed)) < 2:
         raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
     return profiles_of(listed)
 
 
 def print_report(report: DiffReport) -> None:
-    """A row for each layer, then the totals by operator type, then what the marks mean."""
+    """Print a row for each layer, then the totals by operator type, then what the marks mean."""
     others = report.profiles[1:]
     columns = [f"{name(other)}, {way}" for other in others for way in (ENTIRE, SINGLE)]
     rows = table("layer", "operator", "tensor", "shape", "elements", *columns, right=("elements", *columns))
@@ -84,7 +84,7 @@ def _texts(row: DiffRow) -> list[str]:
 
 
 def _text(cell: Cell, count: Tally) -> str:
-    """'1.25 % (3)'; a share that is not zero is never shown as zero."""
+    """Format a cell as '1.25 % (3)'; a share that is not zero is never shown as zero."""
     mark = INFERRED_MARK if cell.status == "inferred" else ""
     if count.note:
         return name(count.note) + mark

@@ -1,4 +1,4 @@
-"""`qdqnp explain`: one output element step by step, under one or more arithmetics."""
+"""`qdqnp explain`: show one output element step by step, under one or more arithmetics."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _index(text: str) -> list[int]:
 
 
 def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON has no fractions: they become floats, which is what they are for."""
+    """Convert fractions to floats, because JSON does not have fractions."""
     return {key: float(value) if isinstance(value, Fraction) else value for key, value in items}
 
 

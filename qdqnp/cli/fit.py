@@ -1,4 +1,4 @@
-"""What `identify --fit` prints: for each operator the rule that was taken, and what the data leave open."""
+"""Print what `identify --fit` found: for each operator the rule that was taken, and what the data leave open."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _print_one(fit: Fit) -> None:
 
 
 def _print_numbers(narrow: NarrowFit) -> None:
-    """Layers whose numbers are not the formulas', and other manners that explain all layers too."""
+    """Print the layers whose numbers are not the formulas', and the other manners that explain all layers too."""
     for label, numbers in narrow.numbers.items():
         choices = narrow.choices[label]
         if numbers.plain and not numbers.largest and len(choices) == 1:

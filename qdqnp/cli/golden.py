@@ -1,4 +1,4 @@
-"""`qdqnp golden`: every layer's inputs, parameters, inner values and outputs as files for unit tests."""
+"""`qdqnp golden`: write every layer's inputs, parameters, inner values and outputs as files for unit tests."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def golden_command(
 
 
 def _warn(made: Document) -> None:
-    """Say which values are no golden ones."""
+    """Say which values are not golden ones."""
     doubts = {tensor["name"]: tensor["doubt"] for tensor in made["tensors"] if tensor["doubt"]}
     if doubts:
         first, reason = next(iter(doubts.items()))

@@ -1,4 +1,4 @@
-"""`qdqnp host`: which of ONNX Runtime's arithmetics this machine has, and which of its known faults."""
+"""`qdqnp host`: say which of ONNX Runtime's arithmetics this machine has, and which of its known faults."""
 
 from __future__ import annotations
 

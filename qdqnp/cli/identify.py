@@ -1,4 +1,4 @@
-"""`qdqnp identify`: which arithmetic a device uses, from the tensors it sent back."""
+"""`qdqnp identify`: find out which arithmetic a device uses, from the tensors it sent back."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def identify_command(
 
 
 def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumped]) -> tuple[Fitted | None, list[str]]:
-    """What --fit asks for, written to its file; and the probes that were left out."""
+    """Fit what --fit asks for and write it to its file; also return the probes that were left out."""
     if out is None:
         return None, []
     found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
@@ -108,7 +108,7 @@ def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumpe
 
 
 def print_report(report: IdentifyReport) -> None:
-    """Each operator's classes, what would split the first, and what fits all operators."""
+    """Print each operator's classes, what would split the first, and what fits all operators."""
     rows = table(
         "operator",
         "layers",

@@ -1,4 +1,4 @@
-"""The inputs that commands run a model on: those of files, or seeded random ones."""
+"""Provide the inputs that commands run a model on: those of files, or seeded random ones."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ Command = Callable[..., None]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What `--input`, `--random` and `--seed` ask for."""
+    """The inputs that `--input`, `--random` and `--seed` ask for."""
 
+    #: The files of `--input`.
     files: tuple[Path, ...]
-    #: of random inputs; None where the option was not given
+    #: Number of random inputs; None where the option was not given.
     count: int | None = None
-    #: of the random inputs
+    #: Seed of the random inputs.
     seed: int = 0
 
     @property
     def random(self) -> int:
-        """How many inputs are random: one where nothing is given."""
+        """Return the number of random inputs: one where neither files nor a number is given."""
         return self.count or (0 if self.files else 1)
 
     def feeds(self, program: Program) -> tuple[Iterator[Feeds], int]:
-        """All inputs and how many there are: the files', then the random ones.
+        """Return all inputs and how many there are: the files' inputs, then the random ones.
 
-        Those of files are views of them, random ones are made when needed. Raises InputError.
+        Inputs of files are views of the files' arrays; random ones are made when they are needed. Raises InputError.
         """
         read = [feeds for path in self.files for feeds in read_feeds(path, program)]
         return chain(read, random_feeds(program, self.random, self.seed)), len(read) + self.random
@@ -51,7 +52,9 @@ def input_options(
 ) -> Callable[[Command], Command]:
     """Give a command `--input FILE...`, `--random` and `--seed` as one argument `inputs`, an Inputs.
 
-    required: whether files must be given; then there is nothing random. several: whether to offer `--random`.
+    help: the help text of `--input`.
+    required: whether files must be given; random inputs are not offered then.
+    several: whether to offer `--random`.
     """
 
     def decorate(command: Command) -> Command:
@@ -76,7 +79,7 @@ def input_options(
 
 
 def _all_files(files: tuple[Path, ...], more: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The files of `--input A B C` (click hands all but the first over as arguments) or of `--input A --input B`."""
+    """Return the files of `--input A B C` (click passes all but the first as arguments) or of `--input A --input B`."""
     if more and len(files) > 1:
         raise click.UsageError("several files go after one --input, or each after its own")
     if more and not files:

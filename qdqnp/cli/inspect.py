@@ -1,4 +1,4 @@
-"""`qdqnp inspect`: layers, shapes, scales, MACs and proofs of a model."""
+"""`qdqnp inspect`: show the layers, shapes, scales, MACs and proofs of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that several commands have: each is spelled, typed and explained once."""
+"""Define the options that several commands have: each is spelled, typed and explained once."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ case_option = click.option(
 
 
 def profile_option(help: str = "The arithmetic: a name, or a .toml file.", default: str | None = "ort") -> Decorator:
-    """`--profile`: one arithmetic."""
+    """Add `--profile`: one arithmetic."""
     return click.option("--profile", default=default, show_default=default is not None, metavar="NAME", help=help)
 
 
 def profiles_option(help: str, default: tuple[str, ...] = (), *, required: bool = False) -> Decorator:
-    """`--profiles`: several arithmetics, as `listed`; read them with profiles_of."""
+    """Add `--profiles`: several arithmetics, as `listed`; read them with profiles_of."""
     shown: Any = ",".join(default) or None
     names = ("--profiles", "listed")
     return click.option(
@@ -64,7 +64,7 @@ def profiles_option(help: str, default: tuple[str, ...] = (), *, required: bool 
 
 
 def layer_option(*, required: bool = False) -> Decorator:
-    """`--layer`: one layer, as qdqnp.find names it."""
+    """Add `--layer`: one layer, as qdqnp.find names it."""
     help = LAYER if required else f"{LAYER}  [default: the whole network]"
     return click.option("--layer", required=required, metavar="NAME", help=help)
 
@@ -79,15 +79,18 @@ layers_option = click.option(
 
 
 def force_option(what: str) -> Decorator:
-    """`--force`. what: that may be in the way, such as 'a golden set'."""
+    """Add `--force`.
+
+    what: the thing that may be in the way, such as 'a golden set'.
+    """
     return click.option("--force", is_flag=True, help=f"Replace {what} that is in the way.")
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:
-    """The parts of `--option A,B --option C`: A, B and C."""
+    """Return the parts of `--option A,B --option C`: A, B and C."""
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
 def profiles_of(texts: Iterable[str]) -> list[tuple[str, Profile]]:
-    """The profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
+    """Return the profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
     return [(text, profile_from(text)) for text in listed(texts)]

@@ -1,4 +1,4 @@
-"""Options of `qdqnp run` that say what is done to pictures."""
+"""Define the options of `qdqnp run` that say what is done to pictures."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ OPTIONS = (
 
 
 def picture_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all of OPTIONS; `settings` reads what they give."""
+    """Give a command all of OPTIONS; `settings_of` reads what they give."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
 def settings_of(file: Path | None, options: Mapping[str, Any]) -> Preprocessing | None:
-    """The preprocessing that file and options ask for together; None where neither is given."""
+    """Return the preprocessing that file and options ask for together; None where neither is given."""
     texts = {key: value for key, value in options.items() if value not in (None, False)}
     values: dict[str, object] = {key: texts[key] for key in ("method", "color", "layout") if key in texts}
     values |= {key: _size(texts[key]) for key in ("resize", "crop") if key in texts}
@@ -59,7 +59,7 @@ def settings_of(file: Path | None, options: Mapping[str, Any]) -> Preprocessing 
     return preprocessing_from({**base, **values}, "the options" if values else str(file))
 
 
-# A text that is no number stays a text: then the check of all settings lists it with the others.
+# A text that is not a number stays a text, so that the check of all settings lists it with the others.
 
 
 def _size(text: str) -> object:

@@ -1,4 +1,5 @@
-"""`qdqnp probe`: small models that let a board tell its arithmetic; and what `identify` prints of their answers."""
+"""`qdqnp probe`: write small models that make a board tell its arithmetic, and print what `identify` makes of the
+answers."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def probe_command(out: Path) -> None:
 
 
 def print_answers(answers: Sequence[Answer]) -> None:
-    """What each probe's answer leaves of its hypotheses."""
+    """Print what each probe's answer leaves of its hypotheses."""
     for answer in answers:
         CONSOLE.print(f"{answer.probe.name}: {answer.probe.question}", highlight=False, style="bold")
         if not answer.remaining:

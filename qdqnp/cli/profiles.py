@@ -1,4 +1,4 @@
-"""`qdqnp profiles`: the arithmetics that come with qdqnp, and one of them in full."""
+"""`qdqnp profiles`: list the arithmetics that come with qdqnp, and show one of them in full."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def _print_one(profile: Profile) -> None:
 
 
 def _safe(text: str) -> str:
-    """A user's own words, in full, without markup and control characters."""
+    """Show a user's own words in full, without markup and control characters."""
     return escape("".join(char if char.isprintable() or char == "\n" else "?" for char in text))
 
 
 def _setting(value: Any) -> str:
-    """A nested rule or stage as 'kind(field value, ...)'."""
+    """Format a nested rule or stage as 'kind(field value, ...)'."""
     if isinstance(value, dict) and "kind" in value:
         inner = ", ".join(f"{key} {_setting(item)}" for key, item in value.items() if key != "kind")
         return f"{value['kind']}({inner})" if inner else str(value["kind"])

@@ -1,4 +1,4 @@
-"""`qdqnp run`: what a model computes for arrays or pictures."""
+"""`qdqnp run`: compute a model's outputs for arrays or pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
 
-# Rows of a table on the terminal; --json and --output leave nothing out.
+# Rows of a table on the terminal; --json and --output contain all of them.
 MAX_SHOWN = 50
 
 
@@ -112,7 +112,7 @@ def _print_json(
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for what JSON has no number for."""
+    """Replace numbers that JSON does not have by None."""
     if isinstance(value, Mapping):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -157,7 +157,7 @@ def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Seque
 
 
 def check_output(path: Path, force: bool) -> None:
-    """Raises InputError where the outputs could not or must not be written: asked before anything is computed."""
+    """Raise InputError where the outputs could not or must not be written. It is called before anything is computed."""
     if path.suffix != ".npz":
         raise InputError("cannot write the outputs", [Problem(f"file {path}", "a name that ends in .npz", path.name)])
     check_target(path, "the outputs", force)

@@ -1,4 +1,4 @@
-"""`qdqnp schema`: the JSON Schema of a golden set's manifest."""
+"""`qdqnp schema`: print the JSON Schema of a golden set's manifest."""
 
 from __future__ import annotations
 

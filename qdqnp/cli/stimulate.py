@@ -1,4 +1,4 @@
-"""`qdqnp stimulate`: inputs worth testing with, and what they cover."""
+"""`qdqnp stimulate`: make inputs worth testing with, and say what they cover."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _pair(text: str | None) -> Pair | None:
 
 
 def _shapes(texts: Sequence[str], inputs: Sequence[str]) -> Shapes:
-    """NAME=1x3x32x32 by name; without NAME for the only input."""
+    """Parse NAME=1x3x32x32 into shapes by name; a text without NAME is for the only input."""
     found: Shapes = {}
     for text in texts:
         key, _, sizes = text.rpartition("=")
@@ -154,7 +154,7 @@ def print_set(found: StimulusSet) -> None:
 
 
 def _print_layer(found: StimulusSet) -> None:
-    """A row for each kind of stimulus, the total, and the verdicts."""
+    """Print a row for each kind of stimulus, the total, and the verdicts."""
     rows = _coverage_table("stimulus", "method", "inputs", differing=bool(found.against))
     for kind, group in groupby(found.stimuli, lambda one: one.kind):
         _add_group(rows, kind, list(group), method=True)
@@ -174,7 +174,7 @@ def _add_group(rows: Table, kind: str, stimuli: Sequence[Stimulus], method: bool
 
 
 def _print_network(found: StimulusSet) -> None:
-    """A row for each layer over all stimuli, and one for each stimulus over all layers."""
+    """Print a row for each layer over all stimuli, and one for each stimulus over all layers."""
     rows = _coverage_table("layer")
     for label, coverage in by_layer(found.stimuli).items():
         rows.add_row(name(label), *_cells(coverage))
@@ -243,7 +243,7 @@ def _sums(stimulus: Stimulus) -> list[str]:
 
 
 def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """For each goal how many channels reached it; of the others one with its reason."""
+    """Print for each goal how many channels reached it, and one of the other channels with its reason."""
     for goal in dict.fromkeys(verdict.goal for verdict in verdicts):
         those = [verdict for verdict in verdicts if verdict.goal == goal]
         reached = sum(verdict.verdict == REACHED for verdict in those)
@@ -257,5 +257,5 @@ def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 
 def _line(text: str) -> None:
-    """A sentence in full, which may hold names from a model."""
+    """Print a sentence in full, which may hold names from a model."""
     CONSOLE.print("".join(char if char.isprintable() else "?" for char in text), markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""`qdqnp verify`: every tensor against ONNX Runtime, bit for bit."""
+"""`qdqnp verify`: compare every tensor with ONNX Runtime's, bit for bit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> 
 
 
 def _session_of(profile: str) -> str:
-    """The name of the profile; refuses those that no session of ONNX Runtime computes on x86-64."""
+    """Return the name of the profile. Refuses profiles that no session of ONNX Runtime computes on x86-64."""
     name = profile_from(profile).name
     if name not in KINDS:
         hint = "Compare it with a session's: qdqnp diff MODEL --profiles ort," + profile
@@ -53,7 +53,7 @@ def _session_of(profile: str) -> str:
 
 
 def print_report(report: VerifyReport, peer: OrtPeer) -> None:
-    """The layers as a table, then what was compared with what, then the verdict."""
+    """Print the layers as a table, then what was compared with what, then the verdict."""
     rows = table(
         "layer",
         "operator",

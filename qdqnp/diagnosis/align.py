@@ -1,4 +1,4 @@
-"""Align: which entry of a dump is which tensor of the model, and its values as codes in the model's layout."""
+"""Align: find which dump entry is which tensor of the model, and read its values as codes in the model's layout."""
 
 from __future__ import annotations
 
@@ -21,43 +21,58 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class DumpedTensor:
-    """A dumped tensor. cases: its codes (real values, where the target has none) for each case, in the target's
-    shape. Codes of a float dump may lie outside the dtype's range and are int64 then. notes: what was assumed to read
-    it. off_grid: elements of a float dump that stand for no code; off_range: for a code outside the dtype."""
+    """A tensor of the model that was found in a dump."""
 
+    #: The tensor of the model.
     target: DumpTarget
+    #: The name of the dump entry.
     entry: str
+    #: For each case its codes in the target's shape, or its real values where the target does not have codes. Codes of
+    #: a float dump may lie outside the dtype's range and are int64 then.
     cases: tuple[Array, ...]
+    #: What was assumed to read the entry.
     notes: tuple[str, ...] = ()
+    #: Number of elements of a float dump that do not stand for a code.
     off_grid: int = 0
+    #: Number of elements of a float dump that stand for a code outside the dtype.
     off_range: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Misfit:
-    """An entry whose size is not the tensor's; recognizers of faults may still explain it."""
+    """An entry whose size is not the tensor's. The fault recognizers may still explain it."""
 
     target: DumpTarget
     entry: DumpEntry
+    #: The expected size in words.
     expected: str
+    #: The entry's size in words.
     got: str
 
 
 @dataclass
 class Aligned:
-    """tensors: by ONNX name. unused: entries that belong to no tensor."""
+    """The entries of a dump, sorted by whether they could be read as a tensor of the model."""
 
+    #: The tensors that were read, by ONNX name.
     tensors: dict[str, DumpedTensor] = field(default_factory=dict)
+    #: Entries that belong to a tensor but have another size.
     misfits: list[Misfit] = field(default_factory=list)
+    #: Names of entries that do not belong to any tensor.
     unused: list[str] = field(default_factory=list)
 
 
 def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
-    """Pair entries with targets and read them. cases: how many network inputs the dump may hold, one after the other.
+    """Pair the entries with the targets and read them.
 
-    mapping: ONNX name -> entry name, which then is the only way of pairing. Without it entries are paired by name or
-    alias, then by the letters and digits of the name; if that finds none, by order and shape.
-    Raises InputError that lists every entry that cannot be read as its tensor, and a dump of which nothing fits.
+        dump: the entries.
+        targets: the tensors of the model that may be in the dump.
+        cases: how many network inputs the dump may hold, one after the other.
+        mapping: ONNX name -> entry name. If given, entries are paired by it alone. Without it they are paired by name
+            or alias, then by the letters and digits of the name; if that pairs nothing, by order and shape.
+
+    Raises InputError that lists every entry that cannot be read as its tensor, and InputError for a dump of which
+    nothing fits.
     """
     pairs, unused = pair(dump, targets, cases, mapping)
     problems = Problems()
@@ -83,7 +98,7 @@ def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mappin
 def pair(
     dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[DumpTarget, DumpEntry]], list[str]]:
-    """(target, entry) pairs in the order of the targets, and the names of the entries left over."""
+    """Return the (target, entry) pairs in the order of the targets, and the names of the entries that are left over."""
     if mapping is not None:
         return _by_mapping(dump, targets, mapping)
     left = list(dump.entries)
@@ -111,12 +126,12 @@ def _alias(target: DumpTarget) -> str:
 
 
 def _plain(item: DumpTarget | DumpEntry) -> str:
-    """Letters and digits only: what survives of a name as a file name or a C identifier."""
+    """Return only the letters and digits of a name: the part that survives in a file name or a C identifier."""
     return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """The pairs whose key occurs once."""
+    """Keep the pairs whose key occurs once."""
     found: dict[str, list[T]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)
@@ -124,8 +139,8 @@ def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 def _by_order(entries: Sequence[DumpEntry], targets: Sequence[DumpTarget], count: int) -> dict[str, DumpEntry]:
-    """In the order of their names' numbers, each entry of `count` cases to the next target that it fits; where a role
-    is known, to that role's tensors only."""
+    """Assign each entry of `count` cases to the next target that it fits, in the order of the numbers in the entries'
+    names. An entry whose role is known goes only to tensors of that role."""
     found: dict[str, DumpEntry] = {}
     roles = [entry for entry in entries if entry.role]
     for entry in roles:
@@ -143,12 +158,12 @@ def _by_order(entries: Sequence[DumpEntry], targets: Sequence[DumpTarget], count
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """'layer10' after 'layer9'."""
+    """Return a sort key that puts 'layer10' after 'layer9'."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
 def _could_be(target: DumpTarget, entry: DumpEntry, count: int) -> bool:
-    """By its size, and where the entry has a shape also by its axes in any order."""
+    """Compare the sizes and, where the entry has a shape, also the axes in any order."""
     if entry.raw:
         return entry.array.size == count * target.elements * target.dtype.itemsize
     if entry.array.dtype.kind != "f" and target.dtype.kind == "f" and target.quant is None:
@@ -206,7 +221,8 @@ def _read(
 
 
 def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Problems) -> Array | None:
-    """The entry in the target's dtype, or as float64 where it holds real values; None where it can be neither."""
+    """Return the entry in the target's dtype, or as float64 where it holds real values; None where neither is
+    possible."""
     array, where = entry.array, f"dump entry '{entry.name}' for '{target.name}'"
     if entry.raw:
         whole = array.size - array.size % target.dtype.itemsize
@@ -238,8 +254,8 @@ def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Pro
 
 
 def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
-    """The shape of one case of an array that holds `count` of them: one after the other along its first axis, or
-    stacked along an axis more than a tensor of this rank has."""
+    """Return the shape of one case of an array that holds `count` cases. The cases lie one after the other along the
+    first axis, or are stacked along one axis more than a tensor of this rank has."""
     if count == 1:
         return tuple(array.shape)
     if array.ndim <= 1 or array.shape[0] % count:
@@ -250,7 +266,7 @@ def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
 
 
 def _shaped(target: DumpTarget, part: Array, channel_last: bool, notes: list[str]) -> Array:
-    """One case in the target's shape."""
+    """Bring one case into the target's shape."""
     want, got = target.shape, part.shape
     if len(want) == 4 and part.ndim in (3, 4):
         moved = (want[0], *want[2:], want[1])
@@ -265,13 +281,16 @@ def _shaped(target: DumpTarget, part: Array, channel_last: bool, notes: list[str
 
 
 def _without_ones(shape: tuple[int, ...]) -> list[int]:
-    """Axes of size 1 say nothing about the order of elements."""
+    """Drop axes of size 1, which do not affect the order of the elements."""
     return [size for size in shape if size != 1]
 
 
 def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:
-    """int64 codes nearest to real values, not clipped, and how many values lie off the grid. A per-tensor quant, or one
-    per slice of its axis."""
+    """Return the int64 codes nearest to real values, not clipped, and how many values lie off the grid.
+
+    values: real values of any shape.
+    quant: per tensor, or with one scale for each slice of its axis.
+    """
     scale, zero = quant.scale.astype(np.float64), quant.zero_point.astype(np.int64)
     if quant.axis is not None and scale.ndim:
         along = [-1 if axis == quant.axis else 1 for axis in range(values.ndim)]

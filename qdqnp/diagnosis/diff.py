@@ -1,4 +1,4 @@
-"""diff: the same model under several arithmetics, layer by layer, each against the first."""
+"""diff: compare the same model under several profiles, layer by layer, each profile against the first."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array
 
 ENTIRE, SINGLE = "entire", "single"
-# What the report as JSON says of a tally.
+# The fields of a tally that the JSON report contains.
 COUNTED = ("elements", "differing", "largest", "note", "share")
 
 
 @dataclass
 class Cell:
-    """One profile on one layer, against the first profile."""
+    """The result of one profile on one layer, against the first profile."""
 
-    #: Status of the profile's rule for the layer: 'established' or 'inferred', '' where the layer computes nothing.
+    #: Status of the profile's rule for the layer: 'established' or 'inferred'; '' where the layer does not compute
+    #: anything.
     status: str = ""
-    #: Each profile computes the whole network by itself, so differences accumulate.
+    #: Differences when each profile computes the whole network by itself, so that they accumulate.
     entire: Tally = field(default_factory=Tally)
-    #: The layer is fed the first profile's tensors, so what differs is this layer's own doing.
+    #: Differences when the layer is fed the first profile's tensors, so that they are the layer's own.
     single: Tally = field(default_factory=Tally)
 
     def include(self, other: Cell) -> None:
@@ -41,14 +42,14 @@ class Cell:
 
 @dataclass
 class DiffRow:
-    """One tensor that a layer makes (or, in the totals, all of one operator type); `cells` goes by the report's
-    profiles, of which the first is always equal to itself."""
+    """One tensor that a layer makes or, in the totals, all tensors of one operator type."""
 
     name: str
     label: str
     op: str
     dtype: str
     shape: tuple[int, ...]
+    #: One cell for each profile of the report; the first profile is always equal to itself.
     cells: list[Cell]
 
     def as_json(self) -> dict[str, Any]:
@@ -58,15 +59,19 @@ class DiffRow:
 
 @dataclass
 class DiffReport:
-    """profiles: the names as they were asked for; statuses: of the profiles; inputs: how many were run."""
+    """The rows of all tensors under all profiles."""
 
+    #: The names of the profiles as they were asked for.
     profiles: list[str]
+    #: The status of each profile.
     statuses: list[str]
+    #: One row for each tensor that a layer makes.
     rows: list[DiffRow]
+    #: How many inputs were run.
     inputs: int = 0
 
     def totals(self) -> list[DiffRow]:
-        """The rows added up by operator type, in order of first appearance."""
+        """Add up the rows by operator type, in order of first appearance."""
         found: dict[str, DiffRow] = {}
         for row in self.rows:
             if row.op not in found:
@@ -91,10 +96,14 @@ def diff(
     model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
 ) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
-    have other lowerings: tensors are paired by ONNX name, and codes compared in the dtype that the file gives them.
+    have other lowerings: tensors are paired by ONNX name, and codes are compared in the dtype that the file gives them.
 
-    profiles: by the name to report them under; pairs where a name occurs twice. inputs: arrays by input name. Raises
-    ProfileError that lists, for all profiles at once, the layers that they do not define; InputError for inputs.
+        model: the model.
+        profiles: profiles by the name to report them under; pairs where a name occurs twice.
+        inputs: arrays by input name.
+
+    Raises ProfileError that lists, for all profiles at once, the layers that they do not define, and InputError for
+    inputs that do not fit.
     """
     pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
     plans = _plans(model, pairs)
@@ -107,7 +116,7 @@ def diff(
 
 
 def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
-    """A plan for each profile."""
+    """Make a plan for each profile."""
     plans: list[Plan] = []
     problems: list[Problem] = []
     for name, profile in pairs:
@@ -121,7 +130,7 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
 
 
 def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
-    """A row for each tensor that a step makes; shapes are filled in by the runs."""
+    """Make a row for each tensor that a step makes; the runs fill in the shapes."""
     program = plans[0].program
     return [
         DiffRow(
@@ -165,14 +174,15 @@ def _as_in_file(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _as_here(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Tensors of another program that this one has too, as this one has them."""
+    """Convert tensors of another program to this program's code types; tensors that this program does not have are left
+    out."""
     tensors = plan.program.tensors
     return {name: tensors[name].as_here(array) for name, array in arrays.items() if name in tensors}
 
 
 def _walked(name: str, plan: Plan, given: Mapping[str, Array], known: Mapping[str, Array]) -> dict[str, Array]:
-    """What each step makes that is not `given`, fed with `known` where that has its inputs, else with what earlier
-    steps made. Raises ProfileError with the layer where a value leaves the profile's domain."""
+    """Return what each step makes that is not `given`. A step reads `known` where that has its inputs, else what
+    earlier steps made. Raises ProfileError with the layer where a value leaves the profile's domain."""
     try:
         with plan.scratch.lend() as scratch:
             return made_by(plan.steps, given, known, scratch)

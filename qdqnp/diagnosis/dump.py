@@ -1,7 +1,8 @@
 """Dumps: the tensors that a device sent back, read with distrust.
 
-A dump is a folder of .npy and .bin files, one .npz, or a `*_val_io.npz` as ST Edge AI's `validate` writes it. Nothing
-in it is trusted: no object is unpickled, no link followed, and no more bytes are read than the caller allows.
+A dump is a folder of .npy and .bin files, one .npz, or a `*_val_io.npz` as ST Edge AI's `validate` writes it. The
+content is not trusted: objects are not unpickled, links are not followed, and no more bytes are read than the caller
+allows.
 """
 
 from __future__ import annotations
@@ -22,35 +23,43 @@ from qdqnp.limits import MAX_TENSOR_BYTES, readable_bytes
 from qdqnp.quant import Array
 
 SUFFIXES = (".npy", ".bin")
-# A network has some hundred tensors; a folder of a million files is something else.
+# A network has a few hundred tensors; a folder of a million files is not a dump.
 MAX_ENTRIES = 20_000
-# ST Edge AI: original model and device, inputs and outputs, numbered from 1.
+# Names in ST Edge AI's files: original model (m) or device (c), inputs or outputs, numbered from 1.
 ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1,4})")
 
 
 @dataclass(frozen=True, eq=False)
 class DumpEntry:
-    """One tensor of a dump. raw: bytes without dtype and shape (a .bin file), as uint8 (N,). role: 'network_input' or
-    'network_output' where the format says so, with `number` from 0; then rank 4 is channel-last."""
+    """One tensor of a dump."""
 
+    #: The path of the file below the folder, or the name of the archive member, without its suffix.
     name: str
+    #: The values, or the bytes as uint8 (N,) where the entry is raw.
     array: Array
+    #: Whether the entry is bytes without dtype and shape (a .bin file).
     raw: bool = False
+    #: 'network_input' or 'network_output' where the format says so, and arrays of rank 4 are channel-last then; else
+    #: ''.
     role: str = ""
+    #: Index among the entries of the role, from 0.
     number: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Dump:
-    """entries: in the order of their names. path: what was read. channel_last: rank 4 arrays are, by the format."""
+    """The entries of a dump, read."""
 
+    #: The file or folder that was read.
     path: Path
+    #: The entries in the order of their names.
     entries: tuple[DumpEntry, ...]
+    #: Whether arrays of rank 4 are channel-last by the format.
     channel_last: bool = False
 
 
 def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
-    """Read a dump of at most `limit` bytes unpacked. Raises InputError that lists every entry that cannot be read."""
+    """Read a dump of at most `limit` bytes, unpacked. Raises InputError that lists every entry that cannot be read."""
     problems = Problems()
     entries: list[DumpEntry] = []
     if not path.exists():
@@ -69,7 +78,7 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
 
 
 def _st_entry(entry: DumpEntry) -> DumpEntry | None:
-    """The entry as the device's side of a validate file; None for anything else."""
+    """Return the entry as the device's side of a validate file; None for any other entry."""
     found = ST_KEY.fullmatch(entry.name)
     if found is None or found["side"] != "c" or int(found["number"]) < 1:
         return None
@@ -96,7 +105,7 @@ def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
 
 
 def _files(path: Path, problems: Problems) -> Iterator[Path]:
-    """Regular tensor files below a folder, sorted; links are refused, because they may lead anywhere."""
+    """Yield the regular tensor files below a folder, sorted. Links are refused, because they may lead anywhere."""
     count = 0
     for file in sorted(path.rglob("*")):
         if file.suffix not in SUFFIXES or file.is_dir():
@@ -135,7 +144,7 @@ def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
 
 
 def _archive(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
-    """Members are counted by the size they unpack to before any is unpacked."""
+    """Read the members of an .npz. Their unpacked sizes are checked before any member is unpacked."""
     found: list[DumpEntry] = []
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -165,7 +174,7 @@ def _archive(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
 
 
 def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Array | None:
-    """The array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
+    """Read the array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
     with stream:
         try:
             dtype = read_header(stream).dtype

@@ -1,4 +1,4 @@
-"""Writes a dump: a folder of .npy files that `compare` and `identify` read, whole or not at all."""
+"""Write a dump: a folder of .npy files that `compare` and `identify` read, whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 
 
 def write_dump(out: Path, tensors: Mapping[str, Sequence[Array]]) -> bool:
-    """Write one file for each tensor, several runs stacked along a new first axis.
+    """Write one file for each tensor, with several runs stacked along a new first axis.
 
-    A file is named after its tensor, with '/' as folders; where some name is no safe file name, all are numbered, and
-    mapping.toml says which is which. Returns whether it does. Raises InputError where something is in the way,
-    QdqnpError for more than LIMIT_BYTES bytes and for what the file system refuses.
+    A file is named after its tensor, with '/' as folders. Where some name is not a safe file name, all files are
+    numbered, and mapping.toml says which file is which tensor.
+
+    Returns whether the files are numbered. Raises InputError where something is in the way, QdqnpError for more than
+    LIMIT_BYTES bytes and for what the file system refuses.
     """
     if os.path.lexists(out) or not out.parent.is_dir():
         expected = "a name that is not taken, in a folder that exists"

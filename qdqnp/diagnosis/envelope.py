@@ -1,7 +1,8 @@
 """Envelope: the codes that an element may have when a profile's parameters are known only in part.
 
-Every admissible combination of the unknown parameters is computed on the device's own inputs; an element's lowest and
-highest code over them bound what this arithmetic can give. What lies outside is not explainable by it.
+Every admissible combination of the unknown parameters is computed on the device's own inputs. The lowest and the
+highest code of an element over all combinations bound what this arithmetic can give; it cannot explain a code outside
+of them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from qdqnp.numerics.rules.requantize.narrow import Narrowed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Int64
 
-# What nobody has stated of an arithmetic is declared at the fields of its rule. Besides, BC of Neural-ART was seen
-# within -6 to +4 units of 2^-S2 of the formula; codes are monotone in BC, so that the ends bound what lies between.
+# Unknown parameters are declared at the fields of a rule. In addition, BC of Neural-ART was observed
+# within -6 to +4 units of 2^-S2 of the formula; codes are monotone in BC, so the two ends bound what lies between.
 BC_OFFSETS = (-6, 4)
 
 
 def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Any]:
-    """Every bound rule of sums that a partly known one may be; itself alone where nothing is unknown. Multipliers and
-    shifts are known."""
+    """Yield every bound rule of sums that a partly known rule may be; only the rule itself where everything is known.
+    Multipliers and shifts count as known."""
     inner: Any = bound
     if not hasattr(inner, "rule"):
         yield inner
@@ -46,12 +47,15 @@ def admissible_requantizers(bound: Requantizer, sums: Int64) -> Iterator[Any]:
 
 @dataclass
 class Envelope:
-    """Of one dumped tensor. elements: compared; wide: those that may have more than one code; outside: those whose code
-    no admissible combination gives. note: why it could not be computed, if so."""
+    """The envelope of one dumped tensor, compared with the device's codes."""
 
+    #: Elements compared.
     elements: int = 0
+    #: Elements that may have more than one code.
     wide: int = 0
+    #: Elements whose code no admissible combination gives.
     outside: int = 0
+    #: Why the envelope could not be computed; '' if it could.
     note: str = ""
 
     @property
@@ -63,7 +67,7 @@ class Envelope:
 
 
 def envelope(device: Device, name: str) -> Envelope:
-    """The envelope of a dumped tensor, from the device's own inputs of the layer that makes it."""
+    """Compute the envelope of a dumped tensor from the device's own inputs of the layer that makes it."""
     tensor, found = device.tensors[name], Envelope()
     for case in range(device.count):
         bounds = _bounds(device, name, case)
@@ -78,8 +82,8 @@ def envelope(device: Device, name: str) -> Envelope:
 
 
 def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
-    """Lowest and highest codes; or why there are none: one layer that computes may lie in the segment, and after it
-    only such that move codes."""
+    """Return the lowest and highest codes, or in words why they cannot be computed. The segment may have one layer that
+    computes, followed only by layers that move codes."""
     known, steps, codes = device.values(case), device.segments[name].steps, device.tensors[name].target.codes
     computing = [bound.step for bound in map(device.reference.step, steps) if not bound.operator.monotone]
     if len(computing) > 1:

@@ -17,13 +17,14 @@ MAX_BYTES = 16 * 2**20
 
 
 def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dict[str, str], list[str]]:
-    """What pairing by name, or else by order and shape, finds: ONNX name -> entry; and the entries left over."""
+    """Return what pairing by name, or else by order and shape, finds: ONNX name -> entry name, and the entries left
+    over."""
     pairs, unused = pair(dump, targets, cases)
     return {target.name: entry.name for target, entry in pairs}, unused
 
 
 def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool) -> str:
-    """The file's text: JSON, or TOML with the entries left over as comments."""
+    """Return the file's text: JSON, or TOML with the entries left over as comments."""
     if json_format:
         return json.dumps({"tensors": dict(mapping)}, indent=2) + "\n"
     lines = ["# ONNX tensor = entry of the dump", "[tensors]"]
@@ -33,12 +34,12 @@ def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string. JSON's escapes are TOML's, but for DEL, which JSON leaves as it is."""
+    """Quote a TOML basic string. JSON's escapes are TOML's, except for DEL, which JSON does not escape."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_mapping(path: Path) -> dict[str, str]:
-    """The mapping of a .toml or .json file. Raises InputError."""
+    """Read the mapping of a .toml or .json file. Raises InputError."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")

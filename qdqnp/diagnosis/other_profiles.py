@@ -1,4 +1,4 @@
-"""Arithmetic: whether another profile, not a fault, explains what an operator's layers do by themselves."""
+"""Find out whether another profile, and not a fault, explains how the layers of an operator differ."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ EVERY = "every operator"
 
 @dataclass(frozen=True)
 class OtherProfile:
-    """op: an operator, or 'every operator'. names: profiles that agree on it. explained: layers that differ from the
-    reference and are as these profiles have them; contradicting: layers that are as the reference has them and not as
-    these."""
+    """Another profile that explains an operator's layers better than the reference's profile."""
 
+    #: An operator, or 'every operator'.
     op: str
+    #: The profiles that agree on the operator.
     names: tuple[str, ...]
+    #: One of these profiles.
     profile: Profile
+    #: Number of layers that differ from the reference and equal these profiles.
     explained: int
+    #: Number of layers that equal the reference and differ from these profiles.
     contradicting: int
 
 
 def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:
-    """By operator, another arithmetic that fits its layers better than the reference's.
+    """Find for each operator another arithmetic that fits its layers better than the reference's.
 
-    wrong: whether each dumped tensor differs from the replay. Only layers dumped with all their inputs tell. An
-    arithmetic is taken if it explains more layers than it contradicts: one layer among many is a fault of that layer.
+        device: the device's tensors. Only layers that were dumped with all their inputs count.
+        wrong: for each dumped tensor, whether it differs from the replay.
+
+    An arithmetic is taken if it explains more layers than it contradicts: one differing layer among many is a fault of
+    that layer. Returns the arithmetics found, by operator.
     """
     layers: dict[str, list[str]] = {}
     for name in wrong:
@@ -56,8 +62,8 @@ def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherPr
 
 
 def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:
-    """One profile for every operator that explains the whole dump, where segments of several layers differ: which of
-    their operators it is cannot be told one by one."""
+    """Find one profile for every operator that explains the whole dump, where segments of several layers differ: for
+    them it cannot be told which of the operators differs."""
     differing = [name for name in wrong if wrong[name]]
     if all(len(device.segments[name].steps) == 1 for name in differing):
         return {}
@@ -79,7 +85,7 @@ def _defines(profile: Profile, ops: Iterable[str]) -> bool:
 
 
 def _replayed(device: Device, name: str) -> bool:
-    """Whether the segment's layers, by the device's arithmetic, make what was dumped."""
+    """Return whether the segment's layers, by the device's arithmetic, make what was dumped."""
     try:
         return all(
             np.array_equal(device.run_segment(name, device.values(case)), device.tensors[name].cases[case])
@@ -90,7 +96,8 @@ def _replayed(device: Device, name: str) -> bool:
 
 
 def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str]) -> OtherProfile | None:
-    """The profiles that explain most for what they contradict; of those that do equally well, all names."""
+    """Return the profiles that explain the most layers, less those that they contradict; where several do equally well,
+    all names."""
     found: list[OtherProfile] = []
     for names, profile in classes(device.reference.profile, rule_of(op)):
         explained = sum(agrees(device, name, profile) for name in differing)
@@ -105,8 +112,8 @@ def _best(device: Device, op: str, differing: Sequence[str], equal: Sequence[str
 
 
 def classes(reference: Profile, field: str) -> list[tuple[tuple[str, ...], Profile]]:
-    """The profiles whose rule for a field differs from the reference's, those with equal rules together. Profiles that
-    lower the network in another way have other steps, and are left out."""
+    """Return the profiles whose rule for a field differs from the reference's; profiles with equal rules are grouped.
+    Profiles that lower the network in another way have other steps, and are left out."""
     found: dict[Any, list[str]] = {}
     for name, profile in PROFILES.items():
         rule = getattr(profile, field)
@@ -117,12 +124,12 @@ def classes(reference: Profile, field: str) -> list[tuple[tuple[str, ...], Profi
 
 
 def _arithmetic(profile: Profile, field: str) -> Any:
-    """What decides an operator's codes: its rule, and how sums are accumulated. A status is no arithmetic."""
+    """Return what decides an operator's codes: its rule, and how sums are accumulated. The status is left out."""
     return replace(getattr(profile, field), status=""), profile.accumulate
 
 
 def agrees(device: Device, name: str, profile: Profile) -> bool:
-    """Whether a profile makes a dumped layer's codes, in every case, from the device's own inputs."""
+    """Return whether a profile makes a dumped layer's codes, in every case, from the device's own inputs."""
     index = device.segments[name].steps[0]
     tensor = device.tensors[name]
     try:

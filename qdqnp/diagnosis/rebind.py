@@ -1,6 +1,7 @@
-"""One step under another arithmetic, or changed: what recognizers of faults and of arithmetics evaluate.
+"""Bind one step under another profile, or changed: what recognizers of faults and of arithmetics evaluate.
 
-Steps evaluated once need no certificate: their sums are computed fast, and the rule itself makes the codes.
+A step that is evaluated once does not need a certificate: its sums are computed fast, and the rule itself makes the
+codes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from qdqnp.quant import Array, Quant
 def bind(
     bound: BoundStep, profile: Profile, step: Step | None = None, consts: Mapping[str, Array] | None = None
 ) -> BoundStep:
-    """The step bound again: under a profile, changed, or with other constants. Raises ProfileError where the profile
+    """Bind the step again: under a profile, changed, or with other constants. Raises ProfileError where the profile
     does not define it."""
     if step is None and not consts:
         return bound.under(profile)
@@ -31,13 +32,13 @@ def evaluate(
     step: Step | None = None,
     consts: Mapping[str, Array] | None = None,
 ) -> Array:
-    """The first output of the step, changed as in `bind`, on input arrays by name."""
+    """Compute the first output of the step, changed as in `bind`, on input arrays by name."""
     made = bind(bound, profile, step, consts)
     return next(iter(made.evaluate({**values, **(consts or {})}).values()))
 
 
 def with_inputs(step: Step, quants: Sequence[Quant | None]) -> Step:
-    """The step with other quantizations of its inputs, in the operands' order."""
+    """Return the step with other quantizations of its inputs, in the operands' order."""
     inputs = tuple(
         None if operand is None else Operand(operand.name, quant)
         for operand, quant in zip(step.inputs, quants, strict=True)

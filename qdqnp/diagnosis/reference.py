@@ -1,4 +1,4 @@
-"""The reference of a comparison from a golden set: its model, run again under its profile, on its inputs."""
+"""The reference of a comparison, made from a golden set: its model, run again under its profile on its inputs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from qdqnp.numerics.profiles import PROFILES
 
 
 def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Reference:
-    """Open the set and run its model on every input that it has.
+    """Open a golden set and run its model on every input that it has.
 
-    profile: another arithmetic than the set's. Raises GoldenError for a damaged set; InputError for one without its
-    model, for a case that it does not have, and where this version computes other values than the set holds.
+        path: the golden set.
+        profile: a profile to use in place of the set's.
+        first: the case of the set that the comparison begins with.
+
+    Raises GoldenError for a damaged set; InputError for a set without its model, for a case that it does not have, and
+    where this version computes other values than the set holds.
     """
     golden = read(path)
     data = golden.model()
@@ -45,8 +49,8 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Re
 
 
 def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
-    """The profile that made a set, or another that is given. Raises InputError where the set's is none of the named
-    ones with these parameters, and ProfileError for what is given."""
+    """Return the profile that made a set, or another profile that is given. Raises InputError where the set's profile
+    is not a named profile with the same parameters, and ProfileError where the given profile cannot be loaded."""
     if given is not None:
         return profile_from(given)
     named = PROFILES.get(golden.profile)
@@ -66,14 +70,15 @@ def _made_by(golden: GoldenSet, profile: Profile) -> bool:
 
 
 def _name_as_in(golden: GoldenSet, reference: Reference) -> None:
-    """A device may call its tensors as the set's files do."""
+    """Give the targets the names of the set's files as aliases: a device may use them."""
     keys = {t.name: t.key for t in golden.tensors if t.role in ("output", "network_input")}
     reference.targets = [replace(target, alias=keys.get(target.name, "")) for target in reference.targets]
     reference.target = {target.name: target for target in reference.targets}
 
 
 def _check(golden: GoldenSet, reference: Reference) -> None:
-    """Every output that the set holds must be what the model gives here: else one of the two is not what it claims."""
+    """Raise InputError unless the model gives every output that the set holds: otherwise the set or the model is not
+    what it claims."""
     problems = Problems()
     for tensor in golden.tensors:
         if tensor.role not in ("output", "network_output"):

@@ -1,4 +1,4 @@
-"""Replay: the network run from a device's own tensors, so that a layer's own error is told from what it inherited."""
+"""Replay: run the network from a device's own tensors, to tell a layer's own error from an inherited one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Segment:
 
     #: Indices of the steps in the program, in order; the last one makes the tensor.
     steps: tuple[int, ...]
-    #: The known tensors that the steps read, in the order in which one meets them going backwards.
+    #: The known tensors that the steps read, in the order in which they are met going backwards.
     starts: tuple[str, ...]
 
 
 def segment(program: Program, tensor: str, known: Collection[str]) -> Segment | None:
-    """The segment of a tensor; None where the steps need something else than `known` tensors and constants.
+    """Return the segment of a tensor; None where the steps need anything besides `known` tensors and constants.
 
-    The tensor itself is made even if it is known; other known tensors are not.
+    The tensor itself is made even if it is known; other known tensors are not made again.
     """
     steps: set[int] = set()
     starts: dict[str, None] = {}
@@ -54,10 +54,17 @@ def segment(program: Program, tensor: str, known: Collection[str]) -> Segment | 
 
 
 class Reference:
-    """What a device should have made: every tensor of the model under a profile, for each case."""
+    """The expected result: every tensor of the model under a profile, for each case."""
 
     def __init__(self, model: Model, profile: Profile, feeds: Sequence[Mapping[str, Array]]) -> None:
-        """feeds: network inputs by name for each case. Raises what `Model.run` raises."""
+        """Run the model on every case.
+
+            model: the model.
+            profile: the arithmetic to run it under.
+            feeds: network inputs by name, for each case.
+
+        Raises what `Model.run` raises.
+        """
         self.profile = profile
         self.plan = model.plan(profile)
         #: By case, the network's inputs, or the codes that replace their quantizers.
@@ -69,8 +76,8 @@ class Reference:
         self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
     def step(self, index: int, profile: Profile | None = None) -> BoundStep:
-        """A step of the plan, or the same step under another profile. Raises ProfileError where that does not define
-        it."""
+        """Return a step of the plan, or the same step under another profile. Raises ProfileError where that profile
+        does not define it."""
         own = self.plan.steps[index]
         if profile is None or profile is self.profile:
             return own
@@ -81,12 +88,18 @@ class Reference:
 
 
 class Device:
-    """The dumped tensors of each case as the network's steps see them, and what follows from them. It never changes:
-    `under` and `distrusting` make another one."""
+    """The dumped tensors of each case as the network's steps see them, and what follows from them. A Device is
+    immutable: `under` and `distrusting` make another one."""
 
     def __init__(self, reference: Reference, aligned: Aligned, first: int = 0) -> None:
-        """first: the case of the reference that the dump's first one is. Raises InputError where the reference has
-        fewer cases than the dump."""
+        """Pair the dump with the reference's cases.
+
+            reference: the expected result.
+            aligned: the dump, paired with the reference's tensors.
+            first: the case of the reference that corresponds to the dump's first case.
+
+        Raises InputError where the reference has fewer cases than the dump.
+        """
         self.reference = reference
         counts = [len(tensor.cases) for tensor in aligned.tensors.values()]
         self.first, self.count = first, max(counts, default=0)
@@ -102,19 +115,20 @@ class Device:
         self.segments = self._segments()
 
     def under(self, arithmetic: Mapping[str, Profile]) -> Device:
-        """The same device, replayed under other profiles, by operator."""
+        """Return the same device, replayed under other profiles, which are given by operator."""
         made = copy(self)
         made.arithmetic = arithmetic
         return made
 
     def distrusting(self, name: str, right: Sequence[Array]) -> Device:
-        """The same device, which went on with these codes, one array for each case, and not with a dumped tensor."""
+        """Return the same device with a dumped tensor replaced by the codes that the device went on with, one array for
+        each case."""
         made = copy(self)
         made.corrected = {**self.corrected, name: right}
         return made
 
     def holders(self) -> dict[str, str]:
-        """Tensor of codes -> the dumped tensor that tells them: itself, or its dequantized values."""
+        """Map each tensor of codes to the dumped tensor that holds them: itself, or its dequantized values."""
         found: dict[str, str] = {}
         for name, tensor in self.tensors.items():
             codes = tensor.target.codes
@@ -123,7 +137,7 @@ class Device:
         return found
 
     def values(self, case: int) -> Values:
-        """What steps of a case start from: dumped codes within their dtype, and the network's inputs."""
+        """Return what the steps of a case start from: dumped codes within their dtype, and the network's inputs."""
         found = dict(self.reference.given[self.first + case])
         for codes, name in self.holders().items():
             target = self.tensors[name].target
@@ -132,22 +146,23 @@ class Device:
         return {**found, **right}
 
     def profile(self, op: str) -> Profile:
-        """The profile that an operator is replayed under."""
+        """Return the profile that an operator is replayed under."""
         return self.arithmetic.get(op, self.reference.profile)
 
     def steps(self, indices: Iterable[int]) -> Iterator[BoundStep]:
-        """Steps under the profiles that they are replayed under. Raises ProfileError as `Reference.step`."""
+        """Yield the steps under the profiles that they are replayed under. Raises ProfileError as `Reference.step`
+        does."""
         for index in indices:
             yield self.reference.step(index, self.profile(self.reference.step(index).step.op))
 
     def replay(self, case: int) -> Values:
-        """What each step makes from the device's own values, where it has them, and else from what earlier steps made;
-        by tensor name."""
+        """Return what each step makes, by tensor name. A step reads the device's own values where it has them, else
+        what earlier steps made."""
         steps = self.steps(range(len(self.reference.plan.steps)))
         return made_by(steps, self.reference.given[self.first + case], self.values(case))
 
     def run_segment(self, name: str, values: Mapping[str, Array]) -> Array:
-        """The codes of a dumped tensor, from `values` of its segment's starts."""
+        """Compute the codes of a dumped tensor from `values` of its segment's starts."""
         return made_by(self.steps(self.segments[name].steps), {}, values)[self.tensors[name].target.codes]
 
     def _segments(self) -> dict[str, Segment]:
@@ -163,7 +178,7 @@ class Device:
 
 
 def expected(device: Device, target: DumpTarget, case: int, made: Mapping[str, Array]) -> Array:
-    """What the replay says of a dumped tensor: for a network input, the reference's."""
+    """Return what the replay gives for a dumped tensor; for a network input, the reference's value."""
     if target.codes in made:
         return made[target.codes]
     return device.reference.cases[device.first + case][target.codes]

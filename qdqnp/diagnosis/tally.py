@@ -1,4 +1,4 @@
-"""Tally: how far arrays are apart, bit for bit and in LSB, added up over any number of them."""
+"""Tally: count how far arrays differ, bit for bit and in LSB, over any number of arrays."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ EXACT_BINS = 1024
 
 @dataclass
 class Tally:
-    """Differences between pairs of arrays. Two elements differ if their bits do: -0.0 differs from 0.0, and a NaN
+    """Differences between pairs of arrays. Two elements differ if their bits differ: -0.0 differs from 0.0, and a NaN
     equals only a NaN of the same bits."""
 
     #: Elements compared.
     elements: int = 0
     #: Elements that differ.
     differing: int = 0
-    #: The largest difference: in LSB for integers, absolute for floats, where a difference to NaN counts as none.
+    #: The largest difference: in LSB for integers, absolute for floats. A difference to NaN is left out.
     largest: int | float = 0
     #: The sum of the absolute differences.
     total: int | float = 0
-    #: Integers only: elements by difference, got - want, those without one too. Differences beyond EXACT_BINS are
+    #: Integers only: number of elements by difference (got - want), zero included. Differences beyond EXACT_BINS are
     #: counted at the power of two below them.
     histogram: Counter[int] = field(default_factory=Counter)
-    #: The index of the first element that differs, in the first array that has one.
+    #: The index of the first element that differs, in the first array with a difference.
     first: tuple[int, ...] | None = None
-    #: Why arrays could not be compared, if so; they count for nothing else.
+    #: Why some arrays could not be compared; '' if all could. Such arrays do not count anywhere else.
     note: str = ""
 
     @property
     def equal(self) -> bool:
-        """Whether every pair could be compared, and no element differs."""
+        """Return whether every pair could be compared and no element differs."""
         return self.differing == 0 and not self.note
 
     @property
     def share(self) -> float:
-        """The share of the elements that differ."""
+        """Return the share of the elements that differ."""
         return self.differing / self.elements if self.elements else 0.0
 
     @property
     def mean(self) -> float:
-        """The mean absolute difference."""
+        """Return the mean absolute difference."""
         return self.total / self.elements if self.elements else 0.0
 
     def add(self, got: Array, want: Array) -> None:
-        """Compare two arrays of any shape. Other dtypes or shapes than each other's are noted, and not compared."""
+        """Compare two arrays of any shape. Arrays whose dtypes or shapes differ are noted and not compared."""
         if got.dtype != want.dtype or got.shape != want.shape:
             self.note = self.note or f"{got.dtype}{list(got.shape)} against {want.dtype}{list(want.shape)}"
             return
@@ -76,7 +76,7 @@ class Tally:
             self.total += float(distances.sum())
 
     def _add_distances(self, distances: Int64) -> None:
-        """distances: got - want of the integers that differ, (N,)."""
+        """Count got - want of the integers that differ, shape (N,)."""
         sizes = np.abs(distances)
         self.largest = max(self.largest, int(sizes.max()))
         self.total += int(sizes.sum())
@@ -98,7 +98,7 @@ class Tally:
         self.note = self.note or other.note
 
     def as_json(self, *keys: str) -> dict[str, Any]:
-        """These fields and properties by name, the histogram's keys as text, in order."""
+        """Return these fields and properties by name; the histogram's keys become text, in order."""
         found = {key: getattr(self, key) for key in keys}
         if "histogram" in found:
             found["histogram"] = {str(key): self.histogram[key] for key in sorted(self.histogram)}
@@ -106,14 +106,14 @@ class Tally:
 
 
 def compared(got: Array, want: Array) -> Tally:
-    """The tally of one pair of arrays."""
+    """Return the tally of one pair of arrays."""
     found = Tally()
     found.add(got, want)
     return found
 
 
 def unequal(ours: Array, theirs: Array) -> Array:
-    """Which elements of two arrays of one dtype and shape differ in their bits."""
+    """Return which elements of two arrays of one dtype and shape differ in their bits."""
     bits = np.dtype(f"u{ours.dtype.itemsize}")
     found: Array = np.ascontiguousarray(ours).view(bits) != np.ascontiguousarray(theirs).view(bits)
     return found.reshape(ours.shape)
@@ -123,9 +123,10 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
-    """The metrics that `stedgeai validate` prints, of real values of equal shape; the first axis counts samples.
+    """Compute the metrics that `stedgeai validate` prints, from real values of equal shape; the first axis counts
+    samples.
 
-    l2r divides by the norm of the prediction. Raises nothing; a metric of a constant reference may be meaningless.
+    l2r is divided by the norm of the prediction. Never raises; a metric of a constant reference may be meaningless.
     """
     if np.array_equal(reference, prediction):
         return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}

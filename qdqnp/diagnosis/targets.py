@@ -1,4 +1,4 @@
-"""Targets: the tensors of a program that a dump may hold, with how their codes are read."""
+"""Targets: the tensors of a program that a dump may hold, and how their codes are read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class DumpTarget:
 
     #: The ONNX name.
     name: str
-    #: Name of the tensor that is compared: for the float output of a DequantizeLinear its integer input, else itself.
+    #: Name of the tensor that is compared. For the float output of a DequantizeLinear this is its integer input;
+    #: otherwise it is the tensor itself.
     codes: str
-    #: Index of the step that makes it, -1 for a network input.
+    #: Index of the step that makes the tensor, -1 for a network input.
     step: int
     #: The step's label, '' for a network input.
     label: str
@@ -31,11 +32,11 @@ class DumpTarget:
     shape: tuple[int, ...]
     #: The dtype of `codes`.
     dtype: np.dtype[Any]
-    #: How codes are read; None for real tensors and for integers that are no codes.
+    #: The quantization of the codes; None for real tensors and for integers that are not codes.
     quant: Quant | None
     #: 'network_input', 'network_output' or ''.
     role: str = ""
-    #: Another name that it may have in a dump.
+    #: Another name that the tensor may have in a dump.
     alias: str = ""
 
     @property
@@ -44,7 +45,7 @@ class DumpTarget:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Lowest and highest code; for real tensors nothing is beyond a limit."""
+        """Return the lowest and the highest code; (-2**62, 2**62), which nothing exceeds, for real tensors."""
         if self.dtype.kind == "f":
             return (-(2**62), 2**62)
         info = np.iinfo(self.dtype)
@@ -52,7 +53,11 @@ class DumpTarget:
 
 
 def dump_targets(plan: Plan, values: Mapping[str, Array]) -> list[DumpTarget]:
-    """The targets of a program in the order of its steps, inputs first. values: every tensor of one run."""
+    """Return the targets of a program in the order of its steps, inputs first.
+
+    plan: the program under a profile.
+    values: every tensor of one run, by name.
+    """
     program = plan.program
     found: list[DumpTarget] = []
     for name in program.inputs:

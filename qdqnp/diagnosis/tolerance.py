@@ -1,4 +1,4 @@
-"""Tolerance: how many LSB a layer's own difference may be, for all, by operator, or by layer."""
+"""Tolerance: how many LSB a layer's own difference may be: for all layers, by operator, or by layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ LAYER = "layer:"
 
 @dataclass
 class Tolerance:
-    """lsb: for every layer; operators, layers: by name, the more specific wins."""
+    """Tolerances in LSB; the most specific one applies."""
 
+    #: The tolerance of every layer.
     lsb: int = 0
+    #: Tolerances by operator.
     operators: dict[str, int] = field(default_factory=dict)
+    #: Tolerances by layer label.
     layers: dict[str, int] = field(default_factory=dict)
 
     def of(self, op: str, label: str) -> int:
@@ -23,8 +26,11 @@ class Tolerance:
 
 
 def parse(texts: Iterable[str], operators: Collection[str], labels: Collection[str]) -> Tolerance:
-    """'1', 'QLinearAdd=1', 'layer:conv1=0'. Raises InputError that lists every text that is none of these, or names
-    an operator or a layer that the model does not have: it would change nothing."""
+    """Parse texts such as '1', 'QLinearAdd=1' and 'layer:conv1=0'.
+
+    Raises InputError that lists every text of another form, and every operator or layer that the model does not have:
+    otherwise a typo would be ignored silently.
+    """
     made, problems = Tolerance(), Problems()
     for text in texts:
         name, equals, number = text.rpartition("=")

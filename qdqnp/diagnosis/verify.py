@@ -1,4 +1,4 @@
-"""verify: run a model here and in ONNX Runtime, and compare every tensor bitwise."""
+"""verify: run a model in qdqnp and in ONNX Runtime, and compare every tensor bitwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdqnp.quant import Array
 
 @dataclass
 class TensorResult:
-    """What all compared inputs gave for one tensor."""
+    """The result for one tensor over all compared inputs."""
 
     name: str
     label: str
@@ -27,23 +27,23 @@ class TensorResult:
     promise: str
     #: Our tensor against ONNX Runtime's.
     tally: Tally = field(default_factory=Tally)
-    #: Elements of a tensor without a promise that differ in the whole run but not by this step's doing: fed with ONNX
-    #: Runtime's own tensors, the step gives the same bits, or, where its own order of sums is not known, a value within
-    #: the bound that float32 sums of any order obey.
+    #: Elements of a tensor without a promise that differ in the whole run, but not because of this step. Fed with ONNX
+    #: Runtime's own tensors, the step gives the same bits or, where ONNX Runtime's order of sums is not known, a value
+    #: within the bound that holds for float32 sums in any order.
     accepted: int = 0
-    #: The largest difference that such a bound accepted, as a share of the bound.
+    #: The largest accepted difference, as a share of that bound.
     bound: float = 0.0
     #: Which of the 256 codes occurred, a measure of how much the comparison could show; empty for floats.
     seen: set[int] = field(default_factory=set)
 
     @property
     def differing(self) -> int:
-        """Elements that differ and must not."""
+        """Return the number of elements that differ and must not."""
         return self.tally.differing - self.accepted
 
     @property
     def equal(self) -> bool:
-        """Whether the tensor could be compared, and every difference is accepted."""
+        """Return whether the tensor could be compared and every difference is accepted."""
         return self.differing == 0 and not self.tally.note
 
     def as_json(self) -> dict[str, Any]:
@@ -57,15 +57,15 @@ class TensorResult:
 
 @dataclass
 class VerifyReport:
-    """inputs: how many were compared; distinct_outputs: how many different outputs they gave.
-
-    only_theirs: tensors of ONNX Runtime's graph that we do not have, left out of the comparison.
-    """
+    """The results of all tensors."""
 
     layers: list[TensorResult]
     profile: str = "ort"
+    #: How many inputs were compared.
     inputs: int = 0
+    #: How many different outputs these inputs gave.
     distinct_outputs: int = 0
+    #: Tensors of ONNX Runtime's graph that qdqnp does not have; they are left out of the comparison.
     only_theirs: tuple[str, ...] = ()
     operators: Mapping[str, int] = field(default_factory=dict)
 
@@ -83,7 +83,8 @@ class VerifyReport:
 
     @property
     def equal(self) -> bool:
-        """Every tensor of ours is in ONNX Runtime's graph, and every element has the same bits or is accepted."""
+        """Return whether ONNX Runtime's graph has every tensor of qdqnp and every element has the same bits or is
+        accepted."""
         return bool(self.layers) and self.inputs > 0 and all(layer.equal for layer in self.layers)
 
     @property
@@ -136,8 +137,12 @@ class VerifyReport:
 def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> VerifyReport:
     """Compare every tensor of the model under a profile with ONNX Runtime's, for each input.
 
-    peer: a session of the profile's kind. inputs: arrays by input name, as the model file declares them. Raises
-    PeerError and InputError.
+        model: the model.
+        peer: a session of the profile's kind.
+        inputs: arrays by input name, as the model file declares them.
+        profile: name of the profile.
+
+    Raises PeerError and InputError.
     """
     plan = model.plan(profile)
     program = plan.program
@@ -181,7 +186,7 @@ def _compare(
 
 
 def _accept(layer: TensorResult, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
-    """Run the step on ONNX Runtime's tensors, and accept the differences if it then explains them."""
+    """Run the step on ONNX Runtime's tensors, and accept the differences if that explains them."""
     if any(read not in theirs and read not in bound.consts for read in bound.step.input_names):
         return
     forced, wanted = bound.evaluate(theirs)[name], theirs[name]
@@ -198,7 +203,7 @@ def _accept(layer: TensorResult, bound: BoundStep, name: str, theirs: Mapping[st
 
 
 def _add(layer: TensorResult, ours: Array, theirs: Array | None) -> int:
-    """Count a tensor in its layer; how many of its elements differ."""
+    """Count a tensor in its layer; return how many of its elements differ."""
     layer.shape = ours.shape
     if theirs is None:
         layer.tally.note = "ONNX Runtime's graph has no such tensor"

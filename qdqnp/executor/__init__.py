@@ -1,1 +1,1 @@
-"""Running programs: a Plan binds every step to a profile; `walk` folds over the steps."""
+"""Runs programs: a Plan binds every step to a profile; `walk` folds over the steps."""

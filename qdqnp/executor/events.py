@@ -1,4 +1,4 @@
-"""Events: what happened inside a layer's arithmetic on one set of inputs, counted by running the stages themselves."""
+"""Events are what happened inside a layer's arithmetic on one set of inputs, counted by running its stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Summed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.numerics.values import Value, named
+from qdqnp.numerics.values import StageValue, named
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Int64, Signs
 
@@ -50,14 +50,14 @@ class Marks:
     #: Whether the final clip changed the element.
     low: Array
     high: Array
-    #: How many inner stages saturated it.
+    #: How many inner stages saturated the element.
     inner: Int64
     #: The bound rule whose stages these are.
     requantizer: Requantizer
 
 
 def marks(question: Question, profile: Profile) -> Marks | None:
-    """The marks of one question under a profile; None where it is not about sums."""
+    """Return the marks of one question under a profile; None where the question is not about sums."""
     asked = question.under(profile)
     if not isinstance(asked, Summed):
         return None
@@ -73,7 +73,7 @@ def marks(question: Question, profile: Profile) -> Marks | None:
 
 
 def events(parts: Sequence[Part], profile: Profile) -> Events | None:
-    """The events of one evaluation of a step; None where it requantizes no sums."""
+    """Return the events of one evaluation of a step; None where the step does not requantize sums."""
     found = [mark for part in parts if (mark := marks(part.question, profile)) is not None]
     if not found:
         return None
@@ -91,7 +91,7 @@ def events(parts: Sequence[Part], profile: Profile) -> Events | None:
     )
 
 
-def _inner(stages: list[Value], shape: tuple[int, ...]) -> Int64:
+def _inner(stages: list[StageValue], shape: tuple[int, ...]) -> Int64:
     found = np.zeros(shape, np.int64)
     for before, after in pairwise(stages):
         if after.saturated:

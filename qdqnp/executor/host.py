@@ -1,5 +1,7 @@
-"""What a network leaves to a host: work in float32 in its middle, for which a device without a float unit has no
-arithmetic. Quantizing inputs and dequantizing outputs is the host's in any case."""
+"""What a network leaves to a host: work in float32 in its middle, which a device without a float unit cannot do.
+
+The host quantizes inputs and dequantizes outputs in any case.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from qdqnp.program import Program, Step
 
 
 def float_work(program: Program, step: Step) -> str:
-    """What a step computes in float32 in the middle of the network, in words; '' where it computes nothing."""
+    """Describe what a step computes in float32 in the middle of the network; '' where that is nothing."""
     made = program.tensors[step.output_names[0]]
     operator = lookup(step.domain, step.op)
     if made.dtype.kind == "f" and not step.dequantizes and not (operator is not None and operator.copies):

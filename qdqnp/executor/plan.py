@@ -1,4 +1,4 @@
-"""Plan: a program bound to a profile. What each step computes with, and when each tensor is last needed."""
+"""A plan is a program bound to a profile: what each step computes with, and when each tensor is last needed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class BoundStep:
         return self.binding.profile
 
     def evaluate(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
-        """Output arrays by ONNX name, for input arrays by ONNX name; constants are filled in where not given.
+        """Compute output arrays by ONNX name from input arrays by ONNX name; constants are filled in where not given.
 
         Raises InputError where an input is missing.
         """
@@ -55,27 +55,32 @@ class BoundStep:
         return dict(zip(self.step.output_names, outputs, strict=True))
 
     def questions(self, inputs: Mapping[str, Array]) -> Sequence[Part]:
-        """What the step asks of its inputs, sums computed; () for operators that ask nothing."""
+        """Return what the step asks of its inputs, sums computed; () for operators that ask nothing."""
         with np.errstate(all="ignore"):
             return self.kernel.questions(self.arrays(inputs))
 
     def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
-        """The numbers that the step's arithmetic uses, by name. inputs: may be empty where weights are constants."""
+        """Return the numbers that the step's arithmetic uses, by name.
+
+        inputs: arrays by ONNX name; may be empty where weights are constants.
+        """
         if self.kernel.numbers is not None:
             return self.kernel.numbers
         with np.errstate(all="ignore"):
             return self.kernel.parameters(self.arrays(inputs))
 
     def under(self, profile: Profile) -> BoundStep:
-        """The step with another profile's arithmetic, quick to make. Raises ProfileError where that does not define it,
-        here or when it is evaluated."""
+        """Return the step with another profile's arithmetic; making it is quick.
+
+        Raises ProfileError where that profile does not define the step, here or when the step is evaluated.
+        """
         if not isinstance(self.operator, IntegerOperator):
             return bind_step(self.step, self.consts, profile)
         binding = replace(self.binding, profile=profile)
         return replace(self, binding=binding, kernel=Answered(self.operator, binding, self.kernel))
 
     def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:
-        """The operands' arrays in the operator's order, None where an optional one is absent."""
+        """Return the operands' arrays in the operator's order, None where an optional one is absent."""
         found: list[Array | None] = []
         for operand in self.step.inputs:
             if operand is None:
@@ -93,25 +98,26 @@ class BoundStep:
 def bind_step(
     step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO, certified: bool = True
 ) -> BoundStep:
-    """The step with the profile's arithmetic.
+    """Return the step with the profile's arithmetic.
 
-    consts: the program's constants by name. certified: whether a cheap form of the rule is looked for, which takes
-    longer to find than a few runs of the rule itself. Raises ProfileError where the
-    profile does not define it, ProofError for a strategy that is not exact for it."""
+        consts: the program's constants by name.
+        strategy: how integer sums are computed.
+        certified: whether a cheap form of the rule is looked for, which takes longer to find than a few runs of the
+            rule itself.
+
+    Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for the
+    step.
+    """
     operator = lookup(step.domain, step.op)
     assert operator is not None  # the lowering found it
     own = {name: consts[name] for name in step.input_names if name in consts}
     binding = Binding(step, profile, own)
-    with np.errstate(all="ignore"):  # scales of any size: a rule refuses what it cannot express
+    with np.errstate(all="ignore"):  # scales may have any size: a rule refuses what it cannot express
         return BoundStep(step, operator, binding, kernel_for(operator, binding, strategy, certified))
 
 
 class Plan:
-    """A program bound to one profile and one strategy. Immutable after construction; safe to share between threads.
-
-    steps: the bound steps, in order. last_use: by tensor, the index of the last step that reads it. promises: of every
-    tensor, what is promised of its values under the profile.
-    """
+    """A program bound to one profile and one strategy. A plan is immutable; threads may share it."""
 
     def __init__(self, program: Program, profile: Profile, strategy: str) -> None:
         self.program = program
@@ -119,14 +125,17 @@ class Plan:
         self.strategy = strategy
         self.scratch = ScratchPool()
         self.consts = {name: t.const for name, t in program.tensors.items() if t.const is not None}
+        #: The bound steps, in order.
         self.steps = self._bind()
+        #: For each tensor, the index of the last step that reads it.
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
+        #: What is promised of each tensor's values under the profile.
         self.promises = self._promises()
         self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
         self._admitted: set[tuple[Sizes, ...]] = set()
 
     def _bind(self) -> tuple[BoundStep, ...]:
-        """Bind every step; what a profile does not define is reported for all layers at once."""
+        """Bind every step; what the profile does not define is reported for all layers at once."""
         problems = Problems()
         bound: list[BoundStep] = []
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
@@ -147,7 +156,7 @@ class Plan:
         return tuple(bound)
 
     def _promises(self) -> Mapping[str, Promise]:
-        """A tensor inherits the first doubt among what it is made from; else it has that of the step that makes it."""
+        """Give each tensor the first doubt among what it is made from, or else the doubt of the step that makes it."""
         found = dict.fromkeys(self.program.tensors, EXACT)
         for bound in self.steps:
             step, own = bound.step, EXACT
@@ -162,7 +171,7 @@ class Plan:
         return found
 
     def _check_overrides(self, problems: Problems) -> None:
-        """Every label that a rule gives values for must be a layer's, or a typing error would change nothing."""
+        """Reject overrides for unknown layers; otherwise a typo would be ignored silently."""
         labels = {step.label for step in self.program.steps}
         for field in ("conv", "matmul", "gemm"):
             for label, _ in getattr(getattr(self.profile, field), "overrides", ()):
@@ -170,8 +179,10 @@ class Plan:
                     problems.add(f"profile '{self.profile.name}', {field}.overrides", "a layer of the model", label)
 
     def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-        """Concrete shape of every tensor for these input shapes. Raises InputError where they do not fit a step, or
-        a tensor would need more memory than is allowed."""
+        """Return the concrete shape of every tensor for these input shapes.
+
+        Raises InputError where the shapes do not fit a step, or a tensor would need more memory than is allowed.
+        """
         key = tuple(inputs[name] for name in self.program.inputs)
         found = self._shapes.get(key)
         if found is None:
@@ -179,8 +190,11 @@ class Plan:
         return found
 
     def admit(self, inputs: Mapping[str, Sizes]) -> None:
-        """Raises InputError where a run for these input shapes does not fit, or would take far more memory or time than
-        its constants and inputs explain."""
+        """Check that a run for these input shapes is in proportion to what the model is given.
+
+        Raises InputError where the shapes do not fit, or the run would take far more memory or time than the constants
+        and inputs explain.
+        """
         key = tuple(inputs[name] for name in self.program.inputs)
         if key in self._admitted:
             return
@@ -211,12 +225,12 @@ class Plan:
         return {name: concrete(shape) for name, shape in shapes.items()}
 
     def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
-        """Multiply-accumulates of one step for concrete shapes."""
+        """Count the multiply-accumulates of one step for concrete shapes."""
         return bound.operator.macs(bound.step.attributes, *shapes_of(bound.step, shapes))
 
 
 def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape]) -> None:
-    """Scales per slice need as many slices, which only concrete shapes tell."""
+    """Check that as many slices exist as scales per slice, which only concrete shapes tell."""
     for operand, shape in (*zip(step.inputs, read, strict=True), *zip(step.outputs, made, strict=False)):
         quant = operand.quant if operand is not None else None
         if quant is None or quant.per_tensor or quant.axis is None or shape is None:
@@ -231,8 +245,10 @@ def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape
 
 
 def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:
-    """int32 accumulators (sum plus bias, wrapped) of a step that requantizes sums, in the shape of its output; None for
-    other steps."""
+    """Return the int32 accumulators (sum plus bias, wrapped) of a step, in the shape of its output.
+
+    The result is None for steps that do not requantize sums.
+    """
     parts = bound.questions(values)
     if not isinstance(bound.operator, IntegerOperator) or not all(isinstance(p.question, Summed) for p in parts):
         return None

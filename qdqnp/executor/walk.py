@@ -1,4 +1,4 @@
-"""Evaluate steps in order: `fold` is the one loop that does it, `walk` runs a whole plan on one set of inputs."""
+"""Evaluates steps in order: `fold` is the only loop that does so, `walk` runs a whole plan on one set of inputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from qdqnp.quant import Array
 
 @dataclass
 class Notes:
-    """What a trace wants to know beyond tensors, by the name of each step's first output. None: not asked for."""
+    """What a trace records beyond tensors, by the name of each step's first output. What is None is not recorded."""
 
+    #: int32 accumulators of the steps that requantize sums.
     accumulators: dict[str, Array] | None = None
+    #: Events of the same steps.
     events: dict[str, Events] | None = None
+    #: The numbers that each step's arithmetic uses, by name.
     parameters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def add(self, bound: BoundStep, values: Mapping[str, Array]) -> None:
@@ -42,10 +45,10 @@ class Notes:
 class Evaluated:
     """One step of a fold, just evaluated."""
 
-    #: The step's place among the steps that were folded over.
+    #: The step's place among the steps of the fold.
     index: int
     bound: BoundStep
-    #: Tensors by name: the step's inputs among them, and all that a later step still reads.
+    #: Tensors by name: the step's inputs, and all that a later step still reads.
     values: Mapping[str, Array]
     #: What the step itself computed, by output name.
     made: dict[str, Array]
@@ -58,13 +61,17 @@ def fold(
     last_use: Mapping[str, int] | None = None,
     scratch: Scratch | None = None,
 ) -> Iterator[Evaluated]:
-    """Evaluate steps in order, each on what is given and what the steps before it made; yields every evaluated step.
+    """Evaluate steps in order, each on what is given and what the steps before it made; yield every evaluated step.
 
-    given: tensors to start from, by name; a step is left out if all its outputs are given. known: tensors that steps
-    read instead of what earlier steps made of them; the steps that make them are evaluated all the same. last_use: by
-    tensor, the index of the last step that reads it, after which the fold lets go of it; None keeps everything.
-    scratch: work memory, of which nothing that is yielded is a part. Raises ProfileError with the step's label where a
-    value leaves the profile's domain, InputError where an input of a step is missing.
+        given: tensors to start from, by name; a step is left out if all its outputs are given.
+        known: tensors that steps read instead of what earlier steps made of them; the steps that make them are
+            evaluated all the same.
+        last_use: for each tensor, the index of the last step that reads it, after which the fold lets go of it; None
+            keeps everything.
+        scratch: work memory; no array that is yielded lies in it.
+
+    Raises ProfileError with the step's label where a value leaves the profile's domain, InputError where an input of a
+    step is missing.
     """
     forced, work = known or {}, scratch or Scratch()
     values = {**given, **forced}
@@ -88,7 +95,10 @@ def made_by(
     known: Mapping[str, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> dict[str, Array]:
-    """Every tensor that a fold makes, by name; arguments and errors as of `fold`. They may share memory with inputs."""
+    """Return every tensor that a fold makes, by name. Arrays may share memory with inputs.
+
+    Arguments and errors are those of `fold`.
+    """
     return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
 
@@ -97,14 +107,16 @@ def walk(
 ) -> dict[str, Array]:
     """Evaluate every step whose outputs are not already in `feeds`, and return the kept tensors by name, in order.
 
-    keep: names to return, None for every tensor that is not a constant. notes: filled
-    by the way. What is returned is fresh: it shares no memory with inputs, constants or work memory.
+        keep: names to return, None for every tensor that is not a constant.
+        notes: filled in during the walk, if given.
+
+    The returned arrays are fresh: they do not share memory with inputs, constants or work memory.
     """
     kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
     with plan.scratch.lend() as scratch:
         for done in fold(plan.steps, feeds, last_use=plan.last_use, scratch=scratch):
             if notes is not None:
-                with np.errstate(all="ignore"):  # as where steps are bound and evaluated
+                with np.errstate(all="ignore"):  # as when steps are bound and evaluated
                     notes.add(done.bound, done.values)
             for name, array in done.made.items():
                 if keep is None or name in keep:

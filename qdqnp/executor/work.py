@@ -1,4 +1,4 @@
-"""The bound on what one run may ask for, in proportion to what it was given.
+"""Bounds what one run may ask for, in proportion to what the run was given.
 
 A few bytes of a model file can ask for any amount of work: broadcasting, padding, a chain of Concats. Before a run
 starts, the elements and the products that it will compute are added up from shapes alone.
@@ -31,8 +31,12 @@ class Budget:
         self._products = self._allowed_products = RUN_PRODUCTS + RUN_PRODUCTS_PER_BYTE * given
 
     def spend(self, operator: Operator, step: Step, shapes: Mapping[str, Sizes]) -> None:
-        """Take off what one step computes. shapes: of every tensor by name. Raises InputError where that is more than
-        is left."""
+        """Subtract what one step computes from what is left.
+
+            shapes: the shape of every tensor, by name.
+
+        Raises InputError where the step computes more than is left.
+        """
         inputs, output = shapes_of(step, shapes)
         made = sum(math.prod(shapes[name]) for name in step.output_names)
         self._elements -= made + operator.work(step.attributes, inputs, output)
@@ -53,12 +57,12 @@ class Budget:
 
 
 def given_bytes(program: Program, inputs: Mapping[str, Sizes], consts: Mapping[str, Array]) -> int:
-    """Bytes of the constants and of inputs of these shapes."""
+    """Count the bytes of the constants and of inputs of these shapes."""
     arrays = sum(math.prod(inputs[name]) * program.tensors[name].dtype.itemsize for name in program.inputs)
     return arrays + sum(const.nbytes for const in consts.values())
 
 
 def shapes_of(step: Step, shapes: Mapping[str, Sizes]) -> tuple[list[Sizes | None], Sizes]:
-    """The shapes of a step's operands, None where one is absent, and of its first output."""
+    """Return the shapes of a step's operands, None where one is absent, and of its first output."""
     inputs = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
     return inputs, shapes[step.output_names[0]]

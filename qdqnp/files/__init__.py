@@ -1,1 +1,1 @@
-"""Files that are read with distrust, and written whole or not at all."""
+"""Read files with distrust, and write them whole or not at all."""

@@ -1,4 +1,4 @@
-"""One file that is written whole or not at all, and never over another by accident."""
+"""Write one file whole or not at all, and never over another file by accident."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from qdqnp.errors import InputError, Problem, QdqnpError
 
 
 def check_target(path: Path, what: str, force: bool) -> None:
-    """Check that a file could be written and may be: ask before anything is computed.
+    """Check, before anything is computed, that a file can be written and may be.
 
-    what: the thing that would be written, for messages, such as 'the outputs'. force: whether a file that is there
-    may be replaced. Raises InputError.
+        path: the file.
+        what: the thing that would be written, for messages, such as 'the outputs'.
+        force: whether an existing file may be replaced.
+
+    Raises InputError.
     """
     if not path.parent.is_dir():
         raise InputError(f"cannot write {what}", [Problem(f"folder {path.parent}", "a folder", "none")])
@@ -26,9 +29,9 @@ def check_target(path: Path, what: str, force: bool) -> None:
 
 @contextmanager
 def new_file(path: Path, what: str) -> Iterator[BinaryIO]:
-    """A file to fill, which takes its place when the block ends well, and is gone when it does not.
+    """Open a file to fill. It takes its place when the block ends without an error, and is removed otherwise.
 
-    It is written under another name in the same folder first, because only a rename within a folder happens at once.
+    The file is written under another name in the same folder first, because only a rename within a folder is atomic.
     Raises QdqnpError for what the file system refuses.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -51,5 +54,5 @@ def write_bytes(path: Path, data: bytes, what: str) -> None:
 
 
 def write_text(path: Path, text: str, what: str) -> None:
-    """Write a file in UTF-8, as write_bytes does."""
+    """Write a file in UTF-8, whole or not at all. Raises QdqnpError as write_bytes does."""
     write_bytes(path, text.encode("utf-8"), what)

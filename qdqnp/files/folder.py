@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Write a folder that appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,28 +23,33 @@ IGNORED: dict[signal.Signals, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGT
 
 @dataclass(frozen=True)
 class Kind:
-    """What is written as a folder, and what is said where that fails."""
+    """What is written as a folder, and what messages say where that fails."""
 
-    #: in messages, such as 'the golden set'
+    #: The thing's name in messages, such as 'the golden set'.
     what: str
-    #: what to do where it would be too large: the options that the command really has
+    #: What to do where it would be too large: options that the command really has.
     smaller: str
-    #: what is raised
+    #: The error that is raised.
     error: type[QdqnpError] = QdqnpError
 
 
 class Folder:
-    """Files under construction. Names are relative, made by qdqnp, and never come from a model."""
+    """Files under construction. Their names are relative, made by qdqnp, and never come from a model."""
 
     def __init__(self, path: Path, limit: int, kind: Kind) -> None:
-        """limit: bytes of all files together."""
+        """Start an empty folder.
+
+        path: the folder.
+        limit: the most bytes that all files together may have.
+        kind: what is written, for messages.
+        """
         self.path = path
         self.limit = limit
         self.kind = kind
         self.written = 0
 
     def charge(self, count: int) -> None:
-        """Note bytes about to be written. Raises the kind's error beyond the limit."""
+        """Count bytes that are about to be written. Raises the kind's error beyond the limit."""
         self.written += count
         self.require(self.written)
 
@@ -56,7 +61,7 @@ class Folder:
             raise self.kind.error(f"{what} would be too large", [Problem(what, limit, got, self.kind.smaller)])
 
     def append(self, name: str, data: bytes | memoryview) -> None:
-        """Add to the end of a file, which is closed again: there may be more files than a process may open."""
+        """Add to the end of a file. The file is closed again: there may be more files than a process may open."""
         self.charge(len(data))
         with self.open(name, "ab") as file:
             file.write(data)
@@ -68,7 +73,7 @@ class Folder:
         return file  # type: ignore[no-any-return]
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """Size and sha256 of every file by its relative name, sorted."""
+        """Return size and sha256 of every file by its relative name, sorted."""
         paths = sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
         return {
             name: {"bytes": (self.path / name).stat().st_size, "sha256": sha256(self.path / name)} for name in paths
@@ -82,11 +87,15 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def new_folder(target: Path, kind: Kind, limit: int, replace: bool = False) -> Iterator[Folder]:
-    """A folder to fill, which takes its place when the block ends well, and is gone when it does not: for any error,
-    Ctrl-C and SIGTERM too.
+    """Open a folder to fill. It takes its place when the block ends without an error, and is removed otherwise, also
+    after Ctrl-C and SIGTERM.
 
-    limit: bytes of all files together. replace: whether it takes the place of a folder that is there. Raises the
-    kind's error for more bytes, and for what the file system refuses.
+        target: the folder.
+        kind: what is written, for messages.
+        limit: the most bytes that all files together may have.
+        replace: whether it takes the place of an existing folder.
+
+    Raises the kind's error for more bytes, and for what the file system refuses.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link in its place
     token = secrets.token_hex(4)
@@ -108,7 +117,7 @@ def new_folder(target: Path, kind: Kind, limit: int, replace: bool = False) -> I
 
 
 def _place(made: Path, target: Path, replace: bool, aside: Path) -> None:
-    """Rename into place; an old folder is moved aside first and comes back if that fails."""
+    """Rename the new folder into place. An old folder is moved aside first, and comes back if that fails."""
     if not replace:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "something has appeared there meanwhile")
@@ -131,7 +140,8 @@ def _discard(path: Path) -> None:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM raises as Ctrl-C does, where nobody else handles it: by default it ends Python without any cleaning."""
+    """Make SIGTERM raise as Ctrl-C does, unless it is handled already: by default it ends Python without any
+    clean-up."""
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt

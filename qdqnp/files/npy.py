@@ -1,4 +1,4 @@
-"""NumPy's files: read with distrust, without pickles, and nothing allocated that a file does not hold."""
+"""Read NumPy's files with distrust: without pickles, and without allocating anything that a file does not hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from numpy.lib import format as npy
 from qdqnp.files.atomic import new_file
 from qdqnp.quant import Array
 
-# What NumPy, zipfile and its decoders raise on damaged files: encrypted members are a RuntimeError, unknown compression
-# is a NotImplementedError, headers are parsed as Python.
+# What NumPy, zipfile and its decoders raise on damaged files: RuntimeError for encrypted members, its subclass
+# NotImplementedError for unknown compression, SyntaxError for headers, which are parsed as Python.
 FAULTS = (
     OSError,
     ValueError,
@@ -41,16 +41,18 @@ FAULTS = (
 class Header:
     """What an .npy file says of its array."""
 
+    #: The shape.
     shape: tuple[int, ...]
+    #: The dtype.
     dtype: np.dtype[Any]
-    #: whether the first axis is the fastest
+    #: Whether the first axis is the fastest.
     fortran: bool
-    #: where the elements begin, in bytes from the start of the file
+    #: Where the elements begin, in bytes from the start of the file.
     start: int
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the elements."""
+        """Return the bytes of the elements."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -58,9 +60,9 @@ class Header:
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """Read the header of an .npy stream, which then stands at its first element.
+    """Read the header of an .npy stream, and leave the stream at its first element.
 
-    Raises one of FAULTS for anything else. Version 3 is for names of fields, which no tensor has.
+    Raises one of FAULTS for anything else. Version 3 is refused: it is for names of fields, which tensors do not have.
     """
     version = npy.read_magic(stream)  # type: ignore[no-untyped-call]
     if version not in ((1, 0), (2, 0)):
@@ -73,7 +75,7 @@ def read_header(stream: IO[bytes]) -> Header:
 
 
 def read_array(stream: IO[bytes], size: int) -> Array:
-    """Read the array of an .npy stream of `size` bytes: NumPy allocates what a header promises before it reads, so the
+    """Read the array of an .npy stream of `size` bytes. NumPy allocates what a header promises before it reads, so the
     header must promise what the stream holds. Raises one of FAULTS."""
     header = read_header(stream)
     if header.dtype.hasobject:
@@ -86,10 +88,10 @@ def read_array(stream: IO[bytes], size: int) -> Array:
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array], what: str) -> None:
-    """Write the arrays under their names as an uncompressed .npz: whole or not at all, the same bytes each time.
+    """Write the arrays under their names as an uncompressed .npz: whole or not at all, with the same bytes each time.
 
-    Not np.savez: it takes names as keyword arguments, where an array named "file" is its own parameter. Raises
-    QdqnpError for what the file system refuses.
+    np.savez is not used: it takes names as keyword arguments, where an array named "file" would be its own parameter.
+    Raises QdqnpError for what the file system refuses.
     """
     with new_file(path, what) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():

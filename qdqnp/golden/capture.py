@@ -1,4 +1,4 @@
-"""What a set holds of one run: the tensors of each chosen layer, in order, computed while walking the plan."""
+"""Capture what a set holds of one run: the tensors of each chosen layer, in order, while the plan is walked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qdqnp.golden.options import Options
 from qdqnp.golden.tensor import GoldenTensor, golden_tensor
 from qdqnp.model import feeds_for
 from qdqnp.ops.geometry.conv import ConvAttributes
-from qdqnp.ops.geometry.matrix import GemmAttributes
+from qdqnp.ops.geometry.matrix import MatrixAttributes
 from qdqnp.program import EXACT
 from qdqnp.quant import Array
 
@@ -22,9 +22,14 @@ from qdqnp.quant import Array
 def captured_tensors(
     plan: Plan, feeds: Mapping[str, Array], chosen: Collection[int], options: Options
 ) -> Iterator[tuple[GoldenTensor, Array]]:
-    """Run the plan on one set of inputs. chosen: indices of the steps to capture; network inputs and outputs always.
+    """Run the plan on one set of inputs and yield the tensors to store, each with its values.
 
-    A QuantizeLinear whose codes are given in place of the float input computes nothing, and is left out.
+        plan: the model under a profile.
+        feeds: the inputs by name.
+        chosen: indices of the steps to capture; network inputs and outputs are always captured.
+        options: which tensors, and in which order of axes.
+
+    A QuantizeLinear whose codes are given in place of the float input does not compute anything, and is left out.
     """
     program = plan.program
     yield from _network_inputs(plan, feeds, options)
@@ -61,7 +66,7 @@ def _network_inputs(plan: Plan, feeds: Mapping[str, Array], options: Options) ->
 def _layer(
     plan: Plan, index: int, values: Mapping[str, Array], options: Options
 ) -> Iterator[tuple[GoldenTensor, Array]]:
-    """Inputs, weights and bias, parameters, inner values and outputs of one step."""
+    """Yield the inputs, weights and bias, parameters, inner values and outputs of one step."""
     bound = plan.steps[index]
     step, base = bound.step, step_key(index, bound.step.label)
     made = partial(golden_tensor, layer=step.label, op=step.op, index=index)
@@ -90,13 +95,13 @@ def _layer(
 
 
 def _doubt(plan: Plan, name: str) -> str:
-    """Why the values of a tensor are not promised to be exact, '' where they are."""
+    """Return why the values of a tensor are not promised to be exact; '' where they are."""
     return plan.promises.get(name, EXACT).reason
 
 
 def _parts(bound: BoundStep) -> dict[int, str]:
-    """What each operand is called, by its place: 'input0', 'weight', 'bias' ... The constants of a linear layer have
-    names by their places, those of others numbers."""
+    """Name each operand by its place: 'input0', 'weight', 'bias' ... The constants of a linear layer are named by their
+    places, those of other layers by numbers."""
     places = [place for place, operand in enumerate(bound.step.inputs) if operand is not None]
     constant = [place for place in places if bound.step.input_names[places.index(place)] in bound.consts]
     moving = [place for place in places if place not in constant]
@@ -117,7 +122,7 @@ def _constant_layout(bound: BoundStep, place: int, array: Array, options: Option
 
 def _weight_layout(bound: BoundStep, array: Array, options: Options) -> Layout:
     attributes = bound.step.attributes
-    if isinstance(attributes, GemmAttributes):
+    if isinstance(attributes, MatrixAttributes):
         return matrix_layout(bool(attributes.transB), options.weights)
     if not isinstance(attributes, ConvAttributes):
         return PLAIN

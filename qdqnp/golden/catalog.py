@@ -1,4 +1,4 @@
-"""The list of a set's tensors while it is being written: what is new, what is known, and what must not change."""
+"""List a set's tensors while it is being written: which are new, which are known, and what must not change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from qdqnp.golden.tensor import GoldenTensor
 class Entry:
     """One tensor while its set is being written."""
 
+    #: The tensor.
     tensor: GoldenTensor
-    #: the entry whose bytes it shares, where another layer has the same tensor
+    #: The entry whose bytes this one shares, where another layer has the same tensor.
     same_as: Entry | None = None
-    #: CRC-32 of the stored bytes, one for each input of the network where the tensor varies
+    #: CRC-32 of the stored bytes, one for each input of the network where the tensor varies.
     crcs: packed[int] = field(default_factory=lambda: packed("I"))
 
     @property
     def stored(self) -> Entry:
-        """The entry whose bytes are written."""
+        """Return the entry whose bytes are written."""
         return self.same_as or self
 
 
 class Catalog:
-    """Entries by key, in the order in which the first input met them."""
+    """The entries by key, in the order in which the first input met them."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -35,9 +36,10 @@ class Catalog:
         self._folded: set[str] = set()
 
     def admit(self, tensor: GoldenTensor, case: int) -> Entry | None:
-        """The entry whose bytes are to be written now; None where they have been: constants, shared tensors.
+        """Return the entry whose bytes must be written now; None for constants and shared tensors that were written
+        already.
 
-        Raises GoldenError where an input of the network gives a tensor another dtype or shape than the first did.
+        Raises GoldenError where an input of the network gives a tensor another dtype or shape than the first input did.
         """
         if case == 0:
             return self._new(tensor)
@@ -69,5 +71,5 @@ class Catalog:
 
     @staticmethod
     def note(entry: Entry, data: memoryview) -> None:
-        """Remember the CRC-32 of what was stored."""
+        """Remember the CRC-32 of the stored bytes."""
         entry.crcs.append(zlib.crc32(data))

@@ -23,7 +23,7 @@ WRITERS: dict[str, type[Writer]] = {}
 
 
 class Settings(Protocol):
-    """What a format may be told; qdqnp.golden.Options has these."""
+    """The settings that a format may read; qdqnp.golden.Options has them."""
 
     @property
     def hex_width(self) -> int: ...
@@ -38,64 +38,79 @@ class Settings(Protocol):
 class Writer(ABC):
     """Writes one format of a set.
 
-    It is called for each input of the network ('case') in turn: begin, add for every new tensor, end; at last, finish.
-    Constants come with the first case. Nothing that grows with the cases may be kept.
+    For each input of the network ('case') a writer is called in turn: begin, add for every new tensor, end; at last,
+    finish. Constants come with the first case. A writer must not keep anything that grows with the cases.
     """
 
-    #: roles of the tensors that the format has room for; None for all
+    #: Roles of the tensors that the format has room for; None for all.
     roles: ClassVar[tuple[str, ...] | None] = None
 
     def __init_subclass__(cls, *, name: str = "") -> None:
-        """name: of the format; '' for a class that only others are made of."""
+        """Register the format under `name`; '' for a class that is only a base of others."""
         if name:
             WRITERS[name] = cls
 
     def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
-        """cases: how many inputs of the network there will be."""
+        """Prepare to write.
+
+        folder: the set's folder.
+        settings: the settings of the formats.
+        cases: number of inputs of the network.
+        """
         self._folder, self._settings, self._cases = folder, settings, cases
 
     def begin(self, case: int) -> None:  # noqa: B027 - most formats do nothing here
-        """Called before the tensors of a case."""
+        """Prepare for the tensors of a case."""
 
     @abstractmethod
     def add(self, entry: Entry, stored: Array, case: int) -> None:
-        """Write the values of a tensor for one case. stored: in its stored layout, C order, little-endian."""
+        """Write the values of a tensor for one case.
+
+        entry: the tensor.
+        stored: its values in the stored layout, C order, little-endian.
+        case: the number of the case.
+        """
 
     def end(self, case: int) -> None:  # noqa: B027
-        """Called after the tensors of a case."""
+        """Complete the tensors of a case."""
 
     def abandon(self) -> None:  # noqa: B027
-        """Let go of open files, because something has failed."""
+        """Close open files, because something has failed."""
 
     def finish(self, entries: Mapping[str, Entry], layers: list[Document]) -> None:  # noqa: B027
-        """Write what lists all tensors."""
+        """Write the files that list all tensors."""
 
     @abstractmethod
     def place(self, entry: Entry) -> Document:
-        """Where the tensor is: 'file' and what else finds it there; empty where the format leaves it out. '{case}' in a
-        file name stands for the number of the case, five digits."""
+        """Say where the tensor is: 'file', and what else finds it there; empty where the format leaves it out. '{case}'
+        in a file name stands for the number of the case, five digits."""
 
 
 class ReadableWriter(Writer):
-    """A format that holds the stored bytes as they are, so that a set can be read back from it."""
+    """A format that holds the stored bytes unchanged, so that a set can be read back from it."""
 
     @staticmethod
     @abstractmethod
     def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
-        """Read the stored bytes of one case, at most tensor.nbytes of them.
+        """Read the stored bytes of one case, at most tensor.nbytes of them. The sizes in the manifest are compared with
+        the file before anything is read.
 
-        path: the file of that case. place: what `place` said of the tensor. case: 0 where the tensor does not vary.
-        What the manifest says of sizes is compared with what is there before anything is read. Raises one of
-        qdqnp.files.npy.FAULTS where the file is not what it should be.
+            path: the file of that case.
+            tensor: the tensor.
+            place: what `place` said of the tensor.
+            case: the number of the case; 0 where the tensor does not vary.
+            cases: number of cases of the set.
+
+        Raises one of qdqnp.files.npy.FAULTS where the file is not what it should be.
         """
 
 
 def formats() -> tuple[str, ...]:
-    """Names of all formats."""
+    """Return the names of all formats."""
     return tuple(sorted(WRITERS))
 
 
 def readers() -> dict[str, type[ReadableWriter]]:
-    """The formats that sets can be read back from, by name."""
+    """Return the formats that sets can be read back from, by name."""
     found = ((name, WRITERS[name]) for name in formats())
     return {name: writer for name, writer in found if issubclass(writer, ReadableWriter)}

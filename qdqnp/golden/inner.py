@@ -1,4 +1,4 @@
-"""The numbers inside a layer: its integer parameters, and the values between its sums and its codes."""
+"""Compute the numbers inside a layer: its integer parameters, and the values between its sums and its codes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from qdqnp.numerics.questions import Summed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import EIGHT_BIT, Array, code_range
 
-# Not stored: the accumulator has its own role, the code before its clip, its real value and that rounded add nothing to
-# it, and the last is the output.
+# Stages that are not stored: the accumulator has its own role; the code before its clip, its real value and that
+# value rounded add nothing to it; and the last stage is the output.
 _LEFT_OUT = ("acc", "real", "rounded", "unclipped", "y")
 _DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
 INNER_ROLES = ("sum", "accumulator", "stage")
 
 
 def constant_parameters(bound: BoundStep) -> bool:
-    """Whether the parameters are the same for every input of the same shape: not so where weights are computed."""
+    """Return whether the parameters are the same for every input of the same shape. They are not where weights are
+    computed."""
     return bound.operator.fixed(bound.binding)
 
 
 def parameters(bound: BoundStep, values: Mapping[str, Array], cmsis_nn: bool = False) -> dict[str, Array]:
-    """What the profile's arithmetic uses, by name; then the limits of the output's codes.
+    """Return the parameters of the profile's arithmetic by name, followed by the limits of the output's codes. Integers
+    are int32 where they fit, else int64; parameters that vary with the input are always int64.
 
-    Integers are int32 where they fit, else int64; of parameters that vary with the input, always int64.
-    cmsis_nn: also output_shift = 31 - shift, to the left, and the offsets with the signs that CMSIS-NN takes.
+        bound: the layer.
+        values: the layer's inputs by name.
+        cmsis_nn: whether to add output_shift = 31 - shift, to the left, and the offsets with the signs that CMSIS-NN
+            takes.
     """
     found: dict[str, Any] = dict(bound.parameters(values))
     if cmsis_nn:
@@ -44,7 +48,8 @@ def parameters(bound: BoundStep, values: Mapping[str, Array], cmsis_nn: bool = F
 
 
 def _cmsis_shifts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """CMSIS-NN's multiplier is a fraction of 2^31 and its shift goes to the left: value * 2^(shift - 31)."""
+    """Convert to CMSIS-NN's shifts: its multiplier is a fraction of 2^31 and its shift goes to the left, value *
+    2^(shift - 31)."""
     pairs = {"multiplier": ("shift", "output_shift"), "multipliers": ("shifts", "output_shifts")}
     return {
         new: 31 - np.asarray(found[old])
@@ -54,7 +59,8 @@ def _cmsis_shifts(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cmsis_offsets(bound: BoundStep) -> dict[str, int]:
-    """input_offset = -zero point, filter_offset = -zero point, output_offset = +zero point."""
+    """Return CMSIS-NN's offsets: input_offset = -zero point, filter_offset = -zero point, output_offset = +zero
+    point."""
     step = bound.step
     offsets: dict[str, int] = {}
     moving = [operand for operand in step.inputs if operand is not None and operand.name not in bound.consts]
@@ -84,11 +90,19 @@ def _as_parameter(value: Array, narrow: bool) -> Array:
 def inner_tensors(
     bound: BoundStep, values: Mapping[str, Array], output: Array, roles: Collection[str]
 ) -> Iterator[tuple[str, str, Array]]:
-    """(role, stage, values in the shape of the output) of a layer that requantizes sums; nothing for others.
+    """Yield (role, stage, values in the shape of the output) of a layer that requantizes sums; nothing for other
+    layers.
 
-    The sum before bias and the accumulator are int32 (int64 where the profile's accumulator is), stages int32 but for
-    x16 (int16) and the product before its last shift (int64). Raises GoldenError where a value does not fit, or where
-    the stages and the layer's own kernel do not end in the same codes.
+    The sum before bias and the accumulator are int32 (int64 where the profile's accumulator is). Stages are int32,
+    except x16 (int16) and the product before its last shift (int64).
+
+        bound: the layer.
+        values: the layer's inputs by name.
+        output: the layer's output, as its own kernel computed it.
+        roles: which roles to yield.
+
+    Raises GoldenError where a value does not fit, or where the stages and the layer's own kernel do not give the same
+    codes.
     """
     if not set(roles) & set(INNER_ROLES):
         return

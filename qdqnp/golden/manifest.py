@@ -1,4 +1,5 @@
-"""manifest.json: what a set holds, how it was made, and the hash of every file. No dates and no paths of the host."""
+"""manifest.json: what a set holds, how it was made, and the hash of every file. It does not hold dates or paths of the
+host."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ MANIFEST, MODEL = "manifest.json", "model.onnx"
 
 
 def profile_document(profile: Profile) -> Document:
-    """The profile with every parameter, and of each rule how well it is known."""
+    """Describe the profile: every parameter, and how well each rule is known."""
     parameters = to_document(profile)
     statuses = {name: getattr(profile, name).status for name in rule_names()}
     return {"name": profile.name, "status": profile.status, "rules": statuses, "parameters": parameters}
@@ -38,12 +39,22 @@ def versions() -> Document:
 
 
 def model_document(name: str, data: bytes, stored: bool) -> Document:
-    """sha256: of the model in one file, which is the given file where that has no external data."""
+    """Describe the model.
+
+    name: the model's name.
+    data: the model in one file; its sha256 is that of the given file where that does not have external data.
+    stored: whether the model is part of the set.
+    """
     return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "file": MODEL if stored else None}
 
 
 def layer_documents(plan: Plan, chosen: Collection[int], shapes: Mapping[str, tuple[int, ...]]) -> list[Document]:
-    """The captured layers in order. shapes: of every tensor."""
+    """Describe the captured layers in order.
+
+    plan: the model under a profile.
+    chosen: indices of the captured steps.
+    shapes: the shape of every tensor by name.
+    """
     return [
         {
             "index": index,
@@ -59,8 +70,8 @@ def layer_documents(plan: Plan, chosen: Collection[int], shapes: Mapping[str, tu
 
 
 def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document:
-    """The operator's attributes. Of windows what they mean for these shapes, always for two axes: kernel_shape,
-    strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved."""
+    """Return the operator's attributes. Attributes of windows are given as they apply to these shapes, always for two
+    axes: kernel_shape, strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved."""
     attributes = step.attributes
     fields = {field.name.lstrip("_"): getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
     found = {name: _plain(value) for name, value in fields.items() if value is not None}
@@ -79,7 +90,7 @@ def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; what it has no number for as a text."""
+    """Convert a value to JSON; a value that JSON does not have a number for becomes text."""
     if isinstance(value, (tuple, np.ndarray)):
         return [_plain(item) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
@@ -89,8 +100,12 @@ def _plain(value: Any) -> Any:
 
 
 def manifest_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str]:
-    """The text of manifest.json piece by piece, a line for each tensor. entries: of the document's tensors, for their
-    crc32: of the stored bytes, little-endian, as the zlib module has it."""
+    """Yield the text of manifest.json piece by piece, one line for each tensor.
+
+    document: the manifest without checksums.
+    entries: the document's tensors in order, for their crc32: of the stored bytes, little-endian, as the zlib module
+        computes it.
+    """
     others = {key: value for key, value in document.items() if key != "tensors"}
     yield json.dumps(others, indent=1, allow_nan=False).removesuffix("\n}") + ',\n "tensors": [\n'
     separator = "  "

@@ -1,4 +1,4 @@
-"""What a golden set shall hold and how it is written."""
+"""The options of a golden set: what it holds and how it is written."""
 
 from __future__ import annotations
 
@@ -30,41 +30,41 @@ LIMIT_BYTES = 4 * 2**30
 class Options:
     """What a golden set holds and how it is written."""
 
-    #: names of the formats, see qdqnp.golden.FORMATS
+    #: Names of the formats, see qdqnp.golden.FORMATS.
     formats: tuple[str, ...] = ("npz",)
-    #: layers as qdqnp.find names them, () for all
+    #: Layers as qdqnp.find names them; () for all.
     layers: tuple[str, ...] = ()
-    #: which tensors, of ROLES
+    #: Which tensors to store, of ROLES.
     roles: tuple[str, ...] = ROLES
-    #: stored order of the axes of activations
+    #: Stored order of the axes of activations.
     activations: str = "NCHW"
-    #: stored order of the axes of weights
+    #: Stored order of the axes of weights.
     weights: str = "OIHW"
-    #: stored order of the axes of depthwise weights, '' as the other weights
+    #: Stored order of the axes of depthwise weights; '' for that of the other weights.
     depthwise: str = ""
-    #: whether to add the numbers that CMSIS-NN's kernels take (input_offset = -zero point, output_shift to the left)
+    #: Whether to add the numbers that CMSIS-NN's kernels take (input_offset = -zero point, output_shift to the left).
     cmsis_nn: bool = False
-    #: bits of a word in hex files
+    #: Bits of a word in hex files.
     hex_width: int = 32
-    #: whether the first element of a word is its lowest ('little') or highest lane ('big')
+    #: Whether the first element of a word is its lowest ('little') or highest lane ('big').
     hex_lanes: str = "little"
-    #: alignment of C arrays in bytes, 0 for the compiler's
+    #: Alignment of C arrays in bytes; 0 for the compiler's.
     alignment: int = 0
-    #: section attribute of C arrays, '' for none
+    #: Section attribute of C arrays; '' for none.
     section: str = ""
-    #: bytes of all files together
+    #: The most bytes that all files together may have.
     limit_bytes: int = LIMIT_BYTES
-    #: whether the model itself is part of the set
+    #: Whether the model itself is part of the set.
     store_model: bool = True
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The roles that any of the formats holds."""
+        """Return the roles that any of the formats holds."""
         held = [WRITERS[name].roles for name in self.formats]
         return tuple(role for role in self.roles if any(roles is None or role in roles for roles in held))
 
     def check(self) -> None:
-        """Raises GoldenError that lists every option without meaning."""
+        """Raise GoldenError that lists every option without meaning."""
         problems = Problems()
         for name, values, allowed in (
             ("formats", self.formats, formats()),
@@ -90,7 +90,7 @@ class Options:
         problems.raise_if_any("the golden set cannot be written so", GoldenError)
 
     def as_json(self) -> dict[str, Any]:
-        """The options that affect file contents, for the manifest."""
+        """Return the options that affect file contents, for the manifest."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         del values["limit_bytes"]
         return values

@@ -1,4 +1,4 @@
-"""Reads a golden set back: the manifest against its schema, every file against its hash, then arrays one at a time."""
+"""Read a golden set back: the manifest against its schema, every file against its hash, then arrays one at a time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from qdqnp.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 
 MAX_MANIFEST_BYTES = 256 * 2**20
-# Where a name has several tensors and no role is asked for: what computes comes before what is read.
+# The order in which roles are tried where a name has several tensors and a role is not given: outputs come first.
 _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias")
 
 
 def read(path: Path | str) -> GoldenSet:
     """Open a set. Raises GoldenError that lists everything that is wrong with it: a manifest that its schema forbids,
-    files that are missing, of another size or with another hash; InputError where there is no set."""
+    files that are missing, of another size or with another hash; InputError where the folder does not hold a set."""
     folder = Path(path)
     document = _manifest(folder)
     problems = Problems()
@@ -42,20 +42,27 @@ def read(path: Path | str) -> GoldenSet:
 
 
 class GoldenSet:
-    """A set on disk; arrays are read when asked for. manifest: everything that is known of it. profile: the name of
-    the one that made it. tensors: in the order of the manifest. inputs: how many inputs of the network it has."""
+    """A set on disk. Its arrays are read when they are asked for."""
 
     def __init__(self, folder: Path, document: dict[str, Any], tensors: tuple[GoldenTensor, ...]) -> None:
+        #: The whole manifest.
         self.manifest: Mapping[str, Any] = document
+        #: Name of the profile that made the set.
         self.profile: str = document["profile"]["name"]
+        #: The tensors in the order of the manifest.
         self.tensors = tensors
+        #: How many inputs of the network the set has.
         self.inputs: int = document["inputs"]
         self._folder = folder
 
     def find(self, name: str, role: str | None = None, stage: str | None = None) -> GoldenTensor:
-        """The first tensor of an ONNX name. role: None for the tensor itself, not what belongs to its layer.
+        """Return the first tensor of an ONNX name.
 
-        Raises InputError where there is none.
+            name: the ONNX name.
+            role: the tensor's role; None for the tensor itself, not what belongs to its layer.
+            stage: the parameter or inner value; None for any.
+
+        Raises InputError where the set does not have such a tensor.
         """
         fitting = [tensor for tensor in self.tensors if tensor.name == name and stage in (None, tensor.stage)]
         for wanted in [role] if role is not None else _FIRST:
@@ -67,10 +74,13 @@ class GoldenSet:
         raise InputError("the golden set has no such tensor", [problem])
 
     def array(self, tensor: GoldenTensor, case: int = 0) -> Array:
-        """The values of one input of the network, in ONNX's order of axes; read-only.
+        """Read the values for one input of the network, in ONNX's order of axes; the array is read-only.
 
-        Raises InputError for a case that the set does not have, GoldenError where it is in no format that Python reads
-        back, or its values are not those that the manifest lists.
+            tensor: the tensor.
+            case: the number of the input.
+
+        Raises InputError for a case that the set does not have, GoldenError where the values are not in a format that
+        Python reads back, or are not those that the manifest lists.
         """
         if not 0 <= case < self.inputs:
             raise InputError(
@@ -88,11 +98,11 @@ class GoldenSet:
         return logical
 
     def model(self) -> bytes | None:
-        """The model that made the set, None where it was left out. Its hash has been checked."""
+        """Return the model that made the set; None where it was left out. Its hash has been checked."""
         return (self._folder / MODEL).read_bytes() if self.manifest["model"]["file"] else None
 
     def feeds(self, case: int = 0) -> dict[str, Array]:
-        """The inputs of the network by ONNX name, to run the model on."""
+        """Return the inputs of the network by ONNX name, to run the model on."""
         found = {t.name: self.array(t, case) for t in self.tensors if t.role == "network_input"}
         if not found:
             raise InputError("the golden set has no network inputs", [Problem("roles", "network_input", "others")])
@@ -118,8 +128,8 @@ def _no_constant(text: str) -> Any:
 
 
 def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> bytes:
-    """The stored bytes of a case. Raises GoldenError where no format can be read back, or a file is not what the
-    manifest says."""
+    """Read the stored bytes of a case. Raises GoldenError where none of the formats can be read back, or a file is not
+    what the manifest says."""
     known = readers()
     kind = next((kind for kind in known if kind in tensor.files), None)
     if kind is None:
@@ -139,7 +149,7 @@ def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> 
 
 
 def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any], problems: Problems) -> None:
-    """What a schema cannot say: that the entries fit one another and the files."""
+    """Check what a schema cannot express: that the entries fit one another and the files."""
     keys: set[str] = set()
     for tensor in tensors:
         where = f"tensor '{shorten(tensor.key, 60)}'"

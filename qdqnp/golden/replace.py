@@ -1,4 +1,4 @@
-"""What --force may replace: a golden set with nothing else in its folder."""
+"""Decide what --force may replace: a golden set with nothing else in its folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qdqnp.golden.manifest import FORMAT, MANIFEST
 
 
 def replaceable(out: Path, force: bool) -> bool:
-    """Whether a golden set is in the way, which may be replaced; False where nothing is.
+    """Return whether a golden set is in the way and may be replaced; False where nothing is in the way.
 
     Raises GoldenError where the parent folder is missing, something is in the way without `force`, or what is in the
     way is more or other than a golden set.
@@ -42,7 +42,7 @@ def replaceable(out: Path, force: bool) -> bool:
 
 
 def _listed(out: Path) -> set[str]:
-    """The files that the manifest there lists; none where it is no golden set's."""
+    """Return the files that the manifest lists. Raises GoldenError where it is not the manifest of a golden set."""
     try:
         document: Any = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):

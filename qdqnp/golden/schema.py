@@ -1,4 +1,4 @@
-"""The manifest's JSON Schema, and a check against it that lists every fault with its place."""
+"""Read the manifest's JSON Schema, and check a manifest against it; every fault is listed with its place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST = 100  # problems listed
 
 
 def schema_text() -> str:
-    """The published schema, as a file has it. The formats are listed where the file leaves an empty list for them."""
+    """Return the published schema as text. The formats are filled in where the file leaves an empty list for them."""
     text = (files("qdqnp.golden") / "manifest.schema.json").read_text(encoding="utf-8")
     return text.replace('"enum": []', f'"enum": {json.dumps(formats())}')
 
@@ -37,7 +37,8 @@ def check_manifest(document: Any, problems: Problems) -> None:
 
 
 class _Checker:
-    """The part of JSON Schema that the manifest's uses; a keyword beyond it fails the tests, not the user."""
+    """Checks the part of JSON Schema that the manifest's schema uses; a keyword beyond it fails the tests, not the
+    user."""
 
     def __init__(self, root: Schema, problems: Problems) -> None:
         self._root, self._problems = root, problems
@@ -93,7 +94,7 @@ class _Checker:
 
 
 def _same(value: Any, other: Any) -> bool:
-    """Equal in JSON, where true is not 1."""
+    """Compare as JSON does, where true is not 1."""
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 

@@ -1,4 +1,4 @@
-"""Writes a golden set: every chosen layer's tensors of every input, in the formats asked for, as one folder."""
+"""Write a golden set: every chosen layer's tensors for every input, in the formats asked for, as one folder."""
 
 from __future__ import annotations
 
@@ -51,15 +51,23 @@ def write(
     force: bool = False,
     kind: Kind = GOLDEN_SET,
 ) -> Document:
-    """Write the set of a model under a profile to the folder `out`, and return its manifest but for the checksums.
+    """Write the set of a model under a profile to the folder `out`, and return its manifest without the checksums.
 
-    inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not grow
-    with them. name: of the model, for the manifest. seed: of the inputs, where they are random. coverage: what is
-    known of the inputs, any JSON. force: replace a golden set in the way; nothing else is ever replaced. kind: what
-    messages call the set, and what they advise where it would be too large.
+        out: the folder, which appears whole or not at all.
+        source: the model.
+        inputs: `count` sets of arrays by input name (real values, or codes), consumed one at a time: memory does not
+            grow with them.
+        count: number of inputs.
+        profile: the arithmetic.
+        options: what the set holds; the defaults of Options if None.
+        name: the model's name, for the manifest.
+        seed: the seed of the inputs, where they are random.
+        coverage: what is known of the inputs, any JSON.
+        force: whether to replace a golden set in the way; nothing else is ever replaced.
+        kind: what messages call the set, and what they advise where it would be too large.
 
-    The folder appears whole or not at all. Raises GoldenError for what cannot be written so, InputError for layers that
-    do not exist, ModelError, InputError and ProfileError as `Model.run` does.
+    Raises GoldenError for what cannot be written so, InputError for layers that do not exist, and ModelError,
+    InputError and ProfileError as `Model.run` does.
     """
     chosen = options or Options()
     chosen.check()

@@ -1,1 +1,1 @@
-"""Where the inputs of a run come from: array files, pictures, random numbers, what is shipped."""
+"""Provide the inputs of a run: array files, pictures, random numbers, and what is shipped."""

@@ -1,4 +1,5 @@
-"""Arrays from .npy and .npz files of unknown origin: no pickles, and nothing larger than what the file holds."""
+"""Read arrays from .npy and .npz files of unknown origin: without pickles, and nothing larger than what the file
+holds."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from qdqnp.quant import Array
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
-    """The file's arrays by name, '' for the one of an .npy; which of both it is shows in its first bytes.
+    """Return the file's arrays by name; the array of an .npy has the name ''. The first bytes tell which of the two it
+    is.
 
     Raises InputError.
     """

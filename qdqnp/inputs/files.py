@@ -1,4 +1,4 @@
-"""Inputs from .npy and .npz files, split into runs where they hold more than one batch."""
+"""Read inputs from .npy and .npz files, split into runs where they hold more than one batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ Feeds = dict[str, Array]
 
 
 def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
-    """Inputs by name from one file, one set for each run.
+    """Yield inputs by name from one file, one set for each run.
 
-    .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only input.
+        path: .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only
+            input.
+        program: the model.
+
     An array whose first axis is a multiple of the declared batch is split along it. Raises InputError.
     """
     arrays = load_arrays(path)
@@ -30,7 +33,7 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
 
 
 def split_batches(arrays: Mapping[str, Array], program: Program) -> Iterator[Feeds]:
-    """Runs of the declared batch size, where every input holds the same multiple of it; else all in one run."""
+    """Yield runs of the declared batch size, where every input holds the same multiple of it; else all in one run."""
     runs = {_runs(array, program.tensors[name].shape) for name, array in arrays.items()}
     count = runs.pop() if len(runs) == 1 else 1
     if count == 1:

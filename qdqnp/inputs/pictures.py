@@ -45,32 +45,39 @@ LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "uint8")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 
-# Pillow knows more formats, among them one that starts another program (EPS).
+# Pillow reads more formats; one of them starts another program (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# Height and width of a resized picture: the largest have some ten thousand pixels a side.
+# Height and width of a resized picture: the largest pictures have a few ten thousand pixels a side.
 MAX_SIDE = 16384
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to a picture before the model gets it; the text above says how.
+    """What is done to a picture before the model gets it; the text at the top of this file says how.
 
-    resize, crop: pixels of the shorter side (crop: of a square), or (height, width); None leaves it out.
-    layout, color, dtype: None takes what the model's input asks for.
-    mean, std: one value, or one for each channel, in the order of `color`.
     Raises InputError that lists every value that does not fit.
     """
 
+    #: Pixels of the shorter side, or (height, width); None leaves the step out.
     resize: Size | None = None
+    #: The resampling filter of the resize.
     method: str = "bilinear"
+    #: Pixels of the side of a square, or (height, width); None leaves the step out.
     crop: Size | None = None
+    #: 'NCHW' or 'NHWC'; None takes what the model's input asks for.
     layout: str | None = None
+    #: 'RGB', 'BGR' or 'gray'; None takes what the model's input asks for.
     color: str | None = None
+    #: 'float32' or 'uint8'; None takes what the model's input asks for.
     dtype: str | None = None
+    #: Factor of the pixel values.
     scale: float = 1.0
+    #: Divisor of the pixel values.
     divisor: float = 1.0
+    #: What is subtracted: one value, or one for each channel, in the order of `color`.
     mean: tuple[float, ...] = (0.0,)
+    #: What the result is divided by: one value, or one for each channel, in the order of `color`.
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
@@ -80,12 +87,15 @@ class Preprocessing:
 
     @property
     def scales(self) -> bool:
-        """Whether the values 0 to 255 are changed at all."""
+        """Return whether the values 0 to 255 are changed at all."""
         return (self.scale, self.divisor, set(self.mean), set(self.std)) != (1.0, 1.0, {0.0}, {1.0})
 
 
 def preprocessing_from(settings: Mapping[str, object], source: str) -> Preprocessing:
-    """From plain values: lists for tuples, one number for one mean or std. source: who states them, for messages.
+    """Make a Preprocessing from plain values: lists for tuples, one number for one mean or std.
+
+        settings: values by field name.
+        source: who states them, for messages.
 
     Raises InputError that lists every unknown name, wrong type and value out of range.
     """
@@ -101,7 +111,7 @@ def preprocessing_from(settings: Mapping[str, object], source: str) -> Preproces
 
 
 def read_preprocessing(path: Path) -> Preprocessing:
-    """From a TOML file whose keys are the fields of Preprocessing, e.g.
+    """Read a TOML file whose keys are the fields of Preprocessing, e.g.
 
         resize = 256
         crop = 224
@@ -109,7 +119,7 @@ def read_preprocessing(path: Path) -> Preprocessing:
         mean = [0.485, 0.456, 0.406]
         std = [0.229, 0.224, 0.225]
 
-    Raises InputError for a file that cannot be read, and as preprocessing_from.
+    Raises InputError for a file that cannot be read, and as preprocessing_from does.
     """
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -176,26 +186,29 @@ def _check(values: Mapping[str, object], source: str, problems: Problems) -> Non
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture, read when it is needed. source: a picture file, or an array uint8 (height, width, 1 or 3)."""
+    """One picture, which is read when it is needed."""
 
+    #: The picture's name, for messages.
     name: str
+    #: A picture file, or an array uint8 (height, width, 1 or 3).
     source: Path | Pixels
 
     def pixels(self) -> Pixels:
-        """uint8 (height, width, 1 or 3). Raises InputError for a file that is no picture, damaged or too large."""
+        """Return uint8 (height, width, 1 or 3). Raises InputError for a file that is not a picture, or is damaged or
+        too large."""
         return _read(self.source) if isinstance(self.source, Path) else self.source
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the path is to be read as pictures: a folder, or a file with the suffix of a picture format."""
+    """Return whether the path is read as pictures: a folder, or a file with the suffix of a picture format."""
     return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 
 def list_pictures(path: Path) -> list[Picture]:
-    """The picture of a file; those of a folder, sorted by name, without its subfolders; or those of an array file.
+    """List the picture of a file; those of a folder, sorted by name, without its subfolders; or those of an array file.
 
-    An array file (.npy, .npz) holds one array uint8 (N, height, width, 1 or 3), or one picture without N; an .npz may
-    hold other arrays beside it. Raises InputError where there is none.
+    An array file (.npy, .npz) holds one array uint8 (N, height, width, 1 or 3), or one picture without N. An .npz may
+    hold other arrays too. Raises InputError where the path does not lead to pictures.
     """
     if path.is_dir():
         files = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
@@ -258,9 +271,9 @@ def _pillow() -> Any:
 
 
 def resolved(settings: Preprocessing, program: Program) -> Preprocessing:
-    """The same with layout, color and dtype filled in from the model's only input.
+    """Fill in layout, color and dtype from the model's only input.
 
-    Raises InputError for a model that takes no pictures, and where the settings contradict its input.
+    Raises InputError for a model that does not take pictures, and where the settings contradict its input.
     """
     tensor = _picture_input(program)
     layout = settings.layout or _layout(tensor)
@@ -305,7 +318,7 @@ def _layout(tensor: Tensor) -> str:
 
 
 def batches(pictures: Sequence[Picture], program: Program) -> list[Sequence[Picture]]:
-    """The pictures of each run: as many as the declared batch, one where it is symbolic.
+    """Group the pictures by run: as many as the declared batch, one where it is symbolic.
 
     Raises InputError where the last batch would not be full.
     """
@@ -318,9 +331,13 @@ def batches(pictures: Sequence[Picture], program: Program) -> list[Sequence[Pict
 
 
 def picture_feeds(pictures: Sequence[Picture], settings: Preprocessing, program: Program) -> Feeds:
-    """One batch of pictures as the model's input by name; settings: resolved.
+    """Prepare one batch of pictures as the model's input, by name.
 
-    Raises InputError for bad pictures and for those that do not have the size that the model declares.
+        pictures: the pictures of the batch.
+        settings: the preprocessing, as `resolved` returns it.
+        program: the model.
+
+    Raises InputError for bad pictures and for pictures that do not have the size that the model declares.
     """
     tensor = _picture_input(program)
     rows = tensor.shape[2:] if settings.layout == "NCHW" else tensor.shape[1:3]
@@ -342,7 +359,7 @@ def picture_feeds(pictures: Sequence[Picture], settings: Preprocessing, program:
 
 
 def prepare_picture(picture: Picture, settings: Preprocessing) -> Array:
-    """A picture as `prepare` makes it; raises InputError that names the picture where it has the wrong size."""
+    """Prepare a picture as `prepare` does. Raises InputError that names the picture where it has the wrong size."""
     try:
         return prepare(picture.pixels(), settings)
     except _SizeError as error:
@@ -357,9 +374,12 @@ class _SizeError(Exception):
 
 
 def prepare(pixels: Pixels, settings: Preprocessing) -> Array:
-    """One picture uint8 (height, width, 1 or 3) as the model gets it, without the batch axis.
+    """Prepare one picture for the model, without the batch axis.
 
-    settings: resolved. Returns float32 or uint8, (height, width, C) or (C, height, width).
+        pixels: uint8 (height, width, 1 or 3).
+        settings: the preprocessing, as `resolved` returns it.
+
+    Returns float32 or uint8, (height, width, C) or (C, height, width).
     """
     pixels = _colored(pixels, settings.color or "RGB")
     if settings.resize is not None:

@@ -1,4 +1,4 @@
-"""Seeded random inputs that reach the whole code range of the quantizer that reads them."""
+"""Draw seeded random inputs that reach the whole code range of the quantizer that reads them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qdqnp.quant import Array, code_range
 
 
 def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, Array]]:
-    """`count` sets of inputs by name. Unknown sizes become 1; the same seed gives the same arrays.
+    """Yield `count` sets of inputs by name. Unknown sizes become 1; the same seed gives the same arrays.
 
-    Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond (so that codes
-    saturate too); other floats are standard normal; integers are uniform over their dtype.
+    Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
+    too. Other floats are standard normal; integers are uniform over their dtype.
     """
     rng = np.random.default_rng(seed)
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Which runs of a model files and pictures make: neighbouring pictures share batches, arrays are split by batch."""
+"""Split files and pictures into runs of a model: neighbouring pictures share batches, arrays are split by batch."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ from qdqnp.program import Program
 class Run:
     """One run of a model."""
 
-    #: names of its inputs along the batch axis: files, or rows of a file
+    #: Names of the run's inputs along the batch axis: files, or rows of a file.
     names: Sequence[str]
-    #: reads the arrays
+    #: Reads the arrays.
     feeds: Callable[[], Feeds]
-    #: whether its inputs are pictures that are passed as 0 to 255
+    #: Whether the inputs are pictures that are passed as 0 to 255.
     unscaled: bool = False
 
 
 def runs_of(program: Program, paths: Iterable[Path], settings: Preprocessing | None) -> list[Run]:
-    """The runs in the order of the paths; neighbouring pictures share batches.
+    """List the runs in the order of the paths; neighbouring pictures share batches.
 
-    paths: array files, pictures, or folders of pictures. settings: of pictures; where they are given, array files hold
-    pictures too. Raises InputError for what cannot be read or does not fit.
+        program: the model.
+        paths: array files, pictures, or folders of pictures.
+        settings: preprocessing of pictures; where it is given, array files hold pictures too.
+
+    Raises InputError for what cannot be read or does not fit.
     """
     runs: list[Run] = []
     for pictured, group in groupby(paths, lambda path: settings is not None or is_picture(path)):

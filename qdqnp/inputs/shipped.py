@@ -1,4 +1,4 @@
-"""The models and pictures that come with the package, in qdqnp/data."""
+"""Find the models and pictures that come with the package, in qdqnp/data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.inputs.pictures import Preprocessing
 from qdqnp.quant import Array
 
-# As the shipped networks were trained: (x / 255 - mean) / std.
+# The preprocessing that the shipped networks were trained with: (x / 255 - mean) / std.
 CIFAR10 = Preprocessing(divisor=255.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def model_names() -> list[str]:
-    """Names of the shipped models, sorted."""
+    """List the names of the shipped models, sorted."""
     return sorted(path.stem for path in _folder().glob("*.onnx"))
 
 
 def shipped_model(model: str) -> Path:
-    """The file of a shipped model, e.g. 'dla46_c_int8'. Raises InputError for other names."""
+    """Return the file of a shipped model, e.g. 'dla46_c_int8'. Raises InputError for other names."""
     if model not in model_names():
         listed = ", ".join(model_names()) or "none: the package was installed without its data"
         raise InputError("no such shipped model", [Problem("model", listed, f"'{model}'")])
@@ -29,17 +29,18 @@ def shipped_model(model: str) -> Path:
 
 
 def pictures_path() -> Path:
-    """The file of the shipped pictures."""
+    """Return the file of the shipped pictures."""
     return _folder() / "cifar10_pictures.npz"
 
 
 def labels_path() -> Path:
-    """The file of the class names, one on each line."""
+    """Return the file of the class names, one on each line."""
     return _folder() / "cifar10_classes.txt"
 
 
 def pictures() -> tuple[Array, Array, list[str]]:
-    """40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), the 10 class names."""
+    """Return 40 test pictures of CIFAR-10: uint8 (40, 32, 32, 3) RGB, their classes uint8 (40,), and the 10 class
+    names."""
     with np.load(pictures_path(), allow_pickle=False) as archive:
         return archive["x"], archive["y"], [str(label) for label in archive["classes"]]
 

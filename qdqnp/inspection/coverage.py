@@ -1,4 +1,4 @@
-"""What a profile covers: which operators it has an arithmetic for, and how well each rule is known."""
+"""Find what a profile covers: which operators it has an arithmetic for, and how well each rule is known."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ EVERY, ONLY = "complete", "requantization only"
 
 
 def covered(field: str) -> str:
-    """The operators that a field of a profile is the arithmetic of, by ONNX's names of what they compute."""
+    """Name the operators whose arithmetic a field of a profile is, by ONNX's names of what they compute."""
     found = [operator for operator in operators().values() if field in (operator.rule, *operator.reads)]
     return ", ".join(dict.fromkeys(_onnx_name(operator) for operator in found))
 
 
 def _onnx_name(operator: Operator) -> str:
-    """QLinearConv computes Conv, QGemm Gemm."""
+    """Return ONNX's name of what an operator computes: QLinearConv computes Conv, QGemm computes Gemm."""
     return operator.op.removeprefix("QLinear").removeprefix("Q") if operator.rule else operator.op
 
 
 def undefined(profile: Profile) -> list[str]:
-    """The fields for which the profile has no arithmetic."""
+    """List the fields for which the profile does not have an arithmetic."""
     return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
 
 
 def inferred(profile: Profile) -> list[str]:
-    """The fields whose rule is inferred."""
+    """List the fields whose rule is inferred."""
     return [field for field in rule_names() if getattr(profile, field).status == INFERRED]
 
 
 def coverage(profile: Profile) -> str:
-    """'complete', 'requantization only', or the operators that are missing."""
+    """Return 'complete', 'requantization only', or the operators that are missing."""
     missing = undefined(profile)
     if not missing:
         return EVERY
@@ -48,7 +48,7 @@ def coverage(profile: Profile) -> str:
 
 
 def summary(profile: Profile) -> dict[str, Any]:
-    """Name, aliases, status, source and coverage of a profile, as JSON."""
+    """Return name, aliases, status, source and coverage of a profile, as JSON."""
     return {
         "name": profile.name,
         "aliases": [alias for alias, target in ALIASES.items() if target == profile.name],
@@ -62,6 +62,6 @@ def summary(profile: Profile) -> dict[str, Any]:
 
 
 def rule_document(profile: Profile, field: str) -> dict[str, Any]:
-    """The rule of a field of the profile: its operators, kind, settings and status."""
+    """Describe the rule of a field of the profile: its operators, kind, settings and status."""
     document = to_document(profile)[field]
     return {"operators": covered(field), **document, "status": getattr(profile, field).status}

@@ -1,4 +1,4 @@
-"""inspect: what a model becomes under a profile, layer by layer, and the proof each sum relies on."""
+"""inspect: show what a model becomes under a profile, layer by layer, and the proof that each sum relies on."""
 
 from __future__ import annotations
 
@@ -17,37 +17,51 @@ from qdqnp.quant import Array, Quant
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One step. macs: multiply-accumulates for one run; k: products per sum; weight_bytes: constant codes and biases;
-    proof: why its sums are exact, '' where it sums nothing; requantization: how its codes are computed; status: of the
-    profile's rule for it (established, inferred), '' where no arithmetic is involved."""
+    """One step of the program."""
 
+    #: The step's label.
     label: str
+    #: The step's operator.
     op: str
+    #: Names of the inputs.
     inputs: tuple[str, ...]
+    #: Name of the first output.
     output: str
+    #: Shapes of the inputs; symbolic sizes are names.
     input_shapes: tuple[Shape, ...]
+    #: Shape of the output.
     output_shape: Shape
+    #: Dtype of the output.
     dtype: str
+    #: Scale of the output; a list for one per slice, None where the output does not hold codes.
     scale: list[float] | float | None
+    #: Zero point of the output; as `scale`.
     zero_point: list[int] | int | None
+    #: Multiply-accumulates for one run; None where the model does not run with symbolic sizes taken as 1.
     macs: int | None
+    #: Bytes of constant codes and biases.
     weight_bytes: int
+    #: Products per sum; None where the step does not sum, or `macs` is None.
     k: int | None
+    #: Why the step's sums are exact; '' where it does not sum.
     proof: str
+    #: How the step's codes are computed.
     requantization: str
+    #: How well the profile's rule for the step is known (established, inferred); '' where no arithmetic is involved.
     status: str
+    #: What is promised of the output's values.
     promise: str
 
 
 def rule_status(profile: Profile, op: str) -> str:
-    """'established', 'inferred' or 'unknown'; '' for operators that compute nothing."""
+    """Return 'established', 'inferred' or 'unknown'; '' for operators that do not compute anything."""
     rule = rule_of(op)
     return str(getattr(profile, rule).status) if rule else ""
 
 
 def inspect(plan: Plan) -> dict[str, Any]:
-    """Layers, totals, and what the lowering left alone with the reasons. Sizes that only a run decides count as None
-    where the batch is symbolic, and MACs are then given for a batch of 1."""
+    """Describe the layers, the totals, and what the lowering left unchanged with the reasons. Where the batch is
+    symbolic, sizes that only a run decides are None, and MACs are given for a batch of 1."""
     shapes = _shapes(plan)
     layers = [_layer(plan, bound, shapes) for bound in plan.steps]
     program = plan.program
@@ -72,7 +86,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
 
 
 def _shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:
-    """Concrete shapes, symbolic sizes taken as 1; None where the model does not run at that size."""
+    """Return concrete shapes, with symbolic sizes taken as 1; None where the model does not run at that size."""
     inputs = {
         name: tuple(size if isinstance(size, int) else 1 for size in plan.program.tensors[name].shape)
         for name in plan.program.inputs

@@ -1,4 +1,4 @@
-"""What a model's outputs say: stacked over several runs, the best classes, and a summary of each."""
+"""Show what a model's outputs say: stacked over several runs, the best classes, and a summary of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Outputs = dict[str, Array]
 
 
 def stacked(runs: Sequence[Run], results: Iterable[Outputs]) -> Outputs:
-    """The outputs of all runs along the first axis; outputs without axes get one.
+    """Stack the outputs of all runs along the first axis; outputs without axes get one.
 
     Raises InputError where shapes differ.
     """
@@ -43,14 +43,17 @@ def _dims(array: Array) -> str:
 
 
 def classifies(array: Array) -> bool:
-    """Whether an output has the form of scores, [N, classes]."""
+    """Return whether an output has the form of scores, [N, classes]."""
     return array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iuf"
 
 
 def best_classes(array: Array, count: int, labels: Sequence[str] | None) -> list[list[dict[str, Any]]]:
-    """For each row of scores (N, classes) the `count` largest values with their classes, as JSON.
+    """Return for each row of scores (N, classes) the `count` largest values with their classes, as JSON. Among equal
+    values, the lower class comes first.
 
-    labels: names of the classes, used where there is one for each. Of equal values, the lower class comes first.
+        array: the scores.
+        count: how many classes to return.
+        labels: names of the classes, used where there is one for each.
     """
     known = labels if labels is not None and len(labels) == array.shape[1] else None
     wide = array.astype(np.float64)  # so that the smallest integer codes can be negated
@@ -62,7 +65,7 @@ def best_classes(array: Array, count: int, labels: Sequence[str] | None) -> list
 
 
 def read_labels(path: Path) -> list[str]:
-    """The names of classes: the lines of a text file, without empty ones at its end. Raises InputError."""
+    """Read the names of classes: the lines of a text file, without empty ones at its end. Raises InputError."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -71,7 +74,7 @@ def read_labels(path: Path) -> list[str]:
 
 
 def check_labels(labels: Sequence[str], outputs: Outputs) -> None:
-    """Raises InputError where no output has as many classes as there are names."""
+    """Raise InputError where no output has as many classes as there are names."""
     sizes = [array.shape[1] for array in outputs.values() if classifies(array)]
     if len(labels) not in sizes:
         wanted = " or ".join(map(str, sizes)) or "none: no output has the shape [N, classes]"
@@ -79,7 +82,7 @@ def check_labels(labels: Sequence[str], outputs: Outputs) -> None:
 
 
 def summary(array: Array) -> dict[str, Any]:
-    """Shape, dtype, min, max and mean of an output, as JSON; the numbers are None where there are none."""
+    """Return shape, dtype, min, max and mean of an output, as JSON; the numbers of an empty output are None."""
     found: dict[str, Any] = {
         "shape": list(array.shape),
         "dtype": str(array.dtype),
@@ -93,7 +96,7 @@ def summary(array: Array) -> dict[str, Any]:
 
 
 def code_summaries(outputs: Mapping[str, Array], program: Program) -> dict[str, dict[str, Any]]:
-    """Summaries of outputs that are integer codes, with scale and zero point where one of each reads them."""
+    """Summarize outputs that are integer codes, with scale and zero point where these are per tensor."""
     summaries = {key: summary(array) for key, array in outputs.items()}
     for key, kept in code_outputs(program).items():
         quant = program.tensors[kept].quant

@@ -1,4 +1,4 @@
-"""What a lowering made of each node of the model file, in a sentence."""
+"""Say in a sentence what a lowering made of each node of the model file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from qdqnp.program import Program, Step
 
 @dataclass(frozen=True)
 class Fate:
-    """node: its label; op: its operator in the file; became: what runs in its place, or why it was left as it was."""
+    """What became of one node."""
 
+    #: The node's label.
     node: str
+    #: The node's operator in the file.
     op: str
+    #: What runs in its place, or why it was left unchanged.
     became: str
 
 
 def fates(graph: Graph, program: Program) -> list[Fate]:
-    """The fate of every node of the file's graph, in its order."""
+    """List the fate of every node of the file's graph, in its order."""
     steps: dict[str, list[Step]] = {}
     for step in program.steps:
         for label in dict.fromkeys(step.origin):
@@ -30,7 +33,7 @@ def fates(graph: Graph, program: Program) -> list[Fate]:
 
 
 def counts(program: Program) -> Mapping[str, int]:
-    """How many steps of each operator, by name."""
+    """Count the steps of each operator, by name."""
     return dict(sorted(Counter(step.op for step in program.steps).items()))
 
 

@@ -1,1 +1,1 @@
-"""Fast computations on plain arrays, each admitted by a proof. Kernels know neither graph nor profile nor scale."""
+"""Fast computations on plain arrays, each admitted by a proof. Kernels do not know graphs, profiles or scales."""

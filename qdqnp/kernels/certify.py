@@ -1,4 +1,4 @@
-"""A cheap expression in place of a fixed-point requantization, admitted by comparison at every step.
+"""Admits a cheap expression in place of a fixed-point requantization, by comparison at every step.
 
 A requantization of one channel is a monotone function of the sum with at most 255 steps, and so is the expression
 clip(round(sum * multiplier + offset)). Two monotone functions that agree at two points and have the same value at both
@@ -21,7 +21,7 @@ from qdqnp.quant import Array, Codes, Int64, code_range
 Real = NDArray[np.float64]
 Requantize = Callable[[Int64], Codes]  # sums (..., channels) -> codes
 
-# How far around a step the two functions are compared. An expression whose step is off by more is no candidate.
+# How far around a step the two functions are compared. An expression whose step is off by more is not a candidate.
 AROUND = np.arange(-2, 4)
 
 
@@ -29,28 +29,33 @@ AROUND = np.arange(-2, 4)
 class CertifiedLine:
     """codes = clip(floor(first(sum) * multiplier + offset + sign * nudge)), one value per channel.
 
-    first(sum) is the sum, or with first_shift > 0 the sum divided by 2^first_shift and rounded half up.
-    sign is that of the value less `pivot` (the zero point, plus the half that makes a floor a rounding); nudge is None
-    where no channel needs one. low, high: the clip. carrier: the dtype in which all of it is computed.
+    first(sum) is the sum, or with first_shift > 0 the sum divided by 2^first_shift and rounded half up. sign is the
+    sign of first(sum) * multiplier + offset - pivot.
     """
 
+    #: In the carrier's dtype, like all arrays here, shape (channels,) or shaped for a tile.
     multiplier: Array
     offset: Array
+    #: Added with the sign; None where no channel needs one.
     nudge: Array | None
+    #: The zero point, plus the half that makes a floor a rounding.
     pivot: float
+    #: The lower limit of the clip.
     low: Array
+    #: The upper limit of the clip.
     high: Array
     first_shift: int
+    #: The dtype in which all is computed.
     carrier: np.dtype[Any]
 
     def take(self, channels: NDArray[np.bool_]) -> CertifiedLine:
-        """Only some channels."""
+        """Return the expression for some channels only."""
         nudge = None if self.nudge is None else self.nudge[channels]
         parts = (self.multiplier[channels], self.offset[channels], nudge, self.pivot)
         return CertifiedLine(*parts, self.low[channels], self.high[channels], self.first_shift, self.carrier)
 
     def along(self, axis: int) -> CertifiedLine:
-        """Per-channel values shaped for a 2-D tile whose channel axis is `axis`."""
+        """Return the expression with per-channel values shaped for a 2-D tile whose channel axis is `axis`."""
 
         def shape(values: Array) -> Array:
             return values.reshape((-1, 1) if axis == 0 else (1, -1))
@@ -60,7 +65,10 @@ class CertifiedLine:
         return CertifiedLine(*parts, shape(self.low), shape(self.high), self.first_shift, self.carrier)
 
     def __call__(self, real: Array, scratch: Scratch) -> Array:
-        """real: sums in the carrier's dtype; overwritten with the codes and returned."""
+        """Overwrite sums with their codes, and return them.
+
+        real: sums in the carrier's dtype.
+        """
         if self.first_shift:
             np.multiply(real, self.carrier.type(2.0**-self.first_shift), out=real)
             np.add(real, self.carrier.type(0.5), out=real)
@@ -89,15 +97,19 @@ def certify(
     high: Int64,
     carrier: np.dtype[Any],
 ) -> tuple[CertifiedLine, NDArray[np.bool_]]:
-    """An expression for each channel, and for which channels it is proven equal to `requantize` on [low, high].
+    """Return an expression for each channel, and for which channels it is proven equal to `requantize` on [low, high].
 
-    multiplier, offset, nudges: (channels,) as of numerics' Slope. low, high: reachable sums, (channels,), within which
-    requantize is monotone.
+    multiplier, offset, nudges: shape (channels,), as in numerics' Slope.
+    first_shift: as in numerics' Slope.
+    zero: the zero point of the codes.
+    dtype: the dtype of the codes.
+    low, high: the reachable sums, shape (channels,), between which requantize is monotone.
+    carrier: the dtype in which the expression computes.
     """
     points = _points(multiplier, offset, first_shift, dtype, low, high)
     wanted = requantize(points)
     flat = (points[1:] - points[:-1] <= 1) | (wanted[1:] == wanted[:-1])
-    # codes that the ends reach: an inner saturation shows as a clip of the output
+    # the codes that the ends reach are the limits: an inner saturation shows as a clip of the output
     limits = (wanted[0].astype(carrier), wanted[-1].astype(carrier))
     best: CertifiedLine | None = None
     proven = np.zeros(multiplier.shape, bool)
@@ -121,7 +133,7 @@ def certify(
 
 
 def _points(multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[Any], low: Int64, high: Int64) -> Int64:
-    """Sums to compare at, (points, channels), ascending: the ends, and some around each step of the expression."""
+    """Return the sums to compare at, (points, channels), ascending: the ends, and some around each step."""
     first, last = code_range(dtype)
     steps = np.arange(first, last) + 0.5
     with np.errstate(all="ignore"):
@@ -140,7 +152,7 @@ def _points(multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[An
 
 
 def _nudges(nudges: tuple[Real, ...], shape: tuple[int, ...]) -> Iterator[tuple[Real, Real]]:
-    """(added to the offset, added with the value's sign): none, then each one plain and signed."""
+    """Yield (added to the offset, added with the value's sign): none, then each nudge plain and signed."""
     none = np.zeros(shape)
     yield none, none
     for nudge in nudges:
@@ -149,7 +161,7 @@ def _nudges(nudges: tuple[Real, ...], shape: tuple[int, ...]) -> Iterator[tuple[
 
 
 def _merged(best: CertifiedLine, attempt: CertifiedLine, where: NDArray[np.bool_]) -> CertifiedLine:
-    """`attempt` for the channels of `where`, else `best`."""
+    """Return `attempt` for the channels of `where`, else `best`."""
     assert best.nudge is not None and attempt.nudge is not None
     offset = np.where(where, attempt.offset, best.offset)
     nudge = np.where(where, attempt.nudge, best.nudge)

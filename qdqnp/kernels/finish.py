@@ -1,4 +1,4 @@
-"""From a tile of raw sums to codes: by one float32 expression where that is proven, else through exact integers."""
+"""A tile of raw sums becomes codes: by one float32 expression where that is proven, else through exact integers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from qdqnp.quant import Array, Codes, Float32, Int64, code_range
 class FloatFinish:
     """codes = rint(clamp(f32(tile + offset) * multiplier)) + zero point.
 
-    offset (bias and zero-point correction) and multiplier are shaped to broadcast over the tile. Exact because tile
-    and offset are integers that their carrier holds exactly, so f32(tile + offset) is the correctly rounded
-    accumulator, which is what a conversion from int32 gives.
+    The expression is exact because tile and offset are integers that their carrier holds exactly, so f32(tile + offset)
+    is the correctly rounded accumulator, which is what a conversion from int32 gives.
     """
 
+    #: Bias and zero-point correction, shaped to broadcast over the tile.
     offset: Array
+    #: Shaped to broadcast over the tile.
     multiplier: Float32
+    #: The lower limit of the clamp: lowest code less the zero point.
     low: np.float32
+    #: The upper limit of the clamp: highest code less the zero point.
     high: np.float32
     zero_point: np.float32
 
@@ -52,9 +55,11 @@ def float_finish(
     zero_point: int,
     dtype: np.dtype[Any],
 ) -> FloatFinish | None:
-    """The float32 finish of int32 accumulators, or None where it is not proven equal to it.
+    """Return the float32 finish of int32 accumulators, or None where it is not proven to equal them.
 
-    bound: no |raw sum| exceeds it. Refused where the int32 accumulator could wrap, or a multiplier is not finite.
+        bound: the magnitude that no raw sum exceeds.
+
+    The finish is refused where the int32 accumulator could wrap, or a multiplier is not finite.
     """
     if tile_dtype == np.int64 or not np.isfinite(multiplier).all() or dtype not in (np.int8, np.uint8):
         return None
@@ -75,14 +80,13 @@ def float_finish(
 
 @dataclass(frozen=True, eq=False)
 class IntegerFinish:
-    """codes = requantize(int64 sums): the definition itself, for every rule and every range.
+    """codes = requantize(int64 sums): the definition itself, for every rule and every range."""
 
-    correction: what turns raw sums into sums of (code - zero point), shaped to broadcast over the tile.
-    axis: which axis of the tile is the channel; the rule takes it last.
-    """
-
+    #: The bound rule; it takes channels last.
     requantize: Callable[[Int64], Codes]
+    #: Turns raw sums into sums of (code - zero point), shaped to broadcast over the tile.
     correction: Int64
+    #: The channel axis of the tile.
     axis: int
 
     def __call__(self, tile: Array, scratch: Scratch) -> Array:
@@ -92,16 +96,17 @@ class IntegerFinish:
 
 @dataclass(frozen=True, eq=False)
 class CertifiedFinish:
-    """Codes by an expression that `certify` proved; the channels that it did not prove by the definition.
+    """Computes codes by an expression that `certify` proved; channels that are not proven take the definition."""
 
-    expression: shaped for the tile. correction: added to raw sums first where there is no room for it in the
-    expression's offset (a first rounding), else 0. rest: indices of unproven channels; exact: their finish, or None.
-    """
-
+    #: Shaped for the tile.
     expression: CertifiedLine
+    #: Added to raw sums first, where the rule rounds before it multiplies; None where the expression's offset holds it.
     correction: Array | None
+    #: Indices of unproven channels.
     rest: Int64
+    #: The finish of the unproven channels; None where all are proven.
     exact: IntegerFinish | None
+    #: The channel axis of the tile.
     axis: int
 
     def __call__(self, tile: Array, scratch: Scratch) -> Array:

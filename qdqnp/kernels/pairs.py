@@ -1,4 +1,4 @@
-"""Sums whose products are added in pairs that saturate to 16 bits, as a correction of the exact sums.
+"""Sums whose products are added in pairs that saturate to 16 bits are computed as a correction of the exact sums.
 
 Most pairs of weights are too small to saturate whatever the codes. Only the others are computed: for each, what the
 saturation takes away is added to the exact sum.
@@ -24,17 +24,23 @@ class Pair:
     first: int
     second: int
     rows: Int64
-    weights: Array  # (2, rows), float32: sums of two products are exact in it
+    #: Shape (2, rows), float32, in which sums of two products are exact.
+    weights: Array
 
 
 @dataclass(frozen=True, eq=False)
 class SaturatingPairs:
+    """The pairs of weights in a layer that may saturate."""
+
     pairs: tuple[Pair, ...]
 
     @classmethod
     def of(cls, raw: Int64, order: Int64) -> SaturatingPairs:
-        """raw: weight codes (groups, rows, K), zero points not subtracted. order: the positions of K as they are
-        paired; an odd last one never saturates."""
+        """Find the pairs that may saturate.
+
+        raw: weight codes (groups, rows, K), zero points not subtracted.
+        order: the positions of K as they are paired; an odd last one never saturates.
+        """
         found = []
         for first, second in order[: order.size // 2 * 2].reshape(-1, 2).tolist():
             both = raw[:, :, [first, second]]
@@ -46,7 +52,11 @@ class SaturatingPairs:
         return cls(tuple(found))
 
     def correct(self, columns: Array, sums: Array) -> None:
-        """columns: raw codes (groups, K, n) in any dtype; sums: exact sums (groups, rows, n), changed in place."""
+        """Add to exact sums what saturation changes.
+
+        columns: raw codes (groups, K, n) in any dtype.
+        sums: exact sums (groups, rows, n), changed in place.
+        """
         for pair in self.pairs:
             one, other = (columns[pair.group, at].astype(np.float32) for at in (pair.first, pair.second))
             total = pair.weights[0, :, None] * one + pair.weights[1, :, None] * other

@@ -1,4 +1,4 @@
-"""Maximum over sliding windows, and the taps of a window as views."""
+"""The maximum over sliding windows, and the taps of a window as views."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from qdqnp.quant import Array
 
 
 def pad_plane(x: Array, window: Window, rows_out: int, cols_out: int, fill: object) -> Array:
-    """x (..., H, W) surrounded by `fill`, far enough for every window of an output of that size (ceil_mode reaches
-    beyond the declared pads). Negative padding cuts off instead."""
+    """Surround x (..., H, W) by `fill`, far enough for every window of an output of that size.
+
+    ceil_mode reaches beyond the declared pads. Negative padding cuts off instead.
+    """
     top, left = window.pads[:2]
     x, top, left = x[..., max(-top, 0) :, max(-left, 0) :], max(top, 0), max(left, 0)
     height, width = x.shape[-2:]
@@ -25,7 +27,7 @@ def pad_plane(x: Array, window: Window, rows_out: int, cols_out: int, fill: obje
 
 
 def tap(padded: Array, window: Window, row: int, col: int, rows_out: int, cols_out: int) -> Array:
-    """The element at (row, col) of every window, shape (..., Ho, Wo), as a view."""
+    """Return the element at (row, col) of every window, shape (..., Ho, Wo), as a view."""
     top, left = row * window.dilations[0], col * window.dilations[1]
     return padded[
         ...,
@@ -35,9 +37,9 @@ def tap(padded: Array, window: Window, row: int, col: int, rows_out: int, cols_o
 
 
 def max_pool(x: Array, window: Window, rows_out: int, cols_out: int, lowest: object) -> Array:
-    """Maximum of each window of x (N, C, H, W); padding never wins (it is the lowest value), nor does a NaN.
+    """Return the maximum of each window of x (N, C, H, W); padding never wins (it is the lowest value), nor does a NaN.
 
-    Rows and columns are reduced one after the other: the maximum does not care about order.
+    Rows and columns are reduced one after the other: a maximum does not depend on order.
     """
     padded = pad_plane(x, window, rows_out, cols_out, lowest)
     tall = _max_along(padded, x.ndim - 2, 0, window, rows_out)  # rows first: they are contiguous
@@ -47,7 +49,10 @@ def max_pool(x: Array, window: Window, rows_out: int, cols_out: int, lowest: obj
 
 
 def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Array:
-    """Maximum over the window's taps along one axis; side: 0 for rows, 1 for columns."""
+    """Reduce the window's taps along one axis to their maximum.
+
+    side: 0 for rows, 1 for columns.
+    """
     stride, dilation = window.strides[side], window.dilations[side]
 
     def tap_at(index: int) -> Array:

@@ -1,4 +1,4 @@
-"""Scratch: reusable work memory. One Scratch belongs to one run at a time; nothing that is returned lives in it."""
+"""Scratch is reusable work memory. One Scratch belongs to one run at a time; no array that is returned lives in it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qdqnp.quant import Array
 
 
 class Scratch:
-    """Buffers by tag. A tag's buffer is valid until the same tag is taken again."""
+    """Lends buffers by tag. A tag's buffer is valid until the same tag is taken again."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray[Any, np.dtype[np.uint8]]] = {}
 
     def take(self, tag: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An uninitialized array in the tag's buffer, which grows as needed."""
+        """Return an uninitialized array in the tag's buffer, which grows as needed."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self._buffers.get(tag)
         if buffer is None or buffer.nbytes < size:

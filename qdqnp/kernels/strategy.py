@@ -1,9 +1,9 @@
-"""Which arithmetic computes a layer's integer sums, and the proof that it is exact.
+"""Chooses the arithmetic that computes a layer's integer sums, and proves that it is exact.
 
 Every product weight * code is an integer. Let P be the sum over k of the largest product at k (at least 0) and N that
 of the smallest (at most 0), over the whole range of the input's codes. Whatever the order of additions, every partial
-sum lies in [N, P]. If max(P, -N) <= 2^24, every partial sum is a float32, so float32 arithmetic, fused or not, makes no
-rounding at all; 2^53 does the same for float64. `@` on 8-bit integers wraps silently and is never used.
+sum lies in [N, P]. If max(P, -N) <= 2^24, every partial sum is a float32, so float32 arithmetic, fused or not, does not
+round at all; 2^53 does the same for float64. `@` on 8-bit integers wraps silently and is never used.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ MOST_PARTS = 3
 
 @dataclass(frozen=True)
 class Proof:
-    """How a layer's sums are computed and why that is exact.
+    """How a layer's sums are computed and why that is exact."""
 
-    kind: one of the strategies. bound: no partial sum exceeds this magnitude. terms: K, the products per sum.
-    parts: boundaries 0 = k_0 < k_1 < ... = K of the split; part_bound: the largest bound of a part.
-    """
-
+    #: One of the strategies.
     kind: str
+    #: The magnitude that no partial sum exceeds.
     bound: int
+    #: K, the products per sum.
     terms: int
+    #: Boundaries 0 = k_0 < k_1 < ... = K of the split.
     parts: tuple[int, ...]
+    #: The largest bound of a part.
     part_bound: int
 
     def __str__(self) -> str:
@@ -54,10 +55,11 @@ class Proof:
 
 
 def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
-    """The proof for sums over the last axis of `weights`, shape (..., K), times codes in [low, high].
+    """Prove the strategy for sums over the last axis of `weights`, shape (..., K), times codes in [low, high].
 
-    strategy: AUTO takes the cheapest that is provably exact; any other is forced.
-    Raises ProofError when the forced one is not exact for these weights, or its name is unknown.
+        strategy: AUTO takes the cheapest that is provably exact; any other is forced.
+
+    Raises ProofError when the forced strategy is not exact for these weights, or its name is unknown.
     """
     terms = weights.shape[-1]
     shape = (math.prod(weights.shape[:-1]), terms)
@@ -66,7 +68,7 @@ def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
     bound = _magnitude(largest, smallest)
     parts = _split(largest, smallest) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
     if strategy == SPLIT and len(parts) == 2 and terms > 1:
-        parts = (0, terms // 2, terms)  # forced where it is not needed: split all the same
+        parts = (0, terms // 2, terms)  # the split is forced where it is not needed: split all the same
     part_bound = max(_magnitude(largest[:, a:b], smallest[:, a:b]) for a, b in pairwise(parts))
     kind = _cheapest(bound, parts, part_bound) if strategy == AUTO else strategy
     proof = Proof(kind, bound, terms, parts, part_bound)
@@ -89,7 +91,7 @@ def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
 
 
 def _split(largest: Int64, smallest: Int64) -> tuple[int, ...]:
-    """Greedy boundaries over K such that each part of every channel stays within float32."""
+    """Return greedy boundaries over K such that each part of every channel stays within float32."""
     up, down = np.cumsum(largest, axis=1), np.cumsum(-smallest, axis=1)
     terms, start, parts = largest.shape[1], 0, [0]
     while start < terms:

@@ -25,11 +25,11 @@ Finish = Callable[[Array, Scratch], Array]
 # (left, right, proof, out, work memory): out = left @ right, as `multiply` below does or in another way.
 Product = Callable[[Array, Array, Proof, Array, Scratch], None]
 
-# Elements of one im2col band, by measurement: smaller ones pay for more calls, larger ones leave the caches.
+# Elements of one im2col band, as measured: smaller bands pay for more calls, larger ones leave the caches.
 BAND_ELEMENTS = 768 * 1024
 
 # OpenBLAS multiplies up to 10^6 products without packing, a third faster for few rows; below some hundred columns
-# the calls cost more than that gains. Both by measurement; they decide speed only.
+# the calls cost more than that gains. Both numbers were measured; they decide speed only.
 SMALL_PRODUCT = 1_000_000
 FEWEST_COLUMNS = 128
 
@@ -39,11 +39,12 @@ _TILE_DTYPE = {FLOAT32: np.float32, SPLIT: np.float64, FLOAT64: np.float64, INT6
 
 @dataclass(frozen=True)
 class Window:
-    """The geometry of a 2-D sliding window, (rows, columns). pads: top, left, bottom, right."""
+    """The geometry of a 2-D sliding window, (rows, columns)."""
 
     kernel: tuple[int, int]
     strides: tuple[int, int]
     dilations: tuple[int, int]
+    #: The padding at the top, left, bottom and right.
     pads: tuple[int, int, int, int]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
@@ -56,11 +57,13 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Weights ready for a proven product: shape (groups, channels per group, K), in the product's dtype."""
+    """Weights ready for a proven product."""
 
     proof: Proof
+    #: Shape (groups, channels per group, K), in the product's dtype.
     array: Array
-    pairs: SaturatingPairs | None = None  # where sums are not exact: what saturation takes away
+    #: The correction for profiles whose products saturate in pairs; None where sums are exact.
+    pairs: SaturatingPairs | None = None
 
     @classmethod
     def of(cls, centered: Int64, proof: Proof, pairs: SaturatingPairs | None = None) -> Weights:
@@ -76,7 +79,10 @@ class Weights:
 
 
 def multiply(left: Array, right: Array, proof: Proof, out: Array, scratch: Scratch) -> None:
-    """out = left @ right over the last axis of left, in the proof's arithmetic; out has the proof's tile dtype."""
+    """Compute out = left @ right over the last axis of left, in the proof's arithmetic.
+
+    out: has the proof's tile dtype.
+    """
     if proof.kind != SPLIT:
         _product(left, right, out)
         return
@@ -88,7 +94,10 @@ def multiply(left: Array, right: Array, proof: Proof, out: Array, scratch: Scrat
 
 
 def _product(left: Array, right: Array, out: Array) -> None:
-    """NumPy's matmul, in blocks of columns where the rows are few: OpenBLAS then needs no packed copy of `right`."""
+    """Multiply by NumPy's matmul, in blocks of columns where the rows are few.
+
+    OpenBLAS then does not need a packed copy of `right`.
+    """
     columns = right.shape[-1]
     block = SMALL_PRODUCT // max(1, left.shape[-2] * left.shape[-1])
     if not FEWEST_COLUMNS <= block < columns:
@@ -109,9 +118,11 @@ def convolve(
     scratch: Scratch,
     product: Product = multiply,
 ) -> None:
-    """Convolution sums of codes x (N, C, H, W) to out (N, M, Ho, Wo) through `finish`.
+    """Write the convolution sums of codes x (N, C, H, W) to out (N, M, Ho, Wo) through `finish`.
 
-    weights: (groups, M / groups, K) with K = C / groups * kernel rows * kernel columns; x is padded with pad_code.
+    pad_code: the code with which x is padded.
+    weights: shape (groups, M / groups, K) with K = C / groups * kernel rows * kernel columns.
+    product: how left @ right is computed.
     """
     groups, per_group, terms = weights.array.shape
     rows_out, cols_out = out.shape[2:]
@@ -138,18 +149,18 @@ def convolve(
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """im2col without the copy: a view (C, kernel rows, kernel columns, rows, columns) of the padded image.
+    """im2col without the copy: a view of the padded image."""
 
-    pitch: columns per output row in a tile. With stride 1 it is the padded width: a band of rows is then one
-    contiguous run of the image for each tap, and the few columns between two rows hold sums that nobody reads.
-    """
-
+    #: Shape (C, kernel rows, kernel columns, rows, columns).
     view: Codes
+    #: Columns per output row in a tile. With stride 1 it is the padded width: a band of rows is then one contiguous run
+    #: of the image for each tap, and the few columns between two rows hold sums that nobody reads.
     pitch: int
+    #: Whether rows and columns are one axis of `view`, as with stride 1.
     contiguous: bool
 
     def copy_rows(self, row: int, rows: int, out: Array) -> None:
-        """Output rows [row, row + rows) as columns, shape (groups, K, rows * pitch)."""
+        """Copy output rows [row, row + rows) to out as columns, shape (groups, K, rows * pitch)."""
         if self.contiguous:
             part = self.view[..., row * self.pitch : (row + rows) * self.pitch]
         else:
@@ -169,12 +180,12 @@ def _patches(image: Codes, pad_code: int, window: Window, rows_out: int, cols_ou
 
 
 def _strided(buffer: Codes, shape: tuple[int, ...], strides: tuple[int, ...]) -> Codes:
-    """A view of a flat buffer; unlike NumPy's as_strided this raises where it would leave the buffer."""
+    """Return a view of a flat buffer; unlike NumPy's as_strided this raises where the view would leave the buffer."""
     return np.ndarray(shape, buffer.dtype, buffer, 0, strides)
 
 
 def _padded(image: Codes, pad_code: int, window: Window, scratch: Scratch) -> tuple[Codes, tuple[int, int, int]]:
-    """The image (C, H, W) with pad_code around it, flat, and its padded shape.
+    """Return the image (C, H, W) with pad_code around it, flat, and its padded shape.
 
     The buffer goes on after the image for as long as a contiguous run of the last tap may reach, with any codes.
     """

@@ -1,4 +1,5 @@
-"""8-bit functions as tables: 256 entries of one operand, 65,536 of two. The table is the function, evaluated once."""
+"""8-bit functions as tables: 256 entries of one operand, 65,536 of two. The table is the function, evaluated in
+advance."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ BLOCK = 32 * 1024
 
 @dataclass(frozen=True, eq=False)
 class UnaryTable:
-    """table: bytes of the result, indexed by the byte of the operand."""
+    """A function of one 8-bit operand as a table."""
 
+    #: The bytes of the result, indexed by the byte of the operand.
     table: bytes
     dtype: np.dtype[Any]
 
@@ -28,15 +30,17 @@ class UnaryTable:
         return cls(result.tobytes(), result.dtype)
 
     def __call__(self, codes: Codes) -> Codes:
-        # bytes.translate is the one table lookup in reach that needs no 64-bit index per element.
+        # bytes.translate is the only table lookup at hand that does not need a 64-bit index per element.
         translated = codes.tobytes().translate(self.table)
         return np.frombuffer(bytearray(translated), self.dtype).reshape(codes.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class PairLine:
-    """A float32 candidate for a binary function: rint(clip(a * left + b * right + offset)). Admitted only by comparison
-    with the function on all 65,536 pairs."""
+    """A float32 candidate for a binary function: rint(clip(a * left + b * right + offset)).
+
+    It is admitted only by comparison with the function on all 65,536 pairs.
+    """
 
     left: np.float32
     right: np.float32
@@ -44,7 +48,7 @@ class PairLine:
     dtype: np.dtype[Any]
 
     def __call__(self, a: Codes, b: Codes, out: Codes, scratch: Scratch) -> None:
-        """a, b, out: flat, of equal length."""
+        """Write the codes of a and b to out; all three are flat and of equal length."""
         total, other = scratch.take("left", a.shape, np.float32), scratch.take("right", b.shape, np.float32)
         np.copyto(total, a)
         np.multiply(total, self.left, out=total)
@@ -60,10 +64,11 @@ class PairLine:
 
 @dataclass(frozen=True, eq=False)
 class BinaryTable:
-    """table: codes of the result, shape (65536,), at 256 * byte of a + byte of b.
-    fast: a float32 expression that gives the whole table, where there is one."""
+    """A function of two 8-bit operands as a table."""
 
+    #: The codes of the result, shape (65536,), at 256 * byte of a + byte of b.
     table: Codes
+    #: A float32 expression that gives the whole table, where one exists.
     fast: PairLine | None = None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Graph -> Program. A lowering is a list of named passes; `LOWERINGS` has those that come with qdqnp."""
+"""A lowering maps Graph to Program by a list of named passes; `LOWERINGS` has those that come with qdqnp."""
 
 from __future__ import annotations
 

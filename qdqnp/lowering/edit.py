@@ -48,6 +48,10 @@ class Edit:
     def uses(self, name: str) -> tuple[Use, ...]:
         return tuple(self._uses.get(name, ()))
 
+    def is_read(self, name: str) -> bool:
+        """Whether a node reads a tensor, or it is a graph output."""
+        return bool(self._uses.get(name)) or name in self.outputs
+
     def is_output(self, name: str) -> bool:
         return name in self.outputs
 

@@ -72,11 +72,11 @@ def same_pair(edit: Edit, q: Node, dq: Node) -> bool:
 
 
 def is_shared(const: Array) -> bool:
-    """Whether equal constants like this one are one constant: at most 8 numbers, none of them 8-bit.
+    """Whether equal constants like this one are one constant: 1 to 8 numbers, none of them 8-bit.
 
     ONNX Runtime 1.32, core/optimizer/constant_sharing.cc.
     """
-    return const.size <= SMALL and str(const.dtype) in SHARED
+    return 0 < const.size <= SMALL and str(const.dtype) in SHARED
 
 
 def quantize(values: Float32, scale: Float32, zero: Codes) -> Codes:

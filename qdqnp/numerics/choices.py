@@ -1,7 +1,7 @@
-"""Choices: what is free in a rule, declared at the field that holds it.
+"""Choices say what is free in a rule; each is declared at the field that holds it.
 
 `tie: str = choice(of=ROUNDINGS, kind="tie rule")` says which values a TOML file may give, which neighbours `explain`
-and `compare` try, what `fit` searches, and by `unknown` which values an envelope must allow for.
+and `compare` try, and what `fit` searches. `unknown` says which values an envelope must allow for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ OVERRIDES = "overrides"
 class Override:
     """A number of one layer that a profile may give."""
 
+    #: The values that the number may take.
     allowed: range
-    #: whether it may be a list, one for each channel
+    #: Whether the number may be a list, one for each channel.
     per_channel: bool = False
 
 
@@ -33,17 +34,18 @@ class Override:
 class Choice:
     """What the field of a rule may hold."""
 
-    #: every value that is allowed
+    #: Every value that is allowed.
     of: Sequence[Any]
-    #: what kind of cause another value is, e.g. 'tie rule'; '' where another value is not another arithmetic to try
+    #: What kind of cause another value is, for example 'tie rule'; '' where another value does not change the
+    #: arithmetic.
     kind: str = ""
-    #: what a neighbour is called; may use {value}, {name} of the field and {rule}, the name of the class
+    #: What a neighbour is called; may use {value}, {name} of the field and {rule}, the name of the class.
     text: str = "{name} {value}"
-    #: the values between which nobody knows which one the device has; empty where it is known
+    #: The values that the device may have, where nobody knows which one; empty where the value is known.
     unknown: tuple[Any, ...] = ()
-    #: the field whose value counts where this one is 'same'; '' for none
+    #: The field whose value counts where this field is 'same'; '' if the field follows none.
     follows: str = ""
-    #: what a neighbour is called in which this field and the one it follows change together
+    #: What a neighbour is called in which this field and the field it follows change together.
     together: str = ""
 
 
@@ -57,43 +59,43 @@ def choice(
     follows: str = "",
     together: str = "",
 ) -> Any:
-    """A dataclass field with a `Choice`; without a default it must be given."""
+    """Declare a dataclass field with a `Choice`; the field must be given where it has no default."""
     allowed = of if isinstance(of, range) else tuple(of)
     made = Choice(allowed, kind, text, tuple(unknown), follows, together)
     return field(default=default, metadata={_CHOICE: made})
 
 
 def limited_to(of: Iterable[Any]) -> Mapping[str, Any]:
-    """The metadata of a dataclass field that holds one of these values, none of them another arithmetic."""
+    """Return the metadata of a dataclass field that holds one of these values, none of which changes the arithmetic."""
     return {_CHOICE: Choice(tuple(of))}
 
 
 def part(*families: str) -> Any:
-    """A dataclass field, without a default, that holds a rule of one of the families or a tuple of such rules."""
+    """Declare a dataclass field, without a default, that holds a rule of one of the families or a tuple of such."""
     return field(metadata={_FAMILIES: families})
 
 
 def choice_of(item: dataclasses.Field[Any]) -> Choice | None:
-    """The choice that a field declares, if it does."""
+    """Return the choice that a field declares; None if it declares none."""
     found: Choice | None = item.metadata.get(_CHOICE)
     return found
 
 
 def families_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:
-    """The families of rules that a field may hold; none for other fields."""
+    """Return the families of rules that a field may hold; none for a field that holds no rule."""
     found: tuple[str, ...] = item.metadata.get(_FAMILIES, ())
     return found
 
 
 def kinds_of(item: dataclasses.Field[Any], hint: Any) -> tuple[type, ...]:
-    """The classes of which a field may hold an instance: those of its families, or its own type if that is a rule."""
+    """Return the classes whose instances a field may hold: those of its families, or its own type if that is a rule."""
     if families_of(item):
         return kinds(*families_of(item))
     return (hint,) if isinstance(hint, type) and issubclass(hint, Rule) else ()
 
 
 def hints(kind: type) -> dict[str, Any]:
-    """The types of a dataclass's fields, by name, in order."""
+    """Return the types of a dataclass's fields, by name, in order."""
     found = typing.get_type_hints(kind)
     return {item.name: found[item.name] for item in dataclasses.fields(kind)}
 
@@ -103,19 +105,21 @@ def hints(kind: type) -> dict[str, Any]:
 class Neighbour:
     """A rule that differs from another in one choice."""
 
-    #: e.g. 'tie rule'
+    #: The kind of choice that differs, for example 'tie rule'.
     kind: str
-    #: in which way it differs
+    #: How the rule differs, in words.
     text: str
-    #: the value that was chosen
+    #: The value that was chosen.
     value: Any
-    #: the rule, whole
+    #: The whole rule with that value.
     rule: Any
 
 
 def neighbours(rule: Any) -> Iterator[Neighbour]:
-    """Every rule that differs from `rule`, or in a rule or stage inside it, in one choice. The last field and the last
-    stage come first: the rounding that is most often written by hand is the last one."""
+    """Yield every rule that differs from `rule`, or in a rule or stage inside it, in one choice.
+
+    The last field and the last stage come first, because a kernel most often writes the last rounding by hand.
+    """
     for item in reversed(_fields(rule)):
         value, declared = getattr(rule, item.name), choice_of(item)
         if declared is not None and declared.kind:
@@ -131,7 +135,7 @@ def neighbours(rule: Any) -> Iterator[Neighbour]:
 
 
 def _others(rule: Any, name: str, declared: Choice) -> Iterator[Neighbour]:
-    """The neighbours in one field. A field that others follow is changed with them and without them."""
+    """Yield the neighbours in one field. A field that others follow is changed both with them and without them."""
     current = resolved(rule, name)
     followers = [item.name for item in _fields(rule) if _follows(item) == name]
     pinned = {follower: resolved(rule, follower) for follower in followers}
@@ -147,7 +151,7 @@ def _others(rule: Any, name: str, declared: Choice) -> Iterator[Neighbour]:
 
 
 def resolved(rule: Any, name: str) -> Any:
-    """The value of a choice; where it is 'same', that of the field it follows."""
+    """Return the value of a choice; where that is 'same', the value of the field it follows."""
     value = getattr(rule, name)
     followed = next(_follows(item) for item in _fields(rule) if item.name == name)
     return getattr(rule, followed) if followed and value == "same" else value
@@ -164,8 +168,12 @@ def _fields(rule: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 # -- every combination -------------------------------------------------------------------------------------------------
 def admissible(rule: Any, known: Sequence[str] = ()) -> Iterator[Any]:
-    """Every rule that a rule known in part may be: each combination of its unknown choices and of those inside it;
-    itself alone where nothing is unknown. known: fields to leave as they are."""
+    """Yield every rule that a partly known rule may be: each combination of its unknown choices and of those inside it.
+
+    A rule without unknown choices yields only itself.
+
+        known: names of fields that stay as they are.
+    """
     options: dict[str, list[Any]] = {}
     for item in _fields(rule):
         value, declared = getattr(rule, item.name), choice_of(item)
@@ -180,8 +188,13 @@ def admissible(rule: Any, known: Sequence[str] = ()) -> Iterator[Any]:
 
 
 def variants(kind: type, **given: Iterable[Any]) -> Iterator[Any]:
-    """Every instance of a class of rules: each combination of its choices that are arithmetic and of the rules that it
-    holds; other fields keep their defaults. given: what to take for some fields instead. The first varies fastest."""
+    """Yield every instance of a class of rules, the first field varying fastest.
+
+    The instances combine the choices that change the arithmetic and the rules that the fields hold; other fields keep
+    their defaults.
+
+        given: values to take for some fields instead, by field name.
+    """
     options: dict[str, list[Any]] = {}
     for item in dataclasses.fields(kind):
         declared, held = choice_of(item), kinds_of(item, hints(kind)[item.name])
@@ -199,5 +212,5 @@ def variants(kind: type, **given: Iterable[Any]) -> Iterator[Any]:
 
 
 def _explicit(rule: Any, item: dataclasses.Field[Any]) -> bool:
-    """Whether a field says the same as the one it follows without saying 'same'."""
+    """Tell whether a field has the value of the field it follows, without saying 'same'."""
     return bool(getattr(rule, item.name) == getattr(rule, _follows(item)))

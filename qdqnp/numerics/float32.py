@@ -1,7 +1,7 @@
-"""The float32 primitives that integer kernels are built from, one rounding at a time.
+"""The float32 primitives that integer kernels are built from; each states its roundings one by one.
 
 NumPy's float32 ufuncs round each operation once, to nearest-even: `a * b + c` on float32 arrays is two roundings,
-exactly as the C of a kernel that does not contract. Where a kernel does contract, `fma32` says so.
+exactly as in the C of a kernel that does not contract. Where a kernel does contract, `fma32` says so.
 Source of the formulas: ONNX Runtime 1.32, core/mlas/lib/quantize.cpp and logistic.cpp.
 """
 
@@ -18,19 +18,19 @@ Float64 = NDArray[np.float64]
 
 
 def as_f32(value: Codes | Float32) -> Float32:
-    """The value rounded to float32."""
+    """Round the value to float32."""
     return np.asarray(value, np.float32)
 
 
 def clamp_limits(dtype: np.dtype[Any], zero_point: Codes) -> tuple[Float32, Float32]:
-    """float32 of (lowest code - zero point) and (highest code - zero point): the clamp before rounding."""
+    """Return the limits of the clamp before rounding, float32: lowest and highest code, each less the zero point."""
     low, high = code_range(dtype)
     zero = zero_point.astype(np.int64)
     return (low - zero).astype(np.float32), (high - zero).astype(np.float32)
 
 
 def round_clamped(v: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
-    """clamp, then round to nearest-even, then add the zero point as an integer.
+    """Clamp, round to nearest-even, then add the zero point as an integer.
 
     A NaN becomes the lowest code: the clamp is MAXPS(v, low), which returns its second operand for a NaN.
     """
@@ -42,19 +42,19 @@ def round_clamped(v: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
 
 
 def quantize(x: Float32, scale: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
-    """QUANT: codes of real values. A true float32 division, never a multiplication by the reciprocal."""
+    """Turn real values into codes (QUANT), by a true float32 division, never a multiplication by the reciprocal."""
     with np.errstate(all="ignore"):  # infinities and NaN saturate; they are not errors here
         return round_clamped(np.divide(x, scale, dtype=np.float32), zero_point, dtype)
 
 
 def dequantize(codes: Codes, scale: Float32, zero_point: Codes) -> Float32:
-    """f32(f32(int32(code) - int32(zero point)) * scale); the int32 difference wraps."""
+    """Compute f32(f32(int32(code) - int32(zero point)) * scale); the int32 difference wraps."""
     difference = codes.astype(np.int32) - zero_point.astype(np.int32)
     return np.multiply(difference.astype(np.float32), scale, dtype=np.float32)
 
 
 def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
-    """REQUANT: int32 accumulator to codes by one float32 multiplication.
+    """Turn an int32 accumulator into codes by one float32 multiplication (REQUANT).
 
     The conversion of the accumulator to float32 rounds to nearest-even, which shows when |acc| > 2^24.
     """
@@ -63,7 +63,7 @@ def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dty
 
 
 def fma32(a: Float32, b: Float32, c: Float32) -> Float32:
-    """float32 fused multiply-add, f32(a*b + c) with one rounding.
+    """Compute the float32 fused multiply-add f32(a*b + c), with one rounding.
 
     The product of two float32 is exact in float64, but its sum with c is rounded there, and then again to float32. Two
     roundings differ from one only where the first lands on the middle between two float32; those few are computed
@@ -92,14 +92,14 @@ SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 
 def in_doubt(total: Float64) -> NDArray[np.bool_]:
-    """Where a float64 sum, itself rounded, may round to another float32 than the exact sum does."""
+    """Mark where a float64 sum, itself rounded, may round to another float32 than the exact sum does."""
     middle = (total.view(np.int64) & DROPPED) == MIDDLE
     tiny = (np.abs(total) < SMALLEST_NORMAL) & (total != 0)
     return np.asarray(middle | tiny)
 
 
 def round_to_odd(total: Float64, error: Float64) -> Float64:
-    """The float64 that rounding to odd gives for the exact sum total + error, total being its nearest float64."""
+    """Round the exact sum total + error to odd, as float64; total is the nearest float64 of that sum."""
     bits = np.atleast_1d(total).view(np.int64)
     even = (bits & 1) == 0
     inexact = np.isfinite(total) & np.isfinite(error) & (error != 0)
@@ -109,7 +109,7 @@ def round_to_odd(total: Float64, error: Float64) -> Float64:
 
 
 def to_int32_x86(v: Float32) -> Int64:
-    """CVTPS2DQ: round to nearest-even; anything outside int32, and NaN, becomes -2^31."""
+    """Convert to int32 as CVTPS2DQ: round to nearest-even; anything outside int32, and NaN, becomes -2^31."""
     with np.errstate(invalid="ignore"):
         rounded = np.rint(v.astype(np.float64))
         inside = (rounded >= -(2.0**31)) & (rounded < 2.0**31)
@@ -135,9 +135,10 @@ _SIGMOID_BETA = (
 
 
 def sigmoid(x: Float32) -> Float32:
-    """MLAS's logistic function: a rational approximation in x, evaluated with fused multiply-adds.
+    """Compute MLAS's logistic function: a rational approximation in x, evaluated with fused multiply-adds.
 
-    Within a few float32 ulps of 1/(1+exp(-x)), and bit-exact to core/mlas/lib/x86_64/LogisticKernelFma3.S.
+    The result is within a few float32 ulps of 1/(1+exp(-x)), and bit-exact to
+    core/mlas/lib/x86_64/LogisticKernelFma3.S.
     """
     clamped = np.minimum(np.maximum(x, np.float32(-18)), np.float32(18))
     square = clamped * clamped

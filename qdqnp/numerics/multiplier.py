@@ -1,4 +1,4 @@
-"""A real multiplier as an integer and a shift, as each family of devices makes it.
+"""A real multiplier becomes an integer and a shift here, as each family of devices makes them.
 
 `real_multiplier` forms M = s_in * s_w / s_out; a scheme turns M (float64 or float32, one per channel) into integers.
 """
@@ -23,10 +23,13 @@ PRECISIONS = ("float64", "float32-product", "float32")
 
 
 def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float64") -> Real:
-    """s_x * s_w / s_y as float64.
+    """Compute s_x * s_w / s_y as float64.
 
-    precision: 'float64': the product in float64, as TFLite for int8 convolutions. 'float32-product': s_x * s_w rounded
-    to float32 first, as TFLite for FullyConnected and uint8. 'float32': every step rounded to float32, as ONNX Runtime.
+    `precision` says where the steps are rounded:
+
+        'float64': the product is in float64, as in TFLite for int8 convolutions
+        'float32-product': s_x * s_w is rounded to float32 first, as in TFLite for FullyConnected and uint8
+        'float32': every step is rounded to float32, as in ONNX Runtime
     """
     with np.errstate(all="ignore"):
         if precision == "float32":
@@ -37,9 +40,11 @@ def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float6
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """value * 2^-shift stands for the real multiplier: value >= 0; shift < 0 multiplies. int64, one per channel."""
+    """An integer multiplier and a shift: value * 2^-shift stands for the real multiplier."""
 
+    #: The multiplier, int64 >= 0, one per channel.
     value: Int64
+    #: How far the product is shifted right, int64, one per channel; a negative shift multiplies.
     shift: Int64
 
     @property
@@ -52,7 +57,7 @@ class Fixed:
 
 class Scheme(Protocol):
     def __call__(self, real: Real) -> Fixed:
-        """Raises ProfileError for multipliers that the scheme can't express."""
+        """Return the integers for real multipliers. Raises ProfileError for multipliers it can't express."""
         ...
 
 
@@ -60,10 +65,10 @@ class Scheme(Protocol):
 class QuantizeMultiplier(Rule, family="scheme"):
     """TFLite: frexp(M) = q * 2^s, value = round-half-away(q * 2^31) in [2^30, 2^31), shift = 31 - s.
 
-    s < -31 flushes to 0. single: under single rounding s > 30 clamps to the largest multiplier.
-    Source: tensorflow/tflite-micro, kernels/internal/quantization_util.cc.
+    The multiplier flushes to 0 where s < -31. Source: tensorflow/tflite-micro, kernels/internal/quantization_util.cc.
     """
 
+    #: Whether s > 30 clamps to the largest multiplier, as it does under single rounding.
     single: bool = False
 
     def __call__(self, real: Real) -> Fixed:
@@ -112,7 +117,7 @@ class Truncated16(Rule, family="scheme"):
 
 @dataclass(frozen=True)
 class PowerOfTwo(Rule, family="scheme"):
-    """M itself must be a power of two: value = 1."""
+    """M itself must be a power of two; value is then 1."""
 
     def __call__(self, real: Real) -> Fixed:
         fraction, exponent = np.frexp(real)
@@ -122,7 +127,7 @@ class PowerOfTwo(Rule, family="scheme"):
 
 
 def largest_shift(real: float) -> int:
-    """The shift that puts rint(real * 2^shift) in [2^14, 2^15); 14 where no shift does."""
+    """Return the shift that puts rint(real * 2^shift) in [2^14, 2^15); 14 where no shift does."""
     if not real > 0 or not math.isfinite(real):
         return 14
     shift = 15 - math.frexp(real)[1]

@@ -1,7 +1,7 @@
 """Float32 matrix products, addition by addition, in the orders of ONNX Runtime's MLAS on x86-64 with FMA3.
 
-A float32 sum depends on the order of its additions and on where a multiplication is fused into one. Each function here
-is one order. Operands are stacks of matrices: left (G, M, K), right (G, K, N); results (G, M, N).
+A float32 sum depends on the order of its additions and on where a multiplication is fused into one. Each function
+here is one order. Operands are stacks of matrices: left (G, M, K), right (G, K, N); results (G, M, N).
 Source: ONNX Runtime 1.32, core/mlas/lib/sgemm.cpp and x86_64/Sgemm*.S; compared with it bit for bit, one thread.
 """
 
@@ -17,12 +17,12 @@ from qdqnp.numerics.float32 import DROPPED, MIDDLE, SMALLEST_NORMAL, fma32
 from qdqnp.quant import Float32
 
 F32 = np.float32
-# Elements worked on at a time, so that they stay in cache. By measurement; it decides speed only.
+# Elements worked on at a time, so that they stay in cache. The number was measured and decides speed only.
 TILE = 16 * 1024
 
 
 def fused_sums(left: Float32, right: Float32) -> Float32:
-    """One accumulator per element, from k = 0 on: acc = fma(left[k], right[k], acc)."""
+    """Add up with one accumulator per element, from k = 0 on: acc = fma(left[k], right[k], acc)."""
     groups, rows, terms = left.shape
     columns = right.shape[2]
     out = np.zeros((groups, rows, columns), F32)
@@ -48,8 +48,10 @@ def _fuse(left: Float32, right: Float32, out: Float32) -> None:
 
 
 def _fuse_plain(left: Float32, right: NDArray[np.float64], out: Float32) -> None:
-    """As `_fuse`, for operands whose sums are never below float32's normal range unless they are 0: of all float64
-    sums only those in the middle between two float32 can then round wrongly, and these are rare."""
+    """Do as `_fuse`, for operands whose nonzero sums are never below float32's normal range.
+
+    Of all float64 sums only those in the middle between two float32 can then round wrongly, and these are rare.
+    """
     wide = np.moveaxis(left.astype(np.float64), 2, 0)[..., None]
     total = np.empty(out.shape, np.float64)
     acc, product = np.zeros_like(total), np.empty_like(total)
@@ -67,21 +69,27 @@ def _fuse_plain(left: Float32, right: NDArray[np.float64], out: Float32) -> None
 
 
 def _never_tiny(left: Float32, right: Float32) -> bool:
-    """Whether every partial sum is 0 or a float32 in the normal range: each product is a multiple of the product of
-    the operands' smallest steps, and so is what rounding makes of their sums."""
+    """Tell whether every partial sum is 0 or a float32 in the normal range.
+
+    Each product is a multiple of the product of the operands' smallest steps, and so is what rounding makes of their
+    sums.
+    """
     return bool(_smallest_step(left) * _smallest_step(right) >= SMALLEST_NORMAL)
 
 
 def _smallest_step(values: Float32) -> float:
-    """The distance to the next float32 of the smallest magnitude other than 0."""
+    """Return the distance from the smallest magnitude other than 0 to the next float32."""
     magnitude = np.abs(values)
     smallest = magnitude.min(where=magnitude > 0, initial=np.float32(1))
     return float(np.spacing(np.float32(smallest)))
 
 
 def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tuple[int, ...], alpha: float) -> Float32:
-    """K cut at `parts` = (0, ..., K): `fused_sums` of the first part, times alpha; each further part is added to
-    what is there, fused with its factor alpha. start: what is there at first (beta * C of a Gemm), if anything."""
+    """Add up with K cut into blocks: `fused_sums` of each, times alpha, added to the result so far in a fused step.
+
+    start: the result at first (beta * C of a Gemm), (G, M, N); None: the first block is only multiplied by alpha.
+    parts: where K is cut, (0, ..., K).
+    """
     result, factor = start, np.asarray(alpha, F32)
     for begin, end in pairwise(parts):
         sums = fused_sums(left[:, :, begin:end], right[:, begin:end])
@@ -91,8 +99,11 @@ def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tu
 
 
 def stride_parts(rows_first: bool, columns: int, terms: int) -> tuple[int, ...]:
-    """Where MLAS cuts K for a product with N columns: 128 at a time, more where N is small. rows_first: the left
-    operand is not transposed; else the stride stays as it is for a small N."""
+    """Return where MLAS cuts K for a product with N columns: every 128 terms, or more terms where N is small.
+
+    rows_first: whether the left operand is not transposed; if it is transposed, the stride stays 128 for a small N.
+    columns: N. terms: K.
+    """
     stride_n, stride_k = 128, 128
     if columns < terms and rows_first:
         while stride_n > 16 and stride_n // 2 >= columns:
@@ -101,13 +112,15 @@ def stride_parts(rows_first: bool, columns: int, terms: int) -> tuple[int, ...]:
 
 
 def every(stride: int, terms: int) -> tuple[int, ...]:
-    """0, stride, 2 * stride, ..., terms."""
+    """Return 0, stride, 2 * stride, ..., terms."""
     return (*range(0, terms, stride), terms) if terms else (0, 0)
 
 
 def row_sums(left: Float32, right: Float32, start: Float32 | None = None) -> Float32:
-    """M = 1, as a vector (G, K) times (G, K, N): four products at a time are added up, then to what is there; the last
-    two and the last one likewise. No fusing."""
+    """Multiply a vector (G, K) by (G, K, N), without fusing (M = 1).
+
+    Four products at a time are added up, then added to the result so far; the last two and the last one likewise.
+    """
     terms = left.shape[1]
     result = np.zeros((right.shape[0], right.shape[2]), F32) if start is None else start
     k = 0
@@ -122,8 +135,11 @@ def row_sums(left: Float32, right: Float32, start: Float32 | None = None) -> Flo
 
 
 def column_sums(vector: Float32, rows: Float32, start: Float32 | None = None) -> Float32:
-    """A vector (G, K) times each of the rows (G, R, K), to (G, R): eight lanes of plain products and sums over k, then
-    across the lanes. That last step goes by four rows, then two, then one, each in an order of its own."""
+    """Multiply a vector (G, K) by each of the rows (G, R, K), to (G, R), without fusing.
+
+    Eight lanes of products are summed over k, then across the lanes. That last step goes by four rows, then two, then
+    one, each in an order of its own.
+    """
     terms, count = vector.shape[1], rows.shape[1]
     pad = -terms % 8
     vector, rows = np.pad(vector, ((0, 0), (0, pad))), np.pad(rows, ((0, 0), (0, 0), (0, pad)))
@@ -153,7 +169,7 @@ def _halves(low: Float32, high: Float32) -> Float32:
 
 
 def lane_sums(rows: Float32) -> Float32:
-    """Sums over the last axis of (R, n): four lanes, added up as (0 + 2) + (1 + 3), then what is left one by one.
+    """Add up the last axis of (R, n): four lanes, added up as (0 + 2) + (1 + 3), then what is left one by one.
 
     Source: core/mlas/lib/pooling.cpp, the global kernel.
     """

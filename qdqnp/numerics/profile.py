@@ -1,4 +1,4 @@
-"""Profile: a named arithmetic. A value that names a lowering and one rule per operator family."""
+"""A profile is a named arithmetic: it names a lowering and one rule per operator family."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ class Profile:
     """
 
     name: str
-    #: what it is, in one line
+    #: What the profile is, in one line.
     summary: str
+    #: How sure qdqnp is of the arithmetic, see `numerics.status`.
     status: str = field(metadata=limited_to(STATUSES))
-    #: where the arithmetic was read or measured
+    #: Where the arithmetic was read or measured.
     source: str
-    #: name of the lowering that decides what is integer at all
+    #: The name of the lowering that decides which operators are integer at all.
     lowering: str
-    #: whether operators that the lowering leaves in float run in float32; a device without a float unit refuses them
-    #: (inputs are quantized and outputs dequantized on the host in any case)
+    #: Whether operators that the lowering leaves in float run in float32; a device without a float unit refuses them.
+    #: Inputs are quantized and outputs dequantized on the host in any case.
     host_float: bool
     convert: ConvertRule = part("convert")
     accumulate: AccumulateRule = part("accumulate")
@@ -57,9 +58,9 @@ class Profile:
     gemm: RequantizeRule = part("requantize", "undefined")
     add: BinaryRule = part("add", "undefined")
     mul: BinaryRule = part("mul", "undefined")
-    #: the identity, between scales
+    #: The rule for the identity between two scales.
     concat: LookupRule = part("lookup", "rescaling", "undefined")
-    #: any real function; a rule that only rescales would compute the identity in place of a Sigmoid
+    #: The rule for any real function; a rule that only rescales would compute the identity in place of a Sigmoid.
     lookup: LookupRule = part("lookup", "undefined")
     average_pool: AverageRule = part("average", "undefined")
     global_average_pool: MeanRule = part("mean", "undefined")
@@ -68,5 +69,5 @@ class Profile:
 
 
 def rule_names() -> list[str]:
-    """The fields of a profile that are rules, in order."""
+    """Return the fields of a profile that are rules, in order."""
     return [item.name for item in fields(Profile) if families_of(item)]

@@ -1,12 +1,11 @@
-"""A profile from TOML: how a user writes down the arithmetic of their own device.
+"""A profile is read from TOML here: a user writes down the arithmetic of their own device.
 
 Every rule, multiplier scheme and stage is a table: `kind` is its class in kebab-case, the other keys are its fields.
 Where a table is expected, a string may stand that names a field of the profile: `gemm = "conv"` is the same rule
 again. With `base = "tflite"` a file states only what differs: tables are merged key by key as long as their kind
 stays the same, lists and everything else are replaced.
 
-What a file says is checked as a whole: one ProfileError lists every fault with its path, such as
-`conv.stages[1].rounding`.
+A file is checked as a whole: one ProfileError lists every fault with its path, such as `conv.stages[1].rounding`.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ _BAD: Any = object()  # what a fault decodes to; never part of a profile, becaus
 
 
 def profile_from(text: str | Profile) -> Profile:
-    """The profile of that name or alias, or in the file of that path where it ends in .toml. Raises ProfileError."""
+    """Return the profile of that name or alias, or of the file where the text ends in .toml. Raises ProfileError."""
     if isinstance(text, str) and text.endswith(".toml"):
         return load_profile(Path(text))
     return profile_named(text)
 
 
 def load_profile(path: Path) -> Profile:
-    """The profile in a file; its name is the file's unless it says another. Raises ProfileError."""
+    """Read the profile in a file; its name is the file's name unless the text gives one. Raises ProfileError."""
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -55,9 +54,12 @@ def load_profile(path: Path) -> Profile:
 
 
 def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
-    """The profile that a TOML text describes. name_hint: its name unless it says one. where: the file, for errors.
+    """Return the profile that a TOML text describes. Raises ProfileError, which lists every fault.
 
     Rules that the text gives without a `status` are 'inferred', and so is the whole: nobody has established them.
+
+        name_hint: the profile's name unless the text gives one.
+        where: the file, for error messages.
     """
     title = f"not a valid profile: {where or name_hint}"
     try:
@@ -74,7 +76,7 @@ def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
 
 
 def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
-    """The text's document over that of its base, with what a text may leave out filled in."""
+    """Merge the text's document into that of its base, and fill in what a text may leave out."""
     document = {key: value for key, value in given.items() if key != "base"}
     base = _base(given, problems)
     changed = [name for name in rule_names() if name in document]
@@ -108,7 +110,7 @@ def _base(given: Document, problems: Problems) -> Profile | None:
 
 
 def _merge(start: Document, over: Document) -> Document:
-    """Tables key by key; a table of another kind, a list or a value replaces what was there."""
+    """Merge tables key by key; a table of another kind, a list or a value replaces what was there."""
     merged = dict(start)
     for key, value in over.items():
         old: Any = merged.get(key)
@@ -125,18 +127,18 @@ def _same_kind(old: Document, new: Document) -> bool:
 class _Slot:
     """What one field takes."""
 
-    #: its type
+    #: The type of the field.
     hint: Any
     default: Any
-    #: the classes of the rules that it may hold; none where it holds a value
+    #: The classes of the rules that the field may hold; empty where it holds a value.
     kinds: tuple[type, ...]
-    #: every value that it may hold; None where its type says all
+    #: Every value that the field may hold; None where its type says all.
     allowed: Sequence[Any] | None
-    #: the numbers of a layer that it may hold; none in other fields
+    #: The numbers of a layer that the field may hold; empty in other fields.
     overrides: Mapping[str, Override]
 
     def expected(self) -> str:
-        """What the field wants, in words."""
+        """Describe what the field accepts, in words."""
         if isinstance(self.allowed, range) and self.hint is int:
             return _range(self.allowed)
         if self.allowed is not None and self.hint in (str, int):
@@ -147,7 +149,7 @@ class _Slot:
 
 
 def _slots(kind: type) -> dict[str, _Slot]:
-    """The slots of a rule's, or the profile's, fields by name."""
+    """Return the slots of the fields of a rule or of the profile, by name."""
     types, slots = hints(kind), {}
     for item in dataclasses.fields(kind):
         declared = choice_of(item)
@@ -167,7 +169,7 @@ class _Reader:
     problems: Problems
 
     def profile(self) -> Profile:
-        """Decode every field of the profile; the faults go to `problems`, and the profile is then not to be used."""
+        """Decode every field of the profile; it must not be used where this adds faults to `problems`."""
         slots = _slots(Profile)
         self._unknown_keys(self.document, slots, "")
         values: Document = {}
@@ -179,7 +181,7 @@ class _Reader:
         return _BAD if self.problems.found else Profile(**values)
 
     def _rule(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
-        """What a table describes, or the table that a string refers to."""
+        """Decode the rule that a table describes, or the table that a string refers to."""
         if not isinstance(value, str):
             return self._table(value, kinds, path)
         tables = [name for name in rule_names() if isinstance(self.document.get(name), dict) and name != path]
@@ -189,12 +191,12 @@ class _Reader:
             return _BAD
         before = len(self.problems.found)
         made = self._table(self.document[value], kinds, path)
-        # faults within the other table are listed under its own name; new is only that it does not belong here
+        # faults within the other table are listed under its own name; here only a table of the wrong kind is a fault
         self.problems.found[before:] = [p for p in self.problems.found[before:] if p.where == f"{path}.kind"]
         return made
 
     def _table(self, value: Any, kinds: tuple[type, ...], path: str) -> Any:
-        """An instance of one of `kinds` from a table."""
+        """Decode a table to an instance of one of `kinds`."""
         if not isinstance(value, dict):
             self.problems.add(path, "a table with a kind", _shown(value))
             return _BAD
@@ -221,7 +223,7 @@ class _Reader:
         return _BAD if self.problems.count > before else kind(**values)
 
     def _any(self, value: Any, slot: _Slot, path: str) -> Any:
-        """Any value of a field."""
+        """Decode the value of a field, whatever its type."""
         many = typing.get_origin(slot.hint) is tuple
         if slot.overrides:
             return self._overrides(value, slot.overrides, path)
@@ -248,7 +250,7 @@ class _Reader:
         return found
 
     def _value(self, value: Any, slot: _Slot, path: str) -> Any:
-        """A string, integer or truth value, within what is allowed for it."""
+        """Decode a string, integer or truth value that must be one of the allowed values."""
         good = isinstance(value, slot.hint) and (slot.hint is bool or not isinstance(value, bool))
         if good and (slot.allowed is None or value in slot.allowed):
             return value
@@ -256,7 +258,7 @@ class _Reader:
         return _BAD
 
     def _overrides(self, value: Any, allowed: Mapping[str, Override], path: str) -> Any:
-        """The numbers of layers, by label: {label: {S1 = 3, A = [...]}} as hashable pairs."""
+        """Decode the numbers of layers, by label: {label: {S1 = 3, A = [...]}} becomes hashable pairs."""
         if not isinstance(value, dict):
             self.problems.add(path, "a table of layers", _shown(value))
             return _BAD
@@ -273,7 +275,7 @@ class _Reader:
         return tuple(found)
 
     def _numbers(self, value: Any, override: Override, path: str) -> Any:
-        """One integer, or where it may differ by channel a tuple with one for each."""
+        """Decode one integer, or a tuple with one for each channel where the number may differ by channel."""
         many = override.per_channel and isinstance(value, list) and bool(value)
         numbers = value if many else [value]
         if all(isinstance(n, int) and not isinstance(n, bool) and n in override.allowed for n in numbers):
@@ -289,7 +291,7 @@ class _Reader:
 
 
 def _check_name(profile: Profile, problems: Problems) -> None:
-    """Output says which arithmetic it is by name: ours must stay ours."""
+    """Refuse the name of one of qdqnp's own profiles for another arithmetic: output identifies an arithmetic by it."""
     shipped = PROFILES.get(ALIASES.get(profile.name, profile.name))
     if shipped is not None and shipped != profile:
         problems.add("name", f"a name of its own, because this is not qdqnp's '{profile.name}'", repr(profile.name))

@@ -1,4 +1,4 @@
-"""Writing a profile as TOML: the text, or the plain tables, that `profile_toml` reads back to an equal profile."""
+"""Writes a profile as TOML: the text, or the plain tables, that `profile_toml` reads back to an equal profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 
 def to_document(profile: Profile) -> Document:
-    """The profile as plain tables, lists and values, nothing left out but defaults of `status`."""
+    """Return the profile as plain tables, lists and values; only defaults of `status` are left out."""
     return {name: _plain(getattr(profile, name), name) for name in hints(Profile)}
 
 
@@ -39,7 +39,10 @@ def _field(value: Any, field: dataclasses.Field[Any], path: str) -> Any:
 
 
 def _is_default_status(value: Any, field: dataclasses.Field[Any], path: str) -> bool:
-    """What reading fills in by itself: within a rule its class's status, for a rule of the profile 'inferred'."""
+    """Tell whether reading fills the status in by itself.
+
+    Reading gives a rule of the profile the status 'inferred', and a rule within a rule that of its class.
+    """
     if field.name != "status":
         return False
     default = INFERRED if "." not in path and field.default == ESTABLISHED else field.default
@@ -47,7 +50,7 @@ def _is_default_status(value: Any, field: dataclasses.Field[Any], path: str) -> 
 
 
 def shared_document(profile: Profile) -> Document:
-    """As `to_document`, with a rule that occurs again replaced by the name of the first field that has it."""
+    """Do as `to_document`, but replace a rule that occurs again by the name of the first field that has it."""
     first: dict[Any, str] = {}
     for name in rule_names():
         first.setdefault(getattr(profile, name), name)
@@ -55,8 +58,10 @@ def shared_document(profile: Profile) -> Document:
 
 
 def to_toml(profile: Profile) -> str:
-    """The profile as a TOML text that `from_toml` reads back to an equal one. Rules that are equal are written once
-    and referred to by the name of the first field that has them."""
+    """Return the profile as a TOML text that `from_toml` reads back to an equal profile.
+
+    Rules that are equal are written once and referred to by the name of the first field that has them.
+    """
     document = shared_document(profile)
     lines = [f"{key} = {_scalar(value)}" for key, value in document.items() if not isinstance(value, dict)]
     for key, value in document.items():
@@ -66,7 +71,7 @@ def to_toml(profile: Profile) -> str:
 
 
 def _shared(profile: Profile, name: str, first: Mapping[Any, str]) -> Any:
-    """A field's plain value, with the names of fields in place of the rules that those fields hold."""
+    """Return a field's plain value; rules that other fields hold are replaced by the names of those fields."""
     value = getattr(profile, name)
     plain = _plain(value, name)
     if not dataclasses.is_dataclass(value):
@@ -82,8 +87,10 @@ def _is_rule(value: Any, first: Mapping[Any, str]) -> bool:
 
 
 def _table_lines(path: list[str], value: Document) -> list[str]:
-    """A table under its header: simple values first, then what needs a header of its own. Empty tables are left out,
-    so that a reader may add `[conv.overrides."layer"]` without defining it twice."""
+    """Write a table under its header: simple values first, then the tables that need a header of their own.
+
+    Empty tables are left out, so that a reader may add `[conv.overrides."layer"]` without defining the table twice.
+    """
     lines = ["", f"[{'.'.join(_key(part) for part in path)}]"]
     lines += [f"{_key(key)} = {_scalar(item)}" for key, item in value.items() if not _has_header(item) and item != {}]
     for key, item in value.items():
@@ -93,7 +100,7 @@ def _table_lines(path: list[str], value: Document) -> list[str]:
 
 
 def _has_header(value: Any) -> bool:
-    """Tables of tables; smaller ones fit in a line."""
+    """Tell whether the value is a table of tables; smaller tables fit in a line."""
     return isinstance(value, dict) and any(isinstance(item, dict) for item in value.values())
 
 
@@ -116,5 +123,5 @@ def _key(key: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's; only DEL must be escaped too."""
+    """Write a basic string: JSON's escapes are TOML's; only DEL must be escaped too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

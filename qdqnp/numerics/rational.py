@@ -16,17 +16,16 @@ LIMIT = 2.0**40  # far outside every code; values beyond are cut here, so that t
 
 @dataclass(frozen=True, eq=False)
 class RationalSum:
-    """The sum over i of value_i * factor_i + constant, value_i an int64 array, as an exact rational.
+    """The exact rational sum over i of value_i * factor_i + constant."""
 
-    factors: one fraction per value, or one per entry of the value's last axis.
-    """
-
+    #: int64 arrays that broadcast together.
     values: Sequence[Int64]
+    #: One fraction per value, or one per entry of the value's last axis.
     factors: Sequence[Sequence[Fraction]]
     constant: Fraction = Fraction(0)
 
     def real(self) -> Array:
-        """float64, within `error()` of the truth."""
+        """Compute the sum in float64; it is within `_error()` of the exact one."""
         total: Array = np.asarray(sum((v * _floats(f) for v, f in self._terms()), np.float64(float(self.constant))))
         return total
 
@@ -34,7 +33,7 @@ class RationalSum:
         return zip(self.values, self.factors, strict=True)
 
     def _error(self) -> Array:
-        """A bound on |real() - truth|: every term is rounded thrice, every addition once, each by 2^-53 relative."""
+        """Bound |real() - exact sum|: every term is rounded thrice, every addition once, each by 2^-53 relative."""
         magnitude = sum((np.abs(v * _floats(f)) for v, f in self._terms()), np.float64(abs(float(self.constant))))
         return np.asarray(magnitude) * (2.0**-53 * (4 + 2 * len(self.values)))
 
@@ -65,7 +64,7 @@ class RationalSum:
         return result
 
     def ties(self) -> Signs:
-        """The sign of each value that is an exact half, 0 for the others."""
+        """Return the sign of each value that is an exact half, 0 for the others."""
         doubtful = self._doubtful()
         if len(self.values) == 1 and not self.constant:
             tie = doubtful & _product_ties(self.values[0], self.factors[0])
@@ -77,8 +76,11 @@ class RationalSum:
 
 
 def _product_ties(value: Int64, factors: Sequence[Fraction]) -> Array:
-    """Where value * factor is an exact half. With factor = p / (2 h) in lowest terms, p is odd, and that is so where
-    value is an odd multiple of h; no product is a half where the denominator is odd."""
+    """Mark where value * factor is an exact half.
+
+    With factor = p / (2 h) in lowest terms, p is odd, and a half occurs where value is an odd multiple of h. A factor
+    whose denominator is odd makes no halves.
+    """
     even = [factor.denominator % 2 == 0 and factor.denominator < 2**62 for factor in factors]
     half = np.array([f.denominator // 2 if is_even else 1 for f, is_even in zip(factors, even, strict=True)], np.int64)
     count, rest = np.divmod(value, half)
@@ -90,5 +92,5 @@ def _floats(factors: Sequence[Fraction]) -> Array:
 
 
 def fraction(value: Any) -> Fraction:
-    """The exact rational of a float32 scalar, or of an integer."""
+    """Return the exact rational of a float32 scalar, or of an integer."""
     return Fraction(float(value))

@@ -1,8 +1,8 @@
-"""Rounding a division by a power of two: value / 2^shift to an integer. One function per rule of ties.
+"""Rounding a division by a power of two: value / 2^shift becomes an integer. One function per rule of ties.
 
-Values are int64 arrays and exact; shift is an integer >= 0 or an array that broadcasts. All are the identity for a
-shift of 0. |value| + 2^(shift - 1) must stay below 2^63, which the products of int32 accumulators and 31-bit
-multipliers do.
+Values are int64 arrays and exact; shift is an integer >= 0 or an array that broadcasts. All functions are the
+identity for a shift of 0. |value| + 2^(shift - 1) must stay below 2^63, which the products of int32 accumulators and
+31-bit multipliers do.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Shift = int | Int64
 
 
 def half_up(value: Int64, shift: Shift) -> Int64:
-    """Nearest; halves toward plus infinity: (value + 2^(shift-1)) >> shift."""
+    """Round to nearest; halves go toward plus infinity: (value + 2^(shift-1)) >> shift."""
     return (value + _half(shift)) >> shift
 
 
 def half_away(value: Int64, shift: Shift) -> Int64:
-    """Nearest; halves away from zero: (value + 2^(shift-1) - [value < 0]) >> shift."""
+    """Round to nearest; halves go away from zero: (value + 2^(shift-1) - [value < 0]) >> shift."""
     return (value + (_half(shift) - (value < 0) * (np.asarray(shift) > 0))) >> shift
 
 
 def half_even(value: Int64, shift: Shift) -> Int64:
-    """Nearest; halves to the even neighbour: half_up, less one where a tie went to an odd number."""
+    """Round to nearest; halves go to the even neighbour: half_up, less one where a tie went to an odd number."""
     up = half_up(value, shift)
     tie = (value - ((up << shift) - _half(shift)) == 0) & (np.asarray(shift) > 0)
     even: Int64 = up - (tie & ((up & 1) == 1))
@@ -38,12 +38,12 @@ def half_even(value: Int64, shift: Shift) -> Int64:
 
 
 def floor(value: Int64, shift: Shift) -> Int64:
-    """Toward minus infinity: the arithmetic shift."""
+    """Round toward minus infinity: the arithmetic shift."""
     return value >> shift
 
 
 def truncate(value: Int64, shift: Shift) -> Int64:
-    """Toward zero: the arithmetic shift of the magnitude."""
+    """Round toward zero: the arithmetic shift of the magnitude."""
     return np.where(value < 0, -(-value >> shift), value >> shift)
 
 
@@ -62,7 +62,7 @@ NEAREST = ("half-up", "half-away", "half-even")
 
 
 def is_tie(value: Int64, shift: Shift) -> NDArray[np.bool_]:
-    """Where value / 2^shift is an exact half. int64 arrays, broadcast; nothing is a half where the shift is 0."""
+    """Mark where value / 2^shift is an exact half, int64 arrays, broadcast; a shift of 0 makes no halves."""
     half = _half(shift)
     return np.asarray(((value & (2 * half - 1)) == half) & (half > 0))
 
@@ -72,23 +72,23 @@ class Quotient:
     """value / 2^shift, before it is rounded."""
 
     value: Int64
-    #: broadcastable to value
+    #: Broadcastable to value.
     shift: Shift
 
     def rounded(self, tie: str) -> Int64:
-        """The integer to which the rounding named `tie` in ROUNDINGS takes the quotient."""
+        """Round the quotient to an integer by the rounding named `tie` in ROUNDINGS."""
         return ROUNDINGS[tie](self.value, self.shift)
 
     def is_tie(self) -> NDArray[np.bool_]:
-        """Where the quotient is an exact half."""
+        """Mark where the quotient is an exact half."""
         return is_tie(self.value, self.shift)
 
     def exact(self, index: tuple[int, ...]) -> Fraction:
-        """The quotient at one index."""
+        """Return the quotient at one index."""
         value, shift = np.broadcast_arrays(self.value, self.shift)
         return Fraction(int(value[index])) / Fraction(2) ** int(shift[index])
 
 
 def _half(shift: Shift) -> Int64:
-    """2^(shift-1), and 0 for a shift of 0."""
+    """Return 2^(shift-1), and 0 for a shift of 0."""
     return (np.int64(1) << np.asarray(shift, np.int64)) >> 1

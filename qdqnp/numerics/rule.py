@@ -1,4 +1,4 @@
-"""Rule: the base of every class that a profile may name, found by the family it joins when it is defined."""
+"""Rule is the base of every class that a profile may name; defining such a class adds it to its family."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Rule:
 
 
 def kinds(*families: str) -> tuple[type[Rule], ...]:
-    """The classes of the families, by name within each."""
+    """Return the classes of the families, by name within each."""
     _read_all()
     return tuple(kind for family in families for kind in sorted(_FAMILIES.get(family, ()), key=lambda k: k.__name__))
 
 
 def kind_name(kind: type) -> str:
-    """Class name in kebab-case: 'narrow-then-affine'."""
+    """Return the class name in kebab-case: 'narrow-then-affine'."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 

@@ -1,4 +1,4 @@
-"""Status: how sure qdqnp is of an arithmetic."""
+"""Status says how sure qdqnp is of an arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Width: what is left of an exact integer in a register of so many bits. The one place that wraps or saturates."""
+"""Width: what is left of an exact integer in a register of so many bits. Only this module wraps or saturates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from qdqnp.quant import Codes, Int64, Quant
 
 
 def wrap(value: Int64, bits: int) -> Int64:
-    """The signed integer that two's complement arithmetic keeps: the low `bits` bits, the highest being the sign.
+    """Return the signed integer in the low `bits` bits, the highest of which is the sign (two's complement).
 
-    value: int64, any shape; the result has that shape. bits: 2 to 62.
+    value: int64, any shape; the result has that shape.
+    bits: 2 to 62.
     """
     low = np.asarray(value, np.int64) & ((1 << bits) - 1)
     sign = low & (1 << (bits - 1))
@@ -18,16 +19,17 @@ def wrap(value: Int64, bits: int) -> Int64:
 
 
 def saturate(value: Int64, bits: int) -> Int64:
-    """The value, or the nearer end of [-2^(bits-1), 2^(bits-1) - 1].
+    """Return the value, or the nearer end of [-2^(bits-1), 2^(bits-1) - 1].
 
-    value: int64, any shape; the result has that shape. bits: 2 to 62.
+    value: int64, any shape; the result has that shape.
+    bits: 2 to 62.
     """
     limit = 1 << (bits - 1)
     return np.clip(value, -limit, limit - 1)
 
 
 def saturate_to(value: Int64, y: Quant) -> Codes:
-    """The value, or the nearer end of y's codes, in y's dtype. The zero point must have been added.
+    """Return the value, or the nearer end of y's codes, in y's dtype. The zero point must have been added.
 
     value: int64, any shape; the result has that shape.
     """

@@ -1,1 +1,1 @@
-"""Operators, one per file: schema, attributes, shapes, and binding to a profile. `registry` finds them by name."""
+"""Operators, one per file: schema, attributes, shapes, and what they compute. `registry` finds them by name."""

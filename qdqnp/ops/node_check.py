@@ -1,4 +1,4 @@
-"""One node of a file under examination: the values it reads, its attributes, and every fault that is found."""
+"""Examines one node of a file: the values it reads, its attributes, and every fault that is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT32 = np.dtype(np.float32)
 
 
 class Refused(Exception):  # noqa: N818 - not an error of its own: `NodeCheck` turns it into a Problem
-    """Stops the check of one node; its problem has been noted."""
+    """Stops the check of one node, whose problem has been noted."""
 
 
 @dataclass
@@ -84,10 +84,11 @@ class NodeCheck:
         return len(value.shape)
 
     def quant(self, scale_index: int, zero_index: int, dtype: np.dtype[Any] | None, axis: int | None = None) -> Quant:
-        """The Quant that a scale input and a zero point input describe, with every check on them.
+        """Return the Quant that a scale input and a zero point input describe, with every check on them.
 
-        dtype: what the zero point's dtype must be; None accepts any code type (QuantizeLinear's output type is
-        the zero point's own). axis: where several scales apply, the axis they belong to.
+        dtype: what the zero point's dtype must be; None accepts any code type, as QuantizeLinear's output type is
+            the zero point's own.
+        axis: the axis to which the scales belong where several apply.
         """
         scale = self.const(scale_index, "scale")
         if scale.dtype != FLOAT32:
@@ -117,9 +118,9 @@ class NodeCheck:
 
 
 def parse_attributes(kind: type, check: NodeCheck, ignored: frozenset[str] = frozenset()) -> Any:
-    """Fill an operator's attribute dataclass from a node; refuses unknown names and wrong types.
+    """Fill an operator's attribute dataclass from a node; refuse unknown names and wrong types.
 
-    A dataclass field whose name starts with '_' is no ONNX attribute (the operator fills it from inputs).
+    A dataclass field whose name starts with '_' is not an ONNX attribute (the operator fills it from inputs).
     """
     known = _attribute_types(kind)
     values: dict[str, Any] = {}
@@ -136,7 +137,7 @@ def parse_attributes(kind: type, check: NodeCheck, ignored: frozenset[str] = fro
     return kind(**values)
 
 
-@cache  # the annotations are text, which typing compiles anew each time
+@cache  # the annotations are text, which typing would compile again each time
 def _attribute_types(kind: type) -> Mapping[str, Any]:
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in fields(kind) if not f.name.startswith("_")}

@@ -1,4 +1,4 @@
-"""What an operator is: its schema, its attributes, its shapes, and what it computes.
+"""An operator has a schema, attributes and shapes, and computes something.
 
 The reader calls `attributes` and `infer` to check a model; the lowering calls `step` to put a node into a program; the
 executor calls `shapes`, and `compute` or a faster form of it. Input arrays and shapes are parameters with names, in the
@@ -22,12 +22,12 @@ from qdqnp.ops.node_check import NodeCheck, parse_attributes
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
-#: dtype and shape of each output.
+#: Dtype and shape of each output.
 Inferred = tuple[tuple[np.dtype[Any], Shape], ...]
 
 
 class ShapeError(Exception):
-    """Input shapes that do not fit an operator."""
+    """Input shapes do not fit an operator."""
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(f"expected {expected}, got {got}")
@@ -36,7 +36,7 @@ class ShapeError(Exception):
 
 @dataclass(frozen=True)
 class NoAttributes:
-    """For operators without attributes."""
+    """The attributes of operators without attributes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,36 +49,37 @@ class Binding:
     consts: Mapping[str, Array]
 
     def constant(self, index: int) -> bool:
-        """Whether an input is a constant."""
+        """Tell whether an input is a constant."""
         operand = self.step.inputs[index] if index < len(self.step.inputs) else None
         return operand is not None and operand.name in self.consts
 
 
 class Operator(ABC):
-    """One ONNX (or com.microsoft) operator. Subclasses are stateless; one instance of each is registered."""
+    """One ONNX (or com.microsoft) operator. Subclasses have no state; one instance of each is registered."""
 
-    #: ONNX's name of the operator.
+    #: The operator's name in ONNX.
     op: ClassVar[str]
     domain: ClassVar[str] = ONNX
-    #: Fewest and most inputs.
+    #: The fewest and the most inputs.
     arity: ClassVar[tuple[int, int]] = (1, 1)
     Attributes: ClassVar[type] = NoAttributes
-    #: Attributes that change no number, accepted and dropped, e.g. QLinearConv's channels_last = 0 spelled out.
+    #: Attributes that change no number, accepted and dropped, for example QLinearConv's channels_last = 0 spelled out.
     ignored: ClassVar[frozenset[str]] = frozenset()
     #: Whether outputs may share memory with inputs (Reshape, Transpose, Identity ...).
     views: ClassVar[bool] = False
     #: Whether the output is the input, unchanged.
     copies: ClassVar[bool] = False
-    #: Whether it moves or selects elements only, so that bounds of its input's codes bound its output's.
+    #: Whether the operator only moves or selects elements, so that bounds of its input's codes bound its output's.
     monotone: ClassVar[bool] = False
-    #: The field of a profile that decides the operator's codes; '' where it computes none.
+    #: The field of a profile that decides the operator's codes; '' where the operator computes none.
     rule: ClassVar[str] = ""
-    #: Other fields of a profile that it looks at.
+    #: Other fields of a profile that the operator looks at.
     reads: ClassVar[tuple[str, ...]] = ()
     #: The axis of the output that counts channels.
     channel_axis: ClassVar[int] = 1
-    #: Which operand is the weights, and which the bias, of operators that sum products; else None.
+    #: Which operand is the weights, for operators that sum products; else None.
     weight_operand: ClassVar[int | None] = None
+    #: Which operand is the bias, for operators that sum products; else None.
     bias_operand: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -88,16 +89,16 @@ class Operator(ABC):
 
     # -- reading -----------------------------------------------------------------------------------------------
     def attributes(self, check: NodeCheck) -> Any:
-        """The node's attributes as the operator's dataclass; constant inputs such as Reshape's shape included."""
+        """Return the node's attributes as the operator's dataclass, with constant inputs such as Reshape's shape."""
         return parse_attributes(self.Attributes, check, self.ignored)
 
     @abstractmethod
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        """dtype and shape of every output; refuses what is invalid or unsupported."""
+        """Return dtype and shape of every output; refuse what is invalid or unsupported."""
 
     # -- lowering ----------------------------------------------------------------------------------------------
     def step(self, check: NodeCheck, attributes: Any) -> Step:
-        """The node as a step. Operators with scale inputs fold them into their operands."""
+        """Return the node as a step. Operators with scale inputs fold them into their operands."""
         inputs = tuple(Operand(name) if name else None for name in check.node.inputs)
         outputs = tuple(Operand(name) for name in check.node.outputs if name)
         return self.make_step(check, attributes, inputs, outputs)
@@ -110,48 +111,53 @@ class Operator(ABC):
     # -- running -----------------------------------------------------------------------------------------------
     @abstractmethod
     def shapes(self, attributes: Any, *inputs: Any, **_: Any) -> tuple[Shape, ...]:
-        """Output shapes from input shapes; unknown sizes (None or names) stay unknown. Raises ShapeError."""
+        """Return output shapes for input shapes; unknown sizes (None or names) stay unknown. Raises ShapeError."""
 
     @abstractmethod
     def compute(self, binding: Binding, *inputs: Any, **_: Any) -> tuple[Array, ...]:
-        """Output arrays from input arrays: the definition. Inputs are not changed.
+        """Compute output arrays from input arrays: the definition. Inputs are not changed.
 
         Raises ProfileError where the profile does not define the operator for them.
         """
 
     def check_profile(self, binding: Binding) -> None:  # noqa: B027 - most operators need nothing of a profile
-        """Raises ProfileError where the profile does not define the operator, before anything is computed."""
+        """Raise ProfileError where the profile does not define the operator, before anything is computed."""
 
     def fixed(self, binding: Binding) -> bool:
-        """Whether the numbers of the arithmetic are the same for every input of the same shape."""
+        """Tell whether the numbers of the arithmetic are the same for every input of the same shape."""
         return True
 
     def doubt(self, binding: Binding) -> str:
-        """Why the results are not promised to be exact for the profile, '' where they are."""
+        """Return why the results are not promised to be exact for the profile; '' where they are."""
         return ""
 
     def error(self, binding: Binding, *inputs: Any, **_: Any) -> Array | None:
-        """How far two float32 computations of the output in different orders can be apart, float64 in the output's
-        shape; None for operators whose results are always promised."""
+        """Bound how far two float32 computations of the output in different orders can be apart.
+
+        The bound is float64 in the output's shape; None for operators whose results are always promised.
+        """
         return None
 
     def sources(self, binding: Binding, *inputs: Any) -> Array | None:
-        """Where each output element comes from, of operators that move elements and compute nothing.
+        """Return where each output element comes from, for operators that move elements and compute nothing.
 
-        1 + its flat index, counted through all inputs one after the other; 0 where it is no input element. None for
-        operators that compute.
+        An entry is 1 + the element's flat index, counted through all inputs one after the other, or 0 where the element
+        does not come from an input. The result is None for operators that compute.
         """
         return None
 
     def macs(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
-        """Multiply-accumulates for concrete shapes; 0 for operators that have none."""
+        """Count the multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0
 
     def work(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
-        """Elements that a run handles besides its outputs, for concrete shapes: work memory, and what takes as long.
-        Only the bound on what a model may ask for reads it; 0 where the outputs say enough."""
+        """Estimate the elements that a run handles besides its outputs, for concrete shapes.
+
+        They stand for work memory, and for what takes as long. Only the bound on what a model may ask for reads the
+        estimate; it is 0 where the outputs say enough.
+        """
         return 0
 
 
-#: Operators that were defined and that the registry has not taken in yet.
+#: Operators that are defined and that the registry has not taken in yet.
 DEFINED: list[type[Operator]] = []

@@ -17,7 +17,7 @@ _OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def operators() -> dict[tuple[str, str], Operator]:
-    """The operators by domain and name; of two of one name the later definition."""
+    """Return the operators by domain and name; where two have one name, the later definition."""
     while DEFINED:
         kind = DEFINED.pop(0)
         if not inspect.isabstract(kind):
@@ -26,20 +26,20 @@ def operators() -> dict[tuple[str, str], Operator]:
 
 
 def lookup(domain: str, op: str) -> Operator | None:
-    """The operator of that domain ('' is ONNX's own) and name, or None."""
+    """Return the operator of that domain ('' is ONNX's own) and name, or None."""
     return operators().get((domain, op))
 
 
 def rule_of(op: str) -> str:
-    """The field of a profile that decides the codes of an operator, by its name; '' where none does."""
+    """Return the field of a profile that decides the codes of an operator, by its name; '' where none does."""
     return next((operator.rule for (_, name), operator in operators().items() if name == op), "")
 
 
 def operators_of(rule: str) -> list[str]:
-    """The names of the operators whose codes a field of a profile decides."""
+    """Return the names of the operators whose codes a field of a profile decides."""
     return [operator.op for operator in operators().values() if operator.rule == rule]
 
 
 def supported() -> list[str]:
-    """Names of all supported operators; those outside ONNX's domain with their domain."""
+    """Return the names of all supported operators; those outside ONNX's domain come with their domain."""
     return sorted(f"{domain}.{op}" if domain else op for domain, op in operators())

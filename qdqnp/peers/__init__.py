@@ -1,1 +1,1 @@
-"""The others: ONNX Runtime, and devices."""
+"""The peers that qdqnp is compared with: ONNX Runtime, and devices."""

@@ -1,6 +1,6 @@
-"""Reader: untrusted bytes -> an immutable Graph, or one ModelError that lists every problem found.
+"""The reader turns untrusted bytes into an immutable Graph, or one ModelError that lists every problem found.
 
-The only room that imports onnx.
+Only this room imports onnx.
 """
 
 from qdqnp.reader.assemble import read

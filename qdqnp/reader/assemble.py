@@ -26,7 +26,7 @@ NEWEST_IR = onnx.IR_VERSION
 
 
 def read(source: Source) -> Graph:
-    """A Graph from a path, bytes or a ModelProto.
+    """Read a Graph from a path, bytes or a ModelProto.
 
     Raises ModelError, which lists every problem of the model: damaged, invalid, too large or unsupported.
     """
@@ -76,7 +76,7 @@ class _Assembly:
         return Graph(tuple(ordered), inference.values, inputs, outputs, opsets, name)
 
     def _check_size(self) -> None:
-        """Before anything is read of a file with millions of entries. Raises TooLarge."""
+        """Refuse a file with millions of entries before its entries are read. Raises TooLarge."""
         graph, functions = self._proto, self._model.functions
         parts = (graph.node, graph.initializer, graph.sparse_initializer, graph.input, graph.output, graph.value_info)
         count = sum(map(len, parts)) + len(functions) + sum(len(function.node) for function in functions)
@@ -126,7 +126,10 @@ class _Assembly:
             self._values.setdefault(name, Value(name, array.dtype, array.shape, array))
 
     def _read_inputs(self) -> tuple[str, ...]:
-        """Names of the real inputs: those that are initializers too (IR version 3 lists all) are constants."""
+        """Return the names of the real inputs.
+
+        Inputs that are initializers too are constants: IR version 3 lists all initializers as inputs.
+        """
         constants = set(self._values) | {proto.name for proto in self._proto.initializer}
         names = []
         for info in self._proto.input:
@@ -179,7 +182,7 @@ class _Assembly:
         return inliner.run(calls)
 
     def _fold_constants(self, inlined: Inlined) -> list[Node]:
-        """Turn Constant nodes into constants; answers the other nodes."""
+        """Turn Constant nodes into constants; return the other nodes."""
         nodes = []
         for node in inlined.nodes:
             if not is_constant(node) or node in inlined.broken:

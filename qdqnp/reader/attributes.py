@@ -1,4 +1,4 @@
-"""AttributeProto -> Python values."""
+"""Turns an AttributeProto into a Python value."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ NO_CONTROL_FLOW = "qdqnp runs no control flow (If, Loop, Scan); export the model
 class Attribute:
     """A value with the type that the file gives it: () alone would not tell INTS from FLOATS."""
 
+    #: ONNX's AttributeType.
     kind: int
     value: AttributeValue
 
     @property
     def length(self) -> int:
-        """How long its list is; every node with a reference to it reads the whole of it."""
+        """The length of its list; every node with a reference to the attribute reads the whole list."""
         return len(self.value) if isinstance(self.value, tuple) else 0
 
 
@@ -35,7 +36,9 @@ class Attribute:
 class AttributeReference:
     """An attribute inside a function whose value is an attribute of the call."""
 
+    #: ONNX's AttributeType of the value.
     kind: int
+    #: The attribute of the call.
     name: str
 
 
@@ -46,7 +49,7 @@ def kind_name(kind: int) -> str:
 def read_attributes(
     protos: Iterable[onnx.AttributeProto], where: str, external: ExternalData, problems: Problems
 ) -> dict[str, Attribute | AttributeReference] | None:
-    """The attributes by name, or None when one has problems (which are noted)."""
+    """Return the attributes by name, or None when one of them has problems (which are noted)."""
     found: dict[str, Attribute | AttributeReference] = {}
     good = True
     for proto in protos:
@@ -67,7 +70,7 @@ def read_attributes(
 def read_attribute(
     proto: onnx.AttributeProto, where: str, external: ExternalData, problems: Problems
 ) -> Attribute | AttributeReference | None:
-    """One attribute, or None when it has problems (which are noted)."""
+    """Return one attribute, or None when it has problems (which are noted)."""
     kind: int = proto.type
     if kind in SUBGRAPHS:
         problems.add(where, "a number, text or tensor", "a subgraph", NO_CONTROL_FLOW)

@@ -1,4 +1,4 @@
-"""QDQ models of one layer. Scales are powers of two where nothing else is asked: a code's real value is exact then."""
+"""Builds QDQ models of one layer, usually with scales that are powers of two: a code's real value is exact then."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ OPSET, IR_VERSION = 17, 8
 class ModelBuilder:
     """Nodes and constants of one model, named after the probe so that layers of several probes can be told apart."""
 
+    #: The name of the probe.
     name: str
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
@@ -27,7 +28,7 @@ class ModelBuilder:
         return name
 
     def quantized(self, real: str, scale: float, zero: int = 0) -> str:
-        """QuantizeLinear and DequantizeLinear after a float tensor; the name of the dequantized one."""
+        """Add QuantizeLinear and DequantizeLinear after a float tensor; return the name of the dequantized tensor."""
         parts = [self.constant(f"{real}_scale", np.float32(scale)), self.constant(f"{real}_zero", np.int8(zero))]
         codes, back = f"{real}_q", f"{real}_dq"
         self.nodes.append(helper.make_node("QuantizeLinear", [real, *parts], [codes], name=f"{self.name}_{real}_Q"))
@@ -35,7 +36,7 @@ class ModelBuilder:
         return back
 
     def dequantized(self, name: str, codes: Array, scale: float) -> str:
-        """A constant of codes, dequantized."""
+        """Add a constant of codes and its DequantizeLinear; return the name of the dequantized tensor."""
         zero = np.zeros((), codes.dtype)
         parts = [self.constant(f"{name}_scale", np.float32(scale)), self.constant(f"{name}_zero", zero)]
         codes_name = self.constant(f"{name}_codes", codes)
@@ -59,7 +60,14 @@ def conv(
     zero: int = 0,
     bias: Array | None = None,
 ) -> ModelProto:
-    """x -> Conv -> y, no padding. scales: of x, weights and y; zero: y's zero point; x's is 0. bias: int32 codes."""
+    """Build x -> Conv -> y, without padding.
+
+    shape: the shape of x.
+    weights: codes (M, C, kernel ...), int8.
+    scales: the scales of x, weights and y.
+    zero: y's zero point; that of x is 0.
+    bias: int32 codes.
+    """
     layer = ModelBuilder(name)
     s_x, s_w, s_y = scales
     operands = [layer.quantized("x", s_x), layer.dequantized("w", weights.astype(np.int8), s_w)]
@@ -72,7 +80,7 @@ def conv(
 
 
 def add(name: str, shape: Sequence[int], scales: tuple[float, float, float], zeros: tuple[int, int, int]) -> ModelProto:
-    """a, b -> Add -> y."""
+    """Build a, b -> Add -> y."""
     layer = ModelBuilder(name)
     operands = [layer.quantized(x, scale, zero) for x, scale, zero in zip("ab", scales, zeros, strict=False)]
     layer.nodes.append(helper.make_node("Add", operands, ["y"], name=f"{name}_Add"))
@@ -80,7 +88,7 @@ def add(name: str, shape: Sequence[int], scales: tuple[float, float, float], zer
 
 
 def global_average(name: str, shape: Sequence[int], scales: tuple[float, float], zeros: tuple[int, int]) -> ModelProto:
-    """x -> GlobalAveragePool -> y."""
+    """Build x -> GlobalAveragePool -> y."""
     layer = ModelBuilder(name)
     operand = layer.quantized("x", scales[0], zeros[0])
     layer.nodes.append(helper.make_node("GlobalAveragePool", [operand], ["y"], name=f"{name}_GlobalAveragePool"))

@@ -1,4 +1,4 @@
-"""NodeProto -> Call: one node as it stands in the graph or in a function body, before inlining."""
+"""Turns a NodeProto into a Call: one node as it stands in the graph or in a function body, before inlining."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qdqnp.reader.attributes import Attribute, AttributeReference, read_attribut
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.text import read_domain, read_text
 
-Key = tuple[str, str, str]  # domain, name and overload of a function
+Key = tuple[str, str, str]  # the domain, name and overload of a function
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A node of the file. broken: it has problems of its own (noted), so its outputs are unknown."""
+    """A node of the file."""
 
     op: str
     domain: str
@@ -26,6 +26,7 @@ class Call:
     outputs: tuple[str, ...]
     name: str
     attributes: dict[str, Attribute | AttributeReference] = field(default_factory=dict)
+    #: Whether the node has problems of its own (noted), so that its outputs are unknown.
     broken: bool = False
 
     @property
@@ -34,14 +35,16 @@ class Call:
 
     @property
     def parts(self) -> int:
-        """What it counts against the limit on the size of the graph. Passes may replace a node once for each of its
-        inputs, so those count with their square."""
+        """What the call counts against the limit on the size of the graph.
+
+        Passes may replace a node once for each of its inputs, so inputs and outputs count with their square.
+        """
         ends = len(self.inputs) + len(self.outputs)
         return NODE_PARTS + ends + len(self.attributes) + ends**2 // 64
 
 
 def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names without the empty ones at the end, which mean the same as none."""
+    """Return names without the empty ones at the end, which mean the same as absent ones."""
     end = len(names)
     while end and not names[end - 1]:
         end -= 1
@@ -49,7 +52,10 @@ def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, problems: Problems) -> Call:
-    """One node. inside: what messages put before its label, e.g. "function 'f', "."""
+    """Read one node.
+
+    inside: the text before the node's label in messages, for example "function 'f', ".
+    """
     before = problems.count
     op = read_text(proto.op_type, f"{inside}a node's op_type", problems)
     name = read_text(proto.name, f"{inside}a node's name", problems)

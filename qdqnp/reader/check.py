@@ -1,4 +1,4 @@
-"""The types and shapes of all tensors: every node is checked by its operator, in topological order."""
+"""Finds the types and shapes of all tensors: every node is checked by its operator, in topological order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _bytes(value: Value) -> int:
 
 
 class Inference:
-    """Types of tensors, from the graph inputs and constants onwards.
+    """Finds the types of tensors, from the graph inputs and constants onwards.
 
     A tensor whose node has a problem stays unknown, and nodes that read it are passed over: their problems would
     only repeat the first one.

@@ -1,4 +1,4 @@
-"""Constant nodes -> arrays under their output names, as if they were initializers."""
+"""Turns Constant nodes into arrays under their output names, as if they were initializers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_constant(node: Node) -> bool:
 
 
 def constant_array(node: Node, problems: Problems) -> Array | None:
-    """The array of a Constant node, or None when the node is wrong (which is noted)."""
+    """Return the array of a Constant node, or None when the node is wrong (which is noted)."""
     where = f"node {node.label} (Constant)"
     if any(node.inputs):
         problems.add(where, "no inputs", list(node.inputs))

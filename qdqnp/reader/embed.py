@@ -1,4 +1,4 @@
-"""A model as the bytes of one file: external data moved inside, so that nothing else is needed to read it again."""
+"""Writes a model as the bytes of one file: external data moves inside, so that reading needs nothing else."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from qdqnp.reader.tensors import read_tensor
 
 
 def single_file(source: Source) -> bytes:
-    """The model as it was given where it is in one file already; else the same with its external data inside.
+    """Return the model as it was given where it is in one file already; else the same with its external data inside.
 
-    Raises ModelError where it cannot be read, or would not fit in one file.
+    Raises ModelError where the model cannot be read, or would not fit in one file.
     """
     opened = open_model(source)
     outside = [tensor for tensor in _tensors(opened.model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
@@ -46,7 +46,7 @@ def single_file(source: Source) -> bytes:
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of the model that may lie outside: initializers, and attributes of nodes and functions."""
+    """Yield every tensor of the model that may lie outside: initializers, and attributes of nodes and functions."""
     yield from model.graph.initializer
     for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
         for attribute in node.attribute:

@@ -1,4 +1,4 @@
-"""External data: tensors whose bytes lie in other files, all inside the model's folder."""
+"""Reads external data: tensors whose bytes lie in other files, all inside the model's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSIDE = "External data must be regular files in the model's folder or below it.
 
 
 class _Refused(Exception):  # noqa: N818 - not an error of its own
-    """Stops the reading of one tensor; its problem has been noted."""
+    """Stops the reading of one tensor, whose problem has been noted."""
 
 
 class ExternalData:
@@ -31,7 +31,7 @@ class ExternalData:
         self._total = 0
 
     def read(self, proto: onnx.TensorProto, size: int, where: str) -> bytes | None:
-        """The `size` bytes of an external tensor, or None when something is wrong (which is noted)."""
+        """Return the `size` bytes of an external tensor, or None when something is wrong (which is noted)."""
         try:
             return self._read(proto, size, f"{where}, external data")
         except _Refused:
@@ -61,7 +61,7 @@ class ExternalData:
         return int(text)
 
     def _inside(self, location: str, where: str) -> Path:
-        """The real path of `location`, if it is a regular file inside the model's folder."""
+        """Return the real path of `location`, if it is a regular file inside the model's folder."""
         where = f"{where}, location"
         if self._folder is None:
             self._no(
@@ -79,7 +79,7 @@ class ExternalData:
             self._no(where, "a path without '..'", f"'{location}'", INSIDE)
         try:
             return self._real_file(self._folder / location, location, where)
-        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
+        except (OSError, RuntimeError) as error:  # RuntimeError means a loop of symbolic links, before Python 3.13
             reason = getattr(error, "strerror", None) or str(error)
             self._no(
                 where,
@@ -141,5 +141,5 @@ class ExternalData:
 
 
 def _open_plain(path: str, flags: int) -> int:
-    """Open, but neither follow a link nor wait, should the file have been swapped for a link or a pipe."""
+    """Open a file, but neither follow a link nor wait, should the file have been swapped for a link or a pipe."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

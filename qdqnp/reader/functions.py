@@ -1,4 +1,4 @@
-"""Inlining of model-local functions: every call is replaced by the function's body until none is left."""
+"""Inlines model-local functions: every call is replaced by the function's body until no calls are left."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from qdqnp.reader.text import domain_name, read_domain, read_text
 
 
 class TooLarge(Exception):  # noqa: N818 - not an error of its own: its problem has been noted
-    """Inlining was stopped: the graph would grow beyond the limit."""
+    """Stops the reading: the graph would grow beyond the limit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Function:
+    """A model-local function of the file."""
+
     key: Key
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    parameters: frozenset[str]  # all attributes that a call may give
+    #: The names of all attributes that a call may give.
+    parameters: frozenset[str]
     defaults: dict[str, Attribute]
     body: tuple[Call, ...]
     opsets: dict[str, int]
+    #: Whether the function has problems (noted), so that its calls are not inlined.
     broken: bool
 
     @property
@@ -39,20 +43,26 @@ class Function:
 
 @dataclass
 class Scope:
-    """What names and attribute references mean inside one call, or in the main graph (names is None)."""
+    """What names and attribute references mean inside one call, or in the main graph."""
 
+    #: The names outside by the names inside; None in the main graph.
     names: dict[str, str] | None = None
+    #: The attributes of the call by name, with the function's defaults.
     attributes: dict[str, Attribute] = field(default_factory=dict)
+    #: The names of all attributes that the call may give.
     parameters: frozenset[str] = frozenset()
+    #: The text before names made inside the call.
     prefix: str = ""
+    #: The functions whose calls lie around this scope, outermost first, with the function itself.
     chain: tuple[Function, ...] = ()
 
 
 @dataclass
 class Inlined:
-    """Nodes without calls of functions. broken: those with problems, whose outputs are unknown."""
+    """The nodes of a graph without calls of functions."""
 
     nodes: list[Node] = field(default_factory=list)
+    #: The nodes with problems, whose outputs are unknown.
     broken: set[Node] = field(default_factory=set)
 
 
@@ -77,7 +87,7 @@ class Inliner:
         self.result = Inlined()
 
     def run(self, calls: Iterable[Call]) -> Inlined:
-        """The nodes of the main graph with all functions inlined. Raises TooLarge."""
+        """Return the nodes of the main graph with all functions inlined. Raises TooLarge."""
         self._inline(calls, Scope())
         return self.result
 
@@ -132,7 +142,7 @@ class Inliner:
         return formals
 
     def _check_opsets(self, body: tuple[Call, ...], opsets: dict[str, int], where: str) -> None:
-        """Inlined nodes take the meaning of the model's opset, so the function's must be the same."""
+        """Check that a function has the model's opset: its inlined nodes take the meaning of the model's."""
         for domain in sorted({call.domain for call in body if call.key not in self._protos}):
             mine = opsets.get(domain)
             model = self._opsets.setdefault(domain, mine) if mine is not None else None
@@ -178,7 +188,7 @@ class Inliner:
             raise TooLarge
 
     def _attributes(self, call: Call, scope: Scope) -> dict[str, Attribute] | None:
-        """The call's attributes, references replaced; a reference to an attribute not given is left out."""
+        """Return the call's attributes with references replaced; a reference to an attribute not given is left out."""
         found: dict[str, Attribute] = {}
         good = True
         for name, item in call.attributes.items():
@@ -254,13 +264,13 @@ class Inliner:
                 names[formal] = actual or self._fresh(f"{prefix}/{formal}")
         inner = Scope(names, {**function.defaults, **attributes}, function.parameters, prefix, (*scope.chain, function))
         self._inline(function.body, inner)
-        for source, target in passed:  # an input that is also an output: two names for one tensor
+        for source, target in passed:  # an input that is also an output has two names for one tensor
             if target:
                 self._emit(Node("Identity", ONNX, (source,), (target,), {}, prefix))
 
     # -- names -----------------------------------------------------------------------------------------------
     def _name(self, name: str, scope: Scope) -> str:
-        """The name outside of a name inside `scope`; made on first sight."""
+        """Return the name outside of a name inside `scope`; it is made on first sight."""
         if scope.names is None:
             return name
         if name not in scope.names:

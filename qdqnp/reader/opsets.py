@@ -1,4 +1,4 @@
-"""The operator set versions that a model states, and the range that qdqnp reads."""
+"""Reads the operator set versions that a model states, and knows the range that qdqnp reads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from qdqnp.reader.text import domain_name, read_domain
 
 
 def supported_range(domain: str) -> tuple[int, int] | None:
-    """Oldest and newest version that qdqnp reads; None for a domain that it does not know."""
+    """Return the oldest and the newest version that qdqnp reads; None for a domain that it does not know."""
     if domain == ONNX:
         return OLDEST_OPSET, onnx.defs.onnx_opset_version()
     return (1, 1) if domain == MICROSOFT else None
 
 
 def read_opsets(imports: Iterable[onnx.OperatorSetIdProto], where: str, problems: Problems) -> dict[str, int]:
-    """Version by domain; a domain that is stated twice must have one version."""
+    """Return the version by domain; a domain that is stated twice must have one version."""
     found: dict[str, int] = {}
     for item in imports:
         domain = read_domain(item.domain, f"{where}, opset import", problems)
@@ -31,7 +31,7 @@ def read_opsets(imports: Iterable[onnx.OperatorSetIdProto], where: str, problems
 
 
 def check_opsets(opsets: dict[str, int], used: Iterable[str], problems: Problems) -> set[str]:
-    """Note the versions that qdqnp does not read, for domains in use; answers the domains that have one."""
+    """Note the versions that qdqnp does not read, for domains in use; return the domains that have one."""
     bad = set()
     for domain in sorted(set(used)):
         supported = supported_range(domain)

@@ -1,4 +1,4 @@
-"""Bytes, a path or a ModelProto -> a ModelProto that at least looks like a model."""
+"""Turns bytes, a path or a ModelProto into a ModelProto that at least looks like a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto
 
-# What people hand over by mistake: (offset, bytes there, what it is).
+# Formats that people hand over by mistake: (offset, the bytes there, the format in words).
 OTHER_FORMATS = (
     (4, b"TFL3", "a TensorFlow Lite model"),
     (4, b"ORTM", "a model in ONNX Runtime's own .ort format"),
@@ -29,17 +29,19 @@ OTHER_FORMATS = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A parsed model. folder: where its external data may lie, None if it did not come from a file."""
+    """A parsed model."""
 
     model: onnx.ModelProto
+    #: Where the model's external data may lie; None if the model did not come from a file.
     folder: Path | None
+    #: The name of the source in messages.
     name: str
 
 
 def open_model(source: Source) -> Opened:
     """Parse a model.
 
-    Raises ModelError if it cannot be read or is no ONNX model, TypeError for other arguments.
+    Raises ModelError if the model cannot be read or is not an ONNX model, TypeError for other arguments.
     """
     if isinstance(source, onnx.ModelProto):
         return Opened(_looks_like_model(source, "the given ModelProto", b""), None, "the given ModelProto")
@@ -69,7 +71,7 @@ def _read_file(path: Path, name: str) -> bytes:
     if status.st_size > MAX_FILE_BYTES:
         _refuse_size(name, status.st_size)
     with path.open("rb") as file:
-        return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)  # Python allocates what is asked for before it reads
+        return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)  # Python allocates the asked size before it reads
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
@@ -86,7 +88,7 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
 
 
 def _looks_like_model(model: onnx.ModelProto, name: str, data: bytes) -> onnx.ModelProto:
-    """Protobuf takes almost any message for another one, so the fields that every model has must be there."""
+    """Check the fields that every model has: protobuf takes almost any message for another one."""
     if not model.HasField("graph"):
         _refuse(name, "an ONNX model", *_other_format(data, "a message without a graph"))
     if not model.HasField("ir_version"):
@@ -95,7 +97,7 @@ def _looks_like_model(model: onnx.ModelProto, name: str, data: bytes) -> onnx.Mo
 
 
 def _other_format(data: bytes, otherwise: str) -> tuple[str, str]:
-    """(got, hint) for bytes that are no ONNX model."""
+    """Return (got, hint) for bytes that are not an ONNX model."""
     for offset, magic, what in OTHER_FORMATS:
         if data[offset : offset + len(magic)] == magic:
             return what, "Give the .onnx file."

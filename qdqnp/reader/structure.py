@@ -1,4 +1,4 @@
-"""Names and order: every tensor is made once, all that is read is made, and nothing waits for itself."""
+"""Checks names and order: every tensor is made only once, all that is read is made, and nothing waits for itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qdqnp.reader.report import listing
 
 
 class Definitions:
-    """Which part of the file makes each tensor. The first one counts; a second one is a problem."""
+    """Which part of the file makes each tensor. The first part counts; a second one is a problem."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -35,7 +35,7 @@ class Definitions:
         return name in self._by
 
     def maker(self, name: str) -> Node | None:
-        """The node that makes a tensor."""
+        """Return the node that makes a tensor; None for other tensors."""
         by = self._by.get(name)
         return by if isinstance(by, Node) else None
 
@@ -65,7 +65,7 @@ def check_uses(nodes: Iterable[Node], outputs: Sequence[str], definitions: Defin
 
 
 def order(nodes: Sequence[Node], definitions: Definitions, problems: Problems) -> list[Node]:
-    """Nodes in topological order, as near to the file's as possible; without those in or behind a cycle."""
+    """Return the nodes in topological order, as near to the file's as possible, without those in or behind a cycle."""
     index_of = {node: index for index, node in enumerate(nodes)}
     makers = {node: _makers(node, definitions) for node in nodes}
     waiting = {node: len(found) for node, found in makers.items()}
@@ -88,13 +88,13 @@ def order(nodes: Sequence[Node], definitions: Definitions, problems: Problems) -
 
 
 def _makers(node: Node, definitions: Definitions) -> list[Node]:
-    """The nodes that must come before this one, each once and in the order of its inputs."""
+    """Return the nodes that must come before this one, each only once and in the order of its inputs."""
     found = dict.fromkeys(definitions.maker(name) for name in node.inputs if name)
     return [maker for maker in found if maker is not None]
 
 
 def _report_cycle(stuck: set[Node], makers: Mapping[Node, list[Node]], problems: Problems) -> None:
-    """Each stuck node waits for a stuck node, so walking backwards from any of them ends in a cycle."""
+    """Report one cycle: each stuck node waits for a stuck node, so walking backwards from any of them ends in one."""
     node = next(node for node in makers if node in stuck)  # makers has the file's order
     path: dict[Node, None] = {}
     while node not in path:

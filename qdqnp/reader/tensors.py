@@ -1,4 +1,4 @@
-"""TensorProto -> read-only array. Nothing is allocated from dims before the data is known to be there."""
+"""Turns a TensorProto into a read-only array. Nothing is allocated from dims before the data is known to exist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TYPED_FIELDS = ("float_data", "double_data", "int64_data", "int32_data", "uint64
 
 
 def type_name(kind: int) -> str:
-    """ONNX's name of an element type."""
+    """Return ONNX's name of an element type."""
     try:
         return str(Kind.DataType.Name(kind))
     except ValueError:
@@ -42,7 +42,7 @@ def type_name(kind: int) -> str:
 
 
 def read_tensor(proto: onnx.TensorProto, where: str, external: ExternalData, problems: Problems) -> Array | None:
-    """The tensor's array, or None when it has problems (which are noted)."""
+    """Return the tensor's array, or None when the tensor has problems (which are noted)."""
     shape = _shape(proto, where, problems)
     if shape is None:
         return None
@@ -131,7 +131,7 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
 
 
 def _narrowed(values: Array, dtype: np.dtype[Any], where: str, problems: Problems) -> Array | None:
-    """int32_data holds every small type: check the range before the cast that would wrap."""
+    """Check the range before the cast, which would wrap: int32_data holds every small type."""
     if dtype == np.bool_:
         return _booleans(values, where, problems)
     stored = np.dtype(np.uint16) if dtype == np.float16 else dtype  # float16 is stored as its bits

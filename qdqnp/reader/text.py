@@ -1,4 +1,4 @@
-"""Names and other text of the file."""
+"""Reads names and other text of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qdqnp.limits import MAX_TEXT
 
 
 def read_text(value: str | bytes, where: str, problems: Problems) -> str:
-    """A text field as str. Protobuf hands a field over as bytes where it is not UTF-8: that is a problem."""
+    """Return a text field as str. Protobuf hands a field over as bytes where it is not UTF-8: that is a problem."""
     if isinstance(value, bytes):
         problems.add(where, "valid UTF-8 text", value)
         value = value.decode("utf-8", "backslashreplace")
@@ -18,11 +18,11 @@ def read_text(value: str | bytes, where: str, problems: Problems) -> str:
 
 
 def read_domain(value: str | bytes, where: str, problems: Problems) -> str:
-    """An operator domain; the default domain may be spelled 'ai.onnx' and is '' here."""
+    """Return an operator domain; the default domain may be spelled 'ai.onnx' and is '' here."""
     domain = read_text(value, where, problems)
     return ONNX if domain == "ai.onnx" else domain
 
 
 def domain_name(domain: str) -> str:
-    """A domain as messages name it."""
+    """Return the name of a domain in messages."""
     return domain or "ai.onnx"

@@ -1,4 +1,4 @@
-"""ValueInfoProto -> Declared: the element type and shape that the file states for a tensor."""
+"""Turns a ValueInfoProto into a Declared: the element type and shape that the file states for a tensor."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from qdqnp.reader.text import read_text
 
 @dataclass(frozen=True)
 class Declared:
-    """What the file says about one tensor, None where nothing. source: the part of the file that says so."""
+    """What the file says about one tensor; what it does not say is None."""
 
     name: str
+    #: The part of the file that says so.
     source: str
-    kind: str | None  # 'tensor', 'sequence', 'optional' ...
-    element: int | None  # an ONNX element type
+    #: 'tensor', 'sequence', 'optional' ...
+    kind: str | None
+    #: An ONNX element type.
+    element: int | None
     shape: Shape | None
 
     @property
@@ -29,7 +32,7 @@ class Declared:
 
 
 def read_declared(info: onnx.ValueInfoProto, source: str, problems: Problems) -> Declared:
-    """What one input, output or value_info entry states. Whether that is enough depends on the use."""
+    """Return what one input, output or value_info entry states. Whether that is enough depends on the use."""
     name = read_text(info.name, f"{source}, name", problems)
     kind = info.type.WhichOneof("value")
     if kind != "tensor_type":
@@ -59,7 +62,7 @@ def _dim(dim: onnx.TensorShapeProto.Dimension, where: str, problems: Problems) -
 
 
 def is_tensor(declared: Declared, problems: Problems) -> bool:
-    """Whether a graph input or output is a tensor; it may also state no type at all."""
+    """Tell whether a graph input or output is a tensor; the file may also state no type at all."""
     if declared.kind in (None, "tensor"):
         return True
     problems.add(declared.where, "a tensor", f"a value of type {declared.kind}")
@@ -67,7 +70,7 @@ def is_tensor(declared: Declared, problems: Problems) -> bool:
 
 
 def input_value(declared: Declared, problems: Problems) -> Value | None:
-    """The graph input as a Value, or None when its declaration is incomplete or unsupported (noted)."""
+    """Return the graph input as a Value, or None when its declaration is incomplete or unsupported (noted)."""
     if not is_tensor(declared, problems):
         return None
     if declared.element is None or declared.kind is None:
@@ -85,7 +88,7 @@ def input_value(declared: Declared, problems: Problems) -> Value | None:
 
 
 def fits_limits(value: Value, where: str, problems: Problems) -> bool:
-    """Note a tensor with more axes or bytes than qdqnp computes with."""
+    """Check that a tensor does not have more axes or bytes than qdqnp computes with; note it otherwise."""
     if len(value.shape) > MAX_RANK:
         problems.add(where, f"at most {MAX_RANK} axes", f"{len(value.shape)} axes")
         return False
@@ -101,7 +104,7 @@ def fits_limits(value: Value, where: str, problems: Problems) -> bool:
 
 
 def describe(value: Value) -> str:
-    """Type and shape for messages, e.g. 'float32 [1, N, ?]'."""
+    """Write type and shape for messages, for example 'float32 [1, N, ?]'."""
     return f"{value.dtype} {_shape_text(value.shape)}"
 
 
@@ -110,7 +113,10 @@ def _shape_text(shape: Shape) -> str:
 
 
 def check_declared(declared: Declared, value: Value, origin: str, problems: Problems) -> None:
-    """Note a declaration that contradicts the real tensor. origin: where the real one comes from."""
+    """Note a declaration that contradicts the real tensor.
+
+    origin: where the real one comes from.
+    """
     if declared.kind is None:
         return
     wrong_type = declared.kind != "tensor" or (

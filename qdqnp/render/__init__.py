@@ -1,1 +1,1 @@
-"""How results are shown: the terminal, HTML, JUnit."""
+"""Show results: in the terminal, as HTML, as JUnit XML."""

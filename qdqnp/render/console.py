@@ -1,4 +1,4 @@
-"""What the commands share for printing: consoles, escaped names, JSON, progress."""
+"""Print for all commands: consoles, escaped names, JSON, progress."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from rich.table import Table
 from qdqnp.errors import shorten
 
 T = TypeVar("T")
-# A pipe or a file has no width to fold a table to: lines stay whole there, for grep and for reading later.
+# A pipe or a file does not have a width to fold a table to: lines stay whole there, for grep and for later reading.
 PIPE_WIDTH = 220
 CONSOLE = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 ERROR_CONSOLE = Console(stderr=True)
 
 
 def name(text: str, limit: int = 60) -> str:
-    """A name from a model file, safe to print: no markup, no control characters, not endless."""
+    """Make a name from a model file safe to print: without markup and control characters, and shortened."""
     return escape(printable(shorten(text, limit)).replace("\n", "?"))
 
 
 def printable(text: str) -> str:
-    """Text of several lines without control characters: names in messages come from files, and a terminal obeys."""
+    """Replace the control characters in a text of several lines by '?': names in messages come from files, and a
+    terminal obeys them."""
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def sentence(text: str) -> str:
-    """A sentence that may quote names from a model file, in full but for what is endless, safe to print."""
+    """Make a sentence that may quote names from a model file safe to print; only excessive length is shortened."""
     return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 400)))
 
 
 def dims(shape: Iterable[Any]) -> str:
-    """Sizes for tables; symbolic ones are names from a model file."""
+    """Show sizes in a table; symbolic sizes are names from a model file."""
     return "x".join("?" if size is None else name(str(size)) for size in shape)
 
 
 def print_json(value: Any) -> None:
-    """JSON on standard output, nothing else."""
+    """Print JSON on standard output, and nothing else."""
     click.echo(json.dumps(value, indent=2, default=_plain))
 
 
@@ -64,7 +65,7 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 
 
 def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Generator[T, None, None]:
-    """The items, with a progress bar on standard error where it is a terminal."""
+    """Yield the items, with a progress bar on standard error where it is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=ERROR_CONSOLE, transient=True, disable=not show or not ERROR_CONSOLE.is_terminal

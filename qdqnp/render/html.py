@@ -1,4 +1,4 @@
-"""The HTML report of a comparison: one file, no network, every name escaped by Jinja2."""
+"""Render the HTML report of a comparison: one file, without network access, every name escaped by Jinja2."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from qdqnp.quant import Array
 from qdqnp.version import __version__
 
 TEMPLATE = "report.html.j2"
-# Larger maps are summed over neighbouring channels and rows: no screen shows more.
+# Larger maps are summed over neighbouring channels and rows: a screen does not show more.
 MAX_CELLS = 64
 MAX_BINS = 41
 LONGEST_NAME = 200
 
 
 def html(report: CompareReport, title: str) -> str:
-    """The report's text. Raises InputError where Jinja2 is not installed."""
+    """Return the report's text. Raises InputError where Jinja2 is not installed."""
     return str(
         _template().render(
             report=report,
@@ -48,7 +48,7 @@ def _template() -> Any:
 
 
 def _row(row: CompareRow) -> dict[str, Any]:
-    """What the template shows of a row: names shortened, bars and maps as numbers."""
+    """Return what the template shows of a row: names shortened, bars and maps as numbers."""
     return {
         "row": row,
         "name": shorten(row.name, LONGEST_NAME),
@@ -68,12 +68,13 @@ def _row(row: CompareRow) -> dict[str, Any]:
 
 
 def _bar(share: float) -> float:
-    """Length in percent on a logarithmic scale from one in a million: one wrong element must be seen."""
+    """Return a length in percent on a logarithmic scale from one in a million, so that a single wrong element is
+    visible."""
     return 0.0 if not share else max(2.0, 100 * (1 + math.log10(max(share, 1e-6)) / 6))
 
 
 def histogram(tally: Tally) -> list[dict[str, Any]]:
-    """Bars by difference, without 0; differences beyond the middle bins are summed at the ends."""
+    """Return the bars by difference, without 0; differences beyond the middle bins are summed at the ends."""
     found = {key: count for key, count in tally.histogram.items() if key}
     if not found:
         return []
@@ -90,7 +91,8 @@ def histogram(tally: Tally) -> list[dict[str, Any]]:
 
 
 def heat_map(places: Array) -> dict[str, Any]:
-    """Mismatches by channel (down) and row (across), as cells with a strength from 0 to 1; empty cells left out."""
+    """Return the mismatches by channel (down) and row (across), as cells with a strength from 0 to 1; empty cells are
+    left out."""
     small, by_channel, by_row = _reduced(places)
     most = int(small.max())
     cells = [
@@ -114,7 +116,7 @@ def heat_map(places: Array) -> dict[str, Any]:
 
 
 def _reduced(places: Array) -> tuple[Array, int, int]:
-    """Summed over blocks so that neither side has more than MAX_CELLS; the blocks' sizes."""
+    """Sum over blocks so that neither side has more than MAX_CELLS; also return the sizes of the blocks."""
     by_channel, by_row = (-(-size // MAX_CELLS) for size in places.shape)
     grow = [(0, -places.shape[0] % by_channel), (0, -places.shape[1] % by_row)]
     padded = np.pad(places, grow)

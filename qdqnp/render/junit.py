@@ -1,4 +1,4 @@
-"""JUnit XML of a comparison: one test case for each layer, so that a CI shows which one failed and why."""
+"""Write JUnit XML of a comparison: one test case for each layer, so that a CI shows which layer failed and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, Compare
 
 
 def junit(report: CompareReport, name: str) -> bytes:
-    """The document as UTF-8. name: of the test suite."""
+    """Return the document as UTF-8.
+
+    report: the comparison.
+    name: name of the test suite.
+    """
     suite = ET.Element(
         "testsuite",
         name=_clean(name),
@@ -51,7 +55,7 @@ def _details(row: CompareRow) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold, not even escaped."""
+    """Remove the characters that XML 1.0 cannot hold, not even escaped."""
     allowed = (
         char
         if char in "\t\n\r"

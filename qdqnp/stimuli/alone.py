@@ -1,5 +1,5 @@
-"""One layer of a model as a model of its own: what a set of its stimuli stores, so that it can be run and checked
-without the network around it."""
+"""Make one layer of a model a model of its own. A set of the layer's stimuli stores it, so that it can be run and
+checked without the network around it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ IR_VERSION, OPSET = 10, 21
 
 
 def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
-    """An ONNX model of one node: the integer operator, its constants, and its other inputs as graph inputs of these
-    shapes. The node has the layer's name, so that a profile's overrides find it."""
+    """Make an ONNX model of one node: the integer operator, its constants, and its other inputs as graph inputs. The
+    node has the layer's name, so that a profile's overrides find it.
+
+        bound: the layer.
+        shapes: the shape of each tensor by name.
+    """
     step = bound.step
     parameters = _Parameters(set(step.input_names) | set(step.output_names))
     assert isinstance(bound.operator, IntegerOperator)  # only such layers are subjects
@@ -49,7 +53,8 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
 
 
 def _info(name: str, step: Step, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ValueInfoProto:
-    """An input or output of the layer: codes; without quantization a bias, or the real output of a Gemm."""
+    """Describe an input or output of the layer. It holds codes; without a quantization it is a bias, or the real output
+    of a Gemm."""
     operands = [operand for operand in (*step.inputs, *step.outputs) if operand is not None]
     quant = next(operand.quant for operand in operands if operand.name == name)
     real = np.float32 if name in step.output_names else np.int32
@@ -58,21 +63,21 @@ def _info(name: str, step: Step, shapes: Mapping[str, tuple[int, ...]]) -> onnx.
 
 
 def _attributes(bound: BoundStep) -> dict[str, Any]:
-    """As the node has them: () stands for an attribute that is left out."""
+    """Return the attributes as the node has them: () stands for an attribute that is left out."""
     attributes = bound.step.attributes
     values = {field.name: getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
     return {name: value for name, value in values.items() if not name.startswith("_") and value != ()}
 
 
 class _Parameters:
-    """Scales and zero points as initializers, under names that nothing else has."""
+    """Scales and zero points as initializers, under names that are not used elsewhere."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = taken
         self.arrays: dict[str, Array] = {}
 
     def of(self, operand: Operand) -> tuple[str, str]:
-        """Names of an operand's scale and zero point."""
+        """Name an operand's scale and zero point."""
         assert operand.quant is not None
         return self._new("scale", operand.quant.scale), self._new("zero_point", operand.quant.zero_point)
 

@@ -1,4 +1,4 @@
-"""Every sum of every kind of window, for the windowed average."""
+"""Show the windowed average every sum of every kind of window."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from qdqnp.stimuli.place import Sheet, sheets
 from qdqnp.stimuli.sums import SummingLayer, window_sites
 
 EVERY_SUM = "every sum"
-# Of a window with more sums, or where they would take more inputs than this, evenly spaced ones are taken.
+# Where a window has more sums than this, or they would take more inputs, evenly spaced sums are taken.
 MOST_TOTALS = 8192
 MOST_CASES = 256
 
-# Rules whose result is a function of a window's sum and count; a sum in float32 depends on the order of its terms.
+# Rules whose result depends only on a window's sum and count; a float32 sum also depends on the order of its terms.
 OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage)
 
 
 def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Sheet], bool]:
-    """One output element for each sum that a window can have, of each kind of window (by how much of it lies in the
-    padding); and whether none was left out."""
+    """Make one output element for each sum that a window can have, for each kind of window (by how much of it lies in
+    the padding). Also return whether no sum was left out."""
     sheets_made: list[Sheet] = []
     complete = True
     for sums in _kinds(bound, shapes):
@@ -40,7 +40,8 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[
 
 
 def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[SummingLayer]:
-    """The layer as sums, one for each kind of window; the weights are 1, and every channel is a group of its own."""
+    """Describe the layer as sums, one for each kind of window. The weights are 1, and every channel is a group of its
+    own."""
     x = bound.step.inputs[0]
     assert x is not None
     shape, attributes = shapes[x.name], bound.step.attributes
@@ -52,5 +53,5 @@ def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Summ
 
 
 def of_the_sum(profile: Profile) -> bool:
-    """Whether the profile's windowed average depends on nothing but the sum and the count."""
+    """Return whether the profile's windowed average depends only on the sum and the count."""
     return isinstance(profile.average_pool, OF_THE_SUM)

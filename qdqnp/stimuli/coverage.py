@@ -1,4 +1,4 @@
-"""Coverage: what a stimulus met, measured by running it."""
+"""Coverage: measure what a stimulus meets, by running it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,48 @@ from qdqnp.quant import Array, Int64, Signs
 
 @dataclass(frozen=True, eq=False)
 class Met:
-    """What the outputs of one run met, element by element, channels last; None where nothing of the kind is defined.
+    """What the outputs of one run meet, element by element, channels last. A field is None where it is not defined for
+    the layer."""
 
-    ties: the sign of a value that is an exact half, else 0. low, high: whether it lies beyond the codes. inner: how
-    many inner stages saturated it.
-    """
-
+    #: The sign of a value that is an exact half, else 0.
     ties: Signs | None = None
+    #: Whether the value lies below the lowest code.
     low: Array | None = None
+    #: Whether the value lies above the highest code.
     high: Array | None = None
+    #: The sum plus bias.
     accumulator: Int64 | None = None
+    #: How many inner stages saturated the value.
     inner: Int64 | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Of one or more runs of one layer; None where nothing of the kind is defined for it.
+    """What one or more runs of one layer met. A field is None where it is not defined for the layer."""
 
-    outputs: elements. ties_negative, ties_positive: those that met an exact half below and above zero. saturated_low,
-    saturated_high: those that the final clip changed. inner_saturated: values that an inner stage saturated. seen: bool
-    (256,), which output codes occurred, from the lowest on. reached: bool (channels,), in which channels a tie or a
-    saturation occurred. accumulator_min, accumulator_max: sum plus bias.
-    """
-
+    #: Number of output elements.
     outputs: int
+    #: Outputs that met an exact half below zero.
     ties_negative: int | None
+    #: Outputs that met an exact half above zero.
     ties_positive: int | None
+    #: Outputs that the final clip raised to the lowest code.
     saturated_low: int | None
+    #: Outputs that the final clip lowered to the highest code.
     saturated_high: int | None
+    #: Values that an inner stage saturated.
     inner_saturated: int | None
+    #: Which output codes occurred, from the lowest on; bool (256,).
     seen: Array
+    #: In which channels a tie or a saturation occurred; bool (channels,).
     reached: Array
+    #: The smallest sum plus bias.
     accumulator_min: int | None
+    #: The largest sum plus bias.
     accumulator_max: int | None
 
     def plus(self, other: Coverage) -> Coverage:
-        """Of both together."""
+        """Return the combined coverage of two runs."""
         return Coverage(
             self.outputs + other.outputs,
             _both(sum, self.ties_negative, other.ties_negative),
@@ -63,7 +69,7 @@ class Coverage:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """With counts in place of the masks."""
+        """Return the fields, with counts in place of the masks."""
         return {
             "outputs": self.outputs,
             "ties_negative": self.ties_negative,
@@ -86,7 +92,11 @@ def _both(combine: Callable[[list[int]], int], first: int | None, second: int | 
 
 
 def measured(met: Met, codes: Array) -> Coverage:
-    """codes: the layer's output in its own shape (channels second)."""
+    """Count what a run met.
+
+    met: the marks of each output element.
+    codes: the layer's output in its own shape (channels second).
+    """
     acc = met.accumulator if met.accumulator is not None and met.accumulator.size else None
     return Coverage(
         outputs=codes.size,
@@ -107,7 +117,7 @@ def _count(mask: Array | None) -> int | None:
 
 
 def _reached(met: Met) -> Array:
-    """(channels,) whether any of the marks occurred."""
+    """Return in which channels any of the marks occurred, (channels,)."""
     masks = [np.asarray(mask, bool) for mask in (met.ties, met.low, met.high) if mask is not None]
     if not masks or not masks[0].ndim:
         return np.zeros(0, bool)
@@ -115,7 +125,7 @@ def _reached(met: Met) -> Array:
 
 
 def _seen(codes: Array) -> Array:
-    """(256,) which 8-bit codes occurred; none where the output is real."""
+    """Return which 8-bit codes occurred, (256,); none where the output is real."""
     if codes.dtype.kind not in "iu":
         return np.zeros(0, bool)
     shifted = codes.reshape(-1).astype(np.int64) - np.iinfo(codes.dtype).min

@@ -1,4 +1,4 @@
-"""The manifest's `coverage`: which stimulus is which case of the set, what each met, and what was proven."""
+"""Write the manifest's `coverage`: which stimulus is which case of the set, what each met, and what was proven."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Document = dict[str, Any]
 
 
 def document(found: StimulusSet) -> Document:
-    """A case is one input of the set, in its order; `index` of a target is in the layer's output, channels last."""
+    """Return the document. A case is one input of the set, in its order; the `index` of a target is in the layer's
+    output, channels last."""
     return {
         "made_by": "qdqnp stimulate",
         "layer": found.label or None,

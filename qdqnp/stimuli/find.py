@@ -1,4 +1,4 @@
-"""Which layer is meant, in what shapes, and what it reads."""
+"""Find the layer that is meant, its shapes, and what it reads."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ Shapes = Mapping[str, tuple[int, ...]]
 def subject(
     model: Model, label: str, profile: Profile, against: tuple[Profile, ...], given: Shapes
 ) -> tuple[Subject, bytes]:
-    """The layer that is meant (see qdqnp.find), and a model of it alone.
+    """Return the layer that is meant (see qdqnp.find), and a model of it alone. The layer is bound alone, so that
+    profiles may leave other layers of the network undefined.
 
-    The layer is bound alone, so that profiles may leave other layers of the network undefined. given: shapes of the
-    network's inputs; symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer
-    arithmetic, and for shapes that do not fit; ProfileError where a profile does not define the layer.
+        model: the network.
+        label: the layer's name, or the name of a tensor that it makes.
+        profile: the arithmetic.
+        against: the profiles to tell apart, if any.
+        given: shapes of the network's inputs; symbolic sizes that are not given are 1.
+
+    Raises InputError for a layer that is unknown or does not have integer arithmetic, and for shapes that do not fit;
+    ProfileError where a profile does not define the layer.
     """
     plan = model.plan("ort", profile.lowering)
     for other in against:
@@ -44,7 +50,8 @@ def subject(
 
 
 def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
-    """The layer in a model of its own. Raises ProfileError where the profile's lowering makes another of it there."""
+    """Return the layer in a model of its own. Raises ProfileError where the profile's lowering makes another layer of
+    it there."""
     steps = single.plan(for_one_layer(profile, there.step.label)).steps
     if [bound.step.op for bound in steps] != [there.step.op]:
         problem = Problem(
@@ -57,7 +64,7 @@ def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
 
 
 def for_one_layer(profile: Profile, label: str) -> Profile:
-    """The profile without the overrides of other layers, which a model of one layer would refuse as unknown."""
+    """Return the profile without the overrides of other layers, which a model of one layer would refuse as unknown."""
     changed = {}
     for name in ("conv", "matmul", "gemm"):
         rule = getattr(profile, name)
@@ -78,14 +85,14 @@ def _layer(plan: Plan, text: str) -> BoundStep:
 
 
 def same_program(model: Model, profile: Profile, other: Profile) -> None:
-    """Raises ProfileError where two profiles run different steps, which cannot be paired."""
+    """Raise ProfileError where two profiles run different steps, which cannot be paired."""
     if model.program(other) is not model.program(profile):
         problem = Problem(f"profile '{other.name}'", f"the lowering of '{profile.name}'", "another")
         raise ProfileError("the profiles run different programs", [problem])
 
 
 def _slots(plan: Plan, bound: BoundStep, shapes: Shapes) -> dict[str, Slot]:
-    """The inputs of the step that are no constants. Raises InputError where one holds no 8-bit codes."""
+    """Return the inputs of the step that are not constants. Raises InputError where one does not hold 8-bit codes."""
     slots: dict[str, Slot] = {}
     for operand in bound.step.inputs:
         if operand is None or operand.name in bound.consts:
@@ -102,8 +109,8 @@ def _slots(plan: Plan, bound: BoundStep, shapes: Shapes) -> dict[str, Slot]:
 
 
 def input_shapes(plan: Plan, given: Shapes) -> dict[str, tuple[int, ...]]:
-    """Shapes of the network's inputs: as given, else as declared with 1 for symbolic sizes. Raises InputError for
-    shapes that do not fit the declared ones."""
+    """Return the shapes of the network's inputs: as given, else as declared with 1 for symbolic sizes. Raises
+    InputError for shapes that do not fit the declared ones."""
     tensors = {name: plan.program.tensors[name] for name in plan.program.inputs}
     problems = [
         Problem(f"shape of '{name}'", "an input of the model: " + ", ".join(tensors), "another")

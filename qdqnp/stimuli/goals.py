@@ -1,6 +1,6 @@
-"""What one layer that sums can be driven to, channel by channel: a sum for each goal, or why there is none.
+"""Find what one layer that sums can be driven to, channel by channel: a sum for each goal, or why it does not exist.
 
-Everything here is about sums (before the bias); `place` turns them into inputs.
+Everything here is about sums before the bias; `place` turns them into inputs.
 """
 
 from __future__ import annotations
@@ -27,21 +27,27 @@ TIE_GOALS = {-1: TIE_NEGATIVE, 1: TIE_POSITIVE}
 
 @dataclass(frozen=True)
 class Goal:
-    """One output element to make: `channel` gets the sum `total` (before bias), which meets `goal`."""
+    """One output element to make."""
 
+    #: What the element meets, one of the goals above.
     goal: str
+    #: The element's channel.
     channel: int
+    #: The element's sum, before the bias.
     total: int
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a goal. channel: None for the whole layer. verdict: 'reached' (run and checked), 'unreachable'
-    (proven, by `reason`), or 'undecided' (neither)."""
+    """The result for one goal."""
 
+    #: The goal.
     goal: str
+    #: The channel; None for the whole layer.
     channel: int | None
+    #: 'reached' (run and checked), 'unreachable' (proven, by `reason`), or 'undecided' (neither).
     verdict: str
+    #: The sum that reaches the goal, or why none is known.
     reason: str
 
 
@@ -49,7 +55,8 @@ Answer = tuple[list[Goal], list[Verdict]]
 
 
 def extremes(sums: SummingLayer) -> Answer:
-    """Each channel's most negative and most positive sum: by the input code with the smallest or largest product."""
+    """Return each channel's most negative and most positive sum, made by the input codes with the smallest or largest
+    product."""
     targets, verdicts = [], []
     for goal, totals in ((MOST_NEGATIVE, sums.least()), (MOST_POSITIVE, sums.most())):
         for channel, total in enumerate(totals.tolist()):
@@ -59,7 +66,8 @@ def extremes(sums: SummingLayer) -> Answer:
 
 
 def saturations(sums: SummingLayer, requantizer: Requantizer) -> list[Verdict]:
-    """Whether the extremes of the sum are clipped; as the rule is monotone, nothing else is where they are not."""
+    """Find out whether the extremes of the sum are clipped. The rule is monotone, so where they are not clipped,
+    nothing is."""
     if requantizer.y is None:
         return [
             Verdict(goal, None, UNREACHABLE, "the output is real: nothing is clipped")
@@ -89,7 +97,7 @@ def _saturation(goal: str, channel: int, total: int, clipped: bool, proven: bool
 
 
 def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> list[Verdict]:
-    """Of the stages that saturate on the way to the code, where the rule has any."""
+    """Judge the stages that saturate on the way to the code, where the rule has such stages."""
     changed = [_saturates(requantizer, totals) for totals in (low, high)]
     if changed[0] is None or changed[1] is None:
         return []
@@ -109,14 +117,14 @@ def _inner(requantizer: Requantizer, low: Int64, high: Int64, proven: bool) -> l
 
 
 def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
-    """(channels,) whether an inner stage changes the sum; None where there is no such stage."""
+    """Return whether an inner stage changes the sum, (channels,); None where the rule does not have such a stage."""
     stages = requantizer.stages(totals[None])
     pairs = [(before.array, after.array) for before, after in pairwise(stages) if after.saturated]
     return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
 
 
 def ties(sums: SummingLayer, requantizer: Requantizer) -> Answer:
-    """A sum of each sign whose requantization meets an exact half, for each channel."""
+    """Find for each channel a sum of each sign whose requantization meets an exact half."""
     if requantizer.y is None:
         reason = "the output is real: nothing is rounded to a code"
         return [], [Verdict(goal, None, UNREACHABLE, reason) for goal in TIE_GOALS.values()]
@@ -124,7 +132,7 @@ def ties(sums: SummingLayer, requantizer: Requantizer) -> Answer:
 
 
 def differences(sums: SummingLayer, first: Requantizer, second: Requantizer) -> Answer:
-    """A sum that the two rules give different codes, for each channel."""
+    """Find for each channel a sum to which the two rules give different codes."""
 
     def differ(totals: Int64) -> Signs:
         return np.asarray(first(totals) != second(totals), np.int8)
@@ -154,7 +162,7 @@ def _search(
 
 
 def _where(sums: SummingLayer, rules: Sequence[Requantizer]) -> Range:
-    """The sums that can tell: those that at least one of the rules does not clip."""
+    """Return the sums that can tell: those that at least one of the rules does not clip."""
     low, high = sums.least(), sums.most()
     parts = [visible(rule, low, high) for rule in rules]
     first, last = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)

@@ -1,4 +1,4 @@
-"""Stimuli for one layer, run alone: plain patterns, random codes, and what can be constructed exactly."""
+"""Make stimuli for one layer, run alone: plain patterns, random codes, and what can be constructed exactly."""
 
 from __future__ import annotations
 
@@ -49,11 +49,18 @@ def for_layer(
     count: int = 4,
     shapes: Shapes | None = None,
 ) -> StimulusSet:
-    """Inputs for the layer of that name (or that makes the tensor of that name), on explicit inputs of its own.
+    """Make inputs for one layer, which is run alone on explicit inputs of its own.
 
-    against: two profiles to tell apart. seed, count: of random inputs. shapes: of the network's inputs, by name;
-    symbolic sizes not given are 1. Raises InputError for a layer that is unknown or has no integer arithmetic,
-    ProfileError where a profile does not define it, or its arithmetic is not defined for an input.
+        model: the network.
+        label: the layer's name, or the name of a tensor that it makes.
+        profile: the arithmetic.
+        against: two profiles to tell apart.
+        seed: seed of the random inputs.
+        count: number of random inputs.
+        shapes: shapes of the network's inputs by name; symbolic sizes that are not given are 1.
+
+    Raises InputError for a layer that is unknown or does not have integer arithmetic; ProfileError where a profile does
+    not define the layer, or its arithmetic is not defined for an input.
     """
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())
@@ -77,7 +84,7 @@ def for_layer(
 
 
 def _constructed(layer: Subject) -> StimulusSet:
-    """What the operator allows beyond patterns."""
+    """Construct what the operator allows beyond patterns."""
     step = layer.bound.step
     empty = StimulusSet("", step.label, step.op, ())
     if asks(layer.bound, Pairs) or asks(layer.bound, Singles):
@@ -130,7 +137,8 @@ def _summed(empty: StimulusSet, layer: Subject, sums: SummingLayer) -> StimulusS
 
 
 def _saturating(layer: Subject, sums: SummingLayer, made: Sequence[Sheet]) -> list[str]:
-    """The profiles under which sums saturate before all products are in; where any does, the extremes do."""
+    """List the profiles under which sums saturate before all products are added. Where any sum saturates, the extremes
+    do."""
     bounds = zip(layer.profiles, (layer.bound, *layer.against), strict=True)
     return [
         profile.name
@@ -158,7 +166,7 @@ def _exhausted(empty: StimulusSet, layer: Subject) -> StimulusSet:
 
 
 def _different(runs: Iterable[Sequence[Array]]) -> list[int]:
-    """How many different numbers there are over all runs, for each place of their lists."""
+    """Count the different numbers over all runs, for each place of the runs' lists."""
     return [int(np.unique(np.concatenate(place)).size) for place in zip(*runs, strict=True)]
 
 
@@ -173,8 +181,13 @@ def _averaged(empty: StimulusSet, layer: Subject) -> StimulusSet:
 
 
 def _from_table(stimuli: Sequence[Stimulus], text: str, complete: bool, proven: bool) -> list[Verdict]:
-    """Verdicts read off stimuli. complete: they show every real value that there is; proven: and every code that the
-    two profiles give."""
+    """Read the verdicts off stimuli.
+
+    stimuli: the stimuli that were run.
+    text: what they show, in words.
+    complete: whether they show every real value that there is.
+    proven: whether they also show every code that the two profiles give.
+    """
     (total,) = by_layer(stimuli).values()
     counts = {
         goals.TIE_NEGATIVE: total.ties_negative,

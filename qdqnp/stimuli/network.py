@@ -1,7 +1,7 @@
-"""Stimuli for a whole network: patterns, random codes, and the best that a seeded search found.
+"""Make stimuli for a whole network: patterns, random codes, and the best inputs that a seeded search found.
 
-What reaches a layer in the middle is what the layers before it make; nobody can choose it freely. So nothing here is
-called exact: `search` is hill climbing on the coverage that the set so far lacks.
+The inputs of a layer in the middle are what the layers before it make; they cannot be chosen freely. So these inputs
+are never called exact: the search is hill climbing on the coverage that the set so far lacks.
 """
 
 from __future__ import annotations
@@ -41,12 +41,18 @@ def for_network(
     shapes: Shapes | None = None,
     notify: Callable[[], None] = lambda: None,
 ) -> StimulusSet:
-    """Inputs for the whole network, as codes of the quantizers that read them.
+    """Make inputs for the whole network, as codes of the quantizers that read them.
 
-    against: two profiles to tell apart. count: random inputs, and inputs to search for, of each kind of search. steps:
-    inputs tried for each. shapes: of the inputs, by name; symbolic sizes not given are 1. notify: called after each
-    input that was tried. Raises InputError where an input has no codes, ProfileError where a profile does not define a
-    layer.
+        model: the network.
+        profile: the arithmetic.
+        against: two profiles to tell apart.
+        seed: seed of the random inputs and of the search.
+        count: number of random inputs, and number of inputs to search for with each kind of search.
+        steps: number of inputs that are tried for each input to search for.
+        shapes: shapes of the inputs by name; symbolic sizes that are not given are 1.
+        notify: called after each input that was tried.
+
+    Raises InputError where an input does not have codes, ProfileError where a profile does not define a layer.
     """
     named = profile_named(profile)
     others = tuple(profile_named(other) for other in against or ())
@@ -71,16 +77,19 @@ def for_network(
 
 
 def inputs_tried(count: int, steps: int, discriminating: bool) -> int:
-    """How many inputs `for_network` runs."""
+    """Return how many inputs `for_network` runs."""
     return len(PATTERNS) + count + count * steps * (2 if discriminating else 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Runner:
-    """Runs the network on one input and measures every layer. pair: the plans of the two profiles to tell apart."""
+    """Runs the network on one input and measures every layer."""
 
+    #: The network under the profile.
     plan: Plan
+    #: The plans of the two profiles to tell apart; empty without such profiles.
     pair: tuple[Plan, ...]
+    #: Called after each run.
     notify: Callable[[], None]
 
     def __call__(self, kind: str, method: str, inputs: Inputs) -> Stimulus:
@@ -95,7 +104,7 @@ class Runner:
         return Stimulus(kind, method, inputs, coverage, differing=self._differing(feeds))
 
     def _labels(self) -> list[str]:
-        """A name for each step: its label, or what it makes where two have the same."""
+        """Name each step: its label, or what it makes where two steps have the same label."""
         labels = [bound.step.label for bound in self.plan.steps]
         return [
             label if labels.count(label) == 1 else bound.step.output_names[0]
@@ -103,7 +112,7 @@ class Runner:
         ]
 
     def _differing(self, feeds: Inputs) -> int | None:
-        """Elements of all tensors together on which the two profiles differ."""
+        """Count the elements, over all tensors, on which the two profiles differ."""
         if not self.pair:
             return None
         first, second = (walk(plan, feeds, None) for plan in self.pair)
@@ -126,8 +135,8 @@ def united(known: Known, more: Mapping[str, Coverage]) -> Known:
 
 
 def gain(known: Known, stimulus: Stimulus) -> float:
-    """How much a stimulus adds: over all layers, the share of codes and of channels with ties or saturations that none
-    before it reached, and 1 for each of the four kinds of events that a layer had not met yet."""
+    """Rate how much a stimulus adds: over all layers, the share of codes and of channels with ties or saturations that
+    no earlier stimulus reached, and 1 for each of the four kinds of events that a layer had not met yet."""
     return sum(worth(known[label].plus(part)) - worth(known[label]) for label, part in stimulus.coverage.items())
 
 
@@ -136,7 +145,7 @@ def differing(stimulus: Stimulus) -> float:
 
 
 def worth(coverage: Coverage) -> float:
-    """Of one layer: from 0 to 6."""
+    """Rate the coverage of one layer, from 0 to 6."""
     shares = [float(mask.mean()) for mask in (coverage.seen, coverage.reached) if mask.size]
     events = (coverage.ties_negative, coverage.ties_positive, coverage.saturated_low, coverage.saturated_high)
     return sum(shares) + sum(bool(count) for count in events)
@@ -150,7 +159,7 @@ def climb(
     rng: np.random.Generator,
     steps: int,
 ) -> Stimulus:
-    """The best of `steps` inputs: starts of each kind first, then changes to the best so far."""
+    """Return the best of `steps` inputs: first one start of each kind, then changes to the best so far."""
     best: Stimulus | None = None
     value = 0.0
     for step in range(max(1, steps)):
@@ -167,7 +176,8 @@ def climb(
 
 
 def blocks(slot: Slot, rng: np.random.Generator) -> Array:
-    """Random codes, equal in blocks of the last axes: filters that see edges and areas answer more strongly to them."""
+    """Draw random codes that are equal in blocks of the last axes: filters for edges and areas respond more strongly to
+    them."""
     shape = slot.shape
     size = int(rng.integers(2, 9))
     coarse = tuple(-(-length // size) if axis >= len(shape) - 2 else length for axis, length in enumerate(shape))
@@ -178,7 +188,7 @@ def blocks(slot: Slot, rng: np.random.Generator) -> Array:
 
 
 def narrow(slot: Slot, rng: np.random.Generator) -> Array:
-    """Codes near the zero point."""
+    """Draw codes near the zero point."""
     low, high = slot.range
     reach = int(rng.integers(2, 40))
     near = rng.integers(slot.zero_point - reach, slot.zero_point + reach, size=slot.shape, endpoint=True)
@@ -186,7 +196,7 @@ def narrow(slot: Slot, rng: np.random.Generator) -> Array:
 
 
 def extreme(slot: Slot, rng: np.random.Generator) -> Array:
-    """The lowest or highest code everywhere."""
+    """Draw the lowest or highest code everywhere."""
     return rng.choice(np.array(slot.range, slot.dtype), size=slot.shape)
 
 
@@ -194,7 +204,7 @@ STARTS = (blocks, narrow, extreme)
 
 
 def changed(codes: Array, slot: Slot, rng: np.random.Generator) -> Array:
-    """A copy with a random box of it drawn anew."""
+    """Return a copy in which a random box is drawn anew."""
     made = codes.copy()
     box = []
     for length in slot.shape:
@@ -208,7 +218,8 @@ def changed(codes: Array, slot: Slot, rng: np.random.Generator) -> Array:
 
 # -- the inputs --------------------------------------------------------------------------------------------------------
 def input_slots(program: Program, shapes: Shapes) -> dict[str, Slot]:
-    """The codes that each input of the network takes. Raises InputError that lists the inputs without 8-bit codes."""
+    """Return the codes that each input of the network takes. Raises InputError that lists the inputs without 8-bit
+    codes."""
     slots: dict[str, Slot] = {}
     problems = []
     for name in program.inputs:

@@ -1,4 +1,4 @@
-"""Plain patterns of codes: what every set of test vectors begins with (TOSA's special sets), and seeded random
+"""Make plain patterns of codes, with which every set of test vectors begins (TOSA's special sets), and seeded random
 codes."""
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from qdqnp.quant import Array, Codes, code_range
 
 @dataclass(frozen=True)
 class Slot:
-    """What a pattern fills: codes of one dtype and shape, with their zero point."""
+    """The place of an input that a pattern fills."""
 
+    #: The dtype of the codes.
     dtype: np.dtype[Any]
+    #: The shape of the input.
     shape: tuple[int, ...]
+    #: The zero point of the codes.
     zero_point: int
 
     @property
@@ -41,7 +44,7 @@ def zero_point(slot: Slot) -> Codes:
 
 
 def alternating(slot: Slot) -> Codes:
-    """The lowest and the highest code in turn along every axis: a chessboard that begins with the lowest."""
+    """Alternate the lowest and the highest code along every axis: a chessboard that begins with the lowest."""
     odd = np.zeros(slot.shape, bool)
     for axis, size in enumerate(slot.shape):
         odd ^= (np.arange(size) % 2 == 1).reshape([-1 if a == axis else 1 for a in range(len(slot.shape))])
@@ -51,8 +54,8 @@ def alternating(slot: Slot) -> Codes:
 
 
 def first_maximum(slot: Slot) -> Codes:
-    """The highest code first, then one LSB below the zero point everywhere (the zero point itself, where it is the
-    lowest code)."""
+    """Put the highest code first, and one LSB below the zero point everywhere else (the zero point itself, where it is
+    the lowest code)."""
     codes = slot.full(max(slot.zero_point - 1, slot.range[0]))
     codes.reshape(-1)[:1] = slot.range[1]
     return codes
@@ -68,7 +71,7 @@ PATTERNS: Mapping[str, Callable[[Slot], Codes]] = {
 
 
 def random_codes(slots: Mapping[str, Slot], count: int, seed: int) -> Iterator[dict[str, Array]]:
-    """`count` inputs of uniform codes; the same seed gives the same."""
+    """Yield `count` inputs of uniform codes; the same seed gives the same inputs."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield {name: draw(slot, rng) for name, slot in slots.items()}

@@ -1,4 +1,4 @@
-"""From the sums of single output elements to whole inputs of the layer."""
+"""Turn the sums of single output elements into whole inputs of the layer."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from qdqnp.stimuli.sums import Place, SummingLayer
 
 @dataclass(frozen=True)
 class Placed:
-    """A target and the output element that it became. index: of the element with channels last, channel included."""
+    """A target and the output element that it became."""
 
+    #: The target.
     target: Goal
+    #: Index of the element with channels last, channel included.
     index: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """One input of the layer, and the targets that it meets."""
+    """One input of the layer."""
 
+    #: The input's codes.
     codes: Codes
+    #: The targets that the input meets.
     placed: list[Placed]
 
 
 def sheets(sums: SummingLayer, targets: Sequence[Goal]) -> list[Sheet]:
-    """Inputs that meet all targets, as few as simple bookkeeping makes them. Inputs that no target needs are at the
-    zero point.
+    """Make inputs that meet all targets, as few as simple bookkeeping allows. Input elements that no target needs are
+    at the zero point.
 
-    Channels of different groups read different inputs, so that they share an output position; channels of one group
-    take positions whose windows do not overlap, and after these the next sheet.
+    Channels of different groups read different inputs, so they share an output position. Channels of one group take
+    positions whose windows do not overlap, and the next sheet when these are used up.
     """
     made: dict[tuple[int, int], Sheet] = {}
     used: dict[tuple[int, int], int] = {}

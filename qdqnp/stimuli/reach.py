@@ -27,11 +27,14 @@ from qdqnp.quant import Int64
 
 @dataclass(frozen=True)
 class Numbers:
-    """A symmetric set of integers within [0, top]: all of [edge, top - edge], below that those whose bit is set, above
-    it the mirror image. A set with gaps in its middle has edge = top + 1: all its bits."""
+    """A symmetric set of integers within [0, top]: all of [edge, top - edge], below that the numbers whose bit is set,
+    above it their mirror image. A set with gaps in its middle has edge = top + 1 and is all bits."""
 
+    #: Bit n is set where n is in the set; only for n < edge.
     bits: int = 1
+    #: The start of the middle without gaps.
     edge: int = 1
+    #: The largest number.
     top: int = 0
 
     def __contains__(self, number: int) -> bool:
@@ -41,7 +44,7 @@ class Numbers:
         return near >= self.edge or bool(self.bits >> near & 1)
 
     def plus(self, magnitude: int, most: int) -> Numbers:
-        """All n + magnitude * t with n in this set and 0 <= t <= most."""
+        """Return all n + magnitude * t with n in this set and 0 <= t <= most."""
         top = self.top + magnitude * most
         if self.edge <= self.top and self.top - 2 * self.edge + 1 >= magnitude:
             below = (1 << self.edge) - 1
@@ -57,7 +60,7 @@ class Numbers:
 
 
 def _shifted(bits: int, magnitude: int, most: int, mask: int) -> int:
-    """The union of bits << (magnitude * t) for 0 <= t <= most, within the mask."""
+    """Return the union of bits << (magnitude * t) for 0 <= t <= most, within the mask."""
     covered = 0
     while covered < most and magnitude * covered < mask.bit_length():
         step = min(covered + 1, most - covered)
@@ -67,7 +70,7 @@ def _shifted(bits: int, magnitude: int, most: int, mask: int) -> int:
 
 
 def _packed(bits: int, top: int) -> Numbers:
-    """The set with its middle as an interval, where it has one."""
+    """Return the set with its middle as an interval, where it has one."""
     half = top // 2
     gaps = ~bits & ((1 << (half + 1)) - 1)
     edge = gaps.bit_length()
@@ -78,37 +81,39 @@ def _packed(bits: int, top: int) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """The reachable sums of one channel. weights: int64 (K,), less their zero point; low, high: the range of every
-    input, less its zero point."""
+    """The reachable sums of one channel."""
 
+    #: int64 (K,), less their zero point.
     weights: Int64
+    #: The smallest value of every input, less its zero point.
     low: int
+    #: The largest value of every input, less its zero point.
     high: int
 
     @cached_property
     def least(self) -> int:
-        """The most negative sum."""
+        """Return the most negative sum."""
         return int(np.minimum(self.weights * self.low, self.weights * self.high).sum())
 
     @cached_property
     def most(self) -> int:
-        """The most positive sum."""
+        """Return the most positive sum."""
         return int(np.maximum(self.weights * self.low, self.weights * self.high).sum())
 
     @cached_property
     def step(self) -> int:
-        """Every sum is least + a multiple of this; 0 where all weights are 0."""
+        """Return the number that divides every sum less `least`; 0 where all weights are 0."""
         return math.gcd(*(int(value) for value in np.unique(self.weights)))
 
     @cached_property
     def _terms(self) -> list[tuple[int, Int64]]:
-        """(magnitude, which weights have it), ascending."""
+        """List (magnitude, which weights have it), ascending."""
         size = np.abs(self.weights)
         return [(int(value), np.flatnonzero(size == value)) for value in np.unique(size) if value]
 
     @cached_property
     def _sets(self) -> list[Numbers]:
-        """What the first 0, 1, ... terms reach, in units of `step` above their least."""
+        """List what the first 0, 1, ... terms reach, in units of `step` above their least."""
         span, found = self.high - self.low, [Numbers()]
         for magnitude, which in self._terms:
             found.append(found[-1].plus(magnitude // self.step, span * which.size))
@@ -121,8 +126,8 @@ class Reach:
         return rest == 0 and units in self._sets[-1]
 
     def inputs_for(self, total: int) -> Int64:
-        """Inputs (code less zero point), int64 (K,), whose sum is `total`; where the weight is 0 the input is 0 as
-        well, or as near to it as the range allows. Raises ValueError for sums that are not reachable."""
+        """Find inputs (code less zero point), int64 (K,), whose sum is `total`. Where the weight is 0 the input is 0
+        too, or as near to it as the range allows. Raises ValueError for sums that are not reachable."""
         if total not in self:
             raise ValueError(f"no inputs have the sum {total}")
         found = np.full(self.weights.shape, min(max(0, self.low), self.high), np.int64)
@@ -137,8 +142,8 @@ class Reach:
 
     @staticmethod
     def _share(rest: int, unit: int, most: int, before: Numbers) -> int:
-        """How often `unit` goes into `rest` so that `before` reaches what is left: near its fair share, so that the
-        inputs spread over the codes."""
+        """Choose how often `unit` goes into `rest` so that `before` reaches what is left: near its fair share, so that
+        the inputs spread over the codes."""
         fair = rest * most // max(1, before.top + unit * most)
         for distance in range(most + 1):
             for count in (fair - distance, fair + distance):

@@ -1,4 +1,4 @@
-"""What a call gives back: inputs, what each of them met, and what was proven."""
+"""What a call returns: the inputs, what each of them met, and what was proven."""
 
 from __future__ import annotations
 
@@ -16,44 +16,53 @@ ROUNDING, REAL_VALUE = "the roundings of the profile's stages", "the exact real 
 
 @dataclass(frozen=True, eq=False)
 class Stimulus:
-    """One input and what it met.
+    """One input and what it met."""
 
-    kind: which pattern or construction. method: 'pattern', 'random', 'exact' (constructed; its targets were checked by
-    running it), 'exhaustive' (part of a set that shows the layer everything) or 'search' (the best that was found).
-    inputs: arrays by tensor name. coverage: by layer label. placed: the output elements that it was constructed for.
-    differing: output elements on which the two profiles to tell apart differ; None where there are none.
-    """
-
+    #: Which pattern or construction it is.
     kind: str
+    #: 'pattern', 'random', 'exact' (constructed; its targets were checked by running it), 'exhaustive' (part of a set
+    #: that shows the layer everything) or 'search' (the best that was found).
     method: str
+    #: Arrays by tensor name.
     inputs: Mapping[str, Array]
+    #: What was met, by layer label.
     coverage: Mapping[str, Coverage]
+    #: The output elements that the input was constructed for.
     placed: Sequence[Placed] = ()
+    #: Number of output elements on which the two profiles to tell apart differ; None without such profiles.
     differing: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class StimulusSet:
-    """model: that the inputs are for: one layer as a model of its own, or the network. label, op: of the layer, '' for
-    a network. against: the two profiles to tell apart, if any. bias: of a layer that sums, one value or one for each
-    channel. bound: its proven least and greatest accumulator. ties_of: what decides in the coverage whether an output
-    is a tie or saturated."""
+    """The stimuli for one layer or one network."""
 
+    #: Name of the profile.
     profile: str
+    #: The layer's label, '' for a network.
     label: str
+    #: The layer's operator, '' for a network.
     op: str
+    #: The stimuli, in the order of the set's cases.
     stimuli: Sequence[Stimulus]
+    #: What was proven for each goal.
     verdicts: Sequence[Verdict] = ()
+    #: The model that the inputs are for: one layer as a model of its own; empty for a network.
     model: bytes = b""
+    #: Names of the two profiles to tell apart; empty without such profiles.
     against: tuple[str, ...] = ()
+    #: Seed of the random inputs.
     seed: int = 0
+    #: The bias of a layer that sums, one value or one for each channel.
     bias: Sequence[int] = ()
+    #: The proven least and greatest accumulator.
     bound: tuple[int, int] | None = None
+    #: What decides in the coverage whether an output is a tie or saturated.
     ties_of: str = ""
 
 
 def by_layer(stimuli: Sequence[Stimulus]) -> dict[str, Coverage]:
-    """The coverage of all of them together, by layer."""
+    """Return the combined coverage of all stimuli, by layer."""
     total: dict[str, Coverage] = {}
     for stimulus in stimuli:
         for label, coverage in stimulus.coverage.items():

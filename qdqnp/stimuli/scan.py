@@ -1,8 +1,8 @@
-"""Which sums of each channel are ties, or are requantized differently by two profiles: found by looking at all of them.
+"""Find the sums of each channel that are ties, or that two profiles requantize differently, by trying all of them.
 
-A requantization is a monotone function of the sum, and beyond the sums whose code is not clipped nothing that rounding
-does can be seen. So only these sums are looked at, at the channel's step, from the middle outwards: a channel is done
-with its first sum that inputs can make, and where none is found, all of them have been looked at.
+A requantization is a monotone function of the sum. Beyond the sums whose code is not clipped, the effect of rounding
+cannot be seen. So only these sums are tried, at the channel's step, from the middle outwards. A channel is done with
+its first sum that inputs can make; where none is found, all of its sums have been tried.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.values import named
 from qdqnp.quant import Array, Int64, Signs
 
-# (sums, shape (rows, channels)) -> a mark for each, 0 where there is nothing.
+# (sums, shape (rows, channels)) -> a mark for each sum, 0 for a sum without a mark.
 Marker = Callable[[Int64], Signs]
 # (channel, sum) -> whether the layer's inputs can make it.
 Reachable = Callable[[int, int], bool]
 
-# Sums looked at together, and in one search at most. The latter is some minutes.
+# Sums that are tried together, and in one search at most. MOST_SUMS takes a few minutes.
 BLOCK = 2**19
 MOST_SUMS = 2**28
-# So many sums are looked at to see whether a rule is monotone.
+# At most this many sums are tried to see whether a rule is monotone.
 FEW_SUMS = 2**24
 
 
 @dataclass(frozen=True, eq=False)
 class Range:
-    """For each channel the sums first, first + step, ..., count of them; int64 (channels,)."""
+    """An arithmetic sequence of sums for each channel; all fields int64 (channels,)."""
 
+    #: The first sum.
     first: Int64
+    #: The distance between sums.
     step: Int64
+    #: Number of sums.
     count: Int64
 
     @classmethod
     def between(cls, low: Int64, high: Int64, step: Int64) -> Range:
-        """The multiples of step in [low, high]."""
+        """Return the multiples of step in [low, high]."""
         first = low + -low % step
         return cls(first, step, np.maximum((high - first) // step + 1, 0))
 
@@ -49,16 +52,18 @@ class Range:
 
 @dataclass
 class Found:
-    """found: (channel, mark) -> a sum that has the mark and can be made. unmade: how many sums with the mark no inputs
-    make. looked_at: (channels,) how many sums were looked at."""
+    """The result of a search over sums."""
 
+    #: (channel, mark) -> a sum that has the mark and that inputs can make.
     found: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: (channel, mark) -> number of sums with the mark that no input can make.
     unmade: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: Number of sums that were tried, (channels,).
     looked_at: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reachable) -> Found:
-    """The first sum of each channel with each wanted mark, from the middle of its range outwards."""
+    """Find the first sum of each channel with each wanted mark, from the middle of the channel's range outwards."""
     channels = sums.first.size
     found = Found(looked_at=np.zeros(channels, np.int64))
     for rows in _outwards(int(sums.count.max(initial=0)) + 1, max(1, BLOCK // max(1, channels))):
@@ -75,7 +80,7 @@ def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reacha
 
 
 def _note(found: Found, mark: int, there: Array, totals: Int64, reachable: Reachable) -> None:
-    """Take for each channel that has none yet the first of the marked sums that inputs can make."""
+    """Record the first of the marked sums that inputs can make, for each channel without one."""
     for channel in np.flatnonzero(there.any(axis=0)).tolist():
         if (channel, mark) in found.found:
             continue
@@ -87,7 +92,7 @@ def _note(found: Found, mark: int, there: Array, totals: Int64, reachable: Reach
 
 
 def _outwards(count: int, block: int) -> Iterator[Int64]:
-    """0 .. count - 1 in blocks, small ones first: most channels are done early."""
+    """Yield 0 .. count - 1 in blocks, small ones first: most channels are done early."""
     size = min(block, 4096)
     start = 0
     while start < count:
@@ -96,19 +101,20 @@ def _outwards(count: int, block: int) -> Iterator[Int64]:
 
 
 def _positions(rows: Int64, count: Int64) -> Int64:
-    """rows 0, 1, 2, 3 ... as positions middle, middle + 1, middle - 1, middle + 2 ... of each channel, (rows,
+    """Turn rows 0, 1, 2, 3 ... into positions middle, middle + 1, middle - 1, middle + 2 ... of each channel, (rows,
     channels).
 
-    Every position of a channel with `count` sums is met once by the rows 0 .. count (some rows are out of its
-    range)."""
+    The rows 0 .. count meet every position of a channel with `count` sums once; some rows are out of the channel's
+    range.
+    """
     offset = np.where(rows % 2 == 1, (rows + 1) // 2, -(rows // 2))
     return np.asarray((count // 2)[None, :] + offset[:, None], np.int64)
 
 
 # -- where to look ----------------------------------------------------------------------------------------------------
 def visible(requantizer: Requantizer, low: Int64, high: Int64) -> tuple[Int64, Int64]:
-    """The sums within [low, high], by channel, whose code is not clipped; all of them where the rule is not known to be
-    monotone there. low, high and the results: (channels,); first > last where there are none."""
+    """Return the first and last sum within [low, high] whose code is not clipped, by channel; low and high where the
+    rule is not known to be monotone there. All arrays are (channels,); first > last where every code is clipped."""
     if requantizer.y is None or not monotone(requantizer, low, high):
         return low, high
     least, most = requantizer.y.range
@@ -119,13 +125,17 @@ def visible(requantizer: Requantizer, low: Int64, high: Int64) -> tuple[Int64, I
 
 
 def unclipped(requantizer: Requantizer, sums: Int64) -> Array:
-    """The codes before the final clip; sums: (..., channels)."""
+    """Return the codes before the final clip.
+
+    requantizer: the bound rule.
+    sums: (..., channels).
+    """
     return named(requantizer.stages(np.atleast_2d(sums)), "unclipped").reshape(sums.shape)
 
 
 def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:
-    """Whether the rule is known to rise with the sum between low and high: by its form, or else because all of them
-    have been looked at."""
+    """Return whether the rule is known to rise with the sum between low and high: by its form, or else because all sums
+    were tried."""
     expression, slope = requantizer.expression, requantizer.slope
     if expression is not None:  # all but the accumulator's wrap rises
         bias = np.zeros(1, np.int64) if requantizer.bias is None else requantizer.bias
@@ -138,7 +148,7 @@ def monotone(requantizer: Requantizer, low: Int64, high: Int64) -> bool:
 
 
 def _rises(requantizer: Requantizer, low: Int64, high: Int64, count: int) -> bool:
-    """Whether no stage ever falls from one sum to the next."""
+    """Return whether no stage falls from any sum to the next."""
     size = max(2, BLOCK // max(1, low.size))
     for start in range(0, count, size - 1):  # blocks share a row
         rows = np.arange(start, min(start + size, count))
@@ -149,7 +159,8 @@ def _rises(requantizer: Requantizer, low: Int64, high: Int64, count: int) -> boo
 
 
 def _first(holds: Callable[[Int64], Array], low: Int64, high: Int64) -> Int64:
-    """The first sum of each channel in [low, high] for which a monotone condition holds; high + 1 where none does."""
+    """Find the first sum of each channel in [low, high] for which a monotone condition holds; high + 1 where there is
+    none."""
     below, above = low - 1, high + 1  # it does not hold at `below`, and does at `above`, by convention
     while (above - below > 1).any():
         middle = (below + above) // 2

@@ -1,6 +1,6 @@
-"""The layer under test: run alone, with what its outputs meet.
+"""The layer under test: run it alone, and measure what its outputs meet.
 
-Nothing is claimed that was not run: every constructed input goes through the layer, and must meet its targets there.
+Nothing is claimed that was not run: every constructed input goes through the layer and must meet its targets there.
 """
 
 from __future__ import annotations
@@ -31,19 +31,24 @@ from qdqnp.stimuli.sums import bias_of
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """bound: the layer alone, under the profile. against: under the two profiles to tell apart, if any; profiles: the
-    one and these. network: the layer in its network and alone, both under 'ort', to see that it is the same. shapes: of
-    all tensors. slots: the layer's inputs that are no constants."""
+    """The layer under test, bound as a model of its own."""
 
+    #: The layer alone, under the profile.
     bound: BoundStep
+    #: The layer alone, under the two profiles to tell apart; empty without such profiles.
     against: tuple[BoundStep, ...]
+    #: The layer in its network and alone, both under 'ort', to check that both are the same.
     network: tuple[BoundStep, BoundStep]
+    #: The profile, and then the two to tell apart, if any.
     profiles: tuple[Profile, ...]
+    #: The shapes of all tensors, by name.
     shapes: Mapping[str, tuple[int, ...]]
+    #: The layer's inputs that are not constants, by name.
     slots: Mapping[str, Slot]
 
     def run(self, kind: str, method: str, inputs: Mapping[str, Array], placed: Sequence[Placed] = ()) -> Stimulus:
-        """The stimulus with what it meets. Raises QdqnpError where it does not meet what it was constructed for."""
+        """Run one input and return it with what it meets. Raises QdqnpError where it does not meet what it was
+        constructed for."""
         codes = _output(self.bound, inputs)
         met = met_by(self.bound, inputs)
         differ = self._differ(inputs, codes)
@@ -53,7 +58,7 @@ class Subject:
         return Stimulus(kind, method, inputs, {self.bound.step.label: measured(met, codes)}, placed, count)
 
     def compare(self, inputs: Mapping[str, Array]) -> None:
-        """Raises QdqnpError where the layer alone is not what it is in its network."""
+        """Raise QdqnpError where the layer alone does not give the same output as in its network."""
         there, here = (_output(bound, inputs) for bound in self.network)
         if there.tobytes() != here.tobytes():
             raise QdqnpError(
@@ -62,7 +67,11 @@ class Subject:
             )
 
     def _differ(self, inputs: Mapping[str, Array], codes: Array) -> Array | None:
-        """Where the outputs under the two profiles differ, channels last. codes: under the profile itself."""
+        """Return where the outputs under the two profiles differ, channels last; None without such profiles.
+
+        inputs: the layer's inputs by name.
+        codes: the output under the profile itself.
+        """
         if not self.against:
             return None
         own, *others = self.profiles
@@ -94,19 +103,20 @@ def _output(bound: BoundStep, inputs: Mapping[str, Array]) -> Array:
 
 
 def asks(bound: BoundStep, kind: type[Question]) -> bool:
-    """Whether the layer's operator asks questions of that kind."""
+    """Return whether the layer's operator asks questions of that kind."""
     return isinstance(bound.operator, IntegerOperator) and issubclass(bound.operator.asks, kind)
 
 
 def sums_are_plain(bound: BoundStep, name: str, sheet: Sheet) -> bool:
-    """Whether the layer's own sums for an input are those that it was constructed for."""
+    """Return whether the layer's own sums for an input are those that the input was constructed for."""
     values = {name: sheet.codes}
     found = channels_last(bound, _whole(bound, values, np.int64, lambda question: question.arguments[0]))
     return all(bool(found[placed.index] == placed.target.total) for placed in sheet.placed)
 
 
 def met_by(bound: BoundStep, inputs: Mapping[str, Array]) -> Met:
-    """What a layer's outputs meet on these inputs: by the stages of its sums, or else by the exact real value."""
+    """Return what a layer's outputs meet on these inputs: by the stages of its sums, or else by the exact real
+    value."""
     parts = bound.questions(inputs)
     found = [marks(part.question, bound.profile) for part in parts]
     shape = _shape(bound, inputs)
@@ -141,7 +151,7 @@ def _shape(bound: BoundStep, inputs: Mapping[str, Array]) -> tuple[int, ...]:
 
 
 def _whole(bound: BoundStep, inputs: Mapping[str, Array], dtype: Any, answer: Callable[[Question], Array]) -> Array:
-    """What each question gives, in the shape of the output."""
+    """Put what each question gives into the shape of the output."""
     output = np.zeros(_shape(bound, inputs), dtype)
     for part in bound.questions(inputs):
         part.put(output, answer(part.question))
@@ -149,5 +159,5 @@ def _whole(bound: BoundStep, inputs: Mapping[str, Array], dtype: Any, answer: Ca
 
 
 def channels_last(bound: BoundStep, array: Array) -> Array:
-    """A layer's output with its channels last."""
+    """Move the channels of a layer's output to the last axis."""
     return np.moveaxis(array, bound.operator.channel_axis if array.ndim > 1 else -1, -1) if array.ndim else array

@@ -1,6 +1,6 @@
-"""A layer as sums: which inputs each output adds up, with which weights.
+"""A layer as sums: which inputs each output adds up, and with which weights.
 
-`SummingLayer` is what the constructions work on: they know neither convolution nor matrix product.
+The constructions work on `SummingLayer` and do not know convolution or matrix product.
 """
 
 from __future__ import annotations
@@ -25,31 +25,36 @@ from qdqnp.program import Operand
 from qdqnp.quant import Int64, Quant
 from qdqnp.stimuli.reach import Reach
 
-# More places for targets per input than this are not looked for.
+# At most this many places for targets are used per input.
 MOST_PLACES = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One output position. index: into the sums with channels last, without the channel. taps: for each weight, the
-    flat index of the input it multiplies in the first group; -1 where it lies in the padding, and adds nothing."""
+    """One output position."""
 
+    #: Index into the sums with channels last, without the channel.
     index: tuple[int, ...]
+    #: For each weight, the flat index of the input that it multiplies in the first group; -1 where that lies in the
+    #: padding, which adds nothing.
     taps: Int64
 
 
 @dataclass(frozen=True, eq=False)
 class SummingLayer:
-    """input: the operand that is summed. shape: of its array. weights: int64 (channels, K), less their zero points.
-    group_of: (channels,) which group of inputs a channel reads; group_stride: how far apart the groups' inputs are.
-    sites: lists of places; those of one list see the same taps inside the image and share no input.
-    """
+    """A layer whose outputs are sums of weighted inputs."""
 
+    #: The operand that is summed.
     input: Operand
+    #: The shape of the operand's array.
     shape: tuple[int, ...]
+    #: int64 (channels, K), less their zero points.
     weights: Int64
+    #: Which group of inputs each channel reads, (channels,).
     group_of: Int64
+    #: How far apart the inputs of two groups are, in elements.
     group_stride: int
+    #: Lists of places. The places of one list see the same taps inside the image and do not share inputs.
     sites: tuple[tuple[Place, ...], ...]
 
     @property
@@ -67,7 +72,7 @@ class SummingLayer:
 
     @cached_property
     def reach(self) -> Callable[[int, int], Reach]:
-        """(channel, site) -> the sums that its inputs can make there."""
+        """Return the function (channel, site) -> the sums that the channel's inputs can make there."""
 
         @cache
         def reach(channel: int, site: int) -> Reach:
@@ -78,19 +83,20 @@ class SummingLayer:
         return reach
 
     def least(self) -> Int64:
-        """The most negative sum of each channel over all positions, (channels,)."""
+        """Return the most negative sum of each channel over all positions, (channels,)."""
         return np.array([min(r.least for r in self._reaches(channel)) for channel in range(self.channels)], np.int64)
 
     def most(self) -> Int64:
-        """The most positive sum of each channel over all positions, (channels,)."""
+        """Return the most positive sum of each channel over all positions, (channels,)."""
         return np.array([max(r.most for r in self._reaches(channel)) for channel in range(self.channels)], np.int64)
 
     def steps(self) -> Int64:
-        """For each channel a step that all its sums are multiples of, (channels,); 1 where all its weights are 0."""
+        """Return for each channel a step of which all its sums are multiples, (channels,); 1 where all its weights are
+        0."""
         return np.array([max(1, math.gcd(*(int(w) for w in np.unique(row)))) for row in self.weights], np.int64)
 
     def site_for(self, channel: int, total: int) -> int | None:
-        """A site where the channel can have that sum; None where no input makes it."""
+        """Find a site where the channel can have that sum; None where no input makes it."""
         return next((s for s in range(len(self.sites)) if total in self.reach(channel, s)), None)
 
     def _reaches(self, channel: int) -> list[Reach]:
@@ -98,7 +104,10 @@ class SummingLayer:
 
 
 def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> SummingLayer:
-    """A layer that asks about sums, for these shapes (by tensor name).
+    """Return a layer that asks about sums as a SummingLayer.
+
+        bound: the layer.
+        shapes: the shape of each tensor by name.
 
     Raises InputError where weights or bias are computed, or are not one set for each channel.
     """
@@ -107,7 +116,7 @@ def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> SummingL
     assert x is not None
     for index, what in ((operator.weight_operand, "weights"), (operator.bias_operand, "bias")):
         _check_constant(bound, index, what)
-    # the flat index of each input element in place of its code: the questions then say which inputs are added up
+    # each input element holds its flat index in place of its code: the questions then say which inputs are added up
     indices = np.arange(math.prod(shapes[x.name]), dtype=np.int64).reshape(shapes[x.name])
     parts = operator.questions(step, *bound.arrays({x.name: indices})) if isinstance(operator, IntegerOperator) else ()
     question = parts[0].question if len(parts) == 1 else None
@@ -124,8 +133,8 @@ def sums_of(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> SummingL
 
 
 def _check_constant(bound: BoundStep, index: int | None, what: str) -> None:
-    """Raises InputError for computed weights or bias, and for a bias that differs by row: it makes another function of
-    the sum for each row."""
+    """Raise InputError for computed weights or bias, and for a bias that differs by row: each row is then another
+    function of the sum."""
     operand = bound.step.inputs[index] if index is not None and index < len(bound.step.inputs) else None
     if operand is None:
         return
@@ -147,7 +156,7 @@ def _convolution(x: Operand, products: Convolution, output: tuple[int, ...]) -> 
 
 
 def _matrix(x: Operand, products: MatrixProduct, shape: tuple[int, ...], output: tuple[int, ...]) -> SummingLayer:
-    """Each row of the output is a place."""
+    """Describe a matrix product: each row of the output is a place."""
     rows = products.weights.rows
     leading = list(np.ndindex(*output[:-1]))[:MOST_PLACES]
     places = tuple(Place(index, products.a[row].astype(np.int64)) for row, index in enumerate(leading))
@@ -155,7 +164,7 @@ def _matrix(x: Operand, products: MatrixProduct, shape: tuple[int, ...], output:
 
 
 def _planes(x: Operand, shape: tuple[int, ...], rank: int) -> SummingLayer:
-    """The mean of each plane: weights of 1, every channel a group of its own."""
+    """Describe the mean of each plane: all weights are 1, and every channel is a group of its own."""
     images, channels, *spatial = shape
     area = math.prod(spatial)
     starts = range(0, images * channels * area, max(1, channels * area))
@@ -173,10 +182,14 @@ def _indices(shape: Sequence[int]) -> Int64:
 def window_sites(
     shape: tuple[int, ...], channels: int, window: Window, output: tuple[int, ...], maximal: bool = True
 ) -> tuple[tuple[Place, ...], ...]:
-    """Places of a sliding window over the first `channels` channels of an input (N, C, H, W) or (N, C, W).
+    """Find the places of a sliding window over the first channels of an input.
 
-    maximal: leave out positions that see fewer taps than another, because more of the window lies in the padding: they
-    make no other sums, as an input at its zero point adds as little as padding does.
+    shape: (N, C, H, W) or (N, C, W).
+    channels: how many of the input's channels the window covers.
+    window: the window.
+    output: shape of the output.
+    maximal: leave out positions that see fewer taps than another because more of the window lies in the padding. They
+        do not make other sums, because an input at its zero point adds as little as padding does.
     """
     indices = as_planes(_indices(shape))[:, :channels]
     rows_out, cols_out = (output[2] if len(output) == 4 else 1), output[-1]
@@ -185,7 +198,7 @@ def window_sites(
     sites = []
     for rows in _alike(height, window, 0, rows_out, maximal):
         for cols in _alike(width, window, 1, cols_out, maximal):
-            # as many places as possible over all images, none sharing an input
+            # as many places as possible over all images, without shared inputs
             spots = [(n, y, x) for n in range(shape[0]) for y in rows for x in cols][:MOST_PLACES]
             sites.append(tuple(Place(_index(spot, len(shape)), _taps(padded, window, spot)) for spot in spots))
     return tuple(sites)
@@ -196,7 +209,7 @@ def _index(spot: tuple[int, int, int], rank: int) -> tuple[int, ...]:
 
 
 def _taps(padded: Int64, window: Window, spot: tuple[int, int, int]) -> Int64:
-    """The inputs under the window at one spot, (channels * rows * columns,)."""
+    """Return the inputs under the window at one spot, (channels * rows * columns,)."""
     image, row, col = spot
     top, left = row * window.strides[0], col * window.strides[1]
     (kh, kw), (dh, dw) = window.kernel, window.dilations
@@ -204,8 +217,15 @@ def _taps(padded: Int64, window: Window, spot: tuple[int, int, int]) -> Int64:
 
 
 def _alike(size: int, window: Window, axis: int, count: int, maximal: bool) -> list[list[int]]:
-    """Output positions along one axis by which taps they see inside the image, of each kind those whose windows do not
-    overlap. maximal: only the kinds that are no part of another."""
+    """Group the output positions along one axis by which taps they see inside the image; each group keeps positions
+    whose windows do not overlap.
+
+        size: length of the axis.
+        window: the window.
+        axis: which axis of the window.
+        count: number of output positions.
+        maximal: keep only the groups whose taps are not part of another group's.
+    """
     first = np.arange(count) * window.strides[axis] - window.pads[axis]
     taps = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
     inside = (taps >= 0) & (taps < size)
@@ -218,7 +238,7 @@ def _alike(size: int, window: Window, axis: int, count: int, maximal: bool) -> l
 
 
 def _apart(positions: Int64, taps: Int64) -> list[int]:
-    """Positions, from the first on, each beginning behind the last tap of the one before."""
+    """Keep positions, from the first on, that each begin behind the last tap of the one before."""
     chosen: list[int] = []
     for position in positions.tolist():
         if not chosen or taps[position, 0] > taps[chosen[-1], -1]:
@@ -227,7 +247,7 @@ def _apart(positions: Int64, taps: Int64) -> list[int]:
 
 
 def bias_of(bound: BoundStep) -> list[int]:
-    """The constant bias of a layer that sums, one value or one per channel; empty where there is none."""
+    """Return the constant bias of a layer that sums, one value or one per channel; empty where there is none."""
     index = bound.operator.bias_operand
     operand = bound.step.inputs[index] if index is not None and index < len(bound.step.inputs) else None
     if operand is None or operand.name not in bound.consts:

@@ -1,4 +1,5 @@
-"""All pairs of codes, or all codes, for operators that work code by code: Add, Mul, Concat and the lookups."""
+"""Make inputs with all pairs of codes, or all codes, for operators that work code by code: Add, Mul, Concat and the
+lookups."""
 
 from __future__ import annotations
 
@@ -13,16 +14,19 @@ from qdqnp.stimuli.patterns import Slot
 from qdqnp.stimuli.subject import asks
 
 CODES = 256
-# A layer of fewer than 64 elements would need more inputs than this to see all pairs; it sees an even choice of them.
+# A layer of fewer than 64 elements would need more inputs than this to see all pairs; it sees an even selection.
 MOST_CASES = 1024
 SPREAD = 10007  # a prime: consecutive multiples visit all numbers of pairs evenly
 
 
 def every_code(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
-    """Inputs of the layer in which every combination of codes that its operator may see occurs, as far as they can be
-    arranged in these shapes (see `pairs_seen`).
+    """Make inputs of the layer in which every combination of codes that its operator may see occurs, as far as it can
+    be arranged in these shapes (see `combinations_seen`).
 
-    slots: the inputs that are no constants. Each case has one array for each of them.
+        bound: the layer.
+        slots: the inputs that are not constants.
+
+    Each case has one array for each slot.
     """
     if asks(bound, Pairs) and len(slots) == 2:
         return _pairs(bound.step.input_names, slots)
@@ -40,7 +44,7 @@ def _count(slot: Slot) -> int:
 
 
 def _singles(slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
-    """All codes in turn in every input."""
+    """Put all codes in turn into every input."""
     cases = max((-(-CODES // max(1, _count(slot))) for slot in slots.values()), default=0)
     return [
         {name: _codes(np.arange(_count(slot)) + case * _count(slot), slot) for name, slot in slots.items()}
@@ -49,8 +53,8 @@ def _singles(slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
 
 
 def _pairs(names: tuple[str, ...], slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
-    """Every pair of codes of two inputs. Each element of the smaller input meets `share` elements of the larger one,
-    and takes one code for each block of `share` codes there.
+    """Make every pair of codes of two inputs. Each element of the smaller input meets `share` elements of the larger
+    one, and takes one code for each block of `share` codes there.
 
     Where each input is broadcast along an axis of the other, all blocks of one meet all blocks of the other.
     """
@@ -82,8 +86,8 @@ def _outer(fast: str, slow: str, slots: Mapping[str, Slot]) -> list[dict[str, Ar
 
 
 def _beside_constant(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[str, Array]]:
-    """Every code beside every value of the constant: elements that see the same value share the codes among them; where
-    the input is broadcast, each of its elements takes all codes."""
+    """Put every code beside every value of the constant. Elements that see the same value share the codes among them;
+    where the input is broadcast, each of its elements takes all codes."""
     ((name, slot),) = slots.items()
     (other,) = bound.consts.values()
     out = np.broadcast_shapes(slot.shape, other.shape)
@@ -100,8 +104,8 @@ def _beside_constant(bound: BoundStep, slots: Mapping[str, Slot]) -> list[dict[s
 
 # -- what was seen ----------------------------------------------------------------------------------------------------
 def combinations_seen(bound: BoundStep, arrays: list[Array | None]) -> list[Int64]:
-    """Which combinations of codes one run shows the operator, as numbers: pairs for Add and Mul (256 a + b), the codes
-    of each input for the others."""
+    """Return which combinations of codes one run shows the operator, as numbers: pairs for Add and Mul (256 a + b), the
+    codes of each input for the others."""
     given = [array for array in arrays if array is not None]
     shifted = [array.astype(np.int64) - np.iinfo(array.dtype).min for array in given]
     if asks(bound, Pairs):
@@ -110,7 +114,7 @@ def combinations_seen(bound: BoundStep, arrays: list[Array | None]) -> list[Int6
 
 
 def combinations(bound: BoundStep) -> list[int]:
-    """How many there are: of pairs, or of the codes of each input."""
+    """Count the combinations that exist: of pairs, or of the codes of each input."""
     names = bound.step.input_names
     if not asks(bound, Pairs):
         return [CODES] * len(names)

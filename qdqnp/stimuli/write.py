@@ -1,4 +1,5 @@
-"""Stimuli as a golden set: the inputs, what the layer or network makes of them, and the coverage in the manifest."""
+"""Write stimuli as a golden set: the inputs, what the layer or network makes of them, and the coverage in the
+manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from qdqnp.stimuli.document import document
 from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.result import StimulusSet
 
-# Of a network only what goes in and comes out: `qdqnp golden` writes every layer.
+# For a network only its inputs and outputs: `qdqnp golden` writes every layer.
 NETWORK_ROLES = ("network_input", "network_output")
 
 STIMULI = Kind("the stimuli", "Ask for fewer inputs (--count), formats, or a smaller --shape.", GoldenError)
@@ -32,7 +33,15 @@ def write(
 ) -> dict[str, Any]:
     """Write a golden set with one case for each stimulus, and return its manifest.
 
-    source, name: of the network; for a layer the set holds the layer alone as its model. Raises as golden.write does.
+        out: the set's folder.
+        found: the stimuli.
+        source: the network's model; a set of a layer holds the layer alone as its model.
+        profile: the arithmetic.
+        name: the network's name.
+        formats: the formats to write.
+        force: whether a golden set in the way is replaced.
+
+    Raises as golden.write does.
     """
     whole = not found.label
     return golden.write(

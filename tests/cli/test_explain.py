@@ -53,8 +53,7 @@ def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
     found = json.loads(run(folder, "--layer", 1, "--index", "0,3,4,5", "--json").stdout)
     code, bias, total = found["accounts"][0]["code"], found["bias"], found["total"]
     model = qdqnp.load(folder / "net.onnx")
-    bound = model.plan().steps[1]
-    multiplier = float(bound.parameters({})["multiplier"][3])
+    multiplier = float(model.plan().steps[1].parameters({})["multiplier"][3])
     zero = int(model.program().steps[1].outputs[0].quant.zero_point)
     unbiased = int(np.clip(np.rint(np.float32(total) * np.float32(multiplier)) + zero, -128, 127))
     assert unbiased != code and bias

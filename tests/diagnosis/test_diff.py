@@ -16,7 +16,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import PROFILES, profile_named
 from qdqnp.numerics.stages import Stage
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Int64
 from tests.networks import dla
 
@@ -137,8 +137,8 @@ def test_profiles_that_cannot_run_list_all_their_layers(model: Model) -> None:
 class Blow(Stage):
     """A stage of a user's own that leaves int32."""
 
-    def __call__(self, value: Int64, fixed: Fixed) -> Value:
-        return Value("Blow", value << 20)
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
+        return StageValue("Blow", value << 20)
 
 
 def test_a_value_outside_a_domain_names_profile_and_layer(model: Model) -> None:

@@ -15,7 +15,7 @@ from qdqnp.errors import GoldenError, InputError
 from qdqnp.golden import GoldenSet, Options, read, write
 from qdqnp.golden.inner import _exactly
 from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from tests.golden.nets import code_feeds
 
 MS = "com.microsoft"
@@ -186,7 +186,9 @@ def test_a_layer_whose_stages_end_elsewhere_is_refused(tmp_path: Path, monkeypat
     captured(model, tmp_path / "right", "ort")
     real = FloatScaled.stages
     monkeypatch.setattr(
-        FloatScaled, "stages", lambda self, sums: [*real(self, sums)[:-1], Value("y", real(self, sums)[-1].array + 1)]
+        FloatScaled,
+        "stages",
+        lambda self, sums: [*real(self, sums)[:-1], StageValue("y", real(self, sums)[-1].array + 1)],
     )
     with pytest.raises(GoldenError, match="contradicts itself"):
         captured(model, tmp_path / "wrong", "ort")

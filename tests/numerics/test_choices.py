@@ -22,7 +22,7 @@ from qdqnp.numerics.rules.average import ReciprocalAverage
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.status import INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped
+from qdqnp.numerics.values import BoundRule, StageValue, clipped
 from qdqnp.quant import Codes, Quant
 
 
@@ -42,7 +42,7 @@ class Halved(BoundRule):
     rule: HalvedAdd
     y: Quant
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         half = Quotient(a.astype(np.int64) + b, 1)
         return clipped(half.rounded(self.rule.tie), self.y, half.exact)
 

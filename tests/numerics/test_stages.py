@@ -13,7 +13,7 @@ import pytest
 
 from qdqnp.errors import ProfileError
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.rules.lookup import Identity, Sigmoid
+from qdqnp.numerics.rules.lookup import IdentityFunction, SigmoidFunction
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.quant import Quant
@@ -50,11 +50,11 @@ def of_pairs(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]
 
 
 def of_identity(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:
-    return rule.bind(quant(rng), quant(rng), Identity()), (codes(rng, 60),)
+    return rule.bind(quant(rng), quant(rng), IdentityFunction()), (codes(rng, 60),)
 
 
 def of_function(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:
-    return rule.bind(quant(rng), quant(rng), Sigmoid()), (codes(rng, 60),)
+    return rule.bind(quant(rng), quant(rng), SigmoidFunction()), (codes(rng, 60),)
 
 
 def of_windows(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:

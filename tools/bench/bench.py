@@ -1,4 +1,4 @@
-"""Times qdqnp beside ONNX Runtime: the same models in one run, taking turns, on one and two threads.
+"""Time qdqnp beside ONNX Runtime: the same models in one run, taking turns, on one and two threads.
 
     python -m tools.bench.bench int8.onnx --uint8 uint8.onnx --float float.onnx --repeats 20 --markdown bench.md
 
@@ -58,7 +58,7 @@ PROFILE_PREFIX = f"{QDQNP}:"
 
 
 def label(name: str) -> str:
-    """How a candidate is shown."""
+    """Return how a candidate is shown."""
     if name.startswith(PROFILE_PREFIX):
         return f"qdqnp, profile {name.removeprefix(PROFILE_PREFIX)}"
     return LABELS[name]
@@ -73,7 +73,7 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# Otherwise a session's threads keep spinning for a while after their run and take the cores from whoever runs next.
+# Without these, a session's threads keep spinning for a while after their run and take the cores from the next run.
 POLITE = {"session.force_spinning_stop": "1"}
 WHY_SLOW = (
     "ONNX Runtime's int8-allowed path is the one whose numbers qdqnp reproduces, but it is slow on x86-64: without "
@@ -83,15 +83,18 @@ WHY_SLOW = (
 
 
 class BenchError(QdqnpError):
-    """Something cannot be compared, or is not the same computation."""
+    """Raised where something cannot be compared, or is not the same computation."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text, for the terminal and for Markdown; `texts`: how many columns at the left are not numbers."""
+    """A table of text, for the terminal and for Markdown."""
 
+    #: Titles of the columns.
     columns: Sequence[str]
+    #: The cells of each row.
     rows: Sequence[Sequence[str]]
+    #: How many columns at the left are not numbers.
     texts: int = 1
 
     def markdown(self) -> str:
@@ -100,7 +103,8 @@ class Table:
         return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
     def show(self) -> None:
-        """On a terminal with its columns lined up; elsewhere as Markdown, which no narrow pipe can fold."""
+        """Show the table: on a terminal with its columns lined up; elsewhere as Markdown, which a narrow pipe cannot
+        fold."""
         if not sys.stdout.isatty():
             click.echo(self.markdown())
             return
@@ -113,7 +117,7 @@ class Table:
 
 
 def write_results(result: Mapping[str, Any], markdown: str, json_path: Path | None, markdown_path: Path | None) -> None:
-    """Writes the files that were asked for."""
+    """Write the files that were asked for."""
     if json_path:
         write_bytes(json_path, (json.dumps(result, indent=2) + "\n").encode())
     if markdown_path:
@@ -122,18 +126,25 @@ def write_results(result: Mapping[str, Any], markdown: str, json_path: Path | No
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured in one process; `skip`: names of candidates to leave out."""
+    """The work that is measured in one process."""
 
+    #: The int8 model.
     model: Path
+    #: Number of threads.
     threads: int = 1
+    #: Number of timed runs.
     repeats: int = 10
+    #: The same model with uint8 activations, if given.
     uint8: Path | None = None
+    #: The float model, if given.
     float: Path | None = None
+    #: Names of candidates to leave out.
     skip: frozenset[str] = frozenset()
+    #: More profiles of qdqnp to time.
     profiles: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
-        """The command line of the process that measures it."""
+        """Return the command line of the process that measures the case."""
         options = ["--child", "--threads", str(self.threads), "--repeats", str(self.repeats)]
         for name, path in (("--uint8", self.uint8), ("--float", self.float)):
             options += [name, str(path)] if path else []
@@ -146,14 +157,20 @@ class Case:
 
 @dataclass
 class Timing:
-    """milliseconds: of each run; note: why there are none, or why they are few."""
+    """The times of one candidate."""
 
+    #: The candidate.
     name: str
+    #: The time of each run.
     milliseconds: list[float] = field(default_factory=list)
+    #: Why times are missing, or few.
     note: str = ""
 
     def as_json(self, base: float | None) -> dict[str, Any]:
-        """base: the median that ratios refer to."""
+        """Return the times as JSON.
+
+        base: the median that ratios refer to.
+        """
         median = statistics.median(self.milliseconds) if self.milliseconds else None
         return {
             "name": self.name,
@@ -170,7 +187,7 @@ Run = Callable[[], Any]
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Checks that qdqnp is bit-equal to ONNX Runtime with int8 allowed, then times all candidates.
+    """Check that qdqnp is bit-equal to ONNX Runtime with int8 allowed, then time all candidates.
 
     Raises BenchError where the outputs differ.
     """
@@ -204,16 +221,17 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def certificates(model: Model, profile: str) -> str:
-    """How many channels each kind of requantization covers, e.g. '8168 channels by float64 certificates'."""
+    """Say how many channels each kind of requantization covers, e.g. '8168 channels by float64 certificates'."""
     found: dict[str, int] = {}
     for bound in model.plan(profile).steps:
-        for kind, channels in bound.bound.covered.items():
+        for kind, channels in (bound.kernel.certificate.covers if bound.kernel.certificate else {}).items():
             found[kind] = found.get(kind, 0) + channels
     return ", ".join(f"{channels} channels by {kind}" for kind, channels in sorted(found.items()))
 
 
 def ort_run(path: Path, feeds: Mapping[str, Array], threads: int, config: Mapping[str, str] | None = None) -> Run:
-    """A session over the model at `path`, and the call that runs it on `feeds`, which go to its inputs in order."""
+    """Open a session over the model at `path`, and return the call that runs it on `feeds`, which go to its inputs in
+    order."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -233,12 +251,13 @@ def ort_run(path: Path, feeds: Mapping[str, Array], threads: int, config: Mappin
 
 
 def fit(array: Array, wanted: str) -> Array:
-    """Int8 codes as the uint8 codes of the same numbers: zero points of the two differ by 128."""
+    """Return int8 codes as the uint8 codes of the same numbers: their zero points differ by 128."""
     return array.view(np.uint8) ^ np.uint8(128) if array.dtype == np.int8 and wanted == "tensor(uint8)" else array
 
 
 def reference_run(path: Path, feeds: Mapping[str, Array]) -> tuple[Run | None, str]:
-    """The call that runs onnx's reference evaluator, and a note; without the call where it cannot run the model."""
+    """Return the call that runs onnx's reference evaluator, and a note; without the call where it cannot run the
+    model."""
     from onnx.reference import ReferenceEvaluator
 
     try:
@@ -251,7 +270,7 @@ def reference_run(path: Path, feeds: Mapping[str, Array]) -> tuple[Run | None, s
 
 
 def require_equal(model: str, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> int:
-    """How many elements were compared; raises BenchError unless all outputs are the same bits."""
+    """Return how many elements were compared. Raises BenchError unless all outputs are the same bits."""
     problems, elements = [], 0
     for name, array in ours.items():
         found = compared(array, theirs[name])
@@ -266,10 +285,10 @@ def require_equal(model: str, ours: Mapping[str, Array], theirs: Mapping[str, Ar
 
 
 def take_turns(runs: Mapping[str, Run], rounds: Iterable[int]) -> dict[str, list[float]]:
-    """Milliseconds of each candidate's runs, one in each of the rounds, which are counted from 0.
+    """Return the milliseconds of each candidate's runs, one in each of the rounds, which are counted from 0.
 
-    Each round runs every candidate once, so that a slower minute of the machine hits all of them alike; each round
-    starts with another one, so that none always follows the same neighbour's traces in the caches.
+    Each round runs every candidate once, so that a slower minute of the machine affects all of them alike. Each round
+    starts with another candidate, so that none always finds the caches as the same neighbour left them.
     """
     names = list(runs)
     for run in runs.values():
@@ -286,7 +305,7 @@ def take_turns(runs: Mapping[str, Run], rounds: Iterable[int]) -> dict[str, list
 
 
 def measure_apart(case: Case) -> dict[str, Any]:
-    """`measure` in a process of its own, which imports NumPy with the threads of the case."""
+    """Run `measure` in a process of its own, which imports NumPy with the threads of the case."""
     # Standard error stays the terminal's: the child draws its progress there.
     done = subprocess.run(case.command(), env=environment(case.threads), stdout=subprocess.PIPE, text=True, check=False)
     try:
@@ -300,20 +319,20 @@ def measure_apart(case: Case) -> dict[str, Any]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """This process's environment with `threads` for every BLAS, and with this process's import path."""
+    """Return this process's environment with `threads` for every BLAS, and with this process's import path."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
 def load_average() -> str:
-    """What the machine was doing in the last minute; to be asked before measuring, which adds to it."""
+    """Return the load of the machine in the last minute; to be asked before measuring, which adds to it."""
     if not hasattr(os, "getloadavg"):
         return "unknown on this system"
     return f"{os.getloadavg()[0]:.2f}; other work makes times longer, above all those of several threads"
 
 
 def host_facts(load_before: str) -> dict[str, str]:
-    """What the times depend on besides the models."""
+    """Return what the times depend on besides the models."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     peer = host()
     return {
@@ -336,7 +355,7 @@ def _cpu_name() -> str:
 
 
 def remarks(facts: Mapping[str, str]) -> list[str]:
-    """What to read beside the numbers."""
+    """Return the remarks to read beside the numbers."""
     slow = [WHY_SLOW] if platform.machine().lower() in ("x86_64", "amd64") else []
     return [*(f"{key}: {value}" for key, value in facts.items()), *slow]
 
@@ -350,7 +369,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each candidate."""
+    """Make one row for each candidate."""
     rows = [
         [
             result["model"],
@@ -368,7 +387,7 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str, Any]]) -> str:
-    """The table with all that belongs to it, as Markdown."""
+    """Return the table with all that belongs to it, as Markdown."""
     notes = {
         f"{timing['label']}: {result['model']}: {timing['note']}": None
         for result in results
@@ -391,7 +410,7 @@ def publish(
     json_path: Path | None,
     markdown_path: Path | None,
 ) -> None:
-    """Shows the table and what belongs to it, and writes the files that were asked for."""
+    """Show the table and what belongs to it, and write the files that were asked for."""
     facts = host_facts(load_before)
     markdown = report(facts, table, results)
     table.show()
@@ -400,7 +419,7 @@ def publish(
 
 
 def variants(models: Sequence[Path], given: Sequence[Path], option: str) -> Sequence[Path | None]:
-    """The variant of each model: as many as there are models, in their order, or none."""
+    """Return the variant of each model: as many as there are models, in their order, or none."""
     if given and len(given) != len(models):
         raise click.UsageError(f"{option}: expected one for each of the {len(models)} models, got {len(given)}.")
     return given or [None] * len(models)
@@ -453,7 +472,7 @@ def main(
 
 
 def answer(case: Case) -> None:
-    """What the child process does: the result on standard output, or the error."""
+    """Run in the child process: write the result to standard output, or the error."""
     try:
         click.echo(json.dumps(measure(case)))
     except QdqnpError as error:

@@ -1,4 +1,4 @@
-"""Times single QLinearConv layers in qdqnp and in ONNX Runtime, taking turns, on one thread by default.
+"""Time single QLinearConv layers in qdqnp and in ONNX Runtime, taking turns, on one thread by default.
 
     python -m tools.bench.bench_conv --repeats 20 --markdown layers.md
 
@@ -42,13 +42,19 @@ ZERO_POINT = 5  # of int8 inputs and outputs: not 0, so that padding has a value
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A convolution with a square kernel over a square picture of `size`, padded so that stride 1 keeps the size."""
+    """A convolution with a square kernel over a square picture, padded so that stride 1 keeps the size."""
 
+    #: Number of input channels.
     inputs: int
+    #: Number of output channels.
     outputs: int
+    #: Size of the kernel.
     kernel: int
+    #: Height and width of the picture.
     size: int
+    #: Number of groups.
     groups: int = 1
+    #: The stride.
     stride: int = 1
 
     @property
@@ -76,9 +82,9 @@ LAYERS = (
 
 
 def build_layer(layer: ConvLayer, dtype: type[np.integer[Any]], seed: int = 0) -> onnx.ModelProto:
-    """A model of one QLinearConv; the uint8 one computes the same numbers as the int8 one, with codes 128 higher.
+    """Build a model of one QLinearConv; the uint8 one computes the same numbers as the int8 one, with codes 128 higher.
 
-    Scales are such that the output codes spread over their range and reach beyond it.
+    The scales are such that the output codes spread over their range and reach beyond it.
     """
     random = np.random.default_rng(seed)
     shape = (layer.outputs, layer.inputs // layer.groups, layer.kernel, layer.kernel)
@@ -120,7 +126,7 @@ def build_layer(layer: ConvLayer, dtype: type[np.integer[Any]], seed: int = 0) -
 
 
 def measure_layer(layer: ConvLayer, threads: int, repeats: int) -> dict[str, Any]:
-    """The layer's result, as `bench.measure` gives it, under the layer's name."""
+    """Return the layer's result, as `bench.measure` gives it, under the layer's name."""
     with tempfile.TemporaryDirectory() as folder:
         int8, uint8 = Path(folder) / f"{layer.name}.onnx", Path(folder) / f"{layer.name}_uint8.onnx"
         write_model(int8, build_layer(layer, np.int8))
@@ -131,7 +137,7 @@ def measure_layer(layer: ConvLayer, threads: int, repeats: int) -> dict[str, Any
 
 
 def layers_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each layer and thread count, the candidates side by side."""
+    """Make one row for each layer and thread count, the candidates side by side."""
     columns = ["layer", "threads", "runs"]
     for name in CANDIDATES:
         columns += [f"{LABELS[name]}, median ms", "min ms"]

@@ -1,11 +1,11 @@
-"""Measures `qdqnp golden`: time, peak memory and size of sets, each in a process of its own.
+"""Measure `qdqnp golden`: time, peak memory and size of sets, each in a process of its own.
 
     python -m tools.models.build_dla dla46_c float.onnx --seed 1 --size 224 224
     python -m tools.models.quantize float.onnx net.onnx --pictures pictures --count 4 --resize 224
     python -m tools.bench.bench_golden net.onnx --format npz,bin
     python -m tools.bench.bench_golden qdqnp/data/dla46_c_int8.onnx --format bin --inputs 1,10,100,1000
 
-Memory that does not grow with the inputs shows as equal peaks in the second.
+Memory that does not grow with the inputs shows as equal peaks in the last command.
 """
 
 from __future__ import annotations
@@ -28,18 +28,24 @@ from qdqnp.errors import Problem, QdqnpError
 
 @dataclass(frozen=True)
 class Measured:
-    """inputs: of the set. seconds: on the wall; cpu_seconds: user and system. peak_mb: resident, in 10^6 bytes."""
+    """The cost of writing one set."""
 
+    #: Number of inputs of the set.
     inputs: int
+    #: Wall-clock time.
     seconds: float
+    #: User and system time.
     cpu_seconds: float
+    #: Peak resident memory, in 10^6 bytes.
     peak_mb: float
+    #: Number of files.
     files: int
+    #: Size of the set, in 10^6 bytes.
     set_mb: float
 
 
 def measure(model: Path, profile: str, formats: str, inputs: int, folder: Path) -> Measured:
-    """One set in `folder`, which it is removed from again. Raises QdqnpError where the command fails."""
+    """Write one set in `folder` and remove it again. Raises QdqnpError where the command fails."""
     out = folder / "set"
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""Draws the README's picture: what `qdqnp demo` prints here, its middle left out, as an SVG."""
+"""Draw the README's picture: what `qdqnp demo` prints here, without its middle, as an SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ HEAD, TAIL = 22, 10
 
 
 def shortened(lines: list[str]) -> list[str]:
-    """The first and last lines of the report; what follows it names paths of this machine and is left out."""
+    """Return the first and last lines of the report. What follows the report names paths of this machine and is left
+    out."""
     report = lines[: lines.index("Next:")] if "Next:" in lines else lines
     while report and not report[-1]:
         report = report[:-1]
@@ -26,7 +27,7 @@ def shortened(lines: list[str]) -> list[str]:
 
 
 def drawn(lines: list[str]) -> str:
-    """The lines as a terminal window."""
+    """Draw the lines as a terminal window."""
     width = max(len(line) for line in lines) + 2
     console = Console(record=True, width=width, file=io.StringIO())
     for line in lines:

@@ -1,4 +1,4 @@
-"""Draws the transfer function of each rounding: docs/images/rounding/*.svg, the same bytes on every run.
+"""Draw the transfer function of each rounding: docs/images/rounding/*.svg, the same bytes on every run.
 
     python -m tools.draw.draw_roundings
 
@@ -25,7 +25,7 @@ TARGET = Path(__file__).parents[2] / "docs" / "images" / "rounding"
 REACH = 3  # output codes to each side
 FINE, COARSE = 5, 2  # values are drawn in steps of 2^-5 or 2^-2
 UNIT, MARGIN = 28, 16  # pixels for one code, and around the picture
-# What rounds twice is drawn for the multiplier 1/4 (value 2^30, shift 32), where the first rounding moves the steps of
+# Double roundings are drawn for the multiplier 1/4 (value 2^30, shift 32), where the first rounding moves the steps of
 # the second by a whole accumulator.
 FIXED = Fixed(np.asarray(1 << 30, np.int64), np.asarray(30 + COARSE, np.int64))
 PAIRS: Mapping[str, tuple[Stage, ...]] = {
@@ -38,28 +38,31 @@ Transfer = Callable[[Int64], Int64]
 
 @dataclass(frozen=True)
 class Curve:
-    """transfer: of values in units of 2^-shift; dots: at every value, else only at ties."""
+    """The transfer function of one rounding."""
 
+    #: Maps values in units of 2^-shift to codes.
     transfer: Transfer
+    #: The shift.
     shift: int
+    #: Whether every value gets a dot, and not only ties.
     dots: bool
 
     def steps(self) -> list[tuple[float, float, int]]:
-        """(first value, last value, code) of each flat piece."""
+        """Return (first value, last value, code) of each flat piece."""
         values = np.arange(-REACH << self.shift, (REACH << self.shift) + 1)
         codes = self.transfer(values)
         edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(values)]
         return [(values[a] / 2**self.shift, values[b - 1] / 2**self.shift, int(codes[a])) for a, b in pairwise(edges)]
 
     def marked(self, left: float, right: float) -> list[float]:
-        """Where a piece has dots."""
+        """Return where a piece has dots."""
         if self.dots:
             return [x / 2**self.shift for x in range(int(left * 2**self.shift), int(right * 2**self.shift) + 1)]
         return [x for x in sorted({left, right}) if abs(x - int(x)) == 0.5]
 
 
 def curves() -> dict[str, Curve]:
-    """Every function to draw, by the name of its picture."""
+    """Return every function to draw, by the name of its picture."""
     found = {name: Curve(_single(name), FINE, False) for name in ROUNDINGS}
     return found | {name: Curve(_staged(stages), COARSE, True) for name, stages in PAIRS.items()}
 
@@ -78,7 +81,7 @@ def _staged(stages: tuple[Stage, ...]) -> Transfer:
 
 
 def picture(name: str, curve: Curve) -> str:
-    """The function as SVG: the identity dashed, dots where an exact half belongs, or at every value."""
+    """Draw the function as SVG: the identity dashed, dots where an exact half belongs, or at every value."""
     size = 2 * (MARGIN + REACH * UNIT)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" viewBox="0 0 {size} {size}">',

@@ -42,11 +42,15 @@ PROCESSES = multiprocessing.get_context("fork")  # the seeds are made once
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides every file of a run."""
+    """The settings that decide every file of a run."""
 
+    #: Seed of the run.
     seed: int
+    #: Names of the profiles that files run under.
     profiles: tuple[str, ...]
+    #: Folder for findings.
     out: Path
+    #: The valid models that are mutated.
     models: Sequence[Any] = field(repr=False)
 
     def case(self, index: int) -> Case:
@@ -54,7 +58,13 @@ class Settings:
 
 
 def work(settings: Settings, indices: range, at: Any, pipe: Connection) -> None:
-    """One process. at: the index of the file under way, for the parent to see where this process died or hung."""
+    """Run one process.
+
+    settings: the settings of the run.
+    indices: the files to take.
+    at: the index of the file under way, for the parent to see where this process died or hung.
+    pipe: where counts and findings are sent.
+    """
     limit_process()
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(Sandbox(Path(folder).resolve()))
@@ -70,7 +80,7 @@ def work(settings: Settings, indices: range, at: Any, pipe: Connection) -> None:
 
 
 def save(out: Path, case: Case, finding: Finding) -> None:
-    """The file and what it did, under one name."""
+    """Save the file and what it did, under one name."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{case.index}.onnx").write_bytes(case.data)
     text = f"{finding.kind}\nstage {finding.stage}, profile {case.profile}, index {case.index}\n\n{finding.trace}"
@@ -96,7 +106,7 @@ class Worker:
         self._seen, self._since = -1, time.monotonic()
 
     def poll(self) -> None:
-        """Take in what the process says; end and replace it where it says nothing for too long."""
+        """Receive what the process says; end and replace it where it stays silent for too long."""
         while self.pipe.poll():
             try:
                 found = self.pipe.recv()
@@ -121,7 +131,7 @@ class Worker:
         self._replace(f"process killed by signal {-code}")
 
     def _replace(self, kind: str) -> None:
-        """Go on behind the file under way. Up to BLOCK files before it drop out of the counts."""
+        """Continue behind the file under way. Up to BLOCK files before it drop out of the counts."""
         index = self._at.value
         self.tally.findings[kind] += 1
         self.tally.files += 1
@@ -133,7 +143,7 @@ class Worker:
 
 
 def run(settings: Settings, files: int, jobs: int, first: int) -> tuple[Tally, float]:
-    """All files, and the seconds they took."""
+    """Run all files; return the counts and the seconds they took."""
     start = time.monotonic()
     workers = [Worker(settings, range(first + job, first + files, jobs)) for job in range(jobs)]
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
@@ -169,7 +179,7 @@ def report(tally: Tally, seconds: float, jobs: int) -> str:
 
 
 def again(settings: Settings, index: int) -> Finding | None:
-    """One file, in this process."""
+    """Run one file, in this process."""
     limit_process()
     with tempfile.TemporaryDirectory() as folder:
         case = settings.case(index)

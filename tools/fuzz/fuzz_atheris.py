@@ -33,7 +33,7 @@ SEEDS = seeds()
 
 
 def mutated(data: bytes, max_size: int, seed: int) -> bytes:
-    """libFuzzer's custom mutator."""
+    """Mutate a file: libFuzzer's custom mutator."""
     rng = random.Random(seed)
     model = onnx.ModelProto()
     try:

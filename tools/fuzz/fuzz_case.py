@@ -1,4 +1,4 @@
-"""One mutated file in tools/fuzz/fuzz.py: load, inspect, run; and what counts as a finding."""
+"""Run one mutated file for tools/fuzz/fuzz.py (load, inspect, run), and decide what counts as a finding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECONDS = 10
 LARGEST_INPUT = 2**10  # elements: who calls `run` has memory for the arrays that he passes
 LONGEST_MESSAGE = 2**20
 STAGES = ("load", "inspect", "run")
-# What code in a file could try; none of it is needed to read a model.
+# Events that code in a file could cause; none of them is needed to read a model.
 FORBIDDEN = (
     "subprocess.",
     "socket.",
@@ -57,33 +57,43 @@ FORBIDDEN = (
 
 
 class TooSlow(BaseException):
-    """Raised by the alarm; not an Exception, so that nothing on the way takes it for something else."""
+    """Raised by the alarm. It is not an Exception, so that no handler on the way takes it for something else."""
 
 
 class TouchedError(Exception):
-    """The code touched a file that is none of its business, or started something."""
+    """Raised where the code touched a file that it must not touch, or started something."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: where it happened, for counting the same fault once."""
+    """One fault that a file caused."""
 
+    #: Where it happened, so that the same fault is counted once.
     kind: str
+    #: The stage that was running: load, inspect or run.
     stage: str
+    #: The traceback.
     trace: str
 
 
 @dataclass
 class Tally:
-    """What became of many files."""
+    """The counts over many files."""
 
+    #: Number of files.
     files: int = 0
+    #: Bytes of all files.
     bytes: int = 0
-    reached: Counter[str] = field(default_factory=Counter)  # stages that ended without an error
-    refused: Counter[str] = field(default_factory=Counter)  # "stage ErrorClass"
+    #: Number of files by stage that ended without an error.
+    reached: Counter[str] = field(default_factory=Counter)
+    #: Number of files that qdqnp refused, by "stage ErrorClass".
+    refused: Counter[str] = field(default_factory=Counter)
+    #: Number of findings by kind.
     findings: Counter[str] = field(default_factory=Counter)
-    slowest: tuple[float, int] = (0.0, -1)  # seconds, index
-    largest: tuple[int, int] = (0, -1)  # peak resident bytes of the process, index of the file that raised it
+    #: Seconds and index of the slowest file.
+    slowest: tuple[float, int] = (0.0, -1)
+    #: Peak resident bytes of the process, and the index of the file that raised it.
+    largest: tuple[int, int] = (0, -1)
 
     def add(self, other: Tally) -> None:
         self.files += other.files
@@ -102,7 +112,7 @@ class Tally:
 
 
 class Sandbox:
-    """A folder with a model's data files and traps, and the watch over which files are opened."""
+    """A folder with a model's data files and traps, and a watch over which files are opened."""
 
     def __init__(self, folder: Path) -> None:
         self.secret = folder / "secret.bin"
@@ -121,7 +131,7 @@ class Sandbox:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Raises TouchedError at the end where something was touched that must not be."""
+        """Raise TouchedError at the end where something was touched that must not be."""
         self._watching, self._broken = True, None
         try:
             yield
@@ -131,7 +141,7 @@ class Sandbox:
                 raise TouchedError(self._broken)
 
     def model_file(self, data: bytes) -> Path:
-        """`data` as a file beside the data files."""
+        """Write `data` as a file beside the data files."""
         path = self.folder / "m.onnx"
         watching, self._watching = self._watching, False  # the watch is for qdqnp, not for this
         path.write_bytes(data)
@@ -152,11 +162,15 @@ class Sandbox:
 
 @dataclass
 class Case:
-    """A mutated file: its bytes, the profile it runs under, and what else its index decides."""
+    """A mutated file."""
 
+    #: The file's number in the run.
     index: int
+    #: The file's bytes.
     data: bytes
+    #: The profile that the file runs under.
     profile: str
+    #: The source of everything else that the index decides.
     rng: random.Random
 
 
@@ -175,7 +189,7 @@ class Runner:
         self._sandbox = sandbox
 
     def run(self, case: Case) -> Finding | None:
-        """What one file did that it must not do, or None."""
+        """Return what one file did that it must not do, or None."""
         start, peak = time.perf_counter(), _peak()
         finding = self.attempt(case, self._tally)
         self._tally.files += 1
@@ -189,7 +203,7 @@ class Runner:
         return finding
 
     def probe(self, case: Case) -> Finding | None:
-        """The same without counting it, and with the same choices each time."""
+        """Run a case as `run` does, without counting it, and with the same choices each time."""
         return self.attempt(replace(case, rng=copy.deepcopy(case.rng)), Tally())
 
     def take_tally(self) -> Tally:
@@ -236,7 +250,7 @@ class Runner:
 
 
 def random_feeds(program: Program, rng: random.Random) -> dict[str, Any] | None:
-    """Small inputs: mostly of the right shape, with values of every sort. None where a small one cannot fit."""
+    """Make small inputs: mostly of the right shape, with values of every sort. None where a small input cannot fit."""
     sizes = {}
     for name in program.inputs:
         for dim in program.tensors[name].shape:
@@ -294,7 +308,8 @@ def _ring(signum: int, frame: Any) -> None:
 
 
 def limit_process() -> None:
-    """2 GiB of address space, the alarm, and warnings of NumPy as errors: arithmetic that overflows unseen is one."""
+    """Limit the process: 2 GiB of address space, the alarm, and warnings of NumPy as errors, because an unnoticed
+    overflow is a fault."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     catch_alarm()
     warnings.simplefilter("error")
@@ -309,7 +324,7 @@ def _peak() -> int:
 
 
 def _kind(error: BaseException) -> str:
-    """The class and the innermost line of qdqnp."""
+    """Return the error's class and the innermost line of qdqnp."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f"{os.sep}qdqnp{os.sep}" in f.filename]
     if not frames:
         return f"{type(error).__name__}: {str(error)[:80]}"

@@ -1,4 +1,4 @@
-"""Mutations of ONNX models for tools/fuzz/fuzz.py: of a model's structure, and of its bytes."""
+"""Mutate ONNX models for tools/fuzz/fuzz.py: a model's structure, and its bytes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ MANY = 300  # of what a file repeats to be large
 
 
 def mutate(rng: Rng, seeds: Sequence[Model]) -> bytes:
-    """The bytes of a mutated model."""
+    """Return the bytes of a mutated model."""
     model = Model()
     model.CopyFrom(rng.choice(seeds))
     if rng.random() < 0.15:
@@ -177,7 +177,7 @@ def _pick(rng: Rng, items: Sequence[Any]) -> Any:
 
 
 def _bodies(model: Model) -> list[Any]:
-    """What holds nodes: the graph, functions, subgraphs one level down."""
+    """List what holds nodes: the graph, functions, subgraphs one level down."""
     inner = [a.g for node in model.graph.node for a in node.attribute if a.HasField("g")]
     return [model.graph, model.graph, model.graph, *model.functions, *inner]
 
@@ -289,7 +289,7 @@ def swap_nodes(rng: Rng, model: Model) -> None:
 
 
 def append_node(rng: Rng, model: Model) -> None:
-    """Another operator behind an output: the most likely way to a graph that is still valid."""
+    """Append another operator to an output: the most likely way to a graph that is still valid."""
     if not model.graph.output:
         return
     output = rng.choice(model.graph.output)
@@ -302,7 +302,7 @@ def append_node(rng: Rng, model: Model) -> None:
 
 
 def chain(rng: Rng, model: Model) -> None:
-    """Many nodes; each doubles the tensor, or merely reads the one before."""
+    """Append many nodes; each doubles the tensor, or merely reads the one before."""
     if not model.graph.output:
         return
     output = model.graph.output[0]
@@ -320,7 +320,7 @@ def chain(rng: Rng, model: Model) -> None:
 
 
 def splice(rng: Rng, model: Model, other: Model) -> None:
-    """Nodes and constants of another seed, their input joined to a tensor of this one."""
+    """Insert nodes and constants of another seed, their input joined to a tensor of this one."""
     model.graph.node.extend(other.graph.node)
     known = {tensor.name for tensor in model.graph.initializer}
     model.graph.initializer.extend(tensor for tensor in other.graph.initializer if tensor.name not in known)
@@ -450,7 +450,7 @@ def change_type(rng: Rng, model: Model) -> None:
 
 
 def change_lists(rng: Rng, model: Model) -> None:
-    """Inputs and outputs that are missing, doubled or someone else's."""
+    """Drop or double inputs and outputs, or replace them by other tensors."""
     part = rng.choice((model.graph.input, model.graph.output, model.graph.value_info))
     way = rng.randrange(3)
     if way == 0 and part:
@@ -484,7 +484,7 @@ def change_dims(rng: Rng, model: Model) -> None:
 
 
 def change_data(rng: Rng, model: Model) -> None:
-    """Other elements in a tensor of the same size: what stays valid and reaches the arithmetic."""
+    """Change elements in a tensor of the same size: such a model stays valid and reaches the arithmetic."""
     tensor = _tensor(rng, model)
     if tensor is None or not tensor.raw_data:
         return
@@ -503,7 +503,7 @@ def change_data(rng: Rng, model: Model) -> None:
 
 
 def scales(rng: Rng, model: Model) -> None:
-    """One value for all elements of a float tensor: most of them are scales."""
+    """Set all elements of a float tensor to one value: most float tensors are scales."""
     tensor = _pick(rng, [item for item in model.graph.initializer if item.data_type == TensorProto.FLOAT])
     if tensor is not None and tensor.raw_data:
         tensor.raw_data = struct.pack("<f", _float(rng)) * (len(tensor.raw_data) // 4)
@@ -517,7 +517,7 @@ def cut_data(rng: Rng, model: Model) -> None:
 
 
 def resize_tensor(rng: Rng, model: Model) -> None:
-    """New dims and zeros to fit them: valid by itself, wrong or not where it is read."""
+    """Change the dims and fit zeros to them: valid by itself, maybe wrong where the tensor is read."""
     tensor = _tensor(rng, model)
     size = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 10: 2, 11: 8}.get(tensor.data_type if tensor is not None else 0)
     if tensor is None or size is None:
@@ -598,7 +598,7 @@ def ir_version(rng: Rng, model: Model) -> None:
 
 
 def to_function(rng: Rng, model: Model) -> None:
-    """A node becomes the body of a function, which may call itself, or be called too often."""
+    """Turn a node into the body of a function, which may call itself, or be called too often."""
     node = _pick(rng, model.graph.node)
     if node is None:
         return
@@ -622,7 +622,7 @@ def to_function(rng: Rng, model: Model) -> None:
 
 
 def subgraph(rng: Rng, model: Model) -> None:
-    """Control flow around a copy of the graph, or many times around it."""
+    """Put control flow around a copy of the graph, or many times around it."""
     inner = onnx.GraphProto()
     inner.CopyFrom(model.graph)
     for _ in range(rng.choice((0, 0, 3, 30))):
@@ -645,7 +645,7 @@ def metadata(rng: Rng, model: Model) -> None:
 
 
 def many(rng: Rng, model: Model) -> None:
-    """One part repeated: what is done for each of many must not depend on all of the others."""
+    """Repeat one part: the work for each repetition must not depend on all the others."""
     part = rng.choice((model.graph.node, model.graph.initializer, model.graph.input, model.graph.value_info))
     if part:
         item = rng.choice(part)
@@ -710,7 +710,7 @@ MUTATIONS: tuple[Any, ...] = (
 
 # -- bytes ---------------------------------------------------------------------------------------------------------
 def mutate_bytes(rng: Rng, data: bytes) -> bytes:
-    """Bits flipped, bytes put in, taken out, doubled, overwritten by lengths that promise too much; ends cut off."""
+    """Flip bits; insert, remove or double bytes; overwrite bytes by lengths that promise too much; cut off ends."""
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
         if not found:

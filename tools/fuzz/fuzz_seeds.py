@@ -1,4 +1,4 @@
-"""The valid models that the fuzzer mutates: every operator by itself, small networks, functions, external data."""
+"""Make the valid models that the fuzzer mutates: every operator by itself, small networks, functions, external data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EXTERNAL_TRAPS = (
 
 
 def seeds() -> list[onnx.ModelProto]:
-    """All seeds, the same in every process: mutant k of a run depends on nothing else than the seed and k."""
+    """Return all seeds, the same in every process: mutant k of a run depends only on the seed and k."""
     found = [model for model in _models() if model.ByteSize() <= LARGEST and _loads(model)]
     assert len(found) > NETS
     return found
@@ -62,7 +62,8 @@ def _models() -> Iterator[onnx.ModelProto]:
 
 
 def _loads(model: onnx.ModelProto) -> bool:
-    """Random nets hold operators that qdqnp does not have; they are no valid models here."""
+    """Return whether qdqnp loads a model. Random nets hold operators that qdqnp does not have; such nets are not valid
+    seeds."""
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
         return True
     try:
@@ -93,7 +94,7 @@ SCALES: dict[str, Any] = {"s": np.float32(0.1), "z": np.int8(3)}
 
 
 def function_model() -> onnx.ModelProto:
-    """A function that calls a function, an attribute passed by reference, a default attribute."""
+    """Make a function that calls a function, an attribute passed by reference, and a default attribute."""
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
     leaky = helper.make_node("LeakyRelu", ["a"], ["b"])
     leaky.attribute.add(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name="slope")
@@ -137,7 +138,7 @@ def constant_nodes() -> onnx.ModelProto:
 
 
 def symbolic() -> onnx.ModelProto:
-    """Sizes by name, and a tensor without any."""
+    """Make a model with sizes by name, and a tensor without any size."""
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),

@@ -1,4 +1,4 @@
-"""Makes a file with a finding smaller, as far as that is easy: parts are left out while it still does the same."""
+"""Make a file with a finding smaller, as far as that is easy: parts are left out while it still does the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = 20.0  # seconds for one finding
 
 
 def shrink(case: Case, finding: Finding, runner: Runner) -> Case:
-    """The smallest variant found that leads to the same kind of finding."""
+    """Return the smallest variant found that leads to the same kind of finding."""
     deadline = time.monotonic() + PATIENCE
     best = case
     better = True
@@ -34,7 +34,8 @@ def shrink(case: Case, finding: Finding, runner: Runner) -> Case:
 
 
 def _smaller(data: bytes) -> Iterator[bytes]:
-    """Variants without one part of a repeated field, large parts first; of bytes that do not parse, shorter ones."""
+    """Yield variants without one part of a repeated field, large parts first; for bytes that do not parse, shorter
+    ones."""
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)

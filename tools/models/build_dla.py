@@ -1,4 +1,4 @@
-"""Writes the float ONNX file of a Deep Layer Aggregation network, from a checkpoint or from seeded weights.
+"""Write the float ONNX file of a Deep Layer Aggregation network, from a checkpoint or from seeded weights.
 
 python -m tools.models.build_dla dla46_c dla46_c.onnx --checkpoint dla46_c.pth
 python -m tools.models.build_dla dla60x_c dla60x_c.onnx --seed 1 --pictures photographs --size 224 224
@@ -21,7 +21,7 @@ from tools.models.files import write_model
 
 
 def checkpoint_weights(path: Path, architecture: Architecture, classes: int | None) -> Weights:
-    """The weights of `architecture` from a file; `classes` is the file's own number unless given."""
+    """Read the weights of `architecture` from a file; `classes` is the file's own number unless given."""
     checkpoint = read_checkpoint(path)
     return fit_checkpoint(checkpoint, architecture, classes or classes_of(checkpoint))
 

@@ -1,7 +1,8 @@
-"""Pictures to calibrate and compare on: some of them evenly spread, made-up ones, and all as the DLA networks see them.
+"""Provide pictures to calibrate and compare on: some of them evenly spread, made-up ones, and all as the DLA networks
+see them.
 
-Reading, resizing and cropping are those of qdqnp.inputs.pictures. Pixels are normalized in float64 and rounded to
-float32 once, unlike there: so the shipped networks were calibrated, and so they can be made again, bit for bit.
+Reading, resizing and cropping are those of qdqnp.inputs.pictures. Unlike there, pixels are normalized in float64 and
+rounded to float32 once: the shipped networks were calibrated so, and can be made again so, bit for bit.
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ def preparation(
     resize: int | None = None,
     crop: tuple[int, int] | None = None,
 ) -> Preparation:
-    """From a picture to the network's input, float32 (1, 3, height, width): resize, crop, `(x * scale - mean) / std`.
+    """Return a function from a picture to the network's input, float32 (1, 3, height, width): resize, crop, `(x * scale
+    - mean) / std`.
 
-    resize: new length of the shorter side; crop: (height, width) from the centre; None leaves the size alone. What it
-    returns raises InputError for pictures that cannot be read or are too small.
+        scale: factor of the pixel values.
+        mean: one value for each channel.
+        std: one value for each channel.
+        resize: new length of the shorter side; None leaves the size unchanged.
+        crop: (height, width) from the centre; None leaves the size unchanged.
+
+    The returned function raises InputError for pictures that cannot be read or are too small.
     """
     pixels = Preprocessing(resize=resize, crop=crop, layout="NHWC", color="RGB", dtype="uint8")
 
@@ -43,13 +50,13 @@ def preparation(
 
 
 def spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """`count` of the pictures (or all, if there are fewer), evenly spread: folders often go by class."""
+    """Return `count` of the pictures (or all, if there are fewer), evenly spread: folders are often sorted by class."""
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int))
     return [pictures[index] for index in chosen]
 
 
 def synthetic_pictures(count: int, size: tuple[int, int], seed: int = 0) -> list[Picture]:
-    """`count` made-up pictures of (height, width): random waves, smooth as photographs are."""
+    """Make `count` pictures of (height, width): random waves, smooth as photographs are."""
     random = np.random.default_rng(seed)
     height, width = size
     rows = np.arange(height)[:, None, None] / height

@@ -1,4 +1,4 @@
-"""Reads network weights from .npz, .safetensors and .pth files into a dict of NumPy arrays."""
+"""Read network weights from .npz, .safetensors and .pth files into a dict of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 class CheckpointError(QdqnpError):
-    """A checkpoint cannot be read, or does not fit the network."""
+    """Raised for a checkpoint that cannot be read, or does not fit the network."""
 
 
 def read_checkpoint(path: Path) -> Weights:
-    """The float tensors of a checkpoint by name; the suffix of the file says its format.
+    """Return the float tensors of a checkpoint by name; the suffix of the file says its format.
 
-    A training script may wrap the weights in `state_dict`, and training on several GPUs puts `module.` before
-    every name; both are taken off.
+    A training script may wrap the weights in `state_dict`, and training on several GPUs puts `module.` before every
+    name; both are removed.
     """
     readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
         ".npz": _read_npz,
@@ -78,7 +78,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     except ImportError as error:
         raise _missing_package(path, "torch") from error
     try:
-        # weights_only: a .pth file is a pickle, which could otherwise run code of its own.
+        # weights_only, because a .pth file is a pickle, which could otherwise run code of its own.
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise _unreadable(path, "a .pth file that holds nothing but tensors", error) from error
@@ -91,6 +91,6 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
 
 
 def _to_numpy(tensor: Any) -> NDArray:
-    """A torch tensor as an array; NumPy has no bfloat16, so every float type becomes float32."""
+    """Convert a torch tensor to an array. NumPy does not have bfloat16, so every float type becomes float32."""
     tensor = tensor.detach()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()

@@ -1,9 +1,9 @@
-"""Deep Layer Aggregation (DLA) networks, written down as a tape of layers.
+"""Describe Deep Layer Aggregation (DLA) networks as a tape of layers.
 
-The networks are those of Yu, Wang, Shelhamer and Darrell, "Deep Layer Aggregation" (CVPR 2018,
-arXiv 1707.06484). Shapes and key names follow the authors' code (ucbdrive/dla, dla.py) and timm's
-(huggingface/pytorch-image-models, timm/models/dla.py). The parameters that a network needs, its ONNX nodes
-and the calibration of seeded weights are all read off the tape, so the structure is said only here.
+The networks are those of Yu, Wang, Shelhamer and Darrell, "Deep Layer Aggregation" (CVPR 2018, arXiv 1707.06484).
+Shapes and key names follow the authors' code (ucbdrive/dla, dla.py) and timm's (huggingface/pytorch-image-models,
+timm/models/dla.py). The parameters that a network needs, its ONNX nodes and the calibration of seeded weights are all
+read off the tape, so the structure is stated only here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from math import prod
 
 INPUT, OUTPUT = "input", "output"
 
-# What BatchNormalization holds for each channel; the first two are trained, the others are statistics.
+# The tensors of a BatchNormalization, by channel; the first two are trained, the others are statistics.
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network of the family: depth and channels of levels 0 to 5, kind of block, groups of its 3x3."""
+    """One network of the family."""
 
+    #: The network's name.
     name: str
+    #: Depths of levels 0 to 5.
     depths: tuple[int, ...]
+    #: Channels of levels 0 to 5.
     channels: tuple[int, ...]
+    #: Kind of block, 'basic' or 'bottleneck'.
     block: str = "bottleneck"
+    #: Groups of the blocks' 3x3 convolutions.
     groups: int = 1
 
 
@@ -45,43 +50,53 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class ConvShape:
-    """A convolution without its data: a square kernel, padded so that stride 1 keeps the size.
+    """A convolution without its data: a square kernel, padded so that stride 1 keeps the size."""
 
-    `norm` is the key prefix of the BatchNormalization behind it; a convolution without one has a bias.
-    """
-
+    #: Number of input channels.
     inputs: int
+    #: Number of output channels.
     outputs: int
+    #: Size of the kernel.
     kernel: int
+    #: The stride.
     stride: int = 1
+    #: Number of groups.
     groups: int = 1
+    #: Key prefix of the BatchNormalization behind it; a convolution without one has a bias.
     norm: str | None = None
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One step of the tape: an ONNX operator, its key prefix and the names of its tensors.
+    """One step of the tape.
 
-    A Conv with a BatchNormalization is one layer. Its output has the latter's name, folded or not, so that
-    the float and the quantized file name their tensors alike.
+    A Conv with a BatchNormalization is one layer. Its output has the BatchNormalization's name, folded or not, so that
+    the float and the quantized file have the same tensor names.
     """
 
+    #: The ONNX operator.
     op: str
+    #: The key prefix.
     name: str
+    #: Names of the input tensors.
     inputs: tuple[str, ...]
+    #: Name of the output tensor.
     output: str
+    #: The convolution's shape; None for other operators.
     conv: ConvShape | None = None
 
 
 @dataclass
 class Tape:
-    """Layers in the order they run; the methods append one and return the name of its output."""
+    """A list of layers in the order they run. Each method appends a layer and returns the name of its output."""
 
+    #: The layers.
     layers: list[Layer] = field(default_factory=list)
+    #: Number of channels of each tensor, by name.
     channels: dict[str, int] = field(default_factory=lambda: {INPUT: 3})
 
     def add(self, op: str, name: str, *inputs: str, output: str | None = None) -> str:
-        """A layer without parameters."""
+        """Append a layer without parameters."""
         output = output or name
         self.layers.append(Layer(op, name, inputs, output))
         joined = inputs if op == "Concat" else inputs[:1]
@@ -89,21 +104,21 @@ class Tape:
         return output
 
     def conv(self, name: str, norm: str, x: str, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
-        """Conv and BatchNormalization."""
+        """Append a Conv and a BatchNormalization."""
         shape = ConvShape(self.channels[x], outputs, kernel, stride, groups, norm)
         self.layers.append(Layer("Conv", name, (x,), norm, shape))
         self.channels[norm] = outputs
         return norm
 
     def classifier(self, name: str, x: str, classes: int) -> str:
-        """A 1x1 Conv with a bias."""
+        """Append a 1x1 Conv with a bias."""
         self.layers.append(Layer("Conv", name, (x,), name, ConvShape(self.channels[x], classes, kernel=1)))
         self.channels[name] = classes
         return name
 
 
 def describe(architecture: Architecture, classes: int) -> list[Layer]:
-    """The whole network, from the input picture to one score for each class."""
+    """Describe the whole network, from the input picture to one score for each class."""
     tape = Tape()
     x = tape.conv("base_layer.0", "base_layer.1", INPUT, architecture.channels[0], kernel=7)
     x = tape.add("Relu", "base_layer.2", x)
@@ -112,7 +127,7 @@ def describe(architecture: Architecture, classes: int) -> list[Layer]:
         x = _plain_level(tape, f"level{level}", x, depth, outputs, stride=1 + level)
     for level in (2, 3, 4, 5):
         depth, outputs = architecture.depths[level], architecture.channels[level]
-        # From level 3 on, the root of a level also sees what came into the level.
+        # From level 3 on, the root of a level also sees the level's input.
         x = _tree(tape, architecture, f"level{level}", x, depth, outputs, stride=2, keep_input=level > 2)
     x = tape.classifier("fc", tape.add("GlobalAveragePool", "global_pool", x), classes)
     tape.add("Flatten", "flatten", x, output=OUTPUT)
@@ -120,7 +135,7 @@ def describe(architecture: Architecture, classes: int) -> list[Layer]:
 
 
 def _plain_level(tape: Tape, prefix: str, x: str, depth: int, outputs: int, stride: int) -> str:
-    """`depth` 3x3 convolutions in a row, each with its ReLU; the first one has the stride."""
+    """Append `depth` 3x3 convolutions in a row, each with its ReLU; the first one has the stride."""
     for index in range(depth):
         conv, norm, relu = (f"{prefix}.{3 * index + part}" for part in range(3))
         x = tape.conv(conv, norm, x, outputs, 3, stride if index == 0 else 1)
@@ -139,12 +154,13 @@ def _tree(
     keep_input: bool = False,
     aggregated: Sequence[str] = (),
 ) -> str:
-    """Two subtrees, or at depth 1 two blocks, and a root that aggregates them.
+    """Append two subtrees, or at depth 1 two blocks, and a root that aggregates them. A tree of depth above 1 does not
+    have a root of its own: it passes the output of its first subtree to the root of its second.
 
-    `aggregated` are earlier outputs which the root takes in besides its own two blocks. A tree of depth above
-    1 has no root of its own: it hands the output of its first subtree to the root of its second.
+        aggregated: earlier outputs that the root takes in besides its own two blocks.
+        keep_input: whether the root takes in the tree's input too.
     """
-    # Pooling only where it is used, as an exporter that traces the network would leave it.
+    # Pooling is added only where it is used, as an exporter that traces the network would leave it.
     pooled = stride > 1 and (keep_input or depth == 1)
     bottom = tape.add("MaxPool", f"{prefix}.downsample", x) if pooled else x
     if keep_input:
@@ -165,7 +181,7 @@ def _tree(
 def _block(
     tape: Tape, architecture: Architecture, prefix: str, x: str, shortcut: str, outputs: int, stride: int
 ) -> str:
-    """A residual block: two 3x3 convolutions (basic), or 1x1, 3x3 and 1x1 (bottleneck)."""
+    """Append a residual block: two 3x3 convolutions (basic), or 1x1, 3x3 and 1x1 (bottleneck)."""
 
     def conv(index: int, x: str, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
         return tape.conv(f"{prefix}.conv{index}", f"{prefix}.bn{index}", x, outputs, kernel, stride, groups)
@@ -183,13 +199,13 @@ def _block(
 
 
 def _root(tape: Tape, prefix: str, inputs: Sequence[str], outputs: int) -> str:
-    """Joins `inputs` along the channels and mixes them with a 1x1 convolution."""
+    """Join `inputs` along the channels and mix them with a 1x1 convolution."""
     x = tape.add("Concat", f"{prefix}.concat", *inputs)
     return tape.add("Relu", f"{prefix}.relu", tape.conv(f"{prefix}.conv", f"{prefix}.bn", x, outputs, kernel=1))
 
 
 def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """Name, as timm has it, and shape of every tensor that the network needs, in the order of the tape."""
+    """Return name, as in timm, and shape of every tensor that the network needs, in the order of the tape."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in layers:
         conv = layer.conv
@@ -204,15 +220,15 @@ def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
 
 
 def count_parameters(layers: Sequence[Layer]) -> int:
-    """The number of trained parameters: everything but BatchNormalization's statistics."""
+    """Return the number of trained parameters: everything but BatchNormalization's statistics."""
     return sum(prod(shape) for name, shape in parameter_shapes(layers).items() if ".running_" not in name)
 
 
 def unused_projections(architecture: Architecture) -> Iterator[str]:
-    """Key prefixes of the projections that the authors' code creates and never uses.
+    """Yield the key prefixes of the projections that the authors' code creates and never uses.
 
-    It gives one to every tree that changes the number of channels, but only a tree of depth 1 hands its
-    result on to a block. timm has left the others out.
+    That code gives one to every tree that changes the number of channels, but only a tree of depth 1 passes its result
+    on to a block. timm has left the others out.
     """
     for level in (2, 3, 4, 5):
         if architecture.channels[level] != architecture.channels[level - 1]:

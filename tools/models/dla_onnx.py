@@ -1,4 +1,4 @@
-"""From a tape of layers and its weights to an ONNX model."""
+"""Turn a tape of layers and its weights into an ONNX model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build_model(
     dynamic_batch: bool = False,
     folded: bool = False,
 ) -> onnx.ModelProto:
-    """The float model: input float32 (1 or N, 3, height, width), output float32 (1 or N, classes)."""
+    """Build the float model: input float32 (1 or N, 3, height, width), output float32 (1 or N, classes)."""
     check_size(size)
     classes = len(weights["fc.weight"])
     layers = describe(architecture, classes)
@@ -48,16 +48,16 @@ def build_model(
 
 
 def make_model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    """A model of opset 17 around `graph`."""
+    """Make a model of opset 17 around `graph`."""
     opsets = [helper.make_operatorsetid("", OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="qdqnp-build-dla")
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raises unless both branches of every level come to the same size.
+    """Raise unless both branches of every level have the same size.
 
-    The convolution of a branch rounds its size up and the pooling beside it rounds down: level 1 halves the
-    input, rounding up, and what it leaves must be halved four times without a rest.
+    The convolution of a branch rounds its size up, and the pooling beside it rounds down: level 1 halves the input,
+    rounding up, and the result must be divisible by 2 four times.
     """
     problems = Problems()
     for name, length in zip(("height", "width"), size, strict=True):
@@ -67,7 +67,7 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def layer_nodes(layer: Layer, folded: bool = False) -> list[onnx.NodeProto]:
-    """The ONNX nodes of a layer: one, or Conv and BatchNormalization where they are not folded."""
+    """Return the ONNX nodes of a layer: one, or Conv and BatchNormalization where they are not folded."""
     if layer.conv is not None:
         return _conv_nodes(layer, layer.conv, folded)
     attributes = _ATTRIBUTES.get(layer.op, {})
@@ -94,10 +94,10 @@ def _conv_nodes(layer: Layer, conv: ConvShape, folded: bool) -> list[onnx.NodePr
 
 
 def fold_norms(layers: Sequence[Layer], weights: Weights) -> Weights:
-    """The weights of the network without BatchNormalization: each one goes into the convolution before it.
+    """Return the weights of the network without BatchNormalization: each one is folded into the convolution before it.
 
-    gamma * (conv(x) - mean) / sqrt(variance + epsilon) + beta is a convolution again; its kernel and bias are
-    computed in float64 and rounded once.
+    gamma * (conv(x) - mean) / sqrt(variance + epsilon) + beta is a convolution again; its kernel and bias are computed
+    in float64 and rounded once.
     """
     folded: Weights = {}
     for layer in layers:

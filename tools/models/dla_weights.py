@@ -1,4 +1,4 @@
-"""Weights for a DLA network: taken from a checkpoint, or drawn from a seed and calibrated."""
+"""Provide weights for a DLA network: taken from a checkpoint, or drawn from a seed and calibrated."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tools.models.dla_onnx import check_size, layer_nodes, make_model
 
 
 def classes_of(checkpoint: Weights, default: int = 1000) -> int:
-    """The number of classes that a checkpoint was trained for."""
+    """Return the number of classes that a checkpoint was trained for."""
     classifier = checkpoint.get("fc.weight")
     return default if classifier is None or classifier.ndim == 0 else len(classifier)
 
 
 def fit_checkpoint(checkpoint: Weights, architecture: Architecture, classes: int) -> Weights:
-    """The float32 weights of `architecture` out of a checkpoint, or one error that lists all that is wrong.
+    """Return the float32 weights of `architecture` from a checkpoint, or raise one error that lists all that is wrong.
 
-    Checkpoints of the authors' code and of timm name these tensors alike. What they may hold besides is left
-    out: projections that are never used, and the batches that PyTorch counted in training.
+    Checkpoints of the authors' code and of timm have the same tensor names. Other tensors are left out: projections
+    that are never used, and the batches that PyTorch counted in training.
     """
     shapes = parameter_shapes(describe(architecture, classes))
     spare = tuple(unused_projections(architecture))
@@ -67,9 +67,9 @@ def _check_fit(given: Weights, shapes: dict[str, tuple[int, ...]], architecture:
 def seeded_weights(
     architecture: Architecture, classes: int, seed: int, pictures: Sequence[Picture], size: tuple[int, int]
 ) -> Weights:
-    """Random weights under which the activations live: drawn from `seed`, then calibrated on `pictures`.
+    """Draw random weights from `seed` and calibrate them on `pictures`, so that activations do not vanish.
 
-    The pictures are seen as ImageNet networks see them: their centre of (height, width) `size`, normalized.
+    The pictures are prepared as for ImageNet networks: their centre of (height, width) `size`, normalized.
     """
     check_size(size)
     prepare = preparation(crop=size)
@@ -97,11 +97,11 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
 
 
 def calibrate_norms(layers: Sequence[Layer], weights: Weights, batch: NDArray[np.float32]) -> Weights:
-    """`weights` with the statistics of each BatchNormalization set to those of its input on `batch`.
+    """Return `weights` with the statistics of each BatchNormalization set to those of its input on `batch`.
 
-    The tape runs layer by layer, so that each one sees what the layers before it, already calibrated, hand
-    on. Without this, random weights let activations vanish or explode over 50 layers. `batch` is the
-    preprocessed input, float32 (pictures, 3, height, width).
+    The tape runs layer by layer, so that each layer sees the output of the layers before it, which are calibrated
+    already. Without this, random weights let activations vanish or explode over 50 layers. `batch` is the preprocessed
+    input, float32 (pictures, 3, height, width).
     """
     weights = dict(weights)
     tensors = {INPUT: batch}
@@ -122,7 +122,7 @@ def calibrate_norms(layers: Sequence[Layer], weights: Weights, batch: NDArray[np
 
 
 def _run_node(node: onnx.NodeProto, tensors: Weights) -> NDArray[np.float32]:
-    """The output of one node, computed by onnxruntime; `tensors` has its inputs by name."""
+    """Compute the output of one node with onnxruntime; `tensors` has its inputs by name."""
     import onnxruntime
 
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in node.input]

@@ -1,4 +1,4 @@
-"""Files of the tools: written whole or not at all, in folders that are made, the same bytes for the same contents."""
+"""Write the tools' files: whole or not at all, in folders that are made, the same bytes for the same contents."""
 
 from __future__ import annotations
 

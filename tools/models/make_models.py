@@ -1,4 +1,4 @@
-"""Makes the models of this project from their raw material: those that it ships, and those that verify it.
+"""Make the models of this project from their raw material: those that it ships, and those that verify it.
 
     python -m tools.models.make_models cifar10 SHARED              the files in qdqnp/data
     python -m tools.models.make_models imagenet PICTURES OUTPUT    224x224, seeded weights, every recipe
@@ -41,13 +41,13 @@ DATA = Path(__file__).parents[2] / "qdqnp" / "data"
 def write_quantized(
     path: Path, model: onnx.ModelProto, pictures: Sequence[Picture], prepare: Preparation, recipe: Recipe
 ) -> None:
-    """Quantizes a preprocessed float model and writes it to `path`."""
+    """Quantize a preprocessed float model and write it to `path`."""
     write_model(path, quantize(model, prepared(pictures, prepare, model, path.name), recipe))
     click.echo(path.name)
 
 
 def require_files(files: Iterable[Path]) -> None:
-    """Raises one error for all of the files that do not exist."""
+    """Raise one error for all of the files that do not exist."""
     problems = Problems()
     for file in files:
         if not file.is_file():
@@ -56,12 +56,13 @@ def require_files(files: Iterable[Path]) -> None:
 
 
 def first_of_each_class(y: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
-    """The positions of the first `count` pictures of each class, in ascending order; `y` is uint8 (pictures,)."""
+    """Return the positions of the first `count` pictures of each class, in ascending order; `y` is uint8
+    (pictures,)."""
     return np.sort(np.concatenate([np.flatnonzero(y == label)[:count] for label in np.unique(y)]))
 
 
 def write_test_pictures(path: Path, test_set: Path) -> None:
-    """x uint8 (40, 32, 32, 3), y uint8 (40,), classes (10,): the first pictures of each class of the test set."""
+    """Write the first pictures of each class of the test set: x uint8 (40, 32, 32, 3), y uint8 (40,), classes (10,)."""
     with np.load(test_set, allow_pickle=False) as arrays:
         x, y = arrays["x"], arrays["y"]
     chosen = first_of_each_class(y, PICTURES_PER_CLASS)

@@ -1,10 +1,10 @@
-"""Makes three small networks (see zoo_nets.py) and quantizes each in every variant of ONNX Runtime's quantizer.
+"""Make three small networks (see zoo_nets.py) and quantize each in every variant of ONNX Runtime's quantizer.
 
     python -m tools.models.make_zoo ZOO
     python -m tools.models.make_zoo ZOO --network mlp
 
 Names say the variant: residual_qdq_u8s8_pc_rr_keep.onnx has uint8 activations and int8 weights, scales per channel,
-a reduced range of weights, and Relu and Clip kept where the quantizer would drop them. Of QOperator models with
+a reduced range of weights, and Relu and Clip kept where the quantizer would drop them. For QOperator models with
 scales per channel the quantizer makes the weights of Conv int8, whatever is asked.
 """
 
@@ -29,7 +29,7 @@ TYPES = {"s8s8": ("int8", "int8"), "u8s8": ("uint8", "int8"), "u8u8": ("uint8", 
 
 
 def variants() -> dict[str, Recipe]:
-    """Every recipe by its short name; keeping activations is an option of the QDQ format alone."""
+    """Return every recipe by its short name; only the QDQ format can keep activations."""
     found: dict[str, Recipe] = {}
     for format_, kinds, per_channel, reduced in product(("qdq", "qoperator"), TYPES, (True, False), (False, True)):
         activations, weights = TYPES[kinds]
@@ -42,7 +42,7 @@ def variants() -> dict[str, Recipe]:
 
 
 def batches(model: onnx.ModelProto, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Standard normal inputs of the model; a symbolic size is 1."""
+    """Yield standard normal inputs of the model; a symbolic size is 1."""
     rng = np.random.default_rng(seed)
     shape = [dim.dim_value or 1 for dim in model.graph.input[0].type.tensor_type.shape.dim]
     for _ in range(CALIBRATION):
@@ -50,7 +50,7 @@ def batches(model: onnx.ModelProto, seed: int) -> Iterator[NDArray[np.float32]]:
 
 
 def make_network(network: str, seed: int, recipes: Mapping[str, Recipe]) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """The network's variants with their names."""
+    """Yield the network's variants with their names."""
     model = preprocess(NETWORKS[network](seed))
     for name, recipe in recipes.items():
         yield f"{network}_{name}", quantize(model, batches(model, seed + 1), recipe)

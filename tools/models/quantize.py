@@ -1,4 +1,4 @@
-"""Quantizes a float ONNX model to 8 bits with onnxruntime, as the publishers of STM32 models do.
+"""Quantize a float ONNX model to 8 bits with onnxruntime, as the publishers of STM32 models do.
 
 `quant_pre_process` folds BatchNormalization and removes what is computed twice; `quantize_static` (QDQ, int8,
 symmetric weights with a scale per channel, asymmetric activations, MinMax) does the rest. The pictures to
@@ -30,18 +30,25 @@ from tools.models.files import write_model
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to quantize; the defaults are those of ST's publishers. The names are those of the command line."""
+    """The settings of a quantization; the defaults are those of ST's publishers. The names are those of the command
+    line."""
 
+    #: Dtype of activations.
     activations: str = "int8"
+    #: Whether weights have a scale per channel.
     per_channel: bool = True
+    #: 'qdq' or 'qoperator'.
     format: str = "qdq"
+    #: Dtype of weights.
     weights: str = "int8"
-    reduce_range: bool = False  # weights of 7 bits, which keep CPUs without VNNI from saturating
-    keep_activations: bool = False  # Relu and Clip stay where their Q implies them
+    #: Whether weights have 7 bits, which keeps CPUs without VNNI from saturating.
+    reduce_range: bool = False
+    #: Whether Relu and Clip stay where their Q implies them.
+    keep_activations: bool = False
 
 
 def preprocess(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The float model that gets quantized: BatchNormalization folded, common subexpressions merged."""
+    """Return the float model that gets quantized: BatchNormalization folded, common subexpressions merged."""
     from onnxruntime.quantization import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +59,7 @@ def preprocess(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32]], recipe: Recipe) -> onnx.ModelProto:
-    """The 8-bit model of a preprocessed float one; it is calibrated on `batches`, float32 NCHW."""
+    """Return the 8-bit model of a preprocessed float one; it is calibrated on `batches`, float32 NCHW."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
@@ -80,7 +87,7 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
 
 
 def _calibration_reader(input_name: str, batches: Iterator[NDArray[np.float32]]):  # type: ignore[no-untyped-def]
-    """onnxruntime's interface for calibration data around `batches`."""
+    """Return onnxruntime's interface for calibration data around `batches`."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
@@ -94,7 +101,7 @@ def _calibration_reader(input_name: str, batches: Iterator[NDArray[np.float32]])
 def prepared(
     pictures: Sequence[Picture], prepare: Preparation, model: onnx.ModelProto, title: str = "calibrating"
 ) -> Iterator[NDArray[np.float32]]:
-    """The pictures as inputs of the model, one at a time, under a progress bar; raises if they do not fit."""
+    """Yield the pictures as inputs of the model, one at a time, under a progress bar. Raises if they do not fit."""
     expected = _picture_size(model)
     progress = track(pictures, title, len(pictures), console=Console(stderr=True), transient=True)
     for index, picture in enumerate(progress):
@@ -109,13 +116,13 @@ def prepared(
 
 
 def _picture_size(model: onnx.ModelProto) -> list[int | str]:
-    """Height and width of the model's input; a name stands for a size that is left open."""
+    """Return height and width of the model's input; a name stands for a size that is left open."""
     shape = model.graph.input[0].type.tensor_type.shape
     return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "any" for dim in shape.dim[2:]]
 
 
 def read_float_model(path: Path) -> onnx.ModelProto:
-    """A float model with one input for RGB pictures, or an error that says why it is not one."""
+    """Read a float model with one input for RGB pictures; raise an error that says why it is not one."""
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)

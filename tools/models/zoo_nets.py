@@ -1,4 +1,4 @@
-"""Three small float networks whose operators, between them, are those of today's int8 vision models.
+"""Build three small float networks whose operators, together, are those of today's int8 vision models.
 
 residual   depthwise convolutions, squeeze-and-excite with Sigmoid and HardSigmoid, residual Add, strides (MobileNetV3)
 shuffle    Split, Slice, branches, Concat, channel shuffle, pooling, a symbolic batch (ShuffleNetV2)
@@ -36,7 +36,7 @@ class Net:
         self.channels: dict[str, int] = {INPUT: IMAGE[0]}
 
     def node(self, op: str, *inputs: str, channels: int | None = None, outputs: int = 1, **attributes: Any) -> str:
-        """A node, its first output being as wide as its first input unless `channels` says otherwise."""
+        """Append a node. Its first output is as wide as its first input unless `channels` says otherwise."""
         name = f"{op.lower()}_{len(self.nodes)}"
         names = [name, *(f"{name}_{part}" for part in range(1, outputs))]
         self.nodes.append(helper.make_node(op, inputs, names, name, **attributes))
@@ -105,14 +105,14 @@ class Net:
 
 
 def squeeze_excite(net: Net, x: str, gate: str) -> str:
-    """x times a gate per channel, computed from its global averages."""
+    """Multiply x by a gate per channel, computed from its global averages."""
     channels = net.channels[x]
     squeezed = net.relu(net.conv(net.node("GlobalAveragePool", x), channels // 4))
     return net.node("Mul", x, net.node(gate, net.conv(squeezed, channels)))
 
 
 def residual(seed: int = 0) -> onnx.ModelProto:
-    """Inverted residual blocks with squeeze-and-excite."""
+    """Build inverted residual blocks with squeeze-and-excite."""
     net = Net(seed)
     x = net.relu(net.conv(INPUT, 16, kernel=3, stride=2))
     for gate, activation in (("Sigmoid", Net.relu6), ("HardSigmoid", Net.relu)):
@@ -127,7 +127,7 @@ def residual(seed: int = 0) -> onnx.ModelProto:
 
 
 def channel_shuffle(net: Net, x: str, side: int) -> str:
-    """The channels of two groups, interleaved."""
+    """Interleave the channels of two groups."""
     channels = net.channels[x]
     grouped = net.node("Reshape", x, net.ints(0, 2, channels // 2, side, side))
     return net.node("Reshape", net.node("Transpose", grouped, perm=[0, 2, 1, 3, 4]), net.ints(0, channels, side, side))
@@ -139,7 +139,7 @@ def branch(net: Net, x: str, out: int, stride: int = 1) -> str:
 
 
 def halves(net: Net, x: str, by: str) -> tuple[str, str]:
-    """The two halves of the channels: by Split, or by two Slices."""
+    """Return the two halves of the channels: by Split, or by two Slices."""
     half = net.channels[x] // 2
     if by == "Split":
         first = net.node("Split", x, net.ints(half, half), channels=half, outputs=2, axis=1)
@@ -150,7 +150,7 @@ def halves(net: Net, x: str, by: str) -> tuple[str, str]:
 
 
 def shuffle(seed: int = 0) -> onnx.ModelProto:
-    """Split, transform one half, join, shuffle; the batch is symbolic."""
+    """Build a network that splits, transforms one half, joins and shuffles; the batch is symbolic."""
     net = Net(seed)
     x = net.relu(net.conv(INPUT, 16, kernel=3))
     x = net.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -167,7 +167,7 @@ def shuffle(seed: int = 0) -> onnx.ModelProto:
 
 
 def mlp(seed: int = 0) -> onnx.ModelProto:
-    """Matrix products in every spelling, a gate, and Softmax at the end."""
+    """Build matrix products in every spelling, a gate, and Softmax at the end."""
     net = Net(seed)
     net.channels[INPUT] = FEATURES
     x = net.relu(net.gemm(INPUT, 32, transB=1))

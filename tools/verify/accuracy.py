@@ -1,4 +1,4 @@
-"""Top-1 accuracy of the shipped networks: the float model, and the int8 one in ONNX Runtime and in qdqnp.
+"""Measure top-1 accuracy of the shipped networks: the float model, and the int8 one in ONNX Runtime and in qdqnp.
 
     python -m tools.verify.accuracy --pictures cifar10_test.npz --checkpoints dla_cifar10 --markdown accuracy.md
 
@@ -35,19 +35,21 @@ DATA = Path(__file__).parents[2] / "qdqnp" / "data"
 NETWORKS = ("dla46_c", "dla46x_c", "dla60x_c")
 CHECKED = 5  # pictures on which a batch is compared with single runs
 
-# Scores, (pictures, classes), of a float32 batch, (pictures, 3, height, width).
+# From a float32 batch, (pictures, 3, height, width), to scores, (pictures, classes).
 Scores = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """x: uint8 (pictures, height, width, 3); y: the class of each."""
+    """Pictures with their classes."""
 
+    #: uint8 (pictures, height, width, 3).
     x: NDArray[np.uint8]
+    #: The class of each picture.
     y: NDArray[np.integer[Any]]
 
     def batches(self, size: int) -> Iterator[tuple[Array, NDArray[np.integer[Any]]]]:
-        """Network inputs and classes, `size` pictures at a time."""
+        """Yield network inputs and classes, `size` pictures at a time."""
         prepare = preparation()
         for start in range(0, len(self.x), size):
             part = slice(start, start + size)
@@ -56,16 +58,19 @@ class Labelled:
 
 @dataclass
 class Result:
-    """How many of the pictures each run classified correctly; `ort_float` is None where no float model was given.
+    """How many of the pictures each run classified correctly."""
 
-    differing: pictures for which any output of the two int8 runs has other bits.
-    """
-
+    #: The network's name.
     network: str
+    #: Number of pictures.
     pictures: int = 0
+    #: Correct pictures of the float model in ONNX Runtime; None where a float model was not given.
     ort_float: int | None = None
+    #: Correct pictures of the int8 model in ONNX Runtime.
     ort_int8: int = 0
+    #: Correct pictures of the int8 model in qdqnp.
     qdqnp: int = 0
+    #: Pictures for which any output of the two int8 runs has other bits.
     differing: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -80,7 +85,7 @@ class Result:
 
 
 def read_labelled(path: Path, limit: int | None) -> Labelled:
-    """The first `limit` pictures (or all) of an .npz with x (uint8 NHWC) and y (their classes)."""
+    """Read the first `limit` pictures (or all) of an .npz with x (uint8 NHWC) and y (their classes)."""
     pictures = np.stack([picture.pixels() for picture in list_pictures(path)])
     with np.load(path, allow_pickle=False) as arrays:
         y = arrays.get("y")
@@ -92,7 +97,7 @@ def read_labelled(path: Path, limit: int | None) -> Labelled:
 
 
 def dynamic_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model whose first axis, of all inputs and outputs, is open."""
+    """Return a copy of the model whose first axis, of all inputs and outputs, is open."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     constants = {tensor.name for tensor in copy.graph.initializer}
@@ -105,7 +110,7 @@ def dynamic_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def qdqnp_scores(model: onnx.ModelProto) -> Scores:
-    """qdqnp's scores; the model has one input and one output."""
+    """Return qdqnp's scores; the model has one input and one output."""
     loaded = load(model)
 
     def scores(batch: Array) -> Array:
@@ -116,7 +121,7 @@ def qdqnp_scores(model: onnx.ModelProto) -> Scores:
 
 
 def ort_scores(model: onnx.ModelProto, threads: int) -> Scores:
-    """The scores of ONNX Runtime with int8 allowed."""
+    """Return the scores of ONNX Runtime with int8 allowed."""
     peer, name = OrtPeer(model, threads=threads), model.graph.input[0].name
 
     def scores(batch: Array) -> Array:
@@ -127,7 +132,7 @@ def ort_scores(model: onnx.ModelProto, threads: int) -> Scores:
 
 
 def float_scores(network: str, model: onnx.ModelProto, threads: int) -> Scores:
-    """ONNX Runtime's scores of a float model."""
+    """Return ONNX Runtime's scores of a float model."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -150,7 +155,7 @@ def float_scores(network: str, model: onnx.ModelProto, threads: int) -> Scores:
 
 
 def require_same_batched(single: Scores, batched: Scores, batch: Array, who: str) -> None:
-    """Raises unless the pictures of `batch` have the same scores, bit for bit, together and one at a time."""
+    """Raise unless the pictures of `batch` have the same scores, bit for bit, together and one at a time."""
     alone = np.concatenate([single(batch[index : index + 1]) for index in range(len(batch))])
     together = batched(batch)
     if alone.tobytes() != together.tobytes():
@@ -162,7 +167,7 @@ def require_same_batched(single: Scores, batched: Scores, batch: Array, who: str
 def evaluate(
     network: str, int8: onnx.ModelProto, real: onnx.ModelProto | None, pictures: Labelled, batch: int, threads: int
 ) -> Result:
-    """Counts what each run gets right. `real` is the float model, of an open batch."""
+    """Count what each run gets right. `real` is the float model, of an open batch."""
     opened = dynamic_batch(int8)
     ours, theirs = qdqnp_scores(opened), ort_scores(opened, threads)
     sample, _ = next(Labelled(pictures.x[:CHECKED], pictures.y).batches(CHECKED))
@@ -186,13 +191,13 @@ def correct(scores: Array, y: NDArray[np.integer[Any]]) -> int:
 
 
 def differing_pictures(left: Array, right: Array) -> int:
-    """How many rows of two float32 score matrices differ in any bit."""
+    """Count the rows of two float32 score matrices that differ in any bit."""
     left, right = (np.ascontiguousarray(scores, np.float32).view(np.uint32) for scores in (left, right))
     return int(np.count_nonzero((left != right).any(axis=1)))
 
 
 def float_model(network: str, given: Mapping[str, Path], checkpoints: Path | None) -> onnx.ModelProto | None:
-    """The float model with an open batch: a given file, the shipped one, or built from a checkpoint; or None."""
+    """Return the float model with an open batch: a given file, the shipped one, or built from a checkpoint; or None."""
     shipped = DATA / f"{network}_float.onnx"
     if network in given or shipped.is_file():
         return dynamic_batch(onnx.load(given.get(network, shipped)))
@@ -207,7 +212,7 @@ def float_model(network: str, given: Mapping[str, Path], checkpoints: Path | Non
 
 
 def named_paths(values: Sequence[str]) -> dict[str, Path]:
-    """`NETWORK=FILE` options as paths by network."""
+    """Parse `NETWORK=FILE` options into paths by network."""
     found: dict[str, Path] = {}
     for value in values:
         network, _, path = value.partition("=")
@@ -219,7 +224,7 @@ def named_paths(values: Sequence[str]) -> dict[str, Path]:
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """One row for each network, in percent of the pictures."""
+    """Make one row for each network, in percent of the pictures."""
     columns = ("network", "pictures", "float, %", "ONNX Runtime int8, %", "qdqnp int8, %", "pictures that differ")
     rows = [
         [

@@ -1,4 +1,4 @@
-"""The fault table: simulated devices with one fault each, and what `compare` says of their dumps.
+"""Print the fault table: simulated devices with one fault each, and what `compare` says of their dumps.
 
     python -m tools.verify.fault_table                      20 faults, 10 times each, and 200 dumps without a fault
     python -m tools.verify.fault_table -n 2 --clean 20
@@ -36,7 +36,7 @@ from tests.diagnosis.devices import FAULTS, Device, World, simulate
 
 Array = np.ndarray[Any, Any]
 GOLDEN = ("ort", "tflite")
-# What a device without a fault may compute by.
+# The profiles that a device without a fault may have.
 OTHERS = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "neural-art")
 CASES = 3
 QUANTIZED = [name for name in model_names() if "int8" in name]
@@ -44,19 +44,24 @@ QUANTIZED = [name for name in model_names() if "int8" in name]
 
 @dataclass
 class Row:
-    """layer: runs in which the first divergence is the right layer. named: in which the kind is among those named;
-    alone: in which it is the only one. missed: what was said where that was not so."""
+    """The counts for one kind of fault."""
 
+    #: The kind of fault.
     kind: str
+    #: Number of simulated devices.
     runs: int = 0
+    #: Runs in which the first divergence is the right layer.
     layer: int = 0
+    #: Runs in which the kind is among those named.
     named: int = 0
+    #: Runs in which the kind is the only one named.
     alone: int = 0
+    #: What was said in the other runs.
     missed: list[str] = field(default_factory=list)
 
 
 class Bench:
-    """A shipped network with some pictures, as worlds to simulate in and references to compare with, by profile."""
+    """A shipped network with some pictures: worlds to simulate in and references to compare with, by profile."""
 
     def __init__(self, name: str, rng: np.random.Generator) -> None:
         self.model: Model = load(shipped_model(name))
@@ -73,7 +78,8 @@ class Bench:
 
 
 def on_disk(arrays: dict[str, list[Array]], folder: Path, rng: np.random.Generator) -> Path:
-    """The dump as a folder or an archive; codes without their shape only where all are codes."""
+    """Write the dump as an archive, or as a folder of .npy files; int8 codes may be .bin files, which lose their
+    shape."""
     kind = str(rng.choice(["npz", "npy", "bin"]))
     joined = {name: np.concatenate(cases) for name, cases in arrays.items()}
     if kind == "npz":
@@ -94,7 +100,7 @@ def compared(reference: Reference, arrays: dict[str, list[Array]], rng: np.rando
 
 
 def faulty(bench: Bench, kind: str, rng: np.random.Generator) -> tuple[Device, CompareReport]:
-    """A device of a drawn profile with a fault, and the report on its dump."""
+    """Simulate a device of a drawn profile with a fault; return the device and the report on its dump."""
     used: list[str] = []
 
     def world() -> World:
@@ -118,7 +124,7 @@ def judge(row: Row, device: Device, report: CompareReport) -> None:
 
 
 def without_fault(bench: Bench, rng: np.random.Generator) -> str:
-    """What is said of a clean dump, or of another profile's, that names a fault; '' where nothing is."""
+    """Return what is said of a clean dump, or of another profile's dump, that names a fault; '' where nothing is."""
     golden, theirs = str(rng.choice(GOLDEN)), str(rng.choice(OTHERS))
     traces = [bench.model.trace(feeds, profile=theirs) for feeds in bench.feeds]
     names = [name for name in traces[0] if name != "input"]

@@ -25,13 +25,19 @@ from tests.oracles import ort
 
 @dataclass
 class Row:
-    """What became of one operator: failures are (seed, message)."""
+    """The results of one operator."""
 
+    #: The operator.
     name: str
+    #: Number of cases.
     cases: int = 0
-    compared: int = 0  # of them with ONNX Runtime too
+    #: Cases that were compared with ONNX Runtime too.
+    compared: int = 0
+    #: Elements that were compared.
     elements: int = 0
+    #: The time for all cases.
     seconds: float = 0.0
+    #: Seed and message of each failure.
     failures: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, seed: int, case: Case) -> None:

@@ -1,4 +1,4 @@
-"""Where the arithmetics part, in one table: differing elements per operator and top-1, for every complete profile.
+"""Show in one table where the profiles differ: differing elements per operator and top-1, for every complete profile.
 
     python -m tools.verify.profile_table --pictures cifar10_test.npz --markdown profiles.md [MODEL...]
 
@@ -36,24 +36,30 @@ TRACED = 10  # pictures at a time where every tensor of two runs is kept
 
 @dataclass(frozen=True)
 class Options:
-    """compared: pictures for the differences; batch: pictures at a time for top-1."""
+    """How much to measure."""
 
+    #: Number of pictures for the differences.
     compared: int
+    #: Pictures at a time for top-1.
     batch: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """One network. differences: against the first profile; right: correct pictures of `pictures`, by profile."""
+    """The measurements of one network."""
 
+    #: The network's name.
     network: str
+    #: Differences against the first profile.
     differences: DiffReport
+    #: Number of pictures for top-1.
     pictures: int
+    #: Correct pictures, by profile.
     right: Mapping[str, int]
 
 
 def measure(network: str, model: Model, profiles: Sequence[str], pictures: Labelled, options: Options) -> Result:
-    """Both measurements for one network, whose batch is open."""
+    """Measure both for one network, whose batch is open."""
     chosen = [(text, profile_from(text)) for text in profiles]
     few = Labelled(pictures.x[: options.compared], pictures.y[: options.compared])
     name = model.program().inputs[0]
@@ -67,7 +73,8 @@ def measure(network: str, model: Model, profiles: Sequence[str], pictures: Label
 
 
 def batches(pictures: Labelled, model: Model, size: int, what: str) -> Iterator[tuple[Array, Array]]:
-    """Network inputs and classes, `size` pictures at a time, resized where the network's input has another size."""
+    """Yield network inputs and classes, `size` pictures at a time, resized where the network's input has another
+    size."""
     program = model.program()
     height, width = program.tensors[program.inputs[0]].shape[2:]
     prepare = preparation()
@@ -80,14 +87,14 @@ def batches(pictures: Labelled, model: Model, size: int, what: str) -> Iterator[
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """A row for each network and profile, a column for each operator type that computes anything."""
+    """Make a row for each network and profile, and a column for each operator type that computes anything."""
     operators = list(dict.fromkeys(row.op for result in results for row in _computing(result.differences)))
     rows = [_row(result, index, operators) for result in results for index in range(len(result.differences.profiles))]
     return Table(("network", "profile", *operators, "top-1, %"), rows, texts=2)
 
 
 def _computing(report: DiffReport) -> list[DiffRow]:
-    """Operator types that have an arithmetic; the others copy codes."""
+    """Keep the operator types that have an arithmetic; the others copy codes."""
     return [row for row in report.totals() if any(cell.status for cell in row.cells)]
 
 
@@ -100,8 +107,8 @@ def _row(result: Result, index: int, operators: Sequence[str]) -> list[str]:
 
 
 def _cell(cell: Cell, reference: bool) -> str:
-    """How many elements differ, and the largest difference where it is not one; a star where the rule is inferred.
-    In the row of the reference: how many elements there are."""
+    """Show how many elements differ, and the largest difference where it is not one; a star where the rule is inferred.
+    The row of the reference shows how many elements there are."""
     count = cell.single
     if reference:
         return f"of {count.elements:,}"
@@ -118,7 +125,7 @@ def as_json(result: Result) -> dict[str, object]:
 
 
 def networks(models: Sequence[Path]) -> dict[str, Path]:
-    """The given models by name, or the shipped int8 ones."""
+    """Return the given models by name, or the shipped int8 ones."""
     if models:
         return {path.stem: path for path in models}
     return {name: shipped_model(name) for name in model_names() if name.endswith("_int8")}

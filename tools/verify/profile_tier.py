@@ -26,7 +26,7 @@ SMALL, SMALL_RUNS = 200_000, 80  # bytes of a network; inputs of it for every in
 
 
 def oracle_table(pool: ProcessPoolExecutor, names: tuple[str, ...], cases: int) -> int:
-    """Prints a row per profile; how many cases differ."""
+    """Print a row per profile; return how many cases differ."""
     click.echo("| profile | cases | exact ties | differing | seconds |\n|---|--:|--:|--:|--:|")
     differing = 0
     for name in names:

@@ -1,9 +1,9 @@
 """Random graphs of all supported operators, compared with ONNX Runtime: every output, bit for bit, and the operators of
 its optimized graph with those of ours. What differs is shrunk.
 
-    python tools/verify/random_graphs.py --count 20000 --profile ort
-    python tools/verify/random_graphs.py --count 2000 --without transposes     what the graphs find without a pass
-    python tools/verify/random_graphs.py --seed 4711                          one graph again, shrunk and printed
+    python -m tools.verify.random_graphs --count 20000 --profile ort
+    python -m tools.verify.random_graphs --count 2000 --without transposes     what the graphs find without a pass
+    python -m tools.verify.random_graphs --seed 4711                          one graph again, shrunk and printed
 
 A graph is a list of genes. Each gene takes tensors from those made so far and makes one, so that any subset of the
 genes is a graph too: shrinking leaves genes out while the difference stays.
@@ -11,7 +11,6 @@ genes is a graph too: shrinking leaves genes out while the difference stays.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -31,6 +31,7 @@ from qdqnp.graph import Graph
 from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.ort.levels import optimized
+from qdqnp.lowering.ort.passes.quick_gelu import DOUBT as QUICK_GELU
 from qdqnp.peers.ort.session import KINDS, open_session, run_session
 
 F = np.float32
@@ -42,20 +43,21 @@ FEEDS = 3
 
 @dataclass(frozen=True)
 class Gene:
-    """One step of the making of a graph.
+    """One step in the making of a graph."""
 
-    kind: which method of `Maker` makes it. seed: of all its choices.
-    """
-
+    #: Name of the method of `Maker` that makes it.
     kind: str
+    #: Seed of all its choices.
     seed: int
 
 
 @dataclass(frozen=True)
 class Genome:
-    """A whole graph. seed: of the opset and the inputs."""
+    """A whole graph."""
 
+    #: Seed of the opset and the inputs.
     seed: int
+    #: The steps, in order.
     genes: tuple[Gene, ...]
 
 
@@ -68,10 +70,7 @@ def genome(seed: int) -> Genome:
 
 
 class Maker:
-    """Grows a model.
-
-    pool: float tensors by name, with their shapes. sources: what each tensor is the result of, for outputs.
-    """
+    """Grows a model."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed + 1)
@@ -81,6 +80,7 @@ class Maker:
         self.constants: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[str] = []
+        #: Float tensors by name, with their shapes.
         self.pool: dict[str, tuple[int, ...]] = {}
         self.count = 0
         for _ in range(int(self.rng.choice([1, 1, 2]))):
@@ -133,7 +133,7 @@ class Maker:
         return name, self.pool[name]
 
     def give(self, name: str, *shape: int) -> None:
-        """What happens to a result: an activation, Q and DQ, being an output."""
+        """Add a result to the pool, perhaps behind an activation or Q and DQ, and perhaps make it an output."""
         if self.chance(0.12):
             name = str(self.node(self.pick(("Relu", "LeakyRelu", "Sigmoid", "Identity")), name))
         if self.chance(0.06):
@@ -145,7 +145,7 @@ class Maker:
         self.pool[name] = shape
 
     def computed(self, array: Any) -> str:
-        """A constant, as it is or computed from constants."""
+        """Make a constant, as it is or computed from constants."""
         way = self.pick(("", "", "Mul", "Div", "Sub", "Add", "Neg", "Clip", "Transpose", "Expand", "Relu", "Reshape"))
         name = self.const(array)
         if way in ("Mul", "Div", "Sub", "Add"):
@@ -259,7 +259,7 @@ class Maker:
             self.give(y, *made)
 
     def sandwich(self) -> None:
-        """An operator between two Transposes that cancel."""
+        """Put an operator between two Transposes that cancel."""
         before = set(self.pool)
         self.transpose()
         made = [name for name in self.pool if name not in before]
@@ -346,7 +346,7 @@ class Maker:
         self.give(y, *shape[:axis], shape[axis] if whole else end - start, *shape[axis + 1 :])
 
     def parts(self) -> None:
-        """Slices that together are the whole, which become a Split."""
+        """Cut a tensor into Slices that together are the whole, which become a Split."""
         if (found := self.take()) is None:
             return
         x, shape = found
@@ -434,7 +434,7 @@ class Maker:
             self.give(self.node("SpaceToDepth", x, blocksize=2), n, c * 4, h // 2, w // 2)
 
     def focus(self) -> None:
-        """The four phases of every second row and column, in some order."""
+        """Concatenate the four phases of every second row and column, in some order."""
         if (found := self.take(4)) is None:
             return
         x, (n, c, h, w) = found
@@ -457,7 +457,7 @@ class Maker:
             self.give(self.node("Resize", x, region, scales, **how), n, c, 2 * h, 2 * w)
 
     def scaled(self, x: str) -> str:
-        """By a constant scalar, or as it is."""
+        """Scale by a constant scalar, or return the tensor unchanged."""
         if self.chance(0.75):
             return x
         return str(self.node(self.pick(("Mul", "Div")), x, self.const(self.pick((F(0.125), F(0.3), F(7))))))
@@ -557,13 +557,12 @@ def build(given: Genome) -> onnx.ModelProto:
 # -- comparing ---------------------------------------------------------------------------------------------------------
 @dataclass
 class Verdict:
-    """What came of one graph.
+    """The result for one graph."""
 
-    kind: 'equal'; 'unpromised' (differs without a promise); 'wrong'; 'nodes' (outputs equal, operators not); or who
-    refuses. detail: the first thing that differs, or why.
-    """
-
+    #: 'equal'; 'unpromised' (differs without a promise); 'wrong'; 'nodes' (outputs equal, operators not); 'crash'; or
+    #: who refuses.
     kind: str
+    #: The first thing that differs, or why it is refused.
     detail: str = ""
 
 
@@ -612,10 +611,12 @@ class Comparison:
         return Verdict("only onnxruntime refuses", why[:160])
 
     def _nodes(self, graph: Graph, theirs: onnx.ModelProto) -> str:
-        """Operators that only one of both graphs has. Left out: DQ, as which copies remain is arbitrary, and
-        Transposes, which here do not move through pools."""
+        """Return the operators that only one of both graphs has. DQ is left out, because which copies remain is
+        arbitrary; so are Transposes, which do not move through pools in qdqnp."""
         lowered = _before_expansion(self.lowering, graph)
         ours = Counter(node.op for node in lowered.nodes)
+        gelus = sum(node.doubt == QUICK_GELU and node.op == "Mul" for node in lowered.nodes)
+        ours.update(QuickGelu=gelus, Sigmoid=-gelus, Mul=-gelus)
         others: Counter[str] = Counter()
         for node in theirs.graph.node:
             others.update(_operators(node))
@@ -636,12 +637,12 @@ def _before_expansion(lowering: Lowering, graph: Graph) -> Graph:
 
 
 def _operators(node: onnx.NodeProto) -> list[str]:
-    """A node of ONNX Runtime's as the operators that it is made of."""
+    """Split a node of ONNX Runtime's graph into the operators that it is made of."""
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type in ("FusedConv", "FusedGemm"):
         return [node.op_type.removeprefix("Fused"), values["activation"].decode()]
     if node.op_type == "QuickGelu":
-        return ["Sigmoid", "Mul"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
+        return ["QuickGelu"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
     return [{"NhwcMaxPool": "MaxPool"}.get(node.op_type, node.op_type)]
 
 
@@ -711,24 +712,31 @@ def _judge(comparison: Comparison, given: Genome) -> Verdict:
         return Verdict("crash", f"{type(error).__name__}: {error}"[:160])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ort", choices=[name for name in KINDS if name in LOWERINGS])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first graph")
-    parser.add_argument("--seed", type=int, help="this graph alone")
-    parser.add_argument("--without", action="append", default=[], help="name of a pass of ours to leave out")
-    parser.add_argument("--show", type=int, default=5, help="how many differences to shrink and print")
-    parser.add_argument("--also", action="append", default=[], help="verdicts to shrink besides 'wrong', e.g. nodes")
-    given = parser.parse_args()
-    first, count = (given.seed, 1) if given.seed is not None else (given.first, given.count)
-    comparison = Comparison(given.profile, given.without)
-    tally = run(comparison, range(first, first + count), given.show, ["wrong", "crash", *given.also])
+@click.command()
+@click.option("--profile", type=click.Choice([name for name in KINDS if name in LOWERINGS]), default="ort")
+@click.option("--count", type=int, default=1000, help="how many graphs")
+@click.option("--first", type=int, default=0, help="seed of the first graph")
+@click.option("--seed", type=int, help="this graph alone")
+@click.option("--without", multiple=True, help="name of a pass of ours to leave out")
+@click.option("--show", type=int, default=5, help="how many differences to shrink and print")
+@click.option("--also", multiple=True, help="verdicts to shrink besides 'wrong' and 'crash', e.g. nodes")
+def main(
+    profile: str,
+    count: int,
+    first: int,
+    seed: int | None,
+    without: tuple[str, ...],
+    show: int,
+    also: tuple[str, ...],
+) -> None:
+    """Compare random graphs with ONNX Runtime; exit code 1 where something promised differs."""
+    seeds = range(first, first + count) if seed is None else range(seed, seed + 1)
+    tally = run(Comparison(profile, without), seeds, show, ["wrong", "crash", *also])
     for kind, examples in tally.examples.items():
         if kind != "equal":
             print(f"{kind}: {'; '.join(examples[:8])}")
-    return 1 if tally.counts["wrong"] else 0
+    sys.exit(1 if tally.counts["wrong"] else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

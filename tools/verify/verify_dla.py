@@ -1,4 +1,4 @@
-"""Compares every tensor of many models with ONNX Runtime's, bit for bit, on many pictures: one table of all.
+"""Compare every tensor of many models with ONNX Runtime's, bit for bit, on many pictures: one table of all.
 
     python -m tools.verify.verify_dla --models networks --pictures photographs --count 20
     python -m tools.verify.verify_dla --models qdqnp/data --npz cifar10_test.npz --count 200 --profile ort-x64
@@ -34,12 +34,14 @@ from tools.models.calibration import preparation, spread
 class Verified:
     """One model's comparison over all pictures, under the report's profile."""
 
+    #: The model's name.
     model: str
+    #: The comparison.
     report: VerifyReport
 
     @property
     def codes(self) -> list[int]:
-        """How many distinct codes each tensor of 8-bit codes held."""
+        """Count the distinct codes that each tensor of 8-bit codes held."""
         return [len(layer.seen) for layer in self.report.layers if layer.seen]
 
     def as_json(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Verified:
 
 
 def quantized_models(sources: Sequence[Path]) -> list[Path]:
-    """The given files, and those of the given folders that are quantized."""
+    """Return the given files, and the quantized ones of the given folders."""
     found: list[Path] = []
     for source in sources:
         files = sorted(source.glob("*.onnx")) if source.is_dir() else [source]
@@ -69,7 +71,7 @@ def is_quantized(path: Path) -> bool:
 
 
 def picture_size(model: Model, name: str) -> tuple[int, int]:
-    """Height and width of the model's only input; raises ModelError where it is none for RGB pictures."""
+    """Return height and width of the model's only input. Raises ModelError where it is not for RGB pictures."""
     program = model.program()
     shapes = [program.tensors[each].shape for each in program.inputs]
     match shapes:
@@ -80,7 +82,7 @@ def picture_size(model: Model, name: str) -> tuple[int, int]:
 
 
 def inputs(model: Model, name: str, pictures: Sequence[Picture]) -> Iterator[dict[str, Array]]:
-    """The pictures as inputs of the model, one at a time, with a progress bar."""
+    """Yield the pictures as inputs of the model, one at a time, with a progress bar."""
     prepare = preparation(crop=picture_size(model, name))
     (to,) = model.program().inputs
     for picture in tracked(pictures, len(pictures), name):
@@ -90,7 +92,8 @@ def inputs(model: Model, name: str, pictures: Sequence[Picture]) -> Iterator[dic
 def verify_all(
     models: Sequence[Path], pictures: Sequence[Picture], profiles: Sequence[str] = ("ort",)
 ) -> list[Verified]:
-    """Compares each model under each profile; raises QdqnpError for a model that cannot run, here or there."""
+    """Compare each model under each profile. Raises QdqnpError for a model that cannot run in qdqnp or in ONNX
+    Runtime."""
     results = []
     for path in models:
         model = load(path)
@@ -101,7 +104,7 @@ def verify_all(
 
 
 def results_table(results: Sequence[Verified]) -> Table:
-    """One row for each model."""
+    """Make one row for each model."""
     columns = (
         "model",
         "profile",
@@ -133,7 +136,7 @@ def _row(result: Verified) -> list[str]:
 
 
 def open_source(folder: Path | None, npz: Path | None) -> list[Picture]:
-    """The pictures of the one source that was given."""
+    """Return the pictures of the one source that was given."""
     if (folder is None) == (npz is None):
         raise click.UsageError("Expected either --pictures or --npz.")
     try:

@@ -1,4 +1,4 @@
-"""Verifies the models of make_zoo.py, or any others, on seeded random inputs: one table of all.
+"""Verify the models of make_zoo.py, or any others, on seeded random inputs: one table of all.
 
     python -m tools.models.make_zoo ZOO
     python -m tools.verify.verify_zoo ZOO --count 5 --profile ort --profile ort-x64 --markdown zoo.md
@@ -35,14 +35,19 @@ CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one model. operators: how many steps of each kind; floats: how many of them compute in float32;
-    refusal: what ONNX Runtime said, or ''."""
+    """The result for one model."""
 
+    #: The model's name.
     model: str
+    #: The profile's name.
     profile: str
+    #: Number of steps of each operator.
     operators: Counter[str]
+    #: Number of steps that compute in float32.
     floats: int
+    #: The comparison; None where ONNX Runtime refused the model.
     report: VerifyReport | None
+    #: What ONNX Runtime said where it refused the model; else ''.
     refusal: str = ""
 
     @property
@@ -83,13 +88,13 @@ def _listed(operators: Counter[str]) -> str:
 
 
 def float_steps(program: Program) -> int:
-    """Steps that compute in float32; the conversions between codes and floats not counted."""
+    """Count the steps that compute in float32, without the conversions between codes and floats."""
     made = [program.tensors[step.output_names[0]].dtype.kind for step in program.steps if step.op not in CONVERSIONS]
     return made.count("f")
 
 
 def verified(path: Path, profile: str, count: int, seed: int) -> Outcome:
-    """One model's comparison. Raises QdqnpError where qdqnp cannot run it."""
+    """Compare one model. Raises QdqnpError where qdqnp cannot run it."""
     model = load(path)
     program = model.program(profile)
     operators, floats = Counter(step.op for step in program.steps), float_steps(program)

@@ -1,4 +1,4 @@
-"""compare: a device's tensors against what they should be: which layer, how far, and why."""
+"""compare: check a device's tensors against the reference, and say which layer is wrong, by how far, and why."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ MAX_SUSPECTS = 12
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """tolerance: LSB of a layer's own difference. use_envelope: whether what is not known of a profile excuses.
-    diagnose: whether faults are looked for."""
+    """What `compare` tolerates and looks for."""
 
+    #: LSB that a layer's own difference may have.
     tolerance: Tolerance = field(default_factory=Tolerance)
+    #: Whether differences within what is not known of the profile are excused.
     use_envelope: bool = False
+    #: Whether to look for faults that explain the differences.
     diagnose: bool = True
 
 
@@ -53,8 +55,13 @@ def compare(
 ) -> CompareReport:
     """Compare a dump with the reference.
 
-    first: the case of the reference that the dump's first one is. Raises InputError for entries of a wrong size that no
-    fault explains, and where the reference has fewer cases than the dump.
+        reference: what the device should have made.
+        aligned: the dump, paired with the reference's tensors.
+        options: tolerance and what to look for; the defaults of CompareOptions if None.
+        first: the case of the reference that corresponds to the dump's first case.
+
+    Raises InputError for entries of a wrong size that no fault explains, and where the reference has fewer cases than
+    the dump.
     """
     chosen = options or CompareOptions()
     misfits = _misfits(reference, aligned, first)
@@ -91,7 +98,8 @@ def _in_order(reference: Reference, device: Device) -> list[DumpedTensor]:
 
 # -- entries of a wrong size ----------------------------------------------------------------------------
 def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
-    """What explains each; raises InputError that lists those that nothing explains."""
+    """Return the fault that explains each entry of a wrong size. Raises InputError that lists the entries that no fault
+    explains."""
     found: dict[str, Finding] = {}
     problems = []
     for item in aligned.misfits:
@@ -116,8 +124,8 @@ def _misfit_row(reference: Reference, name: str, finding: Finding) -> CompareRow
 
 # -- whom to trust --------------------------------------------------------------------------------------
 def _trusted(device: Device) -> Device:
-    """The device without the tensors that were dumped wrongly: all readers of such a tensor fit the values it should
-    have, and not those it shows. The replay then goes on with the right ones."""
+    """Return the device without the tensors that were dumped wrongly. Every reader of such a tensor fits the values
+    that it should have, and not those that it shows; the replay then continues with the right values."""
     made = [device.replay(case) for case in range(device.count)]
     for name in [target.name for target in device.reference.targets if target.name in device.segments]:
         if _wrong(device, name, made) and _went_on_right(device, name, made):
@@ -200,7 +208,7 @@ def _status(row: CompareRow) -> str:
 
 
 def _ordered(array: Array) -> Int64:
-    """Integers whose differences are LSB, or for float32 units in the last place; -0 equals 0."""
+    """Return integers whose differences are LSB, or units in the last place for float32; -0 equals 0."""
     if array.dtype.kind != "f":
         return array.astype(np.int64)
     bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
@@ -208,14 +216,14 @@ def _ordered(array: Array) -> Int64:
 
 
 def _real(target: DumpTarget, array: Array) -> Array:
-    """Real values, at least 2-D with the samples first."""
+    """Return real values, at least 2-D with the samples first."""
     if target.quant is not None and target.quant.per_tensor:
         array = float32.dequantize(array, target.quant.scale, target.quant.zero_point)
     return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
 
 
 def _places(device: Device, target: DumpTarget, made: Sequence[Values], own: bool) -> Array:
-    """Mismatches by channel and row; a tensor without rows has one."""
+    """Count the mismatches by channel and row; a tensor without rows has one row."""
     total: Array | None = None
     for case, got in enumerate(device.tensors[target.name].cases):
         want = (
@@ -239,7 +247,7 @@ def _arithmetics(device: Device) -> dict[str, other_profiles.OtherProfile]:
 
 
 def _excuse(device: Device, report: CompareReport, options: CompareOptions) -> None:
-    """Rows whose difference is explained by what is not known of the profile."""
+    """Mark rows whose difference is explained by what is not known of the profile."""
     for row in report.rows if options.use_envelope else ():
         if row.status == UNEXPLAINED and row.name in device.segments:
             row.envelope = envelope(device, row.name)
@@ -270,7 +278,8 @@ def _judge_all(device: Device, report: CompareReport, made: Sequence[Values]) ->
 
 
 def _judge(device: Device, row: CompareRow, made: Sequence[Values]) -> None:
-    """With the arithmetic found: a layer that fits it is no fault, one that fits the reference's instead is."""
+    """Apply the arithmetic that was found: a layer that fits it is not faulty, and a layer that fits the reference's
+    arithmetic instead gets a note."""
     ops = {device.reference.step(index).step.op for index in device.segments[row.name].steps}
     if not ops & set(device.arithmetic):
         return
@@ -281,7 +290,8 @@ def _judge(device: Device, row: CompareRow, made: Sequence[Values]) -> None:
 
 
 def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding]:
-    """Of every step of the segment, the last first: the shortest explanation is the tensor itself."""
+    """Look for faults in every step of the segment, the last step first: the shortest explanation is the tensor
+    itself."""
     want = [expected(device, device.tensors[name].target, case, made[case]) for case in range(device.count)]
     found: list[Finding] = []
     steps = device.segments[name].steps

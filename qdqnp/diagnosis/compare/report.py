@@ -1,4 +1,4 @@
-"""What `compare` found: a row for each dumped tensor, and the sentences that sum it up."""
+"""The result of `compare`: a row for each dumped tensor, and the sentences that sum it up."""
 
 from __future__ import annotations
 
@@ -42,50 +42,51 @@ class CompareRow:
     shape: tuple[int, ...]
     #: The dtype of the codes or values.
     dtype: str
-    #: Labels of the layers between this tensor and the dumped ones before it: its own alone where all were dumped.
+    #: Labels of the layers between this tensor and the dumped tensors before it. Where all tensors were dumped, the
+    #: segment is the layer alone.
     segment: list[str]
     #: The dumped tensors and network inputs that the segment reads.
     starts: list[str]
     #: False for real tensors, whose differences are in ULP.
     codes: bool = True
-    #: What was assumed to read the dump, and what else there is to say.
+    #: What was assumed to read the dump, and other remarks.
     notes: tuple[str, ...] = ()
-    #: Elements of a float dump that stand for no code.
+    #: Number of elements of a float dump that do not stand for a code.
     off_grid: int = 0
-    #: Elements of a float dump that stand for a code outside the dtype.
+    #: Number of elements of a float dump that stand for a code outside the dtype.
     off_range: int = 0
-    #: Against the reference, so that errors of earlier layers are in it.
+    #: Difference to the reference, which includes errors of earlier layers.
     entire: Tally = field(default_factory=Tally)
-    #: Against the segment replayed from the device's own tensors, so that it is this layer's own.
+    #: Difference to the segment replayed from the device's own tensors, which is this layer's own error.
     single: Tally = field(default_factory=Tally)
     #: Elements of the dump at the lowest or the highest code.
     saturated: int = 0
-    #: What `stedgeai validate` prints, by name.
+    #: The metrics that `stedgeai validate` prints, by name.
     metrics: dict[str, float] = field(default_factory=dict)
-    #: The LSB that the layer's own difference may be.
+    #: The LSB that the layer's own difference may have.
     tolerance: int = 0
-    #: One of the words above.
+    #: One of the status words above.
     status: str = EQUAL
-    #: Whether the dump holds other values than the device went on with.
+    #: Whether the dump holds other values than the device continued with.
     read_wrong: bool = False
     #: The faults that explain the layer's own difference.
     findings: list[Finding] = field(default_factory=list)
     #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
-    #: Differing elements by channel and row, (C, H), all cases together; of `single` where it has any,
-    #: else of `entire`.
+    #: Number of differing elements by channel and row, shape (C, H), over all cases: those of `single` where it has
+    #: any, else those of `entire`.
     places: Array | None = None
-    #: Whether every difference is of 1 LSB beside a rounding boundary.
+    #: Whether every difference is 1 LSB beside a rounding boundary.
     rounding: bool = False
 
     @property
     def own(self) -> Tally:
-        """The differences to show first: the layer's own, or where it has none, the inherited ones."""
+        """Return the differences to show first: the layer's own or, where it does not have any, the inherited ones."""
         return self.single if self.single.differing else self.entire
 
     @property
     def saturation(self) -> float:
-        """The share of the device's elements that are the lowest or the highest code."""
+        """Return the share of the device's elements that are the lowest or the highest code."""
         return self.saturated / self.entire.elements if self.entire.elements else 0.0
 
     def _counts(self, tally: Tally) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class CompareRow:
 
     @property
     def explanation(self) -> str:
-        """The row's status in words."""
+        """Put the row's status into words."""
         if self.status == FAULT:
             text = " or ".join(str(finding) for finding in self.findings)
             return f"{text}; in the dump only: the device went on with the right values" if self.read_wrong else text
@@ -137,15 +138,21 @@ class CompareRow:
 
 @dataclass
 class CompareReport:
-    """rows: in the order of the network. arithmetics: by operator. cases: how many were compared. unused: entries of
-    the dump that are no tensor of the model. undumped: tensors of the model that the dump does not hold."""
+    """The rows of all dumped tensors, and what the comparison says of the whole network."""
 
+    #: Name of the reference's profile.
     profile: str
+    #: One row for each dumped tensor, in the order of the network.
     rows: list[CompareRow] = field(default_factory=list)
+    #: For each operator, the other profile that explains its layers.
     arithmetics: dict[str, OtherProfile] = field(default_factory=dict)
+    #: How many cases were compared.
     cases: int = 0
+    #: Entries of the dump that are not a tensor of the model.
     unused: list[str] = field(default_factory=list)
+    #: Tensors of the model that the dump does not hold.
     undumped: list[str] = field(default_factory=list)
+    #: Whether the envelope was used.
     enveloped: bool = False
 
     @property
@@ -154,7 +161,8 @@ class CompareReport:
 
     @property
     def first(self) -> CompareRow | None:
-        """The first row with an error of its own: a fault before another arithmetic, which is everywhere."""
+        """Return the first row with an error of its own. A fault comes before another arithmetic, which shows
+        everywhere."""
         order = [row for row in self.rows if row.status in (FAULT, UNEXPLAINED)]
         return (order or self.failing or [None])[0]  # type: ignore[list-item]
 
@@ -163,7 +171,7 @@ class CompareReport:
         return bool(self.rows) and not self.failing
 
     def verdict(self) -> list[str]:
-        """The result in sentences, the most important first."""
+        """Return the result in sentences, the most important first."""
         lines = []
         first = self.first
         if first is not None and first.status != ARITHMETIC:

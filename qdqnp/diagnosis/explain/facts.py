@@ -13,7 +13,7 @@ from qdqnp.diagnosis.explain.terms import Index, largest, terms
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.questions import Means, Pairs, Singles, Sums, Windows
 from qdqnp.numerics.rational import fraction
-from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.lookup import IdentityFunction
 from qdqnp.ops.geometry.pool import PoolAttributes
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import Part
@@ -38,8 +38,8 @@ def facts(
         if isinstance(question, Pairs):
             return _pair_facts(step, question, at, located[0])
         if isinstance(question, Singles):
-            identity = isinstance(question.function, Identity)
-            out = question.output if identity else None
+            identity = isinstance(question.function, IdentityFunction)
+            out = question.y if identity else None
             return _single_facts(step, question.operand, question.x_codes[at].item(), out)
         if isinstance(question, Windows | Means):
             count = (

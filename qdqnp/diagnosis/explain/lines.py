@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.numerics.values import Index, Value
+from qdqnp.numerics.values import Index, StageValue
 
 # An exact number, or one that only a float32 expression has.
 Number = int | float | Fraction
@@ -33,7 +33,7 @@ class Line:
         return abs(self.before - math.floor(self.before) - Fraction(1, 2))
 
 
-def lines_at(values: Sequence[Value], index: Index) -> list[Line]:
+def lines_at(values: Sequence[StageValue], index: Index) -> list[Line]:
     """The stages of a bound rule at one index of its codes."""
     shape = values[-1].array.shape
     return [

@@ -1,1 +1,2 @@
-"""Which arithmetic a device uses: each layer on the device's own inputs, under every profile, and its parameters."""
+"""Identify which arithmetic a device uses: each layer, fed the device's own inputs, under every profile, and its
+parameters."""

@@ -1,4 +1,4 @@
-"""A golden set and a device's dump, opened together: the model, and what the device answered to which input."""
+"""Open a golden set together with a device's dump: the model, and what the device answered to each input."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from qdqnp.model import Model, load
 def open_device(
     golden_set: Path, dump: Path, model: Path | None = None, mapping: Path | None = None, first: int = 0
 ) -> tuple[Model, list[Observed]]:
-    """The model of a golden set, and each run of the dump with the network inputs that it was given.
+    """Return the model of a golden set, and each run of the dump with the network inputs that it was given.
 
-    model: the model's file, where the set was written without it. mapping: see `read_mapping`. first: the set's input
-    that the dump begins with. Raises GoldenError and InputError for what does not fit.
+        golden_set: the set whose inputs the device ran.
+        dump: the device's answers.
+        model: the model's file, for a set that was written without it.
+        mapping: a mapping file, see `read_mapping`.
+        first: the set's input that the dump begins with.
+
+    Raises GoldenError and InputError for what does not fit.
     """
     found = golden.read(golden_set)
     loaded = load(model if model is not None else _stored(found))

@@ -1,8 +1,8 @@
-"""What tells two rules apart on a layer: a sum, a pair of codes or a window on which they give different codes.
+"""Find what tells two rules apart on a layer: a sum, a pair of codes or a window on which they give different codes.
 
-Two rules that agree on all the data of a dump may still differ on what the layer can meet. A rule's signature on a
-layer is what it gives for all of that: the sums at which a monotone rule steps from code to code, or its table of
-codes. Rules of equal signatures are equal there.
+Two rules that agree on all the data of a dump may still differ on other inputs of the layer. The signature of a rule on
+a layer is its result for everything that the layer can meet: the sums at which a monotone rule steps from code to code,
+or its table of codes. Rules with equal signatures are equal on that layer.
 """
 
 from __future__ import annotations
@@ -25,39 +25,44 @@ SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
 
 @dataclass(frozen=True)
 class SeparatingInput:
-    """Where two rules part. layer: its label; text: in words; codes: what each gives; input_codes: the codes of a
-    window, row or pair that lead there; None where it is a sum, and no input that makes it was found."""
+    """An input on which two rules give different codes."""
 
+    #: The layer's label.
     layer: str
+    #: The input in words.
     text: str
+    #: The code that each of the two rules gives.
     codes: tuple[int, int]
+    #: The codes of a window, row or pair that lead to it; None for a sum for which such codes were not found.
     input_codes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Search:
-    """stimulus: the first difference found; complete: where there is none, whether there can be none on these layers;
-    note: what was searched, or why it could not be."""
+    """The result of a search for an input that separates two rules."""
 
+    #: The first difference found; None where the search did not find one.
     stimulus: SeparatingInput | None
+    #: Where the search did not find a difference, whether there cannot be one on these layers.
     complete: bool
+    #: What was searched, or why a layer could not be searched.
     note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class _Signature:
-    """values: equal for equal rules. complete: whether only for those. note: why there is none, then values is None."""
+    """What a rule gives for everything that a layer can meet."""
 
+    #: Equal for equal rules; None where the signature cannot be computed.
     values: Array | None
+    #: Whether equal values prove equal rules.
     complete: bool
+    #: What was searched, or why the values are None.
     note: str
 
 
 class Searches:
-    """The searches over the layers of one operator, each layer once.
-
-    most: how many layers to search at most, those of the fewest channels first.
-    """
+    """The searches over the layers of one operator, each layer once."""
 
     def __init__(self, found: Iterable[Evidence], most: int | None = None) -> None:
         layers = {(one.label, getattr(one.question, "operand", 0)): one for one in found}
@@ -65,7 +70,8 @@ class Searches:
         self._signatures: dict[tuple[int, Any], _Signature] = {}
 
     def split(self, one: Any, other: Any) -> Search:
-        """An input of the first layer on which two rules differ; else whether there can be none."""
+        """Return an input of the first layer on which two rules differ. Where such an input is not found, the result
+        says whether one can exist."""
         complete, notes = bool(self._layers), dict[str, None]()
         for number, layer in enumerate(self._layers):
             pair = [self._signature(number, rule) for rule in (one, other)]
@@ -80,9 +86,11 @@ class Searches:
         return Search(None, complete, next(iter(notes), "no layer to search"))
 
     def groups(self, rules: Iterable[Any], proven: bool = True) -> list[list[Any]]:
-        """The rules, those together that give equal codes for everything that these layers can meet, in their order.
+        """Group the rules that give equal codes for everything that these layers can meet, in their order.
 
-        proven: a rule that a layer cannot be searched for completely is alone; else such layers part no rules.
+        rules: the rules to group.
+        proven: if True, a rule stays in a group of its own unless every layer could be searched completely. If False,
+            layers that could not be searched completely are ignored.
         """
         found = [list(rules)] if self._layers else [[rule] for rule in rules]
         for number in range(len(self._layers)):
@@ -90,7 +98,7 @@ class Searches:
         return found
 
     def _parted(self, number: int, group: list[Any], proven: bool) -> list[list[Any]]:
-        """A group by what its rules give on one layer."""
+        """Split a group by what its rules give on one layer."""
         if len(group) == 1:
             return [group]
         parts: dict[Any, list[Any]] = {}
@@ -112,7 +120,7 @@ class Searches:
 
 
 def _ready(one: Question) -> Any:
-    """The layer with everything it can meet in place of its data."""
+    """Return the layer with everything that it can meet in place of its data."""
     if isinstance(one, Pairs | Singles):
         return one.everything()
     if isinstance(one, Windows):
@@ -156,7 +164,7 @@ def _stimulus(layer: Any, rules: tuple[Any, Any], first: Array, second: Array) -
 
 # -- sums --------------------------------------------------------------------------------------------------------------
 def _sum_stimulus(layer: Summed, rules: tuple[Any, Any], sums: Int64, places: Int64) -> SeparatingInput:
-    """A sum on which the rules differ, one for which input codes are found where there is one."""
+    """Return a sum on which the rules differ, preferably one for which input codes are found."""
     found: list[SeparatingInput] = []
     for step, channel in places[:: -(-len(places) // DIFFERENCES_TRIED)]:
         found.append(_at_sum(layer, rules, int(channel), int(sums[step, channel])))
@@ -199,14 +207,19 @@ def _reach(layer: Summed) -> tuple[Int64, Int64]:
 
 
 def reachable(weights: Int64, x: Quant) -> tuple[Int64, Int64]:
-    """Smallest and largest sum of each channel. weights: less zero points, (channels, K)."""
+    """Return the smallest and largest sum of each channel.
+
+    weights: codes less their zero points, (channels, K).
+    x: the quantization of the inputs.
+    """
     low, high = (code - int(x.zero_point) for code in x.range)
     ends = np.stack([weights * low, weights * high])
     return ends.min(axis=0).sum(axis=-1), ends.max(axis=0).sum(axis=-1)
 
 
 def _monotone(bound: Requantizer, low: Int64, high: Int64) -> bool:
-    """Whether the rule is a monotone function of every reachable sum: none wraps, none leaves its domain."""
+    """Return whether the rule is a monotone function of every reachable sum: the sums do not wrap and do not leave the
+    rule's domain."""
     if isinstance(bound.bias, np.ndarray) and bound.bias.ndim > 1 and bound.bias.shape[0] > 1:
         return False  # QGemm's bias by row: a sum alone does not say the code
     if bound.slope is not None:
@@ -216,8 +229,8 @@ def _monotone(bound: Requantizer, low: Int64, high: Int64) -> bool:
 
 
 def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant) -> Int64:
-    """The smallest reachable sum whose code is above each code but the last; shape (codes - 1, channels); one past the
-    largest sum where none is. Bisection: the rule is monotone."""
+    """Find, for each code but the last, the smallest reachable sum whose code is above it; one past the largest sum
+    where there is none. The rule is monotone, so bisection finds it. Shape (codes - 1, channels)."""
     first, last = y.range
     wanted = np.arange(first, last)[:, None]
     below = np.broadcast_to(low - 1, (last - first, len(low))).copy()
@@ -232,8 +245,8 @@ def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant) -> Int64:
 
 
 def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
-    """Codes whose sum of (code - zero point) * weight is `total`: large weights first, each as near as it can get;
-    other orders where that leaves a rest. None where no try succeeds."""
+    """Find codes whose sum of (code - zero point) * weight is `total`. Large weights are served first, each as near as
+    possible; other orders are tried where a rest remains. Returns None where no try succeeds."""
     if total % (int(np.gcd.reduce(weights)) or 1):
         return None  # no integers at all
     low, high = (code - int(x.zero_point) for code in x.range)
@@ -254,7 +267,8 @@ def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
 
 # -- windows -----------------------------------------------------------------------------------------------------------
 def _all_windows(one: Windows) -> Windows:
-    """For every number of elements that a window of the layer has inside: one window for each sum, and random ones."""
+    """Make, for every number of elements that a window of the layer has inside, one window for each sum, and random
+    windows."""
     counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True)}
     parts = [(count, inside, _windows(inside, one.x)) for count, inside in sorted(counted, reverse=True) if inside]
     taps = np.concatenate([_padded(windows, len(one.taps)) for _, _, windows in parts], axis=1)
@@ -265,7 +279,7 @@ def _all_windows(one: Windows) -> Windows:
 
 
 def _windows(size: int, x: Quant) -> Codes:
-    """Windows (size, n): one for each sum of codes, as level as possible, and random ones."""
+    """Make windows (size, n): one for each sum of codes, as level as possible, and random windows."""
     low, high = x.range
     totals = np.arange(size * low, size * high + 1)
     level = totals // size + (np.arange(size)[:, None] < totals % size)

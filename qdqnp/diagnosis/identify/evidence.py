@@ -14,6 +14,9 @@ from qdqnp.quant import Array, Codes
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
+    #: The question, with the device's inputs.
+    """One question that a layer asked, and the device's answer."""
+
     question: Question
     #: The codes that the device answered, in the shape of the question's codes.
     device: Codes
@@ -24,15 +27,15 @@ class Evidence:
 
     @property
     def field(self) -> str:
-        """The field of a profile whose rules can be asked."""
+        """Name the field of a profile whose rules can be asked."""
         return self.question.rule
 
     def codes(self, rule: Any) -> Codes:
-        """What a rule answers. Raises ProfileError where the layer is outside its domain."""
+        """Return the codes that a rule answers. Raises ProfileError where the layer is outside the rule's domain."""
         return self.question.codes(rule)
 
     def part(self, elements: slice) -> Evidence:
-        """Some of the elements in flat order, in whole rows where rows belong together."""
+        """Return some of the elements in flat order, in whole rows where rows belong together."""
         question = self.question.part(elements)
         width = question.shape[-1] if len(question.shape) > 1 else 1
         first = (elements.start or 0) // max(1, width) * width
@@ -41,10 +44,12 @@ class Evidence:
 
 
 def evidence_of(bound: BoundStep, values: Mapping[str, Array], device: Codes) -> list[Evidence]:
-    """What one evaluation of a step says about the rule of its operator; empty for steps that no rule decides.
+    """Collect what one evaluation of a step says about its operator's rule; empty for steps that no rule decides. A
+    Concat gives one Evidence for each input that it rescales.
 
-    bound: under any profile that defines the operator. values: the step's inputs by name, and device: what the device
-    made of them, of the output's dtype and shape. A Concat gives one for each input it rescales.
+        bound: the step under any profile that defines the operator.
+        values: the step's inputs by name.
+        device: what the device made of them, with the output's dtype and shape.
     """
     if device.dtype.kind not in "iu" or not bound.operator.rule:
         return []

@@ -1,7 +1,8 @@
 """Families of arithmetic: for each operator, the rules that differ from each other in one known free choice.
 
-What a device's arithmetic may be, beyond the profiles that have a name: every tie rule, every order of the scale
-product, every width of the multiplier, one rounding or two. `fit` searches them, `explain` tries their neighbours.
+Besides the named profiles, a family holds what a device's arithmetic may be: every tie rule, every order of the scale
+product, every width of the multiplier, one rounding or two. `fit` searches the families, `explain` tries their
+neighbours.
 """
 
 from __future__ import annotations
@@ -31,35 +32,39 @@ from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
-# The profiles that their rules alone tell apart: another lowering may round elsewhere, whatever its rules.
+# The profiles that differ by their rules alone: another lowering may round at other places.
 NAMED = tuple(profile for profile in PROFILES.values() if profile.lowering == PROFILES["ort"].lowering)
-# Of the wide sum of an Add: fewer bits lose what the codes need, more leave int32.
+# Left shifts of an Add's wide sum: smaller ones lose bits that the codes need, larger ones leave int32.
 LEFT_SHIFTS = tuple(range(8, 23))
-# As TFLite rounds twice.
+# The two roundings of TFLite.
 TWICE: tuple[Stage, ...] = (ShiftLeft(), MultiplyHigh(), ShiftRight("half-away"))
 
 
 def schemes() -> list[Scheme]:
-    """Every way to make a multiplier's integers."""
+    """List every way to make a multiplier's integers."""
     return [kind() for kind in kinds("scheme")]  # type: ignore[misc]
 
 
 def rescales(**given: Iterable[Any]) -> Iterator[Rescale]:
-    """Integer multiplier and shift: one rounding, two, or Ethos-U's doubled one; every multiplier, every order. Sums
-    that leave 32 bits are not searched for. given: what to take for some fields instead."""
+    """Yield the rules with an integer multiplier and shift: one rounding, two, or Ethos-U's doubled one; every
+    multiplier, every order. Rules whose sums leave 32 bits are not searched.
+
+        given: values to take for some fields instead, by field name.
+    """
     once: list[tuple[Stage, ...]] = [(MultiplyShift(tie),) for tie in ROUNDINGS]
     twice: list[tuple[Stage, ...]] = [
         (ShiftLeft(), MultiplyHigh(high), ShiftRight(right)) for high, right in product(ROUNDINGS, ROUNDINGS)
     ]
     doubled: list[tuple[Stage, ...]] = [(DoubleRound(),), (DoubleRound(signed=False),)]
     for scheme in schemes():
-        # two roundings are a matter of 31-bit multipliers: narrower products fit one shift
+        # only 31-bit multipliers need two roundings: narrower products fit one shift
         stages = (*once, *twice, *doubled) if isinstance(scheme, QuantizeMultiplier) else once
         yield from variants(Rescale, **{"scheme": [scheme], "stages": stages, "accumulator": [32], **given})
 
 
 def _plain_rescales() -> list[Rescale]:
-    """Those of rules that form the ratio themselves: the order of a scale product is none of their choices."""
+    """List the rescales of rules that form the ratio of scales themselves; the order of the scale product is not a
+    choice there."""
     return list(rescales(precision=["float64"]))
 
 
@@ -69,7 +74,7 @@ def _additions() -> Iterator[ThreeRescaleAdd]:
     yield from (ThreeRescaleAdd(rescale, shift) for rescale, shift in product(dict.fromkeys(own), LEFT_SHIFTS))
 
 
-# The rules for which not every combination of choices is one to try. All others are searched whole.
+# The rules for which only some combinations of choices are tried. All others are searched whole.
 _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     Rescale: rescales,
     RescaleMean: lambda: variants(RescaleMean, rescale=_plain_rescales()),
@@ -81,7 +86,7 @@ _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
 
 
 def searched(kind: type[Rule]) -> Iterator[Any]:
-    """The instances of one class of rules that are tried; of rules that hold a mean, every mean."""
+    """Yield the instances of one class of rules that are tried. A rule that holds a mean is tried with every mean."""
     if kind in _SEARCHED:
         yield from _SEARCHED[kind]()
         return
@@ -94,19 +99,19 @@ def searched(kind: type[Rule]) -> Iterator[Any]:
 
 
 def candidates(field: str) -> list[Any]:
-    """Every rule to try for a field of a profile, those of the named profiles first; no rule twice."""
+    """List every rule to try for a field of a profile, those of the named profiles first, without duplicates."""
     named = [getattr(profile, field) for profile in NAMED]
     item = next(item for item in dataclasses.fields(Profile) if item.name == field)
     family = (rule for kind in kinds(*families_of(item)) if kind is not Undefined for rule in searched(kind))
     rules = (rule for rule in (*named, *family) if not isinstance(rule, Undefined))
     found: dict[Any, Any] = {}
     for rule in rules:
-        found.setdefault(replace(rule, status="inferred"), rule)  # a status is no arithmetic
+        found.setdefault(replace(rule, status="inferred"), rule)  # a status is not part of the arithmetic
     return list(found.values())
 
 
 def names_of(field: str, rule: Any) -> list[str]:
-    """The named profiles whose rule for a field is this one."""
+    """List the named profiles whose rule for a field equals the given rule."""
     same = replace(rule, status="inferred")
     return [
         profile.name
@@ -117,7 +122,7 @@ def names_of(field: str, rule: Any) -> list[str]:
 
 
 def describe(rule: Any) -> str:
-    """A rule in a few words: its class and what it chooses."""
+    """Describe a rule in a few words: its class and its choices."""
     if isinstance(rule, Rescale):
         stages = ", ".join(_stage(stage) for stage in rule.stages)
         return f"Rescale({type(rule.scheme).__name__}; {stages}; {rule.precision} scale product)"
@@ -134,7 +139,8 @@ def _stage(stage: Stage) -> str:
 
 
 def structural(rule: Any) -> Iterator[Neighbour]:
-    """The neighbours of a rule that are made of other parts: one rounding instead of two, another multiplier."""
+    """Yield the neighbours of a rule that are made of other parts: one rounding instead of two, or another
+    multiplier."""
     if isinstance(rule, Rescale):
         yield from _rebuilt(rule)
     elif isinstance(rule, NarrowThenAffine):
@@ -161,7 +167,8 @@ def _rebuilt(rule: Rescale) -> Iterator[Neighbour]:
 
 
 def _of_real(rule: FloatScale | RationalScale | FloatRound) -> Iterator[Neighbour]:
-    """Of rules that round a real product once: the same as a product in floating point, and as an integer one."""
+    """Yield the neighbours of a rule that rounds a real product once: the same rule with a floating-point product, and
+    with an integer multiplier."""
     base = rule
     if isinstance(rule, FloatScale):
         base = FloatRound("float32", "float32", "half-even")

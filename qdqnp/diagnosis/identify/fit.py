@@ -1,7 +1,8 @@
-"""fit: the free choices of an arithmetic, recovered from a device's codes, as a profile that can be run.
+"""fit: recover the free choices of an arithmetic from a device's codes, as a profile that can be run.
 
-For each operator every rule of its family is asked for the codes of all layers; those that give every one remain. Where
-none does, Neural-ART's numbers are solved for layer by layer. Nothing is taken that leaves a single code unexplained.
+For each operator, every rule of its family computes the codes of all layers; the rules that give every code remain.
+Where no rule does, Neural-ART's numbers are solved for layer by layer. A rule that leaves a single code unexplained is
+never taken.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from qdqnp.numerics.profile import RULES, Profile
 from qdqnp.numerics.questions import Sums
 from qdqnp.numerics.status import INFERRED
 
-# Elements of each layer that a rule must give before all are asked for; layers that a search for differences covers.
+# FEW: elements of each layer that are compared before all. SEARCHED_LAYERS: layers that Searches covers.
 FEW, SEARCHED_LAYERS = 512, 4
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One arithmetic in words, with the named profiles that have it."""
+class NamedRule:
+    """An arithmetic in words, with the named profiles that have it."""
 
     text: str
     names: tuple[str, ...]
@@ -37,32 +38,36 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSplit:
-    """Two arithmetics that both give every code, and on what they would differ."""
+    """Two arithmetics that both give every code, and an input on which they would differ."""
 
-    one: Rule
-    other: Rule
+    one: NamedRule
+    other: NamedRule
     search: Search
 
 
 @dataclass
 class Fit:
-    """One field of a profile, its `name`.
+    """The fit of one field of a profile."""
 
-    chosen: the rule that was taken, None where no rule gives every code; fitting: all rules that do; groups: those in
-    words, together where they agree on everything the searched layers can meet, the chosen one first; splits: of the
-    other groups from that; narrow: where Neural-ART's numbers were solved for; nearest: where no rule fits, the one
-    with the fewest mismatches.
-    """
-
+    #: The field's name.
     name: str
+    #: Labels of the layers that the fit rests on.
     layers: list[str]
+    #: Number of the device's codes on these layers.
     elements: int
+    #: The rule that was taken; None where no rule gives every code.
     chosen: Any = None
+    #: All rules that give every code.
     fitting: list[Any] = field(default_factory=list)
-    groups: list[list[Rule]] = field(default_factory=list)
+    #: These rules in words. Rules that agree on everything that the searched layers can meet are in one group, and the
+    #: chosen rule's group is the first.
+    groups: list[list[NamedRule]] = field(default_factory=list)
+    #: What would tell each other group from the first.
     splits: list[RuleSplit] = field(default_factory=list)
+    #: Neural-ART's numbers, where they were solved for.
     narrow: NarrowFit | None = None
-    nearest: tuple[Rule, int] | None = None
+    #: Where no rule fits, the rule with the fewest mismatches, and their number.
+    nearest: tuple[NamedRule, int] | None = None
 
     @property
     def text(self) -> str:
@@ -79,16 +84,20 @@ class Fit:
 
 @dataclass(frozen=True)
 class Fitted:
-    """profile: base with every fitted rule; unfitted: fields that the dump shows but no rule gives; unseen: fields that
-    no layer of the dump uses, taken from the base."""
+    """A profile that was fitted to a device."""
 
+    #: The base profile with every fitted rule.
     profile: Profile
+    #: Name of the named profile that the fit starts from.
     base: str
+    #: The fit of each field that the dump shows.
     fits: list[Fit]
+    #: Fields that no layer of the dump uses; their rules are the base's.
     unseen: list[str]
 
     @property
     def unfitted(self) -> list[str]:
+        """List the fields that the dump shows but that no rule fits."""
         return [fit.name for fit in self.fits if fit.chosen is None]
 
     def as_json(self) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def fit(model: Model, runs: Sequence[Observed], name: str = "fitted") -> Fitted:
 
 
 def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
-    """The same for what one device answered on several models."""
+    """Fit every operator of the dumps that one device gave for several models. Raises InputError as `fit` does."""
     found: dict[str, list[Evidence]] = {}
     for dumped in devices:
         for target in dumped.judged:
@@ -131,7 +140,8 @@ def fit_all(devices: Sequence[Dumped], name: str = "fitted") -> Fitted:
 
 
 def _base(fits: Sequence[Fit]) -> Profile:
-    """The named profile that most fields may have; of equals, the one of which most have the kind; then the first."""
+    """Choose the named profile whose rules fit the most fields; among equals, the one whose rules are of the fitting
+    class in the most fields; then the first."""
 
     def score(profile: Profile) -> tuple[int, int]:
         own = [(getattr(profile, fit.name), fit.fitting or [fit.chosen]) for fit in fits]
@@ -142,12 +152,12 @@ def _base(fits: Sequence[Fit]) -> Profile:
 
 
 def _equal(rule: Any, other: Any) -> bool:
-    """Whether two rules are one arithmetic, whatever is said of their status."""
+    """Return whether two rules are one arithmetic, regardless of their status."""
     return type(rule) is type(other) and replace(rule, status=INFERRED) == replace(other, status=INFERRED)
 
 
 def _strangeness(rule: Any, name: str, base: Profile, fits: Sequence[Fit]) -> tuple[bool, bool, bool]:
-    """How little a rule goes with the rest of the device: of rules that all fit, the least strange is taken."""
+    """Rate how little a rule matches the rest of the device. Of several rules that fit, the least strange is taken."""
     own = getattr(base, name)
     sums = ("conv", "matmul", "gemm")
     alone = [other for other in fits if other.name in sums and other.name != name]
@@ -156,7 +166,7 @@ def _strangeness(rule: Any, name: str, base: Profile, fits: Sequence[Fit]) -> tu
 
 
 def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
-    """The rules of one field that give every code of all its layers."""
+    """Find the rules of one field that give every code of all its layers."""
     made = Fit(key, list(dict.fromkeys(one.label for one in found)), sum(one.device.size for one in found))
     rules = candidates(key)
     made.fitting = [rule for rule in rules if _gives(rule, found)]
@@ -171,7 +181,7 @@ def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
 
 
 def _gives(rule: Any, found: Sequence[Evidence]) -> bool:
-    """Whether a rule gives every code; a few of each layer are asked for first."""
+    """Return whether a rule gives every code; a few elements of each layer are compared first."""
     few = (one.part(slice(0, FEW)) for one in found)
     return all(_mismatches(rule, one) == 0 for one in few) and all(_mismatches(rule, one) == 0 for one in found)
 
@@ -183,18 +193,19 @@ def _mismatches(rule: Any, one: Evidence) -> int:
         return one.device.size
 
 
-def _nearest(key: str, rules: Sequence[Any], found: Sequence[Evidence]) -> tuple[Rule, int]:
+def _nearest(key: str, rules: Sequence[Any], found: Sequence[Evidence]) -> tuple[NamedRule, int]:
     few = [one.part(slice(0, FEW)) for one in found]
     best = min(rules, key=lambda rule: sum(_mismatches(rule, one) for one in few))
     return _rule(key, best), sum(_mismatches(best, one) for one in found)
 
 
-def _rule(key: str, rule: Any) -> Rule:
-    return Rule(describe(rule), tuple(names_of(key, rule)))
+def _rule(key: str, rule: Any) -> NamedRule:
+    return NamedRule(describe(rule), tuple(names_of(key, rule)))
 
 
 def _group(made: Fit, found: Sequence[Evidence]) -> None:
-    """Rules together that agree on everything, the chosen one first; what would split the others from it."""
+    """Group the rules that agree on everything, the chosen one first, and find what would tell the other groups from
+    it."""
     searches = Searches(found, SEARCHED_LAYERS)
     ordered = [made.chosen, *(rule for rule in made.fitting if rule is not made.chosen)]
     groups = searches.groups(ordered, proven=False)

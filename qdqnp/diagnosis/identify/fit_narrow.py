@@ -1,7 +1,8 @@
-"""Neural-ART's numbers from a device's codes: S1 and S2 of each layer, BC of each channel, both tie rules, the width.
+"""Solve for Neural-ART's numbers in a device's codes: S1 and S2 of each layer, BC of each channel, both tie rules, the
+width.
 
-With S1, S2 and the ties given, A is known, and a code says between which two values BC lies: the intervals of all
-elements of a channel intersect, exactly. So BC is solved for and not searched.
+With S1, S2 and the tie rules given, A is known, and each code says between which two values BC lies. The intervals of
+all elements of a channel are intersected exactly, so BC is solved for and not searched.
 """
 
 from __future__ import annotations
@@ -25,26 +26,29 @@ from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.numerics.values import named
 from qdqnp.quant import Codes, Int64
 
-# (accumulator, tie of the first rounding, tie of the second)
+# (accumulator, tie rule of the first rounding, tie rule of the second)
 Manner = tuple[str, str, str]
 FIRST_SHIFTS = range(16)
-# S2 puts the largest A in [2^14, 2^15); a compiler may leave it up to this many bits below.
+# S2 puts the largest A in [2^14, 2^15); a compiler may leave A up to this many bits below.
 SPARE_BITS = 8
-# Compilers were seen within -6 and +4 units of the formula's BC.
+# BC of real compilers was observed within -6 to +4 units of the formula's; the search goes this far.
 BC_UNITS = 16
-# Rows of sums tried before all of them.
+# Rows of sums that are tried before all rows.
 FEW_ROWS = 128
 _BEYOND = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
 class LayerNumbers:
-    """What explains a layer under one manner. offsets: of each channel's BC from the formula's, the nearest to 0 that
-    fits; plain: whether S1 and S2 are the formula's too."""
+    """The numbers that explain a layer under one manner."""
 
+    #: The first shift.
     s1: int
+    #: The second shift.
     s2: int
+    #: For each channel, the difference of BC to the formula's BC: the one nearest to 0 that fits.
     offsets: Int64
+    #: Whether S1 and S2 are the formula's too.
     plain: bool
 
     @property
@@ -53,19 +57,21 @@ class LayerNumbers:
 
     @property
     def order(self) -> tuple[bool, bool, int]:
-        """The fewest departures from the formulas first."""
+        """Return a sort key: the fewest departures from the formulas first."""
         return (self.largest > 0, not self.plain, self.largest)
 
 
 @dataclass(frozen=True, eq=False)
 class NarrowFit:
-    """rule: gives every code. numbers: what was chosen by layer, the formulas' own included; choices: every (S1, S2)
-    that explains a layer in the same manner; manners: other manners that explain all layers, with how many layers need
-    another BC for it."""
+    """A rule with Neural-ART's numbers that gives every code."""
 
+    #: The rule.
     rule: NarrowThenAffine
+    #: The numbers that were chosen for each layer, by label; numbers that equal the formulas' are included.
     numbers: Mapping[str, LayerNumbers]
+    #: Every (S1, S2) that explains a layer in the same manner, by label.
     choices: Mapping[str, tuple[tuple[int, int], ...]]
+    #: Other manners that explain all layers, each with the number of layers that need another BC for it.
     manners: tuple[tuple[NarrowThenAffine, int], ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +84,7 @@ class NarrowFit:
 
 
 def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
-    """The rule of this form that gives every code of every layer, None where there is none."""
+    """Return the rule of this form that gives every code of every layer; None where there is none."""
     layers: dict[str, list[Evidence]] = {}
     for one in found:
         layers.setdefault(one.label, []).append(one)
@@ -106,13 +112,13 @@ def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
 
 
 def _manners(data: Any) -> Iterator[Manner]:
-    """Every manner; accumulators are told apart only by sums past 24 bits."""
+    """Yield every manner. Only sums past 24 bits tell accumulators apart; without them one accumulator is tried."""
     wide = any(np.abs(one.sums).max(initial=0) >= 2**23 for one in data)
     yield from product(ACCUMULATORS if wide else ACCUMULATORS[:1], ROUNDINGS, ROUNDINGS)
 
 
 def _departures(near: Mapping[str, Mapping[Manner, list[LayerNumbers]]], manner: Manner) -> tuple[int, int]:
-    """(layers whose BC is not the formula's, layers whose S1 or S2 are not)."""
+    """Count the layers whose BC is not the formula's, and the layers whose S1 or S2 is not."""
     best = [min(options[manner], key=lambda numbers: numbers.order) for options in near.values()]
     return sum(numbers.largest > 0 for numbers in best), sum(not numbers.plain for numbers in best)
 
@@ -120,10 +126,12 @@ def _departures(near: Mapping[str, Mapping[Manner, list[LayerNumbers]]], manner:
 # -- one layer ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """All runs of one layer: sums and codes (rows, channels)."""
+    """All runs of one layer."""
 
     layer: SumContext
+    #: The sums without bias, shape (rows, channels).
     sums: Int64
+    #: The device's codes, of the same shape.
     codes: Codes
 
     @classmethod
@@ -134,19 +142,24 @@ class _Data:
         )
 
     def narrowed(self, accumulator: str, first: str, s1: int) -> Int64:
-        """x16 of every sum."""
+        """Compute x16 of every sum."""
         rule = NarrowThenAffine(first, accumulator)
         own = _formula(self.layer, ())
         return named(replace(own, rule=rule, s1=s1).first(self.sums), "x16")
 
     def rows(self, count: int) -> _Data:
-        """Rows from all over the data."""
+        """Take rows from all over the data."""
         step = max(1, len(self.sums) // count)
         return _Data(self.layer, self.sums[::step], self.codes[::step])
 
 
 def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner, list[LayerNumbers]]:
-    """Numbers by manner; wide: search S1 and S2 too, not only those of the formulas."""
+    """Return the numbers that explain a layer, by manner.
+
+    data: the layer.
+    manners: the manners to try.
+    wide: whether to search S1 and S2 too, and not only to take the formulas' values.
+    """
     few, found = data.rows(FEW_ROWS), dict[Manner, list[LayerNumbers]]()
     for s1, s2 in _shifts(data.layer, wide):
         formula = _formula(data.layer, (s1, s2))
@@ -182,12 +195,19 @@ def _formula_of(layer: SumContext, s1: int | None, s2: int | None) -> Narrowed:
 
 
 def _formula(layer: SumContext, shifts: tuple[int, ...]) -> Narrowed:
-    """The rule's own A and BC, for its own or for given shifts."""
+    """Return the rule's own A and BC, for its own shifts or for given ones."""
     return _formula_of(layer, *(shifts or (None, None)))
 
 
 def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> LayerNumbers | None:
-    """The BC nearest to the formula's that gives every code; None where some channel has none near. part: A * x16."""
+    """Return the BC nearest to the formula's that gives every code; None where some channel does not have one within
+    BC_UNITS.
+
+        data: the layer.
+        part: A * x16.
+        second: tie rule of the second rounding.
+        formula: the rule's own A and BC.
+    """
     low, high = formula.y.range
     edges = _edges(second, formula.s2, low, high)
     place = data.codes.astype(np.int64) - low
@@ -203,8 +223,8 @@ def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> LayerNum
 
 @lru_cache(maxsize=512)
 def _edges(tie: str, shift: int, low: int, high: int) -> Int64:
-    """The smallest value that the rounding takes to each code from `low` to one past `high`; bisection, as every
-    rounding is monotone and within one unit of the value."""
+    """Find the smallest value that the rounding takes to each code from `low` to one past `high`. Every rounding is
+    monotone and within one unit of the value, so bisection finds it."""
     codes = np.arange(low, high + 2, dtype=np.int64)
     below, above = (codes - 2) << shift, (codes + 2) << shift
     while (above - below > 1).any():
@@ -221,7 +241,7 @@ def _plain_rule(manner: Manner) -> NarrowThenAffine:
 
 
 def _rule(manner: Manner, chosen: Mapping[str, LayerNumbers], layers: Mapping[str, SumContext]) -> NarrowThenAffine:
-    """The rule with an override for each layer that departs from the formulas."""
+    """Make the rule, with an override for each layer that departs from the formulas."""
     overrides = []
     for label, numbers in chosen.items():
         given: list[tuple[str, Any]] = [] if numbers.plain else [("S1", numbers.s1), ("S2", numbers.s2)]

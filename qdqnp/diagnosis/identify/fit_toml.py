@@ -1,4 +1,5 @@
-"""A fitted profile as a TOML file: what was fitted, what is left open as comments, and the profile itself."""
+"""Write a fitted profile as a TOML file: comments say what was fitted and what is left open, then the profile
+follows."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ SHOWN = 12
 
 
 def fit_toml(fitted: Fitted) -> str:
-    """The text that `--profile` reads. Every comment is one line, whatever characters a layer's name has."""
+    """Return the text that `--profile` reads. Every comment is one line, whatever characters a layer's name has."""
     lines = ["# Fitted to a device's codes by qdqnp identify --fit.", *_head(fitted)]
     for fit in fitted.fits:
         lines += _about(fit)

@@ -1,4 +1,5 @@
-"""identify: which arithmetic a device uses. Each layer, fed the device's own inputs, under every profile."""
+"""identify: find out which arithmetic a device uses. Each layer, fed the device's own inputs, is run under every
+profile."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ Operators = tuple[str, ...]
 class Standing:
     """Profiles that gave equal codes on all the data of one operator."""
 
+    #: The names of the profiles.
     profiles: list[str]
-    #: Their codes against the device's. Codes of another dtype or shape than the device's differ in every element.
+    #: These profiles' codes against the device's. Where dtype or shape differ from the device's, every element differs.
     tally: Tally = field(default_factory=Tally)
 
     def add(self, codes: Array, device: Array) -> None:
@@ -43,28 +45,34 @@ class Standing:
 
 @dataclass(frozen=True)
 class ProfileSplit:
-    """Two arithmetics of one class, each by the profiles that have it, and on what they would differ."""
+    """Two arithmetics that give equal codes on the dump, and an input on which they would differ."""
 
+    #: Names of the profiles that have the first arithmetic.
     one: list[str]
+    #: Names of the profiles that have the second.
     other: list[str]
+    #: The search for such an input.
     search: Search
 
 
 @dataclass
 class OperatorVerdict:
-    """All layers of one operator, or of one run of operators where the tensors between them are missing.
+    """The result for all layers of one operator, or of one run of operators where the tensors between them are
+    missing."""
 
-    standings: the nearest first; undefined: profiles without arithmetic for it, and why; rule: the first standing's
-    arithmetic in words, where it has one; inseparable: those of its members that agree on everything these layers can
-    meet; splits: what would tell the others apart.
-    """
-
+    #: The operator or operators.
     operators: Operators
+    #: The dumped tensors that they made.
     tensors: list[str]
+    #: The profiles, nearest to the device first.
     standings: list[Standing]
+    #: The profiles without arithmetic for these operators, and why.
     undefined: dict[str, str] = field(default_factory=dict)
+    #: The first standing's arithmetic in words; '' where its profiles have several.
     rule: str = ""
+    #: Groups of the first standing's profiles that agree on everything that these layers can meet.
     inseparable: list[list[str]] = field(default_factory=list)
+    #: What would tell the others of these profiles apart.
     splits: list[ProfileSplit] = field(default_factory=list)
 
     @property
@@ -73,7 +81,7 @@ class OperatorVerdict:
 
     @property
     def matched(self) -> list[str]:
-        """The profiles that give every code of the device; none, where no profile does."""
+        """List the profiles that give every code of the device; empty where no profile does."""
         return self.standings[0].profiles if self.standings and self.standings[0].tally.equal else []
 
     def as_json(self) -> dict[str, Any]:
@@ -88,19 +96,23 @@ class OperatorVerdict:
 
 @dataclass
 class IdentifyReport:
-    """moved: tensors that no profile decides (MaxPool, Flatten) but that differ, with how many elements: the dump or
-    its mapping is wrong there; unknown: tensors that the program does not make; unreachable: whose inputs are not
-    known."""
+    """The verdicts on all operators of a dump."""
 
+    #: One verdict for each operator or run of operators.
     verdicts: list[OperatorVerdict]
+    #: Tensors that no profile decides (MaxPool, Flatten) but that differ, each with its number of differing elements:
+    #: the dump or its mapping is wrong there.
     moved: dict[str, int]
+    #: Tensors that the program does not make.
     unknown: tuple[str, ...]
+    #: Tensors whose inputs are not known.
     unreachable: tuple[str, ...]
+    #: Number of runs of the dump.
     runs: int
 
     @property
     def everywhere(self) -> list[str]:
-        """The profiles that give every code of every operator in the dump."""
+        """List the profiles that give every code of every operator in the dump."""
         return [name for name in self._names() if all(name in verdict.matched for verdict in self.verdicts)]
 
     def _names(self) -> list[str]:
@@ -114,13 +126,17 @@ class IdentifyReport:
 def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
     """Rank the profiles for each operator by how many of the device's codes they do not give.
 
-    Raises InputError where a dumped tensor does not fit the model, or nothing can be judged.
+        model: the model that the device ran.
+        runs: the device's runs.
+        profiles: the profiles to rank.
+
+    Raises InputError where a dumped tensor does not fit the model, or where the dump has nothing that can be judged.
     """
     return identify_all([sort_dump(model, runs)], profiles)
 
 
 def identify_all(devices: Sequence[Dumped], profiles: Iterable[Profile] = PROFILES.values()) -> IdentifyReport:
-    """The same for what one device answered on several models."""
+    """Rank the profiles as `identify` does, for the dumps that one device gave for several models."""
     listed = list(profiles)
     answers = [_Answers(profile, devices) for profile in listed]
     kinds = dict.fromkeys(target.operators for dumped in devices for target in dumped.judged)
@@ -144,7 +160,7 @@ def _differing(reference: Layers, target: JudgedTensor) -> int:
 
 
 class _Answers:
-    """One profile's codes of every target: by operators, how they stand against the device's, and a digest of them."""
+    """One profile's codes for every target."""
 
     def __init__(self, profile: Profile, devices: Sequence[Dumped]) -> None:
         self.name = profile.name
@@ -171,7 +187,7 @@ class _Answers:
 
 
 def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answers]) -> OperatorVerdict:
-    """Profiles of equal codes together, the nearest to the device first."""
+    """Group the profiles of equal codes, the nearest to the device first."""
     classes: dict[bytes, Standing] = {}
     for answer in answers:
         if kind in answer.undefined:
@@ -188,14 +204,14 @@ def _verdict(kind: Operators, devices: Sequence[Dumped], answers: Sequence[_Answ
 
 
 def _add_rules(verdict: OperatorVerdict, devices: Sequence[Dumped], profiles: Sequence[Profile]) -> None:
-    """The rules of the first standing, and what would tell the different ones apart."""
+    """Add the rules of the first standing to the verdict, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
     field_name = rule_of(verdict.operators[0])
     names = verdict.standings[0].profiles
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:
-        # another lowering may round elsewhere: its rule alone does not say what it computes
+        # another lowering may round at other places: the rule alone does not say what the profile computes
         if profile.name in names and profile.lowering == REFERENCE.lowering:
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
     layers = [(dumped, target) for dumped in devices for target in dumped.judged]

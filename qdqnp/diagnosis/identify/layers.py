@@ -1,7 +1,7 @@
-"""One profile on one model, layer by layer: steps are bound when they are asked for.
+"""Run one profile on one model, layer by layer: a step is bound when it is asked for.
 
-A Plan binds every step or refuses. A profile that defines only some operators has no plan of the whole network, but
-every layer that it does define can be compared with a device's.
+A Plan binds every step or refuses. A profile that defines only some operators does not have a plan of the whole
+network, but every layer that it defines can be compared with a device's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from qdqnp.quant import EIGHT_BIT, Array, shifted
 
 
 class Layers:
-    """The steps of a model under a profile. steps: all of them, in order. They are bound without certificates, which
-    take longer to find than a few runs of the stages themselves."""
+    """The steps of a model under a profile. Steps are bound without certificates, which take longer to find than a few
+    runs of the stages themselves."""
 
     def __init__(self, model: Model, profile: Profile) -> None:
         self.profile = profile
@@ -31,7 +31,7 @@ class Layers:
         self._bound: dict[Step, BoundStep] = {}
 
     def bind(self, step: Step) -> BoundStep:
-        """The step with the profile's arithmetic. Raises ProfileError where the profile does not define it."""
+        """Bind the step to the profile's arithmetic. Raises ProfileError where the profile does not define the step."""
         if step not in self._bound:
             floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
@@ -41,14 +41,17 @@ class Layers:
         return self._bound[step]
 
     def maker(self, tensor: str) -> Step | None:
-        """The step that makes a tensor; None for inputs, constants and names that the program does not have."""
+        """Return the step that makes a tensor; None for inputs, constants and names that the program does not have."""
         return self.program.makers.get(tensor)
 
     def replay(self, tensor: str, known: Mapping[str, Array]) -> Array:
-        """The tensor as the profile computes it from known ones, in the code type that it is known in.
+        """Compute the tensor from known ones under the profile, in the code type that the tensor is known in.
 
-        Raises InputError where they do not lead to it, and ProfileError where the profile does not define a step or a
-        value leaves its domain.
+            tensor: the tensor's name.
+            known: the known tensors by name.
+
+        Raises InputError where the known tensors do not lead to it, and ProfileError where the profile does not define
+        a step or a value leaves its domain.
         """
         leading = segment(self.program, tensor, known)
         if leading is None:
@@ -63,12 +66,12 @@ class Layers:
         return shifted(made, wanted.dtype)
 
     def values_for(self, step: Step, known: Mapping[str, Array]) -> dict[str, Array]:
-        """The arrays a step reads, by name; those that are not known are computed from known ones."""
+        """Return the arrays that a step reads, by name; unknown ones are computed from known ones."""
         arrays = self.inputs_of(step, known)
         return {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
 
     def inputs_of(self, step: Step, known: Mapping[str, Array]) -> list[Array | None]:
-        """The arrays a step reads, in its operands' order; those that are not known are computed from known ones."""
+        """Return the arrays that a step reads, in its operands' order; unknown ones are computed from known ones."""
         values = self.own(known)
         for name in step.input_names:
             if name not in values and name not in self._consts:
@@ -76,6 +79,6 @@ class Layers:
         return self.bind(step).arrays(values)
 
     def own(self, known: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays in the code types of this program: a lowering may have made int8 codes uint8, 128 higher."""
+        """Convert arrays to the code types of this program: a lowering may have made int8 codes uint8, 128 higher."""
         tensors = self.program.tensors
         return {name: tensors[name].as_here(array) if name in tensors else array for name, array in known.items()}

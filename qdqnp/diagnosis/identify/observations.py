@@ -1,7 +1,7 @@
-"""What a device answered in one or more runs, and which of its tensors can be judged.
+"""Collect what a device answered in one or more runs, and sort which of its tensors can be judged.
 
-A layer whose inputs were not dumped is computed from the nearest tensors that were: then the layers in between are
-judged together.
+A layer whose inputs were not dumped is computed from the nearest tensors that were dumped; the layers in between are
+then judged together.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from qdqnp.ops.registry import rule_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
-# The profile whose program names the layers: it defines every operator.
+# The profile whose program names the layers, because it defines every operator.
 REFERENCE = PROFILES["ort"]
 
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """One run of a device. feeds: the network's inputs by name, as it got them; tensors: what it answered, by ONNX
-    name, codes of the dtype and shape that the model says."""
+    """One run of a device."""
 
+    #: The network's inputs by name, as the device got them.
     feeds: Mapping[str, Array]
+    #: What the device answered, by ONNX name: codes of the dtype and shape that the model says.
     tensors: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedTensor:
-    """One dumped tensor that can be judged. steps: from the nearest known tensors to it; operators: those of them that
-    a profile's rule decides, in order; cases: by run that has it, (what is known, the device's codes)."""
+    """One dumped tensor that can be judged."""
 
+    #: The tensor's name.
     tensor: str
+    #: The steps from the nearest known tensors to this one.
     steps: tuple[Step, ...]
+    #: The operators among the steps that a profile's rule decides, in order.
     operators: tuple[str, ...]
+    #: For each run that has the tensor, the known arrays by name and the device's codes.
     cases: tuple[tuple[Mapping[str, Array], Array], ...]
 
     @property
@@ -48,32 +52,39 @@ class JudgedTensor:
 
     @property
     def alone(self) -> Step | None:
-        """The step whose rule makes the tensor, where it is the only one and the last."""
+        """Return the step whose rule makes the tensor; None unless it is the last step and the only one that a rule
+        decides."""
         return self.steps[-1] if len(self.operators) == 1 and decides(self.steps[-1]) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Dumped:
-    """Of one model. judged: tensors that a profile decides; moved: those that none does (MaxPool, Flatten); unknown:
-    names that the program does not make; unreachable: tensors whose inputs are not known."""
+    """The tensors of one model's dump, sorted by whether they can be judged."""
 
+    #: The model.
     model: Model
+    #: The model's layers under the profile that names them.
     reference: Layers
+    #: Tensors that a profile decides.
     judged: tuple[JudgedTensor, ...]
+    #: Tensors that no profile decides (MaxPool, Flatten).
     moved: tuple[JudgedTensor, ...]
+    #: Names that the program does not make.
     unknown: tuple[str, ...]
+    #: Tensors whose inputs are not known.
     unreachable: tuple[str, ...]
+    #: Number of runs.
     runs: int
 
 
 def decides(step: Step) -> bool:
-    """Whether the arithmetic of a step is a matter of the profile."""
+    """Return whether the profile decides the arithmetic of a step."""
     return bool(rule_of(step.op))
 
 
 def sort_dump(model: Model, runs: Sequence[Observed]) -> Dumped:
-    """Sort the tensors of all runs. Raises InputError where one has another dtype than the model says, or none can be
-    judged."""
+    """Sort the tensors of all runs. Raises InputError where a tensor has another dtype than the model says, or where no
+    tensor can be judged."""
     reference = Layers(model, REFERENCE)
     _check_dtypes(reference, runs)
     known = [{**feeds_for(model.plan(REFERENCE), run.feeds), **run.tensors} for run in runs]
@@ -106,7 +117,7 @@ def _check_dtypes(reference: Layers, runs: Sequence[Observed]) -> None:
 def _target(
     reference: Layers, name: str, runs: Sequence[Observed], known: Sequence[Mapping[str, Array]]
 ) -> JudgedTensor | None:
-    """The tensor with the steps that lead to it; None where a run that has it lacks its inputs."""
+    """Return the tensor with the steps that lead to it; None where a run that has the tensor lacks its inputs."""
     here = [(given, run.tensors[name]) for run, given in zip(runs, known, strict=True) if name in run.tensors]
     segments = [segment(reference.program, name, given) for given, _ in here]
     found = [leading for leading in segments if leading is not None]
@@ -118,7 +129,8 @@ def _target(
 
 
 def evidence(dumped: Dumped, target: JudgedTensor) -> list[Evidence]:
-    """What the target says about the rule of its operator, run by run; empty where several operators made it."""
+    """Collect what the target says about the rule of its operator, run by run; empty where several operators made
+    it."""
     step = target.alone
     if step is None:
         return []
@@ -131,5 +143,5 @@ def evidence(dumped: Dumped, target: JudgedTensor) -> list[Evidence]:
 
 
 def without(known: Mapping[str, Array], step: Step) -> dict[str, Array]:
-    """What is known but for what the step makes."""
+    """Return what is known, without the step's outputs."""
     return {name: array for name, array in known.items() if name not in step.output_names}

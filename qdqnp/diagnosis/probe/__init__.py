@@ -1,1 +1,1 @@
-"""Probes: small models whose outputs tell what is unknown of a device, and what each hypothesis answers."""
+"""Probes: small models whose outputs tell what is unknown of a device, and the answer that each hypothesis gives."""

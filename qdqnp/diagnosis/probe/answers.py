@@ -1,4 +1,4 @@
-"""Reads what a board answered to the probes: which hypotheses remain, and what a profile is fitted to."""
+"""Read what a board answered to the probes: which hypotheses remain, and what a profile is fitted to."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ SUFFIXES = ("", ".npz", ".npy", ".bin")
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One probe with the codes that the board gave. remaining: the hypotheses that give every one of them; nearest:
-    where none does, the one with the fewest mismatches, and how many."""
+    """One probe with the codes that the board gave."""
 
     probe: Probe
     codes: Codes
+    #: The hypotheses that give every one of these codes.
     remaining: tuple[str, ...]
+    #: The hypothesis with the fewest mismatches, and their number.
     nearest: tuple[str, int]
 
     @property
     def fits(self) -> bool:
-        """Whether a profile's rule may express what was answered: none of the remaining ones is beyond rules."""
+        """Return whether a profile's rule may express the answer: no hypothesis remains, or one of the remaining ones
+        has a rule."""
         rules = {hypothesis.text: hypothesis.rule for hypothesis in self.probe.hypotheses}
         return not self.remaining or any(rules[text] is not None for text in self.remaining)
 
@@ -46,8 +48,8 @@ class Answer:
 
 
 def read_answers(folder: Path, probes: Sequence[Probe]) -> list[Answer]:
-    """The answers of a folder: `<probe>.npy`, `.npz`, `.bin`, or a folder of that name. Raises InputError where there
-    is none, or one does not fit its model."""
+    """Read the answers of a folder: `<probe>.npy`, `.npz`, `.bin`, or a folder of that name. Raises InputError where
+    the folder does not hold an answer, or an answer does not fit its model."""
     found = []
     for probe in probes:
         paths = [path for suffix in SUFFIXES if (path := folder / f"{probe.name}{suffix}").exists()]
@@ -60,7 +62,7 @@ def read_answers(folder: Path, probes: Sequence[Probe]) -> list[Answer]:
 
 
 def _codes(probe: Probe, path: Path) -> Codes:
-    """The output's codes, whether the file holds them or real values."""
+    """Return the output's codes, whether the file holds codes or real values."""
     reference = Reference(probe.model, REFERENCE, [probe.feeds])
     outputs = [target for target in reference.targets if target.codes == probe.output]
     device = Device(reference, align(read_dump(path), outputs, 1))
@@ -71,7 +73,7 @@ def _codes(probe: Probe, path: Path) -> Codes:
 
 
 def answer_of(probe: Probe, codes: Codes) -> Answer:
-    """Compare what a board gave with every hypothesis."""
+    """Compare the codes that a board gave with every hypothesis."""
     wrong = {text: int(np.count_nonzero(theirs != codes)) for text, theirs in probe.answers().items()}
     nearest = min(wrong.items(), key=lambda item: item[1])
     return Answer(probe, codes, tuple(text for text, count in wrong.items() if count == 0), nearest)
@@ -82,8 +84,8 @@ def observed(answer: Answer) -> Observed:
 
 
 def fit_answers(answers: Sequence[Answer], name: str) -> tuple[Fitted, list[str]]:
-    """A profile from all answers that a rule may express, and the names of the probes that were left out: where no
-    rule fits an operator, those whose answers no hypothesis gives are tried without."""
+    """Fit a profile to all answers that a rule may express; also return the names of the probes that were left out.
+    Where no rule fits an operator, the fit is tried again without the answers that no hypothesis gives."""
     used = [answer for answer in answers if answer.fits]
     if not used:
         raise InputError("nothing to fit", [Problem("answers", "one that a profile can express", "none")])

@@ -1,4 +1,4 @@
-"""The probes, one function each. Every choice of weights and scales is there for what the docstring says."""
+"""Define the probes, one function each. The docstring of each says what its weights and scales are chosen for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVERY = np.arange(-128, 128, dtype=np.int8)
 
 
 def probes() -> list[Probe]:
-    """All of them, in the order in which to run them."""
+    """List all probes, in the order in which to run them."""
     return [
         first_tie(),
         second_tie(),
@@ -43,8 +43,8 @@ def probes() -> list[Probe]:
 
 
 def first_tie() -> Probe:
-    """Weights (1, 127, 1): max |sum of w| = 129 makes S1 = 1. Only channel 0 is driven, so that the sum is its code x,
-    and with M = 1/2 the second stage is exact: the output is the first rounding of x / 2."""
+    """Show the first rounding. Weights (1, 127, 1): max |sum of w| = 129 makes S1 = 1. Only channel 0 is driven, so the
+    sum is its code x. With M = 1/2 the second stage is exact: the output is the first rounding of x / 2."""
     weights = np.array([1, 127, 1], np.int8).reshape(1, 3, 1, 1)
     proto = models.conv("first_tie", (1, 3, 16, 16), weights, (2.0**-4, 2.0**-6, 2.0**-9))
     x = np.zeros((1, 3, 16, 16), np.int8)
@@ -61,7 +61,8 @@ def first_tie() -> Probe:
 
 
 def second_tie() -> Probe:
-    """One weight of 1: S1 = 0, the first stage is exact, and M = 1/2 leaves the halves to the second."""
+    """Show the second rounding. One weight of 1: S1 = 0, so the first stage is exact, and M = 1/2 leaves the halves to
+    the second stage."""
     proto = models.conv("second_tie", (1, 1, 16, 16), np.ones((1, 1, 1, 1)), (2.0**-4, 2.0**-6, 2.0**-9))
     return Probe(
         "second_tie",
@@ -74,7 +75,8 @@ def second_tie() -> Probe:
 
 
 def add_tie() -> Probe:
-    """Both operands count half: neither needs an inner rounding, and odd sums are exact halves."""
+    """Show the rounding of an Add. Both operands count half: neither needs an inner rounding, and odd sums are exact
+    halves."""
     scales, zeros = (2.0**-5, 2.0**-5, 2.0**-4), (0, 0, 3)
     hypotheses = [Hypothesis(tie, AlignedAdd(tie)) for tie in ROUNDINGS]
     return _add(
@@ -88,14 +90,15 @@ def add_tie() -> Probe:
 
 
 def add_inner() -> Probe:
-    """The second operand counts a third of the first: Neural-ART shifts its product before the sum. These scales, of
-    500 tried, part all five ways of rounding that shift under the default tie rule."""
+    """Show the inner rounding of an Add. The second operand counts a third of the first: Neural-ART shifts its product
+    before the sum. These scales, of 500 tried, separate all five ways of rounding that shift under the default tie
+    rule."""
     return _inner("add_inner", (0.0484, 0.0161, 0.0686), (-19, 2, 11))
 
 
 def add_inner_2() -> Probe:
-    """Other scales, of 300 tried: together with add_inner and add_tie they part every inner rule under every outer one,
-    but for half-up and half-even under an outer floor."""
+    """Show the inner rounding with other scales, of 300 tried. Together with add_inner and add_tie they separate every
+    inner rule under every outer one, except half-up and half-even under an outer floor."""
     return _inner("add_inner_2", (0.0759, 0.0218, 0.0608), (-10, -1, -5))
 
 
@@ -135,7 +138,8 @@ def _add(
 
 
 def accumulator_24() -> Probe:
-    """640 products of 127 * 127 pass 2^23 = 8,388,608 from the 521st on. M keeps them apart in the codes."""
+    """Show a 24-bit accumulator. 640 products of 127 * 127 pass 2^23 = 8,388,608 from the 521st on. M keeps them apart
+    in the codes."""
     channels, n = 640, 64
     weights = np.full((1, channels, 1, 1), 127, np.int8)
     proto = models.conv("accumulator_24", (1, channels, 8, 8), weights, (2.0**-5, 2.0**-7, 2.0**5))
@@ -159,7 +163,8 @@ def accumulator_24() -> Probe:
 
 
 def accumulator_32() -> Probe:
-    """A bias just below 2^31 and sums of up to 20.6 million on both sides of it. 2^31 is the real 128, less 64."""
+    """Show what happens beyond 32 bits: a bias just below 2^31, and sums of up to 20.6 million on both sides of it.
+    2^31 is the real 128, less 64."""
     channels, n = 1280, 16
     bias = np.array([2**31 - 2**23], np.int64)
     weights = np.full((1, channels, 1, 1), 127, np.int8)
@@ -188,8 +193,8 @@ def accumulator_32() -> Probe:
 
 
 def average_49() -> Probe:
-    """1/49 is no binary fraction: the 16-bit reciprocal, its shift and the rounding of each stage show in the mean.
-    These scales, of 3,000 tried, part every hypothesis."""
+    """Show the mean's arithmetic. 1/49 is not a binary fraction: the 16-bit reciprocal, its shift and the rounding of
+    each stage show in the mean. These scales, of 3,000 tried, separate every hypothesis."""
     count, planes = 49, 128
     shape = (1, planes, 7, 7)
     scales, zeros = (0.033, 0.022), (17, -14)
@@ -214,8 +219,8 @@ def average_49() -> Probe:
 
 
 def large_kernel() -> Probe:
-    """An 11x11 kernel over 16 channels, 1,936 products: too large for one unit of some accelerators. |sum of w| = 64
-    keeps S1 = 0, so that 16 bits do saturate, and a split shows in what saturates when."""
+    """Show a split of an 11x11 kernel over 16 channels, 1,936 products: too large for one unit of some accelerators.
+    |sum of w| = 64 keeps S1 = 0, so that 16 bits do saturate, and a split shows in what saturates when."""
     rng = np.random.default_rng(3)
     size, channels = 11, 16
     weights = rng.integers(-24, 25, (1, channels, size, size))
@@ -240,7 +245,7 @@ def large_kernel() -> Probe:
 
 
 def _within(weights: Int64, rng: np.random.Generator) -> Codes:
-    """The same sum, every weight within int8: what is too much for one goes to others."""
+    """Keep the sum, and bring every weight within int8: what is too much for one weight goes to others."""
     flat = weights.reshape(-1)
     while np.abs(flat).max() > 127:
         at = int(np.argmax(np.abs(flat)))

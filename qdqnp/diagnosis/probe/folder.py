@@ -1,4 +1,5 @@
-"""The folder of `qdqnp probe`: for each probe its model, its inputs, a golden set, and what each hypothesis answers."""
+"""The folder of `qdqnp probe`: each probe's model, its inputs, a golden set, and the answer that each hypothesis
+gives."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def _described(probe: Probe) -> dict[str, Any]:
 
 
 def _write(folder: Folder, probe: Probe) -> None:
-    """model.onnx; each input as real values and as codes; expected.npz: codes by the number of the hypothesis."""
+    """Write model.onnx; each input as real values and as codes; and expected.npz: codes by the number of the
+    hypothesis."""
     place = folder.path / probe.name
     place.mkdir()
     data = probe.proto.SerializeToString(deterministic=True)
@@ -55,13 +57,13 @@ def _write(folder: Folder, probe: Probe) -> None:
 
 
 def is_probe_folder(path: Path) -> bool:
-    """Whether `qdqnp probe` wrote it."""
+    """Return whether `qdqnp probe` wrote the folder."""
     return (path / INDEX).is_file()
 
 
 def check_folder(path: Path, probes: Sequence[Probe]) -> None:
-    """Raises InputError where a model of the folder is not the one that this version of qdqnp would write: its answers
-    would be read as those to another question."""
+    """Raise InputError where a model of the folder is not the one that this version of qdqnp would write: its answers
+    would be read as answers to another question."""
     problems = []
     for probe in probes:
         file = path / probe.name / "model.onnx"

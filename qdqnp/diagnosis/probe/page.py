@@ -29,7 +29,7 @@ A probe that your tools refuse can be left out. Every other command works on one
 
 
 def page(probes: Sequence[Probe]) -> str:
-    """README.md of the folder."""
+    """Return README.md of the folder."""
     return _HEAD + "".join(_section(probe) for probe in probes)
 
 
@@ -42,7 +42,7 @@ def _section(probe: Probe) -> str:
 
 
 def _groups(probe: Probe) -> list[list[str]]:
-    """The hypotheses with their numbers, those together that this probe cannot tell apart."""
+    """Group the hypotheses, with their numbers, that this probe cannot tell apart."""
     found: dict[bytes, list[str]] = {}
     for index, (text, codes) in enumerate(probe.answers().items()):
         found.setdefault(codes.tobytes(), []).append(f"`h{index:02d}` {text}")

@@ -1,4 +1,4 @@
-"""What a probe is: a question, a model of one layer, inputs, and what each hypothesis answers."""
+"""Define what a probe is: a question, a model of one layer, inputs, and the answer that each hypothesis gives."""
 
 from __future__ import annotations
 
@@ -19,23 +19,32 @@ from qdqnp.quant import Array, Codes
 
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
-    """text: what the device may do. rule: the profile's rule that does it. answer: the layer's question -> codes,
-    where no rule expresses it; a fitted profile cannot either, then."""
+    """One thing that a device may do."""
 
+    #: The hypothesis in words.
     text: str
+    #: The profile's rule that does it; None where no rule expresses it.
     rule: Any = None
+    #: A function from the layer's question to codes, where no rule expresses the hypothesis. A fitted profile cannot
+    #: express it either, then.
     answer: Callable[[Any], Codes] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """question: what it separates, for a person; how: why its outputs tell. codes: of each input, by name."""
+    """A model of one layer whose outputs separate some hypotheses."""
 
+    #: The probe's name, also of its files.
     name: str
+    #: What the probe separates, for a person to read.
     question: str
+    #: Why the outputs tell.
     how: str
+    #: The model.
     proto: ModelProto
+    #: The codes of each input, by name.
     codes: Mapping[str, Codes]
+    #: The hypotheses that the probe separates.
     hypotheses: tuple[Hypothesis, ...]
 
     @cached_property
@@ -44,7 +53,7 @@ class Probe:
 
     @cached_property
     def feeds(self) -> dict[str, Array]:
-        """The real inputs: exactly code less zero point, times scale."""
+        """Return the real inputs: exactly code less zero point, times scale."""
         made = {}
         for step in self.model.program(REFERENCE).steps:
             quant = step.outputs[0].quant
@@ -55,12 +64,12 @@ class Probe:
 
     @property
     def output(self) -> str:
-        """The tensor whose codes answer."""
+        """Name the tensor whose codes answer."""
         return "y_q"
 
     @cached_property
     def part(self) -> Part:
-        """What the layer asks, and where the answers stand in its output."""
+        """Return what the layer asks, and where the answers stand in its output."""
         layers = Layers(self.model, REFERENCE)
         step = layers.maker(self.output)
         assert step is not None
@@ -68,7 +77,7 @@ class Probe:
         return found
 
     def answers(self) -> dict[str, Codes]:
-        """By hypothesis, the codes of the output in its shape."""
+        """Return the codes of the output in its shape, by hypothesis."""
         return {hypothesis.text: self._answer(hypothesis) for hypothesis in self.hypotheses}
 
     def _answer(self, hypothesis: Hypothesis) -> Codes:
@@ -76,7 +85,7 @@ class Probe:
         return self.shaped(hypothesis.answer(question) if hypothesis.answer else question.codes(hypothesis.rule))
 
     def shaped(self, codes: Codes) -> Codes:
-        """Answers to the question in the shape of the output."""
+        """Put answers to the question into the shape of the output."""
         inputs = {name: array.shape for name, array in self.codes.items()}
         output = np.empty(self.model.plan(REFERENCE).shapes(inputs)[self.output], codes.dtype)
         self.part.put(output, codes)
@@ -84,7 +93,7 @@ class Probe:
 
 
 def on_sums(change: Callable[[Array], Array], rule: Any) -> Callable[[Any], Codes]:
-    """An answer: the rule on sums that were changed, by a narrow accumulator for example."""
+    """Return an answer that applies the rule to changed sums, for example those of a narrow accumulator."""
 
     def answer(found: Any) -> Codes:
         codes: Codes = found.with_sums(change(found.sums)).codes(rule)
@@ -94,8 +103,13 @@ def on_sums(change: Callable[[Array], Array], rule: Any) -> Callable[[Any], Code
 
 
 def telling(answers: Sequence[Array], count: int, rng: np.random.Generator) -> Array:
-    """Which of many inputs to use: those on which the hypotheses part in the most ways first, mixed with others at
-    random, `count` in all. answers: codes (inputs,) of each hypothesis."""
+    """Choose `count` of many inputs: three quarters are those on which the hypotheses differ in the most ways, the
+    others are drawn at random.
+
+        answers: the codes of each hypothesis, shape (inputs,) each.
+        count: how many inputs to choose.
+        rng: the source of the random choice.
+    """
     kinds = np.stack(answers)
     ordered = np.sort(kinds, axis=0)
     distinct = 1 + (np.diff(ordered, axis=0) != 0).sum(axis=0)
@@ -105,7 +119,7 @@ def telling(answers: Sequence[Array], count: int, rng: np.random.Generator) -> A
 
 
 def _covering(kinds: Array, chosen: Array, count: int) -> Array:
-    """The choice, led by one input for each pair of hypotheses that can be told apart at all."""
+    """Put in front of the choice one input for each pair of hypotheses that can be told apart at all."""
     first: list[int] = []
     for i in range(len(kinds)):
         for j in range(i):

@@ -1,6 +1,7 @@
-"""Convolutions that are split: every part is narrowed to 16 bits, the parts are added with saturation.
+"""Convolutions that are split: every part is narrowed to 16 bits, and the parts are added with saturation.
 
-As ST Neural-ART does with one layer whose compiled form is known; which layers are split, and along which axis, is not.
+ST Neural-ART does so with one layer whose compiled form is known. Which layers are split, and along which axis, is not
+known.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ PARTS = (2, 3, 4)
 
 
 def split_answers(weights: Codes, x: Codes) -> Iterator[tuple[str, Callable[[Any], Codes]]]:
-    """(text, answer) for each axis and number of parts. weights: (1, C, k, k); x: (1, C, H, W), zero point 0."""
+    """Yield (text, answer) for each axis and number of parts.
+
+    weights: codes, (1, C, k, k).
+    x: codes with zero point 0, (1, C, H, W).
+    """
     for what, axis in AXES.items():
         for count in PARTS:
             sums = part_sums(weights, x, axis, count)
@@ -29,7 +34,8 @@ def split_answers(weights: Codes, x: Codes) -> Iterator[tuple[str, Callable[[Any
 
 
 def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
-    """Sums of each part, (parts, positions, 1): the axis of the kernel in `count` runs as equal as they can be."""
+    """Compute the sums of each part, (parts, positions, 1): the axis of the kernel is cut into `count` runs, as equal
+    as possible."""
     rows, columns = weights.shape[2:]
     windows = np.lib.stride_tricks.sliding_window_view(x[0].astype(np.int64), (rows, columns), axis=(1, 2))  # type: ignore[call-overload]
     products = np.moveaxis(windows, 0, 2) * weights[0].astype(np.int64)  # (rows, columns, C, k, k)
@@ -38,7 +44,12 @@ def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
 
 
 def split_codes(found: Any, sums: Array, tie: str = TIE) -> Codes:
-    """The codes of a split layer. found: its question; sums: of each part."""
+    """Compute the codes of a split layer.
+
+    found: the layer's question.
+    sums: the sums of each part, (parts, positions, 1).
+    tie: the tie rule of the second rounding.
+    """
     bound = NarrowThenAffine(tie).bind(found.context)
     assert isinstance(bound, Narrowed)
     total = np.zeros_like(sums[0])

@@ -1,4 +1,4 @@
-"""Fast forms of integer operators, one file for each kind of question. Each is admitted by proof, or not at all.
+"""Fast forms of integer operators, one file for each kind of question. A fast form is used only where it is proven.
 
 Here, and nowhere below, is known in what layout and precision arrays are computed, and in what memory.
 """
@@ -24,10 +24,13 @@ FAST: Mapping[type[Question], Any] = {
 
 
 def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: bool = True) -> Kernel:
-    """The fastest form that is proven for the step. strategy: how integer sums are computed. certified: whether a
-    cheap form of a rule is looked for.
+    """Return the fastest form that is proven for the step.
 
-    Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for it.
+        strategy: how integer sums are computed.
+        certified: whether a cheap form of a rule is looked for.
+
+    Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for the
+    step.
     """
     operator.check_profile(binding)
     if isinstance(operator, IntegerOperator):

@@ -1,4 +1,4 @@
-"""Certificate: how the requantization of a layer's channels is computed, and why that is exact."""
+"""A certificate says how the requantization of a layer's channels is computed, and why that is exact."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from dataclasses import dataclass
 class Certificate:
     #: 'definition' (ONNX Runtime's float32 expression is the rule), 'float32' or 'float64' (a cheap expression,
     #: compared at every step), 'int64' (the stages themselves).
+    """How the requantization of a layer is computed."""
+
+    #: 'definition' (ONNX Runtime's float32 expression is the rule), 'float32' or 'float64' (a cheap expression,
+    #: compared at every step), 'int64' (the stages themselves).
     kind: str
-    #: Channels computed by it; the others take int64.
+    #: Channels computed in this way; the others take int64.
     covered: int
+    #: All channels of the layer.
     channels: int
 
     @property
     def covers(self) -> dict[str, int]:
-        """Channels by the kind of computation they take."""
+        """Count the channels by the kind of computation they take."""
         names = {"definition": "the float32 rule itself", "int64": "int64 stages"}
         first = names.get(self.kind, f"{self.kind} certificates")
         rest = self.channels - self.covered

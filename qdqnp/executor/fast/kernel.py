@@ -1,4 +1,4 @@
-"""Kernel: how one step is computed. The slow form, which is the operator's definition, is one as well."""
+"""A kernel says how one step is computed. The slow form, which is the operator's definition, is a kernel as well."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qdqnp.quant import Array
 class Kernel(ABC):
     """A step that is bound to a profile: all that does not depend on the inputs is computed."""
 
-    #: Why sums are exact, of steps that sum with constant weights.
+    #: Why sums are exact, for steps that sum with constant weights.
     proof: Proof | None = None
-    #: How sums become codes, of the same steps.
+    #: How sums become codes, for the same steps.
     certificate: Certificate | None = None
 
-    #: The numbers that the step's arithmetic uses, by name, where no input changes them and they are known by now.
+    #: The numbers that the step's arithmetic uses, by name; None where inputs change them or they are not known yet.
     numbers: Mapping[str, Any] | None = None
 
     def __init__(self, operator: Operator, binding: Binding) -> None:
@@ -32,23 +32,26 @@ class Kernel(ABC):
 
     @abstractmethod
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-        """Output arrays from input arrays in the operands' order. Inputs are not changed."""
+        """Compute output arrays from input arrays in the operands' order. Inputs are not changed."""
 
     def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
-        """What the step asks of its inputs; () for operators that ask nothing."""
+        """Return what the step asks of its inputs; () for operators that ask nothing."""
         if not isinstance(self.operator, IntegerOperator):
             return ()
         return self.operator.questions(self.binding.step, *arrays)
 
     def parameters(self, arrays: Sequence[Array | None]) -> Mapping[str, Any]:
-        """The numbers that the step's arithmetic uses, by name; {} for operators that ask nothing."""
+        """Return the numbers that the step's arithmetic uses, by name; {} for operators that ask nothing."""
         if not isinstance(self.operator, IntegerOperator):
             return {}
         return self.operator.parameters(self.binding, self.questions(arrays))
 
 
 class Answered(Kernel):
-    """A step whose questions another profile's rules answer. What is asked, sums included, is computed as before."""
+    """A step whose questions the rules of another profile answer.
+
+    The questions, sums included, are computed as before.
+    """
 
     def __init__(self, operator: IntegerOperator, binding: Binding, asking: Kernel) -> None:
         super().__init__(operator, binding)
@@ -65,7 +68,7 @@ class Answered(Kernel):
 
 
 class Definition(Kernel):
-    """The operator as it is defined."""
+    """Computes the operator as it is defined."""
 
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
         return self.operator.compute(self.binding, *arrays)

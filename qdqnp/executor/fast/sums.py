@@ -36,11 +36,11 @@ class Linear:
     """The weights of a layer, ready for a proven product and bound to a rule."""
 
     weights: Weights
-    #: -zero point of x times the sum of each channel's weights, shape (channels,): raw sum + correction is the sum of
+    #: -zero point of x times the sum of each channel's weights, shape (channels,); raw sum + correction is the sum of
     #: (x - z_x) * (w - z_w).
     correction: Int64
     requantizer: Requantizer
-    #: From a tile of raw sums to codes.
+    #: Turns a tile of raw sums into codes.
     finish: FloatFinish | IntegerFinish | CertifiedFinish
     certificate: Certificate
 
@@ -50,7 +50,10 @@ class Linear:
 
 
 class FastSums(Kernel):
-    """Products by BLAS where that is proven to be exact; the layer is made once where its weights are constants."""
+    """Computes products by BLAS where that is proven to be exact.
+
+    The layer is made only once where its weights are constants.
+    """
 
     def __init__(self, operator: SumOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
@@ -72,7 +75,7 @@ class FastSums(Kernel):
         return (output,)
 
     def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
-        """The operator's questions, with the sums computed."""
+        """Return the operator's questions, with the sums computed."""
         step, found = self.binding.step, []
         shape, accumulate = self.operator.output_shape(step, arrays), self.binding.profile.accumulate
         for part in self.operator.questions(step, *arrays):
@@ -88,7 +91,7 @@ class FastSums(Kernel):
         return found
 
     def _constant_layer(self) -> Linear | None:
-        """The layer, where weights and bias are constants."""
+        """Make the layer where weights and bias are constants."""
         step, consts = self.binding.step, self.binding.consts
         if not self.operator.fixed(self.binding):
             return None
@@ -135,7 +138,7 @@ def _multiply(products: Products, layer: Linear, finish: Finish, out: Array, scr
 
 
 def _raw_sums(a: Array, layer: Linear, scratch: Scratch) -> Array:
-    """Codes a (rows, K) times the layer's weights, stored as (1, N, K)."""
+    """Multiply codes a (rows, K) by the layer's weights, stored as (1, N, K)."""
     carrier = a.astype(layer.weights.product_dtype)
     tile = scratch.take("sums", (a.shape[0], layer.weights.array.shape[1]), layer.weights.tile_dtype)
     multiply(carrier, layer.weights.array[0].T, layer.proof, tile, scratch)
@@ -145,7 +148,7 @@ def _raw_sums(a: Array, layer: Linear, scratch: Scratch) -> Array:
 
 
 def _exact_sums(products: Products, layer: Linear) -> Finish:
-    """The sums themselves in place of codes."""
+    """Return a finish that gives the sums themselves in place of codes."""
     correction = _along(layer.correction, CHANNEL_AXIS[type(products)])
     return lambda tile, scratch: np.add(tile.astype(np.int64), correction)
 
@@ -159,9 +162,19 @@ def make_layer(
     pairs: SaturatingPairs | None = None,
     certified: bool = True,
 ) -> Linear:
-    """grouped: centered weights (groups, channels per group, K); channel_axis: 0 for tiles (channels, positions),
-    1 for (positions, channels). pairs: what keeps the sums from being exact; it only makes them smaller, pair by pair,
-    so the proof's bound holds for them too. certified: whether a cheap form of the rule is looked for."""
+    """Make the layer: prove its product, and choose how its sums become codes.
+
+        grouped: centered weights (groups, channels per group, K).
+        x: the quantization of the input.
+        requantizer: the bound rule.
+        channel_axis: 0 for tiles (channels, positions), 1 for (positions, channels).
+        strategy: how integer sums are computed.
+        pairs: what keeps the sums from being exact; it only makes them smaller, pair by pair, so the proof's bound
+            holds for them too.
+        certified: whether a cheap form of the rule is looked for.
+
+    Raises ProofError for a strategy that is not exact for the weights.
+    """
     low, high = code_range(x.dtype)
     proof = prove(grouped, low, high, strategy)
     weights = Weights.of(grouped, proof, pairs)
@@ -204,7 +217,7 @@ def _float_finish(
 def _certified(
     weights: Weights, correction: Int64, requantizer: Requantizer, channel_axis: int
 ) -> tuple[CertifiedFinish, Certificate] | None:
-    """A cheap expression for as many channels as can be proven: float32 if that is all of them, else float64."""
+    """Find a cheap expression for as many channels as can be proven: float32 if that is all of them, else float64."""
     slope, bound = requantizer.slope, weights.proof.bound
     y = requantizer.y
     if slope is None or y is None or weights.tile_dtype == np.int64 or correction.size == 0:
@@ -213,7 +226,7 @@ def _certified(
     if low.min() < slope.low or high.max() > slope.high:
         return None
     channels = correction.size
-    # ravel: of a bias (1, 1) or (1, N), which QGemm takes, the numbers have its axes
+    # ravel: where QGemm takes a bias (1, 1) or (1, N), the numbers have its axes
     multiplier, offset, *nudges = (
         np.broadcast_to(np.ravel(v), (channels,)) for v in (slope.multiplier, slope.offset, *slope.nudges)
     )
@@ -248,7 +261,7 @@ def _certified(
 
 
 def _rest(requantizer: Requantizer, correction: Int64, rest: Int64, channel_axis: int) -> IntegerFinish:
-    """The definition for some channels: the others are filled with zeros and dropped again."""
+    """Return the definition for some channels: the others are filled with zeros and dropped again."""
 
     def some(sums: Int64) -> Codes:
         full = np.zeros((*sums.shape[:-1], correction.size), np.int64)
@@ -259,7 +272,7 @@ def _rest(requantizer: Requantizer, correction: Int64, rest: Int64, channel_axis
 
 
 def _along(values: Array, channel_axis: int) -> Array:
-    """Per-channel values shaped to broadcast over a 2-D tile; scalars stay scalars."""
+    """Shape per-channel values to broadcast over a 2-D tile; scalars stay scalars."""
     if values.size == 1:
         return values.reshape(())
     return values.reshape(-1, 1) if channel_axis == 0 else values.reshape(1, -1)

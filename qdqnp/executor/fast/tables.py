@@ -1,4 +1,4 @@
-"""Questions about single codes and pairs of codes: the rule's answers to all of them, as tables made once."""
+"""Questions about single codes and pairs of codes: the rule's answers to all of them are tables made only once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTHING: Codes = np.zeros(0, np.uint8)
 
 
 class FastSingles(Kernel):
-    """A table for each input; None where the codes stay what they are."""
+    """Looks up each input in a table of its own; an input whose codes stay what they are does not have a table."""
 
     def __init__(self, operator: SinglesOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
@@ -51,14 +51,17 @@ class FastSingles(Kernel):
 
 
 class FastPairs(Kernel):
-    """A table for each order of the operands, made when first needed; an expression where it gives the whole table."""
+    """Looks up pairs of codes in a table for each order of the operands, made when first needed.
+
+    An expression takes the place of a table where it gives the whole table.
+    """
 
     def __init__(self, operator: IntegerOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         step = binding.step
         nothing = Pairs(operator.rule, step.label, (step.quant(0), step.quant(1), step.y), NOTHING, NOTHING)
-        # a profile that does not define it says so now; the numbers are those of the operands in their own order
+        # a profile that does not define the step fails here; the numbers are those of the operands in their own order
         self.numbers = operator.parameters(binding, [Part(nothing)])
         self._tables: dict[bool, BinaryTable] = {}
 
@@ -80,7 +83,7 @@ def _table(question: Pairs, rule: Any) -> BinaryTable:
 
 
 def _sum_line(a: Quant, b: Quant, y: Quant) -> PairLine:
-    """A cheap expression that may equal the rule on all pairs: the real sum in units of y's scale."""
+    """Return a cheap expression that may equal the rule on all pairs: the real sum in units of y's scale."""
     with np.errstate(all="ignore"):
         left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
         offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)

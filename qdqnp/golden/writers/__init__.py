@@ -1,4 +1,4 @@
-"""The formats that come with qdqnp; importing this package registers them. To add one, add a file and its name here."""
+"""The formats that come with qdqnp. Importing this package registers them; to add one, add a file and its name here."""
 
 from qdqnp.golden.writers import c, c_crc, hex, ihex, npz, raw
 

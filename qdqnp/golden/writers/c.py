@@ -1,4 +1,4 @@
-"""c: an array for each tensor, golden.h with all that is known of them, a table for qdqnp_check, and a host main."""
+"""c: write an array for each tensor, golden.h that describes them all, a table for qdqnp_check, and a host main."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ATTRIBUTES = """#if defined(__GNUC__) || defined(__CC_ARM) || defined(__ICCARM__
 
 
 class CWriter(Writer, name="c"):
-    """One .c file for each tensor, as CMSIS-NN's tests have them, so that a test takes only what it needs."""
+    """Writes one .c file for each tensor, as CMSIS-NN's tests have them, so that a test takes only what it needs."""
 
     def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
         super().__init__(folder, settings, cases)
@@ -122,7 +122,7 @@ class CWriter(Writer, name="c"):
 
 
 def table(own: list[Entry]) -> str:
-    """golden.c: every array with its checksums."""
+    """Return golden.c: every array with its checksums."""
     text = '#include "golden.h"\n\n'
     for entry in own:
         crcs = ", ".join(f"0x{crc:08x}u" for crc in entry.crcs)

@@ -1,4 +1,4 @@
-"""c-crc: a table of checksums in C, for boards without room for the values."""
+"""c-crc: write a table of checksums in C, for boards without room for the values."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from qdqnp.version import __version__
 
 
 class CrcWriter(Writer, name="c-crc"):
-    """The checksums of the inputs of the network and of the outputs of every layer."""
+    """Writes the checksums of the inputs of the network and of the outputs of every layer."""
 
-    # What a device has in its buffers: all that a table of checksums is for.
+    # The tensors that a device has in its buffers: only these can be checked by a checksum.
     roles = ("network_input", "output", "network_output")
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:

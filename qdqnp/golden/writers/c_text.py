@@ -1,4 +1,4 @@
-"""Values and names as C99 writes them. Nothing that a model file says gets here unchecked."""
+"""Write values and names as C99. Everything that comes from a model file is checked here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TYPES: dict[str, tuple[str, str]] = {
     "float64": ("double", "QDQNP_FLOAT64"),
 }
 PER_LINE = {"int8": 20, "uint8": 20, "bool": 20, "int16": 14, "uint16": 14}
-# Attributes that hold one number for each side of a window.
+# Attributes that hold one number for each side of a window, with the names of the sides.
 SIDES = {
     "kernel_shape": ("KERNEL_H", "KERNEL_W"),
     "strides": ("STRIDE_H", "STRIDE_W"),
@@ -37,12 +37,12 @@ SIDES = {
 
 
 def shipped(name: str) -> str:
-    """A C file that comes with qdqnp."""
+    """Return the text of a C file that comes with qdqnp."""
     return (files("qdqnp.golden") / "c" / name).read_text(encoding="utf-8")
 
 
 def c_type(entry: Entry) -> tuple[str, str]:
-    """Raises GoldenError for element types that C99 does not have."""
+    """Return the C type and its name in qdqnp_check.h. Raises GoldenError for element types that C99 does not have."""
     if str(entry.tensor.dtype) not in TYPES:
         problem = Problem(f"tensor '{entry.tensor.key}'", f"one of {', '.join(TYPES)}", str(entry.tensor.dtype))
         raise GoldenError("C has no such type", [problem])
@@ -50,7 +50,7 @@ def c_type(entry: Entry) -> tuple[str, str]:
 
 
 def values(stored: Array, where: str) -> str:
-    """Lines of an initializer, each value with its comma. Raises GoldenError for infinities and NaN."""
+    """Return the lines of an initializer, each value followed by a comma. Raises GoldenError for infinities and NaN."""
     flat = stored.reshape(-1)
     if flat.dtype.kind == "f":
         texts = (
@@ -65,7 +65,8 @@ def values(stored: Array, where: str) -> str:
 
 
 def integer(value: int) -> str:
-    """A literal of the value's own type: the magnitude of the lowest one has none, and long ones say so."""
+    """Return a literal of the value's own type. The lowest value's magnitude does not have one, so it is written as a
+    difference; wide literals get a suffix."""
     if value == -(2**63):
         return "(-INT64_C(9223372036854775807) - 1)"
     if abs(value) > 2**31 - 1 and value != -(2**31):
@@ -74,7 +75,7 @@ def integer(value: int) -> str:
 
 
 def real(value: float, where: str) -> str:
-    """A hexadecimal literal: the exact value."""
+    """Return a hexadecimal literal: the exact value."""
     if not np.isfinite(value):
         problem = Problem(where, "finite numbers", str(value), "C99 has no literal for them; use another format.")
         raise GoldenError("C has no such number", [problem])
@@ -82,7 +83,7 @@ def real(value: float, where: str) -> str:
 
 
 def define(name: str, value: Any, where: str) -> str:
-    """A macro of one number, negative ones in brackets."""
+    """Return a macro of one number; negative numbers are in brackets."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(type(value).__name__)
     text = integer(value) if isinstance(value, int) else f"{real(value, where)}f"
@@ -90,7 +91,8 @@ def define(name: str, value: Any, where: str) -> str:
 
 
 def attribute_macros(prefix: str, layer: Document) -> str:
-    """The layer's attributes as macros; texts and lists without a name for each place are left to the manifest."""
+    """Return the layer's attributes as macros. Texts, and lists without a name for each place, are left to the
+    manifest."""
     lines = ""
     for name, value in layer["attributes"].items():
         if name in SIDES and len(value) == len(SIDES[name]):
@@ -102,7 +104,8 @@ def attribute_macros(prefix: str, layer: Document) -> str:
 
 
 def tensor_macros(entry: Entry) -> str:
-    """Size, sizes along the stored axes, scale and zero point, and the value of a parameter that is one number."""
+    """Return macros for the size, the sizes along the stored axes, scale and zero point, and the value of a parameter
+    that is one number."""
     tensor, name = entry.tensor, macro(entry.tensor.key)
     lines = f"#define {name}_SIZE {math.prod(entry.tensor.shape)}\n"
     shape = entry.tensor.stored_shape

@@ -1,4 +1,4 @@
-"""hex: a file for Verilog's $readmemh: one word a line, comments after //."""
+"""hex: write a file for Verilog's $readmemh: one word a line, comments after //."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from qdqnp.quant import Array
 
 
 class HexWriter(Writer, name="hex"):
-    """Words of hex_width bits. Lanes 'little': the first element is the lowest part of its word; 'big': the highest.
-    An element wider than a word takes several, in the same order. Every case begins a word; its last is filled with
-    zeros."""
+    """Writes words of hex_width bits.
+
+    With lanes 'little' the first element is the lowest part of its word, with 'big' the highest. An element wider than
+    a word takes several words, in the same order. Every case begins a new word; its last word is filled with zeros.
+    """
 
     def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
         super().__init__(folder, settings, cases)
@@ -41,7 +43,7 @@ class HexWriter(Writer, name="hex"):
 
 
 def words(stored: Array, size: int, lanes: str) -> str:
-    """Lines of one word of `size` bytes each."""
+    """Return lines of one word of `size` bytes each."""
     if not stored.size:
         return ""
     ordered = stored.astype(stored.dtype.newbyteorder(">" if lanes == "big" else "<"))

@@ -1,4 +1,4 @@
-"""ihex: Intel HEX. A tensor begins at address 0, its cases follow one another as in bin."""
+"""ihex: write Intel HEX. A tensor begins at address 0, and its cases follow one another as in bin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 2**16  # intelhex keeps a dictionary of bytes
 
 
 class IhexWriter(Writer, name="ihex"):
-    """Records by the intelhex package, one piece at a time; the end record comes last."""
+    """Writes records with the intelhex package, one piece at a time; the end record comes last."""
 
     def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
         super().__init__(folder, settings, cases)

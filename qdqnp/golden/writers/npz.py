@@ -1,4 +1,4 @@
-"""npz: one archive of the constants, and one for each input of the network with all that varies."""
+"""npz: write one archive of the constants, and one for each input of the network with everything that varies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASE = "npz/case_{case}.npz"
 
 
 class NpzWriter(ReadableWriter, name="npz"):
-    """Stored, not deflated: codes barely shrink, and NumPy maps nothing of a deflated member."""
+    """Writes members stored, not deflated: codes barely shrink, and NumPy cannot map a deflated member."""
 
     def __init__(self, folder: Folder, settings: Settings, cases: int) -> None:
         super().__init__(folder, settings, cases)

@@ -1,4 +1,4 @@
-"""bin: raw little-endian bytes; npy: the same behind NumPy's header. The cases of a tensor follow one another."""
+"""bin: write raw little-endian bytes; npy: the same behind NumPy's header. The cases of a tensor follow one another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdqnp.quant import Array
 
 
 class BinWriter(ReadableWriter, name="bin"):
-    """Files of nothing but values."""
+    """Writes files of values only."""
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         self._folder.append(f"bin/{entry.tensor.key}.bin", as_bytes(stored))
@@ -33,7 +33,7 @@ class BinWriter(ReadableWriter, name="bin"):
 
 
 class NpyWriter(ReadableWriter, name="npy"):
-    """A tensor that varies has the shape (cases, ...)."""
+    """Writes .npy files; a tensor that varies has the shape (cases, ...)."""
 
     def add(self, entry: Entry, stored: Array, case: int) -> None:
         name = f"npy/{entry.tensor.key}.npy"
@@ -54,7 +54,7 @@ class NpyWriter(ReadableWriter, name="npy"):
 
 
 def as_bytes(stored: Array) -> memoryview:
-    """The array's bytes without a copy."""
+    """Return the array's bytes without a copy."""
     return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
 
 
@@ -66,8 +66,8 @@ def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def check_header(file: IO[bytes], tensor: GoldenTensor, shape: tuple[int, ...]) -> None:
-    """Read an .npy header, so that the file stands at the first element. Raises ValueError where it is not that of the
-    tensor."""
+    """Read an .npy header, so that the file stands at the first element. Raises ValueError where the header is not the
+    tensor's."""
     found = read_header(file)
     if found.shape != shape or found.fortran or found.dtype != np.dtype(tensor.dtype).newbyteorder("<"):
         raise ValueError(f"an array {found}")

@@ -1,6 +1,6 @@
 """The table of fusions: which float operator between DQs and Qs becomes which integer operator, and when not.
 
-A guard answers None, or the sentence why the group is left as it is. ONNX Runtime 1.32,
+A guard returns None, or the sentence why the group is left as it is. ONNX Runtime 1.32,
 core/optimizer/qdq_transformer/selectors_actions/{qdq_selectors,qdq_actions,qdq_selector_action_transformer}.cc.
 """
 
@@ -22,13 +22,18 @@ INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A float node, the DQs that feed it by input order, the Qs that read it, a redundant Relu or Clip between."""
+    """A float operator with the DQs and Qs around it."""
 
     edit: Edit
+    #: The float operator.
     node: Node
+    #: The DQs that feed it, by input order.
     dqs: tuple[Node, ...]
+    #: The Qs that read it.
     qs: tuple[Node, ...]
+    #: A redundant Relu or Clip between the operator and its Q; None where none is there.
     clip: Node | None
+    #: Whether the session allows int8 activations.
     int8_allowed: bool
 
     def code_in(self, index: int) -> np.dtype[Any] | None:
@@ -47,15 +52,19 @@ Attributes = Callable[[Group], Mapping[str, AttributeValue]]
 
 @dataclass(frozen=True)
 class Fusion:
-    """One row: the group around `op` becomes `integer_op`, if every guard answers None."""
+    """One row: the group around `op` becomes `integer_op`, if every guard returns None."""
 
     op: str
     integer_op: str
     domain: str
     guards: tuple[Guard, ...]
+    #: Makes the inputs of the integer node.
     inputs: Inputs
+    #: Makes the attributes of the integer node.
     attributes: Attributes = lambda group: group.node.attributes
-    takes_dqs: Taken = lambda group: group.dqs  # which DQs and Qs become part of the integer node
+    #: Which DQs become part of the integer node.
+    takes_dqs: Taken = lambda group: group.dqs
+    #: Which Qs become part of the integer node.
     takes_qs: Taken = lambda group: group.qs
 
     def why_not(self, group: Group) -> str | None:
@@ -64,7 +73,7 @@ class Fusion:
 
 # -- guards ----------------------------------------------------------------------------------------------------
 def dq_inputs(count: int | None = None) -> Guard:
-    """So many inputs come from DQs (all of them without a number), each DQ being for this node alone."""
+    """Require that `count` inputs (all of them if None) come from DQs, each DQ being for this node alone."""
 
     def guard(group: Group) -> str | None:
         wanted = sum(map(bool, group.node.inputs)) if count is None else count
@@ -78,7 +87,7 @@ def dq_inputs(count: int | None = None) -> Guard:
 
 
 def quantized_output(group: Group) -> str | None:
-    """Every output goes to one Q and nowhere else."""
+    """Require that every output goes to one Q and nowhere else."""
     if not group.qs:
         return "no QuantizeLinear follows"
     return _only_qs(group)
@@ -102,7 +111,7 @@ def no_clip(group: Group) -> str | None:
 
 
 def same_codes(group: Group) -> str | None:
-    """One 8-bit code type in and out."""
+    """Require one 8-bit code type in and out."""
     kinds = [group.code_in(at) for at in range(len(group.dqs))] + [group.code_out]
     if len(set(kinds)) > 1:
         return f"its codes differ in type ({', '.join(map(str, kinds))})"
@@ -115,7 +124,7 @@ def _eight_bit(kinds: list[np.dtype[Any] | None]) -> str | None:
 
 
 def integer_or_byte(group: Group) -> str | None:
-    """Data movement takes 16-bit codes, too."""
+    """Require one code type in and out; data movement takes 16-bit codes, too."""
     same = group.code_in(0) == group.code_out
     return None if same else f"its codes differ in type ({group.code_in(0)}, {group.code_out})"
 
@@ -146,13 +155,13 @@ def _shapes(group: Group, node: Node) -> list[Shape]:
 
 
 def scalars(group: Group) -> str | None:
-    """Scales and zero points of rank 0, not even vectors of one element."""
+    """Require scales and zero points of rank 0; vectors of one element are refused as well."""
     fine = all(shape == () for node in (*group.dqs, *group.qs) for shape in _shapes(group, node))
     return None if fine else "a scale or zero point is not a scalar"
 
 
 def single_parameters(*which: int) -> Guard:
-    """One scale and zero point at these inputs (all of them without numbers) and at the output."""
+    """Require one scale and zero point at these inputs (all of them without numbers) and at the output."""
 
     def guard(group: Group) -> str | None:
         nodes = [group.dqs[at] for at in which] if which else list(group.dqs)
@@ -163,7 +172,7 @@ def single_parameters(*which: int) -> Guard:
 
 
 def matmul_weight(group: Group) -> str | None:
-    """Right side per tensor, or a matrix per column."""
+    """Require a right side that is quantized per tensor or, if it is a matrix, per column."""
     dq = group.dqs[1]
     shapes, weight = _shapes(group, dq), group.edit.values[dq.input(0)].shape
     columns = len(weight) == 2 and dq.attributes.get("axis", 1) in (1, -1)
@@ -172,7 +181,7 @@ def matmul_weight(group: Group) -> str | None:
 
 
 def gemm_weight(group: Group) -> str | None:
-    """As many scales as columns; which axis its DQ names does not matter."""
+    """Require as many scales as columns; which axis the weight's DQ names does not matter."""
     dq = group.dqs[1]
     shapes, weight = _shapes(group, dq), group.edit.values[dq.input(0)].shape
     columns = weight[0 if group.node.attributes.get("transB", 0) else 1] if len(weight) == 2 else None
@@ -187,7 +196,7 @@ def constant_input(group: Group) -> str | None:
 
 
 def matrix_codes(group: Group) -> str | None:
-    """8-bit activation and weight; signed activations need signed weights, and permission."""
+    """Require 8-bit activation and weight; signed activations need signed weights, and permission."""
     kinds = [group.code_in(0), group.code_in(1)]
     if kinds[0] == INT8 and kinds[1] != INT8:
         return f"int8 activations need int8 weights, not {kinds[1]}"
@@ -213,7 +222,10 @@ def int32_bias(group: Group) -> str | None:
 
 
 def bias_scale(group: Group) -> str | None:
-    """The integer operator takes the bias in units of input scale x weight scale, whatever its DQ says."""
+    """Require the bias in units of input scale x weight scale.
+
+    The integer operator takes the bias so, whatever its DQ says.
+    """
     if len(group.dqs) < 3:
         return None
     scales = [group.edit.constant(dq.input(1)) for dq in group.dqs]
@@ -232,7 +244,7 @@ def bias_scale(group: Group) -> str | None:
 
 
 def unit_factors(group: Group) -> str | None:
-    """With a bias, Gemm's alpha and beta must be 1."""
+    """Require that Gemm's alpha and beta are 1 where a bias exists."""
     if len(group.dqs) < 3:
         return None
     factors = [group.node.attributes.get(key, 1.0) for key in ("alpha", "beta")]
@@ -240,7 +252,7 @@ def unit_factors(group: Group) -> str | None:
 
 
 def weight_only(group: Group) -> str | None:
-    """A float (or 16-bit) activation times a constant 8-bit weight of its own; such an output, too.
+    """Require a float (or 16-bit) activation and output, and a constant 8-bit weight that no other node reads.
 
     ONNX Runtime quantizes the activation on the fly here, so its results are not those of a float product.
     """
@@ -268,7 +280,7 @@ def _column_scales(edit: Edit, dq: Node) -> bool:
 
 
 def _shared(edit: Edit, name: str, const: Array) -> bool:
-    """Whether a constant has another use; small ones of equal value count as one constant."""
+    """Tell whether a constant has another use; small ones of equal value count as one constant."""
     if not is_shared(const):
         return len(edit.uses(name)) > 1
     equal = (other for other, value in edit.values.items() if value.const is not None and _equal(value.const, const))
@@ -293,7 +305,7 @@ def _right_dq(group: Group) -> tuple[Node, ...]:
 
 
 def weight_only_inputs(group: Group) -> tuple[str, ...]:
-    """Not packed as ONNX Runtime does: the node is only there to be refused."""
+    """Return the inputs without ONNX Runtime's packing: the node exists only to be refused."""
     dq = group.edit.producer(group.node.input(1))
     return (group.node.input(0), *(dq.inputs if dq is not None else ()), group.node.input(2))
 
@@ -312,7 +324,7 @@ def since(opset: int) -> Guard:
 
 # -- inputs and attributes of the integer node -------------------------------------------------------------------
 def _zero(group: Group, node: Node) -> str:
-    """Name of a DQ's or Q's zero point; a new constant zero where it is absent."""
+    """Return the name of a DQ's or Q's zero point; a new constant zero where it is absent."""
     if node.input(2):
         return node.input(2)
     kind = group.edit.dtype(node.input(0) if node in group.dqs else node.outputs[0])
@@ -360,7 +372,7 @@ def where(group: Group) -> tuple[str, ...]:
 
 
 def codes(group: Group) -> tuple[str, ...]:
-    """The node itself, on codes."""
+    """Return the node's own inputs, the first one as codes."""
     return (group.dqs[0].input(0), *group.node.inputs[1:])
 
 

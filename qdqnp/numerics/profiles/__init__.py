@@ -1,7 +1,9 @@
-"""The profiles that come with qdqnp, by name. One file per family, each holding values only.
+"""The profiles that come with qdqnp, by name. One file per family holds values only.
 
-Every module of this folder that has PROFILES (a sequence of profiles) is found by itself. ORDER is its place where
-profiles are listed, and of two that serve equally the earlier is taken; ALIASES are other names of its profiles.
+A module of this folder is found if it has PROFILES, a sequence of profiles. Two more names in it are optional:
+
+    ORDER: the module's place where profiles are listed; of two profiles that serve equally the earlier is taken
+    ALIASES: other names of its profiles
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from qdqnp.numerics.profile import Profile
 
 
 def _modules() -> list[ModuleType]:
-    """The modules of this folder that have profiles, in order."""
+    """Return the modules of this folder that have profiles, in order."""
     names = [found.name for found in pkgutil.iter_modules(__path__)]
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return sorted((module for module in modules if hasattr(module, "PROFILES")), key=lambda module: module.ORDER)
@@ -29,7 +31,7 @@ ALIASES: Mapping[str, str] = {
 
 
 def profile_named(profile: str | Profile) -> Profile:
-    """The profile of that name or alias; a Profile is returned as it is. Raises ProfileError for an unknown name."""
+    """Return the profile of that name or alias, or a Profile as it is. Raises ProfileError for an unknown name."""
     if isinstance(profile, Profile):
         return profile
     name = ALIASES.get(profile, profile)

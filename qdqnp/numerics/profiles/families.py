@@ -21,7 +21,7 @@ REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv,
 
 
 def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: RequantizeRule | None = None) -> Profile:
-    """A TFLite-like profile: every operator by one requantization, but for Gemm where it has its own."""
+    """Build a TFLite-like profile: one requantization serves every operator; Gemm may have its own."""
     mean = RescaleMean(rescale)
     return Profile(
         name=name,
@@ -47,7 +47,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
 
 
 def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -> Profile:
-    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused."""
+    """Build a profile of Conv, Gemm and MatMul; every other arithmetic is refused."""
     return Profile(
         name=name,
         summary=summary,

@@ -1,6 +1,6 @@
-"""ST Neural-ART (STM32N6), as inferred from networks compiled with version 1.1.3. Experimental; no statement of ST's.
+"""ST Neural-ART (STM32N6), as inferred from networks compiled with version 1.1.3. Experimental; ST has not stated it.
 
-Not bit-exact to any ONNX Runtime, as ST says itself.
+The arithmetic is not bit-exact to any ONNX Runtime, as ST says itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qdqnp.numerics.rules.lookup import AffineLookup
 from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 
-# Unknown; the description of the pooling unit says it.
+# The tie rule is not known for sure; the description of the pooling unit states this one.
 TIE = "half-up"
 
 _NARROW = NarrowThenAffine(TIE)

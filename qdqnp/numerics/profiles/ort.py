@@ -1,4 +1,4 @@
-"""ONNX Runtime's CPU provider: one arithmetic for what it fuses, and what differs by configuration and by CPU."""
+"""ONNX Runtime's CPU provider: one arithmetic for the operators it fuses, and what differs by configuration and CPU."""
 
 from __future__ import annotations
 

@@ -13,11 +13,12 @@ from qdqnp.quant import Array, Int64, Quant
 
 @dataclass(frozen=True, eq=False)
 class Means(Summed):
-    """Sums of (code - zero point), one for each plane."""
+    """Asks for the averages of whole planes, from the sum of (code - zero point) of each plane."""
 
     label: str
     x: Quant
-    output: Quant
+    #: How the answer's codes are read.
+    y: Quant
     #: Elements of a plane.
     count: int
     #: int64, shape (planes,).
@@ -26,25 +27,18 @@ class Means(Summed):
 
     @property
     def total(self) -> Int64:
-        """The accumulators."""
+        """The accumulators, which are the sums: an average has no bias."""
         return self.sums
 
     def with_sums(self, sums: Int64) -> Self:
         return replace(self, sums=sums)
 
     def bind(self, rule: MeanRule) -> Requantizer:
-        return rule.bind(self.x, self.output, self.count)
+        return rule.bind(self.x, self.y, self.count)
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.sums,)
-
-    @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
 
     def part(self, elements: slice) -> Self:
         return replace(self, sums=self.sums[elements])

@@ -13,12 +13,13 @@ from qdqnp.quant import Array, Codes, Quant, all_codes
 
 @dataclass(frozen=True, eq=False)
 class Pairs(Question):
-    """Codes of a and b, flat, in the order in which the operator hands them to its rule."""
+    """Asks for a code for each pair of codes of a and b."""
 
     rule: str
     label: str
-    #: Of a, b and the answer.
+    #: The quantizations of a, of b and of the answer.
     quants: tuple[Quant, Quant, Quant]
+    #: Codes, flat, in the order in which the operator hands them to its rule; those of b likewise.
     a: Codes
     b: Codes
     #: Which inputs of the layer a and b are.
@@ -32,7 +33,7 @@ class Pairs(Question):
         return (self.a, self.b)
 
     @property
-    def y(self) -> Quant:
+    def y(self) -> Quant:  # type: ignore[override]
         return self.quants[2]
 
     def with_y(self, y: Quant) -> Self:
@@ -42,6 +43,6 @@ class Pairs(Question):
         return replace(self, a=self.a[elements], b=self.b[elements])
 
     def everything(self) -> Self:
-        """Every pair of 8-bit codes, a slower than b, each in the order of its bytes: 65,536 elements."""
+        """Ask about every pair of 8-bit codes, 65,536 elements: a slower than b, each in the order of its bytes."""
         a, b = (all_codes(quant.dtype) for quant in self.quants[:2])
         return replace(self, a=np.repeat(a, b.size), b=np.tile(b, a.size))

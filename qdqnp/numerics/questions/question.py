@@ -1,4 +1,4 @@
-"""A question: all that a rule may look at to answer with codes. An operator asks it, a rule of the profile answers.
+"""A question is all that a rule may look at to answer with codes. An operator asks it, a rule of the profile answers.
 
 run, trace, golden sets, compare, identify, explain and stimulate all ask through this door: whatever one of them wants
 to know of a layer's arithmetic is a method here, and works for every rule, named by a profile or not.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 if TYPE_CHECKING:
@@ -18,16 +19,21 @@ if TYPE_CHECKING:
 
 
 class Question(ABC):
-    """Subclasses are frozen dataclasses. The elements asked about have a flat order: that of `codes`."""
+    """What an operator asks a rule. Subclasses are frozen dataclasses.
+
+    The elements asked about have a flat order: that of `codes`.
+    """
 
     #: The field of a profile whose rules can answer.
     rule: str
     #: The label of the layer that asks, for errors and overrides.
     label: str
+    #: How the answer's codes are read; None where the answer is real.
+    y: Quant | None
 
     @abstractmethod
     def bind(self, rule: Any) -> Any:
-        """The rule for these scales and zero points: a function of `arguments`, with parameters, stages and ties.
+        """Bind the rule to these scales and zero points: a function of `arguments`, with parameters, stages and ties.
 
         Raises ProfileError where the rule is not defined for them.
         """
@@ -37,14 +43,9 @@ class Question(ABC):
     def arguments(self) -> tuple[Array, ...]:
         """What the bound rule is called with."""
 
-    @property
-    @abstractmethod
-    def y(self) -> Quant | None:
-        """How the answer's codes are read; None where the answer is real."""
-
-    @abstractmethod
     def with_y(self, y: Quant) -> Self:
-        """The same question with another quantization of the answer."""
+        """Return the same question with another quantization of the answer."""
+        return replace(self, y=y)  # type: ignore[type-var] # subclasses are dataclasses
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,34 +54,37 @@ class Question(ABC):
 
     @abstractmethod
     def part(self, elements: slice) -> Self:
-        """Some of the elements in flat order; whole rows where a rule looks at rows or at channels."""
+        """Return the question about some of the elements in flat order.
+
+        It is about whole rows where a rule looks at rows or at channels.
+        """
 
     def under(self, profile: Profile) -> Self:
-        """The question as a device of the profile meets it: its sums may saturate on the way."""
+        """Return the question as a device of the profile meets it: its sums may saturate on the way."""
         return self
 
     def codes(self, rule: Any) -> Codes:
-        """What the rule answers. Raises ProfileError where the question is outside its domain."""
+        """Return what the rule answers. Raises ProfileError where the question is outside its domain."""
         found: Codes = self.bind(rule)(*self.arguments)
         return found
 
     def answer(self, profile: Profile) -> Codes:
-        """The codes under a profile. Raises ProfileError where it does not define them."""
+        """Return the codes under a profile. Raises ProfileError where the profile does not define them."""
         asked = self.under(profile)
         return asked.codes(getattr(profile, self.rule))
 
-    def stages(self, rule: Any) -> list[Value]:
-        """Every value on the way to the codes, in order; the codes are the last."""
-        found: list[Value] = self.bind(rule).stages(*self.arguments)
+    def stages(self, rule: Any) -> list[StageValue]:
+        """Return every value on the way to the codes, in order; the codes are the last."""
+        found: list[StageValue] = self.bind(rule).stages(*self.arguments)
         return found
 
     def ties(self, rule: Any) -> Signs:
-        """The sign of each value that meets an exact half at its last such rounding, 0 elsewhere."""
+        """Return the sign of each value that meets an exact half at a rounding (at the last such rounding), else 0."""
         found: Signs = self.bind(rule).ties(*self.arguments)
         return found
 
     def parameters(self, rule: Any) -> Mapping[str, Any]:
-        """The numbers that the rule uses, by name."""
+        """Return the numbers that the rule uses, by name."""
         found: Mapping[str, Any] = self.bind(rule).parameters
         return found
 
@@ -98,10 +102,10 @@ class Summed(Question):
 
     @abstractmethod
     def with_sums(self, sums: Int64) -> Self:
-        """The same question about other sums, channels last."""
+        """Return the same question about other sums, channels last."""
 
 
 def rows_of(elements: slice, width: int) -> slice:
-    """The rows that hold the elements of a flat slice."""
+    """Return the rows that hold the elements of a flat slice."""
     width = max(1, width)
     return slice((elements.start or 0) // width, -(-elements.stop // width))

@@ -11,27 +11,22 @@ from qdqnp.quant import Array, Codes, Quant
 
 @dataclass(frozen=True, eq=False)
 class Rows(Question):
-    """Codes, shape (rows, width); a rule looks at a whole row."""
+    """Asks for the codes of whole rows: a rule looks at a whole row."""
 
     label: str
     x: Quant
-    output: Quant
+    #: How the answer's codes are read.
+    y: Quant
+    #: Codes, shape (rows, width).
     rows: Codes
     rule: str = "softmax"
 
     def bind(self, rule: Any) -> Any:
-        return rule.bind(self.x, self.output, self.rows.shape[1])
+        return rule.bind(self.x, self.y, self.rows.shape[1])
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.rows,)
-
-    @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
 
     def part(self, elements: slice) -> Self:
         return replace(self, rows=self.rows[rows_of(elements, self.rows.shape[1])])

@@ -1,4 +1,4 @@
-"""Sums of products to codes: Conv, Gemm, MatMul."""
+"""Sums of products become codes: Conv, Gemm, MatMul."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SumWeights:
 
     @cached_property
     def rows(self) -> Int64:
-        """Centered weights, shape (channels, K)."""
+        """Weights less their zero points, shape (channels, K)."""
         groups, channels, terms = self.centered.shape
         return self.centered.reshape(groups * channels, terms)
 
@@ -49,16 +49,16 @@ class Products(Protocol):
     def weights(self) -> SumWeights: ...
 
     def columns(self) -> Codes:
-        """The codes of x that meet the weights, (groups, K, positions); padding holds x's zero point."""
+        """Return the codes of x that meet the weights, (groups, K, positions); padding holds x's zero point."""
         ...
 
     def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
-        """For each k, the index of x's element (None in the padding) and that of the weight."""
+        """Yield for each k the index of x's element (None in the padding) and that of the weight."""
         ...
 
 
 def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
-    """The sums, int64 (positions, channels), without bias: the definition, in integers."""
+    """Add up the products without bias, int64 (positions, channels): the definition, in integers."""
     columns, weights = products.columns(), products.weights
     sums: Int64 = weights.centered @ (columns.astype("int64") - int(products.x.zero_point))
     if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
@@ -69,7 +69,7 @@ def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
 
 @dataclass(frozen=True, eq=False)
 class Sums(Summed):
-    """Sums (positions, channels), without bias; adding that is part of the rule."""
+    """Asks for the codes of sums (positions, channels) without bias; adding the bias is part of the rule."""
 
     rule: str
     context: SumContext
@@ -86,7 +86,7 @@ class Sums(Summed):
 
     @cached_property
     def sums(self) -> Int64:  # type: ignore[override]
-        """int64, shape (positions, channels)."""
+        """The sums without bias, int64, shape (positions, channels)."""
         if self.known is not None:
             return self.known
         assert self.products is not None
@@ -109,7 +109,7 @@ class Sums(Summed):
         return (self.sums,)
 
     @property
-    def y(self) -> Quant | None:
+    def y(self) -> Quant | None:  # type: ignore[override]
         return self.context.y
 
     def with_y(self, y: Quant) -> Self:

@@ -15,12 +15,13 @@ from qdqnp.quant import Array, Codes, Int64, Quant
 
 @dataclass(frozen=True, eq=False)
 class Windows(Question):
-    """The taps of each window, row-major within it."""
+    """Asks for the average of each window."""
 
     label: str
     x: Quant
-    output: Quant
-    #: Codes, shape (taps, ...); the answer has the shape of the rest.
+    #: How the answer's codes are read.
+    y: Quant
+    #: Codes of the taps, shape (taps, ...), row-major within a window; the answer has the shape of the rest.
     taps: Codes
     #: Whether a tap lies inside the image, broadcastable to `taps`.
     inside: Array
@@ -29,25 +30,18 @@ class Windows(Question):
     rule: str = "average_pool"
 
     def bind(self, rule: AverageRule) -> AverageFunction:
-        return rule.bind(self.x, self.output)
+        return rule.bind(self.x, self.y)
 
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.taps, self.inside, self.count)
 
     @property
-    def y(self) -> Quant:
-        return self.output
-
-    def with_y(self, y: Quant) -> Self:
-        return replace(self, output=y)
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.taps.shape[1:])
 
     def flat(self) -> Self:
-        """The same windows one after the other: taps (taps, windows)."""
+        """Return the same windows one after the other: taps (taps, windows)."""
         taps = self.taps.reshape(len(self.taps), -1)
         inside = np.broadcast_to(self.inside, self.taps.shape).reshape(taps.shape)
         return replace(self, taps=taps, inside=inside, count=np.broadcast_to(self.count, self.shape).reshape(-1))

@@ -1,4 +1,4 @@
-"""How products of codes are added up: exactly, or as a CPU does that saturates on the way."""
+"""How products of codes are added up: exactly, or as on a CPU whose instructions saturate on the way."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ import numpy as np
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.width import saturate
 from qdqnp.quant import Int64
 
 
 class AccumulateRule(Protocol):
+    """A rule of how a device adds up products."""
+
     @property
     def status(self) -> str: ...
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
-        """Whether pairs of products of these codes are added up in 16 bits, with saturation."""
+        """Tell whether pairs of products of these codes are added up in 16 bits, with saturation."""
         ...
 
     def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
-        """What saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
+        """Return what saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
 
-        columns: raw codes (groups, K, positions). weights: raw codes (groups, channels, K). pairing: the positions of
-        K as they are paired; an odd last one never saturates.
+        columns: raw codes (groups, K, positions).
+        weights: raw codes (groups, channels, K).
+        pairing: the positions of K as they are paired; an odd last one never saturates.
         """
         ...
 
@@ -47,7 +51,7 @@ class ExactSum(Rule, family="accumulate"):
 class SaturatedPairs(Rule, family="accumulate"):
     """x86-64 with AVX2 or AVX-512 but without VNNI: VPMADDUBSW adds uint8 x int8 products in pairs, saturated to int16.
 
-    sum over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
+    The sum is over i of sat16(x[2i] w[2i] + x[2i+1] w[2i+1]) on raw codes, k in the order (row, column, channel) of a
     convolution; the zero points are corrected afterwards. Depthwise convolutions and other code types are exact.
     Source: core/mlas/lib/x86_64/QgemmU8S8KernelAvx2.S, ConvSymKernelAvx2.S.
     """
@@ -61,5 +65,5 @@ class SaturatedPairs(Rule, family="accumulate"):
         total = np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
         for pair in pairing[: pairing.size // 2 * 2].reshape(-1, 2):
             exact = weights[:, :, pair] @ columns[:, pair]
-            total += np.clip(exact, -(2**15), 2**15 - 1) - exact
+            total += saturate(exact, 16) - exact
         return total

@@ -20,7 +20,7 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped, exact_float, real_ties, shifted, signs
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted, signs
 from qdqnp.quant import Codes, Float32, Quant, Signs
 
 
@@ -29,8 +29,10 @@ from qdqnp.quant import Codes, Float32, Quant, Signs
 class FloatAdd(Rule, family="add"):
     """ONNX Runtime's QLinearAdd on x86-64 with FMA3, on raw codes:
 
-    r_a = f32(s_a/s_y), r_b = f32(s_b/s_y), offset = f32(z_y - fma(r_a, z_a, f32(r_b * z_b))),
-    y = clip(cvtps2dq(fma(a, r_a, fma(b, r_b, offset)))).
+        r_a = f32(s_a/s_y)
+        r_b = f32(s_b/s_y)
+        offset = f32(z_y - fma(r_a, z_a, f32(r_b * z_b)))
+        y = clip(cvtps2dq(fma(a, r_a, fma(b, r_b, offset))))
 
     The zero point takes part in the rounding, so where ties fall depends on it. a is the operand that is not
     broadcast along the innermost axis; the operator swaps the two otherwise.
@@ -59,12 +61,12 @@ class FloatAdded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"ratio_a": self.ratio_a, "ratio_b": self.ratio_b, "offset": self.offset}
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         inner = float32.fma32(as_f32(b), self.ratio_b, self.offset)
         total = float32.fma32(as_f32(a), self.ratio_a, inner)
         return [
-            Value("fma(b, ratio_b, offset)", inner),
-            Value("fma(a, ratio_a, that)", total),
+            StageValue("fma(b, ratio_b, offset)", inner),
+            StageValue("fma(a, ratio_a, that)", total),
             *clipped(float32.to_int32_x86(total), self.y, exact_float(total)),
         ]
 
@@ -75,13 +77,17 @@ class FloatAdded(BoundRule):
 # -- ONNX Runtime on ARM64 ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FixedAdd(Rule, family="add"):
-    """ONNX Runtime's QLinearAdd on ARM64, from its source. r_a = f32(s_a/s_y), r_b = f32(s_b/s_y); with e the exponent
-    of the larger one, sh = 21 - e; M = rint(r * 2^sh);
+    """ONNX Runtime's QLinearAdd on ARM64, from its source:
 
-    acc = (a - z_a) M_a + (b - z_b) M_b; r = acc / 2^sh, halves away from zero; y = sat8(sat16(sat16(r) + z_y)).
+        r_a = f32(s_a/s_y), r_b = f32(s_b/s_y)
+        sh = 21 - e, with e the exponent of the larger ratio
+        M = rint(r * 2^sh)
+        acc = (a - z_a) M_a + (b - z_b) M_b
+        r = acc / 2^sh, halves away from zero
+        y = sat8(sat16(sat16(r) + z_y))
 
-    Defined where the smaller ratio is at least 2^-14, the larger below 256 and 13 <= sh <= 31; elsewhere ARM64 takes a
-    float path that the source leaves to the compiler. Source: core/mlas/lib/qladd.cpp.
+    The arithmetic is defined where the smaller ratio is at least 2^-14, the larger below 256 and 13 <= sh <= 31;
+    elsewhere ARM64 takes a float path that the source leaves to the compiler. Source: core/mlas/lib/qladd.cpp.
     """
 
     status: str = choice(INFERRED, of=STATUSES)
@@ -114,15 +120,15 @@ class FixedAdded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"multipliers": np.array([self.m_a, self.m_b]), "shift": np.int64(self.shift)}
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left, right = self.a.centered(a) * self.m_a, self.b.centered(b) * self.m_b
         total = Quotient(left + right, self.shift)
         rounded = total.rounded("half-away")
         return [
-            Value("(a - z_a) * M_a", left),
-            Value("(b - z_b) * M_b", right),
-            Value("total", total.value),
-            Value("rounded", rounded, total.exact),
+            StageValue("(a - z_a) * M_a", left),
+            StageValue("(b - z_b) * M_b", right),
+            StageValue("total", total.value),
+            StageValue("rounded", rounded, total.exact),
             # saturates to 16 bits on the way too, which never shows behind the clip to 8
             *shifted(rounded, self.y),
         ]
@@ -135,11 +141,17 @@ class FixedAdded(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ThreeRescaleAdd(Rule, family="add"):
-    """TFLite, CMSIS-NN: t = 2 * max(s_a, s_b); u_i = rescale((code - z) * 2^20, s_i / t);
-    y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y). Source: tensorflow/tflite-micro, kernels/add."""
+    """TFLite, CMSIS-NN:
+
+        t = 2 * max(s_a, s_b)
+        u_a = rescale((a - z_a) * 2^20, s_a / t), u_b likewise
+        y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y)
+
+    Source: tensorflow/tflite-micro, kernels/add.
+    """
 
     rescale: Rescale
-    #: the 20 above; codes differ by up to 255, so that beyond 22 the shifted value leaves int32
+    #: The 20 above; codes differ by up to 255, so that beyond 22 the shifted value leaves int32.
     left_shift: int = choice(20, of=range(0, 23), kind="inner shift", text="sum shifted left by {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -171,17 +183,21 @@ class ThreeRescaled(BoundRule):
             "shifts": np.array([f.shift for f in fixed]),
         }
 
-    def _operand(self, letter: str, codes: Codes, quant: Quant, fixed: Fixed) -> list[Value]:
+    def _operand(self, letter: str, codes: Codes, quant: Quant, fixed: Fixed) -> list[StageValue]:
         wide = quant.centered(codes) << self.rule.left_shift
         values = self.rule.rescale.values(wide, fixed)
-        return [Value(f"wide {letter}", wide), *_of(letter, values), Value(f"rescaled {letter}", values[-1].array)]
+        return [
+            StageValue(f"wide {letter}", wide),
+            *_of(letter, values),
+            StageValue(f"rescaled {letter}", values[-1].array),
+        ]
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left = self._operand("a", a, self.a, self.fixed_a)
         right = self._operand("b", b, self.b, self.fixed_b)
         total = left[-1].array + right[-1].array
         values = self.rule.rescale.values(total, self.fixed_y)
-        return [*left, *right, Value("total", total), *_of("total", values), *shifted(values[-1].array, self.y)]
+        return [*left, *right, StageValue("total", total), *_of("total", values), *shifted(values[-1].array, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         left = self._operand("a", a, self.a, self.fixed_a)
@@ -189,15 +205,15 @@ class ThreeRescaled(BoundRule):
         return self.rule.rescale.ties(left[-1].array + right[-1].array, self.fixed_y)
 
 
-def _of(letter: str, values: list[Value]) -> list[Value]:
-    """The values of one of several rescalings, by its name."""
-    return [Value(f"{value.name} of {letter}", value.array, value.exact, value.saturated) for value in values]
+def _of(letter: str, values: list[StageValue]) -> list[StageValue]:
+    """Name the values of one of several rescalings after its operand."""
+    return [StageValue(f"{value.name} of {letter}", value.array, value.exact, value.saturated) for value in values]
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalAdd(Rule, family="add"):
-    """The exact sum of the real values in units of s_y, half to even."""
+    """The exact sum of the real values in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -217,10 +233,10 @@ class RationalAdded(BoundRule):
         factors = [[fraction(q.scale) / fraction(self.y.scale)] for q in (self.a, self.b)]
         return RationalSum([self.a.centered(a), self.b.centered(b)], factors)
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         total = self._sum(a, b)
         rounded = total.rounded()
-        return [Value("real", total.real()), Value("rounded", rounded, total.at), *shifted(rounded, self.y)]
+        return [StageValue("real", total.real()), StageValue("rounded", rounded, total.at), *shifted(rounded, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         return self._sum(a, b).ties()
@@ -231,15 +247,16 @@ class RationalAdded(BoundRule):
 class AlignedAdd(Rule, family="add"):
     """ST Neural-ART: y = sat8(RSR(((A * a) >> Aa) + ((B * b) >> Bb) + (C << Cs), S)) on raw codes.
 
-    S puts the larger of s_a/s_y, s_b/s_y in [2^14, 2^15) with inner shift 0; the smaller gets the inner shift that
-    puts it there too; C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y with C in int16 and Cs as small as that
-    allows.
-    The form is established, these choices and the inner rounding are inferred.
+        S: puts the larger of s_a/s_y and s_b/s_y in [2^14, 2^15) with inner shift 0
+        Aa, Bb: 0 for the larger ratio; the smaller one gets the inner shift that puts it in [2^14, 2^15) too
+        C, Cs: C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y, C in int16 and Cs as small as that allows
+
+    The form is established; these choices and the inner rounding are inferred.
     """
 
-    #: of RSR
+    #: How RSR, the rounding shift right, rounds ties.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
-    #: of the two inner shifts
+    #: How the two inner shifts round.
     inner: str = choice("floor", of=ROUNDINGS, kind="tie rule", unknown=("floor", "half-up"))
     status: str = choice(INFERRED, of=STATUSES)
 
@@ -247,7 +264,7 @@ class AlignedAdd(Rule, family="add"):
         return AlignedAdded(self, y, self.parameters(a, b, y))
 
     def parameters(self, a: Quant, b: Quant, y: Quant) -> dict[str, int]:
-        """A, B, C, their shifts and S."""
+        """Return A, B, C, their shifts and S."""
         ratio_a, ratio_b = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
         shift = largest_shift(max(ratio_a, ratio_b))
         shift_a, shift_b = (largest_shift(ratio) - shift for ratio in (ratio_a, ratio_b))
@@ -272,30 +289,30 @@ class AlignedAdded(BoundRule):
 
     rule: AlignedAdd
     y: Quant
-    #: A, B, C, their shifts and S
+    #: A, B, C, their shifts and S.
     numbers: Mapping[str, int]
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         return self.numbers
 
-    def _operand(self, letter: str, codes: Codes) -> list[Value]:
+    def _operand(self, letter: str, codes: Codes) -> list[StageValue]:
         upper = letter.upper()
         product = Quotient(codes.astype(np.int64) * self.numbers[upper], self.numbers[f"{upper}_shift"])
         return [
-            Value(f"{upper} * {letter}", product.value),
-            Value(f"({upper} * {letter}) >> {upper}_shift", product.rounded(self.rule.inner), product.exact),
+            StageValue(f"{upper} * {letter}", product.value),
+            StageValue(f"({upper} * {letter}) >> {upper}_shift", product.rounded(self.rule.inner), product.exact),
         ]
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left, right = self._operand("a", a), self._operand("b", b)
         constant = self.numbers["C"] << self.numbers["C_shift"]
         total = Quotient(left[-1].array + right[-1].array + constant, self.numbers["S"])
         return [
             *left,
             *right,
-            Value("C << C_shift", np.asarray(constant)),
-            Value("total", total.value),
+            StageValue("C << C_shift", np.asarray(constant)),
+            StageValue("total", total.value),
             *clipped(total.rounded(self.rule.tie), self.y, total.exact),
         ]
 

@@ -15,30 +15,30 @@ from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Exact, Index, Value, clipped, exact_float, real_ties, signs
+from qdqnp.numerics.values import BoundRule, Exact, Index, StageValue, clipped, exact_float, real_ties, signs
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
 
 
 class AverageFunction(Protocol):
-    """A bound rule of windows.
+    """A bound rule of windows. Calling it maps the taps of the windows to codes of shape (...).
 
-    Its questions are: taps, the codes of each tap, first axis the window's taps in row-major order, shape (taps, ...);
-    inside, bool, broadcastable to the same shape, False where a tap lies in the padding; count, int64, broadcastable to
-    the result, the divisor. Its codes have the shape (...).
+    taps: the codes of each tap, shape (taps, ...); the first axis is the window's taps in row-major order.
+    inside: bool, broadcastable to the shape of `taps`; False where a tap lies in the padding.
+    count: the divisor, int64, broadcastable to the result.
     """
 
     def numbers(self, counts: Int64) -> dict[str, Array]:
-        """The divisors, shape (n,), as 'count', and what the rule uses for each of them along the first axis."""
+        """Return the divisors, shape (n,), as 'count', and what the rule uses for each of them along the first axis."""
         ...
 
     def __call__(self, taps: Codes, inside: Array, count: Int64) -> Codes: ...
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
-        """Every value between the window and its code, in order; 'unclipped' and 'y' last."""
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
+        """Return every value between the window and its code, in order; 'unclipped' and 'y' last."""
         ...
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
-        """The sign of each value that met an exact half at a rounding (at the last such rounding), else 0."""
+        """Return the sign of each value that met an exact half at a rounding (at the last such rounding), else 0."""
         ...
 
 
@@ -49,7 +49,7 @@ class AverageRule(Protocol):
     def status(self) -> str: ...
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        """The rule for two quantizations per tensor."""
+        """Bind the rule to two quantizations per tensor."""
         ...
 
 
@@ -57,17 +57,17 @@ class BoundAverage(BoundRule):
     """A bound rule that uses numbers of its own for each divisor."""
 
     def of_count(self, count: int) -> Mapping[str, Any]:
-        """The numbers for one divisor; the same names for all."""
+        """Return the numbers for one divisor; the names are the same for all."""
         return {}
 
     def numbers(self, counts: Int64) -> dict[str, Array]:
-        """The divisors, shape (n,), as 'count', and the numbers for each of them along the first axis."""
+        """Return the divisors, shape (n,), as 'count', and the numbers for each of them along the first axis."""
         found = [self.of_count(int(count)) for count in counts]
         return {"count": counts, **{name: np.array([numbers[name] for numbers in found]) for name in found[0]}}
 
 
 def raw_sum(taps: Codes, inside: Array) -> Int64:
-    """The sum of the raw codes inside the image."""
+    """Add up the raw codes inside the image."""
     total: Int64 = np.where(inside, taps.astype(np.int64), 0).sum(axis=0)
     return total
 
@@ -77,7 +77,7 @@ def raw_sum(taps: Codes, inside: Array) -> Int64:
 class FloatAverage(Rule, family="average"):
     """ONNX Runtime's QLinearAveragePool: dequantize each tap, sum in float32 in row-major order, divide, quantize.
 
-    y = clip(rint(f32(f32(f32(sum / f32(count)) / s_y) + z_y))): the zero point is inside the rounding.
+    y = clip(rint(f32(f32(f32(sum / f32(count)) / s_y) + z_y))); the zero point is inside the rounding.
     Source: contrib_ops/cpu/quantization/qlinear_pool.cc.
     """
 
@@ -94,7 +94,7 @@ class FloatAveraged(BoundAverage):
     x: Quant
     y: Quant
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         total: Float32 = np.zeros(taps.shape[1:], np.float32)
         with np.errstate(all="ignore"):
             for tap, valid in zip(taps, inside, strict=True):
@@ -103,9 +103,9 @@ class FloatAveraged(BoundAverage):
             mean = total / count.astype(np.float32)
             shifted: Float32 = np.divide(mean, self.y.scale, dtype=np.float32) + self.y.zero_point.astype(np.float32)
         return [
-            Value("sum", total),
-            Value("mean", mean),
-            Value("mean / s_y + z_y", shifted),
+            StageValue("sum", total),
+            StageValue("mean", mean),
+            StageValue("mean / s_y + z_y", shifted),
             *clipped(float32.to_int32_x86(shifted), self.y, exact_float(shifted)),
         ]
 
@@ -116,7 +116,7 @@ class FloatAveraged(BoundAverage):
 # -- as the global average ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class MeanAverage(Rule, family="average"):
-    """Every window as a global average over its count of elements."""
+    """Treats every window as a global average over its count of elements."""
 
     mean: MeanRule = part("mean", "undefined")
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -127,7 +127,7 @@ class MeanAverage(Rule, family="average"):
 
 @dataclass(frozen=True, eq=False)
 class MeansByCount(BoundAverage):
-    """The bound MeanAverage: the mean rule bound to each divisor, on the windows that have it."""
+    """The bound MeanAverage: the mean rule bound to each divisor answers for the windows that have that divisor."""
 
     mean: MeanRule
     x: Quant
@@ -137,12 +137,12 @@ class MeansByCount(BoundAverage):
         return self.mean.bind(self.x, self.y, count).parameters
 
     def _sums(self, taps: Codes, inside: Array, count: Int64) -> tuple[Int64, Int64]:
-        """Sums of (code - zero point), and the divisors in the same shape. A window without elements sums to 0."""
+        """Return the sums of (code - zero point), 0 for an empty window, and the divisors in the same shape."""
         raw = raw_sum(taps, inside)
         present = np.broadcast_to(inside.sum(axis=0), raw.shape)
         return raw - int(self.x.zero_point) * present, np.broadcast_to(np.maximum(count, 1), raw.shape)
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         sums, divisors = self._sums(taps, inside, count)
         by_count = {int(n): self.mean.bind(self.x, self.y, int(n)).stages(sums) for n in np.unique(divisors)}
         return [_merged(values, tuple(by_count), divisors) for values in zip(*by_count.values(), strict=True)]
@@ -155,8 +155,8 @@ class MeansByCount(BoundAverage):
         return found
 
 
-def _merged(values: tuple[Value, ...], counts: tuple[int, ...], divisors: Int64) -> Value:
-    """One value of several bound rules: at each window that of its divisor."""
+def _merged(values: tuple[StageValue, ...], counts: tuple[int, ...], divisors: Int64) -> StageValue:
+    """Merge a value of several bound rules: at each window that of its divisor."""
     array = np.broadcast_to(values[0].array, divisors.shape)
     for value, n in zip(values[1:], counts[1:], strict=True):
         array = np.where(divisors == n, value.array, array)
@@ -167,14 +167,16 @@ def _merged(values: tuple[Value, ...], counts: tuple[int, ...], divisors: Int64)
         return None if found is None else found(index)
 
     first = values[0]
-    return Value(first.name, array, None if first.exact is None else at, first.saturated)
+    return StageValue(first.name, array, None if first.exact is None else at, first.saturated)
 
 
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class DividedAverage(Rule, family="average"):
-    """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero; with
-    unequal ones the arithmetic of the global average, per count."""
+    """TFLite, CMSIS-NN: the sum of raw codes divided by the count, halves away from zero.
+
+    Where the scales differ, the arithmetic is that of the global average, per count.
+    """
 
     mean: MeanRule = part("mean", "undefined")
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -189,7 +191,7 @@ class Divided(BoundAverage):
 
     y: Quant
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         raw = raw_sum(taps, inside)
         divisors = np.broadcast_to(count, raw.shape)
 
@@ -197,7 +199,7 @@ class Divided(BoundAverage):
             return Fraction(int(raw[index]), int(divisors[index]))
 
         mean = np.sign(raw) * ((np.abs(raw) + count // 2) // count)
-        return [Value("sum", raw), *clipped(mean, self.y, exact)]
+        return [StageValue("sum", raw), *clipped(mean, self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         raw = raw_sum(taps, inside)
@@ -207,11 +209,14 @@ class Divided(BoundAverage):
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ReciprocalAverage(Rule, family="average"):
-    """ST Neural-ART: sum of raw codes * rint(2^(14+L) / N), rounding right shift by 14 + L, L = ceil(log2 N), with
-    equal scales (established for 2x2); with unequal ones as the global average (inferred)."""
+    """ST Neural-ART: sum of raw codes * rint(2^(14+L) / N), shifted right by 14 + L with rounding, L = ceil(log2 N).
+
+    This holds for equal scales (established for 2x2); with unequal scales the arithmetic is that of the global average
+    (inferred).
+    """
 
     mean: MeanRule = part("mean", "undefined")
-    #: with equal scales; with unequal ones that of `mean`
+    #: How ties round with equal scales; with unequal ones the tie rule is that of `mean`.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)
 
@@ -235,10 +240,10 @@ class ReciprocalProduct(BoundAverage):
         numbers, place = self.numbers(counts), place.reshape(raw.shape)
         return Quotient(raw * numbers["R"][place], numbers["shift"][place])
 
-    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[Value]:
+    def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         raw = raw_sum(taps, inside)
         mean = self._mean(raw, count)
-        return [Value("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
+        return [StageValue("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         mean = self._mean(raw_sum(taps, inside), count)

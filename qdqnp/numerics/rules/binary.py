@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Codes, Quant, Signs
 
 
@@ -17,12 +17,12 @@ class BinaryFunction(Protocol):
 
     def __call__(self, a: Codes, b: Codes) -> Codes: ...
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
-        """Every value between the two codes and the result, in order; 'unclipped' and 'y' last."""
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
+        """Return every value between the two codes and the result, in order; 'unclipped' and 'y' last."""
         ...
 
     def ties(self, a: Codes, b: Codes) -> Signs:
-        """The sign of each value that met an exact half at a rounding (at the last such rounding), else 0."""
+        """Return the sign of each value that met an exact half at a rounding (at the last such rounding), else 0."""
         ...
 
 
@@ -33,5 +33,5 @@ class BinaryRule(Protocol):
     def status(self) -> str: ...
 
     def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
-        """The rule for three quantizations per tensor. Raises ProfileError outside its domain."""
+        """Bind the rule to three quantizations per tensor. Raises ProfileError outside its domain."""
         ...

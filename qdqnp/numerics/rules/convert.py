@@ -1,4 +1,4 @@
-"""Between real numbers and codes: QuantizeLinear and DequantizeLinear."""
+"""Real numbers become codes and back: QuantizeLinear and DequantizeLinear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdqnp.quant import Codes, Float32, Quant
 
 
 class ConvertRule(Protocol):
-    """scale and zero point of `quant` are broadcastable to the array here."""
+    """A rule between real numbers and codes; scale and zero point of `quant` are broadcastable to the array here."""
 
     @property
     def status(self) -> str: ...
@@ -25,7 +25,7 @@ class ConvertRule(Protocol):
 
 @dataclass(frozen=True)
 class FloatConvert(Rule, family="convert"):
-    """ONNX Runtime: QUANT, and f32(f32(code - zero point) * scale)."""
+    """ONNX Runtime: `float32.quantize`, and f32(f32(code - zero point) * scale)."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 

@@ -1,4 +1,4 @@
-"""Float32 sums: the order in which operators that stay in float add up, or that it is not known."""
+"""Float32 sums: the order in which operators that stay in float add up, where that order is known."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ ONE = 1.0
 
 @dataclass(frozen=True)
 class GemmCall:
-    """What decides the order of sums of a Gemm or MatMul besides its shapes.
+    """What decides the order of sums of a Gemm or MatMul besides its shapes."""
 
-    packed: the right operand is a constant, which is laid out in advance. alpha, beta: its factors. transposed: of the
-    left and of the right operand, as they lie in memory.
-    """
-
+    #: Whether the right operand is a constant, which is laid out in advance.
     packed: bool
+    #: The factor of the product.
     alpha: float = 1.0
+    #: The factor of the addend C.
     beta: float = 1.0
+    #: Whether the left and the right operand are transposed, as they lie in memory.
     transposed: tuple[bool, bool] = (False, False)
 
 
 class FloatSumRule(Protocol):
-    """Operands as of `numerics.products`: stacks of float32 matrices.
+    """A rule of the order of float32 additions. Operands are stacks of float32 matrices, as in `numerics.products`.
 
-    doubt: why the results are not promised to be exact, '' where they are. movable: whether a session's layout
-    optimization may take the operator: a Conv with constant weights, an average pool.
+    `doubt` says why the results are not promised to be exact, '' where they are. Its argument `movable` says whether a
+    session's layout optimization may take the operator: a Conv with constant weights, or an average pool.
     """
 
     @property
@@ -43,21 +43,26 @@ class FloatSumRule(Protocol):
     def doubt(self, movable: bool) -> str: ...
 
     def conv(self, weights: Float32, columns: Float32, positions: int, whole_rows: bool) -> Float32:
-        """weights (G, M, K) times im2col columns (G, K, n) to (G, M, n), of a convolution with `positions` output
-        pixels per image. whole_rows: the columns are rows of the image, one after the other."""
+        """Multiply weights (G, M, K) by im2col columns (G, K, n), to (G, M, n).
+
+        positions: output pixels per image of the convolution.
+        whole_rows: whether the columns are rows of the image, one after the other.
+        """
         ...
 
     def gemm(self, a: Float32, b: Float32, c: Float32 | None, call: GemmCall) -> Float32:
-        """alpha * a (M, K) times b (K, N), + beta * c, which has the result's shape."""
+        """Compute alpha * a (M, K) times b (K, N), + beta * c, which has the result's shape."""
         ...
 
     def global_sums(self, rows: Float32) -> Float32:
-        """The sum of each row, (R, n) to (R,), of a pool over the whole image."""
+        """Return the sum of each row, (R, n) to (R,), of a pool over the whole image."""
         ...
 
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
-        """Sums over the first axis: the taps of an average pool's window by rows, what lies outside being 0. vector:
-        strides of at most 2 along rows and a kernel of at most 32."""
+        """Add up the first axis: the taps of an average pool's window by rows; taps outside the image are 0.
+
+        vector: whether strides along rows are at most 2 and the kernel is at most 32.
+        """
         ...
 
 
@@ -65,10 +70,10 @@ class FloatSumRule(Protocol):
 class MlasSums(Rule, family="float_sum"):
     """ONNX Runtime on x86-64 with FMA3, one thread, without the blocked layout of level ALL.
 
-    blocked: the session may use that layout (NCHWc) where an operator allows it; the order there is not known.
     Source: core/mlas/lib/{convolve,sgemm,pooling}.cpp; compared with onnxruntime 1.32 bit for bit.
     """
 
+    #: Whether the session may use the blocked layout (NCHWc) where an operator allows it; the order there is not known.
     blocked: bool = False
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -120,8 +125,9 @@ class MlasSums(Rule, family="float_sum"):
 
 @dataclass(frozen=True)
 class AnySum(Rule, family="float_sum"):
-    """NumPy's own sums, for arithmetics whose order is not known: close, never promised."""
+    """NumPy's own sums stand in for arithmetics whose order is not known: close, never promised."""
 
+    #: Why the order is not known.
     reason: str
     status: str = choice(UNKNOWN, of=STATUSES)
 

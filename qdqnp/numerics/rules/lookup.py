@@ -1,4 +1,4 @@
-"""One tensor of 8-bit codes to another through a real function: rescaling (Concat), LeakyRelu, Sigmoid."""
+"""One tensor of 8-bit codes becomes another through a real function: rescaling (Concat), LeakyRelu, Sigmoid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Index, Value, clipped, exact_float, real_ties, shifted, signs
+from qdqnp.numerics.values import BoundRule, Index, StageValue, clipped, exact_float, real_ties, shifted, signs
 from qdqnp.quant import Codes, Float32, Quant, Signs
 
 
@@ -29,16 +29,16 @@ class RealFunction(Protocol):
     """A real function in two precisions."""
 
     def float32(self, x: Float32) -> Float32:
-        """As ONNX Runtime computes it."""
+        """Compute the function as ONNX Runtime does."""
         ...
 
     def exact(self, x: Fraction) -> Fraction:
-        """The real value, or one within 10^-50 of it where it is irrational."""
+        """Return the real value, or one within 10^-50 of it where it is irrational."""
         ...
 
 
 @dataclass(frozen=True)
-class Identity:
+class IdentityFunction:
     def float32(self, x: Float32) -> Float32:
         return x
 
@@ -47,7 +47,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class LeakyRelu:
+class LeakyReluFunction:
     """x where x >= 0, else alpha * x; alpha is a float32."""
 
     alpha: float
@@ -61,14 +61,14 @@ class LeakyRelu:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class SigmoidFunction:
     """1 / (1 + exp(-x)); in float32 by MLAS's approximation."""
 
     def float32(self, x: Float32) -> Float32:
         return float32.sigmoid(x)
 
     def exact(self, x: Fraction) -> Fraction:
-        limited = max(min(x, Fraction(1000)), Fraction(-1000))  # beyond, nearer to 0 and 1 than any scale can tell
+        limited = max(min(x, Fraction(1000)), Fraction(-1000))  # beyond: nearer to 0 and 1 than any scale can tell
         with localcontext() as context:
             context.prec = 60
             value = 1 / (1 + (-Decimal(limited.numerator) / Decimal(limited.denominator)).exp())
@@ -83,30 +83,30 @@ class UnaryFunction(Protocol):
 
     def __call__(self, codes: Codes) -> Codes: ...
 
-    def stages(self, codes: Codes) -> list[Value]:
-        """Every value between code and result, in order; 'unclipped' and 'y' last."""
+    def stages(self, codes: Codes) -> list[StageValue]:
+        """Return every value between code and result, in order; 'unclipped' and 'y' last."""
         ...
 
     def ties(self, codes: Codes) -> Signs:
-        """The sign of each value that met an exact half at the rounding, else 0."""
+        """Return the sign of each value that met an exact half at the rounding, else 0."""
         ...
 
 
 class LookupRule(Protocol):
-    """A rule of codes."""
+    """A rule of single codes."""
 
     @property
     def status(self) -> str: ...
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        """The rule for two quantizations per tensor. Raises ProfileError outside its domain."""
+        """Bind the rule to two quantizations per tensor. Raises ProfileError outside its domain."""
         ...
 
 
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FloatLookup(Rule, family="lookup"):
-    """ONNX Runtime: dequantize, the float32 function, QUANT.
+    """ONNX Runtime: dequantize, apply the float32 function, quantize (`float32.quantize`).
 
     Source: contrib_ops/cpu/quantization/qlinear_lookup_table.cc.
     """
@@ -125,18 +125,18 @@ class FloatTable(BoundRule):
     y: Quant
     function: RealFunction
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         y = self.y
         with np.errstate(all="ignore"):
             real = self.function.float32(float32.dequantize(codes, self.x.scale, self.x.zero_point))
             scaled = np.divide(real, y.scale, dtype=np.float32)
             rounded = np.rint(scaled)
             return [
-                Value("real", real),
-                Value("real / s_y", scaled),
-                Value("rounded", rounded, exact_float(scaled)),
-                Value("unclipped", rounded + int(y.zero_point)),
-                Value("y", float32.round_clamped(scaled, y.zero_point, y.dtype)),
+                StageValue("real", real),
+                StageValue("real / s_y", scaled),
+                StageValue("rounded", rounded, exact_float(scaled)),
+                StageValue("unclipped", rounded + int(y.zero_point)),
+                StageValue("y", float32.round_clamped(scaled, y.zero_point, y.dtype)),
             ]
 
     def ties(self, codes: Codes) -> Signs:
@@ -146,7 +146,7 @@ class FloatTable(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RescaledLookup(Rule, family="rescaling"):
-    """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). Only for the identity (Concat)."""
+    """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). The rule serves only the identity (Concat)."""
 
     rescale: Rescale
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -168,10 +168,10 @@ class RescaledCodes(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return self.fixed.as_parameters()
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         centered = self.x.centered(codes)
         values = self.rescale.values(centered, self.fixed)
-        return [Value("x - z_x", centered), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue("x - z_x", centered), *values, *shifted(values[-1].array, self.y)]
 
     def ties(self, codes: Codes) -> Signs:
         return self.rescale.ties(self.x.centered(codes), self.fixed)
@@ -180,7 +180,7 @@ class RescaledCodes(BoundRule):
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalLookup(Rule, family="lookup"):
-    """The exact real value of the function in units of s_y, half to even."""
+    """The exact real value of the function in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -204,7 +204,7 @@ class RationalTable(BoundRule):
         found = (self.function.exact((code - int(self.x.zero_point)) * scale_x) for code in range(low, high + 1))
         return tuple(max(min(real / scale_y, limit), -limit) for real in found)
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         place = codes.astype(np.int64) - self.x.range[0]
 
         def exact(index: Index) -> Fraction:
@@ -212,7 +212,7 @@ class RationalTable(BoundRule):
 
         real = np.array([float(real) for real in self.reals])[place]
         rounded = np.array([round(real) for real in self.reals], np.int64)[place]
-        return [Value("real", real), Value("rounded", rounded, exact), *shifted(rounded, self.y)]
+        return [StageValue("real", real), StageValue("rounded", rounded, exact), *shifted(rounded, self.y)]
 
     def ties(self, codes: Codes) -> Signs:
         table = [(real > 0) - (real < 0) if real.denominator == 2 else 0 for real in self.reals]
@@ -226,7 +226,7 @@ MOST_SHIFT = 46
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class AffineLookup(Rule, family="rescaling"):
-    """ST Neural-ART's rescale of codes: y = sat8(RSR(A * x + BC, S)), A in [2^14, 2^15). Only for the identity."""
+    """ST Neural-ART's rescale of codes, only for the identity: y = sat8(RSR(A * x + BC, S)), A in [2^14, 2^15)."""
 
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)
@@ -259,9 +259,9 @@ class AffineCodes(BoundRule):
     def _affine(self, codes: Codes) -> Quotient:
         return Quotient(codes.astype(np.int64) * self.a + self.bc, self.shift)
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         affine = self._affine(codes)
-        return [Value("affine", affine.value), *clipped(affine.rounded(self.rule.tie), self.y, affine.exact)]
+        return [StageValue("affine", affine.value), *clipped(affine.rounded(self.rule.tie), self.y, affine.exact)]
 
     def ties(self, codes: Codes) -> Signs:
         affine = self._affine(codes)

@@ -1,4 +1,4 @@
-"""Global averages: the sum of (code - zero point) over all positions to the codes of its mean."""
+"""Global averages: the sum of (code - zero point) over all positions becomes the code of its mean."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.rules.requantize.rational import RationalScaled
 from qdqnp.numerics.rules.requantize.rescale import Rescale, Rescaled
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, signs
+from qdqnp.numerics.values import BoundRule, StageValue, signs
 from qdqnp.quant import Int64, Quant, Signs
 
 
 class MeanRule(Protocol):
-    """Global average: the sum of (code - zero point) over `count` elements to the codes of their mean."""
+    """A rule of global averages: the sum of (code - zero point) over `count` elements becomes the code of the mean."""
 
     @property
     def status(self) -> str: ...
@@ -37,7 +37,7 @@ class MeanRule(Protocol):
 
 @dataclass(frozen=True)
 class FloatMean(Rule, family="mean"):
-    """ONNX Runtime's QLinearGlobalAveragePool: multiplier = f32(s_x / f32(s_y * f32(count))), then REQUANT.
+    """ONNX Runtime's QLinearGlobalAveragePool: `float32.requantize` by multiplier = f32(s_x / f32(s_y * f32(count))).
 
     Source: core/mlas/lib/qlgavgpool.cpp, which refuses a multiplier outside [2^-32, 256).
     """
@@ -57,7 +57,12 @@ class FloatMean(Rule, family="mean"):
 
 @dataclass(frozen=True)
 class RescaleMean(Rule, family="mean"):
-    """TFLite's MEAN: (m, s) from s_x/s_y; k = min(floor(log2 N), 31 + s); m' = floor(m * 2^k / N), s' = s - k."""
+    """TFLite's MEAN folds the division by N into the multiplier m and exponent s of s_x/s_y:
+
+    k = min(floor(log2 N), 31 + s)
+    m' = floor(m * 2^k / N)
+    s' = s - k
+    """
 
     rescale: Rescale
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -72,7 +77,7 @@ class RescaleMean(Rule, family="mean"):
 
 @dataclass(frozen=True)
 class RationalMean(Rule, family="mean"):
-    """The exact mean: sum * s_x / (s_y * count), half to even."""
+    """The exact mean sum * s_x / (s_y * count), rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -82,10 +87,16 @@ class RationalMean(Rule, family="mean"):
 
 @dataclass(frozen=True)
 class NarrowMean(Rule, family="mean"):
-    """ST Neural-ART: R = rint(2^(14+L) / N), L = ceil(log2 N); x16 = RSR(sum of raw codes * R, 14 + L - 8), the mean
-    with 8 fractional bits; then the affine step of its convolution. Established for N a power of two, else inferred."""
+    """ST Neural-ART: the mean of the raw codes with 8 fractional bits, then the affine step of its convolution.
 
-    #: of both roundings
+        L = ceil(log2 N)
+        R = rint(2^(14+L) / N)
+        x16 = RSR(sum of raw codes * R, 14 + L - 8)
+
+    The arithmetic is established for N a power of two, else inferred.
+    """
+
+    #: How both roundings round ties.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)
 
@@ -109,7 +120,7 @@ class ReciprocalMean(BoundRule):
     slope: None = None
 
     def _affine(self) -> Narrowed:
-        """Codes with 8 fractional bits to y's codes."""
+        """Bind the step from codes with 8 fractional bits to y's codes."""
         ratio = float(self.x.scale) / float(self.y.scale)
         s2 = largest_shift(ratio / 256)
         a = np.asarray(np.rint(np.ldexp(ratio / 256, s2)), np.int64)
@@ -122,17 +133,21 @@ class ReciprocalMean(BoundRule):
         return {"R": np.int64(self.reciprocal), "shift": np.int64(14 + self.length - 8), **self._affine().parameters}
 
     def _raw(self, sums: Int64) -> Int64:
-        """The sums of raw codes."""
+        """Return the sums of raw codes."""
         return sums + int(self.x.zero_point) * self.count
 
     def _mean(self, sums: Int64) -> Quotient:
-        """The mean of the raw codes, with 8 fractional bits."""
+        """Return the mean of the raw codes, with 8 fractional bits."""
         return Quotient(self._raw(sums) * self.reciprocal, 14 + self.length - 8)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         mean = self._mean(sums)
         rounded = mean.rounded(self.rule.tie)
-        return [Value("acc", self._raw(sums)), Value("mean", rounded, mean.exact), *self._affine().stages(rounded)[1:]]
+        return [
+            StageValue("acc", self._raw(sums)),
+            StageValue("mean", rounded, mean.exact),
+            *self._affine().stages(rounded)[1:],
+        ]
 
     def ties(self, sums: Int64) -> Signs:
         mean = self._mean(sums)

@@ -17,7 +17,7 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped, exact_float, real_ties, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted
 from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
 
 PRODUCT = "(a - z_a) * (b - z_b)"
@@ -26,9 +26,12 @@ PRODUCT = "(a - z_a) * (b - z_b)"
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FloatMul(Rule, family="mul"):
-    """ONNX Runtime's QLinearMul: r = f32(f32(s_a*s_b)/s_y); y = clip(cvtps2dq(f32(f32(product * r) + z_y))).
+    """ONNX Runtime's QLinearMul, where product = (a - z_a)(b - z_b) is exact and the two roundings are not contracted:
 
-    product = (a - z_a)(b - z_b) is exact; the two roundings are not contracted. Source: core/mlas/lib/qlmul.cpp.
+        r = f32(f32(s_a*s_b)/s_y)
+        y = clip(cvtps2dq(f32(f32(product * r) + z_y)))
+
+    Source: core/mlas/lib/qlmul.cpp.
     """
 
     status: str = choice(ESTABLISHED, of=STATUSES)
@@ -51,15 +54,15 @@ class FloatMultiplied(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"ratio": self.ratio}
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         product = self.a.centered(a) * self.b.centered(b)
         with np.errstate(all="ignore"):
             real = as_f32(product) * self.ratio
             total = real + np.float32(int(self.y.zero_point))
         return [
-            Value(PRODUCT, product),
-            Value("product * ratio", real),
-            Value("+ z_y", total),
+            StageValue(PRODUCT, product),
+            StageValue("product * ratio", real),
+            StageValue("+ z_y", total),
             *clipped(float32.to_int32_x86(total), self.y, exact_float(total)),
         ]
 
@@ -97,10 +100,10 @@ class RescaledProduct(BoundRule):
     def _product(self, a: Codes, b: Codes) -> Int64:
         return self.a.centered(a) * self.b.centered(b)
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         product = self._product(a, b)
         values = self.rescale.values(product, self.fixed)
-        return [Value(PRODUCT, product), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue(PRODUCT, product), *values, *shifted(values[-1].array, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         return self.rescale.ties(self._product(a, b), self.fixed)
@@ -109,7 +112,7 @@ class RescaledProduct(BoundRule):
 # -- the ideal ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RationalMul(Rule, family="mul"):
-    """The exact product of the real values in units of s_y, half to even."""
+    """The exact product of the real values in units of s_y, rounded half to even."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -129,13 +132,13 @@ class RationalMultiplied(BoundRule):
         factor = fraction(self.a.scale) * fraction(self.b.scale) / fraction(self.y.scale)
         return RationalSum([self.a.centered(a) * self.b.centered(b)], [[factor]])
 
-    def stages(self, a: Codes, b: Codes) -> list[Value]:
+    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         product = self._product(a, b)
         rounded = product.rounded()
         return [
-            Value(PRODUCT, np.asarray(product.values[0])),
-            Value("real", product.real()),
-            Value("rounded", rounded, product.at),
+            StageValue(PRODUCT, np.asarray(product.values[0])),
+            StageValue("real", product.real()),
+            StageValue("rounded", rounded, product.at),
             *shifted(rounded, self.y),
         ]
 

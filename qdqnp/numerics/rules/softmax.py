@@ -1,4 +1,4 @@
-"""Rows of 8-bit codes to the codes of their softmax."""
+"""Rows of 8-bit codes become the codes of their softmax."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
 from qdqnp.quant import Array, Codes, Float32, Quant, Signs
 
 
@@ -24,12 +24,12 @@ class SoftmaxFunction(Protocol):
 
     def __call__(self, codes: Codes) -> Codes: ...
 
-    def stages(self, codes: Codes) -> list[Value]:
-        """Every value between the row and its codes, in order; 'unclipped' and 'y' last."""
+    def stages(self, codes: Codes) -> list[StageValue]:
+        """Return every value between the row and its codes, in order; 'unclipped' and 'y' last."""
         ...
 
     def ties(self, codes: Codes) -> Signs:
-        """The sign of each value that met an exact half at the rounding, else 0."""
+        """Return the sign of each value that met an exact half at the rounding, else 0."""
         ...
 
 
@@ -40,7 +40,7 @@ class SoftmaxRule(Protocol):
     def status(self) -> str: ...
 
     def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction:
-        """The rule for two quantizations per tensor and a row length."""
+        """Bind the rule to two quantizations per tensor and a row length."""
         ...
 
 
@@ -48,9 +48,12 @@ class SoftmaxRule(Protocol):
 class TableSoftmax(Rule, family="softmax"):
     """ONNX Runtime's QLinearSoftmax since 1.32: exponentials from a table, their float32 sum, one float64 division.
 
-    table[i] = f32(exp((i - 255 + shift) * s_x)), shift = max(0, f32 log(f32(FLT_MAX / width)) - 5) / s_x, so that a sum
-    of `width` entries stays finite; a row is shifted so that its maximum is entry 255. sum = entries added in order, in
-    float32. y = clip(rint(table * floor(f32(1 / s_y)) / sum) + z_y), in float64.
+        shift = max(0, f32 log(f32(FLT_MAX / width)) - 5) / s_x, so that a sum of `width` entries stays finite
+        table[i] = f32(exp((i - 255 + shift) * s_x))
+        sum = the row's entries added in order, in float32
+        y = clip(rint(table * floor(f32(1 / s_y)) / sum) + z_y), in float64
+
+    A row is shifted so that its maximum is entry 255.
     Source: contrib_ops/cpu/quantization/qlinear_softmax.cc; the exponential is the C library's.
     """
 
@@ -73,13 +76,13 @@ class TableSoftmax(Rule, family="softmax"):
 class TabledSoftmax(BoundRule):
     """The bound TableSoftmax."""
 
-    #: float32, shape (256,)
+    #: float32, shape (256,).
     table: Float32
     x: Quant
     y: Quant
 
     def _scaled(self, codes: Codes) -> tuple[Float32, Float32, Array]:
-        """The table's entries, the sum of each row's, and the quotients in units of s_y, float64."""
+        """Return the table's entries, the sum of each row's entries, and the quotients in units of s_y, float64."""
         index = codes.astype(np.int64) - self.x.range[0]
         entries = self.table[index + (255 - index.max(axis=1, keepdims=True))]
         total = np.zeros(len(codes), np.float32)
@@ -89,14 +92,14 @@ class TabledSoftmax(BoundRule):
         with np.errstate(all="ignore"):
             return entries, total, entries.astype(np.float64) * one / total.astype(np.float64)[:, None]
 
-    def stages(self, codes: Codes) -> list[Value]:
+    def stages(self, codes: Codes) -> list[StageValue]:
         entries, total, real = self._scaled(codes)
         rounded = np.rint(real).astype(np.int64)
         return [
-            Value("exponential", entries),
-            Value("sum", total[:, None]),
-            Value("real", real),
-            Value("rounded", rounded, exact_float(real)),
+            StageValue("exponential", entries),
+            StageValue("sum", total[:, None]),
+            StageValue("real", real),
+            StageValue("rounded", rounded, exact_float(real)),
             *shifted(rounded, self.y),
         ]
 

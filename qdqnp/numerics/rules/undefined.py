@@ -1,4 +1,4 @@
-"""What nobody has defined."""
+"""The rule that stands where nobody has defined an arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two float32 results of the same real value can be apart, for operators whose order of sums is not known."""
+"""Bounds how far two float32 results of one real value can be apart, where an operator's order of sums is not known."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from qdqnp.quant import Array
 
 
 def sums_apart(magnitude: Array, roundings: int) -> Array:
-    """How far two float32 results of the same real value can be apart, each after so many roundings of sums whose
-    terms' magnitudes add up to `magnitude`: each is within gamma = n u / (1 - n u) of it, u = 2^-24 (Higham, Accuracy
-    and Stability of Numerical Algorithms, section 3.1), and each rounding of a subnormal by its smallest step."""
+    """Bound how far two float32 results of the same real value can be apart.
+
+    Each result is within gamma * magnitude of the real value, gamma = n u / (1 - n u), u = 2^-24 (Higham, Accuracy and
+    Stability of Numerical Algorithms, section 3.1); each rounding of a subnormal adds at most its smallest step.
+
+        magnitude: the sum of the magnitudes of the terms.
+        roundings: n, how many roundings each result has gone through.
+    """
     share = roundings * 2.0**-24
     return np.asarray(2 * share / (1 - share) * magnitude + 2 * roundings * 2.0**-149)

@@ -25,7 +25,7 @@ class BatchNormalization(Operator):
     op = "BatchNormalization"
     arity = (5, 5)
     Attributes = BatchNormalizationAttributes
-    ignored = frozenset({"momentum", "spatial"})  # of training; of opsets before 9
+    ignored = frozenset({"momentum", "spatial"})  # momentum serves training; spatial is an attribute before opset 9
 
     def infer(self, check: NodeCheck, attributes: BatchNormalizationAttributes) -> Inferred:
         for index in range(5):
@@ -59,5 +59,5 @@ class BatchNormalization(Operator):
 
 
 def _by_channel(statistics: Sequence[Array], rank: int) -> list[Array]:
-    """One value for each channel, shaped to broadcast over (N, C, ...)."""
+    """Reshape one value for each channel to broadcast over (N, C, ...)."""
     return [array.reshape(1, -1, *(1,) * (rank - 2)) for array in statistics]

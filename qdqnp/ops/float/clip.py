@@ -1,4 +1,4 @@
-"""Clip: min(max(x, min), max). The limits are attributes before opset 11 and optional constant inputs since."""
+"""Clip computes min(max(x, min), max). The limits are attributes before opset 11 and optional constant inputs since."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Conv(Operator):
         return binding.profile.float_sum.doubt(binding.constant(1))
 
     def error(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> Array:
-        """Of sums of K products and a bias: (K + 1) roundings each way, on the sum of the magnitudes."""
+        """Bound the error of sums of K products and a bias: K + 1 roundings each way, on the sum of the magnitudes."""
         attributes = binding.step.attributes
         magnitude = np.zeros(concrete(conv_shape(attributes, x.shape, w.shape)), np.float64)
         shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
@@ -86,21 +86,23 @@ class Conv(Operator):
         return sums_apart(magnitude, grouped.shape[2] + 1)
 
 
-# Real products are rounded, whatever the order: there is nothing to prove here.
+# Real products are rounded, whatever their order, so exactness cannot be proved and the proof is empty.
 _NO_PROOF = Proof(FLOAT32_PRODUCT, 0, 0, (), 0)
 _WIDE = Proof(FLOAT64, 0, 0, (), 0)
 
 
 def _whole_rows(window: Window, w: tuple[int, ...], filters: int, width: int) -> bool:
-    """Whether MLAS multiplies by rows of the image as they lie: one input channel per group, a kernel of the image's
-    width but not of one element, nothing padded, no strides or dilations. For images of one column that differs only
-    with one filter per group."""
+    """Tell whether MLAS multiplies by rows of the image as they lie.
+
+    It does so with one input channel per group, a kernel of the image's width but not of one element, nothing padded,
+    no strides or dilations. For images of one column it makes a difference only with one filter per group.
+    """
     plain = not any(window.pads) and window.strides == window.dilations == (1, 1)
     fits = w[1] == 1 and window.kernel[1] == width and window.kernel != (1, 1)
     return plain and fits and (width > 1 or filters == 1)
 
 
 def _rows_as_columns(image: Array, height: int) -> Array:
-    """im2col of (C, H, W) for a kernel of the image's width: (C, height * W, positions)."""
+    """Return im2col of (C, H, W) for a kernel of the image's width: (C, height * W, positions)."""
     windows = np.lib.stride_tricks.sliding_window_view(image, height, axis=1)
     return np.moveaxis(windows, (3, 2, 1), (1, 2, 3)).reshape(image.shape[0], -1, windows.shape[1])

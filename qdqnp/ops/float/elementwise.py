@@ -1,4 +1,4 @@
-"""Float32 operators that work element by element: a row each.
+"""Float32 operators that work element by element; each is one row of the table.
 
 Each operation rounds correctly once (or is the one function that ONNX Runtime computes), so the results are exact.
 Operators with constant inputs or attributes to check have files of their own.
@@ -14,7 +14,7 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics import float32
-from qdqnp.numerics.rules.lookup import LeakyRelu
+from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
@@ -27,14 +27,14 @@ F = np.float32
 
 
 class Elementwise(Operator):
-    """One array to one of the same shape and dtype."""
+    """An operator from one array to one of the same shape and dtype."""
 
-    #: Input dtypes.
+    #: The dtypes that the input may have.
     dtypes: ClassVar[tuple[Any, ...]] = (F,)
 
     @abstractmethod
     def apply(self, x: Array, attributes: Any) -> Array:
-        """The output."""
+        """Compute the output."""
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         return ((check.dtype_in(0, self.dtypes, "x"), check.value(0).shape),)
@@ -51,13 +51,13 @@ class Elementwise(Operator):
 
 
 class Broadcast(Operator):
-    """Two arrays that broadcast to one."""
+    """An operator from two arrays that broadcast to one."""
 
     arity = (2, 2)
 
     @abstractmethod
     def apply(self, a: Array, b: Array) -> Array:
-        """The output."""
+        """Compute the output."""
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         dtype = check.dtype_in(0, (F,), "a")
@@ -72,29 +72,32 @@ class Broadcast(Operator):
 
 
 def unary(op: str, function: Callable[[Array], Array], *dtypes: Any) -> type[Operator]:
-    """An operator without attributes. dtypes: of its input, float32 by default."""
+    """Define an operator without attributes.
+
+    dtypes: the dtypes that its input may have, float32 by default.
+    """
     fields = {"op": op, "apply": lambda self, x, attributes: function(x), "dtypes": dtypes or (F,)}
     return type(op, (Elementwise,), fields)
 
 
 def with_attributes(op: str, function: Callable[[Array, Any], Array], attributes: type) -> type[Operator]:
-    """An operator whose function takes its attributes too."""
+    """Define an operator whose function takes its attributes too."""
     fields = {"op": op, "apply": lambda self, x, given: function(x, given), "Attributes": attributes}
     return type(op, (Elementwise,), fields)
 
 
 def binary(op: str, function: Callable[[Array, Array], Array]) -> type[Operator]:
-    """An operator of two arrays."""
+    """Define an operator of two arrays."""
     return type(op, (Broadcast,), {"op": op, "apply": lambda self, a, b: function(a, b)})
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0); as ONNX Runtime does it, -0.0 and NaN stay what they are."""
+    """Compute max(x, 0); as in ONNX Runtime, -0.0 and NaN stay what they are."""
     return np.where(x < 0, x.dtype.type(0), x)
 
 
 def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
-    return LeakyRelu(attributes.alpha).float32(x)
+    return LeakyReluFunction(attributes.alpha).float32(x)
 
 
 #: The operators of this file.

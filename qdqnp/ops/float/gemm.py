@@ -10,15 +10,14 @@ import numpy as np
 from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.rules.float_sum import GemmCall
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry import matrix
-from qdqnp.ops.geometry.matrix import gemm_shape
+from qdqnp.ops.geometry.matrix import MatrixAttributes, gemm_shape
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
-class GemmAttributes(matrix.GemmAttributes):
+class GemmAttributes(MatrixAttributes):
     beta: float = 1.0
 
 
@@ -60,6 +59,6 @@ class Gemm(Operator):
 
 
 def _laid_out(attributes: GemmAttributes, a: Array, b: Array, c: Array | None) -> tuple[Array, Array, Array | None]:
-    """Left (M, K), right (K, N), and what is added, (M, N)."""
+    """Return the left operand (M, K), the right one (K, N), and what is added (M, N)."""
     left, right = a.T if attributes.transA else a, b.T if attributes.transB else b
     return left, right, None if c is None else np.broadcast_to(c, (left.shape[0], right.shape[1]))

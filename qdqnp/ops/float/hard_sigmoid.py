@@ -20,7 +20,7 @@ HARD_SWISH_GATE = HardSigmoidAttributes(alpha=float(np.float32(1 / 6)), beta=0.5
 
 
 def hard_sigmoid(x: Array, attributes: HardSigmoidAttributes) -> Array:
-    """max(0, min(1, alpha * x + beta))."""
+    """Compute max(0, min(1, alpha * x + beta))."""
     line = np.float32(attributes.alpha) * x + np.float32(attributes.beta)
     return np.maximum(np.minimum(line, np.float32(1)), np.float32(0))
 

@@ -42,7 +42,7 @@ class MatMul(Operator):
             rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
             np.copyto(out.reshape(rows.shape[0], b.shape[1]), rule.gemm(rows, b, None, call))
             return (out,)
-        # by a vector: one product for each row
+        # a product by a vector is one product for each row
         left, right = batches(a[..., None, :] if 1 in (a.ndim, b.ndim) else a, b)
         target = out.reshape(*left.shape[:-1], right.shape[-1])
         for index in np.ndindex(*left.shape[:-2]):

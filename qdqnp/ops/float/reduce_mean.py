@@ -17,8 +17,10 @@ from qdqnp.quant import Array, Float32
 
 
 def packet_sum(rows: Float32) -> Float32:
-    """Sums over the last axis of (rows, n) in the order observed of ONNX Runtime on x86-64: four lanes, two packets
-    of four at a time, then (0 + 2) + (1 + 3), then what is left one by one."""
+    """Add up the last axis of (rows, n) in the order observed of ONNX Runtime on x86-64.
+
+    The order is: four lanes, two packets of four at a time, then (0 + 2) + (1 + 3), then what is left one by one.
+    """
     count = rows.shape[-1]
     packets = [rows[:, start : start + 4] for start in range(0, count // 4 * 4, 4)]
     total = np.zeros(rows.shape[0], np.float32)

@@ -16,9 +16,10 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class SoftmaxAttributes:
-    """_flat: before opset 13 all axes from `axis` on form one row."""
+    """The attributes of Softmax."""
 
     axis: int | None = None
+    #: Whether all axes from `axis` on form one row, as before opset 13.
     _flat: bool = False
 
     @property
@@ -55,8 +56,11 @@ class Softmax(Operator):
         return "its exponential and order of sums are not specified"
 
     def error(self, binding: Binding, x: Array) -> Array:
-        """The rounded difference from the maximum is a relative error of its power; an exponential is taken to be
-        within 4 roundings."""
+        """Bound the error of the result.
+
+        The rounded difference from the maximum is a relative error of its power; an exponential is taken to be within 4
+        roundings.
+        """
         axes = _axes(binding.step.attributes, x.ndim)
         shifted = x.astype(np.float64) - x.max(axis=axes, keepdims=True)
         power = np.exp(shifted)
@@ -66,6 +70,6 @@ class Softmax(Operator):
 
 
 def _axes(attributes: SoftmaxAttributes, rank: int) -> tuple[int, ...]:
-    """The axes of one row."""
+    """Return the axes that form one row."""
     axis = attributes.first % rank
     return tuple(range(axis, rank)) if attributes._flat else (axis,)

@@ -7,7 +7,10 @@ from qdqnp.ops.operator import ShapeError
 
 
 def int_list(check: NodeCheck, index: int, what: str, most: int = 64) -> tuple[int, ...]:
-    """A constant int64 input of rank 0 or 1, as a tuple. most: how many numbers make sense; axes are few."""
+    """Return a constant int64 input of rank 0 or 1 as a tuple.
+
+    most: how many numbers make sense; axes are few.
+    """
     values = check.const(index, what)
     if values.dtype.kind != "i" or values.ndim > 1:
         check.refuse(f"input {index} ({what})", "int64 of rank 1", f"{values.dtype} of shape {list(values.shape)}")
@@ -17,7 +20,7 @@ def int_list(check: NodeCheck, index: int, what: str, most: int = 64) -> tuple[i
 
 
 def axis_of(axis: int, rank: int) -> int:
-    """The axis counted from the front. Raises ShapeError where there is no such axis."""
+    """Count the axis from the front. Raises ShapeError where such an axis does not exist."""
     if not -rank <= axis < rank:
         raise ShapeError(f"an axis in [{-rank}, {rank - 1}]", str(axis))
     return axis % rank

@@ -9,7 +9,7 @@ from qdqnp.ops.operator import ShapeError
 
 
 def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
-    """NumPy broadcasting on shapes with unknown sizes: an unknown size meets 1 or anything and stays unknown."""
+    """Broadcast shapes as NumPy does; an unknown size meets 1 or anything and stays unknown."""
     rank = max(len(shape) for shape in shapes)
     result: list[Dim] = []
     for axis in range(-rank, 0):

@@ -34,7 +34,7 @@ class ConvAttributes(WindowAttributes):
 
 @lru_cache(maxsize=4096)  # the same few shapes again in every run
 def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
-    """Output shape of a convolution; raises ShapeError where x, w and group do not fit."""
+    """Return the output shape of a convolution. Raises ShapeError where x, w and group do not fit."""
     if len(x) not in (3, 4) or len(w) != len(x):
         raise ShapeError("input and weights of the same rank 3 or 4", f"{list(x)} and {list(w)}")
     channels, out_channels, per_group = x[1], w[0], w[1]
@@ -50,7 +50,7 @@ def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
 
 
 def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int) -> None:
-    """Checks that every convolution needs; x and w are input indices."""
+    """Check what every convolution needs; x and w are input indices."""
     rank = check.rank_in(x, (3, 4), "x")
     check.rank_in(w, (rank,), "w")
     kernel = [size for size in check.value(w).shape[2:] if isinstance(size, int)]
@@ -66,15 +66,18 @@ def conv_macs(w: Sizes, out: Sizes) -> int:
 
 
 def conv_work(attributes: ConvAttributes, x: Sizes, w: Sizes, out: Sizes) -> int:
-    """Elements of one padded image and one row of im2col; all other rows, which only take time, as sixteenths, and
-    each image as the thousand elements that could be handled while it is set up."""
+    """Estimate the elements that a convolution handles besides its output.
+
+    It counts one padded image and one row of im2col in full. All other rows only take time and count a sixteenth. Each
+    image counts as the thousand elements that could be handled while the image is set up.
+    """
     plane = padded_plane(attributes, w[2:], x[2:], out[2:])
     row = x[1] * math.prod(w[2:]) * max(plane[-1], out[-1])
     return x[1] * math.prod(plane) + row + x[0] * (1000 + row * (out[2] if len(out) == 4 else 1) // 16)
 
 
 def conv_weights(kernel: Codes, quant: Quant, group: int) -> SumWeights:
-    """The weights (M, C / group, kernel ...) of a convolution by groups."""
+    """Return the weights (M, C / group, kernel ...) of a convolution by groups."""
     shape = (group, kernel.shape[0] // group, math.prod(kernel.shape[1:]))
     depthwise = shape[1] == kernel.shape[1] == 1
     raw = kernel.astype(np.int64)
@@ -82,7 +85,7 @@ def conv_weights(kernel: Codes, quant: Quant, group: int) -> SumWeights:
 
 
 def _pixels_first(kernel: Codes) -> Int64:
-    """Positions of K, which has channels outermost, in the order (kernel row, kernel column, channel)."""
+    """Return the positions of K, which has channels outermost, in the order (kernel row, kernel column, channel)."""
     return np.arange(math.prod(kernel.shape[1:])).reshape(kernel.shape[1], -1).T.reshape(-1)
 
 
@@ -104,7 +107,7 @@ class Convolution:
 
     @property
     def out(self) -> Sizes:
-        """Shape of the output."""
+        """The shape of the output."""
         return concrete(conv_shape(self.attributes, self.image.shape, self.kernel.shape))
 
     @cached_property

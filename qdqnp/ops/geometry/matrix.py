@@ -16,14 +16,14 @@ from qdqnp.quant import Array, Codes, Quant
 
 
 @dataclass(frozen=True)
-class GemmAttributes:
+class MatrixAttributes:
     alpha: float = 1.0
     transA: int = 0  # noqa: N815 - ONNX spelling
     transB: int = 0  # noqa: N815
 
 
-def gemm_shape(attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None) -> Shape:
-    """(M, N) of a Gemm; raises ShapeError where the operands or the bias do not fit."""
+def gemm_shape(attributes: MatrixAttributes, a: Shape, b: Shape, c: Shape | None) -> Shape:
+    """Return the shape (M, N) of a Gemm. Raises ShapeError where the operands or the bias do not fit."""
     if len(a) != 2 or len(b) != 2:
         raise ShapeError("matrices", f"{list(a)} and {list(b)}")
     rows, inner = (a[1], a[0]) if attributes.transA else (a[0], a[1])
@@ -37,7 +37,7 @@ def gemm_shape(attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None) 
 
 
 def matmul_shape(a: Shape, b: Shape) -> Shape:
-    """NumPy's matmul shape; raises ShapeError."""
+    """Return NumPy's matmul shape. Raises ShapeError where the operands do not fit."""
     if not a or not b:
         raise ShapeError("operands of rank 1 or more", f"{list(a)} and {list(b)}")
     left = (1, *a) if len(a) == 1 else a
@@ -52,7 +52,7 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
 
 
 def batches(a: Array, b: Array) -> tuple[Array, Array]:
-    """Both operands of a matmul as stacks of matrices of one batch shape, as views."""
+    """Return both operands of a matmul as stacks of matrices of one batch shape, as views."""
     left = a[None] if a.ndim == 1 else a
     right = b[:, None] if b.ndim == 1 else b
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -60,7 +60,7 @@ def batches(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def matrix_weights(b: Codes, quant: Quant) -> SumWeights:
-    """The weights (K, N) of a matrix product, one group; zero points, if several, go by column."""
+    """Return the weights (K, N) of a matrix product as one group; zero points, if several, go by column."""
     raw = b.T.astype(np.int64)
     centered = raw - quant.zero_point.astype(np.int64).reshape(-1, 1)
     return SumWeights(raw[None], np.ascontiguousarray(centered)[None], np.arange(raw.shape[1]))
@@ -74,9 +74,9 @@ class MatrixProduct:
     b: Codes
     x: Quant
     w: Quant
-    #: (row, k) -> index of the element in the step's first operand.
+    #: Maps (row, k) to the index of the element in the step's first operand.
     a_at: Callable[[int, int], Index]
-    #: (k, column) -> index of the element in the step's second operand.
+    #: Maps (k, column) to the index of the element in the step's second operand.
     b_at: Callable[[int, int], Index]
 
     @cached_property

@@ -48,13 +48,13 @@ def check_pool(check: NodeCheck, attributes: PoolAttributes) -> None:
 
 
 def pool_work(attributes: PoolAttributes, x: Sizes, out: Sizes, taps: int) -> int:
-    """Elements of the padded input and of all taps; an empty tap costs a few as well."""
+    """Count the elements of the padded input and of all taps; an empty tap costs a few as well."""
     plane = padded_plane(attributes, attributes.kernel_shape, x[2:], out[2:])
     return math.prod(x[:2]) * math.prod(plane) + taps * max(40, math.prod(out))
 
 
 def global_shape(x: Shape) -> Shape:
-    """(N, C, 1, ...) of a pool over the whole image. Raises ShapeError where there is nothing to average."""
+    """Return the shape (N, C, 1, ...) of a pool over the whole image. Raises ShapeError where the image is empty."""
     if 0 in x[2:]:
         raise ShapeError("at least one element per channel", str(list(x)))
     return (*x[:2], *(1 for _ in x[2:]))

@@ -1,5 +1,7 @@
-"""What the reductions share: which axes they reduce, and to what shape. The axes are an attribute, and for some
-operators a constant input from some opset on."""
+"""What the reductions share: which axes they reduce, and to what shape.
+
+The axes are an attribute, and for some operators a constant input from some opset on.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,16 @@ from qdqnp.ops.node_check import NodeCheck
 
 @dataclass(frozen=True)
 class ReduceAttributes:
-    """axes None: every axis, or with noop_with_empty_axes none."""
+    """The attributes of the reductions."""
 
+    #: The axes that are reduced; None for every axis, or for none with noop_with_empty_axes.
     axes: tuple[int, ...] | None = None
     keepdims: int = 1
     noop_with_empty_axes: int = 0
 
 
 def axes_input(check: NodeCheck, given: ReduceAttributes, since: int) -> ReduceAttributes:
-    """The attributes with the axes of input 1, which is there since that opset; an empty list means none given."""
+    """Return the attributes with the axes of input 1, which exists since opset `since`; an empty list means no axes."""
     if check.opset < since or not check.given(1):
         return given
     if given.axes is not None:
@@ -29,7 +32,7 @@ def axes_input(check: NodeCheck, given: ReduceAttributes, since: int) -> ReduceA
 
 
 def reduced_axes(attributes: ReduceAttributes, rank: int) -> tuple[int, ...]:
-    """The axes that go, in ascending order."""
+    """Return the axes that are reduced, in ascending order."""
     if attributes.axes is None:
         return () if attributes.noop_with_empty_axes else tuple(range(rank))
     return tuple(sorted({axis_of(axis, rank) for axis in attributes.axes}))

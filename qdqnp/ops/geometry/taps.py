@@ -20,16 +20,22 @@ class AverageAttributes(PoolAttributes):
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """values: (taps, N, C, Ho, Wo), row-major within the window; inside: (taps, Ho, Wo); count: (Ho, Wo)."""
+    """The taps of the windows of an average."""
 
+    #: The values of the taps, shape (taps, N, C, Ho, Wo), row-major within the window.
     values: Array
+    #: Whether a tap lies inside the image, shape (taps, Ho, Wo).
     inside: Array
+    #: The divisor of each window, shape (Ho, Wo).
     count: Int64
 
 
 def taps_of(attributes: AverageAttributes, x: Array, rows_out: int, cols_out: int) -> Taps:
-    """The window's elements one by one. Padding is 0 and not inside; the divisor counts elements of the image, or,
-    with count_include_pad, of the window as far as the declared padding reaches."""
+    """Return the window's elements one by one. Padding is 0 and not inside.
+
+    The divisor counts elements of the image, or, with count_include_pad, elements of the window as far as the declared
+    padding reaches.
+    """
     planes = as_planes(x)
     window = window_for(attributes, attributes.kernel_shape, x.shape[2:])
     padded = pad_plane(planes, window, rows_out, cols_out, 0)
@@ -42,7 +48,7 @@ def taps_of(attributes: AverageAttributes, x: Array, rows_out: int, cols_out: in
 
 
 def _within_pads(size: tuple[int, ...], window: Window, rows_out: int, cols_out: int) -> Array:
-    """(taps, Ho, Wo): whether a tap lies in the image or its declared padding (ceil_mode may reach beyond)."""
+    """Mark the taps in the image or its declared padding (ceil_mode may reach beyond), shape (taps, Ho, Wo)."""
     top, left, bottom, right = window.pads
     places = [(row, col) for row in range(window.kernel[0]) for col in range(window.kernel[1])]
     rows, cols = np.arange(rows_out) * window.strides[0], np.arange(cols_out) * window.strides[1]

@@ -20,12 +20,10 @@ LARGEST = 2**20
 
 @dataclass(frozen=True)
 class WindowAttributes:
-    """The attributes that Conv and the pools share; () stands for the ONNX default.
+    """The attributes that Conv and the pools share; () stands for the ONNX default."""
 
-    crops: what auto_pad SAME does where strides leave elements between the windows: Conv starts at the first element,
-    the pools drop the surplus from both ends, as padding that is negative.
-    """
-
+    #: What auto_pad SAME does where strides leave elements between the windows: Conv starts at the first element
+    #: (False); the pools drop the surplus from both ends, as negative padding (True).
     crops: ClassVar[bool] = False
 
     auto_pad: str = "NOTSET"
@@ -56,7 +54,10 @@ def check_window(check: NodeCheck, attributes: WindowAttributes, spatial: int, k
 def spatial_output(
     attributes: WindowAttributes, kernel: Sequence[int], spatial: Sequence[Dim], ceil_mode: bool = False
 ) -> Shape:
-    """Output sizes along the spatial axes; unknown stays unknown. Raises ShapeError where a window does not fit."""
+    """Return the output sizes along the spatial axes; unknown sizes stay unknown.
+
+    Raises ShapeError where a window does not fit.
+    """
     result: list[Dim] = []
     for axis, size in enumerate(spatial):
         if not isinstance(size, int):
@@ -78,7 +79,7 @@ def spatial_output(
 
 
 def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: int) -> tuple[int, int, int, int]:
-    """(stride, dilation, padding before, padding after) of one axis of the given size."""
+    """Return (stride, dilation, padding before, padding after) of one axis of the given size."""
     rank = len(kernel)
     stride = attributes.strides[axis] if attributes.strides else 1
     dilation = attributes.dilations[axis] if attributes.dilations else 1
@@ -87,7 +88,7 @@ def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: 
         total = (-(-size // stride) - 1) * stride + reach - size
         if not attributes.crops:
             total = max(0, total)
-        # towards zero, as C divides: what is cut off divides like what is added
+        # divided toward zero, as in C: what is cut off divides like what is added
         before = int(total / 2) if attributes.auto_pad == "SAME_UPPER" else int((total + 1) / 2)
         return stride, dilation, before, total - before
     if attributes.pads and attributes.auto_pad == "NOTSET":
@@ -96,7 +97,7 @@ def _axis(attributes: WindowAttributes, kernel: Sequence[int], axis: int, size: 
 
 
 def padded_plane(attributes: WindowAttributes, kernel: Sequence[int], spatial: Sizes, out: Sizes) -> Sizes:
-    """Sizes of one plane with all that its windows reach."""
+    """Return the sizes of one plane with all that its windows reach."""
     sizes = []
     for axis, size in enumerate(spatial):
         stride, dilation, before, after = _axis(attributes, kernel, axis, size)
@@ -107,7 +108,7 @@ def padded_plane(attributes: WindowAttributes, kernel: Sequence[int], spatial: S
 
 @lru_cache(maxsize=4096)  # the same few shapes again in every run
 def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> Window:
-    """The 2-D window for concrete sizes; a 1-D one becomes a single row."""
+    """Return the 2-D window for concrete sizes; a 1-D window becomes a single row."""
     axes = [_axis(attributes, kernel, axis, size) for axis, size in enumerate(spatial)]
     sizes = list(kernel)
     if len(axes) == 1:
@@ -117,5 +118,5 @@ def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> W
 
 
 def as_planes(x: Array) -> Array:
-    """(N, C, W) as (N, C, 1, W); (N, C, H, W) as it is."""
+    """Return (N, C, W) as (N, C, 1, W), and (N, C, H, W) as it is."""
     return x.reshape(x.shape[0], x.shape[1], 1, x.shape[2]) if x.ndim == 3 else x

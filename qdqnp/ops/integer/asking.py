@@ -31,63 +31,74 @@ class Part:
     """A question, and where its answers stand in the operator's output."""
 
     question: Question
-    #: Index of the part of the output.
+    #: The index of the part in the output.
     where: Where = EVERYWHERE
-    #: The axis of that part which the question has last; None where the order of elements is the same.
+    #: The axis of that part which is last in the question; None where the order of elements is the same.
     last: int | None = None
 
     def view(self, output: Array) -> Array:
-        """The part of the output that the question is about, its channels last."""
+        """Return the part of the output that the question is about, its channels last."""
         found: Array = output[self.where]
         return found if self.last is None else np.moveaxis(found, self.last, -1)
 
     def answers(self, output: Array) -> Array:
-        """The part of the output in the shape of the question's codes."""
+        """Return the part of the output in the shape of the question's codes."""
         return self.view(output).reshape(self.question.shape)
 
     def locate(self, index: Sequence[int], shape: Sizes) -> tuple[int, ...] | None:
-        """Where an element of the output, which has that shape, is in the shape of the question's codes; None where
-        another question is about it."""
+        """Return the index of an output element in the question's codes; None where another question asks for it.
+
+        index: the element's index in the output.
+        shape: the output's shape.
+        """
         marked = np.zeros(shape, bool)
         marked[tuple(index)] = True
         found = np.argwhere(self.answers(marked))
         return tuple(int(i) for i in found[0]) if len(found) else None
 
     def put(self, output: Array, answers: Array) -> None:
-        """Write answers in the shape of the question's codes to where they stand in the output."""
+        """Write answers, in the shape of the question's codes, to where they stand in the output."""
         view = self.view(output)
         view[...] = np.broadcast_to(answers, self.question.shape).reshape(view.shape)
 
 
 class IntegerOperator(Operator):
-    """Asks questions of one kind, whose answers are its output."""
+    """An operator that asks questions of one kind, whose answers are its output."""
 
-    #: The kind of question that it asks as a rule; a fast form is chosen by it.
+    #: The kind of question that the operator usually asks; a fast form is chosen by it.
     asks: ClassVar[type[Question]]
 
     @abstractmethod
     def questions(self, step: Step, *inputs: Any, **_: Any) -> Sequence[Part]:
-        """The questions of one evaluation, in the order of the output."""
+        """Return the questions of one evaluation, in the order of the output."""
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The inputs of a node that `step` would make this step of: by default (tensor, scale, zero point) of each
-        operand, then scale and zero point of the output.
+        """Return the inputs of a node that `step` would make this step of.
 
-        parameters: an operand -> the names of its scale and zero point.
+        By default they are (tensor, scale, zero point) of each operand, the tensor alone of one without a scale, '' for
+        one that is absent; then scale and zero point of the output.
+
+            parameters: maps an operand to the names of its scale and zero point.
         """
-        each = [name for operand in step.inputs if operand is not None for name in (operand.name, *parameters(operand))]
-        return [*each, *parameters(step.outputs[0])]
+
+        def scaled(operand: Operand) -> Sequence[str]:
+            return parameters(operand) if operand.quant is not None else ()
+
+        found: list[str] = []
+        for operand in step.inputs:
+            found += [""] if operand is None else [operand.name, *scaled(operand)]
+        return [*found, *scaled(step.outputs[0])]
 
     def output_shape(self, step: Step, inputs: Sequence[Array | None]) -> Sizes:
         shapes = [None if array is None else array.shape for array in inputs]
         return concrete(self.shapes(step.attributes, *shapes)[0])
 
     def compute(self, binding: Binding, *inputs: Any, **_: Any) -> tuple[Array, ...]:
-        """The definition: each question answered by the profile's rule for it."""
+        """Answer each question by the profile's rule for it: the definition of the operator."""
         return (self.answered(binding, self.questions(binding.step, *inputs), inputs),)
 
     def answered(self, binding: Binding, parts: Sequence[Part], inputs: Sequence[Array | None]) -> Array:
-        """The output that the profile's answers to these questions make."""
+        """Return the output that the profile's answers to these questions make."""
         quant = binding.step.outputs[0].quant
         output = np.empty(self.output_shape(binding.step, inputs), np.float32 if quant is None else quant.dtype)
         for part in parts:
@@ -100,7 +111,7 @@ class IntegerOperator(Operator):
             rule.bind()
 
     def parameters(self, binding: Binding, parts: Sequence[Part]) -> Mapping[str, Any]:
-        """The numbers that the arithmetic uses for these questions, by name."""
+        """Return the numbers that the arithmetic uses for these questions, by name."""
         if not parts:
             return {}
         first = parts[0].question
@@ -108,38 +119,39 @@ class IntegerOperator(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
-    """Products, and where their sums stand in the operator's output (as in `Part`)."""
+class PlacedProducts:
+    """Products, and where their sums stand in the operator's output."""
 
     products: Products
+    #: As in `Part`; `last` likewise.
     where: Where = EVERYWHERE
     last: int | None = None
 
 
 class SumOperator(IntegerOperator):
-    """Sums products of codes; operand 1 is the weights, operand 2, where there is one, the bias."""
+    """An operator that sums products of codes; operand 1 is the weights, operand 2, where it exists, the bias."""
 
     asks = Sums
     reads = ("accumulate",)
     weight_operand = 1
     bias_operand: ClassVar[int | None] = 2
-    #: The geometry of its products.
+    #: The geometry of the operator's products.
     sums_over: ClassVar[type[Products]]
 
     @abstractmethod
-    def products(self, step: Step, *inputs: Any, **_: Any) -> Sequence[Placed]:
-        """What is added up, in the order of the output."""
+    def products(self, step: Step, *inputs: Any, **_: Any) -> Sequence[PlacedProducts]:
+        """Return what is added up, in the order of the output."""
 
     @abstractmethod
     def weights(self, step: Step, w: Codes) -> SumWeights | None:
-        """Constant weights as rows; None where they make several layers of different weights."""
+        """Return constant weights as rows; None where they make several layers of different weights."""
 
     def alpha(self, step: Step) -> float:
-        """The factor of all sums."""
+        """Return the factor of all sums."""
         return 1.0
 
     def context(self, step: Step, weights: SumWeights, bias: Codes | None) -> SumContext:
-        """What the rule may look at besides the sums."""
+        """Return what the rule may look at besides the sums."""
         y = step.outputs[0].quant
         x, w = step.quant(0), step.quant(1)
         return SumContext(x, w, y, bias, self.alpha(step), weights.rows, step.label)

@@ -1,4 +1,4 @@
-"""DequantizeLinear: codes to float32, per tensor or per axis."""
+"""DequantizeLinear turns codes into float32, per tensor or per axis."""
 
 from __future__ import annotations
 

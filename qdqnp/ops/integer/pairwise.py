@@ -23,7 +23,7 @@ class PairwiseOperator(IntegerOperator):
     asks = Pairs
 
     def swaps(self, a: Shape, b: Shape) -> bool:
-        """Whether the operator exchanges its operands for arrays of these shapes."""
+        """Tell whether the operator exchanges its operands for arrays of these shapes."""
         return False
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
@@ -46,7 +46,7 @@ class PairwiseOperator(IntegerOperator):
         return (broadcast_shapes([a, b]),)
 
     def work(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:
-        return 4096  # what making the table takes
+        return 4096  # the work of making the table
 
     def questions(self, step: Step, a: Codes, b: Codes) -> Sequence[Part]:
         quants, codes, operands = (step.quant(0), step.quant(1)), (a, b), (0, 1)

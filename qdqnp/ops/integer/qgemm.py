@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.numerics.questions import SumWeights
-from qdqnp.ops.geometry.matrix import GemmAttributes, MatrixProduct, gemm_shape, matrix_weights
-from qdqnp.ops.integer.asking import Placed, SumOperator
+from qdqnp.ops.geometry.matrix import MatrixAttributes, MatrixProduct, gemm_shape, matrix_weights
+from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
@@ -20,11 +20,11 @@ class QGemm(SumOperator):
     op = "QGemm"
     domain = MICROSOFT
     arity = (6, 9)
-    Attributes = GemmAttributes
+    Attributes = MatrixAttributes
     rule = "gemm"
     sums_over = MatrixProduct
 
-    def infer(self, check: NodeCheck, attributes: GemmAttributes) -> Inferred:
+    def infer(self, check: NodeCheck, attributes: MatrixAttributes) -> Inferred:
         a_dtype = check.dtype_in(0, EIGHT_BIT, "a")
         check.dtype_in(3, (np.int8,) if a_dtype == np.int8 else EIGHT_BIT, "b")
         if check.given(6):
@@ -38,40 +38,33 @@ class QGemm(SumOperator):
             check.refuse("input 4 (b_scale)", f"1 or {shape[1]} values", b.scale.size)
         return ((FLOAT32 if y is None else y.dtype, shape),)
 
-    def _quants(self, check: NodeCheck, attributes: GemmAttributes) -> tuple[Quant, Quant, Quant | None]:
+    def _quants(self, check: NodeCheck, attributes: MatrixAttributes) -> tuple[Quant, Quant, Quant | None]:
         a_dtype = check.value(0).dtype
         y = check.quant(7, 8, a_dtype) if check.given(7) else None
         b_axis = 0 if attributes.transB else 1
         return check.quant(1, 2, a_dtype), check.quant(4, 5, check.value(3).dtype, axis=b_axis), y
 
-    def step(self, check: NodeCheck, attributes: GemmAttributes) -> Step:
+    def step(self, check: NodeCheck, attributes: MatrixAttributes) -> Step:
         names = check.node.inputs
         a, b, y = self._quants(check, attributes)
         bias = Operand(names[6]) if check.given(6) else None
         operands = (Operand(names[0], a), Operand(names[3], b), bias)
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
-    def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The bias stands before the output's scale and zero point, which a real output lacks."""
-        bias = step.inputs[2]
-        matrices = [name for operand in step.inputs[:2] if operand for name in (operand.name, *parameters(operand))]
-        y = parameters(step.outputs[0]) if step.outputs[0].quant is not None else []
-        return [*matrices, bias.name if bias is not None else "", *y]
-
-    def shapes(self, attributes: GemmAttributes, a: Shape, b: Shape, c: Shape | None = None) -> tuple[Shape, ...]:
+    def shapes(self, attributes: MatrixAttributes, a: Shape, b: Shape, c: Shape | None = None) -> tuple[Shape, ...]:
         return (gemm_shape(attributes, a, b, c),)
 
-    def macs(self, attributes: GemmAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+    def macs(self, attributes: MatrixAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         return output[0] * output[1] * inputs[0][0 if attributes.transA else 1]
 
     def alpha(self, step: Step) -> float:
-        attributes: GemmAttributes = step.attributes
+        attributes: MatrixAttributes = step.attributes
         return attributes.alpha
 
     def weights(self, step: Step, w: Codes) -> SumWeights:
         return matrix_weights(w.T if step.attributes.transB else w, step.quant(1))
 
-    def products(self, step: Step, a: Codes, b: Codes, c: Array | None = None) -> Sequence[Placed]:
+    def products(self, step: Step, a: Codes, b: Codes, c: Array | None = None) -> Sequence[PlacedProducts]:
         flip_a, flip_b = bool(step.attributes.transA), bool(step.attributes.transB)
         left, right = a.T if flip_a else a, b.T if flip_b else b
         found = MatrixProduct(
@@ -82,4 +75,4 @@ class QGemm(SumOperator):
             lambda row, k: (k, row) if flip_a else (row, k),
             lambda k, column: (column, k) if flip_b else (k, column),
         )
-        return [Placed(found)]
+        return [PlacedProducts(found)]

@@ -48,13 +48,16 @@ class QLinearAveragePool(FromOneInput):
         return pool_work(attributes, inputs[0], output, math.prod(attributes.kernel_shape))
 
     def questions(self, step: Step, x: Codes) -> Sequence[Part]:
-        """ONNX Runtime calls its global average, whose arithmetic is another, where one window is the whole image."""
+        """Ask about the windows, or about whole planes where one window is the whole image.
+
+        ONNX Runtime then calls its global average, whose arithmetic differs.
+        """
         attributes: AverageAttributes = step.attributes
         if covers_all(attributes, x.shape[2:]):
             return [Part(plane_means(step, x))]
         rows, cols = (1, *concrete(pool_shape(attributes, x.shape))[2:])[-2:]
         taps = taps_of(attributes, x, rows, cols)
-        # unlike AveragePool, it counts the elements that ceil_mode puts beyond the padding
+        # unlike AveragePool, the operator counts the elements that ceil_mode puts beyond the padding
         count = np.full_like(taps.count, len(taps.values)) if attributes.count_include_pad else taps.count
         inside = taps.inside[:, None, None]
         return [Part(Windows(step.label, step.quant(0), step.y, taps.values, inside, count))]
@@ -65,6 +68,6 @@ class QLinearAveragePool(FromOneInput):
 
 
 def covers_all(attributes: AverageAttributes, spatial: Sizes) -> bool:
-    """Whether one window, unpadded (auto_pad may pad as well), is the whole image."""
+    """Tell whether one window, unpadded (auto_pad may pad as well), is the whole image."""
     kernel = attributes.kernel_shape
     return tuple(kernel) == tuple(spatial) and not any(window_for(attributes, kernel, spatial).pads)

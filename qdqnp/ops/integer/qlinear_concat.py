@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
-from qdqnp.numerics.rules.lookup import Identity, RealFunction
+from qdqnp.numerics.rules.lookup import IdentityFunction, RealFunction
 from qdqnp.ops.integer.asking import Part
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.movement.concat import MANY, ConcatAttributes, concat_shape
@@ -20,7 +20,7 @@ from qdqnp.quant import EIGHT_BIT, Codes, Quant
 
 
 class QLinearConcat(SinglesOperator):
-    """Inputs: y_scale, y_zero_point, then (tensor, scale, zero point) for each input."""
+    """Joins inputs of different scales. Its inputs: y_scale, y_zero_point, then (tensor, scale, zero point) of each."""
 
     op = "QLinearConcat"
     domain = MICROSOFT
@@ -42,7 +42,7 @@ class QLinearConcat(SinglesOperator):
         return range(2, len(check.inputs), 3)
 
     def _quants(self, check: NodeCheck) -> list[Quant]:
-        """The output's, then each input's."""
+        """Return the output's quantization, then each input's."""
         dtype = check.value(2).dtype
         return [check.quant(0, 1, dtype), *(check.quant(i + 1, i + 2, dtype) for i in self._tensors(check))]
 
@@ -53,7 +53,7 @@ class QLinearConcat(SinglesOperator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The output's scale and zero point are the first."""
+        """Return the inputs; the output's scale and zero point come first."""
         *each, scale, zero = super().arguments(step, parameters)
         return [scale, zero, *each]
 
@@ -61,7 +61,7 @@ class QLinearConcat(SinglesOperator):
         return (concat_shape(attributes.axis, inputs),)
 
     def function(self, attributes: ConcatAttributes) -> RealFunction:
-        return Identity()
+        return IdentityFunction()
 
     def questions(self, step: Step, *inputs: Codes) -> Sequence[Part]:
         axis = step.attributes.axis % inputs[0].ndim
@@ -73,6 +73,6 @@ class QLinearConcat(SinglesOperator):
         ]
 
     def parameters(self, binding: Binding, parts: Sequence[Part]) -> Mapping[str, Any]:
-        """One value for each input."""
+        """Return the numbers that the rule uses, by name, with one value for each input."""
         used = [super(QLinearConcat, self).parameters(binding, [part]) for part in parts]
         return {name: np.array([values[name] for values in used]) for name in used[0]}

@@ -19,7 +19,7 @@ from qdqnp.ops.geometry.conv import (
     conv_weights,
     conv_work,
 )
-from qdqnp.ops.integer.asking import EVERYWHERE, Placed, SumOperator
+from qdqnp.ops.integer.asking import EVERYWHERE, PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
@@ -40,7 +40,7 @@ class QLinearConv(SumOperator):
 
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         x_dtype = check.dtype_in(0, EIGHT_BIT, "x")
-        # ONNX Runtime has no kernel of int8 inputs with uint8 weights.
+        # ONNX Runtime has no kernel for int8 inputs with uint8 weights.
         check.dtype_in(3, (np.int8,) if x_dtype == np.int8 else EIGHT_BIT, "w")
         check_conv(check, attributes, 0, 3)
         shape = conv_shape(attributes, check.value(0).shape, check.value(3).shape)
@@ -67,7 +67,7 @@ class QLinearConv(SumOperator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0], y),))
 
     def arguments(self, step: Step, parameters: Callable[[Operand], Sequence[str]]) -> list[str]:
-        """The bias, without scale and zero point, is the last."""
+        """Return the inputs; the bias, without scale and zero point, is the last."""
         bias = step.inputs[2]
         without = replace(step, inputs=step.inputs[:2])
         return [*super().arguments(without, parameters), *([bias.name] if bias is not None else [])]
@@ -84,6 +84,6 @@ class QLinearConv(SumOperator):
     def weights(self, step: Step, w: Codes) -> SumWeights:
         return conv_weights(w, step.quant(1), step.attributes.group)
 
-    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[Placed]:
+    def products(self, step: Step, x: Codes, w: Codes, bias: Array | None = None) -> Sequence[PlacedProducts]:
         found = Convolution(step.attributes, x, w, step.quant(0), step.quant(1))
-        return [Placed(found, EVERYWHERE, self.channel_axis)]
+        return [PlacedProducts(found, EVERYWHERE, self.channel_axis)]

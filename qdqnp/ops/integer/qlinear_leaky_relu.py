@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qdqnp.numerics.rules.lookup import LeakyRelu, RealFunction
+from qdqnp.numerics.rules.lookup import LeakyReluFunction, RealFunction
 from qdqnp.ops.integer.unary import UnaryOperator
 
 
@@ -18,4 +18,4 @@ class QLinearLeakyRelu(UnaryOperator):
     Attributes = LeakyReluAttributes
 
     def function(self, attributes: LeakyReluAttributes) -> RealFunction:
-        return LeakyRelu(attributes.alpha)
+        return LeakyReluFunction(attributes.alpha)

@@ -12,7 +12,7 @@ from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.questions import SumWeights
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import MatrixProduct, batches, matmul_shape, matrix_weights
-from qdqnp.ops.integer.asking import Placed, SumOperator
+from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
@@ -56,47 +56,53 @@ class QLinearMatMul(SumOperator):
         return math.prod(output) * inputs[0][-1]
 
     def work(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:
-        """Each matrix of a batch is a layer of its own where its weights may be computed: a few milliseconds."""
+        """Count 2000 elements for each matrix of a batch, and the inputs.
+
+        Each matrix is a layer of its own where its weights may be computed; setting it up takes a few milliseconds.
+        """
         return 2000 * math.prod(output[:-2]) + sum(math.prod(shape) for shape in inputs)
 
     def weights(self, step: Step, w: Codes) -> SumWeights | None:
         return matrix_weights(w, step.quant(1)) if w.ndim == 2 else None
 
-    def products(self, step: Step, a: Codes, b: Codes) -> Sequence[Placed]:
-        """One product of all rows by one matrix, or one for each matrix of the batch: rules may look at weights."""
+    def products(self, step: Step, a: Codes, b: Codes) -> Sequence[PlacedProducts]:
+        """Return one product of all rows by one matrix, or one for each matrix of the batch.
+
+        The matrices of a batch stay apart because rules may look at weights.
+        """
         return list(_products(step, a, b))
 
 
-def _products(step: Step, a: Codes, b: Codes) -> Iterator[Placed]:
+def _products(step: Step, a: Codes, b: Codes) -> Iterator[PlacedProducts]:
     x, w = step.quant(0), step.quant(1)
     if b.ndim == 2:
-        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # -1 would not do where K or N is 0
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # -1 would not work where K or N is 0
 
         def row_at(row: int, k: int) -> Index:
             return (*(int(i) for i in np.unravel_index(row, a.shape[:-1])), k) if a.ndim > 1 else (k,)
 
-        yield Placed(MatrixProduct(rows, b, x, w, row_at, lambda k, column: (k, column)))
+        yield PlacedProducts(MatrixProduct(rows, b, x, w, row_at, lambda k, column: (k, column)))
         return
     left, right = batches(a, b)
     for index in np.ndindex(*left.shape[:-2]):
-        yield Placed(
+        yield PlacedProducts(
             MatrixProduct(left[index], right[index], x, w, _at_left(index, a), _at_right(index, b)), (*index, ...)
         )
 
 
 def _at_left(index: Index, a: Codes) -> Any:
-    """An operand of rank 1 has no row of its own."""
+    """Map (row, k) to the index in the left operand, which has no row if its rank is 1."""
     batch = _batch(index, a.shape[:-2])
     return lambda row, k: (*batch, row, k) if a.ndim > 1 else (k,)
 
 
 def _at_right(index: Index, b: Codes) -> Any:
-    """An operand of rank 1 has no column of its own."""
+    """Map (k, column) to the index in the right operand, which has no column if its rank is 1."""
     batch = _batch(index, b.shape[:-2])
     return lambda k, column: (*batch, k, column) if b.ndim > 1 else (k,)
 
 
 def _batch(index: Index, shape: Sizes) -> Index:
-    """A batch index as an operand has it that may be broadcast."""
+    """Return the index in an operand's own batch axes, which may be broadcast."""
     own = index[len(index) - len(shape) :]
     return tuple(0 if size == 1 else int(i) for i, size in zip(own, shape, strict=True))

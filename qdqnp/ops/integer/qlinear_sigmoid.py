@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qdqnp.numerics.rules.lookup import RealFunction, Sigmoid
+from qdqnp.numerics.rules.lookup import RealFunction, SigmoidFunction
 from qdqnp.ops.integer.unary import UnaryOperator
 
 
@@ -12,4 +12,4 @@ class QLinearSigmoid(UnaryOperator):
     op = "QLinearSigmoid"
 
     def function(self, attributes: Any) -> RealFunction:
-        return Sigmoid()
+        return SigmoidFunction()

@@ -22,7 +22,7 @@ from qdqnp.quant import EIGHT_BIT, Codes
 @dataclass(frozen=True)
 class QLinearSoftmaxAttributes:
     axis: int = -1
-    #: Of the Softmax that this stands for; before 13 all axes from `axis` on form one row.
+    #: The opset of the Softmax that this node stands for; before 13 all axes from `axis` on form one row.
     opset: int = 13
 
 

@@ -1,4 +1,4 @@
-"""QuantizeLinear: float32 to codes, per tensor or per axis."""
+"""QuantizeLinear turns float32 into codes, per tensor or per axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Quant
 
-# The code types by TensorProto's numbers, which output_dtype names them by; 0 names none.
+# The code types by TensorProto's numbers, which output_dtype uses; 0 stands for none.
 CODES = {2: np.dtype(np.uint8), 3: np.dtype(np.int8), 4: np.dtype(np.uint16), 5: np.dtype(np.int16)}
 
 
@@ -27,7 +27,7 @@ class QuantizeAttributes:
 
 
 def aligned(quant: Quant, rank: int) -> Quant:
-    """The same parameters, reshaped to broadcast over an array of that rank."""
+    """Return the same parameters, reshaped to broadcast over an array of that rank."""
     if quant.per_tensor or quant.axis is None:
         return quant
     shape = [-1 if axis == quant.axis else 1 for axis in range(rank)]
@@ -36,7 +36,7 @@ def aligned(quant: Quant, rank: int) -> Quant:
 
 
 def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
-    """The Quant of a QuantizeLinear or DequantizeLinear node; its axis is made non-negative and checked."""
+    """Return the Quant of a QuantizeLinear or DequantizeLinear node; its axis is checked and made non-negative."""
     quant = check.quant(1, 2, dtype, axis=axis)
     if quant.per_tensor:
         return quant

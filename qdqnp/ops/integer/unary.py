@@ -1,4 +1,4 @@
-"""Operators on single codes: (x, x_scale, x_zp, y_scale, y_zp) and a real function."""
+"""Operators on single codes, with inputs (x, x_scale, x_zp, y_scale, y_zp) and a real function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdqnp.quant import EIGHT_BIT, Codes, Quant
 
 
 def input_and_output(check: NodeCheck) -> tuple[Quant, Quant]:
-    """The quantizations of x and y, one value each, of an operator with inputs (x, x_scale, x_zp, y_scale, y_zp)."""
+    """Return the quantizations of x and y, one value each, for inputs (x, x_scale, x_zp, y_scale, y_zp)."""
     dtype = check.value(0).dtype
     x, y = check.quant(1, 2, dtype), check.quant(3, 4, dtype)
     if not (x.per_tensor and y.per_tensor):
@@ -26,7 +26,7 @@ def input_and_output(check: NodeCheck) -> tuple[Quant, Quant]:
 
 
 class FromOneInput(IntegerOperator):
-    """Integer operators with inputs (x, x_scale, x_zp, y_scale, y_zp)."""
+    """An integer operator with inputs (x, x_scale, x_zp, y_scale, y_zp)."""
 
     domain = MICROSOFT
     arity = (4, 5)
@@ -38,16 +38,16 @@ class FromOneInput(IntegerOperator):
 
 
 class SinglesOperator(IntegerOperator):
-    """Asks about the codes of each input by themselves."""
+    """An operator that asks about the codes of each input by themselves."""
 
     asks = Singles
 
     @abstractmethod
     def function(self, attributes: Any) -> RealFunction:
-        """The real function between dequantizing and quantizing."""
+        """Return the real function between dequantizing and quantizing."""
 
     def single(self, step: Step, operand: int, codes: Codes) -> Singles:
-        """The question about codes of an input, in any shape."""
+        """Return the question about codes of an input, in any shape."""
         function = self.function(step.attributes)
         return Singles(self.rule, step.label, step.quant(operand), step.y, function, codes.reshape(-1), operand)
 

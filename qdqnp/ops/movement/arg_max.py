@@ -1,4 +1,4 @@
-"""ArgMax: where the largest element of an axis is, as int64; of several, the first or the last."""
+"""ArgMax returns where the largest element of an axis is, as int64; of several, the first or the last."""
 
 from __future__ import annotations
 

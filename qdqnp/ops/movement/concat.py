@@ -1,4 +1,4 @@
-"""Concat: arrays of one dtype joined along an axis."""
+"""Concat joins arrays of one dtype along an axis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ConcatAttributes:
 
 
 def concat_shape(axis: int | None, shapes: Sequence[Shape]) -> Shape:
-    """The joined shape; raises ShapeError where ranks, other axes or the axis itself do not fit."""
+    """Return the joined shape. Raises ShapeError where ranks, other axes or the axis itself do not fit."""
     rank = len(shapes[0])
     if axis is None or not -rank <= axis < rank:
         raise ShapeError(f"attribute 'axis' in [{-rank}, {rank - 1}]", str(axis))

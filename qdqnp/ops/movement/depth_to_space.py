@@ -1,4 +1,4 @@
-"""DepthToSpace: channels become blocks of pixels."""
+"""DepthToSpace turns channels into blocks of pixels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DepthToSpace(Movement):
     def move(self, attributes: DepthToSpaceAttributes, x: Array) -> Array:
         block = attributes.blocksize
         n, c, h, w = x.shape
-        if attributes.mode == "DCR":  # which pixel of the block counts slower than which channel
+        if attributes.mode == "DCR":  # the pixel in the block counts slower than the channel
             parts = x.reshape(n, block, block, c // block**2, h, w).transpose(0, 3, 4, 1, 5, 2)
         else:
             parts = x.reshape(n, c // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)

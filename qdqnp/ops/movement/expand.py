@@ -1,4 +1,4 @@
-"""Expand: broadcast with a constant shape, either way."""
+"""Expand broadcasts with a constant shape, either way."""
 
 from __future__ import annotations
 

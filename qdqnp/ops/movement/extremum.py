@@ -1,4 +1,4 @@
-"""ReduceMax and ReduceMin: no arithmetic, so codes stay codes."""
+"""ReduceMax and ReduceMin compute nothing but comparisons, so codes stay codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Extremum(Movement):
         return np.asarray(self.choose(x, reduced_axes(attributes, x.ndim), bool(attributes.keepdims)))
 
     def sources(self, binding: Binding, *inputs: Array) -> Array | None:
-        return None  # it selects by value
+        return None  # the operator selects by value
 
     @abstractmethod
     def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array: ...

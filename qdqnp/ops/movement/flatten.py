@@ -1,4 +1,4 @@
-"""Flatten: (d_0 ... d_axis-1) x (d_axis ...)."""
+"""Flatten reshapes to (d_0 ... d_axis-1) x (d_axis ...)."""
 
 from __future__ import annotations
 

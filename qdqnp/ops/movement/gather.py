@@ -1,4 +1,4 @@
-"""Gather: elements of an axis at constant indices."""
+"""Gather takes elements of an axis at constant indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identity."""
+"""Identity returns its input."""
 
 from __future__ import annotations
 

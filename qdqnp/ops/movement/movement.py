@@ -21,11 +21,11 @@ class Movement(Operator):
 
     @abstractmethod
     def move(self, attributes: Any, x: Array) -> Array:
-        """The output for one input; may be a view of it."""
+        """Return the output for one input; it may be a view of the input."""
 
     @abstractmethod
     def shape(self, attributes: Any, x: Shape) -> Shape:
-        """The output's shape. Raises ShapeError."""
+        """Return the output's shape. Raises ShapeError."""
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         value = check.value(0)
@@ -46,7 +46,7 @@ class Movement(Operator):
 
 
 def numbered(inputs: Sequence[Array]) -> list[Array]:
-    """In place of each element of each input 1 + its flat index, counted through all inputs."""
+    """Replace each element of each input by 1 + its flat index, counted through all inputs."""
     found, first = [], 1
     for array in inputs:
         found.append(np.arange(first, first + array.size).reshape(array.shape))

@@ -1,4 +1,7 @@
-"""Pad with a constant; negative sizes cut off. Both are attributes before opset 11, and constant inputs since."""
+"""Pad adds a constant around a tensor; negative sizes cut off.
+
+Sizes and constant are attributes before opset 11, and constant inputs since.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,16 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True, eq=False)
 class PadAttributes:
-    """pads: those before each axis, then those after each. axes: which ones; () means all. filling: one element of
-    the input's dtype, None for zero; value: the same before opset 11."""
+    """The attributes of Pad, and its constant inputs."""
 
     mode: str = "constant"
+    #: The sizes before each axis, then those after each.
     pads: tuple[int, ...] | None = None
+    #: The constant, before opset 11.
     value: float = 0.0
+    #: The axes that are padded; () means all.
     _axes: tuple[int, ...] = ()
+    #: The constant since opset 11, one element of the input's dtype; None for zero.
     _filling: Array | None = None
 
 
@@ -68,7 +74,7 @@ class Pad(Movement):
 
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
-    """(before, after) of every axis."""
+    """Return (before, after) of every axis."""
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
     pads = attributes.pads or ()
     if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):

@@ -1,4 +1,4 @@
-"""ReduceMax: the largest element along some axes."""
+"""ReduceMax returns the largest element along some axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ReduceMin: the smallest element along some axes."""
+"""ReduceMin returns the smallest element along some axes."""
 
 from __future__ import annotations
 

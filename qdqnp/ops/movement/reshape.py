@@ -49,7 +49,7 @@ class Reshape(Movement):
         return tuple(result)
 
     def _rest(self, attributes: ReshapeAttributes, x: Shape, result: list[Dim]) -> Dim:
-        """The size that -1 stands for; sizes copied from the input cancel, so one unknown batch is no obstacle."""
+        """Return the size that -1 stands for. Sizes copied from the input cancel, so one of them may be unknown."""
         zero_copies = not attributes.allowzero
         copied = {axis for axis, size in enumerate(attributes._shape) if size == 0 and zero_copies}
         have = product(tuple(size for axis, size in enumerate(x) if axis not in copied))

@@ -1,5 +1,8 @@
-"""Resize to the nearest element. Which one is decided by float32 arithmetic on coordinates, as in ONNX Runtime 1.32,
-core/providers/cpu/tensor/upsamplebase.h; interpolation is refused."""
+"""Resize to the nearest element; interpolation is refused.
+
+Float32 arithmetic on coordinates decides which element is nearest, as in ONNX Runtime 1.32,
+core/providers/cpu/tensor/upsamplebase.h.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array, Float32, Int64
 
 F = np.float32
-LARGEST = 2**31 - 1  # of an output axis: ONNX Runtime's coordinates are int32
+LARGEST = 2**31 - 1  # the largest output axis: ONNX Runtime's coordinates are int32
 
 
 @dataclass(frozen=True)
 class ResizeAttributes:
-    """cubic_coeff_a, exclude_outside, extrapolation_value: of modes that are refused, so without effect."""
+    """The attributes of Resize, and its constant inputs."""
 
     mode: str = "nearest"
     coordinate_transformation_mode: str = "half_pixel"
@@ -31,16 +34,19 @@ class ResizeAttributes:
     axes: tuple[int, ...] = ()
     keep_aspect_ratio_policy: str = "stretch"
     antialias: int = 0
+    #: This and the next two belong to modes that are refused, so they have no effect.
     cubic_coeff_a: float = -0.75
     exclude_outside: int = 0
     extrapolation_value: float = 0.0
+    #: The factor of each axis; () where sizes are given.
     _scales: tuple[float, ...] = ()
+    #: The output size of each axis; () where scales are given.
     _sizes: tuple[int, ...] = ()
 
 
 Coordinates = Callable[[Float32, np.float32, int, int], Float32]
 
-# From output positions x, the scale, and the sizes before and after, to positions in the input.
+# Each function maps output positions x, the scale, and the sizes before and after, to positions in the input.
 COORDINATES: Mapping[str, Coordinates] = {
     "asymmetric": lambda x, scale, before, after: x / scale,
     "half_pixel": lambda x, scale, before, after: (x + F(0.5)) / scale - F(0.5),
@@ -50,12 +56,12 @@ COORDINATES: Mapping[str, Coordinates] = {
 }
 
 
-# Fractions this close to a half are halves to ONNX Runtime 1.32; measured, between 9.6e-7 and 1.01e-6.
+# ONNX Runtime 1.32 takes fractions this close to a half for halves; the limit was measured to lie in 9.6e-7 to 1.01e-6.
 TOLERANCE = F(1e-6)
 
 
 def _rounded(x: Float32, halves_up: bool) -> Float32:
-    """To the nearest whole number, halves and what nearly is one in the stated direction."""
+    """Round to the nearest whole number; halves, and what nearly is one, go in the stated direction."""
     low = np.floor(x)
     fraction = x - low  # exact
     tie = np.abs(fraction - F(0.5)) < TOLERANCE
@@ -107,18 +113,18 @@ class Resize(Movement):
 
     def move(self, attributes: ResizeAttributes, x: Array) -> Array:
         sizes = concrete(self.shape(attributes, x.shape))
-        if sizes == x.shape:  # ONNX Runtime then copies, whatever its mode would make of scales near 1
+        if sizes == x.shape:  # ONNX Runtime then copies, whatever its mode would compute for scales near 1
             return x
         for axis, scale, size in _changes(attributes, x.ndim):
             before = x.shape[axis]
             by = F(size) / F(before) if size else scale
-            if by != 1:  # and it leaves such an axis alone
+            if by != 1:  # ONNX Runtime leaves an axis of scale 1 alone
                 x = np.take(x, nearest(attributes, before, sizes[axis], by), axis)
         return x
 
 
 def nearest(attributes: ResizeAttributes, before: int, after: int, scale: np.float32) -> Int64:
-    """For each of `after` output positions, which of `before` elements it repeats."""
+    """Return, for each of `after` output positions, which of `before` elements it repeats."""
     x = COORDINATES[attributes.coordinate_transformation_mode](np.arange(after).astype(F), scale, before, after)
     if attributes.nearest_mode == "simple":  # Resize before opset 11
         x = np.ceil(x) if scale < 1 else np.trunc(x)
@@ -128,7 +134,7 @@ def nearest(attributes: ResizeAttributes, before: int, after: int, scale: np.flo
 
 
 def _scales(check: NodeCheck, index: int) -> tuple[float, ...]:
-    """The factors, float32 > 0; () where none are given."""
+    """Return the factors, float32 > 0; () where none are given."""
     if not check.given(index):
         return ()
     values = check.const(index, "scales")
@@ -139,7 +145,7 @@ def _scales(check: NodeCheck, index: int) -> tuple[float, ...]:
 
 
 def _changes(attributes: ResizeAttributes, rank: int) -> list[tuple[int, np.float32, int]]:
-    """(axis, scale, size) of each axis that is named; size 0 where a scale is given."""
+    """Return (axis, scale, size) of each axis that is named; size is 0 where a scale is given."""
     axes = [axis_of(axis, rank) for axis in attributes.axes] or list(range(rank))
     count = len(attributes._scales or attributes._sizes)
     if len(axes) != count or len(set(axes)) != count:

@@ -1,4 +1,4 @@
-"""Slice: every step-th element from start to end, on some axes, by constant inputs."""
+"""Slice takes every step-th element from start to end, on some axes, by constant inputs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
-# The largest numbers of int32 and int64 mean "to the end", in ONNX Runtime also backwards.
+# The largest numbers of int32 and int64 mean "to the end"; in ONNX Runtime they do so backwards too.
 TO_THE_END = (2**31 - 1, 2**63 - 1)
 
 
 @dataclass(frozen=True)
 class SliceAttributes:
-    """Of each axis that is cut. axes (): the first ones; steps (): all 1."""
+    """The constant inputs of Slice, one entry for each axis that is cut."""
 
     _starts: tuple[int, ...] = ()
     _ends: tuple[int, ...] = ()
+    #: The axes that are cut; () means the first ones.
     _axes: tuple[int, ...] = ()
+    #: The step on each axis; () means 1 on all.
     _steps: tuple[int, ...] = ()
 
 
@@ -34,7 +36,7 @@ class Slice(Movement):
     Attributes = SliceAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        super().attributes(check)  # it has none
+        super().attributes(check)  # Slice has no attributes
         starts, ends = int_list(check, 1, "starts"), int_list(check, 2, "ends")
         axes, steps = (int_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
@@ -57,13 +59,13 @@ class Slice(Movement):
         cuts = [slice(None)] * x.ndim
         for axis, start, end, step in _cuts(attributes, x.ndim):
             first, last = _bounds(x.shape[axis], start, end, step)
-            # before element 0 there is no index: -1 would mean the last element
+            # no index stands before element 0: -1 would mean the last element
             cuts[axis] = slice(first, None if last < 0 else last, step)
         return np.ascontiguousarray(x[tuple(cuts)])
 
 
 def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:
-    """(axis, start, end, step) for each axis that is cut."""
+    """Return (axis, start, end, step) for each axis that is cut."""
     count = len(attributes._starts)
     axes = [axis_of(axis, rank) for axis in attributes._axes or range(count)]
     if len(set(axes)) != count:
@@ -72,8 +74,10 @@ def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, i
 
 
 def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
-    """First index and the one before which to stop, clamped as ONNX does it: to [0, size] forwards, and backwards
-    to [0, size - 1] and [-1, size - 1]."""
+    """Return the first index and the one before which to stop, clamped as ONNX clamps them.
+
+    Forwards both are clamped to [0, size], backwards to [0, size - 1] and [-1, size - 1].
+    """
     if end in TO_THE_END:
         end = size if step > 0 else -size - 1
     start, end = (value + size if value < 0 else value for value in (start, end))

@@ -1,4 +1,4 @@
-"""SpaceToDepth: blocks of pixels become channels, the channel counting faster than the place in the block."""
+"""SpaceToDepth turns blocks of pixels into channels; the channel counts faster than the place in the block."""
 
 from __future__ import annotations
 

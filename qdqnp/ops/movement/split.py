@@ -1,5 +1,8 @@
-"""Split: one axis cut into parts. Their sizes are an attribute before opset 13 and a constant input since; without
-sizes the parts are equal, and since opset 18 the last one may be smaller or empty."""
+"""Split cuts one axis into parts.
+
+Their sizes are an attribute before opset 13 and a constant input since; without sizes the parts are equal, and since
+opset 18 the last one may be smaller or empty.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,10 @@ class SplitAttributes:
     axis: int = 0
     split: tuple[int, ...] | None = None
     num_outputs: int | None = None
-    _parts: int = 0  # how many outputs the node has
-    _uneven: bool = False  # whether the last part may be smaller
+    #: How many outputs the node has.
+    _parts: int = 0
+    #: Whether the last part may be smaller.
+    _uneven: bool = False
 
 
 class Split(Operator):
@@ -82,7 +87,7 @@ class Split(Operator):
 
 
 def _sizes(attributes: SplitAttributes, size: Dim) -> tuple[Dim, ...]:
-    """Of the parts; unknown where the size of the axis is and no sizes are given."""
+    """Return the sizes of the parts; they are unknown where the axis is of unknown size and no sizes are given."""
     parts = attributes._parts
     if attributes.split is not None:
         if isinstance(size, int) and sum(attributes.split) != size:

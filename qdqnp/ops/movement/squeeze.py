@@ -1,4 +1,4 @@
-"""Squeeze: axes of size 1 removed. The axes are an attribute before opset 13 and a constant input since."""
+"""Squeeze removes axes of size 1. The axes are an attribute before opset 13 and a constant input since."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AxesAttributes:
 
 
 def axes_attributes(check: NodeCheck, attributes: AxesAttributes) -> AxesAttributes:
-    """The axes, from the attribute (opset < 13) or from input 1."""
+    """Return the attributes with the axes, from the attribute (opset < 13) or from input 1."""
     if check.opset < 13:
         if check.given(1):
             check.refuse("input 1 (axes)", "no such input before opset 13", check.node.inputs[1])

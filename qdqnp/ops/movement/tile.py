@@ -1,4 +1,4 @@
-"""Tile: the whole tensor repeated along its axes."""
+"""Tile repeats the whole tensor along its axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transpose: axes permuted, reversed by default."""
+"""Transpose permutes axes; by default it reverses them."""
 
 from __future__ import annotations
 

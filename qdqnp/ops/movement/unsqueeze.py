@@ -1,4 +1,4 @@
-"""Unsqueeze: axes of size 1 inserted. The axes are an attribute before opset 13 and a constant input since."""
+"""Unsqueeze inserts axes of size 1. The axes are an attribute before opset 13 and a constant input since."""
 
 from __future__ import annotations
 

@@ -24,10 +24,13 @@ from qdqnp.quant import Array
 
 
 class AiRunnerSource:
-    """runner: a connected AiRunner (or a session of one); name: of the compiled model, where there are several.
+    """A device behind ST's ai_runner.
 
-    names: ONNX names by c-node name, for those that are known. Device tensors are channel-last; rank 4 is turned to
-    NCHW, inputs the other way, unless channel_last is False.
+    runner: a connected AiRunner (or a session of one).
+    name: name of the compiled model, where there are several.
+    names: ONNX names by c-node name, for those that are known.
+    channel_last: whether device tensors are channel-last. Tensors of rank 4 are then turned to NCHW, and inputs the
+        other way.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class AiRunnerSource:
         self._runner, self._name, self._names, self._channel_last = runner, name, dict(names or {}), channel_last
 
     def tensors(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs of every c-node, then of the network as 'output_0', 'output_1', ..."""
+        """Return the outputs of every c-node, then those of the network as 'output_0', 'output_1', ..."""
         if not self._runner.is_connected:
             raise QdqnpError(
                 "the device failed", [Problem("ai_runner", "a connection", "none", "Call connect() first.")]
@@ -57,7 +60,8 @@ class AiRunnerSource:
         return found
 
     def _called(self, node: Mapping[str, Any], number: int, index: int) -> str:
-        """The ONNX name where it is known; else the c-node's, numbered so that order and names sort alike."""
+        """Return the ONNX name where it is known; else the c-node's name, numbered so that order and names sort
+        alike."""
         own = str(node.get("name") or f"m{node.get('m_id', number)}_{node.get('layer_desc') or node.get('layer_type')}")
         if index == 0 and own in self._names:
             return self._names[own]
@@ -67,7 +71,7 @@ class AiRunnerSource:
         return np.ascontiguousarray(np.moveaxis(array, -1, 1)) if self._channel_last and array.ndim == 4 else array
 
     def _inputs(self, given: Sequence[tuple[str, Array]], arguments: Mapping[str, str]) -> list[Array]:
-        """The inputs as the runtime says it takes them: dtype, scale, order of axes, shape."""
+        """Convert the inputs to what the runtime says it takes: dtype, scale, order of axes, shape."""
         infos = self._runner.get_input_infos(**arguments)
         if len(infos) != len(given):
             problem = Problem("ai_runner", f"{len(given)} inputs, as the model has", str(len(infos)))
@@ -92,7 +96,7 @@ class AiRunnerSource:
 
 
 def _data(node: Mapping[str, Any], number: int) -> list[Array]:
-    """The node's outputs. A runtime without the capability runs all the same, and leaves them out or empty."""
+    """Return the node's outputs. A runtime without the capability runs all the same, and leaves them out or empty."""
     arrays = [np.asarray(array) for array in node.get("data") or []]
     if any(array.size == 0 for array in arrays):
         hint = "The runtime has no capability PER_LAYER_WITH_DATA."

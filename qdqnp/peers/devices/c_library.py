@@ -32,7 +32,13 @@ _EMIT = ctypes.CFUNCTYPE(
 
 
 class CLibrary:
-    """path: of the shared library; function: the one that runs it, of the signature above. Raises InputError."""
+    """A device in a shared library.
+
+        path: the shared library.
+        function: name of the function that runs it, with the signature above.
+
+    Raises InputError.
+    """
 
     def __init__(self, path: str | os.PathLike[str], function: str = "qdqnp_run") -> None:
         try:
@@ -45,7 +51,8 @@ class CLibrary:
         self._run.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, _EMIT, ctypes.c_void_p]
 
     def tensors(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the library once; the arrays are copies. Raises QdqnpError for an error number, or no proper tensor."""
+        """Run the library once; the arrays are copies. Raises QdqnpError for an error number, or for a tensor that is
+        not valid."""
         found: dict[str, Array] = {}
         problems: list[Problem] = []
 

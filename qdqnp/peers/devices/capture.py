@@ -37,7 +37,12 @@ class Source(Protocol):
     """A device under test."""
 
     def tensors(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Run the device once. inputs: the network's, by ONNX name. Returns every tensor that it can show, by name."""
+        """Run the device once.
+
+            inputs: the network's inputs by ONNX name.
+
+        Returns every tensor that the device can show, by name.
+        """
         ...
 
 
@@ -45,7 +50,8 @@ Device = Source | Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 def load_device(text: str) -> Device:
-    """The object that 'module:name' names: a function of the inputs, or a Source. The current folder is searched too.
+    """Return the object that 'module:name' names: a function of the inputs, or a Source. The current folder is searched
+    too.
 
     Raises InputError. Importing runs the module, which is what the user asked for.
     """
@@ -70,7 +76,11 @@ def load_device(text: str) -> Device:
 
 
 def capture(device: Device, inputs: Iterable[Mapping[str, Array]]) -> dict[str, list[Array]]:
-    """Run the device on each set of inputs: by tensor name, one array for each run, of equal dtype and shape.
+    """Run the device on each set of inputs, and return one array for each run by tensor name; a name's arrays have
+    equal dtype and shape.
+
+        device: the device.
+        inputs: sets of inputs by name.
 
     Raises InputError that lists what a run returned wrongly, QdqnpError where the device fails.
     """
@@ -100,7 +110,7 @@ def _said(error: Exception) -> str:
 
 
 def _checked(answers: object, number: int) -> dict[str, Array]:
-    """Copies of the arrays: a device may use its buffers again."""
+    """Return copies of the arrays: a device may use its buffers again."""
     problems, found = Problems(), dict[str, Array]()
     if not isinstance(answers, Mapping) or not 0 < len(answers) <= MAX_TENSORS:
         problems.add(f"run {number}", f"a mapping of 1 to {MAX_TENSORS} tensors by name", type(answers).__name__)
@@ -133,8 +143,8 @@ def _require_alike(found: Mapping[str, Sequence[Array]], answers: Mapping[str, A
 
 
 def input_codes(plan: Plan, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs as the codes that the model's quantizers make of them, for devices that take codes; inputs that are
-    codes already, or that nothing quantizes, stay as they are."""
+    """Convert the inputs to the codes that the model's quantizers make of them, for devices that take codes. Inputs
+    that are codes already, or that nothing quantizes, stay unchanged."""
     floats = {name: array for name, array in feeds.items() if array.dtype.kind == "f"}
     quantizers = [b for b in plan.steps if b.step.op == "QuantizeLinear" and b.step.input_names[0] in floats]
     codes = {done.bound.step.input_names[0]: made for done in fold(quantizers, feeds) for made in done.made.values()}
@@ -142,6 +152,6 @@ def input_codes(plan: Plan, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def runs(program: Program, sets: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
-    """Sets of inputs in the order of the model's inputs, so that a device may take them by position too."""
+    """Yield sets of inputs in the order of the model's inputs, so that a device may take them by position too."""
     for feeds in sets:
         yield {name: feeds[name] for name in program.inputs}

@@ -50,7 +50,8 @@ MAX_AXES, MAX_DATA, MAX_NOISE = 8, 256 * 2**20, 4096
 
 
 class Stream(Protocol):
-    """What pyserial's Serial, and a file opened unbuffered, are. read may return fewer bytes; none means a timeout."""
+    """The methods that pyserial's Serial and an unbuffered file have. `read` may return fewer bytes; no bytes mean a
+    timeout."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -59,14 +60,20 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
+    #: The frame's type.
+    """One frame of the protocol above."""
+
     kind: int
+    #: The tensor's name; '' for other frames.
     name: str = ""
+    #: The tensor; None for other frames.
     array: Array | None = None
+    #: The text of an error; '' for other frames.
     text: str = ""
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes of a frame. Raises InputError for an array or a name that no frame can hold."""
+    """Return the bytes of a frame. Raises InputError for an array or a name that a frame cannot hold."""
     name = frame.name.encode()
     array = None if frame.array is None else np.asarray(frame.array, order="C")
     data = frame.text.encode() if array is None else b""
@@ -88,7 +95,7 @@ def encode(frame: Frame) -> bytes:
 
 
 def decode(stream: Stream) -> Frame:
-    """Read one frame; bytes before its "QDQP", such as a boot message, are skipped. Raises QdqnpError."""
+    """Read one frame. Bytes before its "QDQP", such as a boot message, are skipped. Raises QdqnpError."""
     _find_magic(stream)
     header = _exactly(stream, HEADER.size)
     kind, number, axes, name_length, data_length = HEADER.unpack(header)
@@ -110,7 +117,7 @@ def decode(stream: Stream) -> Frame:
 
 
 def native(data: bytes, dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
-    """The array of little-endian bytes, in this machine's byte order."""
+    """Return the array of little-endian bytes, in this machine's byte order."""
     array: Array = np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
     return array
 
@@ -147,7 +154,8 @@ class SerialSource:
         self._stream = stream
 
     def tensors(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Send the inputs, run, and collect what the board shows. Raises QdqnpError where it does not answer so."""
+        """Send the inputs, run, and collect what the board shows. Raises QdqnpError where it does not answer in
+        frames."""
         for name, array in inputs.items():
             self._send(encode(Frame(TENSOR, name, array)))
         self._send(encode(Frame(RUN)))
@@ -165,7 +173,7 @@ class SerialSource:
             found[frame.name] = frame.array
 
     def _send(self, data: bytes) -> None:
-        """Streams may take fewer bytes at a time and say how many."""
+        """Send all bytes: a stream may take fewer bytes at a time, and returns how many."""
         view = memoryview(data)
         while view:
             count = self._stream.write(bytes(view))

@@ -1,6 +1,6 @@
-"""Known faults and changes of ONNX Runtime by version, and a probe for each that a small model can show.
+"""List known faults and changes of ONNX Runtime by version, with a probe for each that a small model can show.
 
-Compared with onnxruntime 1.22.1, 1.23.2, 1.24.4, 1.27, 1.31.1 and 1.32.0 on x86-64.
+They were seen with onnxruntime 1.22.1, 1.23.2, 1.24.4, 1.27, 1.31.1 and 1.32.0 on x86-64.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Fault:
-    """title: what is wrong or different; versions: where it was seen; here: whether this onnxruntime has it."""
+    """A fault or a change of ONNX Runtime."""
 
+    #: What is wrong or different.
     title: str
+    #: The versions where it was seen.
     versions: str
+    #: Returns whether this onnxruntime has it.
     here: Callable[[], bool]
 
 
 def _conv(**changes: object) -> dict[str, object]:
-    """Inputs of a QLinearConv of ones, wide enough for its packed kernels: every sum is 16."""
+    """Return the inputs of a QLinearConv of ones, wide enough for its packed kernels: every sum is 16."""
     inputs: dict[str, object] = {
         "x": np.ones((1, 16, 2, 2), np.uint8),
         "xs": F(1),
@@ -58,7 +61,7 @@ def _refuses_zero_points_by_channel() -> bool:
 
 
 def _wrong_beside_multiples_of_16() -> bool:
-    """The fault is of CPUs with AMX only; elsewhere the product is right."""
+    """Probe a fault that only CPUs with AMX have; elsewhere the product is right."""
     rng = np.random.default_rng(0)
     for columns in (17, 20):
         a, b = rng.integers(0, 256, (32, 64), np.uint8), rng.integers(0, 256, (64, columns), np.uint8)
@@ -92,7 +95,7 @@ def _drops_pairs_around_linear_resize() -> bool:
 
 
 def _other_softmax() -> bool:
-    """The tested release computes it in float64 and clamps signed codes."""
+    """Probe for another Softmax: the tested release computes it in float64 and clamps signed codes."""
     x = np.random.default_rng(0).integers(-128, 128, (64, 10)).astype(np.int8)
     scale, zero, step, low = F(0.1), np.int8(0), F(1 / 256), np.int8(-128)
     inputs = {"x": x, "xs": scale, "xz": zero, "ys": step, "yz": low}

@@ -1,7 +1,7 @@
-"""Which tensor of ONNX Runtime's optimized graph is which of ours.
+"""Find which tensor of ONNX Runtime's optimized graph is which of qdqnp's tensors.
 
-Most keep their ONNX name. ONNX Runtime renames codes that it turns from int8 to uint8, and of several copies of a
-DequantizeLinear which one keeps the name is arbitrary. Those are found by what they are made from.
+Most tensors keep their ONNX name. ONNX Runtime renames codes that it turns from int8 to uint8, and of several copies of
+a DequantizeLinear an arbitrary one keeps the name. Such tensors are found by what they are made from.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ Nodes = dict[str, list[onnx.NodeProto]]
 
 
 def aliases(program: Program, graph: onnx.GraphProto) -> dict[str, str]:
-    """Their name of each of our tensors that they have under another one; tensors that have no counterpart are missing.
+    """Map our tensors to their names in ONNX Runtime's graph, where these differ; tensors without a counterpart are
+    missing.
 
-    A node is the counterpart of a step if it is the same operator and reads all the (renamed) tensors that the step
-    reads and computes nothing else of ours. Weights may have been renamed too, so they only break ties.
+    A node is the counterpart of a step if it is the same operator, reads all the (renamed) tensors that the step reads,
+    and does not compute another tensor of ours. Weights may have been renamed too, so they only break ties.
     """
     theirs = {name for node in graph.node for name in node.output}
     scales = {tensor.name: tensor for tensor in graph.initializer}

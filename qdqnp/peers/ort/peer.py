@@ -40,17 +40,24 @@ _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx
 
 @dataclass(frozen=True)
 class Fused:
-    """ONNX Runtime's optimized graph. operators: how many of each; tensors: names of every node's outputs."""
+    """ONNX Runtime's optimized graph."""
 
+    #: The number of nodes of each operator.
     operators: Mapping[str, int]
+    #: Names of every node's outputs.
     tensors: tuple[str, ...]
 
 
 class OrtPeer:
-    """One model in ONNX Runtime, instrumented. Raises PeerError where it is missing, refuses the model, or does not
-    compute on this CPU what the profile stands for.
+    """One model in ONNX Runtime, instrumented. Its attribute `config` is the session configuration that was used, and
+    `fused` the optimized graph.
 
-    profile: the name of one of `KINDS`. config: the session configuration that was used; fused: the optimized graph.
+        source: the model.
+        profile: the name of one of `KINDS`.
+        threads: number of threads.
+
+    Raises PeerError where onnxruntime is missing, refuses the model, or does not compute on this CPU what the profile
+    stands for.
     """
 
     def __init__(
@@ -84,11 +91,12 @@ class OrtPeer:
         return open_session(model, self.kind.level, config, self._threads), config
 
     def aliases(self, program: Program) -> dict[str, str]:
-        """Names of the optimized graph for tensors of the program that have another name there."""
+        """Return the optimized graph's names of the tensors of the program that have another name there."""
         return aliases(program, self._graph)
 
     def tensors(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every tensor of the optimized graph by its name there, for float32 (or whatever the model declares) inputs.
+        """Return every tensor of the optimized graph by its name there, for inputs of the dtypes that the model
+        declares.
 
         Raises PeerError where the instrumented graph does not give the plain session's outputs.
         """
@@ -108,12 +116,12 @@ class OrtPeer:
         return {**values, **found}
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The plain session's outputs by name."""
+        """Return the plain session's outputs by name."""
         return dict(zip(self._output_names, run_session(self._plain, self._output_names, feeds), strict=True))
 
 
 def _require(kind: SessionKind) -> None:
-    """Refuse a profile whose sums this CPU's onnxruntime adds up otherwise."""
+    """Refuse a profile whose sums this CPU's onnxruntime adds up in another way."""
     if kind.saturating and not saturates():
         hint = "Run it on x86-64 without VNNI, or compare with --profile ort-x64."
         problem = Problem("this machine", "a CPU on which uint8 x int8 products saturate", "exact products", hint)
@@ -121,7 +129,7 @@ def _require(kind: SessionKind) -> None:
 
 
 def host() -> dict[str, str]:
-    """onnxruntime's version, whether it is the tested one, and the abilities of this CPU that matter to it."""
+    """Return onnxruntime's version, whether it is the tested one, and the abilities of this CPU that matter to it."""
     version = str(import_onnxruntime().__version__)
     note = "" if version.startswith(f"{TESTED}.") else f" (qdqnp is tested with {TESTED})"
     return {"onnxruntime": version + note, "cpu": f"{platform.machine()}: {_cpu_features()}"}
@@ -147,6 +155,6 @@ def _describe(model: onnx.ModelProto) -> Fused:
 
 
 def _expose(model: onnx.ModelProto, names: Sequence[str]) -> None:
-    """Make every named tensor a graph output; ONNX Runtime infers their types."""
+    """Make every named tensor a graph output; ONNX Runtime infers the types."""
     have = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)

@@ -1,4 +1,4 @@
-"""What ONNX Runtime computes on this machine, found out by running small models, not by reading CPU flags."""
+"""Find out what ONNX Runtime computes on this machine, by running small models and not by reading CPU flags."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ def make_model(
     outputs: Sequence[str],
     opset: int = 17,
 ) -> bytes:
-    """A model of these nodes. fed: arrays of the graph's inputs, for their types and shapes."""
+    """Make a model of these nodes.
+
+    nodes: the nodes.
+    fed: arrays of the graph's inputs by name, for their types and shapes.
+    constants: arrays of the initializers by name.
+    outputs: names of the graph's outputs.
+    opset: the version of the ONNX operators.
+    """
     arrays = {name: np.asarray(value) for name, value in fed.items()}
     graph = helper.make_graph(
         nodes,
@@ -48,8 +55,16 @@ def make_model(
 def one_node(
     op: str, inputs: Mapping[str, Any], fed: Sequence[str] = ("x",), domain: str = "", **attributes: Any
 ) -> Array:
-    """What onnxruntime, optimization off, computes for one node. inputs: by name in the node's order; those in `fed`
-    are inputs of the model, the others constants. Raises PeerError where it refuses."""
+    """Return what onnxruntime, optimization off, computes for one node.
+
+        op: the operator.
+        inputs: arrays by name in the node's order.
+        fed: which of the inputs are inputs of the model; the others are constants.
+        domain: the operator's domain.
+        attributes: the node's attributes.
+
+    Raises PeerError where onnxruntime refuses the model.
+    """
     node = helper.make_node(op, list(inputs), ["y"], domain=domain, **attributes)
     feeds = {name: np.asarray(value) for name, value in inputs.items() if name in fed}
     constants = {name: value for name, value in inputs.items() if name not in fed}
@@ -58,7 +73,8 @@ def one_node(
 
 
 def optimized_operators(model: bytes, config: Mapping[str, str] | None = None) -> list[str]:
-    """Operators of the graph that a session at level EXTENDED runs. Raises PeerError where it refuses the model."""
+    """List the operators of the graph that a session at level EXTENDED runs. Raises PeerError where it refuses the
+    model."""
     with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, EXTENDED, config or {}, save=path)
@@ -68,24 +84,24 @@ def optimized_operators(model: bytes, config: Mapping[str, str] | None = None) -
 # -- sums of uint8 x int8 products -------------------------------------------------------------------------------------
 @cache
 def saturates() -> bool:
-    """Whether uint8 x int8 products are added up in pairs that saturate to 16 bits, in any kernel."""
+    """Return whether uint8 x int8 products are added up in pairs that saturate to 16 bits, in any kernel."""
     return SATURATES in (conv_sums(), matmul_sums())
 
 
 @cache
 def conv_sums() -> str:
-    """Of a convolution: EXACT, SATURATES, or OTHER."""
+    """Say how a convolution adds up: EXACT, SATURATES, or OTHER."""
     return _sums("QLinearConv", np.full((1, 4, 4, 4), 255, np.uint8), np.full((4, 4, 1, 1), 127, np.int8))
 
 
 @cache
 def matmul_sums() -> str:
-    """Of a matrix product: EXACT, SATURATES, or OTHER."""
+    """Say how a matrix product adds up: EXACT, SATURATES, or OTHER."""
     return _sums("QLinearMatMul", np.full((4, 4), 255, np.uint8), np.full((4, 4), 127, np.int8))
 
 
 def _sums(op: str, x: Array, w: Array) -> str:
-    """Every sum is 4 * 255 * 127, or 2 * 32,767 where pairs saturate; its code is a 1024th of it."""
+    """Run sums that are 4 * 255 * 127 each, or 2 * 32,767 where pairs saturate; the code is a 1024th of the sum."""
     one, step, x_zero, w_zero = np.float32(1), np.float32(1024), np.uint8(0), np.int8(0)
     y = one_node(op, {"x": x, "xs": one, "xz": x_zero, "w": w, "ws": one, "wz": w_zero, "ys": step, "yz": x_zero})
     found = {round(4 * 255 * 127 / 1024): EXACT, round(2 * 32_767 / 1024): SATURATES}
@@ -95,8 +111,8 @@ def _sums(op: str, x: Array, w: Array) -> str:
 # -- the other arithmetics ---------------------------------------------------------------------------------------------
 @cache
 def add_rule() -> str:
-    """Which rule QLinearAdd follows on all pairs of codes: 'ort', 'ort-arm64', or OTHER. The scales are decimal, so
-    that sums meet exact ties, which is where the two part."""
+    """Say which rule QLinearAdd follows on all pairs of codes: 'ort', 'ort-arm64', or OTHER. The scales are decimal, so
+    that sums meet exact ties, which is where the two rules differ."""
     quants = [
         Quant(np.dtype(np.int8), np.asarray(s, np.float32), np.asarray(z, np.int8))
         for s, z in ((0.05, 3), (0.03, -7), (0.02, 5))
@@ -121,8 +137,8 @@ def add_rule() -> str:
 
 @cache
 def float_sums_known() -> bool:
-    """Whether float32 convolutions are added up in the order of the profiles ort, ort-x64 and ort-unfused: one with
-    many output channels and pixels, one with a single pixel, one depthwise."""
+    """Return whether float32 convolutions are added up in the order of the profiles ort, ort-x64 and ort-unfused. Three
+    are run: one with many output channels and pixels, one with a single pixel, one depthwise."""
     rng = np.random.default_rng(0)
     rule = MlasSums()
     for (channels, size), (filters, group) in (((300, 4), (6, 1)), ((300, 1), (7, 1)), ((5, 4), (5, 5))):
@@ -138,7 +154,7 @@ def float_sums_known() -> bool:
 
 @cache
 def int8_fuses_by_default() -> bool:
-    """Whether a session that nothing is set for makes integer operators of int8 tensors (ARM64), or leaves them float
+    """Return whether a session without settings makes integer operators of int8 tensors (ARM64), or leaves them float
     where they have several readers (x86-64)."""
     nodes = [
         *pair("x", "a"),
@@ -152,7 +168,7 @@ PAIR = {"scale": np.float32(0.05), "zero": np.int8(3)}
 
 
 def pair(name: str, back: str) -> list[onnx.NodeProto]:
-    """QuantizeLinear and DequantizeLinear with the parameters PAIR."""
+    """Make a QuantizeLinear and a DequantizeLinear with the parameters PAIR."""
     return [
         helper.make_node("QuantizeLinear", [name, "scale", "zero"], [f"{name}_q"]),
         helper.make_node("DequantizeLinear", [f"{name}_q", "scale", "zero"], [back]),
@@ -160,7 +176,7 @@ def pair(name: str, back: str) -> list[onnx.NodeProto]:
 
 
 def computed_profiles() -> dict[str, str]:
-    """For each profile of ONNX Runtime: whether sessions here compute it, 'yes', 'no', or with which setting."""
+    """Say for each profile of ONNX Runtime whether sessions here compute it: 'yes', 'no', or with which setting."""
     ours, signed = add_rule() == "ort" and float_sums_known(), int8_fuses_by_default()
     exact = "with session.x64quantprecision=1, where uint8 meets int8" if saturates() else "yes"
     return {
@@ -173,7 +189,7 @@ def computed_profiles() -> dict[str, str]:
 
 
 def arithmetic() -> dict[str, str]:
-    """What ONNX Runtime computes on this machine, in words, by what was asked."""
+    """Say in words what ONNX Runtime computes on this machine, by what was asked."""
     add = add_rule()
     known = "in the known order (profiles ort, ort-x64, ort-unfused)" if float_sums_known() else "in another"
     default = "integer operators" if int8_fuses_by_default() else "float where read several times"

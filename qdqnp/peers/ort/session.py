@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime, and which session each profile stands for. The only file that imports onnxruntime."""
+"""Open sessions of ONNX Runtime, and say which session each profile stands for. Only this file imports onnxruntime."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from qdqnp.quant import Array
 
 TESTED = "1.32"
 EXTENDED, OFF = "ORT_ENABLE_EXTENDED", "ORT_DISABLE_ALL"
-# Keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with int8
-# activations too, for which onnxruntime 1.32 then has no kernel; those need no protection.
+# PRECISE keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with
+# int8 activations too, for which onnxruntime 1.32 then lacks a kernel; such layers do not need the protection.
 PRECISE = {"session.x64quantprecision": "1"}
-# These append an activation to a float operator: the same numbers, but one tensor less to compare.
+# These optimizers append an activation to a float operator: the same numbers, but one tensor less to compare.
 APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
 
 
 @dataclass(frozen=True)
 class SessionKind:
-    """The session whose arithmetic a profile is. level: of graph optimization. config: session configuration entries.
-    saturating: whether it needs a CPU that adds up uint8 x int8 products in pairs with saturation."""
+    """The session whose arithmetic a profile describes."""
 
+    #: The profile's name.
     profile: str
+    #: The level of graph optimization.
     level: str
+    #: Session configuration entries.
     config: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it needs a CPU that adds up uint8 x int8 products in pairs with saturation.
     saturating: bool = False
 
 
@@ -44,7 +47,7 @@ KINDS: Mapping[str, SessionKind] = {
 
 
 def import_onnxruntime() -> Any:
-    """The module; raises PeerError with the command that installs it."""
+    """Return the module. Raises PeerError with the command that installs it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -61,7 +64,14 @@ def open_session(
     save: Path | None = None,
     without: Collection[str] = (),
 ) -> Any:
-    """A CPU session. save: where it writes its optimized graph; without: names of optimizers to leave out.
+    """Open a CPU session.
+
+        model: the model's path or bytes.
+        level: the level of graph optimization.
+        config: session configuration entries.
+        threads: number of threads.
+        save: where the session writes its optimized graph.
+        without: names of optimizers to leave out.
 
     Raises PeerError where onnxruntime is missing or refuses the model.
     """
@@ -83,7 +93,7 @@ def open_session(
 
 
 def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-    """The outputs of these names. Raises PeerError."""
+    """Return the outputs of these names. Raises PeerError."""
     try:
         return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
     except Exception as error:  # as above

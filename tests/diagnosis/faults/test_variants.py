@@ -1,4 +1,4 @@
-"""Every way of every fault: `compare` looks at all that it makes of a layer, `explain` at one element, and both agree."""
+"""Every way of every fault: `compare` looks at all that it makes of a layer, `explain` at one element; they agree."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Pairs, Singles, Sums, Windows
 from qdqnp.numerics.rounding import ROUNDINGS
-from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.lookup import IdentityFunction
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
@@ -82,13 +82,13 @@ def test_a_sum_that_no_integers_make_is_not_looked_for() -> None:
 
 def test_rules_are_grouped_by_all_that_they_give(rng: np.random.Generator) -> None:
     codes = rng.integers(-128, 128, 10).astype(np.int8)
-    same = Evidence(Singles("concat", "same", quant(0.1, 3), quant(0.1, 3), Identity(), codes), codes)
-    half = Evidence(Singles("concat", "half", quant(0.25, 0), quant(0.5, 0), Identity(), codes), codes)
+    same = Evidence(Singles("concat", "same", quant(0.1, 3), quant(0.1, 3), IdentityFunction(), codes), codes)
+    half = Evidence(Singles("concat", "half", quant(0.25, 0), quant(0.5, 0), IdentityFunction(), codes), codes)
     rules = [PROFILES[name].concat for name in ("ort", "exact", "tflite", "tflite-single")]
     assert len(Searches([same]).groups(rules)) == 1
     groups = Searches([same, half]).groups(rules)
     tables = [
-        tuple(rule.bind(half.question.x, half.question.y, Identity())(np.arange(-128, 128, dtype=np.int8)))
+        tuple(rule.bind(half.question.x, half.question.y, IdentityFunction())(np.arange(-128, 128, dtype=np.int8)))
         for rule in rules
     ]
     assert [len(group) for group in groups] == [tables.count(table) for table in dict.fromkeys(tables)]

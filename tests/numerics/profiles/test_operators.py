@@ -17,7 +17,7 @@ from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
-from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.lookup import IdentityFunction
 from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.protocol import SumContext
@@ -63,7 +63,7 @@ def test_rescale_of_codes(name: str, rng: np.random.Generator) -> None:
     for _ in range(100):
         x, y = drawn(rng), drawn(rng)
         wanted = [COMPLETE[name].rescale(x, y)(p) for p in range(-128, 128)]
-        got = PROFILES[name].concat.bind(quant(x), quant(y), Identity())(CODES)
+        got = PROFILES[name].concat.bind(quant(x), quant(y), IdentityFunction())(CODES)
         np.testing.assert_array_equal(got, wanted)
 
 

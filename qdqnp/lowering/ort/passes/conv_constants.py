@@ -1,4 +1,4 @@
-"""Add, Mul or BatchNormalization after a Conv with float weights."""
+"""Folds Add, Mul or BatchNormalization after a Conv into its float weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_op
 from qdqnp.quant import Float32
 
-Layer = tuple[Float32, Float32 | None]  # weight and bias of a Conv
+Layer = tuple[Float32, Float32 | None]  # the weight and bias of a Conv
 F = np.float32
 
 
 def conv_constants(graph: Graph, log: Log) -> Graph:
-    """A constant Add, Mul or BatchNormalization that alone reads a Conv goes into the Conv's constant float weight
-    and bias, one float32 rounding per operation.
+    """Fold a constant Add, Mul or BatchNormalization into the constant float weight and bias of a Conv.
 
-    Matters here because the weight may be quantized afterwards (`weight_bias`). ONNX Runtime 1.32,
+    The node must be the only reader of the Conv; each operation rounds once in float32. This matters because the weight
+    may be quantized afterwards (`weight_bias`). ONNX Runtime 1.32,
     core/optimizer/{conv_add,conv_mul,conv_bn}_fusion.cc.
     """
     edit = Edit(graph)
@@ -58,7 +58,7 @@ def _column(vector: Float32, weight: Float32) -> Float32:
 
 
 def _per_channel(const: Float32, weight: Float32) -> Float32 | None:
-    """A constant of shape (channels, 1, 1) or (1, channels, 1, 1) for 2-D, as a vector."""
+    """Return a constant of shape (channels, 1, 1) or (1, channels, 1, 1) for 2-D as a vector."""
     shape = (weight.shape[0], *(1,) * (weight.ndim - 2))
     return const.reshape(-1) if const.shape in (shape, (1, *shape)) else None
 

@@ -1,4 +1,4 @@
-"""DequantizeLinear straight into QuantizeLinear with the same parameters."""
+"""Removes a DequantizeLinear that goes straight into a QuantizeLinear with the same parameters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from qdqnp.lowering.qdq import is_dq, is_q, same_pair
 
 
 def final_cleanup(graph: Graph, log: Log) -> Graph:
-    """DQ -> Q with equal parameters, each read once: both go, and whoever read Q's codes reads DQ's.
+    """Remove DQ -> Q with equal parameters, each read once; readers of Q's codes then read DQ's.
 
-    Where Q makes a graph output, the node that makes DQ's codes makes it instead (an Identity if it is the graph's
+    Where Q makes a graph output, the node that makes DQ's codes makes it instead (an Identity if they are the graph's
     input). ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_final_cleanup.cc (QDQFinalCleanupTransformer).
     """
     edit = Edit(graph)

@@ -1,4 +1,4 @@
-"""DQ -> operator -> Q becomes one integer operator."""
+"""Turns DQ -> operator -> Q into one integer operator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rows = dict[str, tuple[Fusion, ...]]
 
 
 def fusion(int8_allowed: bool, table: tuple[Fusion, ...] = FUSIONS) -> PassFunction:
-    """The pass that applies a table of fusions.
+    """Return the pass that applies a table of fusions.
 
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/selectors_actions (QDQSelectorActionTransformer).
     """
@@ -57,7 +57,7 @@ def _try(edit: Edit, node: Node, rows: tuple[Fusion, ...], int8_allowed: bool, l
 
 
 def find_group(edit: Edit, node: Node, int8_allowed: bool = True) -> Group | str:
-    """The group around a node, or why there is none (a Relu or Clip between it and Q that Q does not imply)."""
+    """Return the group around a node, or why none exists (a Relu or Clip between it and Q that Q does not imply)."""
     makers = [edit.producer(name) for name in node.inputs]
     dqs = tuple(maker for maker in makers if maker is not None and maker.op == DEQUANTIZE)
     clip = _clip_after(edit, node)
@@ -81,7 +81,7 @@ def _clip_after(edit: Edit, node: Node) -> Node | None:
 
 
 def implied_by(edit: Edit, clip: Node, q: Node) -> bool:
-    """Whether Q's saturation does what a Relu or Clip does, judged on rounded codes.
+    """Tell whether Q's saturation does what a Relu or Clip does, judged on rounded codes.
 
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_util.cc (IsClipMadeRedundantByQ).
     """
@@ -100,7 +100,10 @@ def implied_by(edit: Edit, clip: Node, q: Node) -> bool:
 
 
 def _bound_code(bound: np.float32, scale: Array, zero: int) -> int:
-    """A bound as a code in int32, which overflows as on x86: far too large becomes the smallest, and sums wrap."""
+    """Return a bound as a code in int32.
+
+    It overflows as on x86: a bound that is far too large becomes the smallest code, and sums wrap.
+    """
     with np.errstate(all="ignore"):
         ratio = float(np.rint(np.float32(bound / scale)))
     code = int(ratio) if -(2.0**31) <= ratio < 2.0**31 else -(2**31)

@@ -1,4 +1,4 @@
-"""Operators that ONNX defines by others."""
+"""Replaces operators that ONNX defines by others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qdqnp.ops.float.hard_sigmoid import HARD_SWISH_GATE as GATE
 
 
 def inline_functions(graph: Graph, log: Log) -> Graph:
-    """HardSwish becomes Mul and HardSigmoid, so that its input has two uses from now on.
+    """Replace HardSwish by Mul and HardSigmoid, so that its input has two uses from then on.
 
-    ONNX Runtime 1.32 has no kernel for it, and inlines it when it looks for one, between levels BASIC and EXTENDED
-    (core/framework/graph_partitioner.cc).
+    ONNX Runtime 1.32 does not have a kernel for HardSwish, and inlines it when it looks for one, between levels BASIC
+    and EXTENDED (core/framework/graph_partitioner.cc).
     """
     edit = Edit(graph)
     for node in edit.nodes():

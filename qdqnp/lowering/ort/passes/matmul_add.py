@@ -1,4 +1,4 @@
-"""MatMul and Add become Gemm."""
+"""Turns MatMul and Add into Gemm."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NAME = "matmul-add"
 
 
 def matmul_add(graph: Graph, log: Log) -> Graph:
-    """MatMul by a matrix, then Add of something that Gemm can broadcast: one Gemm, between two Reshapes if the left
-    side is no matrix.
+    """Turn MatMul by a matrix, then Add of something that Gemm can broadcast, into one Gemm.
 
-    ONNX Runtime 1.32, core/optimizer/matmul_add_fusion.cc (MatMulAddFusion).
+    The Gemm stands between two Reshapes if the left side is not a matrix. ONNX Runtime 1.32,
+    core/optimizer/matmul_add_fusion.cc (MatMulAddFusion).
     """
     edit = Edit(graph)
     for matmul in edit.nodes():

@@ -1,4 +1,4 @@
-"""Q moved back and DQ moved forward through operators that only move codes."""
+"""Moves Q back and DQ forward through operators that only move codes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from qdqnp.lowering.edit import Edit, Use
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE, is_dq, is_op, is_q, per_tensor
 from qdqnp.ops.integer.quantize_linear import CODES
 
-# By their names: from opset 21 on ONNX Runtime writes the number into a Q that it puts behind a DQ, which has a
-# consequence in s8_to_u8.
+# The numbers of code types by name: from opset 21 on ONNX Runtime writes the number into a Q that it puts behind a DQ,
+# which has a consequence in s8_to_u8.
 OUTPUT_DTYPES = {str(dtype): number for number, dtype in CODES.items()}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 
 def propagate(graph: Graph, log: Log) -> Graph:
-    """Before a chain of MaxPool, Reshape, Transpose, Squeeze, Unsqueeze or Slice that ends in Q, and after one
-    that starts with DQ (of something computed), put Q-DQ pairs with the same parameters, so that each link can run
-    on codes.
+    """Put Q-DQ pairs with the same parameters into chains of operators, so that each link can run on codes.
 
-    ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_propagation.cc (QDQPropagationTransformer).
+    They go before a chain of MaxPool, Reshape, Transpose, Squeeze, Unsqueeze or Slice that ends in Q, and after one
+    that starts with DQ (of something computed). ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_propagation.cc
+    (QDQPropagationTransformer).
     """
     edit = Edit(graph)
     for node in edit.nodes():
@@ -72,7 +72,7 @@ def _forward(edit: Edit, dq: Node, log: Log) -> None:
 
 
 def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
-    """Put Q, and a DQ per use and graph output, onto a tensor. Returns Q's input."""
+    """Put Q, and a DQ per use and graph output, onto a tensor. Return Q's input."""
     value = edit.values[name]
     maker = edit.producer(name)
     before = name

@@ -1,4 +1,4 @@
-"""Relu before Clip."""
+"""Removes a Relu before a Clip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qdqnp.lowering.qdq import clip_bounds, is_op
 
 
 def relu_clip(graph: Graph, log: Log) -> Graph:
-    """A Relu read only by a float Clip with a constant lower bound goes; the bound becomes 0 if it was below.
+    """Remove a Relu read only by a float Clip with a constant lower bound; a bound below 0 becomes 0.
 
     ONNX Runtime 1.32, core/optimizer/relu_clip_fusion.cc (FuseReluClip).
     """

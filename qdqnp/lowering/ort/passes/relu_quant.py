@@ -1,4 +1,4 @@
-"""Relu before QuantizeLinear."""
+"""Removes a Relu before a QuantizeLinear."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAME = "relu-quant"
 
 
 def relu_quant(graph: Graph, log: Log) -> Graph:
-    """A Relu read by one Q goes if zero is Q's lowest code: quantization saturates there anyway.
+    """Remove a Relu read by one Q if zero is Q's lowest code: quantization saturates there anyway.
 
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/relu_quantizelinear.cc (ReluQuantFusion).
     """

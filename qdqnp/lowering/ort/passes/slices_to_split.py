@@ -1,4 +1,4 @@
-"""Slices of one tensor that together are the whole of it."""
+"""Replaces slices of one tensor that together are the whole of it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from qdqnp.lowering.qdq import is_op
 
 
 @dataclass(frozen=True)
-class Part:
-    """Elements start to end of one axis. squeezed: a Gather at one number, whose output lacks the axis."""
+class Cut:
+    """Elements start to end of one axis, as one node reads them."""
 
     node: Node
     axis: int
     start: int
     end: int
+    #: Whether the node is a Gather at one number, whose output lacks the axis.
     squeezed: bool = False
 
 
 def slices_to_split(graph: Graph, log: Log) -> Graph:
-    """Slice and Gather nodes that read disjoint parts of one axis, and all of it, become one Split.
+    """Replace Slice and Gather nodes that read disjoint parts of one axis, and all of it, by one Split.
 
     ONNX Runtime 1.32, core/optimizer/gather_fusion.cc (GatherSliceToSplitFusion), from opset 13 on.
     """
@@ -41,14 +42,14 @@ def slices_to_split(graph: Graph, log: Log) -> Graph:
 
 
 def _candidates(graph: Graph) -> Iterator[str]:
-    """Graph inputs, constants, and results of nodes that make nothing else, which have more than one use."""
+    """Yield graph inputs, constants, and results of nodes that make nothing else, where they have more than one use."""
     constants = (name for name, value in graph.values.items() if value.const is not None)
     made = (node.outputs[0] for node in graph.nodes if len(node.outputs) == 1 and node.op != "Shape")
     yield from (name for name in (*graph.inputs, *constants, *made) if len(graph.uses(name)) > 1)
 
 
-def _part(edit: Edit, node: Node) -> Part | None:
-    """What a node reads, if it reads consecutive elements of one axis."""
+def _part(edit: Edit, node: Node) -> Cut | None:
+    """Return what a node reads, if it reads consecutive elements of one axis."""
     shape = edit.values[node.inputs[0]].shape
     at = node.attributes.get("axis", 0) if node.op == "Gather" else _number(edit, node.input(3))
     if not isinstance(at, int) or not -len(shape) <= at < len(shape):
@@ -59,12 +60,12 @@ def _part(edit: Edit, node: Node) -> Part | None:
         return None
     start += size if start < 0 else 0
     if node.op == "Gather":
-        return Part(node, axis, start, start + 1, edit.values[node.inputs[1]].shape == ())
+        return Cut(node, axis, start, start + 1, edit.values[node.inputs[1]].shape == ())
     end = _number(edit, node.input(2))
     if end is None or (node.input(4) and _number(edit, node.input(4)) != 1):
         return None
     end += size if end < 0 else 0
-    return Part(node, axis, min(max(start, 0), size), min(max(end, 0), size))
+    return Cut(node, axis, min(max(start, 0), size), min(max(end, 0), size))
 
 
 def _number(edit: Edit, name: str) -> int | None:
@@ -73,7 +74,7 @@ def _number(edit: Edit, name: str) -> int | None:
     return int(const.reshape(-1)[0]) if fine and const is not None else None
 
 
-def _covers(edit: Edit, name: str, parts: list[Part]) -> bool:
+def _covers(edit: Edit, name: str, parts: list[Cut]) -> bool:
     axis = parts[0].axis
     reached = 0
     for part in sorted(parts, key=lambda part: part.start):
@@ -83,7 +84,7 @@ def _covers(edit: Edit, name: str, parts: list[Part]) -> bool:
     return reached == edit.values[name].shape[axis]
 
 
-def _fuse(edit: Edit, name: str, parts: list[Part]) -> None:
+def _fuse(edit: Edit, name: str, parts: list[Cut]) -> None:
     axis = parts[0].axis
     sizes = edit.add_constant("splits", np.array([part.end - part.start for part in parts], np.int64))
     made, more = [], []

@@ -1,4 +1,4 @@
-"""One DequantizeLinear per use."""
+"""Gives each use a DequantizeLinear of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from qdqnp.lowering.qdq import is_dq
 
 
 def unique_dq(graph: Graph, log: Log) -> Graph:
-    """Copy each DQ so that every use has its own; of a graph output, the original stays with the output.
+    """Copy each DQ so that every use has its own; where DQ makes a graph output, the original stays with the output.
 
-    Changes no number, but the other passes count uses. ONNX Runtime 1.32,
+    The pass does not change numbers, but the other passes count uses. ONNX Runtime 1.32,
     core/optimizer/qdq_transformer/ensure_unique_dq_for_node_unit.cc (EnsureUniqueDQForNodeUnit).
     """
     edit = Edit(graph)

@@ -1,4 +1,4 @@
-"""Float weights and biases between quantized activations become integers."""
+"""Makes float weights and biases between quantized activations integers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ F = np.float32
 
 @dataclass(frozen=True)
 class Weight:
-    """How the weight of a layer is quantized: as found (`new` is None), or with new constant codes."""
+    """How the weight of a layer is quantized."""
 
     scale: Array
+    #: New constant codes; None where the weight is quantized as found.
     new: Codes | None = None
     zero: Codes | None = None
 
 
 def weight_bias(graph: Graph, log: Log) -> Graph:
-    """Conv, ConvTranspose, Gemm whose input is a per-tensor DQ and whose output reaches a Q: a constant float weight
-    becomes int8 per tensor, a constant float bias becomes int32 with the scale input scale x weight scale.
+    """Quantize constant float weights and biases of Conv, ConvTranspose and Gemm.
 
-    This changes results. ONNX Runtime 1.32, core/optimizer/qdq_transformer/weight_bias_quantization.cc
-    (WeightBiasQuantization), whose Q of the weight and bias arithmetic constant folding evaluates.
+    The input must be a per-tensor DQ, and the output must reach a Q. The weight becomes int8 per tensor, the bias
+    becomes int32 with the scale input scale x weight scale. This changes results. ONNX Runtime 1.32,
+    core/optimizer/qdq_transformer/weight_bias_quantization.cc (WeightBiasQuantization), whose Q of the weight and bias
+    arithmetic constant folding evaluates.
     """
     edit = Edit(graph)
     for node in edit.nodes():
@@ -46,7 +48,10 @@ def weight_bias(graph: Graph, log: Log) -> Graph:
 
 
 def _reaches_q(edit: Edit, node: Node) -> bool:
-    """Through any number of Relu and Clip, each read once; being a graph output as well does not matter."""
+    """Tell whether a node reaches a Q through any number of Relu and Clip, each read once.
+
+    Being a graph output as well does not matter.
+    """
     while True:
         users = edit.uses(node.outputs[0])
         if len(users) != 1:
@@ -94,7 +99,7 @@ def _weight(edit: Edit, node: Node, bias: Array | None) -> Weight | None:
 
 
 def _fits(edit: Edit, node: Node, dq: Node, scale: Array, bias: Array | None) -> bool:
-    """Whether per-channel weight scales belong to the axis of the bias, one each."""
+    """Tell whether per-channel weight scales belong to the axis of the bias, one each."""
     if bias is None or scale.ndim != 1 or scale.size != bias.size or dq.attributes.get("block_size", 0):
         return False
     rank = len(edit.values[dq.input(0)].shape)
@@ -104,7 +109,7 @@ def _fits(edit: Edit, node: Node, dq: Node, scale: Array, bias: Array | None) ->
 
 
 def weight_parameters(weight: Float32) -> tuple[Float32, Codes]:
-    """int8 scale and zero point for all of a float weight's range and zero."""
+    """Return the int8 scale and zero point for all of a float weight's range and zero."""
     low = min(F(weight.min(initial=F(0))), F(0))
     high = max(F(weight.max(initial=F(0))), F(0))
     scale = F(1) if low == high else F(F(high - low) / F(255))
@@ -113,7 +118,7 @@ def weight_parameters(weight: Float32) -> tuple[Float32, Codes]:
 
 
 def bias_codes(bias: Float32, scale: Float32) -> Array:
-    """The bias as int32 of this scale: halves to even; out of range as the x86 conversion has it."""
+    """Return the bias as int32 of this scale: halves go to even; out of range as the x86 conversion has it."""
     with np.errstate(all="ignore"):
         ratio = np.rint((bias / scale).astype(F)).astype(np.float64)
     inside = (ratio >= -(2.0**31)) & (ratio < 2.0**31)

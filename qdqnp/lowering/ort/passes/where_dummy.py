@@ -1,4 +1,4 @@
-"""Where with a constant branch."""
+"""Quantizes the constant branch of a Where."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qdqnp.quant import EIGHT_BIT, Array, code_range
 
 
 def where_dummy(graph: Graph, log: Log) -> Graph:
-    """A Where of a DQ and a constant float scalar, read by one Q: the scalar becomes a constant DQ, so that the
-    Where can fuse.
+    """Turn the constant float scalar of a Where into a constant DQ, so that the Where can fuse.
 
-    ONNX Runtime 1.32, core/optimizer/qdq_transformer/where_dummy_dq.cc (WhereDummyDq).
+    The other branch must be a DQ, and one Q must read the Where. ONNX Runtime 1.32,
+    core/optimizer/qdq_transformer/where_dummy_dq.cc (WhereDummyDq).
     """
     edit = Edit(graph)
     for node in edit.nodes():
@@ -45,7 +45,7 @@ def _insert(edit: Edit, node: Node, at: int, dq: Node | None, q: Node) -> None:
 
 
 def dummy(value: Array, dtype: np.dtype[np.generic]) -> tuple[Array, Array, Array]:
-    """Code, scale and zero point of a scalar: the code at the end of the range on the value's side."""
+    """Return code, scale and zero point of a scalar: the code at the end of the range on the value's side."""
     low, high = code_range(dtype)
     zero = 0 if low else 127
     number = np.float32(value)

@@ -63,6 +63,9 @@ def _input_cost(moves: Moves, name: str, perm: Perm) -> int:
 
 def _can_go(moves: Moves, transpose: Node) -> bool:
     """Whether every reader of a Transpose lets it pass, so that it may go away."""
-    if moves.edit.makes_output(transpose):
+    output = transpose.outputs[0]
+    if moves.edit.is_output(output):
         return False
-    return all(handler_of(user) is not None for user, _ in moves.edit.users(transpose))
+    if output not in moves.found:
+        moves.found[output] = all(handler_of(user) is not None for user, _ in moves.edit.uses(output))
+    return bool(moves.found[output])

@@ -310,13 +310,14 @@ def _merge(push: Push, perm: Perm) -> bool:
     edit, node, transpose = push.moves.edit, push.node, push.transpose
     source = transpose.inputs[0]
     origin = (*node.origins, *transpose.origins)
+    push.moves.found.clear()  # tensors change their readers
     if inverted(push.perm) == perm:
         _cancel(push)
     else:
         merged = Node("Transpose", "", (source,), node.outputs, {"perm": composed(push.perm, perm)}, node.name, origin)
         edit.change(node, op=merged.op, inputs=merged.inputs, attributes=merged.attributes, origin=origin)
     current = edit.now(transpose)
-    if current is not None and push.moves.unused(current.outputs[0]):
+    if current is not None and not edit.is_read(current.outputs[0]):
         edit.replace(current)
     return True
 

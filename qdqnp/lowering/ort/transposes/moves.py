@@ -7,7 +7,7 @@ UnsqueezeInput, TransposeOutput, MakeQDQNodeUnit).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,14 @@ from qdqnp.quant import Array
 class Moves:
     """A graph in which Transposes move.
 
-    edit: the graph. origin: the labels of the Transpose that is being pushed; nodes made on the way stand for it.
+    edit: the graph.
+    origin: the labels of the Transpose that is being pushed; nodes made on the way stand for it.
+    found: of what was asked of a tensor and depends on all its readers, the answers; many readers ask it.
     """
 
     edit: Edit
     origin: tuple[str, ...] = ()
+    found: dict[Any, Any] = field(default_factory=dict)
 
     # -- asking --------------------------------------------------------------------------------------------------
     def perm(self, node: Node | None) -> Perm | None:
@@ -74,9 +77,6 @@ class Moves:
             return None
         return dq if self.quantized_axis(dq) is not None and self.edit.only_user(dq) is not None else None
 
-    def unused(self, name: str) -> bool:
-        return not self.edit.uses(name) and not self.edit.is_output(name)
-
     # -- nodes ---------------------------------------------------------------------------------------------------
     def _made(self, op: str, name: str, shape: Shape, near: Node, attributes: Any = None, more: Any = ()) -> str:
         """The output of a new node of one tensor."""
@@ -86,7 +86,9 @@ class Moves:
         return output
 
     def transposed(self, name: str, perm: Perm, near: Node) -> str:
-        return self._made("Transpose", name, permuted(self.shape(name), perm), near, {"perm": perm})
+        output = self._made("Transpose", name, permuted(self.shape(name), perm), near, {"perm": perm})
+        self.found[name, perm] = self.edit.producer(output)
+        return output
 
     def unsqueezed(self, name: str, axes: Sequence[int], near: Node) -> str:
         shape = unsqueezed_shape(self.shape(name), axes)
@@ -168,18 +170,30 @@ class Moves:
             self.set_input(node, index, merged)
         else:
             return False
-        if self.unused(maker.outputs[0]):
+        if not edit.is_read(maker.outputs[0]):
             edit.replace(maker)
         return True
 
     def _add_transpose(self, node: Node, index: int, perm: Perm) -> None:
         edit, name = self.edit, node.inputs[index]
-        for user, at in edit.uses(name):
-            if (user, at) != (node, index) and self.perm(user) == perm:
-                self.set_input(node, index, user.outputs[0])
-                return
+        there = self._transpose_of(name, perm)
+        if there is not None and there is not node:
+            self.set_input(node, index, there.outputs[0])
+            return
         self.set_input(node, index, self.transposed(name, perm, node))
         self.enclose(edit.producer(name))
+
+    def _transpose_of(self, name: str, perm: Perm) -> Node | None:
+        """A Transpose of a tensor by a permutation that is there already."""
+        known = self.found.get((name, perm))
+        current = self.edit.now(known) if known is not None else None
+        if current is not None and current.inputs == (name,) and self.perm(current) == perm:
+            return current
+        if (name, perm) not in self.found or known is not None:
+            users = (user for user, _ in self.edit.uses(name))
+            self.found[name, perm] = next((user for user in users if self.perm(user) == perm), None)
+        found: Node | None = self.found[name, perm]
+        return found
 
     def unsqueeze_input(self, node: Node, index: int, axes: Sequence[int]) -> None:
         """Make a node read one input with leading axes added: through a constant, by cancelling a Squeeze, above a
@@ -202,7 +216,7 @@ class Moves:
                 self.set_input(
                     node, index, source if dq is None else self._feed(dq, source, self._added_axis(dq, axes))
                 )
-                if self.unused(maker.outputs[0]):
+                if not edit.is_read(maker.outputs[0]):
                     edit.replace(maker)
                 return
         self._add_unsqueeze(node, index, axes)

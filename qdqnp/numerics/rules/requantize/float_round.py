@@ -1,4 +1,4 @@
-"""Floating point of other runtimes than ONNX Runtime: the product of accumulator and multiplier, rounded once."""
+"""Floating point of other runtimes than ONNX Runtime: the product of accumulator and multiplier is rounded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdqnp.numerics.multiplier import PRECISIONS, Real, real_multiplier
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Array, Int64, Quant, Signs
 
@@ -22,9 +22,9 @@ from qdqnp.quant import Array, Int64, Quant, Signs
 class FloatRound(Rule, family="requantize"):
     """round(acc * M) in floating point."""
 
-    #: how M is formed, see multiplier.real_multiplier
+    #: How M is formed, see multiplier.real_multiplier.
     scale: str = choice(of=PRECISIONS, kind="scale order", text="scale product in {value}")
-    #: of the product
+    #: The type in which the product acc * M is formed.
     precision: str = choice(
         of=("float32", "float64"), kind="scale order", text="product with the accumulator in {value}"
     )
@@ -51,7 +51,7 @@ class Rounded(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"multiplier": self.multiplier}
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = wrap(sums if self.bias is None else sums + self.bias, 32)
         kind = np.float32 if self.rule.precision == "float32" else np.float64
         real = acc.astype(kind) * self.multiplier.astype(kind)
@@ -59,9 +59,9 @@ class Rounded(BoundRule):
         # a float beyond int32 saturates; it is far outside the codes either way
         limited = np.clip(rounded.astype(np.float64), -(2.0**31), 2.0**31 - 1).astype(np.int64)
         return [
-            Value("acc", acc),
-            Value("real", real),
-            Value("rounded", limited, exact_float(real)),
+            StageValue("acc", acc),
+            StageValue("real", real),
+            StageValue("rounded", limited, exact_float(real)),
             *shifted(limited, self.y),
         ]
 
@@ -78,6 +78,9 @@ class Rounded(BoundRule):
 
 
 def _half_away(real: Array) -> Array:
-    """round() of C. Adding 0.5 would carry the largest float below 0.5 up to 1; the fraction itself is exact."""
+    """Round as C's round() does.
+
+    Adding 0.5 would carry the largest float below 0.5 up to 1; the fraction itself is exact.
+    """
     whole = np.trunc(real)
     return np.where(np.abs(real - whole) >= 0.5, whole + np.copysign(1, real), whole)

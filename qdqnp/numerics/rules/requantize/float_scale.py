@@ -13,7 +13,7 @@ from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import FloatExpression, Requantizer, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, exact_float, real_ties
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Float32, Int64, Quant, Signs
 
@@ -37,15 +37,15 @@ class FloatScale(Rule, family="requantize"):
 
 @dataclass(frozen=True, eq=False)
 class FloatScaled(BoundRule):
-    """acc = wrap32(sum + bias), then REQUANT by a float32 multiplier (or its product as the real output).
+    """acc = wrap32(sum + bias), then `float32.requantize`; the product itself where the output is real.
 
     The conversion of the accumulator to float32 rounds to nearest-even, which shows when |acc| > 2^24.
     """
 
-    #: float32, shape () or (channels,)
+    #: float32, shape () or (channels,).
     multiplier: Float32
     bias: Int64 | None
-    #: None where the output is real
+    #: How the codes are read; None where the output is real.
     y: Quant | None
     slope: None = None
 
@@ -59,19 +59,19 @@ class FloatScaled(BoundRule):
             return FloatExpression(self.multiplier, 0, np.dtype(np.float32))
         return FloatExpression(self.multiplier, int(self.y.zero_point), self.y.dtype)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = wrap(sums if self.bias is None else sums + self.bias, 32)
         with np.errstate(all="ignore"):
             real = acc.astype(np.float32) * self.multiplier
             if self.y is None:
-                return [Value("acc", acc), Value("y", real)]
+                return [StageValue("acc", acc), StageValue("y", real)]
             rounded = np.rint(real)
             return [
-                Value("acc", acc),
-                Value("real", real),
-                Value("rounded", rounded, exact_float(real)),
-                Value("unclipped", rounded + int(self.y.zero_point)),
-                Value("y", float32.round_clamped(real, self.y.zero_point, self.y.dtype)),
+                StageValue("acc", acc),
+                StageValue("real", real),
+                StageValue("rounded", rounded, exact_float(real)),
+                StageValue("unclipped", rounded + int(self.y.zero_point)),
+                StageValue("y", float32.round_clamped(real, self.y.zero_point, self.y.dtype)),
             ]
 
     def ties(self, sums: Int64) -> Signs:

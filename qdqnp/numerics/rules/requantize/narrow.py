@@ -1,4 +1,4 @@
-"""ST Neural-ART: two narrowings, the bias between them."""
+"""ST Neural-ART narrows twice and adds the bias between the two narrowings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, clipped, signs
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, signs
 from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64, Quant, Signs
 
@@ -32,11 +32,17 @@ NUMBERS: Mapping[str, Override] = {
 
 @dataclass(frozen=True)
 class NarrowThenAffine(Rule, family="requantize"):
-    """ST Neural-ART, compiler 1.1.3, as inferred from compiled networks: S1 = max(0, ceil(log2(max_c |sum_k w|)) - 7);
-    S2 puts the largest A in [2^14, 2^15); A = rint(M * 2^(S1+S2)), BC = floor((z_y + bias * M) * 2^S2).
+    """ST Neural-ART, compiler 1.1.3, as inferred from compiled networks:
+
+        S1 = max(0, ceil(log2(max_c |sum_k w|)) - 7)
+        S2: puts the largest A in [2^14, 2^15)
+        A = rint(M * 2^(S1+S2))
+        BC = floor((z_y + bias * M) * 2^S2)
+
+    `Narrowed` computes with these numbers.
     """
 
-    #: of both roundings, or of the second where first_tie says another
+    #: How both roundings round ties, or how the second does where first_tie gives another rule.
     tie: str = choice(
         of=ROUNDINGS,
         kind="tie rule",
@@ -44,14 +50,14 @@ class NarrowThenAffine(Rule, family="requantize"):
         together="both roundings {value}",
         unknown=NEAREST,
     )
-    #: 'exact' is int32
+    #: The accumulator's arithmetic: 'exact' is int32, the others have 24 bits.
     accumulator: str = choice(
         "exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS
     )
-    #: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known
+    #: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known.
     overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
     status: str = choice(INFERRED, of=STATUSES)
-    #: of the first rounding; 'same' is `tie`
+    #: How the first rounding rounds ties; 'same' is `tie`.
     first_tie: str = choice(
         "same",
         of=("same", *ROUNDINGS),
@@ -95,10 +101,13 @@ class Narrowed(BoundRule):
     """x16 = sat16(RSR(sum, S1)); y = sat8(RSR(A * x16 + BC, S2)): two narrowings, the bias after the first."""
 
     rule: NarrowThenAffine
+    #: The shift of the first narrowing.
     s1: int
+    #: The shift of the second narrowing.
     s2: int
-    #: one for all channels or one per channel, as bc
+    #: One multiplier for all channels or one per channel.
     a: Int64
+    #: The addend, zero point and bias included; one for all channels or one per channel.
     bc: Int64
     y: Quant
     bias: Int64 | None
@@ -113,29 +122,29 @@ class Narrowed(BoundRule):
             return wrap(sums, 32)
         return saturate(sums, 24) if self.rule.accumulator == "saturate-24" else wrap(sums, 24)
 
-    def first(self, sums: Int64) -> list[Value]:
-        """'acc', 'narrowed' and 'x16'."""
+    def first(self, sums: Int64) -> list[StageValue]:
+        """Return 'acc', 'narrowed' and 'x16'."""
         acc = self._accumulated(sums)
         quotient = Quotient(acc, self.s1)
         narrowed = quotient.rounded(self.rule.inner_tie)
         return [
-            Value("acc", acc),
-            Value("narrowed", narrowed, quotient.exact),
-            Value("x16", saturate(narrowed, 16), saturated=True),
+            StageValue("acc", acc),
+            StageValue("narrowed", narrowed, quotient.exact),
+            StageValue("x16", saturate(narrowed, 16), saturated=True),
         ]
 
-    def second(self, x16: Int64) -> list[Value]:
-        """'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
+    def second(self, x16: Int64) -> list[StageValue]:
+        """Return 'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
         quotient = self._affine(x16)
         return [
-            Value("affine", quotient.value),
+            StageValue("affine", quotient.value),
             *clipped(quotient.rounded(self.rule.tie), self.y, quotient.exact),
         ]
 
     def _affine(self, x16: Int64) -> Quotient:
         return Quotient(self.a * x16 + self.bc, self.s2)
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         first = self.first(sums)
         return [*first, *self.second(first[-1].array)]
 

@@ -1,4 +1,4 @@
-"""What every rule from sums to codes is given, and what it gives."""
+"""What every rule from sums to codes is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.multiplier import Real
-from qdqnp.numerics.values import Value
+from qdqnp.numerics.values import StageValue
 from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
 
 
@@ -18,19 +18,19 @@ from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
 class SumContext:
     """What a rule of sums may look at besides the sums."""
 
-    #: of the input
+    #: How the input's codes are read.
     x: Quant
-    #: of the weights, per tensor or per channel
+    #: How the weights' codes are read, per tensor or per channel.
     w: Quant
-    #: of the output; None where the output is real (QGemm without y_scale)
+    #: How the output's codes are read; None where the output is real (QGemm without y_scale).
     y: Quant | None
-    #: int32 codes, broadcastable to (channels,)
+    #: int32 codes, broadcastable to (channels,).
     bias: Codes | None = None
-    #: QGemm's factor
+    #: QGemm's factor.
     alpha: float = 1.0
-    #: weights less their zero points, shape (channels, K)
+    #: Weights less their zero points, shape (channels, K).
     weights: Int64 | None = None
-    #: the layer's name, for overrides
+    #: The layer's name, for overrides.
     label: str = ""
 
     @property
@@ -39,7 +39,10 @@ class SumContext:
 
     @property
     def output(self) -> Quant:
-        """y; raises ProfileError where the output is real, which only ONNX Runtime's arithmetic defines."""
+        """How the output's codes are read.
+
+        Raises ProfileError where the output is real, which only ONNX Runtime's arithmetic defines.
+        """
         if self.y is None:
             problem = Problem(
                 "output",
@@ -53,14 +56,16 @@ class SumContext:
 
 @dataclass(frozen=True, eq=False)
 class FloatExpression:
-    """A requantization that *is* one float32 expression of the int32 accumulator acc = sum + bias:
-    rint(clamp(f32(acc) * multiplier)) + zero point. A kernel may compute it on a tile of exact sums."""
+    """A requantization that *is* one float32 expression of the int32 accumulator acc = sum + bias.
 
-    #: float32, shape () or (channels,)
+    The expression is rint(clamp(f32(acc) * multiplier)) + zero point. A kernel may compute it on a tile of exact sums.
+    """
+
+    #: float32, shape () or (channels,).
     multiplier: Float32
-    #: added to the rounded product; 0 where the product itself is the output
+    #: Added to the rounded product; 0 where the product itself is the output.
     zero_point: int
-    #: of the codes, or float32 where the product itself is the output
+    #: The type of the codes, or float32 where the product itself is the output.
     dtype: np.dtype[Any]
 
 
@@ -70,12 +75,12 @@ class Slope:
 
     multiplier: Real
     offset: Real
-    #: constants worth trying where a rule rounds twice
+    #: Constants worth trying where a rule rounds twice.
     nudges: tuple[Real, ...] = ()
-    #: the sum is first divided by 2^first_shift and rounded half up, and multiplier applies to that
+    #: If not 0, the sum is first divided by 2^first_shift and rounded half up, and multiplier applies to that.
     first_shift: int = 0
-    #: the least and the largest sum (before bias) between which the rule is monotone and defined; outside them only the
-    #: rule itself may be used
+    #: The least and the largest sum (before bias) between which the rule is monotone and defined; outside them only the
+    #: rule itself may be used.
     low: int = -(2**31)
     high: int = 2**31 - 1
 
@@ -99,19 +104,23 @@ class Requantizer(Protocol):
 
     @property
     def slope(self) -> Slope | None:
-        """Where to look for a cheap expression that may equal the rule; None: nowhere."""
+        """Where to look for a cheap expression that may equal the rule; None if nowhere."""
         ...
 
     def __call__(self, sums: Int64) -> Codes: ...
 
-    def stages(self, sums: Int64) -> list[Value]:
-        """Every value between sum and code, in order: 'acc' first, then the rule's own, 'unclipped' (the code before
-        the final clip; absent where the output is real), 'y' last."""
+    def stages(self, sums: Int64) -> list[StageValue]:
+        """Return every value between sum and code: 'acc', the rule's own in order, 'unclipped', 'y'.
+
+        'unclipped' is the code before the final clip; it is absent where the output is real.
+        """
         ...
 
     def ties(self, sums: Int64) -> Signs:
-        """Which sums meet an exact half at a rounding: the sign of the value that is rounded (at the last such
-        rounding), int8 -1 or 1; 0 where there is none. Shape of `sums`."""
+        """Mark the sums that meet an exact half at a rounding, int8 in the shape of `sums`.
+
+        A mark is the sign, -1 or 1, of the value that is rounded (at the last such rounding), and 0 for the other sums.
+        """
         ...
 
 
@@ -122,5 +131,5 @@ class RequantizeRule(Protocol):
     def status(self) -> str: ...
 
     def bind(self, context: SumContext) -> Requantizer:
-        """The rule with the numbers of a layer. Raises ProfileError where the layer is outside its domain."""
+        """Bind the rule to the numbers of a layer. Raises ProfileError where the layer is outside its domain."""
         ...

@@ -15,7 +15,7 @@ from qdqnp.numerics.rational import RationalSum, fraction
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, shifted
+from qdqnp.numerics.values import BoundRule, StageValue, shifted
 from qdqnp.quant import Int64, Quant, Signs
 
 
@@ -36,7 +36,7 @@ class RationalScale(Rule, family="requantize"):
 class RationalScaled(BoundRule):
     """y = clip(rint((sum + bias) * M) + z) with M an exact rational; the accumulator does not wrap."""
 
-    #: M, one for all channels or one per channel
+    #: M, one for all channels or one per channel.
     exact: tuple[Fraction, ...]
     bias: Int64 | None
     y: Quant
@@ -53,13 +53,13 @@ class RationalScaled(BoundRule):
     def _sum(self, sums: Int64) -> RationalSum:
         return RationalSum([sums if self.bias is None else sums + self.bias], [self.exact])
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         total = self._sum(sums)
         rounded = total.rounded()
         return [
-            Value("acc", np.asarray(total.values[0])),
-            Value("real", total.real()),
-            Value("rounded", rounded, total.at),
+            StageValue("acc", np.asarray(total.values[0])),
+            StageValue("real", total.real()),
+            StageValue("rounded", rounded, total.at),
             *shifted(rounded, self.y),
         ]
 

@@ -15,30 +15,30 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.stages import ShiftLeft, Stage
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, Value, shifted, signs
+from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs
 from qdqnp.numerics.width import wrap
 from qdqnp.quant import Int64, Quant, Signs
 
 
 @dataclass(frozen=True)
 class Rescale(Rule, family="requantize"):
-    """The real multiplier as an integer and a shift, then the stages in order."""
+    """Turns the real multiplier into an integer and a shift, then applies the stages in order."""
 
-    #: how the integers are made
+    #: How the integers are made.
     scheme: Scheme = part("scheme")
     stages: tuple[Stage, ...] = part("stage")
-    #: in which s_x * s_w / s_y is formed, see multiplier.real_multiplier
+    #: The type in which s_x * s_w / s_y is formed, see multiplier.real_multiplier.
     precision: str = choice("float64", of=PRECISIONS, kind="scale order", text="scale product in {value}")
-    #: bits: 32 wraps, 64 never ends
+    #: The accumulator's width in bits: 32 wraps, 64 is wide enough for every sum.
     accumulator: int = choice(32, of=(32, 64), kind="accumulator wrap", text="a {value}-bit accumulator")
-    #: the least and the largest total shift for which the arithmetic is defined
+    #: The least and the largest total shift for which the arithmetic is defined.
     shifts: tuple[int, int] = choice((0, 62), of=range(0, 63))
-    #: whether only values in [-2^(shift-1), 2^(shift-1)) are defined, as TOSA requires of SINGLE_ROUND
+    #: Whether only values in [-2^(shift-1), 2^(shift-1)) are defined, as TOSA requires of SINGLE_ROUND.
     bounded: bool = False
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def fix(self, real: Real) -> Fixed:
-        """The integers for real multipliers. Raises ProfileError outside the domain."""
+        """Return the integers for real multipliers. Raises ProfileError outside the domain."""
         fixed = self.scheme(np.asarray(real, np.float64))
         low, high = self.shifts
         bad = (fixed.value != 0) & ((fixed.shift < low) | (fixed.shift > high))
@@ -50,14 +50,16 @@ class Rescale(Rule, family="requantize"):
             )
         return fixed
 
-    def values(self, value: Int64, fixed: Fixed) -> list[Value]:
-        """What each stage makes of int64 values. Raises ProfileError outside the domain, and where a result leaves
-        int32: the arithmetic is not defined there."""
+    def values(self, value: Int64, fixed: Fixed) -> list[StageValue]:
+        """Return what each stage makes of int64 values.
+
+        Raises ProfileError outside the domain, and where a result leaves int32: the arithmetic is not defined there.
+        """
         if self.bounded:
             limit = (np.int64(1) << fixed.shift) >> 1
             if ((value < -limit) | (value >= limit)).any():
                 _refuse("sum", "within 2^(shift - 1)", value)
-        found: list[Value] = []
+        found: list[StageValue] = []
         for stage in self.stages:
             found.append(stage(value, fixed))
             value = found[-1].array
@@ -66,11 +68,11 @@ class Rescale(Rule, family="requantize"):
         return found
 
     def apply(self, value: Int64, fixed: Fixed) -> Int64:
-        """What the last stage makes of int64 values. Raises ProfileError as `values` does."""
+        """Return what the last stage makes of int64 values. Raises ProfileError as `values` does."""
         return self.values(value, fixed)[-1].array
 
     def ties(self, value: Int64, fixed: Fixed) -> Signs:
-        """The sign of each value that met an exact half at a stage (at the last such stage), 0 for the others."""
+        """Return the sign of each value that met an exact half at a stage (at the last such stage), else 0."""
         met = np.zeros(value.shape, np.int8)
         for stage in self.stages:
             quotient = stage.quotient(value, fixed)
@@ -108,10 +110,10 @@ class Rescaled(BoundRule):
         total = sums if self.bias is None else sums + self.bias
         return wrap(total, 32) if self.rule.accumulator == 32 else total
 
-    def stages(self, sums: Int64) -> list[Value]:
+    def stages(self, sums: Int64) -> list[StageValue]:
         acc = self._acc(sums)
         values = self.rule.values(acc, self.fixed)
-        return [Value("acc", acc), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue("acc", acc), *values, *shifted(values[-1].array, self.y)]
 
     def ties(self, sums: Int64) -> Signs:
         return self.rule.ties(self._acc(sums), self.fixed)
