@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
 from qdqnp.numerics.questions import Pairs, Singles
-from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.lookup import IdentityFunction
 
 SWAPPED = "swapped operands' scales"
 ONE_FOR_BOTH = "one operand's scale for both"
@@ -51,17 +51,17 @@ def no_operand(question: Pairs, rule: Any) -> Iterator[Changed]:
 @fault_of_question(NO_RESCALE, Singles)
 def no_rescale(question: Singles, rule: Any) -> Iterator[Changed]:
     """Codes whose scale is not the output's are copied."""
-    if isinstance(question.function, Identity):
+    if isinstance(question.function, IdentityFunction):
         yield from _copied(question)
 
 
 @fault_of_question(COPIED, Singles)
 def copied(question: Singles, rule: Any) -> Iterator[Changed]:
     """The function is left out."""
-    if not isinstance(question.function, Identity):
+    if not isinstance(question.function, IdentityFunction):
         yield from _copied(question)
 
 
 def _copied(question: Singles) -> Iterator[Changed]:
     if not question.copied:
-        yield Changed(replace(question, function=Identity(), output=question.x))
+        yield Changed(replace(question, function=IdentityFunction(), y=question.x))
