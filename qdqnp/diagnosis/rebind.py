@@ -44,8 +44,3 @@ def with_inputs(step: Step, quants: Sequence[Quant | None]) -> Step:
         for operand, quant in zip(step.inputs, quants, strict=True)
     )
     return replace(step, inputs=inputs)
-
-
-def with_output(step: Step, quant: Quant) -> Step:
-    """Return the step with another quantization of its output."""
-    return replace(step, outputs=(Operand(step.outputs[0].name, quant), *step.outputs[1:]))
