@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdqnp.diagnosis.faults import FAULTS
-from qdqnp.diagnosis.faults.fault import Answered, Changed, Layer, Place, Variant, place
+from qdqnp.diagnosis.faults.fault import Changed, ChangedQuestions, ElementPlace, Layer, Variant, place
 from qdqnp.diagnosis.faults.rounding import TIE, TRUNCATION, kind_of
 from qdqnp.diagnosis.identify.families import NAMED, describe, structural
 from qdqnp.errors import ProfileError
@@ -52,7 +52,7 @@ def _faults(layer: Layer) -> Iterator[tuple[str, Variant]]:
                 yield from ((kind, variant) for kind in fault.kinds)
 
 
-def _rules(layer: Layer, where: Place) -> Iterator[tuple[str, Variant]]:
+def _rules(layer: Layer, where: ElementPlace) -> Iterator[tuple[str, Variant]]:
     """The neighbours of the rule that decides the element, then the rules of the other named profiles."""
     if where.part is None:
         return
@@ -60,7 +60,7 @@ def _rules(layer: Layer, where: Place) -> Iterator[tuple[str, Variant]]:
     rule = layer.rule(question)
 
     def other(text: str, rule: Any) -> Variant:
-        return Answered(layer, text, {number: Changed(question, text, rule)})
+        return ChangedQuestions(layer, text, {number: Changed(question, text, rule)})
 
     for near in neighbours(rule):
         if kind_of(near) not in (TIE, TRUNCATION):  # these are among the faults

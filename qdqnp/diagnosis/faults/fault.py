@@ -52,7 +52,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Place:
+class ElementPlace:
     """One element of a layer's output."""
 
     #: In the output.
@@ -63,13 +63,13 @@ class Place:
     at: Index | None = None
 
 
-def place(layer: Layer, index: Index) -> Place:
+def place(layer: Layer, index: Index) -> ElementPlace:
     """Where an element of the output is among the layer's questions."""
     for number, part in enumerate(layer.parts):
         at = part.locate(index, layer.shape)
         if at is not None:
-            return Place(index, number, at)
-    return Place(index)
+            return ElementPlace(index, number, at)
+    return ElementPlace(index)
 
 
 # -- variants ----------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Variant(ABC):
         """All that the layer makes. Raises ProfileError where the arithmetic is not defined for it."""
 
     @abstractmethod
-    def code(self, place: Place) -> int | float | None:
+    def code(self, place: ElementPlace) -> int | float | None:
         """One element of it; None where the variant does not concern the element."""
 
 
@@ -114,7 +114,7 @@ class Changed:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered(Variant):
+class ChangedQuestions(Variant):
     """A layer some of whose questions are changed."""
 
     layer: Layer
@@ -137,7 +137,7 @@ class Answered(Variant):
         changed = self.changes.get(number, Changed(own))
         return changed.finish(changed.question.codes(changed.rule or self.layer.rule(own)))
 
-    def code(self, place: Place) -> int | float | None:
+    def code(self, place: ElementPlace) -> int | float | None:
         if place.part is None or place.at is None or place.part not in self.changes:
             return None
         changed, own = self.changes[place.part], self.layer.parts[place.part].question
@@ -158,7 +158,7 @@ class Computed(Variant):
     def output(self) -> Array:
         return self.compute()
 
-    def code(self, place: Place) -> int | float | None:
+    def code(self, place: ElementPlace) -> int | float | None:
         found: int | float = self.output()[place.index].item()
         return found
 
@@ -208,7 +208,7 @@ class Position:
 
 # -- the list ----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, eq=False)
-class Fault:
+class LayerFault:
     """What may have gone wrong, and every way in which it may."""
 
     kind: str
@@ -224,7 +224,7 @@ class Fault:
 
 
 #: In the order in which they were registered: the more a fault leaves open, the later it should come.
-FAULTS: list[Fault] = []
+FAULTS: list[LayerFault] = []
 
 # (question, the rule that answers it) -> as the fault has it
 Changes = Callable[[Any, Any], Iterator[Changed]]
@@ -236,7 +236,7 @@ def fault_of_question(kind: str, *asked: type[Question], in_one_channel: str = "
     layer with several inputs that are asked about one by one it may befall some of them."""
 
     def register(changes: Changes) -> Changes:
-        FAULTS.append(Fault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel))
+        FAULTS.append(LayerFault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel))
         return changes
 
     return register
@@ -246,7 +246,7 @@ def fault_of_layer(kind: str) -> Callable[[Ways], Ways]:
     """Registers a function as the fault `kind` of any layer."""
 
     def register(ways: Ways) -> Ways:
-        FAULTS.append(Fault(kind, ways))
+        FAULTS.append(LayerFault(kind, ways))
         return ways
 
     return register
@@ -266,10 +266,10 @@ def _variants(layer: Layer, changes: Changes, asked: tuple[type[Question], ...])
                 by_text.setdefault(changed.text, {})[number] = changed
     for text, changed_parts in by_text.items():
         first = next(iter(changed_parts.values()))
-        yield Answered(layer, text, changed_parts, first.channels, first.many)
+        yield ChangedQuestions(layer, text, changed_parts, first.channels, first.many)
         for chosen in _fewer(tuple(changed_parts)) if Singles in asked else ():
             told = ", ".join(words for words in (text, _inputs(layer.parts, chosen)) if words)
-            yield Answered(layer, told, {number: changed_parts[number] for number in chosen}, partial=True)
+            yield ChangedQuestions(layer, told, {number: changed_parts[number] for number in chosen}, partial=True)
 
 
 def _fewer(numbers: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from qdqnp.diagnosis import rebind
-from qdqnp.diagnosis.faults.fault import Fault, Layer, Variant
+from qdqnp.diagnosis.faults.fault import Layer, LayerFault, Variant
 from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
@@ -118,7 +118,7 @@ class Suspect:
         bound = self.device.reference.step(self.index, self.profile)
         return [Layer(bound, values) for values in self.values]
 
-    def ask(self, fault: Fault) -> Iterator[Finding]:
+    def ask(self, fault: LayerFault) -> Iterator[Finding]:
         """What the fault explains: the first of its variants that explains everything."""
         for variant in fault.variants(self.layers[self.bad_cases[0]]):
             if variant.many and not self.alone:
@@ -128,7 +128,7 @@ class Suspect:
                 yield Finding(fault.kind, variant.text) if some is None else self._in_channels(fault, variant)
                 return
 
-    def _outputs(self, fault: Fault, variant: Variant) -> Callable[[int], Array]:
+    def _outputs(self, fault: LayerFault, variant: Variant) -> Callable[[int], Array]:
         """By case, what the layer makes; the variant is that of the first bad case, others have it under its text."""
 
         def output(case: int) -> Array:
@@ -140,7 +140,7 @@ class Suspect:
 
         return output
 
-    def _in_channels(self, fault: Fault, variant: Variant) -> Finding:
+    def _in_channels(self, fault: LayerFault, variant: Variant) -> Finding:
         """What explains all channels that differ anywhere, the others being right."""
         assert variant.channels is not None
         wrong, total = self.wrong_channels, self.want[0].shape[self.bound.operator.channel_axis]

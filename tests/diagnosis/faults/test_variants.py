@@ -11,7 +11,7 @@ import pytest
 
 import qdqnp
 from qdqnp.diagnosis.faults import FAULTS
-from qdqnp.diagnosis.faults.fault import Answered, Layer, place
+from qdqnp.diagnosis.faults.fault import ChangedQuestions, Layer, place
 from qdqnp.errors import ProfileError
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
@@ -33,7 +33,7 @@ def check(layer: Layer, rng: np.random.Generator) -> set[str]:
     """Compares an element or two of each variant; the kinds of faults that have one."""
     right = layer.bound.evaluate(layer.values)[layer.bound.step.output_names[0]]
     if layer.parts:
-        assert np.array_equal(Answered(layer, "", {}).output(), right)
+        assert np.array_equal(ChangedQuestions(layer, "", {}).output(), right)
     found = set()
     for fault in FAULTS:
         for variant in fault.variants(layer):
