@@ -121,11 +121,11 @@ class Step:
     def _real(operand: Operand | None) -> bool:
         return operand is None or operand.quant is None
 
-    @property
+    @cached_property
     def input_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.inputs if operand is not None)
 
-    @property
+    @cached_property
     def output_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.outputs)
 

@@ -82,13 +82,14 @@ class BoundStep:
     def arrays(self, inputs: Mapping[str, Array]) -> list[Array | None]:
         """Return the operands' arrays in the operator's order, None where an optional one is absent."""
         found: list[Array | None] = []
+        consts = self.consts
         for operand in self.step.inputs:
             if operand is None:
                 found.append(None)
             elif operand.name in inputs:
                 found.append(inputs[operand.name])
-            elif operand.name in self.consts:
-                found.append(self.consts[operand.name])
+            elif operand.name in consts:
+                found.append(consts[operand.name])
             else:
                 problem = Problem(f"step {self.step.label}", f"an array for '{operand.name}'", "none")
                 raise InputError("an input of the step is missing", [problem])

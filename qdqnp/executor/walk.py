@@ -81,7 +81,8 @@ def fold(
                 made = bound.evaluate(values, work)
             except ProfileError as error:
                 raise error.within(f"step {bound.step.label}") from error
-            values.update((name, array) for name, array in made.items() if name not in forced)
+            values.update(made)
+            values.update(forced)
             yield Evaluated(index, bound, values, made)
         if last_use is not None:
             for name in bound.step.input_names:

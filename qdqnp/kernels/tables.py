@@ -85,8 +85,9 @@ class BinaryTable:
         return cls(table)
 
     def __call__(self, a: Codes, b: Codes, scratch: Scratch) -> Codes:
-        shape = np.broadcast_shapes(a.shape, b.shape)
-        left, right = (np.broadcast_to(operand, shape).reshape(-1) for operand in (a, b))
+        if a.shape != b.shape:
+            a, b = np.broadcast_arrays(a, b)
+        left, right = a.reshape(-1), b.reshape(-1)
         out = np.empty(left.size, self.table.dtype)
         for start in range(0, left.size, BLOCK):
             part = slice(start, min(start + BLOCK, left.size))
@@ -94,7 +95,7 @@ class BinaryTable:
                 self.fast(left[part], right[part], out[part], scratch)
             else:
                 self._look_up(left[part].view(np.uint8), right[part].view(np.uint8), out[part], scratch)
-        return out.reshape(shape)
+        return out.reshape(a.shape)
 
     def _look_up(self, left: Codes, right: Codes, out: Codes, scratch: Scratch) -> None:
         index = scratch.take("index", left.shape, np.intp)

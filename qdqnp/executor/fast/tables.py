@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class FastSingles(Kernel):
 
     def __init__(self, operator: SinglesOperator, binding: Binding, strategy: str, certified: bool) -> None:
         super().__init__(operator, binding)
+        self.operator: SinglesOperator = operator
         self._rule = getattr(binding.profile, operator.rule)
         self._tables: list[UnaryTable | None] = []
         parts: list[Part] = []
@@ -35,18 +36,14 @@ class FastSingles(Kernel):
         self.numbers = operator.parameters(binding, parts)
 
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
-        assert isinstance(self.operator, IntegerOperator)
-        parts = self.operator.questions(self.binding.step, *arrays)
-        output: Array | None = None
-        for part, table, array in zip(parts, self._tables, arrays, strict=True):
-            assert array is not None
-            codes = array if table is None else table(array)
-            if part.where == EVERYWHERE:
-                return (codes.copy() if table is None else codes,)
-            if output is None:
-                output = np.empty(self.operator.output_shape(self.binding.step, arrays), codes.dtype)
-            output[part.where] = codes
-        assert output is not None
+        step, inputs = self.binding.step, cast(Sequence[Array], arrays)
+        places = self.operator.places(step, *inputs)
+        answers = [x if table is None else table(x) for x, table in zip(inputs, self._tables, strict=True)]
+        if places == [EVERYWHERE]:
+            return (answers[0].copy() if self._tables[0] is None else answers[0],)
+        output = np.empty(self.operator.output_shape(step, arrays), step.y.dtype)
+        for where, codes in zip(places, answers, strict=True):
+            output[where] = codes
         return (output,)
 
 

@@ -49,9 +49,11 @@ class PairwiseOperator(IntegerOperator):
         return 4096  # the work of making the table
 
     def questions(self, step: Step, a: Codes, b: Codes) -> Sequence[Part]:
-        quants, codes, operands = (step.quant(0), step.quant(1)), (a, b), (0, 1)
+        quants, operands = (step.quant(0), step.quant(1)), (0, 1)
+        codes: tuple[Codes, ...] = (a, b)
         if self.swaps(a.shape, b.shape):
             quants, codes, operands = quants[::-1], codes[::-1], operands[::-1]
-        shape = np.broadcast_shapes(a.shape, b.shape)
-        first, second = (np.broadcast_to(operand, shape).reshape(-1) for operand in codes)
+        if a.shape != b.shape:
+            codes = np.broadcast_arrays(*codes)
+        first, second = (operand.reshape(-1) for operand in codes)
         return [Part(Pairs(self.rule, step.label, (*quants, step.y), first, second, operands))]

@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.numerics.rules.lookup import IdentityFunction, RealFunction
-from qdqnp.ops.integer.asking import Part
+from qdqnp.ops.integer.asking import Part, Where
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.movement.concat import MANY, ConcatAttributes, concat_shape
 from qdqnp.ops.node_check import NodeCheck
@@ -63,14 +63,11 @@ class QLinearConcat(SinglesOperator):
     def function(self, attributes: ConcatAttributes) -> RealFunction:
         return IdentityFunction()
 
-    def questions(self, step: Step, *inputs: Codes) -> Sequence[Part]:
+    def places(self, step: Step, *inputs: Codes) -> Sequence[Where]:
         axis = step.attributes.axis % inputs[0].ndim
         ends = list(accumulate(array.shape[axis] for array in inputs))
         before = (slice(None),) * axis
-        return [
-            Part(self.single(step, index, array), (*before, slice(end - array.shape[axis], end)))
-            for index, (array, end) in enumerate(zip(inputs, ends, strict=True))
-        ]
+        return [(*before, slice(end - array.shape[axis], end)) for array, end in zip(inputs, ends, strict=True)]
 
     def parameters(self, binding: Binding, parts: Sequence[Part]) -> Mapping[str, Any]:
         """Return the numbers that the rule uses, by name, with one value for each input."""

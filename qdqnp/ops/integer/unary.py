@@ -9,7 +9,7 @@ from typing import Any
 from qdqnp.graph import MICROSOFT, Shape
 from qdqnp.numerics.questions import Singles
 from qdqnp.numerics.rules.lookup import RealFunction
-from qdqnp.ops.integer.asking import IntegerOperator, Part
+from qdqnp.ops.integer.asking import EVERYWHERE, IntegerOperator, Part, Where
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred
 from qdqnp.program import Operand, Step
@@ -51,6 +51,17 @@ class SinglesOperator(IntegerOperator):
         function = self.function(step.attributes)
         return Singles(self.rule, step.label, step.quant(operand), step.y, function, codes.reshape(-1), operand)
 
+    def places(self, step: Step, *inputs: Codes) -> Sequence[Where]:
+        """Return where the answers of each input stand in the output."""
+        return [EVERYWHERE]
+
+    def questions(self, step: Step, *inputs: Codes) -> Sequence[Part]:
+        places = self.places(step, *inputs)
+        return [
+            Part(self.single(step, index, codes), where)
+            for index, (codes, where) in enumerate(zip(inputs, places, strict=True))
+        ]
+
 
 class UnaryOperator(FromOneInput, SinglesOperator):
     rule = "lookup"
@@ -62,9 +73,6 @@ class UnaryOperator(FromOneInput, SinglesOperator):
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
         return (x,)
-
-    def questions(self, step: Step, x: Codes) -> Sequence[Part]:
-        return [Part(self.single(step, 0, x))]
 
     def parameters(self, binding: Binding, parts: Sequence[Part]) -> Mapping[str, Any]:
         question = parts[0].question
