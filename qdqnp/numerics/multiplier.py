@@ -26,12 +26,14 @@ def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float6
     """s_x * s_w / s_y as float64.
 
     precision: 'float64': the product in float64, as TFLite for int8 convolutions. 'float32-product': s_x * s_w rounded
-    to float32 first, as TFLite for FullyConnected and uint8. 'float32': every step rounded to float32, as ONNX Runtime.
+    to float32 first where w has one scale, in float64 where it has one per channel, as LiteRT's optimized
+    FullyConnected. 'float32': every step rounded to float32, as ONNX Runtime and LiteRT's Mul.
     """
     with np.errstate(all="ignore"):
         if precision == "float32":
             return np.asarray(np.asarray(x * w, np.float32) / y, np.float32).astype(np.float64)
-        product = (x * w).astype(np.float64) if precision == "float32-product" else x.astype(np.float64) * w
+        narrow = precision == "float32-product" and w.size == 1
+        product = (x * w).astype(np.float64) if narrow else x.astype(np.float64) * w
         return np.asarray(product / y.astype(np.float64), np.float64)
 
 

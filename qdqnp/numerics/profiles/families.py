@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
@@ -11,19 +14,19 @@ from qdqnp.numerics.rules.float_sum import AnySum
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
-from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.status import INFERRED
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
 NO_FLOATS = AnySum("a device without a float unit sums no float32")
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
 
 
-def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: RequantizeRule | None = None) -> Profile:
-    """A TFLite-like profile: every operator by one requantization, but for Gemm where it has its own."""
-    mean = RescaleMean(rescale)
-    return Profile(
+def complete(name: str, summary: str, source: str, rescale: Rescale, **others: Any) -> Profile:
+    """A TFLite-like profile: every operator by one requantization. others: the fields with an arithmetic of their own."""
+    mean = others.get("global_average_pool", RescaleMean(rescale))
+    made = Profile(
         name=name,
         summary=summary,
         status="established",
@@ -34,7 +37,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         accumulate=ExactSum(),
         conv=rescale,
         matmul=rescale,
-        gemm=gemm or rescale,
+        gemm=rescale,
         add=ThreeRescaleAdd(rescale),
         mul=RescaledMul(rescale),
         concat=RescaledLookup(rescale),
@@ -44,11 +47,12 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         softmax=UNDEFINED,
         float_sum=NO_FLOATS,
     )
+    return replace(made, **others)
 
 
-def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -> Profile:
-    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused."""
-    return Profile(
+def requantization(name: str, summary: str, source: str, rule: Any, **others: Any) -> Profile:
+    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused. others: fields that differ from `rule`."""
+    made = Profile(
         name=name,
         summary=summary,
         status=rule.status,
@@ -69,3 +73,9 @@ def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -
         softmax=REQUANTIZATION_ONLY,
         float_sum=NO_FLOATS,
     )
+    return replace(made, **others)
+
+
+def inferred(rule: Any) -> Any:
+    """The rule where the library has no such kernel, or has one that was not compared."""
+    return replace(rule, status=INFERRED)

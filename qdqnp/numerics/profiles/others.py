@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdqnp.numerics.multiplier import Mantissa24, PowerOfTwo, Truncated16
-from qdqnp.numerics.profiles.families import requantization
+from qdqnp.numerics.profiles.families import inferred, requantization
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyShift, Saturate
@@ -15,6 +15,7 @@ PROFILES = (
         "XNNPACK with float32 requantization: TFLite's usual desktop delegate",
         "google/XNNPACK, src/qs8-requantization",
         FloatRound("float32", "float32", "half-even"),
+        matmul=inferred(FloatRound("float32", "float32", "half-even")),
     ),
     requantization(
         "xnnpack-rndnu",

@@ -27,7 +27,7 @@ class Rescale(Rule, family="requantize"):
     #: how the integers are made
     scheme: Scheme = part("scheme")
     stages: tuple[Stage, ...] = part("stage")
-    #: in which s_x * s_w / s_y is formed, see multiplier.real_multiplier
+    #: in which s_x * s_w / s_y, and s_a * s_b / s_y of a Mul, is formed, see multiplier.real_multiplier
     precision: str = choice("float64", of=PRECISIONS, kind="scale order", text="scale product in {value}")
     #: bits: 32 wraps, 64 never ends
     accumulator: int = choice(32, of=(32, 64), kind="accumulator wrap", text="a {value}-bit accumulator")
