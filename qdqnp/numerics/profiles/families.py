@@ -24,7 +24,7 @@ REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv,
 
 
 def complete(name: str, summary: str, source: str, rescale: Rescale, **others: Any) -> Profile:
-    """A TFLite-like profile: every operator by one requantization. others: the fields with an arithmetic of their own."""
+    """A TFLite-like profile: every operator by one requantization. others: fields with an arithmetic of their own."""
     mean = others.get("global_average_pool", RescaleMean(rescale))
     made = Profile(
         name=name,

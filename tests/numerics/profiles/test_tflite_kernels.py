@@ -64,6 +64,11 @@ def compare(kernels: str, kind: str, profile: Profile, seed: int, codes: int) ->
     return total
 
 
+def compare_named(kernels: str, kind: str, name: str, seed: int, codes: int) -> Count:
+    """`compare` for the profile of that name."""
+    return compare(kernels, kind, PROFILES[name], seed, codes)
+
+
 def needs(kernels: str) -> None:
     if missing(kernels):
         pytest.skip(missing(kernels))
