@@ -301,7 +301,7 @@ def test_the_document_lists_every_profile_and_every_rounding() -> None:
 
 
 def test_the_pictures_are_what_the_tool_draws(tmp_path: Path) -> None:
-    tool = DOCUMENT.parents[1] / "tools" / "draw_roundings.py"
+    tool = DOCUMENT.parents[1] / "tools" / "draw" / "draw_roundings.py"
     subprocess.run([sys.executable, str(tool), "--out", str(tmp_path)], check=True, capture_output=True)
     kept = DOCUMENT.parent / "images" / "rounding"
     for folder in (kept, tmp_path):

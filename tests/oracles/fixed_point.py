@@ -227,6 +227,7 @@ _Q = quantize_multiplier
 ROWS: Mapping[str, Row] = {
     "tflite": Row(double, _Q, (1, 62)),
     "tflm": Row(double, _Q, (1, 62)),
+    "tflm-2026-08": Row(double, _Q, (1, 62)),
     "cmsis-nn": Row(double, _Q, (1, 62)),
     "tflite-ruy": Row(ruy, _Q, (1, 62)),
     "tflite-single": Row(single, _clamped, (1, 62)),

@@ -3,7 +3,7 @@
     python -m tools.verify.kernel_tier                          1,000,000 codes of each operator
     python -m tools.verify.kernel_tier -n 100000 --cmsis-nn ~/CMSIS-NN
 
-Every operator of every profile on cases that separate the candidate arithmetics (tests/numerics/profiles/tflite_cases.py).
+Every operator of every profile on cases that separate the candidates (tests/numerics/profiles/tflite_cases.py).
 Prints Markdown; exits 1 where anything differs. What needs packages that are absent says so. CMSIS-NN is compiled from
 a checkout, with its plain C kernels.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,8 +51,14 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, **others: A
     return replace(made, **others)
 
 
-def requantization(name: str, summary: str, source: str, rule: Any, **others: Any) -> Profile:
-    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused. others: fields that differ from `rule`."""
+def requantization(
+    name: str, summary: str, source: str, rule: Any, inferred: Sequence[str] = (), **others: Any
+) -> Profile:
+    """A profile of Conv, Gemm and MatMul; every other arithmetic is refused.
+
+    inferred: of these, what the library has no kernel for, or one that was not compared. others: fields that differ from
+    `rule`.
+    """
     made = Profile(
         name=name,
         summary=summary,
@@ -73,9 +80,4 @@ def requantization(name: str, summary: str, source: str, rule: Any, **others: An
         softmax=REQUANTIZATION_ONLY,
         float_sum=NO_FLOATS,
     )
-    return replace(made, **others)
-
-
-def inferred(rule: Any) -> Any:
-    """The rule where the library has no such kernel, or has one that was not compared."""
-    return replace(rule, status=INFERRED)
+    return replace(made, **dict.fromkeys(inferred, replace(rule, status=INFERRED)), **others)

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from qdqnp.numerics.multiplier import QuantizeMultiplier, Reduced16
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles.families import complete, inferred, requantization
+from qdqnp.numerics.profiles.families import complete, requantization
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight
+from qdqnp.numerics.status import INFERRED
 
 LITERT = "google-ai-edge/LiteRT, tflite/kernels"
 TFLM_COMMON = "tensorflow/tflite-micro, tensorflow/lite/kernels/internal/common.h"
@@ -28,8 +29,8 @@ RUY = Rescale(QuantizeMultiplier(), (ShiftLeft(), MultiplyHigh(), ShiftRight("ha
 SINGLE = Rescale(QuantizeMultiplier(single=True), (MultiplyShift("half-up"),), shifts=(1, 62))
 WIDE = Rescale(Reduced16(), (MultiplyShift("half-up"),), accumulator=64, shifts=(0, 46))
 
-# LiteRT's BatchMatMul is the same in its reference and its optimized kernels.
-BATCH_MATMUL = replace(DOUBLE, precision="float32-product")
+# LiteRT's BatchMatMul, in its reference and its optimized kernels; TFLite Micro's, and its FullyConnected, until 2026-08.
+FLOAT32_PRODUCT = replace(DOUBLE, precision="float32-product")
 # LiteRT's reference FullyConnected does not requantize as the other operators do.
 FC_FLOAT = FloatRound("float64", "float64", "half-away")
 
@@ -38,11 +39,19 @@ TFLITE = complete(
     "LiteRT's reference kernels: gemmlowp, two roundings; FullyConnected in float64",
     LITERT,
     DOUBLE,
-    matmul=BATCH_MATMUL,
+    matmul=FLOAT32_PRODUCT,
     gemm=FC_FLOAT,
     mul=RescaledMul(replace(DOUBLE, precision="float32")),
 )
 TFLM = complete("tflm", "TFLite Micro: gemmlowp, two roundings, multipliers from float64", TFLM_COMMON, DOUBLE)
+TFLM_2026_08 = replace(
+    TFLM,
+    name="tflm-2026-08",
+    summary="TFLite Micro until August 2026: FullyConnected and BatchMatMul form s_x * s_w in float32",
+    source="tensorflow/tflite-micro at 90b983c, tensorflow/lite/kernels/kernel_util.cc",
+    matmul=FLOAT32_PRODUCT,
+    gemm=FLOAT32_PRODUCT,
+)
 TFLITE_SINGLE = complete("tflite-single", "TFLite Micro built with single rounding", TFLM_COMMON, SINGLE)
 
 
@@ -53,7 +62,7 @@ def cmsis_nn(name: str, summary: str, rescale: Rescale) -> Profile:
         summary,
         CMSIS,
         rescale,
-        concat=inferred(RescaledLookup(rescale)),
+        concat=RescaledLookup(rescale, INFERRED),
         global_average_pool=DividedMean(rescale),
     )
 
@@ -65,7 +74,7 @@ TFLITE_RUY = requantization(
     "LiteRT's optimized kernels (NEON, ruy): both roundings half up",
     "google/ruy, ruy/apply_multiplier.cc",
     RUY,
-    matmul=BATCH_MATMUL,
+    matmul=FLOAT32_PRODUCT,
     gemm=replace(RUY, precision="float32-product"),
 )
 TFLITE_FC_FLOAT = requantization(
@@ -73,12 +82,25 @@ TFLITE_FC_FLOAT = requantization(
     "LiteRT's reference FullyConnected: float64 product, halves away",
     "google-ai-edge/LiteRT, tflite/kernels/internal/reference/integer_ops/fully_connected.h",
     FC_FLOAT,
-    conv=inferred(FC_FLOAT),
-    matmul=inferred(FC_FLOAT),
+    inferred=("conv", "matmul"),
 )
 TFLITE_16X8 = requantization(
-    "tflite-16x8", "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator", TFLM_COMMON, WIDE
+    "tflite-16x8",
+    "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator",
+    TFLM_COMMON,
+    WIDE,
+    inferred=("matmul",),
 )
 
 ORDER = 2
-PROFILES = (TFLITE, TFLM, TFLITE_SINGLE, CMSIS_NN, CMSIS_NN_SINGLE, TFLITE_RUY, TFLITE_FC_FLOAT, TFLITE_16X8)
+PROFILES = (
+    TFLITE,
+    TFLM,
+    TFLM_2026_08,
+    TFLITE_SINGLE,
+    CMSIS_NN,
+    CMSIS_NN_SINGLE,
+    TFLITE_RUY,
+    TFLITE_FC_FLOAT,
+    TFLITE_16X8,
+)

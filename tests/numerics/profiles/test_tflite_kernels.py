@@ -11,7 +11,7 @@ import pytest
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.numerics.profiles.tflite import BATCH_MATMUL, DOUBLE, FC_FLOAT, RUY, SINGLE
+from qdqnp.numerics.profiles.tflite import DOUBLE, FC_FLOAT, FLOAT32_PRODUCT, RUY, SINGLE
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.status import ESTABLISHED
 from tests.numerics.profiles.tflite_cases import MAKE
@@ -93,7 +93,7 @@ REJECTED = [
     (MICRO, FULL, replace(DOUBLE, precision="float32-product")),
     (REFERENCE, MATMUL, DOUBLE),
     (OPTIMIZED, MATMUL, RUY),
-    (MICRO, MATMUL, BATCH_MATMUL),
+    (MICRO, MATMUL, FLOAT32_PRODUCT),
     (REFERENCE, CONV, replace(DOUBLE, precision="float32-product")),
     (REFERENCE, CONV, SINGLE),
     (OPTIMIZED, CONV, DOUBLE),
