@@ -29,7 +29,7 @@ RUY = Rescale(QuantizeMultiplier(), (ShiftLeft(), MultiplyHigh(), ShiftRight("ha
 SINGLE = Rescale(QuantizeMultiplier(single=True), (MultiplyShift("half-up"),), shifts=(1, 62))
 WIDE = Rescale(Reduced16(), (MultiplyShift("half-up"),), accumulator=64, shifts=(0, 46))
 
-# LiteRT's BatchMatMul, in its reference and its optimized kernels; TFLite Micro's, and its FullyConnected, until 2026-08.
+# LiteRT's BatchMatMul, reference and optimized; TFLite Micro's, and its FullyConnected, until August 2026.
 FLOAT32_PRODUCT = replace(DOUBLE, precision="float32-product")
 # LiteRT's reference FullyConnected does not requantize as the other operators do.
 FC_FLOAT = FloatRound("float64", "float64", "half-away")
