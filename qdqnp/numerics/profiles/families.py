@@ -56,8 +56,8 @@ def requantization(
 ) -> Profile:
     """A profile of Conv, Gemm and MatMul; every other arithmetic is refused.
 
-    inferred: of these, what the library has no kernel for, or one that was not compared. others: fields that differ from
-    `rule`.
+    inferred: of these, what the library has no kernel for, or one that was not compared. others: fields that differ
+    from `rule`.
     """
     made = Profile(
         name=name,
