@@ -149,7 +149,7 @@ def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
             step.op,
             str(program.tensors[name].dtype),
             (),
-            [Cell(rule_status(plan.profile, step.op)) for plan in plans],
+            [Cell(rule_status(plan.profile, step)) for plan in plans],
         )
         for step in program.steps
         for name in step.output_names

@@ -12,6 +12,7 @@ from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.registry import rule_of
+from qdqnp.program import Step
 from qdqnp.quant import Array, Quant
 
 
@@ -53,10 +54,15 @@ class LayerInfo:
     promise: str
 
 
-def rule_status(profile: Profile, op: str) -> str:
+def rule_status(profile: Profile, step: Step) -> str:
     """Return 'established', 'inferred' or 'unknown'; '' for operators that do not compute anything."""
-    rule = rule_of(op)
-    return str(getattr(profile, rule).status) if rule else ""
+    field = rule_of(step.op)
+    if not field:
+        return ""
+    rule = getattr(profile, field)
+    if hasattr(rule, "status_between"):  # known for some scales only
+        return str(rule.status_between(step.quant(0), step.y))
+    return str(rule.status)
 
 
 def inspect(plan: Plan) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         k=macs // elements if macs and elements else None,
         proof=str(bound.kernel.proof or ""),
         requantization=str(bound.kernel.certificate or ""),
-        status=rule_status(plan.profile, step.op),
+        status=rule_status(plan.profile, step),
         promise=str(plan.promises[output.name]),
     )
 

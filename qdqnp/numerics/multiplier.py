@@ -28,13 +28,15 @@ def real_multiplier(x: Float32, w: Float32, y: Float32, precision: str = "float6
     `precision` says where the steps are rounded:
 
         'float64': the product is in float64, as in TFLite for int8 convolutions
-        'float32-product': s_x * s_w is rounded to float32 first, as in TFLite for FullyConnected and uint8
-        'float32': every step is rounded to float32, as in ONNX Runtime
+        'float32-product': s_x * s_w is rounded to float32 first where w has one scale, as in LiteRT's optimized
+            FullyConnected; with one per channel it is in float64
+        'float32': every step is rounded to float32, as in ONNX Runtime and LiteRT's Mul
     """
     with np.errstate(all="ignore"):
         if precision == "float32":
             return np.asarray(np.asarray(x * w, np.float32) / y, np.float32).astype(np.float64)
-        product = (x * w).astype(np.float64) if precision == "float32-product" else x.astype(np.float64) * w
+        narrow = precision == "float32-product" and w.size == 1
+        product = (x * w).astype(np.float64) if narrow else x.astype(np.float64) * w
         return np.asarray(product / y.astype(np.float64), np.float64)
 
 

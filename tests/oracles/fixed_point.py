@@ -226,6 +226,8 @@ def _clamped(real: float) -> tuple[int, int]:
 _Q = quantize_multiplier
 ROWS: Mapping[str, Row] = {
     "tflite": Row(double, _Q, (1, 62)),
+    "tflm": Row(double, _Q, (1, 62)),
+    "tflm-2026-08": Row(double, _Q, (1, 62)),
     "cmsis-nn": Row(double, _Q, (1, 62)),
     "tflite-ruy": Row(ruy, _Q, (1, 62)),
     "tflite-single": Row(single, _clamped, (1, 62)),
@@ -269,7 +271,7 @@ def requantize(name: str, acc: int, scales: tuple[float, float, float], zero: in
     if name == "xnnpack-fp32":
         return code(float32_round(acc, real_multiplier(x, w, y, "float32")), zero)
     if name == "tflite-fc-float":
-        return code(float64_round(acc, real_multiplier(x, w, y, "float32-product")), zero)
+        return code(float64_round(acc, real_multiplier(x, w, y)), zero)
     row = ROWS[name]
     m, shift = row.scheme(real_multiplier(x, w, y, row.precision))
     return code(row.requantize(acc, m, shift) if m else 0, zero)
@@ -298,7 +300,7 @@ class Operators:
         return lambda p, q: code(self.mbqm(left[p + 128] + right[q + 128], last), y[1])
 
     def mul(self, a: Q, b: Q, y: Q) -> Callable[[int, int], int]:
-        real = a[0] * b[0] / y[0]
+        real = real_multiplier(a[0], b[0], y[0], "float32" if self.name == "tflite" else "float64")
         return lambda p, q: code(self.mbqm((p - a[1]) * (q - b[1]), real), y[1])
 
     def rescale(self, x: Q, y: Q) -> Callable[[int], int]:
@@ -306,6 +308,8 @@ class Operators:
 
     def mean(self, x: Q, y: Q, count: int) -> Callable[[int], int]:
         """Of the sum of (code - zero point)."""
+        if self.name.startswith("cmsis-nn") and x == y:
+            return lambda total: code(by_definition("half-away", Fraction(total + x[1] * count, count)), 0)
         row = ROWS[self.name]
         m, shift = row.scheme(x[0] / y[0])
         k = 0

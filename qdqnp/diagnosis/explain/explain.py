@@ -137,7 +137,7 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
     own = layers.maker(step.output_names[0])
     if own is None or own.op != step.op:
         return Account(name, note=f"its lowering {layers.program.lowering} has no such {step.op}")
-    status = rule_status(layers.profile, step.op)
+    status = rule_status(layers.profile, step)
     try:
         bound = layers.bind(own)
         given = layers.own(inputs)

@@ -22,7 +22,7 @@ from qdqnp.numerics.rule import Rule, kinds
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.average import ReciprocalAverage
 from qdqnp.numerics.rules.lookup import RescaledLookup
-from qdqnp.numerics.rules.mean import NarrowMean, RescaleMean
+from qdqnp.numerics.rules.mean import DividedMean, NarrowMean, RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.float_scale import FloatScale
@@ -74,11 +74,17 @@ def _additions() -> Iterator[ThreeRescaleAdd]:
     yield from (ThreeRescaleAdd(rescale, shift) for rescale, shift in product(dict.fromkeys(own), LEFT_SHIFTS))
 
 
-# The rules for which only some combinations of choices are tried. All others are searched whole.
+def _divides(rule: Any) -> bool:
+    return isinstance(rule, DividedMean)
+
+
+# The rules for which not every combination of choices is one to try. All others are searched whole.
 _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     Rescale: rescales,
     RescaleMean: lambda: variants(RescaleMean, rescale=_plain_rescales()),
-    RescaledMul: lambda: variants(RescaledMul, rescale=_plain_rescales()),
+    # whatever its rescale, it differs from a RescaleMean for equal scales only, and there not by its rescale
+    DividedMean: lambda: iter(dict.fromkeys(p.global_average_pool for p in NAMED if _divides(p.global_average_pool))),
+    RescaledMul: lambda: variants(RescaledMul, rescale=rescales()),
     RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
     ThreeRescaleAdd: _additions,
     ReciprocalAverage: lambda: variants(ReciprocalAverage, mean=variants(NarrowMean)),
@@ -127,7 +133,7 @@ def describe(rule: Any) -> str:
         stages = ", ".join(_stage(stage) for stage in rule.stages)
         return f"Rescale({type(rule.scheme).__name__}; {stages}; {rule.precision} scale product)"
     parts = [
-        describe(value) if isinstance(value, Rescale | NarrowMean | RescaleMean) else f"{name}={value}"
+        describe(value) if isinstance(value, Rescale | NarrowMean | RescaleMean | DividedMean) else f"{name}={value}"
         for name, value in vars(rule).items()
         if name not in ("status", "overrides")
     ]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
@@ -14,16 +18,20 @@ from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.undefined import Undefined
+from qdqnp.numerics.status import INFERRED
 
 UNDEFINED = Undefined("this family's arithmetic for it is not in qdqnp's specification")
 NO_FLOATS = AnySum("a device without a float unit sums no float32")
 REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv, Gemm and MatMul only")
 
 
-def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: RequantizeRule | None = None) -> Profile:
-    """Build a TFLite-like profile: one requantization serves every operator; Gemm may have its own."""
-    mean = RescaleMean(rescale)
-    return Profile(
+def complete(name: str, summary: str, source: str, rescale: Rescale, **others: Any) -> Profile:
+    """Build a TFLite-like profile: one requantization serves every operator.
+
+    others: fields with an arithmetic of their own.
+    """
+    mean = others.get("global_average_pool", RescaleMean(rescale))
+    made = Profile(
         name=name,
         summary=summary,
         status="established",
@@ -34,7 +42,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         accumulate=ExactSum(),
         conv=rescale,
         matmul=rescale,
-        gemm=gemm or rescale,
+        gemm=rescale,
         add=ThreeRescaleAdd(rescale),
         mul=RescaledMul(rescale),
         concat=RescaledLookup(rescale),
@@ -44,11 +52,18 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: Requa
         softmax=UNDEFINED,
         float_sum=NO_FLOATS,
     )
+    return replace(made, **others)
 
 
-def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -> Profile:
-    """Build a profile of Conv, Gemm and MatMul; every other arithmetic is refused."""
-    return Profile(
+def requantization(
+    name: str, summary: str, source: str, rule: RequantizeRule, inferred: Sequence[str] = (), **others: Any
+) -> Profile:
+    """Build a profile of Conv, Gemm and MatMul; every other arithmetic is refused.
+
+    inferred: those of the three that the library does not have a kernel for, or one that was not compared.
+    others: fields that differ from `rule`.
+    """
+    made = Profile(
         name=name,
         summary=summary,
         status=rule.status,
@@ -69,3 +84,4 @@ def requantization(name: str, summary: str, source: str, rule: RequantizeRule) -
         softmax=REQUANTIZATION_ONLY,
         float_sum=NO_FLOATS,
     )
+    return replace(made, **dict.fromkeys(inferred, replace(rule, status=INFERRED)), **others)

@@ -20,18 +20,20 @@ ORDER = 4
 PROFILES = (
     requantization("tosa-single", "TOSA RESCALE, SINGLE_ROUND", SPECIFICATION, SINGLE),
     requantization("tosa-double", "TOSA RESCALE, DOUBLE_ROUND", SPECIFICATION, DOUBLE),
-    requantization("ethos-u", "Ethos-U55 and U65, TFLite rounding (their default)", VELA, DOUBLE),
-    requantization("ethos-u-natural", "Ethos-U, natural rounding", VELA, NATURAL),
+    requantization("ethos-u", "Ethos-U55 and U65, TFLite rounding (their default)", VELA, DOUBLE, ("matmul",)),
+    requantization("ethos-u-natural", "Ethos-U, natural rounding", VELA, NATURAL, ("matmul",)),
     requantization(
         "ethos-u-truncate",
         "Ethos-U, truncation",
         VELA,
         Rescale(QuantizeMultiplier(), (MultiplyShift("truncate"),), shifts=(2, 62)),
+        inferred=("matmul",),
     ),
     requantization(
         "ethos-u85-dasym",
         "Ethos-U85, double rounding without the sign",
         VELA,
         Rescale(QuantizeMultiplier(), (DoubleRound(signed=False),), shifts=(2, 62)),
+        inferred=("matmul",),
     ),
 )

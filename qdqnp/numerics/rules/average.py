@@ -13,7 +13,7 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice, part
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.mean import MeanRule
+from qdqnp.numerics.rules.mean import MeanRule, half_of, mean_away
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, Exact, Index, StageValue, clipped, exact_float, real_ties, signs
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
@@ -173,16 +173,21 @@ def _merged(values: tuple[StageValue, ...], counts: tuple[int, ...], divisors: I
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class DividedAverage(Rule, family="average"):
-    """TFLite, CMSIS-NN: the sum of raw codes divided by the count, halves away from zero.
+    """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero.
 
-    Where the scales differ, the arithmetic is that of the global average, per count.
+    Neither has a kernel for unequal scales; they get the arithmetic of a global average, per count, which is inferred.
     """
 
+    #: of unequal scales
     mean: MeanRule = part("mean", "undefined")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
         return Divided(y) if x.same_as(y) else MeansByCount(self.mean, x, y)
+
+    def status_between(self, x: Quant, y: Quant) -> str:
+        """The status for these two quantizations."""
+        return self.status if x.same_as(y) else INFERRED
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,12 +203,11 @@ class Divided(BoundAverage):
         def exact(index: Index) -> Fraction:
             return Fraction(int(raw[index]), int(divisors[index]))
 
-        mean = np.sign(raw) * ((np.abs(raw) + count // 2) // count)
-        return [StageValue("sum", raw), *clipped(mean, self.y, exact)]
+        return [StageValue("sum", raw), *clipped(mean_away(raw, count), self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         raw = raw_sum(taps, inside)
-        return signs(raw, 2 * np.abs(raw) % (2 * count) == count)
+        return signs(raw, half_of(raw, count))
 
 
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.rules.requantize.rational import RationalScaled
 from qdqnp.numerics.rules.requantize.rescale import Rescale, Rescaled
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
-from qdqnp.numerics.values import BoundRule, StageValue, signs
-from qdqnp.quant import Int64, Quant, Signs
+from qdqnp.numerics.values import BoundRule, Index, StageValue, clipped, signs
+from qdqnp.quant import Array, Int64, Quant, Signs
 
 
 class MeanRule(Protocol):
@@ -73,6 +73,68 @@ class RescaleMean(Rule, family="mean"):
         k = min(count.bit_length() - 1, 31 + s)
         value = np.asarray((int(fixed.value) << k) // count, np.int64)
         return Rescaled(self.rescale, Fixed(value, np.asarray(31 - (s - k), np.int64)), None, y)
+
+
+@dataclass(frozen=True)
+class DividedMean(Rule, family="mean"):
+    """CMSIS-NN: with equal scales the sum of raw codes divided by their count, halves away from zero.
+
+    That is arm_avgpool_s8 over the whole plane. CMSIS-NN does not have a kernel for unequal scales; TFLite Micro then
+    runs its own MEAN, as `RescaleMean`.
+    """
+
+    #: The requantization between unequal scales.
+    rescale: Rescale
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        return PlaneMean(x, y, count) if x.same_as(y) else RescaleMean(self.rescale).bind(x, y, count)
+
+    def status_between(self, x: Quant, y: Quant) -> str:
+        """Return the status for these two quantizations."""
+        return self.status if x.same_as(y) else INFERRED
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneMean(BoundRule):
+    """The bound DividedMean with equal scales."""
+
+    x: Quant
+    y: Quant
+    count: int
+    bias: None = None
+    expression: None = None
+    slope: None = None
+
+    def _raw(self, sums: Int64) -> Int64:
+        """Return the sums of raw codes."""
+        return sums + int(self.x.zero_point) * self.count
+
+    def stages(self, sums: Int64) -> list[StageValue]:
+        raw, count = self._raw(sums), np.asarray(self.count, np.int64)
+
+        def exact(index: Index) -> Fraction:
+            return Fraction(int(raw[index]), self.count)
+
+        return [StageValue("acc", raw), *clipped(mean_away(raw, count), self.y, exact)]
+
+    def ties(self, sums: Int64) -> Signs:
+        raw = self._raw(sums)
+        return signs(raw, half_of(raw, np.asarray(self.count, np.int64)))
+
+
+def mean_away(total: Int64, count: Int64) -> Int64:
+    """Return total / count, halves away from zero.
+
+    Source: (sum +- count / 2) / count of TFLite and CMSIS-NN, truncated.
+    """
+    found: Int64 = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    return found
+
+
+def half_of(total: Int64, count: Int64) -> Array:
+    """Tell where total / count is an exact half."""
+    return np.asarray(2 * np.abs(total) % (2 * count) == count)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.float32 import as_f32
-from qdqnp.numerics.multiplier import Fixed
+from qdqnp.numerics.multiplier import Fixed, real_multiplier
 from qdqnp.numerics.rational import RationalSum, fraction
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
@@ -73,14 +73,18 @@ class FloatMultiplied(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RescaledMul(Rule, family="mul"):
-    """TFLite, CMSIS-NN: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y)."""
+    """TFLite, CMSIS-NN: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y).
+
+    The multiplier is formed in the precision of `rescale`: float32 in LiteRT, float64 in TFLite Micro.
+    Source: kernels/mul.cc of google-ai-edge/LiteRT, micro/kernels/mul_common.cc of tensorflow/tflite-micro.
+    """
 
     rescale: Rescale
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
-        fixed = self.rescale.fix(np.asarray(float(a.scale) * float(b.scale) / float(y.scale)))
-        return RescaledProduct(self.rescale, a, b, y, fixed)
+        real = real_multiplier(a.scale, b.scale, y.scale, self.rescale.precision)
+        return RescaledProduct(self.rescale, a, b, y, self.rescale.fix(real))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,16 +18,14 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
 from qdqnp.numerics.rules.lookup import IdentityFunction
-from qdqnp.numerics.rules.mean import RescaleMean
+from qdqnp.numerics.rules.mean import DividedMean, RescaleMean
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.protocol import SumContext
-from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.quant import Quant
 from tests.oracles import fixed_point as oracle
 
-COMPLETE = {name: oracle.Operators(name) for name in ("tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single")} | {
-    "exact": oracle.ExactOperators()
-}
+ROWS = ("tflite", "tflm", "tflite-single", "cmsis-nn", "cmsis-nn-single")
+COMPLETE = {name: oracle.Operators(name) for name in ROWS} | {"exact": oracle.ExactOperators()}
 CODES = np.arange(-128, 128).astype(np.int8)
 ART = PROFILES["neural-art-1.1.3"]
 
@@ -73,8 +71,10 @@ def test_mean(name: str, rng: np.random.Generator) -> None:
         x, y = drawn(rng), drawn(rng)
         low, high = count * (-128 - x[1]), count * (127 - x[1])
         sums = np.unique(np.concatenate([np.linspace(low, high, 500).astype(np.int64), [low, high, 0, 1, -1]]))
-        wanted = [COMPLETE[name].mean(x, y, count)(int(s)) for s in sums]
-        np.testing.assert_array_equal(PROFILES[name].global_average_pool.bind(quant(x), quant(y), count)(sums), wanted)
+        for to in (x, y):
+            wanted = [COMPLETE[name].mean(x, to, count)(int(s)) for s in sums]
+            got = PROFILES[name].global_average_pool.bind(quant(x), quant(to), count)(sums)
+            np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("name", COMPLETE)
@@ -100,7 +100,8 @@ def test_which_rules_are_compared() -> None:
     for name in COMPLETE:
         mean = PROFILES[name].global_average_pool
         assert isinstance(PROFILES[name].average_pool, MeanAverage if name == "exact" else DividedAverage)
-        assert name == "exact" or (isinstance(mean, RescaleMean) and isinstance(mean.rescale, Rescale))
+        cmsis = name.startswith("cmsis-nn")
+        assert name == "exact" or isinstance(mean, DividedMean if cmsis else RescaleMean)
 
 
 # -- ST Neural-ART ---------------------------------------------------------------------------------------------------

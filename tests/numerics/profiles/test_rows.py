@@ -68,7 +68,7 @@ def test_rounding_at_the_largest_products(name: str) -> None:
 
 # -- corner vectors --------------------------------------------------------------------------------------------------
 COLUMNS = {
-    "double": ("tflite", "cmsis-nn"),
+    "double": ("tflite", "tflm", "tflm-2026-08", "cmsis-nn"),
     "ruy": ("tflite-ruy",),
     "single": ("tflite-single", "cmsis-nn-single", "tosa-single", "ethos-u-natural"),
     "away": ("nvdla",),  # its stage; 17 bits are enough for these results
@@ -177,7 +177,7 @@ def test_float64_product_just_below_a_half() -> None:
 
 
 # -- identities ------------------------------------------------------------------------------------------------------
-DOUBLES = ("tflite", "cmsis-nn", "tosa-double", "ethos-u")
+DOUBLES = ("tflite", "tflm", "tflm-2026-08", "cmsis-nn", "tosa-double", "ethos-u")
 SINGLES = ("tflite-single", "cmsis-nn-single", "tosa-single", "ethos-u-natural")
 
 
@@ -224,7 +224,7 @@ def test_shifts_at_the_edge_of_the_domain(name: str) -> None:
         beyond = real * 2.0 ** (power - outside)
         if outside > 62 and row.scheme is oracle.quantize_multiplier:
             assert int(rule(name).fix(np.asarray(beyond)).value) == 0  # s < -31 flushes
-        elif not (name in ("tflite", "tflite-ruy", "cmsis-nn") and outside < 1):
+        elif not (name in ("tflite", "tflm", "tflm-2026-08", "tflite-ruy", "cmsis-nn") and outside < 1):
             with pytest.raises(ProfileError):
                 rule(name).fix(np.asarray(beyond))
 

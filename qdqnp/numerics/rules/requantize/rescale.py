@@ -27,7 +27,7 @@ class Rescale(Rule, family="requantize"):
     #: How the integers are made.
     scheme: Scheme = part("scheme")
     stages: tuple[Stage, ...] = part("stage")
-    #: The type in which s_x * s_w / s_y is formed, see multiplier.real_multiplier.
+    #: The type in which s_x * s_w / s_y is formed, and s_a * s_b / s_y of a Mul; see multiplier.real_multiplier.
     precision: str = choice("float64", of=PRECISIONS, kind="scale order", text="scale product in {value}")
     #: The accumulator's width in bits: 32 wraps, 64 is wide enough for every sum.
     accumulator: int = choice(32, of=(32, 64), kind="accumulator wrap", text="a {value}-bit accumulator")

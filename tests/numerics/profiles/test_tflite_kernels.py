@@ -1,0 +1,118 @@
+"""Profiles of the TFLite family equal the libraries' own kernels, one operator at a time, on cases that separate the
+candidate arithmetics. `python -m tools.verify.kernel_tier` is the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import PROFILES
+from qdqnp.numerics.profiles.tflite import DOUBLE, FC_FLOAT, FLOAT32_PRODUCT, RUY, SINGLE
+from qdqnp.numerics.rules.mul import RescaledMul
+from qdqnp.numerics.status import ESTABLISHED
+from tests.numerics.profiles.tflite_cases import MAKE
+from tests.numerics.profiles.tflite_operators import (
+    ADD,
+    AVERAGE,
+    COMPUTE,
+    CONV,
+    DEPTHWISE,
+    FIELD,
+    FULL,
+    MATMUL,
+    MEAN,
+    MUL,
+    QUANTIZE,
+)
+from tests.oracles.tflite import DEFAULT, OPTIMIZED, REFERENCE
+from tests.oracles.tflite_kernels import MICRO, missing, run
+
+# kernels -> operator -> the profile that it equals
+EQUAL: Mapping[str, Mapping[str, str]] = {
+    REFERENCE: dict.fromkeys(MAKE, "tflite"),
+    OPTIMIZED: dict.fromkeys((CONV, DEPTHWISE, FULL, MATMUL), "tflite-ruy"),
+    DEFAULT: dict.fromkeys((CONV, DEPTHWISE, FULL), "xnnpack-fp32"),
+    MICRO: dict.fromkeys(MAKE, "tflm"),
+}
+PAIRS = [(kernels, kind, name) for kernels, row in EQUAL.items() for kind, name in row.items()]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Codes of one operator, and how many of them differ."""
+
+    operators: int = 0
+    codes: int = 0
+    differing: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.operators + other.operators, self.codes + other.codes, self.differing + other.differing)
+
+
+def compare(kernels: str, kind: str, profile: Profile, seed: int, codes: int) -> Count:
+    """At least that many codes under the profile against the kernels."""
+    rng, total = np.random.default_rng(seed), Count()
+    while total.codes < codes:
+        op = MAKE[kind](rng)
+        want = run(op, kernels)
+        got = COMPUTE[kind](op, profile).reshape(want.shape)
+        total += Count(1, want.size, int((got != want).sum()))
+    return total
+
+
+def compare_named(kernels: str, kind: str, name: str, seed: int, codes: int) -> Count:
+    """`compare` for the profile of that name."""
+    return compare(kernels, kind, PROFILES[name], seed, codes)
+
+
+def needs(kernels: str) -> None:
+    if missing(kernels):
+        pytest.skip(missing(kernels))
+
+
+@pytest.mark.parametrize(("kernels", "kind", "name"), PAIRS)
+def test_a_profile_equals_the_kernels(kernels: str, kind: str, name: str, seed: int) -> None:
+    needs(kernels)
+    assert getattr(PROFILES[name], FIELD[kind]).status == ESTABLISHED
+    found = compare(kernels, kind, PROFILES[name], seed, 40_000 if kind not in (MEAN, QUANTIZE) else 10_000)
+    assert found.codes >= 10_000 and found.differing == 0
+
+
+# kernels, operator, and what was taken for its arithmetic or could be: each differs on these cases
+REJECTED = [
+    (REFERENCE, MUL, RescaledMul(DOUBLE)),
+    (MICRO, MUL, RescaledMul(replace(DOUBLE, precision="float32"))),
+    (REFERENCE, FULL, replace(FC_FLOAT, scale="float32-product")),
+    (REFERENCE, FULL, DOUBLE),
+    (OPTIMIZED, FULL, RUY),
+    (MICRO, FULL, FC_FLOAT),
+    (MICRO, FULL, replace(DOUBLE, precision="float32-product")),
+    (REFERENCE, MATMUL, DOUBLE),
+    (OPTIMIZED, MATMUL, RUY),
+    (MICRO, MATMUL, FLOAT32_PRODUCT),
+    (REFERENCE, CONV, replace(DOUBLE, precision="float32-product")),
+    (REFERENCE, CONV, SINGLE),
+    (OPTIMIZED, CONV, DOUBLE),
+    (DEFAULT, CONV, SINGLE),
+]
+
+
+@pytest.mark.parametrize(("kernels", "kind", "rule"), REJECTED)
+def test_the_cases_separate_the_candidates(kernels: str, kind: str, rule: object) -> None:
+    needs(kernels)
+    other = replace(PROFILES["tflite"], name="other", **{FIELD[kind]: rule})
+    assert compare(kernels, kind, other, 1, 150_000).differing > 0
+
+
+@pytest.mark.parametrize(
+    ("kernels", "kind"), [(REFERENCE, ADD), (MICRO, MEAN), (MICRO, QUANTIZE), (REFERENCE, AVERAGE)]
+)
+def test_single_rounding_differs_but_in_averages(kernels: str, kind: str) -> None:
+    """An AveragePool divides its raw sum, however the library rounds elsewhere."""
+    needs(kernels)
+    found = compare(kernels, kind, PROFILES["tflite-single"], 1, 60_000)
+    assert (found.differing > 0) == (kind != AVERAGE)
