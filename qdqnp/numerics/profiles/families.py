@@ -21,12 +21,15 @@ REQUANTIZATION_ONLY = Undefined("the profile defines the requantization of Conv,
 
 
 def complete(name: str, summary: str, source: str, rescale: Rescale, gemm: RequantizeRule | None = None) -> Profile:
-    """Build a TFLite-like profile: one requantization serves every operator; Gemm may have its own."""
+    """Build a TFLite-like profile: one requantization serves every operator; Gemm may have its own.
+
+    The profile has the status of `rescale`.
+    """
     mean = RescaleMean(rescale)
     return Profile(
         name=name,
         summary=summary,
-        status="established",
+        status=rescale.status,
         source=source,
         lowering="ort",
         host_float=False,
