@@ -50,7 +50,10 @@ def _is_default_status(value: Any, field: dataclasses.Field[Any], path: str) -> 
 
 
 def shared_document(profile: Profile) -> Document:
-    """Do as `to_document`, but replace a rule that occurs again by the name of the first field that has it."""
+    """Do as `to_document`, but replace a rule that occurs again by the name of the first field that has it.
+
+    The rules of the profile all state their status: a rule that refers to one from within would not read it otherwise.
+    """
     first: dict[Any, str] = {}
     for name in rule_names():
         first.setdefault(getattr(profile, name), name)
@@ -79,7 +82,9 @@ def _shared(profile: Profile, name: str, first: Mapping[Any, str]) -> Any:
     if first[value] != name:
         return first[value]
     inner = {key: getattr(value, key, None) for key in plain}
-    return {key: first[inner[key]] if _is_rule(inner[key], first) else item for key, item in plain.items()}
+    shared = {key: first[inner[key]] if _is_rule(inner[key], first) else item for key, item in plain.items()}
+    stated = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.name == "status"}
+    return {**shared, **stated}
 
 
 def _is_rule(value: Any, first: Mapping[Any, str]) -> bool:

@@ -17,7 +17,8 @@ from qdqnp.inputs.shipped import shipped_model
 from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profile_toml import from_toml, load_profile, profile_from
 from qdqnp.numerics.profile_writer import to_toml
-from qdqnp.numerics.profiles import ALIASES, PROFILES
+from qdqnp.numerics.profiles import ALIASES, PROFILES, profile_named
+from qdqnp.numerics.profiles.families import complete
 from qdqnp.numerics.rule import kind_name
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.rescale import Rescale
@@ -42,6 +43,19 @@ def test_every_shipped_profile_survives_the_round_trip(name: str) -> None:
     text = to_toml(PROFILES[name])
     assert from_toml(text, "other") == PROFILES[name]
     assert to_toml(from_toml(text, "other")) == text
+
+
+def test_an_inferred_rule_that_others_refer_to_survives_the_round_trip() -> None:
+    down = replace(CMSIS.conv, stages=(ShiftLeft(), MultiplyHigh(), ShiftRight("floor")), status="inferred")
+    profile = complete("down", "down", "a test", down)
+    assert profile.status == profile.conv.status == profile.add.rescale.status == "inferred"
+    text = to_toml(profile)
+    assert from_toml(text, "other") == profile and text.count('kind = "rescale"') == 1
+
+
+def test_a_file_in_place_of_a_name_is_told_how_to_be_read() -> None:
+    with pytest.raises(ProfileError, match=r"Read a file with qdqnp\.numerics\.profile_toml\.load_profile\.$"):
+        profile_named("mine.toml")
 
 
 def test_strange_text_survives_the_round_trip() -> None:

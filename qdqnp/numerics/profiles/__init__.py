@@ -1,9 +1,9 @@
 """The profiles that come with qdqnp, by name. One file per family holds values only.
 
-A module of this folder is found if it has PROFILES, a sequence of profiles. Two more names in it are optional:
+A module of this folder is found if it has PROFILES, a sequence of profiles. It then has these names too:
 
     ORDER: the module's place where profiles are listed; of two profiles that serve equally the earlier is taken
-    ALIASES: other names of its profiles
+    ALIASES: other names of its profiles; optional
 """
 
 from __future__ import annotations
@@ -41,5 +41,6 @@ def profile_named(profile: str | Profile) -> Profile:
     name = ALIASES.get(profile, profile)
     if name not in PROFILES:
         known = ", ".join(sorted([*PROFILES, *ALIASES]))
-        raise ProfileError("no such profile", [Problem("profile", f"one of {known}", repr(profile))])
+        hint = "Read a file with qdqnp.numerics.profile_toml.load_profile." if profile.endswith(".toml") else ""
+        raise ProfileError("no such profile", [Problem("profile", f"one of {known}", repr(profile), hint)])
     return PROFILES[name]

@@ -15,7 +15,6 @@ from qdqnp.numerics.rules.float_sum import AnySum
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
-from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.status import INFERRED
@@ -29,12 +28,14 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, **others: A
     """Build a TFLite-like profile: one requantization serves every operator.
 
     others: fields with an arithmetic of their own.
+
+    The profile has the status of `rescale`.
     """
     mean = others.get("global_average_pool", RescaleMean(rescale))
     made = Profile(
         name=name,
         summary=summary,
-        status="established",
+        status=rescale.status,
         source=source,
         lowering="ort",
         host_float=False,
@@ -56,7 +57,7 @@ def complete(name: str, summary: str, source: str, rescale: Rescale, **others: A
 
 
 def requantization(
-    name: str, summary: str, source: str, rule: RequantizeRule, inferred: Sequence[str] = (), **others: Any
+    name: str, summary: str, source: str, rule: Any, inferred: Sequence[str] = (), **others: Any
 ) -> Profile:
     """Build a profile of Conv, Gemm and MatMul; every other arithmetic is refused.
 
