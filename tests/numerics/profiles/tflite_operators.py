@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.lookup import Identity
+from qdqnp.numerics.rules.lookup import IdentityFunction
 from qdqnp.numerics.rules.requantize.protocol import RequantizeRule, SumContext
 from qdqnp.quant import Quant
 from tests.oracles.tflite import Operator, Tensor
@@ -91,7 +91,7 @@ def quantize(op: Operator, profile: Profile) -> Array:
     """A rescale of codes, which Concat does to its inputs."""
     (x,) = op.inputs
     assert x is not None
-    return profile.concat.bind(quant(x), quant(op.output), Identity())(x.values)
+    return profile.concat.bind(quant(x), quant(op.output), IdentityFunction())(x.values)
 
 
 def average(op: Operator, profile: Profile) -> Array:
