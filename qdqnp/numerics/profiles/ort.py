@@ -36,7 +36,7 @@ ORT = Profile(
     average_pool=FloatAverage(),
     global_average_pool=FloatMean(),
     softmax=TableSoftmax(),
-    float_sum=MlasSums(blocked=True),
+    float_sum=MlasSums(),
 )
 
 ORT_X64 = replace(
@@ -44,6 +44,7 @@ ORT_X64 = replace(
     name="ort-x64",
     summary="ONNX Runtime 1.32, the default session on x86-64: signed activations with several readers stay float",
     lowering="ort-x64",
+    float_sum=MlasSums(blocked=True),
 )
 
 ORT_UNFUSED = replace(
@@ -51,7 +52,6 @@ ORT_UNFUSED = replace(
     name="ort-unfused",
     summary="ONNX Runtime 1.32 with optimization off: dequantize, float operator, quantize",
     lowering="ort-unfused",
-    float_sum=MlasSums(),
 )
 
 ORT_AVX2 = replace(

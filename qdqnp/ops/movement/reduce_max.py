@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qdqnp.ops.movement.extremum import Extremum
+from qdqnp.quant import Array
 
 
 class ReduceMax(Extremum):
     op = "ReduceMax"
-    best = np.fmax
+
+    def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return np.asarray(np.max(x, axis=axes, keepdims=keepdims))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qdqnp.ops.movement.extremum import Extremum
+from qdqnp.quant import Array
 
 
 class ReduceMin(Extremum):
     op = "ReduceMin"
-    best = np.fmin
+
+    def choose(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        return np.asarray(np.min(x, axis=axes, keepdims=keepdims))
