@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,9 @@ def test_signals_in_the_middle(net: Path, tmp_path: Path, number: signal.Signals
         "--out",
         str(tmp_path / "set"),
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # a shell's job in the background ignores SIGINT, and so would its children
+    restored = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restored) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".qdqnp-*/npz/case_00002.npz")) and time.monotonic() < deadline:
             time.sleep(0.02)
