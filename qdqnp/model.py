@@ -13,6 +13,7 @@ import onnx
 from qdqnp.errors import InputError, Problems
 from qdqnp.executor.events import Events
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.threads import ONE
 from qdqnp.executor.walk import Notes, walk
 from qdqnp.graph import Graph
 from qdqnp.kernels.strategy import AUTO
@@ -112,33 +113,20 @@ class Model:
         lowering: str | Lowering | None = None,
         strategy: str = AUTO,
         codes: bool = False,
+        threads: int | None = ONE,
     ) -> dict[str, Array]:
         """Run the model and return its outputs by ONNX name.
 
-            inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
-                codes of the quantizer that reads the input.
-            profile: the arithmetic, by name or as a value.
-            lowering: the lowering to use instead of the one that the profile names.
-            strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
-            codes: if True, return the integer codes of each output instead of its float32 values.
-
-        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the
-        profile, ProofError for a forced strategy that is not exact.
-
-        >>> import numpy as np
-        >>> import qdqnp
-        >>> from qdqnp.inputs.shipped import shipped_model
-        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
-        >>> x = np.zeros((1, 3, 32, 32), np.float32)
-        >>> model.run({"input": x})["output"].shape
-        (1, 10)
-        >>> model.run(x, profile="tflite", codes=True)["output"].dtype
-        dtype('int8')
+        inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
+        codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
+        float32 values. threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
+        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
+        cannot run under the profile, ProofError for a forced strategy that is not exact.
         """
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
         names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
-        found = walk(plan, feeds, set(names.values()))
+        found = walk(plan, feeds, set(names.values()), threads=threads)
         consts, tensors = plan.consts, plan.program.tensors
         arrays = {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
         return {name: tensors[names[name]].as_in_file(array) for name, array in arrays.items()}
@@ -152,6 +140,7 @@ class Model:
         strategy: str = AUTO,
         accumulators: bool = False,
         events: bool = False,
+        threads: int | None = ONE,
     ) -> Trace:
         """Run the model and return every tensor of the run.
 
@@ -173,7 +162,7 @@ class Model:
         """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
-        return Trace(walk(plan, feeds_for(plan, inputs), None, notes), notes)
+        return Trace(walk(plan, feeds_for(plan, inputs), None, notes, threads), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:

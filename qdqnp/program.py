@@ -138,6 +138,9 @@ class Refusal:
     pass_name: str
     #: One sentence, for `inspect`.
     reason: str
+    #: Whether ONNX Runtime's session refuses the whole model for it. Then its profiles do too; others that run the same
+    #: program need not.
+    session: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,8 +108,41 @@ def test_each_step_alone_equals_its_traced_tensor(model: qdqnp.Model, x: np.ndar
 
 
 def test_a_step_without_its_input_says_so(model: qdqnp.Model) -> None:
-    with pytest.raises(qdqnp.InputError, match="an array for 'input_q'"):
+    with pytest.raises(qdqnp.InputError, match="input 'input_q': expected an array, got nothing"):
         next(b for b in model.plan().steps if b.step.op == "QLinearConv").evaluate({})
+
+
+def test_a_step_checks_its_inputs_as_a_run_does(model: qdqnp.Model, x: np.ndarray) -> None:
+    trace = model.trace(x)
+    bound = next(b for b in model.plan().steps if b.step.op == "QLinearConv")
+    (source,) = (name for name in bound.step.input_names if name in trace)
+    (made,) = bound.step.output_names
+    codes = trace[source]
+    np.testing.assert_array_equal(bound.evaluate(codes)[made], trace[made])
+    np.testing.assert_array_equal(bound.evaluate(trace)[made], trace[made])
+    wrong = {
+        "float32": codes.astype(np.float32),
+        "int16": codes.astype(np.int16) + 1000,
+        "uint8": codes.view(np.uint8),
+        "object": codes.astype(object),
+        "shape": codes[:, :2],
+        "rank": codes[0],
+    }
+    for what, array in wrong.items():
+        with pytest.raises(qdqnp.InputError, match=f"input '{source}': expected "):
+            bound.evaluate({source: array})
+            pytest.fail(f"{what} passed")
+    with pytest.raises(qdqnp.InputError, match="input 'no_such': expected a tensor of the model"):
+        bound.evaluate({source: codes, "no_such": codes})
+    weights = bound.step.input_names[1]
+    with pytest.raises(qdqnp.InputError, match=f"input '{weights}': expected int8 codes, got float32"):
+        bound.evaluate({source: codes, weights: bound.consts[weights].astype(np.float32)})
+
+
+def test_a_step_of_two_tensors_wants_names(model: qdqnp.Model, x: np.ndarray) -> None:
+    bound = next(b for b in model.plan().steps if b.step.op == "QLinearAdd")
+    with pytest.raises(qdqnp.InputError, match="does not read exactly one tensor"):
+        bound.evaluate(np.zeros(3, np.int8))
 
 
 # -- seam 3: sum and finish are separate, a profile is a value -------------------------------------------------------

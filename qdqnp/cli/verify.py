@@ -26,7 +26,8 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, printable, tab
 def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> None:
     """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
 
-    Exit code 0: every element of every tensor is equal. 1: some differ. 2: bad usage or bad model.
+    Exit code 0: no element differs of the tensors that both have, all outputs among them. 1: some differ. 2: nothing to
+    compare, bad usage or bad model.
     """
     named = _session_of(profile)
     loaded = load(model)
@@ -38,7 +39,7 @@ def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> 
         print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
     else:
         print_report(report, peer)
-    sys.exit(0 if report.equal else 1)
+    sys.exit(0 if report.equal else 1 if report.differing else 2)
 
 
 def _session_of(profile: str) -> str:
@@ -67,9 +68,11 @@ def print_report(report: VerifyReport, peer: OrtPeer) -> None:
     )
     for layer in report.layers:
         mark = "" if layer.promise == "exact" else " *"
-        style = None if layer.equal else "red"
-        differing = layer.tally.note or str(layer.differing) + (
-            f" ({layer.accepted} accepted)" if layer.accepted else ""
+        style = "dim" if layer.missing else None if layer.equal else "red"
+        differing = (
+            layer.missing
+            or layer.tally.note
+            or str(layer.differing) + (f" ({layer.accepted} accepted)" if layer.accepted else "")
         )
         rows.add_row(
             name(layer.label),

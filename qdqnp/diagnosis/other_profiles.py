@@ -142,4 +142,4 @@ def agrees(device: Device, name: str, profile: Profile) -> bool:
 
 
 def _made(device: Device, index: int, case: int, profile: Profile, codes: str) -> Array:
-    return device.reference.step(index, profile).evaluate(device.values(case))[codes]
+    return device.reference.step(index, profile).compute(device.values(case))[codes]

@@ -34,7 +34,7 @@ def evaluate(
 ) -> Array:
     """Compute the first output of the step, changed as in `bind`, on input arrays by name."""
     made = bind(bound, profile, step, consts)
-    return next(iter(made.evaluate({**values, **(consts or {})}).values()))
+    return next(iter(made.compute({**values, **(consts or {})}).values()))
 
 
 def with_inputs(step: Step, quants: Sequence[Quant | None]) -> Step:

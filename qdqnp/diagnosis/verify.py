@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,11 @@ import numpy as np
 from qdqnp.diagnosis.tally import Tally, compared, unequal
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.model import Model
+from qdqnp.peers.ort.names import Pairs
 from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.quant import Array
+
+REMOVED = "ONNX Runtime's optimized graph has no such tensor"
 
 
 @dataclass
@@ -25,6 +28,10 @@ class TensorResult:
     shape: tuple[int, ...]
     dtype: str
     promise: str
+    #: Whether it is an output of the model, or a tensor of the file: other dtypes or shapes of those are differences.
+    named: bool = True
+    #: Why there is nothing to compare with, '' where there is.
+    missing: str = ""
     #: Our tensor against ONNX Runtime's.
     tally: Tally = field(default_factory=Tally)
     #: Elements of a tensor without a promise that differ in the whole run, but not because of this step. Fed with ONNX
@@ -43,11 +50,11 @@ class TensorResult:
 
     @property
     def equal(self) -> bool:
-        """Return whether the tensor could be compared and every difference is accepted."""
-        return self.differing == 0 and not self.tally.note
+        """Whether no element differs, or every difference is accepted."""
+        return self.differing == 0
 
     def as_json(self) -> dict[str, Any]:
-        plain = ("name", "label", "op", "shape", "dtype", "promise", "differing", "accepted", "bound")
+        plain = ("name", "label", "op", "shape", "dtype", "promise", "missing", "differing", "accepted", "bound")
         return {
             **{key: getattr(self, key) for key in plain},
             **self.tally.as_json("elements", "largest", "first", "note"),
@@ -57,15 +64,17 @@ class TensorResult:
 
 @dataclass
 class VerifyReport:
-    """The results of all tensors."""
+    """What all inputs gave for all tensors."""
 
     layers: list[TensorResult]
     profile: str = "ort"
     #: How many inputs were compared.
     inputs: int = 0
-    #: How many different outputs these inputs gave.
+    #: How many different outputs they gave.
     distinct_outputs: int = 0
-    #: Tensors of ONNX Runtime's graph that qdqnp does not have; they are left out of the comparison.
+    #: Names of the model's outputs that steps make.
+    outputs: tuple[str, ...] = ()
+    #: Tensors of ONNX Runtime's graph that we do not have, left out of the comparison.
     only_theirs: tuple[str, ...] = ()
     operators: Mapping[str, int] = field(default_factory=dict)
 
@@ -83,9 +92,19 @@ class VerifyReport:
 
     @property
     def equal(self) -> bool:
-        """Return whether ONNX Runtime's graph has every tensor of qdqnp and every element has the same bits or is
-        accepted."""
-        return bool(self.layers) and self.inputs > 0 and all(layer.equal for layer in self.layers)
+        """Every output was compared, and every element that was compared has the same bits or is accepted."""
+        compared = {layer.name for layer in self.compared}
+        return self.inputs > 0 and set(self.outputs) <= compared and self.first_difference is None and bool(compared)
+
+    @property
+    def compared(self) -> list[TensorResult]:
+        """The tensors that both sides have."""
+        return [layer for layer in self.layers if not layer.missing]
+
+    @property
+    def missing(self) -> list[TensorResult]:
+        """The tensors that are not comparable."""
+        return [layer for layer in self.layers if layer.missing]
 
     @property
     def first_difference(self) -> TensorResult | None:
@@ -96,18 +115,21 @@ class VerifyReport:
             return self._agreement()
         first = self.first_difference
         if first is None:
-            return "nothing was compared"
+            lost = [layer.name for layer in self.missing if layer.name in self.outputs]
+            return f"nothing to judge by: no counterpart of the output '{lost[0]}'" if lost else "nothing was compared"
         where = f"first at '{first.name}' ({first.op} {first.label})"
         if first.tally.note:
-            return f"NOT EQUAL: {where}: {first.tally.note}"
+            return f"NOT EQUAL: {self.differing} of {self.elements} elements differ, {where}: {first.tally.note}"
         kind = "" if first.promise == "exact" else f"; it carries no promise: {first.promise}"
         return (
             f"NOT EQUAL: {self.differing} of {self.elements} elements differ, {where}, index {first.tally.first}{kind}"
         )
 
     def _agreement(self) -> str:
-        over = f"in {len(self.layers)} tensors, over {self.inputs} input{'s' if self.inputs != 1 else ''}"
-        unpromised = sum(1 for layer in self.layers if layer.promise != "exact")
+        over = f"in {len(self.compared)} tensors, over {self.inputs} input{'s' if self.inputs != 1 else ''}"
+        unpromised = sum(1 for layer in self.compared if layer.promise != "exact")
+        if self.missing:
+            over += f"; {len(self.missing)} not comparable"
         if not self.accepted:
             text = f"equal: 0 of {self.elements} elements differ, {over}"
             return text + (f"; {unpromised} tensors are equal without a promise" if unpromised else "")
@@ -128,6 +150,7 @@ class VerifyReport:
             "elements": self.elements,
             "differing": self.differing,
             "accepted": self.accepted,
+            "not_comparable": {layer.name: layer.missing for layer in self.missing},
             "layers": [layer.as_json() for layer in self.layers],
             "only_in_onnxruntime": list(self.only_theirs),
             "onnxruntime_operators": dict(self.operators),
@@ -146,70 +169,176 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
     """
     plan = model.plan(profile)
     program = plan.program
-    layers = {layer.name: layer for layer in _layers(plan)}
-    names = peer.aliases(program)
-    renamed = set(names.values())
+    named = {*model.graph.inputs, *(name for node in model.graph.nodes for name in node.outputs if name)}
+    layers = {layer.name: layer for layer in _layers(plan, named)}
+    paired = peer.pairs(program, named)
     report = VerifyReport(list(layers.values()), profile, operators=peer.fused.operators)
+    report.outputs = tuple(name for name in program.outputs if name in layers)
     outputs: set[bytes] = set()
     for feeds in inputs:
         ours = model.trace(feeds, profile=profile)  # first: its errors name the input that does not fit
         found = peer.tensors(feeds)
-        theirs = {**found, **{name: found[other] for name, other in names.items() if other in found}}
-        _compare(plan, layers, ours, theirs)
+        _compare(plan, layers, ours, _Theirs(paired, found, feeds))
+        for name in report.outputs:
+            if plan.promises[name].exact:
+                _compare_output(layers[name], ours[name], peer.outputs(feeds)[name])
         outputs.add(b"".join(ours[name].tobytes() for name in program.outputs if name in ours))
         report.inputs += 1
-        report.only_theirs = tuple(name for name in peer.fused.tensors if name not in ours and name not in renamed)
+    taken = {name for names in paired.values() for name in names}
+    report.only_theirs = tuple(name for name in peer.fused.tensors if name not in taken)
     report.distinct_outputs = len(outputs)
+    _name_rewrites(report, peer)
     return report
 
 
-def _layers(plan: Plan) -> list[TensorResult]:
+@dataclass(frozen=True, eq=False)
+class _Theirs:
+    """ONNX Runtime's tensors of one input, by our names."""
+
+    paired: Pairs
+    found: Mapping[str, Array]
+    feeds: Mapping[str, Array]
+
+    def candidates(self, name: str) -> list[Array]:
+        """The different arrays that may be its counterpart."""
+        arrays = [self.found[other] for other in self.paired.get(name, ()) if other in self.found]
+        return list({(array.dtype.str, array.shape, array.tobytes()): array for array in arrays}.values())
+
+    def inputs(self) -> dict[str, Array]:
+        return {name: np.asarray(array) for name, array in self.feeds.items()}
+
+
+def _layers(plan: Plan, named: Collection[str]) -> list[TensorResult]:
     program = plan.program
     return [
-        TensorResult(name, step.label, step.op, (), str(program.tensors[name].dtype), str(plan.promises[name]))
+        TensorResult(
+            name,
+            step.label,
+            step.op,
+            (),
+            str(program.tensors[name].dtype),
+            str(plan.promises[name]),
+            name in named or name in program.outputs,
+        )
         for step in program.steps
         for name in step.output_names
     ]
 
 
-def _compare(
-    plan: Plan, layers: Mapping[str, TensorResult], ours: Mapping[str, Array], theirs: Mapping[str, Array]
-) -> None:
+def _compare(plan: Plan, layers: Mapping[str, TensorResult], ours: Mapping[str, Array], theirs: _Theirs) -> None:
+    """Count every tensor. Where ONNX Runtime has none, later steps are judged on what the step makes of its tensors."""
+    values = theirs.inputs()
+    slack: dict[str, Array] = {}
     for bound in plan.steps:
+        chosen: dict[str, Array] = {}
         for name in bound.step.output_names:
-            if name not in ours:
-                continue
-            layer = layers[name]
-            differing = _add(layer, ours[name], theirs.get(name))
-            if differing and not layer.tally.note and not plan.promises[name].exact:
-                _accept(layer, bound, name, theirs, differing)
+            if name in ours:
+                found = _counterpart(layers[name], ours[name], theirs.candidates(name))
+                if found is not None:
+                    chosen[name] = found
+        known = all(read in values or read in bound.consts for read in bound.step.input_names)
+        for name, wanted in chosen.items():
+            differing = _add(layers[name], ours[name], wanted)
+            if differing and known and not plan.promises[name].exact:
+                _accept(layers[name], bound, name, values, wanted, differing, slack)
+        slack.update(_slack(bound, values, chosen) if known else {})
+        values.update(_filled(bound, values, chosen) if known else chosen)
 
 
-def _accept(layer: TensorResult, bound: BoundStep, name: str, theirs: Mapping[str, Array], differing: int) -> None:
-    """Run the step on ONNX Runtime's tensors, and accept the differences if that explains them."""
-    if any(read not in theirs and read not in bound.consts for read in bound.step.input_names):
+def _filled(bound: BoundStep, values: Mapping[str, Array], chosen: Mapping[str, Array]) -> dict[str, Array]:
+    """ONNX Runtime's outputs of a step, those that it does not have computed from its inputs."""
+    missing = len(chosen) < len(bound.step.output_names)
+    return {**(bound.compute(values) if missing else {}), **chosen}
+
+
+def _slack(bound: BoundStep, values: Mapping[str, Array], chosen: Mapping[str, Array]) -> dict[str, Array]:
+    """How far outputs that ONNX Runtime does not have may be off, of a step whose order of sums is not known."""
+    missing = [name for name in bound.step.output_names if name not in chosen]
+    allowed = _allowed(bound, values) if missing else None
+    return {} if allowed is None else dict.fromkeys(missing, allowed)
+
+
+def _allowed(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:
+    """The bound on a step's own differences; None where it has none."""
+    if not bound.operator.doubt(bound.binding) and not bound.step.doubt:
+        return None
+    return bound.operator.error(bound.binding, *bound.arrays(values))
+
+
+def _counterpart(layer: TensorResult, ours: Array, candidates: Sequence[Array]) -> Array | None:
+    """The array to compare with; None, and why, where there is none."""
+    layer.shape = ours.shape
+    alike = [array for array in candidates if array.dtype == ours.dtype and array.shape == ours.shape]
+    if len(candidates) == 1 and (alike or layer.named):
+        return candidates[0]
+    equal = [array for array in alike if not unequal(ours, array).any()]
+    if equal or len(alike) == 1:
+        return (equal or alike)[0]
+    layer.missing = layer.missing or ("which of several tensors it is, is not known" if alike else REMOVED)
+    return None
+
+
+def _accept(
+    layer: TensorResult,
+    bound: BoundStep,
+    name: str,
+    values: Mapping[str, Array],
+    wanted: Array,
+    differing: int,
+    slack: Mapping[str, Array],
+) -> None:
+    """Run the step on ONNX Runtime's tensors, and accept the differences if it then explains them."""
+    forced = bound.compute(values)[name]
+    if forced.shape != wanted.shape or forced.dtype != wanted.dtype:
         return
-    forced, wanted = bound.evaluate(theirs)[name], theirs[name]
     bad = unequal(forced, wanted)
-    if bad.any() and bound.operator.doubt(bound.binding):
-        allowed = bound.operator.error(bound.binding, *bound.arrays(theirs))
-        assert allowed is not None  # an operator that doubts says how much
+    allowed = _allowed(bound, values) if bad.any() else None
+    if allowed is not None:
         distance = np.abs(forced.astype(np.float64) - wanted.astype(np.float64))
         bad &= ~(distance <= allowed)
         if not bad.any():
             layer.bound = max(layer.bound, float((distance / np.where(allowed > 0, allowed, 1)).max()))
+    if bad.any() and bound.step.op == "Mul":  # of a product by a constant, which FusedMatMul takes in
+        bad &= ~_within(bound, name, values, wanted, slack)
     if not bad.any():
         layer.accepted += differing
 
 
-def _add(layer: TensorResult, ours: Array, theirs: Array | None) -> int:
-    """Count a tensor in its layer; return how many of its elements differ."""
-    layer.shape = ours.shape
-    if theirs is None:
-        layer.tally.note = "ONNX Runtime's graph has no such tensor"
-        return 0
+def _within(
+    bound: BoundStep, name: str, values: Mapping[str, Array], wanted: Array, slack: Mapping[str, Array]
+) -> Array:
+    """Which elements lie between what the step makes of the lowest and of the highest that its inputs may be."""
+    ends = []
+    for sign in (-1, 1):
+        moved = {read: values[read] + sign * slack[read] for read in bound.step.input_names if read in slack}
+        moved = {read: np.asarray(array, values[read].dtype) for read, array in moved.items()}
+        ends.append(bound.compute({**values, **moved})[name])
+    return (np.minimum(*ends) <= wanted) & (wanted <= np.maximum(*ends))
+
+
+def _add(layer: TensorResult, ours: Array, theirs: Array) -> int:
+    """Count a tensor in its layer; how many of its elements differ: all of them, if they are not alike in dtype and
+    shape."""
     found = compared(ours, theirs)
+    if found.note:
+        found.elements = found.differing = max(ours.size, theirs.size)
     layer.tally.include(found)
     if ours.dtype in (np.int8, np.uint8):
         layer.seen.update(np.flatnonzero(np.bincount(ours.reshape(-1).view(np.uint8), minlength=256)).tolist())
     return found.differing
+
+
+def _compare_output(layer: TensorResult, ours: Array, users: Array) -> None:
+    """A promised output must be that of a session at level ALL too."""
+    found = compared(ours, users)
+    if found.differing and layer.equal:
+        layer.tally.include(found)
+
+
+def _name_rewrites(report: VerifyReport, peer: OrtPeer) -> None:
+    """Say which rewrite took each tensor of the file that ONNX Runtime's graph no longer has."""
+    gone = [layer for layer in report.layers if layer.missing == REMOVED]
+    takers = peer.rewrites([layer.name for layer in gone if layer.named]) if gone else {}
+    for layer in gone:
+        if layer.name in takers:
+            layer.missing = f"ONNX Runtime's {takers[layer.name]} removed it"

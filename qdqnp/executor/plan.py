@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
 from qdqnp.ops.operator import Binding, Operator, ShapeError
 from qdqnp.ops.registry import lookup
-from qdqnp.program import EXACT, Program, Promise, Step
+from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
 
 
@@ -34,6 +34,8 @@ class BoundStep:
     operator: Operator
     binding: Binding
     kernel: Kernel
+    #: The program's tensors by name, for checks; empty where a step is bound without its program.
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def consts(self) -> Mapping[str, Array]:
@@ -44,11 +46,19 @@ class BoundStep:
     def profile(self) -> Profile:
         return self.binding.profile
 
-    def evaluate(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
-        """Compute output arrays by ONNX name from input arrays by ONNX name; constants are filled in where not given.
+    def evaluate(self, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
+        """Output arrays by ONNX name: this step alone, on inputs of your own.
 
-        Raises InputError where an input is missing.
+        inputs: arrays by ONNX name, in the dtype and shape that the step reads (codes, not real values); tensors of the
+        model that it does not read are passed over, and its constants are filled in where not given. Or the array
+        itself, where the step reads one tensor that is no constant. Raises InputError that lists every input that is
+        missing, unknown, or of the wrong dtype or shape, ProfileError where the profile does not define the step for
+        its values.
         """
+        return self.compute(checked(self, inputs))
+
+    def compute(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
+        """As `evaluate`, of arrays that are known to fit. Raises InputError where an input is missing."""
         arrays = self.arrays(inputs)
         with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
             outputs = self.kernel(arrays, scratch or Scratch())
@@ -75,7 +85,7 @@ class BoundStep:
         Raises ProfileError where that profile does not define the step, here or when the step is evaluated.
         """
         if not isinstance(self.operator, IntegerOperator):
-            return bind_step(self.step, self.consts, profile)
+            return replace(bind_step(self.step, self.consts, profile), tensors=self.tensors)
         binding = replace(self.binding, profile=profile)
         return replace(self, binding=binding, kernel=Answered(self.operator, binding, self.kernel))
 
@@ -141,6 +151,9 @@ class Plan:
         bound: list[BoundStep] = []
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
         self._check_overrides(problems)
+        for refusal in self.program.refusals if self.profile.host_float else ():
+            if refusal.session:
+                problems.add(f"node {refusal.node}", "what the profile's session accepts", refusal.reason)
         for step in self.program.steps:
             floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
@@ -148,7 +161,8 @@ class Plan:
                 problems.add(f"step {step.label}", "an integer operator", floats, "Use 'ort', or quantize this layer.")
                 continue
             try:
-                bound.append(bind_step(step, self.consts, self.profile, self.strategy))
+                made = bind_step(step, self.consts, self.profile, self.strategy)
+                bound.append(replace(made, tensors=self.program.tensors))
             except QdqnpError as error:
                 kind = type(error)
                 for problem in error.problems:
@@ -174,10 +188,10 @@ class Plan:
     def _check_overrides(self, problems: Problems) -> None:
         """Reject overrides for unknown layers; otherwise a typo would be ignored silently."""
         labels = {step.label for step in self.program.steps}
-        for field in ("conv", "matmul", "gemm"):
-            for label, _ in getattr(getattr(self.profile, field), "overrides", ()):
+        for rule in ("conv", "matmul", "gemm"):
+            for label, _ in getattr(getattr(self.profile, rule), "overrides", ()):
                 if label not in labels:
-                    problems.add(f"profile '{self.profile.name}', {field}.overrides", "a layer of the model", label)
+                    problems.add(f"profile '{self.profile.name}', {rule}.overrides", "a layer of the model", label)
 
     def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         """Return the concrete shape of every tensor for these input shapes.
@@ -209,25 +223,72 @@ class Plan:
         shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}
         shapes.update(inputs)
         for bound in self.steps:
-            step = bound.step
-            read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
-            try:
-                made = bound.operator.shapes(step.attributes, *read)
-            except ShapeError as error:
-                problem = Problem(f"step {step.label}", error.expected, error.got)
-                raise InputError("the inputs' shapes do not fit the model", [problem]) from error
-            _check_slices(step, read, made)
-            for name, shape in zip(step.output_names, made, strict=False):
-                need = bytes_needed(self.program.tensors[name].dtype, shape)
-                if need > MAX_TENSOR_BYTES:
-                    problem = Problem(f"tensor '{name}'", f"at most {MAX_TENSOR_BYTES} bytes", f"{need} bytes")
-                    raise InputError("the inputs' shapes need too much memory", [problem])
-                shapes[name] = shape
+            shapes.update(_output_shapes(bound, shapes))
         return {name: concrete(shape) for name, shape in shapes.items()}
 
     def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Count the multiply-accumulates of one step for concrete shapes."""
         return bound.operator.macs(bound.step.attributes, *shapes_of(bound.step, shapes))
+
+
+def checked(bound: BoundStep, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
+    """The arrays of one step by name, its constants among them, as the checks of a whole run let them pass.
+
+    Raises InputError that lists everything that does not fit.
+    """
+    names = dict.fromkeys(bound.step.input_names)
+    if not isinstance(inputs, Mapping):
+        free = [name for name in names if name not in bound.consts]
+        if len(free) != 1:
+            problem = Problem("inputs", "arrays by name", type(inputs).__name__, f"The step reads {list(names)}.")
+            raise InputError("the step does not read exactly one tensor", [problem])
+        inputs = {free[0]: inputs}
+    problems = Problems()
+    for name in inputs:
+        if name not in names and name not in bound.tensors:
+            problems.add(f"input '{name}'", "a tensor of the model", "another name", f"The step reads {list(names)}.")
+    found = {**bound.consts, **{name: np.asarray(array) for name, array in inputs.items() if name in names}}
+    for name in names:
+        if name not in found:
+            problems.add(f"input '{name}'", "an array", "nothing", f"The step reads {list(names)}.")
+        elif name in bound.tensors:
+            _check_array(found[name], bound.tensors[name], problems)
+    problems.raise_if_any(f"the inputs do not fit step {bound.step.label}", InputError)
+    shapes: dict[str, Shape] = {name: array.shape for name, array in found.items()}
+    shapes.update(_output_shapes(bound, shapes))
+    sizes = {name: concrete(shape) for name, shape in shapes.items()}
+    Budget(sum(array.nbytes for array in found.values())).spend(bound.operator, bound.step, sizes)
+    return found
+
+
+def _check_array(array: Array, tensor: Tensor, problems: Problems) -> None:
+    """Note a dtype or shape that is not the tensor's; sizes that the file leaves open may be any."""
+    if array.dtype != tensor.dtype:
+        what = f"{tensor.dtype} codes" if tensor.quant is not None else str(tensor.dtype)
+        problems.add(f"input '{tensor.name}'", what, array.dtype, "Codes are not converted here, nor real values.")
+    sizes = zip(array.shape, tensor.shape, strict=False)
+    if array.ndim != len(tensor.shape) or any(isinstance(want, int) and size != want for size, want in sizes):
+        problems.add(f"input '{tensor.name}'", f"shape {list(tensor.shape)}", list(array.shape))
+
+
+def _output_shapes(bound: BoundStep, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Shapes of a step's outputs by name. Raises InputError where those of its inputs do not fit, or it would need more
+    memory than is allowed."""
+    step = bound.step
+    read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
+    try:
+        made = bound.operator.shapes(step.attributes, *read)
+    except ShapeError as error:
+        problem = Problem(f"step {step.label}", error.expected, error.got)
+        raise InputError("the inputs' shapes do not fit the model", [problem]) from error
+    _check_slices(step, read, made)
+    found = dict(zip(step.output_names, made, strict=False))
+    for name, shape in found.items():
+        need = bytes_needed(bound.tensors[name].dtype, shape) if name in bound.tensors else 0
+        if need > MAX_TENSOR_BYTES:
+            problem = Problem(f"tensor '{name}'", f"at most {MAX_TENSOR_BYTES} bytes", f"{need} bytes")
+            raise InputError("the inputs' shapes need too much memory", [problem])
+    return found
 
 
 def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from qdqnp.errors import ProfileError
 from qdqnp.executor.events import Events, events
 from qdqnp.executor.plan import BoundStep, Plan, accumulators
+from qdqnp.executor.threads import ONE, blas_threads
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.quant import Array
 
@@ -78,7 +79,7 @@ def fold(
     for index, bound in enumerate(steps):
         if not all(name in given for name in bound.step.output_names):
             try:
-                made = bound.evaluate(values, work)
+                made = bound.compute(values, work)
             except ProfileError as error:
                 raise error.within(f"step {bound.step.label}") from error
             values.update(made)
@@ -96,25 +97,26 @@ def made_by(
     known: Mapping[str, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> dict[str, Array]:
-    """Return every tensor that a fold makes, by name. Arrays may share memory with inputs.
-
-    Arguments and errors are those of `fold`.
-    """
-    return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
+    """Every tensor that a fold makes, by name; arguments and errors as of `fold`. They may share memory with inputs."""
+    with blas_threads(ONE):
+        return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
 
 def walk(
-    plan: Plan, feeds: Mapping[str, Array], keep: Collection[str] | None, notes: Notes | None = None
+    plan: Plan,
+    feeds: Mapping[str, Array],
+    keep: Collection[str] | None,
+    notes: Notes | None = None,
+    threads: int | None = ONE,
 ) -> dict[str, Array]:
     """Evaluate every step whose outputs are not already in `feeds`, and return the kept tensors by name, in order.
 
-        keep: names to return, None for every tensor that is not a constant.
-        notes: filled in during the walk, if given.
-
-    The returned arrays are fresh: they do not share memory with inputs, constants or work memory.
+    keep: names to return, None for every tensor that is not a constant. notes: filled by the way. threads: how many
+    BLAS may use, None for as many as it likes. What is returned is fresh: it shares no memory with inputs, constants or
+    work memory.
     """
     kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
-    with plan.scratch.lend() as scratch:
+    with blas_threads(threads), plan.scratch.lend() as scratch:
         for done in fold(plan.steps, feeds, last_use=plan.last_use, scratch=scratch):
             if notes is not None:
                 with np.errstate(all="ignore"):  # as when steps are bound and evaluated

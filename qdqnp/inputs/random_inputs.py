@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
+from qdqnp.graph import Shape, Sizes
+from qdqnp.ops.operator import ShapeError
+from qdqnp.ops.registry import lookup
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array, code_range
 
+#: What is tried for sizes that the model leaves open.
+UNKNOWN = tuple(2**power for power in range(10))
+
 
 def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, Array]]:
-    """Yield `count` sets of inputs by name. Unknown sizes become 1; the same seed gives the same arrays.
+    """`count` sets of inputs by name; the same seed gives the same arrays. Unknown sizes become 1, or, behind the first
+    axis, the smallest power of two that fits all windows and slices of the model.
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
     too. Other floats are standard normal; integers are uniform over their dtype.
@@ -24,12 +31,40 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
     [(1, 3, 32, 32), (1, 3, 32, 32)]
     """
     rng = np.random.default_rng(seed)
+    shapes = _shapes(program)
     for _ in range(count):
-        yield {name: _array(program, program.tensors[name], rng) for name in program.inputs}
+        yield {name: _array(program, program.tensors[name], shapes[name], rng) for name in program.inputs}
 
 
-def _array(program: Program, tensor: Tensor, rng: np.random.Generator) -> Array:
-    shape = tuple(size if isinstance(size, int) else 1 for size in tensor.shape)
+def _shapes(program: Program) -> dict[str, Sizes]:
+    """Shapes for the inputs. Where no size that is tried fits, unknown ones are 1, and running says what is wrong."""
+    tried = [_sized(program, size) for size in UNKNOWN]
+    return next((shapes for shapes in tried if _fits(program, shapes)), tried[0])
+
+
+def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
+    def sizes(shape: Shape) -> Sizes:
+        return tuple(size if isinstance(size, int) else unknown if axis else 1 for axis, size in enumerate(shape))
+
+    return {name: sizes(program.tensors[name].shape) for name in program.inputs}
+
+
+def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
+    """Whether every operator accepts the shapes that follow."""
+    shapes: dict[str, Shape] = {name: t.const.shape for name, t in program.tensors.items() if t.const is not None}
+    shapes.update(inputs)
+    for step in program.steps:
+        operator = lookup(step.domain, step.op)
+        assert operator is not None  # the lowering found it
+        try:
+            made = operator.shapes(step.attributes, *(shapes[x.name] if x is not None else None for x in step.inputs))
+        except ShapeError:
+            return False
+        shapes.update(zip(step.output_names, made, strict=False))
+    return True
+
+
+def _array(program: Program, tensor: Tensor, shape: Sizes, rng: np.random.Generator) -> Array:
     if tensor.dtype.kind in "iu":
         low, high = code_range(tensor.dtype)
         return rng.integers(low, high, shape, dtype=tensor.dtype, endpoint=True)

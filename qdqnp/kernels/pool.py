@@ -1,11 +1,11 @@
-"""The maximum over sliding windows, and the taps of a window as views."""
+"""Maximum of codes over sliding windows, and the taps of a window as views."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from qdqnp.kernels.sums import Window
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Codes
 
 
 def pad_plane(x: Array, window: Window, rows_out: int, cols_out: int, fill: object) -> Array:
@@ -36,16 +36,14 @@ def tap(padded: Array, window: Window, row: int, col: int, rows_out: int, cols_o
     ]
 
 
-def max_pool(x: Array, window: Window, rows_out: int, cols_out: int, lowest: object) -> Array:
-    """Return the maximum of each window of x (N, C, H, W); padding never wins (it is the lowest value), nor does a NaN.
+def max_pool(x: Codes, window: Window, rows_out: int, cols_out: int) -> Codes:
+    """Maximum of each window of x (N, C, H, W); padding never wins: it is the lowest code.
 
     Rows and columns are reduced one after the other: a maximum does not depend on order.
     """
-    padded = pad_plane(x, window, rows_out, cols_out, lowest)
+    padded = pad_plane(x, window, rows_out, cols_out, np.iinfo(x.dtype).min)
     tall = _max_along(padded, x.ndim - 2, 0, window, rows_out)  # rows first: they are contiguous
-    out = _max_along(tall, x.ndim - 1, 1, window, cols_out)
-    np.fmax(out, np.asarray(lowest, x.dtype), out=out)
-    return out
+    return _max_along(tall, x.ndim - 1, 1, window, cols_out)
 
 
 def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Array:
@@ -62,7 +60,7 @@ def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Ar
 
     if window.kernel[side] == 1:
         return tap_at(0).copy()
-    out: Array = np.fmax(tap_at(0), tap_at(1))
+    out: Array = np.maximum(tap_at(0), tap_at(1))
     for index in range(2, window.kernel[side]):
-        np.fmax(out, tap_at(index), out=out)
+        np.maximum(out, tap_at(index), out=out)
     return out

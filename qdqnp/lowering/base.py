@@ -22,8 +22,8 @@ class Log:
     problems: Problems = field(default_factory=Problems)
     _found: dict[tuple[str, str], Refusal] = field(default_factory=dict)
 
-    def refuse(self, node: Node, pass_name: str, reason: str) -> None:
-        self._found[node.label, pass_name] = Refusal(node.label, pass_name, reason)
+    def refuse(self, node: Node, pass_name: str, reason: str, session: bool = False) -> None:
+        self._found[node.label, pass_name] = Refusal(node.label, pass_name, reason, session)
 
     def settle(self, node: Node, pass_name: str) -> None:
         """The pass did change this node after all, in a later round."""

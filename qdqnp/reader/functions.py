@@ -14,6 +14,7 @@ from qdqnp.reader.attributes import Attribute, AttributeReference, kind_name, re
 from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.opsets import read_opsets
+from qdqnp.reader.schema import BUILT_IN, check_schema
 from qdqnp.reader.text import domain_name, read_domain, read_text
 
 
@@ -104,8 +105,13 @@ class Inliner:
             found.setdefault(key, proto)
         return found
 
+    def _calls(self, key: Key) -> bool:
+        """Whether a node of this key calls a function; operators win over functions of their name."""
+        return key in self._protos and key[0] not in BUILT_IN
+
     def _function(self, key: Key) -> Function | None:
-        if key not in self._protos:
+        """The function that a node of this key calls; None where it is an operator."""
+        if not self._calls(key):
             return None
         if key not in self._functions:
             self._functions[key] = self._read_function(key, self._protos[key])
@@ -142,8 +148,8 @@ class Inliner:
         return formals
 
     def _check_opsets(self, body: tuple[Call, ...], opsets: dict[str, int], where: str) -> None:
-        """Check that a function has the model's opset: its inlined nodes take the meaning of the model's."""
-        for domain in sorted({call.domain for call in body if call.key not in self._protos}):
+        """Inlined nodes take the meaning of the model's opset, so the function's must be the same."""
+        for domain in sorted({call.domain for call in body if not self._calls(call.key)}):
             mine = opsets.get(domain)
             model = self._opsets.setdefault(domain, mine) if mine is not None else None
             if mine is None or mine != model:
@@ -170,6 +176,9 @@ class Inliner:
             else:
                 values = {name: item.value for name, item in (attributes or {}).items()}
                 node = Node(call.op, call.domain, trimmed(inputs), outputs, values, _joined(scope.prefix, call.name))
+                if function is None and good:
+                    opset = self._opsets.get(call.domain, 1)
+                    good = check_schema(call, attributes or {}, opset, f"node {node.label}", self._problems)
                 self._emit(node, broken=function is not None or not good)
 
     def _emit(self, node: Node, broken: bool = False) -> None:

@@ -99,7 +99,7 @@ class Subject:
 
 
 def _output(bound: BoundStep, inputs: Mapping[str, Array]) -> Array:
-    return bound.evaluate(inputs)[bound.step.output_names[0]]
+    return bound.compute(inputs)[bound.step.output_names[0]]
 
 
 def asks(bound: BoundStep, kind: type[Question]) -> bool:

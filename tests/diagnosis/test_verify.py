@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort import peer as ort
 from qdqnp.peers.ort import session as ort_session
 from tests.networks import dla
+
+F = np.float32
 
 
 def mutated(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -89,8 +92,14 @@ class Altered:
     def __init__(self, peer: ort.OrtPeer, change: Callable[[dict[str, Any]], None]) -> None:
         self._peer, self._change, self.fused = peer, change, peer.fused
 
-    def aliases(self, program: Any) -> dict[str, str]:
-        return self._peer.aliases(program)
+    def pairs(self, program: Any, named: Any) -> Any:
+        return self._peer.pairs(program, named)
+
+    def rewrites(self, names: Any) -> dict[str, str]:
+        return self._peer.rewrites(names)
+
+    def outputs(self, feeds: Any) -> dict[str, Any]:
+        return self._peer.outputs(feeds)
 
     def tensors(self, feeds: Any) -> dict[str, Any]:
         found = {name: array.copy() for name, array in self._peer.tensors(feeds).items()}
@@ -117,11 +126,12 @@ def test_float_sums_keep_the_promise() -> None:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     model = qdqnp.load(proto)
-    report = verify(model, ort.OrtPeer(proto), random_feeds(model.program(), 1, seed=0))
+    report = verify(model, ort.OrtPeer(proto, "ort-unfused"), random_feeds(model.program(), 1, seed=0), "ort-unfused")
     assert report.equal and [layer.promise for layer in report.layers] == ["exact"] * 2
-    doubt = model.plan("ort-x64").promises
-    assert "a session at level ALL may run it in a blocked layout" in str(doubt["y"])
-    assert doubt["z"] == doubt["y"] and doubt["y"].step == "Conv(y)"
+    for profile in ("ort", "ort-x64"):
+        doubt = model.plan(profile).promises
+        assert "a session at level ALL may run it in a blocked layout" in str(doubt["y"])
+        assert doubt["z"] == doubt["y"] and doubt["y"].step == "Conv(y)"
 
 
 def test_what_is_not_promised_may_differ_within_the_bound_of_its_own_step() -> None:
@@ -229,16 +239,129 @@ def test_a_session_that_this_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) 
     assert ort.OrtPeer(dla(), "ort-avx2").config == {"session.qdqisint8allowed": "0"}
 
 
-def test_a_tensor_that_onnxruntime_lacks_is_no_success() -> None:
+def without(name: str, monkeypatch: pytest.MonkeyPatch) -> VerifyReport:
+    """The report on a peer that has no such tensor."""
     proto = dla()
     model = qdqnp.load(proto)
     peer = ort.OrtPeer(proto)
-    name = model.program().steps[3].output_names[0]
     tensors = peer.tensors
-    peer.tensors = lambda feeds: {key: value for key, value in tensors(feeds).items() if key != name}
-    report = verify(model, peer, random_feeds(model.program(), 1, seed=0))
-    assert not report.equal
-    assert "ONNX Runtime's graph has no such tensor" in report.verdict()
+    monkeypatch.setattr(peer, "tensors", lambda feeds: {k: v for k, v in tensors(feeds).items() if k != name})
+    return verify(model, peer, random_feeds(model.program(), 1, seed=0))
+
+
+def test_a_tensor_that_onnxruntime_lacks_is_listed_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = qdqnp.load(dla()).program().steps[3].output_names[0]
+    report = without(name, monkeypatch)
+    assert report.equal and "; 1 not comparable" in report.verdict()
+    assert report.as_json()["not_comparable"] == {name: "ONNX Runtime's optimized graph has no such tensor"}
+
+
+def test_an_output_that_onnxruntime_lacks_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = without(qdqnp.load(dla()).program().outputs[0], monkeypatch)
+    assert not report.equal and report.differing == 0 and "nothing to judge by" in report.verdict()
+
+
+def simple(
+    nodes: list[onnx.NodeProto], inputs: dict[str, list[int]], outputs: list[str], constants: dict[str, Any]
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_a_tensor_that_a_rewrite_removed_is_listed_with_its_name() -> None:
+    nodes = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
+    proto = simple(nodes, {"x": [3, 5]}, ["y"], {})
+    model = qdqnp.load(proto)
+    report = verify(model, ort.OrtPeer(proto), random_feeds(model.program(), 2, seed=0))
+    assert report.differing == 0 and report.equal, report.verdict()
+    assert report.as_json()["not_comparable"] == {"gate": "ONNX Runtime's QuickGeluFusion removed it"}
+
+
+def test_a_product_with_its_factor_inside_is_accepted_within_the_bound_of_its_sums() -> None:
+    """ONNX Runtime's FusedMatMul has no tensor between the product and the factor, and adds up in its own order."""
+    rng = np.random.default_rng(0)
+    nodes = [helper.make_node("MatMul", ["a", "b"], ["p"]), helper.make_node("Mul", ["p", "c"], ["y"])]
+    proto = simple(nodes, {"a": [2, 5, 30], "b": [2, 30, 1]}, ["y"], {"c": F(0.3)})
+    model = qdqnp.load(proto)
+    feeds = [{"a": rng.standard_normal((2, 5, 30), F), "b": rng.standard_normal((2, 30, 1), F)}]
+    report = verify(model, ort.OrtPeer(proto), feeds)
+    assert report.equal and report.accepted > 0, report.verdict()
+
+    def wrong(tensors: dict[str, Any]) -> None:
+        tensors["y"].reshape(-1)[3] += F(1e-2)
+
+    report = verify(model, Altered(ort.OrtPeer(proto), wrong), feeds)
+    assert not report.equal and report.differing > 0
+
+
+def test_names_that_both_sides_made_up_are_paired_by_what_they_are_made_from() -> None:
+    """Each MatMul with Add of three axes becomes Reshape, Gemm, Reshape; both sides number these, in other orders."""
+    rng = np.random.default_rng(3)
+    nodes, constants = [], {}
+    for at in (2, 0, 1):
+        constants |= {f"w{at}": rng.standard_normal((6, 6), np.float32), f"b{at}": rng.standard_normal(6, np.float32)}
+        nodes += [
+            helper.make_node("MatMul", ["x", f"w{at}"], [f"m{at}"]),
+            helper.make_node("Add", [f"m{at}", f"b{at}"], [f"a{at}"]),
+        ]
+    nodes += [helper.make_node("Add", ["a1", "a0"], ["s"]), helper.make_node("Sub", ["s", "a2"], ["y"])]
+    proto = simple(nodes, {"x": [2, 4, 6]}, ["y"], constants)
+    model = qdqnp.load(proto)
+    named = {"x", *(name for node in nodes for name in node.output)}
+    made_up = [name for step in model.program().steps for name in step.output_names if name not in named]
+    report = verify(model, ort.OrtPeer(proto), random_feeds(model.program(), 1, seed=0))
+    assert report.equal and report.accepted == 0, report.verdict()
+    assert len(made_up) >= 3 and not report.missing
+    peer = ort.OrtPeer(proto)
+    found = peer.pairs(model.program(), named)
+    assert any(name not in found[name] for name in made_up)  # else equal text would have done
+
+
+def test_scalar_inputs_keep_their_rank() -> None:
+    nodes = [helper.make_node("Add", ["x", "c"], ["s"]), helper.make_node("Transpose", ["s"], ["y"])]
+    proto = simple(nodes, {"x": []}, ["y"], {"c": np.float32(2)})
+    model = qdqnp.load(proto)
+    feeds = [{"x": np.asarray(np.float32(0.5))}]
+    assert model.run(feeds[0])["y"].shape == ()
+    report = verify(model, ort.OrtPeer(proto), feeds)
+    assert report.equal and report.layers[0].shape == (), report.verdict()
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-unfused"])
+def test_models_with_external_data(profile: str, tmp_path: Path) -> None:
+    onnx.save(dla(), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    model = qdqnp.load(tmp_path / "net.onnx")
+    peer = ort.OrtPeer(tmp_path / "net.onnx", profile)
+    report = verify(model, peer, random_feeds(model.program(), 1, seed=0), profile)
+    assert report.equal, report.verdict()
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-x64"])
+def test_promised_outputs_are_those_of_a_session_at_level_all_too(
+    profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = dla(seed=3)
+    model = qdqnp.load(proto)
+    peer = ort.OrtPeer(proto, profile)
+    outputs = peer.outputs
+    feeds = list(random_feeds(model.program(profile), 1, seed=0))
+    assert verify(model, peer, feeds, profile).equal
+
+    def other(given: Any) -> dict[str, Any]:
+        found = {name: array.copy() for name, array in outputs(given).items()}
+        next(iter(found.values())).reshape(-1)[2] += 1
+        return found
+
+    monkeypatch.setattr(peer, "outputs", other)
+    report = verify(model, peer, feeds, profile)
+    assert report.differing == 1 and report.first_difference is not None
+    assert report.first_difference.name == model.program(profile).outputs[0]
 
 
 def test_an_instrumented_graph_that_computes_otherwise_is_refused() -> None:

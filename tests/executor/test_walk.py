@@ -72,7 +72,7 @@ def test_errors_name_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ProfileError("outside the domain", [Problem("multiplier", "below 1", "2", "Use another.")])
 
-    monkeypatch.setattr(BoundStep, "evaluate", refuse)
+    monkeypatch.setattr(BoundStep, "compute", refuse)
     with pytest.raises(ProfileError) as caught:
         made_by(plan().steps, given())
     where = f"step {plan().steps[0].step.label}, multiplier"
@@ -102,4 +102,4 @@ def _folds(module: ast.Module) -> bool:
 
 def _evaluates(loop: ast.AST) -> bool:
     calls = (node.func for node in ast.walk(loop) if isinstance(node, ast.Call))
-    return any(isinstance(called, ast.Attribute) and called.attr == "evaluate" for called in calls)
+    return any(isinstance(called, ast.Attribute) and called.attr in ("evaluate", "compute") for called in calls)

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([np.int8, np.uint8, np.float32]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.int8, np.uint8]))
 def test_maximum_of_gathered_elements(seed: int, dtype: type) -> None:
     """Any window, any number of outputs: those beyond the padding see nothing but the lowest value."""
     rng = np.random.default_rng(seed)
@@ -26,10 +26,10 @@ def test_maximum_of_gathered_elements(seed: int, dtype: type) -> None:
     )
     before = [n - 1 for n in before]
     x = rng.integers(-100, 100, (2, 3, *size)).astype(dtype)
-    lowest = np.finfo(dtype).min if dtype == np.float32 else np.iinfo(dtype).min
+    lowest = np.iinfo(dtype).min
     axes = [Axis(size[i], kernel[i], strides[i], dilations[i], before[i], 0, out[i]) for i in range(2)]
     window = Window(tuple(kernel), tuple(strides), tuple(dilations), (*before, 0, 0))  # type: ignore[arg-type]
-    found = max_pool(x, window, out[0], out[1], lowest)
+    found = max_pool(x, window, out[0], out[1])
     assert found.dtype == dtype
     assert found.tolist() == gathered(x, axes, lowest).max(axis=(4, 5)).tolist()
 

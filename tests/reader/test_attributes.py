@@ -104,13 +104,13 @@ def test_constant_nodes(attributes: dict[str, Any], expected: Any) -> None:
         ({}, "none"),
         ({"value_string": "a"}, "value_string"),
         ({"value_int": 1, "value_float": 1.0}, "value_float"),
-        ({"value_int": 1.5}, "float"),
-        ({"value_ints": [1.5]}, "tuple"),
+        ({"value_int": 1.5}, "FLOAT"),
+        ({"value_ints": [1.5]}, "FLOATS"),
     ],
 )
 def test_wrong_constant_nodes(attributes: dict[str, Any], got: str) -> None:
     made = model([node("Constant", [], ["c"], name="k", **attributes), node("Add", ["x", "c"], ["y"])])
-    refused_once(made, "node k (Constant)", got)
+    refused_once(made, "node k", got)
 
 
 def test_constant_defined_twice() -> None:

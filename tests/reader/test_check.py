@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto
 
@@ -141,7 +142,46 @@ def test_number_of_inputs_and_outputs() -> None:
 
 def test_trailing_empty_names_are_absent() -> None:
     assert len(read(model([node("Clip", ["x", "", ""], ["y"])])).nodes) == 1
-    assert len(read(model([node("Relu", ["x"], ["y", ""])])).nodes) == 1
+    pool = node("MaxPool", ["x"], ["y", ""], kernel_shape=[1])
+    assert len(read(model([pool], [info("x", (1, 2, 3))], [info("y", (1, 2, 3))])).nodes) == 1
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "outputs", "attributes", "opset"),
+    [
+        ("Relu", ["x", ""], ["y"], {}, 17),
+        ("Relu", ["x"], ["y", ""], {}, 17),
+        ("Add", ["x", "x", "", ""], ["y"], {}, 17),
+        ("Clip", ["x", "", "", ""], ["y"], {}, 17),
+        ("ReduceMax", ["x", ""], ["y"], {}, 13),
+        ("Concat", ["x", "x", ""], ["y"], {"axis": 0}, 17),
+    ],
+)
+def test_surplus_empty_names_are_refused_as_by_onnxruntime(
+    op: str, inputs: list[str], outputs: list[str], attributes: dict[str, Any], opset: int
+) -> None:
+    made = model([node(op, inputs, outputs, name="n", **attributes)], opsets={"": opset})
+    refused_once(made, "node n, ")
+    with pytest.raises(Exception, match=r"invalid model|Concat"):
+        session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+        session.run(None, {"x": np.zeros((2, 3), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("op", "name", "kind"),
+    [
+        ("ReduceMax", "axes", onnx.AttributeProto.FLOATS),
+        ("Transpose", "perm", onnx.AttributeProto.STRINGS),
+        ("Concat", "axis", onnx.AttributeProto.FLOAT),
+        ("LeakyRelu", "alpha", onnx.AttributeProto.INT),
+    ],
+)
+def test_an_attribute_of_another_type_is_refused_even_if_it_is_empty(op: str, name: str, kind: int) -> None:
+    made = model([node(op, ["x"], ["y"], name="n")], opsets={"": 13})
+    made.graph.node[0].attribute.add(name=name, type=kind)
+    refused_once(made, f"node n, attribute '{name}'", onnx.AttributeProto.AttributeType.Name(kind))
+    with pytest.raises(Exception, match="invalid model"):
+        onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,19 @@ def test_quantization_inside_a_function() -> None:
     assert read(made).values["F/q"].dtype == np.int8
 
 
+@pytest.mark.parametrize(("domain", "op"), [("", "Relu"), ("ai.onnx", "Neg"), ("com.microsoft", "QLinearSigmoid")])
+def test_operators_win_over_functions_of_their_name(domain: str, op: str) -> None:
+    """As in ONNX Runtime, which looks for a function only where it has no operator."""
+    made = function(op, ["i"], ["o"], [node("Identity", ["i"], ["o"])])
+    made.domain = domain
+    caller = node(op, ["x"], ["y"], name="n", domain=domain)
+    both = model([caller], functions=[made], opsets={"": 17, "com.microsoft": 1})
+    if domain == "com.microsoft":
+        refused_once(both, "node n, inputs")
+    else:
+        assert [item.op for item in read(both).nodes] == [op]
+
+
 def test_recursion() -> None:
     f = function("F", ["i"], ["o"], [call("G", ["i"], ["o"])])
     g = function("G", ["i"], ["o"], [call("F", ["i"], ["o"])])

@@ -111,7 +111,7 @@ def explain(
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
     outputs = [Layers(model, profile) for profile in profiles]
     bound = first.bind(step)
-    shape = bound.evaluate(inputs)[step.output_names[0]].shape
+    shape = bound.compute(inputs)[step.output_names[0]].shape
     at = checked_index(index, shape)
     accounts = tuple(_account(layers, step, inputs, at, got) for layers in outputs)
     found = facts(bound, inputs, at, located(bound, inputs, at, shape))
@@ -141,7 +141,7 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
     try:
         bound = layers.bind(own)
         given = layers.own(inputs)
-        made = bound.evaluate(given)[step.output_names[0]]
+        made = bound.compute(given)[step.output_names[0]]
     except QdqnpError as error:
         return Account(name, status, note="; ".join(str(problem) for problem in error.problems) or error.title)
     code = made[index].item()

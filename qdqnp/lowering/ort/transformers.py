@@ -165,7 +165,7 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _not_run("MatMulNBitsQLoRAFusion", _needs("MatMulNBits")),
     _not_run("MatMulNBitsQkvFusion", _needs("MatMulNBits")),
     _not_run("MemcpyTransformer", "copies between devices"),
-    _not_run("NchwcTransformer", "level ALL, where profile ort-x64 promises no float Conv"),
+    _not_run("NchwcTransformer", "level ALL, where ort and ort-x64 promise no float Conv"),
     _not_run("NhwcTransformer", "level ALL; the same integer arithmetic in another layout"),
     _not_run("PatternRewriter", "base of others"),
     _not_run("RemoveDuplicateCastTransformer", _needs("Cast")),

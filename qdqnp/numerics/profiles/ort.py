@@ -36,7 +36,7 @@ ORT = Profile(
     average_pool=FloatAverage(),
     global_average_pool=FloatMean(),
     softmax=TableSoftmax(),
-    float_sum=MlasSums(),
+    float_sum=MlasSums(blocked=True),
 )
 
 ORT_X64 = replace(
@@ -44,7 +44,6 @@ ORT_X64 = replace(
     name="ort-x64",
     summary="ONNX Runtime 1.32, the default session on x86-64: signed activations with several readers stay float",
     lowering="ort-x64",
-    float_sum=MlasSums(blocked=True),
 )
 
 ORT_UNFUSED = replace(
@@ -52,6 +51,7 @@ ORT_UNFUSED = replace(
     name="ort-unfused",
     summary="ONNX Runtime 1.32 with optimization off: dequantize, float operator, quantize",
     lowering="ort-unfused",
+    float_sum=MlasSums(),
 )
 
 ORT_AVX2 = replace(

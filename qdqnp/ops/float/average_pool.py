@@ -19,6 +19,8 @@ from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import Array
 
+ZERO = np.float32(0)
+
 
 @dataclass(frozen=True)
 class FloatAverageAttributes(AverageAttributes):
@@ -62,22 +64,25 @@ class AveragePool(Operator):
 
 
 def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
-    """Return the taps, 0 outside the image; where they lie and their count; and the output's shape."""
+    """The taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
     shape = concrete(pool_shape(attributes, x.shape))
     taps = taps_of(attributes, x, *(1, *shape[2:])[-2:])
-    return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(0)), taps, shape
+    return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
-    """Add up each window as ONNX Runtime does.
-
-    Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds up row by row; else MLAS
-    has a kernel for one window that is the whole image, and one for narrow strides.
-    """
+    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime
+    adds up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides. Sums
+    that start at 0, or meet a padded column, are never -0.0."""
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
-        return rule.window_sums(values, window.kernel, False)
+        return rule.window_sums(values, window.kernel, False) + ZERO
     if tuple(attributes.kernel_shape) == x[2:] and not any(window.pads) and window.strides == (1, 1):
         return rule.global_sums(values.reshape(values.shape[0], -1).T).reshape(values.shape[1:])
     vector = len(x) == 4 and window.strides[1] <= 2 and max(window.kernel) <= 32
-    return rule.window_sums(values, window.kernel, vector)
+    sums = rule.window_sums(values, window.kernel, vector)
+    if not vector:
+        return sums + ZERO
+    first = np.arange(values.shape[-1]) * window.strides[1] - window.pads[1]
+    padded = (first < 0) | (first + window.kernel[1] > x[-1])
+    return np.where(padded, sums + ZERO, sums)

@@ -59,7 +59,7 @@ class ReduceMean(Operator):
         gone = reduced_axes(attributes, len(x))
         if any(x[axis] == 0 for axis in gone):
             raise ShapeError("at least one element to average", str(list(x)))
-        return (reduced_shape(x, gone, bool(attributes.keepdims)),)
+        return (reduced_shape(x, gone, attributes.keepdims),)
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: ReduceAttributes = binding.step.attributes

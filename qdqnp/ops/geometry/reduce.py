@@ -6,39 +6,87 @@ The axes are an attribute, and for some operators a constant input from some ops
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Shape
 from qdqnp.ops.geometry.axes import axis_of, int_list
 from qdqnp.ops.node_check import NodeCheck
+from qdqnp.quant import Array, Int64
 
 
 @dataclass(frozen=True)
 class ReduceAttributes:
-    """The attributes of the reductions."""
+    """Of ReduceMax, ReduceMin and ReduceMean."""
 
-    #: The axes that are reduced; None for every axis, or for none with noop_with_empty_axes.
+    #: None or empty: every axis, or with noop_with_empty_axes none.
     axes: tuple[int, ...] | None = None
+    #: 1: the axes stay, with size 1. Every other number counts as 0 in ONNX Runtime, and here.
     keepdims: int = 1
+    #: 1: yes, like keepdims.
     noop_with_empty_axes: int = 0
 
 
 def axes_input(check: NodeCheck, given: ReduceAttributes, since: int) -> ReduceAttributes:
-    """Return the attributes with the axes of input 1, which exists since opset `since`; an empty list means no axes."""
+    """The attributes with the axes of input 1, which is there since that opset."""
     if check.opset < since or not check.given(1):
         return given
     if given.axes is not None:
         check.refuse("attribute 'axes'", f"an input since opset {since}", given.axes)
-    return replace(given, axes=int_list(check, 1, "axes") or None)
+    return replace(given, axes=int_list(check, 1, "axes"))
 
 
 def reduced_axes(attributes: ReduceAttributes, rank: int) -> tuple[int, ...]:
-    """Return the axes that are reduced, in ascending order."""
-    if attributes.axes is None:
-        return () if attributes.noop_with_empty_axes else tuple(range(rank))
+    """The axes that go, in ascending order."""
+    if not attributes.axes:
+        return () if attributes.noop_with_empty_axes == 1 else tuple(range(rank))
     return tuple(sorted({axis_of(axis, rank) for axis in attributes.axes}))
 
 
-def reduced_shape(x: Shape, gone: tuple[int, ...], keepdims: bool) -> Shape:
-    if keepdims:
+def reduced_shape(x: Shape, gone: tuple[int, ...], keepdims: int) -> Shape:
+    """The shape without the axes that go, or with them as size 1 where keepdims is 1."""
+    if keepdims == 1:
         return tuple(1 if axis in gone else size for axis, size in enumerate(x))
     return tuple(size for axis, size in enumerate(x) if axis not in gone)
+
+
+#: Elements that ONNX Runtime compares at once, where there are as many.
+LANES = 4
+
+
+def first_choice(rows: Array, best: np.ufunc, last: bool = False) -> Int64:
+    """Where the largest (np.fmax) or smallest (np.fmin) element of each row of (R, n) is, (R,).
+
+    As a loop finds it that starts with the first element and goes on to whatever is truly better: a NaN at the start
+    stays, any other never wins, and of equals (0.0 and -0.0 are) the first wins, or with `last` the last.
+    """
+    chosen: Any = best.reduce(rows, axis=1, keepdims=True)
+    equal = rows == chosen
+    at = rows.shape[1] - 1 - np.argmax(equal[:, ::-1], axis=1) if last else np.argmax(equal, axis=1)
+    return np.where(rows[:, 0] != rows[:, 0], 0, at)
+
+
+def check_settled(rows: Array, best: np.ufunc | None) -> None:
+    """Raises ProfileError where the choice among a row's elements depends on the order in which they are compared.
+
+    ONNX Runtime compares several at once, and where it starts to do so depends on the row's place in memory. That
+    decides whether a NaN wins, and, where the answer is an element and not its index, the sign of a zero. best: how it
+    chooses an element, None for an index.
+    """
+    if rows.shape[1] < LANES or rows.dtype.kind != "f":
+        return
+    unsettled, what = np.isnan(rows).any(axis=1), "a NaN"
+    if best is not None and not unsettled.any():
+        zero, negative = rows == 0, np.signbit(rows)
+        mixed = (zero & negative).any(axis=1) & (zero & ~negative).any(axis=1)
+        unsettled, what = mixed & (best.reduce(rows, axis=1) == 0), "0.0 and -0.0"
+    if unsettled.any():
+        problem = Problem(
+            f"row {int(np.argmax(unsettled))} of the elements it chooses from",
+            "elements whose order does not matter",
+            what,
+            "ONNX Runtime's answer depends on where they lie in memory.",
+        )
+        raise ProfileError("what ONNX Runtime chooses is not known", [problem])

@@ -45,6 +45,8 @@ def check_window(check: NodeCheck, attributes: WindowAttributes, spatial: int, k
         ("dilations", attributes.dilations, spatial, 1),
         ("pads", attributes.pads, 2 * spatial, 0),
     ):
+        if check.node.attributes.get(name) == ():  # ONNX Runtime takes an empty list for a wrong length, not for none
+            check.refuse(f"attribute '{name}'", f"{length} integers, or no such attribute", "none")
         if value and (len(value) != length or not all(least <= item <= LARGEST for item in value)):
             check.refuse(f"attribute '{name}'", f"{length} integers in [{least}, {LARGEST}]", list(value))
     if attributes.auto_pad != "NOTSET" and any(attributes.pads):

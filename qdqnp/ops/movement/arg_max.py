@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.ops.geometry.axes import axis_of
-from qdqnp.ops.geometry.reduce import reduced_shape
+from qdqnp.ops.geometry.reduce import check_settled, first_choice, reduced_shape
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.quant import Array
@@ -33,13 +33,12 @@ class ArgMax(Operator):
         axis = axis_of(attributes.axis, len(x))
         if x[axis] == 0:
             raise ShapeError("something to choose from", str(list(x)))
-        return (reduced_shape(x, (axis,), bool(attributes.keepdims)),)
+        return (reduced_shape(x, (axis,), attributes.keepdims),)
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: ArgMaxAttributes = binding.step.attributes
-        axis, keep = axis_of(attributes.axis, x.ndim), bool(attributes.keepdims)
-        if attributes.select_last_index:
-            at = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis, keepdims=keep)
-        else:
-            at = np.argmax(x, axis, keepdims=keep)
-        return (np.asarray(at, np.int64),)
+        axis = axis_of(attributes.axis, x.ndim)
+        rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+        check_settled(rows, None)
+        at = first_choice(rows, np.fmax, bool(attributes.select_last_index))
+        return (at.reshape(concrete(self.shapes(attributes, x.shape)[0])),)

@@ -35,4 +35,4 @@ class Expand(Movement):
         return broadcast_shapes([x, attributes._shape])
 
     def move(self, attributes: ExpandAttributes, x: Array) -> Array:
-        return np.ascontiguousarray(np.broadcast_to(x, concrete(self.shape(attributes, x.shape))))
+        return np.array(np.broadcast_to(x, concrete(self.shape(attributes, x.shape))), order="C")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.kernels.float_max import float_max_pool
 from qdqnp.kernels.pool import max_pool
 from qdqnp.ops.geometry.pool import PoolAttributes, check_pool, pool_shape, pool_work
 from qdqnp.ops.geometry.windows import as_planes, window_for
@@ -40,5 +41,6 @@ class MaxPool(Operator):
         shape = concrete(pool_shape(attributes, x.shape))
         rows, cols = (1, *shape[2:])[-2:]
         window = window_for(attributes, attributes.kernel_shape, x.shape[2:])
-        info = np.finfo(x.dtype) if x.dtype.kind == "f" else np.iinfo(x.dtype)
-        return (max_pool(as_planes(x), window, rows, cols, info.min).reshape(shape),)
+        if x.dtype.kind == "f":
+            return (float_max_pool(as_planes(x), window, rows, cols, x.ndim == 4).reshape(shape),)
+        return (max_pool(as_planes(x), window, rows, cols).reshape(shape),)

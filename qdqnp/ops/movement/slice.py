@@ -61,7 +61,7 @@ class Slice(Movement):
             first, last = _bounds(x.shape[axis], start, end, step)
             # no index stands before element 0: -1 would mean the last element
             cuts[axis] = slice(first, None if last < 0 else last, step)
-        return np.ascontiguousarray(x[tuple(cuts)])
+        return np.asarray(x[tuple(cuts)], order="C")
 
 
 def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:

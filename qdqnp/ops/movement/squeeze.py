@@ -39,7 +39,7 @@ class Squeeze(Movement):
 
     def shape(self, attributes: AxesAttributes, x: Shape) -> Shape:
         rank = len(x)
-        if attributes.axes is None:
+        if not attributes.axes:  # an empty list means none given, as in ONNX Runtime
             if any(not isinstance(size, int) for size in x):
                 raise ShapeError("attribute or input 'axes', as a size is unknown", str(list(x)))
             return tuple(size for size in x if size != 1)

@@ -28,4 +28,4 @@ class Transpose(Movement):
         return tuple(x[axis] for axis in perm)
 
     def move(self, attributes: TransposeAttributes, x: Array) -> Array:
-        return np.ascontiguousarray(np.transpose(x, attributes.perm))
+        return np.asarray(np.transpose(x, attributes.perm), order="C")

@@ -1,72 +1,89 @@
 """Find which tensor of ONNX Runtime's optimized graph is which of qdqnp's tensors.
 
-Most tensors keep their ONNX name. ONNX Runtime renames codes that it turns from int8 to uint8, and of several copies of
-a DequantizeLinear an arbitrary one keeps the name. Such tensors are found by what they are made from.
+Tensors of the model file keep their names on both sides. Names that either side made up mean nothing, even where they
+are equal: ONNX Runtime numbers them in its own order. Those tensors are paired by what they are made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import onnx
 from onnx import numpy_helper
 
 from qdqnp.program import Program, Step
+from qdqnp.quant import Array
 
-Nodes = dict[str, list[onnx.NodeProto]]
+Pairs = Mapping[str, tuple[str, ...]]
 
 
-def aliases(program: Program, graph: onnx.GraphProto) -> dict[str, str]:
-    """Map our tensors to their names in ONNX Runtime's graph, where these differ; tensors without a counterpart are
-    missing.
+def pairs(program: Program, graph: onnx.GraphProto, named: Collection[str]) -> Pairs:
+    """Their names for each of our computed tensors: one, or several made from the same tensors by the same operator,
+    which hold the same values or cannot be told apart; tensors without a counterpart are missing.
 
-    A node is the counterpart of a step if it is the same operator, reads all the (renamed) tensors that the step reads,
-    and does not compute another tensor of ours. Weights may have been renamed too, so they only break ties.
+    named: the tensors of the model file.
     """
-    theirs = {name for node in graph.node for name in node.output}
-    scales = {tensor.name: tensor for tensor in graph.initializer}
-    nodes: Nodes = {}
-    for node in graph.node:
-        nodes.setdefault(node.op_type, []).append(node)
-    taken = {name for step in program.steps for name in step.output_names if name in theirs}
-    found: dict[str, str] = {}
-    for step in program.steps:
-        if all(name in theirs for name in step.output_names):
-            continue
-        node = _counterpart(program, step, nodes.get(step.op, []), found, taken, scales)
-        if node is not None:
-            names = [name for name in node.output if name]
-            found.update((ours, name) for ours, name in zip(step.output_names, names, strict=False) if ours != name)
-            taken.update(names)
-    return found
+    return _Pairing(program, graph, named).run()
 
 
-def _counterpart(
-    program: Program,
-    step: Step,
-    nodes: Iterable[onnx.NodeProto],
-    found: Mapping[str, str],
-    taken: set[str],
-    initializers: Mapping[str, onnx.TensorProto],
-) -> onnx.NodeProto | None:
-    computed = {found.get(n, n) for n in step.input_names if program.tensors[n].const is None}
-    constant = set(step.input_names) - computed
-    copies = step.op == "DequantizeLinear"  # all copies hold the same values: any will do
-    best, most = None, -1
-    for node in nodes:
-        reads = set(node.input)
-        if not computed <= reads or (not copies and any(name in taken for name in node.output if name)):
-            continue
-        if step.op == "QuantizeLinear" and not _same_scale(step, node, initializers):
-            continue
-        common = len(constant & reads)
-        if common > most and (computed or common):
-            best, most = node, common
-    return best
+class _Pairing:
+    def __init__(self, program: Program, graph: onnx.GraphProto, named: Collection[str]) -> None:
+        theirs = {name for node in graph.node for name in node.output if name}
+        self._program = program
+        self._constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self._nodes: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            self._nodes.setdefault(node.op_type, []).append(node)
+        ours = {name for step in program.steps for name in step.output_names}
+        self._same = ours & theirs & set(named)
+        self._found: dict[str, tuple[str, ...]] = {name: (name,) for name in self._same}
+
+    def run(self) -> Pairs:
+        for step in self._program.steps:
+            if all(name in self._found for name in step.output_names):
+                continue
+            nodes = self._counterparts(step)
+            for at, name in enumerate(step.output_names):
+                made = tuple(node.output[at] for node in nodes if at < len(node.output) and node.output[at])
+                if made and name not in self._found:
+                    self._found[name] = made
+        return self._found
+
+    def _counterparts(self, step: Step) -> list[onnx.NodeProto]:
+        """The nodes of the same operator that read all that the step reads; of these, those with most of its constants.
+        Weights may have been converted, so constants only break ties."""
+        constant = [name for name in step.input_names if self._program.tensors[name].const is not None]
+        computed = [self._theirs(name) for name in step.input_names if name not in constant]
+        copies = step.op == "DequantizeLinear"  # of several copies, which one keeps the name is arbitrary
+        best: list[onnx.NodeProto] = []
+        most = 0 if computed else 1  # of constants alone, one must be known
+        for node in self._nodes.get(step.op, []):
+            reads = set(node.input)
+            free = copies or not any(name in self._same for name in node.output)
+            if not free or not all(reads & names for names in computed):
+                continue
+            if step.op == "QuantizeLinear" and not self._same_scale(step, node):
+                continue
+            common = sum(self._reads_constant(name, node.input) for name in constant)
+            if common >= most:
+                best = [*(best if common == most else ()), node]
+                most = common
+        return best
+
+    def _theirs(self, name: str) -> set[str]:
+        return {name} if name in self._program.inputs else set(self._found.get(name, ()))
+
+    def _reads_constant(self, name: str, reads: Iterable[str]) -> bool:
+        """Whether a constant of ours is among these, by its name or its bits."""
+        mine = self._program.tensors[name].const
+        return any(other == name or _same_bits(mine, self._constants.get(other)) for other in reads)
+
+    def _same_scale(self, step: Step, node: onnx.NodeProto) -> bool:
+        quant = step.outputs[0].quant
+        return quant is not None and _same_bits(quant.scale, self._constants.get(node.input[1]))
 
 
-def _same_scale(step: Step, node: onnx.NodeProto, initializers: Mapping[str, onnx.TensorProto]) -> bool:
-    quant, tensor = step.outputs[0].quant, initializers.get(node.input[1])
-    if quant is None or tensor is None:
+def _same_bits(mine: Array | None, other: Array | None) -> bool:
+    if mine is None or other is None:
         return False
-    return bool(numpy_helper.to_array(tensor).tobytes() == quant.scale.tobytes())
+    return mine.dtype == other.dtype and mine.size == other.size and mine.tobytes() == other.tobytes()

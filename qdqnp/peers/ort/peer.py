@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import numpy as np
 import onnx
 
 from qdqnp.errors import PeerError, Problem
-from qdqnp.peers.ort.names import aliases
+from qdqnp.lowering.ort.transformers import REPRODUCED, TRANSFORMERS, UNPROMISED
+from qdqnp.peers.ort.names import Pairs, pairs
 from qdqnp.peers.ort.probe import saturates
 from qdqnp.peers.ort.session import (
     APPENDED,
@@ -34,6 +35,7 @@ from qdqnp.peers.ort.session import (
 )
 from qdqnp.program import Program
 from qdqnp.quant import Array
+from qdqnp.reader.embed import single_file
 
 _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
@@ -68,10 +70,12 @@ class OrtPeer:
         model: Any = source.SerializeToString() if isinstance(source, onnx.ModelProto) else source
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
         self._plain, self.config = self._plain_session(model)
-        with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
-            path = Path(folder) / "optimized.onnx"
-            open_session(model, self.kind.level, self.config, threads, path, APPENDED)
-            optimized = onnx.load(path)
+        self._users = self._plain
+        if self.kind.users != self.kind.level:
+            self._users = open_session(model, self.kind.users, self.config, threads)
+        # in one file, as the optimized model would refer to external data beside the original
+        self._model = single_file(source)
+        optimized = self._optimized(APPENDED)
         self.fused = _describe(optimized)
         self._graph = optimized.graph
         self._output_names = [output.name for output in optimized.graph.output]
@@ -90,9 +94,33 @@ class OrtPeer:
                 pass  # see PRECISE: int8 activations
         return open_session(model, self.kind.level, config, self._threads), config
 
-    def aliases(self, program: Program) -> dict[str, str]:
-        """Return the optimized graph's names of the tensors of the program that have another name there."""
-        return aliases(program, self._graph)
+    def _optimized(self, without: Collection[str]) -> onnx.ModelProto:
+        """The graph that the session runs, with some optimizers left out."""
+        with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
+            path = Path(folder) / "optimized.onnx"
+            open_session(self._model, self.kind.level, self.config, self._threads, path, without)
+            return onnx.load(path)
+
+    def pairs(self, program: Program, named: Collection[str]) -> Pairs:
+        """Names of the optimized graph for the program's tensors; `named` are those of the model file."""
+        return pairs(program, self._graph, named)
+
+    def rewrites(self, names: Collection[str]) -> dict[str, str]:
+        """The optimizer that removed each of these tensors of the file, where leaving out that one brings it back."""
+        found: dict[str, str] = {}
+        if self.kind.level == OFF:
+            return found
+        for effect in (UNPROMISED, REPRODUCED):  # the rarer ones first
+            for name in (item.name for item in TRANSFORMERS if item.effect == effect and item.levels):
+                missing = [tensor for tensor in names if tensor not in found and tensor not in self.fused.tensors]
+                if not missing:
+                    return found
+                try:
+                    there = set(_describe(self._optimized((*APPENDED, name))).tensors)
+                except PeerError:  # some cannot be left out
+                    continue
+                found.update((tensor, name) for tensor in missing if tensor in there)
+        return found
 
     def tensors(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every tensor of the optimized graph by its name there, for inputs of the dtypes that the model
@@ -100,7 +128,7 @@ class OrtPeer:
 
         Raises PeerError where the instrumented graph does not give the plain session's outputs.
         """
-        values = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        values = {name: np.asarray(array, order="C") for name, array in feeds.items()}
         names = [output.name for output in self._instrumented.get_outputs()]
         found = dict(zip(names, run_session(self._instrumented, names, values), strict=True))
         plain = dict(zip(self._output_names, run_session(self._plain, self._output_names, values), strict=True))
@@ -116,8 +144,8 @@ class OrtPeer:
         return {**values, **found}
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the plain session's outputs by name."""
-        return dict(zip(self._output_names, run_session(self._plain, self._output_names, feeds), strict=True))
+        """The outputs of a session as users open it, at level ALL where anything is optimized, by name."""
+        return dict(zip(self._output_names, run_session(self._users, self._output_names, feeds), strict=True))
 
 
 def _require(kind: SessionKind) -> None:

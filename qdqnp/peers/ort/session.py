@@ -13,9 +13,9 @@ from qdqnp.errors import PeerError, Problem
 from qdqnp.quant import Array
 
 TESTED = "1.32"
-EXTENDED, OFF = "ORT_ENABLE_EXTENDED", "ORT_DISABLE_ALL"
-# PRECISE keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with
-# int8 activations too, for which onnxruntime 1.32 then lacks a kernel; such layers do not need the protection.
+ALL, EXTENDED, OFF = "ORT_ENABLE_ALL", "ORT_ENABLE_EXTENDED", "ORT_DISABLE_ALL"
+# Keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with int8
+# activations too, for which onnxruntime 1.32 then has no kernel; those need no protection.
 PRECISE = {"session.x64quantprecision": "1"}
 # These optimizers append an activation to a float operator: the same numbers, but one tensor less to compare.
 APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
@@ -23,16 +23,22 @@ APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
 
 @dataclass(frozen=True)
 class SessionKind:
-    """The session whose arithmetic a profile describes."""
+    """The session whose arithmetic a profile is."""
 
     #: The profile's name.
     profile: str
-    #: The level of graph optimization.
+    #: Of graph optimization, of the graph whose tensors are compared.
     level: str
     #: Session configuration entries.
     config: Mapping[str, str] = field(default_factory=dict)
     #: Whether it needs a CPU that adds up uint8 x int8 products in pairs with saturation.
     saturating: bool = False
+
+    @property
+    def users(self) -> str:
+        """The level of the session that a user opens: the default, ALL, which may put float operators into another
+        layout. The profile promises nothing of these, and its outputs are compared with that session's too."""
+        return OFF if self.level == OFF else ALL
 
 
 KINDS: Mapping[str, SessionKind] = {

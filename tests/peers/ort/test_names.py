@@ -7,11 +7,15 @@ import numpy as np
 import qdqnp
 from qdqnp.diagnosis.verify import verify
 from qdqnp.inputs.random_inputs import random_feeds
-from qdqnp.peers.ort.names import aliases
+from qdqnp.peers.ort.names import pairs
 from qdqnp.peers.ort.peer import OrtPeer
 from tests.lowering.models import Net
 
 SHAPE = (1, 4, 6, 6)
+
+
+def file_names(model: qdqnp.Model) -> set[str]:
+    return {*model.graph.inputs, *(name for node in model.graph.nodes for name in node.outputs)}
 
 
 def renamed(net: Net, expected: int) -> dict[str, str]:
@@ -21,8 +25,9 @@ def renamed(net: Net, expected: int) -> dict[str, str]:
     peer = OrtPeer(proto, "ort-x64")
     report = verify(model, peer, random_feeds(model.program("ort-x64"), 3, seed=1), "ort-x64")
     assert report.equal, report.verdict()
-    names = peer.aliases(model.program("ort-x64"))
-    codes = {name: other for name, other in names.items() if other.startswith("qdq_s8_to_u8_quant")}
+    assert not report.missing, report.missing
+    names = peer.pairs(model.program("ort-x64"), file_names(model))
+    codes = {name: other for name, (other, *_) in names.items() if other.startswith("qdq_s8_to_u8_quant")}
     assert len(codes) == len(set(codes.values())) == expected
     return codes
 
@@ -62,16 +67,17 @@ def test_nodes_in_another_order() -> None:
     for weight in weights:
         shared.output(shared.node("HardSigmoid", shared.qdq(shared.node("Conv", back, weight))))
     proto = shared.model()
-    program = qdqnp.load(proto).program("ort-x64")
+    model = qdqnp.load(proto)
+    program = model.program("ort-x64")
     peer = OrtPeer(proto, "ort-x64")
     graph = peer._graph
     for order in (1, -1):
         nodes = list(graph.node)[::order]
         del graph.node[:]
         graph.node.extend(nodes)
-        found = aliases(program, graph)
+        found = pairs(program, graph, file_names(model))
         makers = {name: set(node.input) for node in graph.node for name in node.output}
         for step in program.steps:
             if step.op == "QLinearConv":
                 (made,) = step.output_names
-                assert step.inputs[1].name in makers[found[made]]
+                assert [step.inputs[1].name in makers[other] for other in found[made]] == [True]

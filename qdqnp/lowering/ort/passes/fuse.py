@@ -12,6 +12,10 @@ from qdqnp.lowering.qdq import ACTIVATIONS, DEQUANTIZE, EIGHT_OR_SIXTEEN, QUANTI
 from qdqnp.quant import Array, code_range
 
 NAME = "fuse"
+UNTYPED = (
+    "onnxruntime 1.32 makes one integer operator of it and takes the zero point that its QuantizeLinear leaves out for "
+    "uint8, so it refuses the model; write the zero point out"
+)
 Rows = dict[str, tuple[Fusion, ...]]
 
 
@@ -48,6 +52,8 @@ def _try(edit: Edit, node: Node, rows: tuple[Fusion, ...], int8_allowed: bool, l
         return
     log.settle(node, NAME)
     dqs, qs = chosen.takes_dqs(group), chosen.takes_qs(group)
+    if any(not q.input(2) and edit.dtype(q.outputs[0]) != np.uint8 for q in qs):
+        log.refuse(node, NAME, UNTYPED, session=True)
     clip = (group.clip,) if group.clip is not None else ()
     parts = (node, *dqs, *clip, *qs)
     outputs = tuple(q.outputs[0] for q in qs) or node.outputs

@@ -19,7 +19,8 @@ FAULT = (
 
 
 def s8_to_u8(graph: Graph, log: Log) -> Graph:
-    """Move int8 codes of Q -> DQ that nobody else reads, and their zero points, up by 128, to uint8.
+    """Q -> DQ of int8 codes that nobody else reads: codes and zero points go up by 128, to uint8. The tensor keeps
+    its name; the zero point becomes a scalar, if it was a vector of one element.
 
     The tensor keeps its name. ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_s8_to_u8.cc (QDQS8ToU8Transformer),
     which every session runs that does not allow int8. The pass changes results where the zero point takes part in a
@@ -58,7 +59,7 @@ def _why_not(edit: Edit, q: Node) -> str | None:
 def _shift(edit: Edit, q: Node) -> None:
     codes, dq, zero = q.outputs[0], edit.only_user(q), scalar(edit, q.input(2))
     assert dq is not None and zero is not None
-    name = edit.add_constant("qdq_s8_to_u8_zp_conversion", shifted(zero, np.dtype(np.uint8)))
+    name = edit.add_constant("qdq_s8_to_u8_zp_conversion", shifted(zero, np.dtype(np.uint8)).reshape(()))
     edit.retype(codes, np.dtype(np.uint8))
     edit.change(q, inputs=(*q.inputs[:2], name))
     edit.change(dq, inputs=(*dq.inputs[:2], name))

@@ -1,0 +1,74 @@
+"""How many threads BLAS may use: one, unless told otherwise.
+
+The products of a quantized network are small: BLAS's own threads gain little on an idle machine, and on a busy one
+they wait for each other. Limiting them takes threadpoolctl, which is optional; without it BLAS does as it likes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from qdqnp.errors import InputError, Problem
+
+ONE = 1
+
+
+class _Holders:
+    """The limit is the whole process's, so runs in several threads share it: the first sets it, the last lifts it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._limit: Any = None
+
+    def enter(self, controller: Any, threads: int) -> None:
+        with self._lock:
+            if self._count == 0:
+                self._limit = controller.limit(limits=threads, user_api="blas")
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                self._limit.restore_original_limits()
+
+
+_HOLDERS = _Holders()
+
+
+@contextmanager
+def blas_threads(threads: int | None) -> Iterator[None]:
+    """Hold BLAS to that many threads. None: leave it as it is. Runs at the same time share the limit of the first.
+
+    Raises InputError for a number below 1, or another than 1 where threadpoolctl is missing.
+    """
+    if threads is not None and threads < 1:
+        raise InputError("no such number of threads", [Problem("threads", "1 or more, or None", str(threads))])
+    controller = _controller() if threads is not None else None
+    if controller is None:
+        if threads not in (None, ONE):
+            problem = Problem("threads", "threadpoolctl", "no such module", 'Run: pip install "qdqnp[threads]"')
+            raise InputError("the number of threads cannot be set", [problem])
+        yield
+        return
+    assert threads is not None
+    _HOLDERS.enter(controller, threads)
+    try:
+        yield
+    finally:
+        _HOLDERS.leave()
+
+
+@cache  # it looks through all loaded libraries
+def _controller() -> Any:
+    """threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return None
+    return threadpoolctl.ThreadpoolController()

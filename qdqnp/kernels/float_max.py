@@ -1,0 +1,95 @@
+"""Maximum of float32 windows, with ONNX Runtime's choice between 0.0 and -0.0 and where NaN are.
+
+A maximum does not depend on its order but for these, and ONNX Runtime has four orders: core/mlas/lib/pooling.cpp and,
+for dilated windows, core/providers/cpu/nn/pool_functors.h. Compared with onnxruntime 1.32 bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+
+import numpy as np
+
+from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.kernels.sums import Window
+from qdqnp.quant import Array, Float32
+
+LOWEST = np.float32(np.finfo(np.float32).min)
+#: Floats in a vector of MLAS.
+LANES = 4
+#: Columns, padding included, that MLAS's vectorized kernel has room for.
+WIDEST = 2048 - (LANES - 1)
+LARGEST_KERNEL = 32
+
+Choice = Callable[[Array, Array], Array]
+
+
+def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: bool) -> Float32:
+    """Maximum of each window of x (N, C, H, W), to (N, C, rows, cols). planar: whether the image has rows in the file,
+    not only here."""
+    if window.dilations != (1, 1):
+        return _dilated(x, window, rows, cols)
+    pads, size = window.pads, x.shape[-2:]
+    if window.kernel == size and window.strides == (1, 1) and not any(pads):
+        return _whole(x.reshape(*x.shape[:2], -1))[..., None, None]
+    fits = max(window.kernel) <= LARGEST_KERNEL and size[1] + pads[1] + pads[3] <= WIDEST
+    if planar and window.strides[1] <= 2 and fits and min(pads) >= 0:
+        return _vectorized(x, window, rows, cols)
+    padded = pad_plane(x, window, rows, cols, LOWEST)
+    return reduce(_first, _taps(padded, window, rows, cols), np.full((*x.shape[:2], rows, cols), LOWEST))
+
+
+def _first(best: Array, x: Array) -> Array:
+    """The larger; the first of equals, and where one is a NaN. As std::max."""
+    return np.where(best < x, x, best)
+
+
+def _last(best: Array, x: Array) -> Array:
+    """The larger; the second of equals, and where one is a NaN. As the instruction maxps."""
+    return np.where(best > x, best, x)
+
+
+def _taps(padded: Array, window: Window, rows: int, cols: int) -> Iterable[Array]:
+    for row in range(window.kernel[0]):
+        for col in range(window.kernel[1]):
+            yield tap(padded, window, row, col, rows, cols)
+
+
+def _dilated(x: Float32, window: Window, rows: int, cols: int) -> Float32:
+    """The first element in the image, and from there on whatever is truly larger."""
+    inside = pad_plane(np.ones(x.shape[-2:], bool), window, rows, cols, False)
+    best = np.full((*x.shape[:2], rows, cols), LOWEST)
+    begun = np.zeros((rows, cols), bool)
+    padded = pad_plane(x, window, rows, cols, LOWEST)
+    for values, here in zip(_taps(padded, window, rows, cols), _taps(inside, window, rows, cols), strict=True):
+        best = np.where(here & (~begun | (values > best)), values, best)
+        begun |= here
+    return best
+
+
+def _whole(x: Float32) -> Float32:
+    """Of all elements, (N, C, n) to (N, C): four lanes, the lanes against each other, then what is left over."""
+    full = x.shape[-1] // LANES * LANES
+    lanes = np.full((*x.shape[:2], LANES), LOWEST)
+    for start in range(0, full, LANES):
+        lanes = _last(lanes, x[..., start : start + LANES])
+    lanes = _last(lanes[..., :2], lanes[..., 2:])
+    best = _last(lanes[..., 0], lanes[..., 1])
+    return reduce(_first, (x[..., at] for at in range(full, x.shape[-1])), best)
+
+
+def _vectorized(x: Float32, window: Window, rows: int, cols: int) -> Float32:
+    """Down the rows of each window, four columns at once, those left over one by one; then along the columns."""
+    top, left = window.pads[:2]
+    height, width = x.shape[-2:]
+    full = width // LANES * LANES
+    reach = (cols - 1) * window.strides[1] + window.kernel[1]
+    buffer = np.full((*x.shape[:2], rows, max(reach, left + width)), LOWEST)
+    for row in range(rows):
+        start = row * window.strides[0] - top
+        lines = [x[..., at, :] for at in range(max(start, 0), min(start + window.kernel[0], height))]
+        for part, choose in ((slice(0, full), _last), (slice(full, width), _first)):
+            buffer[..., row, left : left + width][..., part] = reduce(choose, (line[..., part] for line in lines))
+    ends = (cols - 1) * window.strides[1] + 1
+    return reduce(_last, (buffer[..., at : at + ends : window.strides[1]] for at in range(window.kernel[1])))
