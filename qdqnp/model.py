@@ -117,11 +117,26 @@ class Model:
     ) -> dict[str, Array]:
         """Run the model and return its outputs by ONNX name.
 
-        inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
-        codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
-        float32 values. threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
-        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
-        cannot run under the profile, ProofError for a forced strategy that is not exact.
+            inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
+                codes of the quantizer that reads the input.
+            profile: the arithmetic, by name or as a value.
+            lowering: the lowering to use instead of the one that the profile names.
+            strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
+            threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
+            codes: if True, return the integer codes of each output instead of its float32 values.
+
+        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the
+        profile, ProofError for a forced strategy that is not exact.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> model.run({"input": x})["output"].shape
+        (1, 10)
+        >>> model.run(x, profile="tflite", codes=True)["output"].dtype
+        dtype('int8')
         """
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)

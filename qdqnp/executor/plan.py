@@ -47,18 +47,22 @@ class BoundStep:
         return self.binding.profile
 
     def evaluate(self, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
-        """Output arrays by ONNX name: this step alone, on inputs of your own.
+        """Compute this step alone, on inputs of your own, and return its output arrays by ONNX name.
 
-        inputs: arrays by ONNX name, in the dtype and shape that the step reads (codes, not real values); tensors of the
-        model that it does not read are passed over, and its constants are filled in where not given. Or the array
-        itself, where the step reads one tensor that is no constant. Raises InputError that lists every input that is
-        missing, unknown, or of the wrong dtype or shape, ProfileError where the profile does not define the step for
-        its values.
+            inputs: arrays by ONNX name, in the dtype and shape that the step reads (codes, not real values), or the
+                array itself where the step reads one tensor that is no constant. Tensors of the model that the step
+                does not read are passed over, and its constants are filled in where not given.
+
+        Raises InputError that lists every input that is missing, unknown, or of the wrong dtype or shape, and
+        ProfileError where the profile does not define the step for its values.
         """
         return self.compute(checked(self, inputs))
 
     def compute(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
-        """As `evaluate`, of arrays that are known to fit. Raises InputError where an input is missing."""
+        """Compute as `evaluate` does, from arrays that are known to fit.
+
+        Raises InputError where an input is missing.
+        """
         arrays = self.arrays(inputs)
         with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
             outputs = self.kernel(arrays, scratch or Scratch())
@@ -232,7 +236,7 @@ class Plan:
 
 
 def checked(bound: BoundStep, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
-    """The arrays of one step by name, its constants among them, as the checks of a whole run let them pass.
+    """Return the arrays of one step by name, its constants among them, if they pass the checks of a whole run.
 
     Raises InputError that lists everything that does not fit.
     """
@@ -272,8 +276,10 @@ def _check_array(array: Array, tensor: Tensor, problems: Problems) -> None:
 
 
 def _output_shapes(bound: BoundStep, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Shapes of a step's outputs by name. Raises InputError where those of its inputs do not fit, or it would need more
-    memory than is allowed."""
+    """Return the shapes of a step's outputs by name.
+
+    Raises InputError where those of its inputs do not fit, or where it would need more memory than is allowed.
+    """
     step = bound.step
     read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
     try:

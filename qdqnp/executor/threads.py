@@ -18,7 +18,10 @@ ONE = 1
 
 
 class _Holders:
-    """The limit is the whole process's, so runs in several threads share it: the first sets it, the last lifts it."""
+    """The runs that hold BLAS to a number of threads.
+
+    The limit is the whole process's: the first sets it, the last lifts it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +46,11 @@ _HOLDERS = _Holders()
 
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[None]:
-    """Hold BLAS to that many threads. None: leave it as it is. Runs at the same time share the limit of the first.
+    """Hold BLAS to that many threads while the context lasts.
+
+        threads: how many; None leaves BLAS as it is.
+
+    Runs at the same time share the limit of the first.
 
     Raises InputError for a number below 1, or another than 1 where threadpoolctl is missing.
     """
@@ -66,7 +73,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
 @cache  # it looks through all loaded libraries
 def _controller() -> Any:
-    """threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
+    """Return threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
     try:
         import threadpoolctl
     except ImportError:

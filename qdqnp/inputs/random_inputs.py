@@ -18,8 +18,9 @@ UNKNOWN = tuple(2**power for power in range(10))
 
 
 def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, Array]]:
-    """`count` sets of inputs by name; the same seed gives the same arrays. Unknown sizes become 1, or, behind the first
-    axis, the smallest power of two that fits all windows and slices of the model.
+    """Yield `count` sets of inputs by name. The same seed gives the same arrays.
+
+    Unknown sizes become 1, or, behind the first axis, the smallest power of two that fits all windows and slices.
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
     too. Other floats are standard normal; integers are uniform over their dtype.
@@ -37,7 +38,10 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
 
 
 def _shapes(program: Program) -> dict[str, Sizes]:
-    """Shapes for the inputs. Where no size that is tried fits, unknown ones are 1, and running says what is wrong."""
+    """Return shapes for the inputs.
+
+    Where no size that is tried fits, unknown ones are 1, and running says what is wrong.
+    """
     tried = [_sized(program, size) for size in UNKNOWN]
     return next((shapes for shapes in tried if _fits(program, shapes)), tried[0])
 
@@ -50,7 +54,7 @@ def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
 
 
 def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
-    """Whether every operator accepts the shapes that follow."""
+    """Tell whether every operator accepts the shapes that follow."""
     shapes: dict[str, Shape] = {name: t.const.shape for name, t in program.tensors.items() if t.const is not None}
     shapes.update(inputs)
     for step in program.steps:

@@ -64,16 +64,19 @@ class AveragePool(Operator):
 
 
 def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
-    """The taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
+    """Return the taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
     shape = concrete(pool_shape(attributes, x.shape))
     taps = taps_of(attributes, x, *(1, *shape[2:])[-2:])
     return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
-    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime
-    adds up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides. Sums
-    that start at 0, or meet a padded column, are never -0.0."""
+    """Add up each window as ONNX Runtime does.
+
+    Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds up row by row; else MLAS
+    has a kernel for one window that is the whole image, and one for narrow strides. Sums that start at 0, or meet a
+    padded column, are never -0.0.
+    """
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
         return rule.window_sums(values, window.kernel, False) + ZERO

@@ -56,6 +56,6 @@ class Extremum(Movement):
 
 
 def _rows(x: Sizes, gone: tuple[int, ...]) -> tuple[int, int]:
-    """How many elements stay, and out of how many each is chosen."""
+    """Return how many elements stay, and out of how many each is chosen."""
     count = math.prod(x[axis] for axis in gone)
     return math.prod(size for axis, size in enumerate(x) if axis not in gone), count

@@ -95,18 +95,21 @@ class OrtPeer:
         return open_session(model, self.kind.level, config, self._threads), config
 
     def _optimized(self, without: Collection[str]) -> onnx.ModelProto:
-        """The graph that the session runs, with some optimizers left out."""
+        """Return the graph that the session runs, with some optimizers left out."""
         with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
             path = Path(folder) / "optimized.onnx"
             open_session(self._model, self.kind.level, self.config, self._threads, path, without)
             return onnx.load(path)
 
     def pairs(self, program: Program, named: Collection[str]) -> Pairs:
-        """Names of the optimized graph for the program's tensors; `named` are those of the model file."""
+        """Return the optimized graph's names for the program's tensors; `named` are those of the model file."""
         return pairs(program, self._graph, named)
 
     def rewrites(self, names: Collection[str]) -> dict[str, str]:
-        """The optimizer that removed each of these tensors of the file, where leaving out that one brings it back."""
+        """Return the optimizer that removed each of these tensors of the file.
+
+        Only where leaving out that one brings the tensor back.
+        """
         found: dict[str, str] = {}
         if self.kind.level == OFF:
             return found
@@ -144,7 +147,7 @@ class OrtPeer:
         return {**values, **found}
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of a session as users open it, at level ALL where anything is optimized, by name."""
+        """Return the outputs of a session as users open it, at level ALL where anything is optimized, by name."""
         return dict(zip(self._output_names, run_session(self._users, self._output_names, feeds), strict=True))
 
 

@@ -23,7 +23,7 @@ APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
 
 @dataclass(frozen=True)
 class SessionKind:
-    """The session whose arithmetic a profile is."""
+    """The session whose arithmetic a profile describes."""
 
     #: The profile's name.
     profile: str
@@ -36,8 +36,11 @@ class SessionKind:
 
     @property
     def users(self) -> str:
-        """The level of the session that a user opens: the default, ALL, which may put float operators into another
-        layout. The profile promises nothing of these, and its outputs are compared with that session's too."""
+        """Return the level of the session that a user opens.
+
+        It is the default, ALL, which may put float operators into another layout. The profile promises nothing of
+        these, and its outputs are compared with that session's too.
+        """
         return OFF if self.level == OFF else ALL
 
 
