@@ -19,6 +19,7 @@ from qdqnp.errors import PeerError
 from qdqnp.inputs.pictures import Picture, picture_feeds, resolved
 from qdqnp.inputs.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
 from qdqnp.model import Model, load
+from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer, host
 from qdqnp.peers.ort.session import import_onnxruntime
 from qdqnp.quant import Array
@@ -112,7 +113,7 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Ve
             soft_wrap=True,
         )
         return None
-    peer = OrtPeer(path)
+    peer = OrtPeer(path, sessions=Child())
     report = verify(model, peer, inputs)
     rows = table("operator", "tensor", "shape", "elements", "differing", right=("elements", "differing"))
     for column in rows.columns:

@@ -301,7 +301,7 @@ def _accept(
         bad &= ~(distance <= allowed)
         if not bad.any():
             layer.bound = max(layer.bound, float((distance / np.where(allowed > 0, allowed, 1)).max()))
-    if bad.any() and bound.step.op == "Mul":  # of a product by a constant, which FusedMatMul takes in
+    if bad.any() and any(read in slack for read in bound.step.input_names):  # as of a factor that FusedMatMul takes in
         bad &= ~_within(bound, name, values, wanted, slack)
     if not bad.any():
         layer.accepted += differing
@@ -310,7 +310,10 @@ def _accept(
 def _within(
     bound: BoundStep, name: str, values: Mapping[str, Array], wanted: Array, slack: Mapping[str, Array]
 ) -> Array:
-    """Tell which elements lie between what the step makes of the lowest and of the highest that its inputs may be."""
+    """Tell which elements lie between what the step makes of the lowest and of the highest that its inputs may be.
+
+    On the way from one to the other a continuous step takes every value between: some inputs that are allowed give it.
+    """
     ends = []
     for sign in (-1, 1):
         moved = {read: values[read] + sign * slack[read] for read in bound.step.input_names if read in slack}

@@ -84,7 +84,7 @@ def test_a_difference_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     from qdqnp.peers.ort.peer import OrtPeer
 
     other = shipped_model("dla60x_c_int8")
-    monkeypatch.setattr("qdqnp.cli.demo.OrtPeer", lambda _: OrtPeer(other))
+    monkeypatch.setattr("qdqnp.cli.demo.OrtPeer", lambda _, **__: OrtPeer(other))
     result = run("demo")
     assert result.exit_code == 1 and "NOT EQUAL" in result.output and printed_commands(result.output)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -107,3 +107,26 @@ def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) 
         return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
     except Exception as error:  # as above
         raise PeerError("ONNX Runtime cannot run the model", [Problem("run", "outputs", str(error))]) from error
+
+
+class Sessions(Protocol):
+    """Where sessions are opened and run; both raise PeerError."""
+
+    def open(
+        self,
+        model: str | bytes,
+        level: str,
+        config: Mapping[str, str],
+        threads: int = 1,
+        save: Path | None = None,
+        without: Collection[str] = (),
+    ) -> Any: ...
+
+    def run(self, session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]: ...
+
+
+class Here:
+    """Sessions in this process."""
+
+    open = staticmethod(open_session)
+    run = staticmethod(run_session)
