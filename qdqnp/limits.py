@@ -58,6 +58,9 @@ RUN_ELEMENTS_PER_BYTE = 2**12
 RUN_PRODUCTS = 2**31
 RUN_PRODUCTS_PER_BYTE = 2**22
 
+# Input shapes of which a plan remembers the shapes of all its tensors.
+SHAPES_KEPT = 64
+
 # The first opset with QuantizeLinear and DequantizeLinear.
 OLDEST_OPSET = 10
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +58,10 @@ class Model:
         self.graph = graph
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
-        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the graph alone; programs and plans are made again where they are needed."""
+        return Model, (self.graph,)
 
     def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
         """Return the steps that run under a profile.
@@ -73,10 +75,9 @@ class Model:
         (75, 342)
         """
         chosen = _lowering(profile_named(profile), lowering)
-        with self._lock:
-            if chosen not in self._programs:
-                self._programs[chosen] = lower(self.graph, chosen)
-            return self._programs[chosen]
+        if chosen not in self._programs:  # no lock, which a fork would leave locked: two threads may both do it
+            self._programs.setdefault(chosen, lower(self.graph, chosen))
+        return self._programs[chosen]
 
     def plan(
         self, profile: str | Profile = "ort", lowering: str | Lowering | None = None, strategy: str = AUTO
@@ -100,9 +101,7 @@ class Model:
         named = profile_named(profile)
         key = (named, _lowering(named, lowering), strategy)
         if key not in self._plans:
-            plan = Plan(self.program(named, lowering), named, strategy)
-            with self._lock:
-                self._plans.setdefault(key, plan)
+            self._plans.setdefault(key, Plan(self.program(named, lowering), named, strategy))
         return self._plans[key]
 
     def run(

@@ -16,7 +16,7 @@ from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
-from qdqnp.limits import MAX_TENSOR_BYTES, bytes_needed
+from qdqnp.limits import MAX_TENSOR_BYTES, SHAPES_KEPT, bytes_needed
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -146,6 +146,7 @@ class Plan:
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
         #: What is promised of each tensor's values under the profile.
         self.promises = self._promises()
+        #: By the shapes of the inputs.
         self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
         self._admitted: set[tuple[Sizes, ...]] = set()
 
@@ -205,7 +206,9 @@ class Plan:
         key = tuple(inputs[name] for name in self.program.inputs)
         found = self._shapes.get(key)
         if found is None:
-            found = self._shapes[key] = self._infer(inputs)
+            found = self._infer(inputs)
+            self._make_room()
+            self._shapes[key] = found
         return found
 
     def admit(self, inputs: Mapping[str, Sizes]) -> None:
@@ -222,6 +225,12 @@ class Plan:
         for bound in self.steps:
             budget.spend(bound.operator, bound.step, shapes)
         self._admitted.add(key)
+
+    def _make_room(self) -> None:
+        """Forget what is known of shapes where there are many, as of pictures of every size."""
+        if len(self._shapes) >= SHAPES_KEPT:
+            self._shapes.clear()
+            self._admitted.clear()
 
     def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}

@@ -6,6 +6,7 @@ they wait for each other. Limiting them takes threadpoolctl, which is optional; 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,13 @@ class _Holders:
                 self._limit = controller.limit(limits=threads, user_api="blas")
             self._count += 1
 
+    def after_fork(self) -> None:
+        """Forget the parent's runs: they do not go on in the child, and the thread that held the lock is not there."""
+        held, limit = self._count, self._limit
+        self.__init__()  # type: ignore[misc]
+        if held:
+            limit.restore_original_limits()
+
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
@@ -42,6 +50,8 @@ class _Holders:
 
 
 _HOLDERS = _Holders()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_HOLDERS.after_fork)
 
 
 @contextmanager

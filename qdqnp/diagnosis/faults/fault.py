@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import Sizes
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions import Products, Question, Rows, Singles, Sums, SumWeights
 from qdqnp.numerics.questions.sums import Index, add_up
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -35,12 +35,12 @@ class Layer:
     #: Arrays by tensor name; constants may be left out.
     values: Mapping[str, Array]
 
-    @cached_property
+    @lazy
     def parts(self) -> Sequence[Part]:
         """What the layer asks, sums computed; () for operators that ask nothing."""
         return self.bound.questions(self.values)
 
-    @cached_property
+    @lazy
     def shape(self) -> Sizes:
         """The shape of the output of a layer that asks."""
         assert isinstance(self.bound.operator, IntegerOperator)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by
+from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -62,12 +62,12 @@ class Suspect:
         """Whether the tensor is this step's own output."""
         return self.segment.steps == (self.index,)
 
-    @cached_property
+    @lazy
     def differs(self) -> list[Array]:
         """Where the device's codes differ, for each case."""
         return [got != want for got, want in zip(self.got, self.want, strict=True)]
 
-    @cached_property
+    @lazy
     def bad_cases(self) -> list[int]:
         return [case for case, mask in enumerate(self.differs) if mask.any()]
 
@@ -112,7 +112,7 @@ class Suspect:
         return [*self.bad_cases, *(case for case in range(len(self.got)) if case not in self.bad_cases)]
 
     # -- faults --------------------------------------------------------------------------------------------------------
-    @cached_property
+    @lazy
     def layers(self) -> list[Layer]:
         """The suspected step in each case."""
         bound = self.device.reference.step(self.index, self.profile)
@@ -153,7 +153,7 @@ class Suspect:
         """Whether the tensor is the step's own and tells its channels apart."""
         return self.alone and self.want[0].ndim > 1
 
-    @cached_property
+    @lazy
     def wrong_channels(self) -> list[int]:
         """The channels of the output in which something differs in some case."""
         counted = self.bound.operator.channel_axis % self.want[0].ndim

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol, Self
 
+from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
@@ -29,7 +29,7 @@ class SumWeights:
     #: Whether each channel reads one input channel of its own.
     depthwise: bool = False
 
-    @cached_property
+    @lazy
     def rows(self) -> Int64:
         """Weights less their zero points, shape (channels, K)."""
         groups, channels, terms = self.centered.shape
@@ -84,8 +84,8 @@ class Sums(Summed):
     def label(self) -> str:  # type: ignore[override]
         return self.context.label
 
-    @cached_property
-    def sums(self) -> Int64:  # type: ignore[override]
+    @lazy
+    def sums(self) -> Int64:
         """The sums without bias, int64, shape (positions, channels)."""
         if self.known is not None:
             return self.known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.pool import pad_plane, tap
 from qdqnp.kernels.sums import Window
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.ops.geometry.windows import (
     WindowAttributes,
@@ -110,7 +111,7 @@ class Convolution:
         """The shape of the output."""
         return concrete(conv_shape(self.attributes, self.image.shape, self.kernel.shape))
 
-    @cached_property
+    @lazy
     def weights(self) -> SumWeights:
         return conv_weights(self.kernel, self.w, self.attributes.group)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.operator import ShapeError
@@ -79,7 +79,7 @@ class MatrixProduct:
     #: Maps (k, column) to the index of the element in the step's second operand.
     b_at: Callable[[int, int], Index]
 
-    @cached_property
+    @lazy
     def weights(self) -> SumWeights:
         return matrix_weights(self.b, self.w)
 
