@@ -50,13 +50,16 @@ MAX_MADE_NAME = 400
 # Nodes listed in one problem: nobody would read more.
 MAX_LISTED = 50
 
-# What a run may compute: elements of outputs and work memory (tens of nanoseconds and up to a hundred bytes each), and
-# products. Fixed amounts that any machine has, and for each byte of constants and inputs more than networks need: 100
-# convolutions of 64 channels, 3x3, on uint8 pictures make 3,400 elements and 1.2 million products for each byte.
-RUN_ELEMENTS = 2**22
-RUN_ELEMENTS_PER_BYTE = 2**12
+# What a run may compute: elements read, made and of work memory (tens of nanoseconds each), products, and the bytes
+# that it needs at once. Fixed amounts that any machine has, and for each byte of constants and inputs more than
+# networks need: 100 convolutions of 64 channels, 3x3, on uint8 pictures handle 10,000 elements and 1.2 million products
+# for each byte.
+RUN_ELEMENTS = 2**23
+RUN_ELEMENTS_PER_BYTE = 2**13
 RUN_PRODUCTS = 2**31
 RUN_PRODUCTS_PER_BYTE = 2**22
+RUN_BYTES = 2**30
+RUN_BYTES_PER_BYTE = 2**10
 
 # Input shapes of which a plan remembers the shapes of all its tensors.
 SHAPES_KEPT = 64

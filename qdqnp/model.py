@@ -176,7 +176,7 @@ class Model:
         """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
-        return Trace(walk(plan, feeds_for(plan, inputs), None, notes, threads), notes)
+        return Trace(walk(plan, feeds_for(plan, inputs, keep_all=True), None, notes, threads), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
@@ -196,8 +196,10 @@ def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:
     return LOWERINGS[chosen] if isinstance(chosen, str) else chosen
 
 
-def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
+def feeds_for(plan: Plan, inputs: Inputs, keep_all: bool = False) -> dict[str, Array]:
     """Return the arrays to start from, by tensor name: the inputs, or codes in place of the output of their quantizer.
+
+        keep_all: whether every tensor is kept to the end, as in a trace.
 
     Raises InputError, which lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
     """
@@ -222,7 +224,7 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.admit({name: np.shape(given[name]) for name in program.inputs})
+    plan.admit({name: np.shape(given[name]) for name in program.inputs}, keep_all)
     return feeds
 
 

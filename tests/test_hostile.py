@@ -127,7 +127,7 @@ def test_work_out_of_proportion_is_refused_before_it_starts(what: str, monkeypat
 
 def test_what_is_made_at_the_first_run_counts() -> None:
     """A table of 65,536 entries for each addition, a layer for each matrix of a batch that is no constant."""
-    names = ["x", *(f"t{index}" for index in range(1100)), "y"]
+    names = ["x", *(f"t{index}" for index in range(2200)), "y"]
     q = ["s", "z"]
     adds = [node("QLinearAdd", [a, *q, a, *q, *q], [b], domain=MS) for a, b in pairwise(names)]
     made = model(adds, ("N",), TensorProto.INT8, s=F(0.1), z=np.int8(0))
@@ -152,6 +152,33 @@ def test_what_is_made_at_the_first_run_counts() -> None:
     )
     with pytest.raises(InputError, match=TOO_MUCH):
         qdqnp.load(case.model).run(case.inputs)
+
+
+def test_a_tensor_that_many_read_counts_each_time() -> None:
+    """4 million elements made of one, and the largest of them sought again and again."""
+    names = [f"m{index}" for index in range(40)]
+    nodes = [node("Expand", ["x", "sizes"], ["large"]), *(node("ReduceMax", ["large"], [name]) for name in names)]
+    made = model([*nodes, node("Concat", names, ["y"], axis=0)], (1, 1), sizes=np.array([1024, 1024]))
+    refused(made, np.ones((1, 1), F), TOO_MUCH, "step ReduceMax", "elements up to here", profile="ort-unfused")
+
+
+def test_memory_out_of_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run keeps counts: a trace keeps everything, a run what is still read."""
+    monkeypatch.setattr("qdqnp.executor.work.RUN_BYTES_PER_BYTE", 0)
+    names = ["x", *(f"t{index}" for index in range(9)), "y"]
+    made = model([node("Relu", [a], [b]) for a, b in pairwise(names)], (8, 8))
+    relu = lookup("", "Relu")
+    assert relu is not None
+    step = 128 * relu.bytes_per_element
+    monkeypatch.setattr("qdqnp.executor.work.RUN_BYTES", step + 256)  # one tensor is held while the next is made
+    x = np.ones((8, 8), F)
+    assert made.run(x)["y"].shape == (8, 8)
+    with pytest.raises(InputError, match=f"at most {step + 256} bytes of memory at once"):
+        made.trace(x)
+    monkeypatch.setattr("qdqnp.executor.work.RUN_BYTES", step + 9 * 256)
+    assert len(made.trace(x)) == 11
+    monkeypatch.setattr("qdqnp.executor.work.RUN_BYTES", step + 255)
+    refused(model([node("Relu", [a], [b]) for a, b in pairwise(names)], (8, 8)), x, TOO_MUCH, "step Relu(t1)")
 
 
 def test_products_of_all_steps_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +210,7 @@ def test_products_out_of_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_bound_grows_with_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS", 10)
+    monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS", 60)
     monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS_PER_BYTE", 1)
     made = model(
         [
@@ -195,8 +222,8 @@ def test_the_bound_grows_with_what_is_given(monkeypatch: pytest.MonkeyPatch) -> 
         ],
         ("N",),
     )
-    made.run(np.ones(10, F))  # 5 * 10 elements of 10 + 40
-    refused(made, np.ones(11, F), TOO_MUCH, "at most 54 elements", "step Relu")
+    made.run(np.ones(10, F))  # 5 * 20 elements of 60 + 40
+    refused(made, np.ones(11, F), TOO_MUCH, "at most 104 elements", "step Relu")
 
 
 @pytest.mark.parametrize("batch", [1, 64])

@@ -24,6 +24,8 @@ STATED = (
     "RUN_ELEMENTS_PER_BYTE",
     "RUN_PRODUCTS",
     "RUN_PRODUCTS_PER_BYTE",
+    "RUN_BYTES",
+    "RUN_BYTES_PER_BYTE",
     "MAX_RANK",
     "MAX_TEXT",
 )

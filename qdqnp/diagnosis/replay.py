@@ -68,7 +68,7 @@ class Reference:
         self.profile = profile
         self.plan = model.plan(profile)
         #: By case, the network's inputs, or the codes that replace their quantizers.
-        self.given = [feeds_for(self.plan, case) for case in feeds]
+        self.given = [feeds_for(self.plan, case, keep_all=True) for case in feeds]
         #: By case, every tensor by name, inputs included.
         self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
         self.targets = dump_targets(self.plan, self.cases[0]) if self.cases else []

@@ -148,7 +148,7 @@ class Plan:
         self.promises = self._promises()
         #: By the shapes of the inputs.
         self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
-        self._admitted: set[tuple[Sizes, ...]] = set()
+        self._admitted: set[tuple[tuple[Sizes, ...], bool]] = set()
 
     def _bind(self) -> tuple[BoundStep, ...]:
         """Bind every step; what the profile does not define is reported for all layers at once."""
@@ -211,20 +211,32 @@ class Plan:
             self._shapes[key] = found
         return found
 
-    def admit(self, inputs: Mapping[str, Sizes]) -> None:
+    def admit(self, inputs: Mapping[str, Sizes], keep_all: bool = False) -> None:
         """Check that a run for these input shapes is in proportion to what the model is given.
+
+            keep_all: whether every tensor is kept to the end, as in a trace.
 
         Raises InputError where the shapes do not fit, or the run would take far more memory or time than the constants
         and inputs explain.
         """
-        key = tuple(inputs[name] for name in self.program.inputs)
+        key = (tuple(inputs[name] for name in self.program.inputs), keep_all)
         if key in self._admitted:
             return
         shapes = self.shapes(inputs)
         budget = Budget(given_bytes(self.program, inputs, self.consts))
-        for bound in self.steps:
-            budget.spend(bound.operator, bound.step, shapes)
+        held = 0
+        for index, bound in enumerate(self.steps):
+            budget.spend(bound.operator, bound.step, shapes, held)
+            held += sum(self._nbytes(name, shapes) for name in bound.step.output_names)
+            if not keep_all:
+                read = dict.fromkeys(bound.step.input_names)
+                held -= sum(self._nbytes(name, shapes) for name in read if self.last_use[name] == index)
         self._admitted.add(key)
+
+    def _nbytes(self, name: str, shapes: Mapping[str, Sizes]) -> int:
+        """Count the bytes of a tensor that a step makes; constants and inputs are there anyway."""
+        made = name not in self.consts and name not in self.program.inputs
+        return bytes_needed(self.program.tensors[name].dtype, shapes[name]) if made else 0
 
     def _make_room(self) -> None:
         """Forget what is known of shapes where there are many, as of pictures of every size."""

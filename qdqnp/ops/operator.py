@@ -71,6 +71,8 @@ class Operator(ABC):
     copies: ClassVar[bool] = False
     #: Whether the operator only moves or selects elements, so that bounds of its input's codes bound its output's.
     monotone: ClassVar[bool] = False
+    #: Bytes of memory that a run takes at most for each element that it reads, makes or works with (`work`).
+    bytes_per_element: ClassVar[int] = 32
     #: The field of a profile that decides the operator's codes; '' where the operator computes none.
     rule: ClassVar[str] = ""
     #: Other fields of a profile that the operator looks at.
@@ -151,7 +153,7 @@ class Operator(ABC):
         return 0
 
     def work(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
-        """Estimate the elements that a run handles besides its outputs, for concrete shapes.
+        """Estimate the elements that a run handles besides its inputs and outputs, for concrete shapes.
 
         They stand for work memory, and for what takes as long. Only the bound on what a model may ask for reads the
         estimate; it is 0 where the outputs say enough.

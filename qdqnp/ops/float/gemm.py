@@ -23,6 +23,7 @@ class GemmAttributes(MatrixAttributes):
 
 class Gemm(Operator):
     op = "Gemm"
+    bytes_per_element = 64
     reads = ("float_sum",)
     arity = (2, 3)
     Attributes = GemmAttributes
