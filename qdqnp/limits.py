@@ -61,6 +61,10 @@ RUN_PRODUCTS_PER_BYTE = 2**22
 RUN_BYTES = 2**30
 RUN_BYTES_PER_BYTE = 2**10
 
+# Random inputs of one run, which a file of a few bytes can declare as large as it likes. The largest pictures that
+# vision models declare, 4,096 x 4,096 in three channels, have 192 MiB as float32.
+MAX_RANDOM_BYTES = 2**28
+
 # Input shapes of which a plan remembers the shapes of all its tensors.
 SHAPES_KEPT = 64
 

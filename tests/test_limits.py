@@ -26,6 +26,7 @@ STATED = (
     "RUN_PRODUCTS_PER_BYTE",
     "RUN_BYTES",
     "RUN_BYTES_PER_BYTE",
+    "MAX_RANDOM_BYTES",
     "MAX_RANK",
     "MAX_TEXT",
 )
