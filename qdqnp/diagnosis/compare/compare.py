@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from qdqnp.diagnosis.compare.report import (
     UNEXPLAINED,
     CompareReport,
     CompareRow,
+    NotDumped,
 )
 from qdqnp.diagnosis.envelope import envelope
 from qdqnp.diagnosis.faults import Finding, Suspect, findings
@@ -48,6 +49,8 @@ class CompareOptions:
     use_envelope: bool = False
     #: Whether to look for faults that explain the differences.
     diagnose: bool = True
+    #: Whether entries, layers and inputs that were not compared are accepted.
+    partial: bool = False
 
 
 def compare(
@@ -91,13 +94,11 @@ def compare(
     theirs = [judged.replay(case) for case in range(device.count)]
     made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
     report = CompareReport(reference.profile.name, cases=device.count, unused=list(aligned.unused))
+    report.unread, report.by_order, report.partial = aligned.unread, aligned.by_order, chosen.partial
+    report.missing = list(range(first + device.count, len(reference.cases)))
     report.enveloped = chosen.use_envelope
     report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
-    report.undumped = [
-        t.name
-        for t in reference.targets
-        if t.step >= 0 and t.name not in device.tensors and t.name not in misfits and t.codes not in device.holders()
-    ]
+    report.not_dumped = _not_dumped(device, misfits)
     _excuse(device, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
@@ -112,6 +113,23 @@ def compare(
 
 def _in_order(reference: Reference, device: Device) -> list[DumpedTensor]:
     return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
+
+
+def _not_dumped(device: Device, misfits: Collection[str]) -> list[NotDumped]:
+    """List the tensors that the dump lacks. A tensor that nothing reads is no output either: nobody misses it."""
+    program, holders = device.reference.plan.program, device.holders()
+    read = {name for step in program.steps for name in step.input_names}
+    replayed = {index for segment in device.segments.values() for index in segment.steps}
+    through = {name for index in replayed for name in program.steps[index].input_names}
+    return [
+        NotDumped(target.name, target.label, target.op, target.name in through)
+        for target in device.reference.targets
+        if target.step >= 0
+        and target.name not in device.tensors
+        and target.name not in misfits
+        and target.codes not in holders
+        and (target.name in read or target.name in program.outputs)
+    ]
 
 
 # -- entries of a wrong size ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
 from qdqnp.diagnosis.other_profiles import OtherProfile
 from qdqnp.diagnosis.tally import Tally
+from qdqnp.errors import shorten
 from qdqnp.quant import Array
 
 # What a row's own difference comes from.
@@ -24,6 +26,8 @@ EQUAL, INHERITED, TOLERATED, ARITHMETIC, INSIDE, FAULT, UNEXPLAINED = (
 )
 FAILING = (ARITHMETIC, FAULT, UNEXPLAINED)
 UNIT = {True: "LSB", False: "ULP"}
+# Of many names a sentence gives the first few.
+SHOWN = 5
 
 
 @dataclass
@@ -136,6 +140,20 @@ class CompareRow:
         }
 
 
+@dataclass(frozen=True)
+class NotDumped:
+    """A tensor that the model makes and that the dump does not hold."""
+
+    #: The ONNX name.
+    name: str
+    #: The layer that makes it.
+    label: str
+    #: The layer's operator.
+    op: str
+    #: Whether a compared tensor is computed from it: then it was compared through that one.
+    through: bool
+
+
 @dataclass
 class CompareReport:
     """The rows of all dumped tensors, and what the comparison says of the whole network."""
@@ -150,10 +168,48 @@ class CompareReport:
     cases: int = 0
     #: Entries of the dump that are not a tensor of the model.
     unused: list[str] = field(default_factory=list)
-    #: Tensors of the model that the dump does not hold.
-    undumped: list[str] = field(default_factory=list)
+    #: Files of the dump that were not read.
+    unread: tuple[str, ...] = ()
+    #: Tensors of the model that the dump does not hold, in the order of the network.
+    not_dumped: list[NotDumped] = field(default_factory=list)
+    #: The reference's inputs, from the dump's first one on, of which the dump has no case.
+    missing: list[int] = field(default_factory=list)
+    #: Whether entries were paired with tensors by their order and shapes alone.
+    by_order: bool = False
+    #: Whether it is no failure that something was not compared.
+    partial: bool = False
     #: Whether the envelope was used.
     enveloped: bool = False
+
+    @property
+    def undumped(self) -> list[str]:
+        """List the names of the tensors that the dump does not hold."""
+        return [tensor.name for tensor in self.not_dumped]
+
+    @property
+    def uncovered(self) -> list[NotDumped]:
+        """List the tensors that were not compared at all: not dumped, and no compared tensor is computed from them."""
+        return [tensor for tensor in self.not_dumped if not tensor.through]
+
+    @property
+    def computed(self) -> bool:
+        """Return whether a tensor was compared that a layer computes: a network input says nothing of the device."""
+        return any(row.segment for row in self.rows)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether everything was compared: every entry of the dump, every layer, every input."""
+        return self.computed and not (self.unused or self.uncovered or self.missing)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for equal, 1 for a layer that differs, and 2 where nothing differs but not everything was compared
+        (unless that was accepted), or nothing that a layer computes."""
+        if not self.computed:
+            return 2
+        if self.failing:
+            return 1
+        return 0 if self.complete or self.partial else 2
 
     @property
     def failing(self) -> list[CompareRow]:
@@ -168,7 +224,45 @@ class CompareReport:
 
     @property
     def equal(self) -> bool:
-        return bool(self.rows) and not self.failing
+        """Return whether every layer computes what it should: all of them, or as many as was accepted."""
+        return self.exit_code == 0
+
+    def not_compared(self) -> list[str]:
+        """Return in sentences what was not compared; a report says these first."""
+        lines = []
+        if not self.computed:
+            lines.append("nothing was compared that a layer computes: the dump has network inputs only")
+        if self.unused:
+            lines.append(
+                f"not compared: {_count(self.unused, 'entry', 'entries')} of the dump, no tensor "
+                f"of the model: {_listed(self.unused)}; --write-mapping and --mapping pair them"
+            )
+        if self.uncovered:
+            labels = list(dict.fromkeys(tensor.label for tensor in self.uncovered))
+            lines.append(
+                f"not compared: {_count(labels, 'layer', 'layers')}, of which no tensor was dumped nor any that is "
+                f"computed from them: {_listed(labels)}"
+            )
+        if self.missing:
+            which = ", ".join(map(str, self.missing[:SHOWN])) + (", ..." if len(self.missing) > SHOWN else "")
+            lines.append(
+                f"not compared: {_count(self.missing, 'input', 'inputs')} of the golden set ({which}): the dump has "
+                f"{self.cases}"
+            )
+        if self.unread:
+            lines.append(
+                f"not read: {_count(self.unread, 'file', 'files')} of the dump, neither .npy nor "
+                f".bin: {_listed(self.unread)}"
+            )
+        through = len(self.not_dumped) - len(self.uncovered)
+        if through:
+            lines.append(
+                f"{through} tensors were not dumped; they were compared through those that are computed from them, "
+                f"{len(self.rows)} in all"
+            )
+        if self.by_order:
+            lines.append("no name of the dump fits: its entries were paired by order and shape, which is a guess")
+        return lines
 
     def verdict(self) -> list[str]:
         """Return the result in sentences, the most important first."""
@@ -182,11 +276,7 @@ class CompareReport:
                 f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                 f"{', '.join(found.names)}"
             )
-        if not lines:
-            lines.append(self._passes())
-        if self.undumped:
-            lines.append(f"{len(self.undumped)} tensors were not dumped; {len(self.rows)} were compared")
-        return lines
+        return lines or [self._passes()]
 
     def _diverges(self, row: CompareRow) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
@@ -207,7 +297,12 @@ class CompareReport:
     def _passes(self) -> str:
         differing = sum(row.entire.differing for row in self.rows)
         elements = sum(row.entire.elements for row in self.rows)
-        over = f"{len(self.rows)} tensors, {self.cases} case{'s' if self.cases != 1 else ''}"
+        over = f"{_count(self.rows, 'tensor', 'tensors')}, {_count(range(self.cases), 'case', 'cases')}"
+        if not self.computed:
+            return f"no verdict: nothing was compared that a layer computes ({over})"
+        if not self.complete:
+            what = f"{differing} of {elements} elements differ in what was compared, {over}"
+            return f"{what}; the rest was left out" if self.partial else f"no verdict: {what}; --partial accepts that"
         if not differing:
             return f"equal: 0 of {elements} elements differ, {over}"
         inside = [row for row in self.rows if row.status == INSIDE]
@@ -217,6 +312,8 @@ class CompareReport:
     def as_json(self) -> dict[str, Any]:
         first = self.first
         return {
+            "not_compared": self.not_compared(),
+            "complete": self.complete,
             "profile": self.profile,
             "equal": self.equal,
             "verdict": self.verdict(),
@@ -229,4 +326,17 @@ class CompareReport:
             "layers": [row.as_json() for row in self.rows],
             "unused": self.unused,
             "undumped": self.undumped,
+            "uncovered": [tensor.name for tensor in self.uncovered],
+            "missing_inputs": self.missing,
+            "unread": list(self.unread),
         }
+
+
+def _count(items: Sized, one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Quote a few names."""
+    shown = ", ".join(f"'{shorten(name, 60)}'" for name in names[:SHOWN])
+    return f"{shown}, ..." if len(names) > SHOWN else shown
