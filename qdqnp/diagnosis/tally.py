@@ -119,6 +119,17 @@ def unequal(ours: Array, theirs: Array) -> Array:
     return found.reshape(ours.shape)
 
 
+def ordered(array: Array) -> Int64:
+    """Return integers whose differences are LSB, or units in the last place for float32; -0 equals 0.
+
+    array: of any shape; wider floats are rounded to float32.
+    """
+    if array.dtype.kind != "f":
+        return array.astype(np.int64)
+    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
 EPS = float(np.finfo(np.float32).eps)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qdqnp.diagnosis.envelope import Envelope
@@ -75,6 +75,10 @@ class CompareRow:
     read_wrong: bool = False
     #: The faults that explain the layer's own difference.
     findings: list[Finding] = field(default_factory=list)
+    #: Whether so few elements differ that the findings say so.
+    few: bool = False
+    #: The recognizers of faults that failed, and how.
+    failed: list[str] = field(default_factory=list)
     #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
     #: Number of differing elements by channel and row, shape (C, H), over all cases: those of `single` where it has
@@ -101,7 +105,7 @@ class CompareRow:
     def explanation(self) -> str:
         """Put the row's status into words."""
         if self.status == FAULT:
-            text = " or ".join(str(finding) for finding in self.findings)
+            text = self._named()
             return f"{text}; in the dump only: the device went on with the right values" if self.read_wrong else text
         if self.read_wrong:
             return "the dump is wrong: the device went on with the right values"
@@ -110,6 +114,15 @@ class CompareRow:
         if self.rounding:
             return "1 LSB beside rounding boundaries: another rounding than any known one"
         return self.status if self.status != EQUAL else ""
+
+    def _named(self) -> str:
+        """Name the faults: several as possible ones, and on little evidence with what there is."""
+        text = " or ".join(str(finding) for finding in self.findings)
+        text = f"could be {text}" if len(self.findings) > 1 else text
+        if not self.few or not self.single.differing:
+            return text
+        count = self.single.differing
+        return f"on the evidence of {'one element' if count == 1 else f'{count} elements'}: {text}"
 
     def as_json(self) -> dict[str, Any]:
         plain = (
@@ -135,7 +148,9 @@ class CompareRow:
             "unit": UNIT[self.codes],
             "entire": self._counts(self.entire),
             "single": self._counts(self.single),
-            "findings": [{"kind": finding.kind, "detail": finding.detail} for finding in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
+            "few": self.few,
+            "failed": self.failed,
             "envelope": self.envelope.as_json() if self.envelope is not None else None,
         }
 
@@ -180,6 +195,8 @@ class CompareReport:
     partial: bool = False
     #: Whether the envelope was used.
     enveloped: bool = False
+    #: Searches over the whole dump that failed, and how.
+    failed: list[str] = field(default_factory=list)
 
     @property
     def undumped(self) -> list[str]:
@@ -276,7 +293,9 @@ class CompareReport:
                 f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                 f"{', '.join(found.names)}"
             )
-        return lines or [self._passes()]
+        lines = lines or [self._passes()]
+        failed = list(dict.fromkeys([*self.failed, *(text for row in self.rows for text in row.failed)]))
+        return lines + [f"the search for faults is not complete: {text}; please report it" for text in failed]
 
     def _diverges(self, row: CompareRow) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"

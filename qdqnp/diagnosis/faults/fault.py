@@ -236,10 +236,15 @@ def fault_of_question(kind: str, *asked: type[Question], in_one_channel: str = "
     layer with several inputs that are asked about one by one it may befall some of them."""
 
     def register(changes: Changes) -> Changes:
-        FAULTS.append(LayerFault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel))
+        FAULTS.append(changing(kind, changes, *asked, in_one_channel=in_one_channel))
         return changes
 
     return register
+
+
+def changing(kind: str, changes: Changes, *asked: type[Question], in_one_channel: str = "") -> LayerFault:
+    """Return a fault that changes questions, without registering it."""
+    return LayerFault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel)
 
 
 def fault_of_layer(kind: str) -> Callable[[Ways], Ways]:
