@@ -23,6 +23,7 @@ from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.dump_writer import write_dump
 from qdqnp.diagnosis.explain.explain import explain
+from qdqnp.diagnosis.faults import SMALL
 from qdqnp.diagnosis.faults.rounding import TRUNCATION
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import fit
@@ -273,7 +274,8 @@ def test_a_faulty_dump_is_compared(tmp_path: Path) -> None:
     report = compare(reference, align(dump, reference.targets, len(FEEDS)))
     first, second = report.rows
     assert first.status == "equal" and first.single.elements == 30
-    assert second.status == "fault" and [finding.kind for finding in second.findings] == [TRUNCATION]
+    assert second.status == "fault" and second.few
+    assert [finding.kind for finding in second.findings] == [TRUNCATION, SMALL]
     assert report.as_json()["first_divergence"] == "y"
 
 

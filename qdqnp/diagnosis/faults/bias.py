@@ -18,8 +18,8 @@ DROPPED_ONE = "one channel's bias dropped"
 DROPPED_ALL = "all biases dropped"
 NEIGHBOUR = "neighbour's bias"
 ANOTHER = "another bias"
-# What is added to the bias, times powers of two: none of it is a power itself, which would be a flipped bit. A bias near
-# 0 is rare enough by chance if steps of an eighth tell it apart; one near any of 32 powers only if 1 in 64 does.
+# What is added to the bias, times powers of two: none of it is a power itself, which would be a flipped bit. By chance a
+# bias is seldom so near 0 that steps of an eighth do not tell; that it is near one of 32 powers needs steps of 1 in 64.
 BETWEEN = (9, 11, 13, 15, 63, 65)
 POWERS = range(20)
 

@@ -104,6 +104,6 @@ def test_of_many_entries_the_first_are_named(count: int) -> None:
 
 def test_a_wrong_layer_is_found_with_all_that_is_missing() -> None:
     name = CONVS[5]
-    dumped = {key: array for key, array in after(name, disturbed(name)).items() if key == name or key == OUTPUT}
+    dumped = {key: array for key, array in after(name, disturbed(name)).items() if key in (name, OUTPUT)}
     found = report({**dumped, "nonsense": [np.zeros(3, np.int8)]})
     assert found.exit_code == 1 and found.first is not None and found.first.name == name
