@@ -211,7 +211,7 @@ class CompareReport:
     @property
     def computed(self) -> bool:
         """Return whether a tensor was compared that a layer computes: a network input says nothing of the device."""
-        return any(row.segment for row in self.rows)
+        return any(row.op for row in self.rows)
 
     @property
     def complete(self) -> bool:

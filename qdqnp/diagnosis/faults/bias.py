@@ -18,8 +18,8 @@ DROPPED_ONE = "one channel's bias dropped"
 DROPPED_ALL = "all biases dropped"
 NEIGHBOUR = "neighbour's bias"
 ANOTHER = "another bias"
-# What is added to the bias, times powers of two: none of it is a power itself, which would be a flipped bit. By chance a
-# bias is seldom so near 0 that steps of an eighth do not tell; that it is near one of 32 powers needs steps of 1 in 64.
+# What is added to the bias, times powers of two: none of it is a power itself, which would be a flipped bit. A bias is
+# seldom so near 0 by chance that steps of an eighth do not tell; that it is near one of 32 powers takes steps of 1/64.
 BETWEEN = (9, 11, 13, 15, 63, 65)
 POWERS = range(20)
 

@@ -32,7 +32,7 @@ def bits_of(got: Sequence[Array], want: Sequence[Array]) -> float:
     """
     total = 0.0
     for mine, right in zip(got, want, strict=True):
-        distance = np.abs(ordered(mine) - ordered(right))
+        distance = np.abs(ordered(mine).astype(np.float64) - ordered(right).astype(np.float64))
         total += float(np.minimum(np.log2(1.0 + distance), MOST).sum())
     return total
 

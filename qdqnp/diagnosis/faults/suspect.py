@@ -87,7 +87,8 @@ class Suspect:
     @lazy
     def largest(self) -> int:
         """The largest difference, in codes or units in the last place."""
-        return max(int(np.abs(ordered(g) - ordered(w)).max()) for g, w in zip(self.got, self.want, strict=True))
+        pairs = ((ordered(got), ordered(want)) for got, want in zip(self.got, self.want, strict=True))
+        return max(int(np.abs(got.astype(np.float64) - want.astype(np.float64)).max()) for got, want in pairs)
 
     @lazy
     def bits(self) -> float:
