@@ -556,6 +556,18 @@ def off_by_one(world: World, rng: np.random.Generator) -> Device:
     return world.device("one element off by one", label, "", wrong, bool(rng.integers(2)))
 
 
+def other_bias(world: World, rng: np.random.Generator) -> Device:
+    """No fault of the list: one channel's bias is larger by any number of up to 3,000."""
+    label, layer, xs = _conv(world, rng)
+    bias, added = layer.bias.copy(), int(rng.integers(50, 3000))
+    bias[int(rng.integers(len(bias)))] += added
+
+    def acc(x: Array) -> Array:
+        return layer.with_bias(layer.right_sums(x), bias)
+
+    return _made(world, "one bias of another value", rng, f"{added:+d}", label, layer, xs, acc)
+
+
 FAULTS: Mapping[str, Fault] = {
     "one flipped bit": flipped_bit,
     "one channel's bias dropped": one_bias,
@@ -584,7 +596,7 @@ FAULTS: Mapping[str, Fault] = {
 
 
 #: Devices whose one wrong layer has none of the faults.
-CONTROLS: Mapping[str, Fault] = {"one element off by one": off_by_one}
+CONTROLS: Mapping[str, Fault] = {"one element off by one": off_by_one, "one bias of another value": other_bias}
 
 
 def simulate(world: Callable[[], World], kind: str, rng: np.random.Generator, tries: int = 200) -> Device:

@@ -1,7 +1,8 @@
 """Print the fault table: simulated devices with one fault each, and what `compare` says of their dumps.
 
     python -m tools.verify.fault_table                      of each of three seeds: 23 faults, 4 times each, 40 devices
-                                                            with one element off by one, 60 dumps without a fault
+                                                            each with one element off by one and with one bias of
+                                                            another value, 60 dumps without a fault
     python -m tools.verify.fault_table -n 1 --off 5 --clean 5 --seed 7
 
 Layers, channels, places and pictures are drawn from the seeds, which are printed. The devices are those of
@@ -163,7 +164,7 @@ def names(rows: list[Row]) -> Iterator[str]:
 
 @click.command()
 @click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="Runs of each fault and seed.")
-@click.option("--off", type=click.IntRange(0), default=40, show_default=True, help="Devices off by one, of each seed.")
+@click.option("--off", type=click.IntRange(0), default=40, show_default=True, help="Devices with no fault of the list.")
 @click.option("--clean", type=click.IntRange(0), default=60, show_default=True, help="Right dumps of each seed.")
 @click.option("--model", "name", type=click.Choice(QUANTIZED), default="dla46_c_int8", show_default=True)
 @click.option("--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Repeatable.")
@@ -172,7 +173,7 @@ def main(count: int, off: int, clean: int, name: str, seeds: tuple[int, ...], ki
     """Simulate, compare, tabulate. KINDS: only these faults."""
     click.echo(f"{name}, seeds {', '.join(map(str, seeds))}\n")
     rows = [Row(kind) for kind in FAULTS if not kinds or kind in kinds]
-    controls, alarms = [Row(kind) for kind in CONTROLS], []
+    controls, alarms = [Row(kind) for kind in CONTROLS if not kinds or kind in kinds], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         bench = Bench(name, rng)
@@ -190,7 +191,7 @@ def main(count: int, off: int, clean: int, name: str, seeds: tuple[int, ...], ki
         f"\n{clean * len(seeds)} dumps without a fault, {len(alarms)} false alarms"
         + "".join(f"\n  {a}" for a in alarms)
     )
-    wrong = any(row.layer < row.runs for row in [*rows, *controls]) or any(row.only for row in controls)
+    wrong = any(row.layer < row.runs for row in [*rows, *controls]) or any(row.only for row in controls[:1])
     sys.exit(1 if alarms or wrong else 0)
 
 
