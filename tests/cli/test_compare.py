@@ -192,6 +192,18 @@ def test_a_difference_is_1_whatever_else_was_not_compared(place: Place) -> None:
     assert run(place.path / "gold", dump).exit_code == run(place.path / "gold", dump, "--partial").exit_code == 1
 
 
+def test_a_whole_set_may_be_compared_with_itself(place: Place, tmp_path: Path) -> None:
+    """Its weights and sums are no tensors of layers, and no failure: they are named."""
+    golden.write(
+        tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, options=golden.Options(formats=("npy",))
+    )
+    result = run(tmp_path / "set", tmp_path / "set" / "npy")
+    assert result.exit_code == 0, result.output
+    assert "other arrays of the golden set" in result.stdout.splitlines()[0]
+    np.save(tmp_path / "set" / "npy" / "misspelt.npy", np.zeros(3, np.int8))
+    assert run(tmp_path / "set", tmp_path / "set" / "npy").exit_code == 2
+
+
 def test_files_that_are_not_read_are_named(place: Place) -> None:
     folder = place.path / "others"
     folder.mkdir()

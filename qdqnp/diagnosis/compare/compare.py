@@ -94,7 +94,9 @@ def compare(
     device = judged.under({})
     theirs = [judged.replay(case) for case in range(device.count)]
     made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
-    report = CompareReport(reference.profile.name, cases=device.count, unused=list(aligned.unused))
+    report = CompareReport(reference.profile.name, cases=device.count)
+    report.unused = [name for name in aligned.unused if name not in reference.asides]
+    report.asides = [name for name in aligned.unused if name in reference.asides]
     report.unread, report.by_order, report.partial = aligned.unread, aligned.by_order, chosen.partial
     report.missing = list(range(first + device.count, len(reference.cases)))
     report.enveloped, report.failed = chosen.use_envelope, [failure] if failure else []

@@ -183,6 +183,8 @@ class CompareReport:
     cases: int = 0
     #: Entries of the dump that are not a tensor of the model.
     unused: list[str] = field(default_factory=list)
+    #: Entries of the dump that are other arrays of the golden set: weights, sums, a layer's inputs.
+    asides: list[str] = field(default_factory=list)
     #: Files of the dump that were not read.
     unread: tuple[str, ...] = ()
     #: Tensors of the model that the dump does not hold, in the order of the network.
@@ -266,6 +268,11 @@ class CompareReport:
                 f"not compared: {_count(self.missing, 'input', 'inputs')} of the golden set ({which}): the dump has "
                 f"{self.cases}"
             )
+        if self.asides:
+            lines.append(
+                f"not compared: {_count(self.asides, 'entry', 'entries')} of the dump, other arrays of the golden set "
+                f"than its layers' tensors: {_listed(self.asides)}"
+            )
         if self.unread:
             lines.append(
                 f"not read: {_count(self.unread, 'file', 'files')} of the dump, neither .npy nor "
@@ -348,6 +355,7 @@ class CompareReport:
             "uncovered": [tensor.name for tensor in self.uncovered],
             "missing_inputs": self.missing,
             "unread": list(self.unread),
+            "asides": self.asides,
         }
 
 
