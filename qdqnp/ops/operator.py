@@ -65,6 +65,8 @@ class Operator(ABC):
     Attributes: ClassVar[type] = NoAttributes
     #: Attributes that change no number, accepted and dropped, for example QLinearConv's channels_last = 0 spelled out.
     ignored: ClassVar[frozenset[str]] = frozenset()
+    #: The part of ONNX's operator that there is, for docs/operators.md; '' where it is the whole.
+    only: ClassVar[str] = ""
     #: Whether outputs may share memory with inputs (Reshape, Transpose, Identity ...).
     views: ClassVar[bool] = False
     #: Whether the output is the input, unchanged.

@@ -22,7 +22,7 @@ FLOAT_PART = "export the model with operators that are there, or cut it in front
 class Unsupported:
     """Operators that are refused for one reason."""
 
-    #: Why, as the end of a sentence that begins with their names.
+    #: Why: what follows their names in a sentence.
     reason: str
     #: What can be done about it; '' where there is nothing but to cut the model.
     help: str
@@ -37,7 +37,7 @@ def _group(reason: str, advice: str, operators: str, domain: str = ONNX) -> Unsu
 
 GROUPS = (
     _group(
-        "are control flow: what is computed depends on data",
+        "are control flow, where data decide what is computed",
         "export the model with fixed sizes, without branches and loops",
         "If Loop Scan",
     ),
@@ -47,13 +47,13 @@ GROUPS = (
         "Shape Size ConstantOfShape Range EyeLike",
     ),
     _group(
-        "convert between types; qdqnp's tensors are float32, codes, and what moves unchanged",
+        "convert between types, where qdqnp computes with float32 and codes alone",
         "run python -m onnxruntime.quantization.preprocess before quantizing, which folds those of constants; quantize "
         "in a form without them between QuantizeLinear and DequantizeLinear (not PyTorch's eager mode)",
         "Cast CastLike BitCast",
     ),
     _group(
-        "quantize at run time: their scales depend on data",
+        "quantize at run time, so that scales depend on data",
         "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
         "DynamicQuantizeLinear MatMulInteger ConvInteger",
     ),
@@ -82,7 +82,7 @@ GROUPS = (
         "onnxruntime.quantization.preprocess before quantizing, which removes Dropout",
         "Dropout NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     ),
-    _group("are recurrent: their steps feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
+    _group("are recurrent, and feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
     _group(
         "have float32 results by an approximation of ONNX Runtime's or of the C library's that is not reproduced yet",
         FLOAT_PART,
@@ -93,9 +93,9 @@ GROUPS = (
         "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
         FLOAT_PART,
         "Attention ConvTranspose CumProd CumSum DeformConv Det Einsum GlobalLpPool GroupNormalization "
-        "InstanceNormalization LRN LayerNormalization LpNormalization LpPool Mean MeanVarianceNormalization "
+        "InstanceNormalization LRN LayerNormalization LpNormalization LpPool MeanVarianceNormalization "
         "RMSNormalization ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSum ReduceSumSquare "
-        "RotaryEmbedding Sum",
+        "RotaryEmbedding",
     ),
     _group(
         "process signals and pictures in float32",
@@ -106,7 +106,7 @@ GROUPS = (
     _group(
         "compute element by element, and are not there yet",
         FLOAT_PART,
-        "Abs Ceil Floor Hardmax Max Min Mod PRelu Reciprocal Round Shrink Sign ThresholdedRelu",
+        "Abs Ceil Floor Hardmax Max Mean Min Mod PRelu Reciprocal Round Shrink Sign Sum ThresholdedRelu",
     ),
     _group(
         "move or choose elements, and are not there yet",
@@ -121,7 +121,7 @@ GROUPS = (
         MICROSOFT,
     ),
     _group(
-        "quantize at run time: their scales depend on data",
+        "quantize at run time, so that scales depend on data",
         "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
         "DynamicQuantizeMatMul DynamicQuantizeLSTM",
         MICROSOFT,

@@ -23,6 +23,7 @@ class BatchNormalizationAttributes:
 
 class BatchNormalization(Operator):
     op = "BatchNormalization"
+    only = "for inference"
     arity = (5, 5)
     Attributes = BatchNormalizationAttributes
     ignored = frozenset({"momentum", "spatial"})  # momentum serves training; spatial is an attribute before opset 9

@@ -24,6 +24,7 @@ class DequantizeAttributes:
 
 class DequantizeLinear(Operator):
     op = "DequantizeLinear"
+    only = "no blocks, float32 scales"
     arity = (2, 3)
     reads = ("convert",)
     Attributes = DequantizeAttributes

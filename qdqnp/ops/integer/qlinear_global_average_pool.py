@@ -28,6 +28,7 @@ def plane_means(step: Step, x: Codes) -> Means:
 
 class QLinearGlobalAveragePool(FromOneInput):
     op = "QLinearGlobalAveragePool"
+    only = "NCHW"
     ignored = frozenset({"channels_last"})
     asks = Means
     rule = "global_average_pool"

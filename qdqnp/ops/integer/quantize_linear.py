@@ -51,6 +51,7 @@ def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
 
 class QuantizeLinear(Operator):
     op = "QuantizeLinear"
+    only = "no blocks, float32 scales"
     arity = (2, 3)
     reads = ("convert",)
     Attributes = QuantizeAttributes

@@ -18,6 +18,7 @@ from qdqnp.quant import Array
 
 class MaxPool(Operator):
     op = "MaxPool"
+    only = "without indices"
     Attributes = PoolAttributes
     monotone = True
     ignored = frozenset({"storage_order"})  # orders the indices, an output that is refused below

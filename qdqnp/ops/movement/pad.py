@@ -35,6 +35,7 @@ class PadAttributes:
 
 class Pad(Movement):
     op = "Pad"
+    only = "mode constant"
     arity = (1, 4)
     Attributes = PadAttributes
 
