@@ -202,7 +202,7 @@ def rows() -> tuple[OperatorRow, ...]:
     """Return the supported operators, ONNX's own first.
 
     >>> [row.inputs for row in rows() if row.name == "MatMul"]
-    ['a: float32; b: float32']
+    ['a: float32; b: as a']
     """
     return tuple(_row(operator) for _, operator in sorted(operators().items()))
 
