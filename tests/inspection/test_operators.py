@@ -14,7 +14,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from qdqnp.cli import cli
 from qdqnp.errors import ModelError
-from qdqnp.inspection.operators import markdown, missing, rows
+from qdqnp.inspection.operators import _opsets, markdown, missing, rows
+from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import Operator
 from qdqnp.ops.registry import operators, supported
 from qdqnp.ops.unsupported import GROUPS, STRANGE, why_not
 from qdqnp.reader import read
@@ -139,6 +141,36 @@ def test_what_is_not_the_whole_operator_is_said(
     )
     with pytest.raises(ModelError, match=f"attribute '{next(iter(attributes))}'"):
         read(made)
+
+
+def test_inputs_and_outputs_are_told() -> None:
+    told = {name: (row.inputs, row.outputs) for name, row in BY_NAME.items()}
+    parameters = "constant scales and zero points"
+    assert told["QLinearConv"] == (f"x: int8, uint8; w: int8, uint8; bias: int32; {parameters}", "as x")
+    assert told["com.microsoft.QLinearConcat"] == (f"x: int8, uint8; {parameters}", "as x")
+    assert told["QuantizeLinear"] == (f"x: float32; {parameters}", "int8, uint8, int16, uint16")
+    assert told["BatchNormalization"][0] == "x: float32; scale, b, input_mean, input_var: as x"
+    assert told["Resize"] == ("x: any; constant scales, sizes", "as x")
+    assert told["ArgMax"] == ("x: float32, int8, uint8", "int64")
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"), [((), "10 and later"), ((10,), "13 and later"), ((13,), "10 and later, not 13")]
+)
+def test_opsets_at_which_an_operator_refuses_are_told(
+    refused: tuple[int, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neg changed at opset 13."""
+    operator = operators()["", "Neg"]
+    infer = type(operator).infer
+
+    def picky(self: Operator, check: NodeCheck, attributes: Any) -> Any:
+        if check.opset in refused:
+            check.refuse("opset", "another", check.opset)
+        return infer(self, check, attributes)
+
+    monkeypatch.setattr(type(operator), "infer", picky)
+    assert _opsets(operator) == told
 
 
 def test_promises_are_told() -> None:
