@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from qdqnp.graph import MICROSOFT, ONNX
 
+PREPROCESS = "run python -m onnxruntime.quantization.preprocess, best before quantizing"
 FIX_SIZES = (
-    "fix the size of every input (python -m onnxruntime.tools.make_dynamic_shape_fixed) and run python -m "
-    "onnxruntime.quantization.preprocess, both before quantizing: what is computed from sizes becomes constants"
+    f"fix the size of every input (python -m onnxruntime.tools.make_dynamic_shape_fixed), then {PREPROCESS}: what is "
+    "computed from sizes becomes constants"
 )
 CUT_TAIL = "let the model end in front of them, and do outside what they do"
 FLOAT_PART = "export the model with operators that are there, or cut it in front of them"
@@ -48,8 +49,8 @@ GROUPS = (
     ),
     _group(
         "convert between types, where qdqnp computes with float32 and codes alone",
-        "run python -m onnxruntime.quantization.preprocess before quantizing, which folds those of constants; quantize "
-        "in a form without them between QuantizeLinear and DequantizeLinear (not PyTorch's eager mode)",
+        f"{PREPROCESS}: those of constants go; quantize in a form without them between QuantizeLinear and "
+        "DequantizeLinear (not PyTorch's eager mode)",
         "Cast CastLike BitCast",
     ),
     _group(
@@ -78,8 +79,7 @@ GROUPS = (
     ),
     _group(
         "serve training",
-        "export the model for inference (model.eval() in PyTorch), or run python -m "
-        "onnxruntime.quantization.preprocess before quantizing, which removes Dropout",
+        f"export the model for inference (model.eval() in PyTorch); or {PREPROCESS}: Dropout goes",
         "Dropout NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     ),
     _group("are recurrent, and feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
