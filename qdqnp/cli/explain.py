@@ -29,7 +29,13 @@ SAID = {
 @model_argument
 @input_options(".npy or .npz files; the first input counts.  [default: a random input]", several=False)
 @layer_option(required=True)
-@click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
+@click.option(
+    "--index",
+    "place",
+    required=True,
+    metavar="I,J,...",
+    help="The element, e.g. 0,5,12,7 (batch included); '' of a scalar.",
+)
 @profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.", ("ort",))
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @json_option
@@ -59,7 +65,7 @@ def explain_command(
 
 def _index(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in text.split(",")] if text.strip() else []
     except ValueError as error:
         raise click.UsageError(f"--index: expected whole numbers such as 0,5,12,7, got {text!r}") from error
 

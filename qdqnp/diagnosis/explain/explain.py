@@ -124,7 +124,8 @@ def explain(
     at = checked_index(index, shape)
     accounts = tuple(_account(layers, step, inputs, output, at, got) for layers in outputs)
     origin = origin_of(bound.operator, step, arrays, output, at)
-    found = facts(bound, arrays, origin, at, located(bound, inputs, at, shape))
+    asked = located(bound, inputs, at, shape) if origin.products is None else None
+    found = facts(bound, arrays, origin, at, asked)
     return Explanation(step.label, step.op, name, at, accounts, got=got, **found)
 
 

@@ -32,8 +32,10 @@ def facts(
 ) -> dict[str, Any]:
     """Return the fields of an Explanation that no profile decides, as far as the operator has them.
 
-    arrays: the step's inputs. origin: where the element comes from. index: where it is in the output. located: the
-    question that decides it, and where it is in that.
+    arrays: the step's inputs.
+    origin: where the element comes from.
+    index: where it is in the output.
+    located: the question that decides it and where it is in that; None for sums of products, and where none is asked.
     """
     step, numbers = bound.step, origin.elements
     if origin.products is not None:
