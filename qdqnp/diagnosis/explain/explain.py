@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -119,7 +119,7 @@ def explain(
     arrays = first.inputs_of(step, known)
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
     outputs = [Layers(model, profile) for profile in profiles]
-    bound = first.bind(step)
+    bound = replace(first.bind(step), tensors=first.program.tensors)
     shape = bound.compute(inputs)[name].shape
     at = checked_index(index, shape)
     accounts = tuple(_account(layers, step, inputs, output, at, got) for layers in outputs)

@@ -43,7 +43,7 @@ def facts(
     real = _real_input(step, arrays, origin, index) if located is None else _real_answer(located[0], located[1])
     return {
         "origin": _done(bound, numbers.size),
-        "operands": tuple(_operand(step, arrays, origin.element(number)) for number in numbers[:LISTED].tolist()),
+        "operands": tuple(_operand(bound, arrays, origin.element(number)) for number in numbers[:LISTED].tolist()),
         "operand_count": numbers.size,
         "real": real,
     }
@@ -67,15 +67,21 @@ def _sum_facts(found: Terms) -> dict[str, Any]:
     }
 
 
-def _operand(step: Step, arrays: Sequence[Array | None], source: InputElement) -> tuple[str, int | float, float]:
+def _operand(bound: BoundStep, arrays: Sequence[Array | None], source: InputElement) -> tuple[str, int | float, float]:
     """Return what an input element is called, its code and its real value."""
-    operand, array = step.inputs[source.operand], arrays[source.operand]
+    operand, array = bound.step.inputs[source.operand], arrays[source.operand]
     assert operand is not None and array is not None
-    value, quant = array[source.index].item(), operand.quant
+    value, quant = array[source.index].item(), operand.quant or _made_with(bound, operand.name)
     name = f"{operand.name}{list(source.index)}" if source.index else operand.name
     if quant is None or array.dtype.kind == "f":
         return name, value, float(value)
     return name, value, float(real_of(value, at(quant, source.index)))
+
+
+def _made_with(bound: BoundStep, name: str) -> Quant | None:
+    """Return how codes are read that the step itself does not interpret, where all of a tensor are read alike."""
+    quant = bound.tensors[name].quant
+    return quant if quant is not None and quant.per_tensor else None
 
 
 # -- the exact real result ---------------------------------------------------------------------------------------------

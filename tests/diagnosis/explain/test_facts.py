@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 import qdqnp
 from qdqnp.diagnosis.explain import facts
@@ -85,6 +86,21 @@ def test_a_transposed_element() -> None:
         found = explained(case, (row, column))
         code = 3 * column + row
         assert found.operands == ((f"x[{column}, {row}]", code, float(code)),) and found.origin == facts.COPIED
+
+
+def test_moved_codes_stand_for_what_their_maker_says() -> None:
+    """A Flatten between a quantizer and a dequantizer does not interpret its codes."""
+    scale, zero = numpy_helper.from_array(np.float32(0.25), "s"), numpy_helper.from_array(np.int8(-3), "z")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Flatten", ["q"], ["f"]),
+        helper.make_node("DequantizeLinear", ["f", "s", "z"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info(n, 1, s) for n, s in (("x", (1, 2, 2)), ("y", (1, 4)))]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:], [scale, zero])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    found = explained(Case(model, {"x": np.arange(4, dtype=np.float32).reshape(1, 2, 2)}), (0, 2), "f")
+    assert found.operands == (("q[0, 1, 0]", 5, 2.0),) and found.origin == facts.COPIED
 
 
 def test_broadcast_operands_have_their_own_places() -> None:
