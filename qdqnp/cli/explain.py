@@ -95,7 +95,7 @@ def _print(found: Explanation) -> None:
 
 
 def _print_terms(found: Explanation) -> None:
-    if not found.term_count:
+    if not found.term_count and found.total is None:
         return
     rows = table("input", "weight", "code", "weight code", "product", right=("code", "weight code", "product"))
     for term in found.terms:

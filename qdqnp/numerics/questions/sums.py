@@ -131,7 +131,7 @@ class Sums(Summed):
         assert self.products is not None and x is not None and w is not None
         bias, terms = self.context.bias, self.products.terms(*at)
         added = [] if bias is None else [(np.broadcast_to(bias, self.shape)[at], 0)]
-        return [(0 if tap is None else x[tap], w[to]) for tap, to in terms] + added
+        return np.reshape([(0 if tap is None else x[tap], w[to]) for tap, to in terms] + added, (-1, 2))
 
     def part(self, elements: slice) -> Self:
         rows = rows_of(elements, self.sums.shape[-1])

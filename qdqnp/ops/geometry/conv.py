@@ -106,7 +106,7 @@ def conv_origin(attributes: ConvAttributes, index: Index, x: Array, w: Array, bi
     """Return the products and the bias that an output element adds up, as `Operator.origin` does."""
     terms = conv_terms(attributes, x.shape, w.shape, index)
     added = [] if bias is None else [(bias[index[1]], 0)]
-    return [(0 if spot is None else x[spot], w[at]) for spot, at in terms] + added
+    return np.reshape([(0 if spot is None else x[spot], w[at]) for spot, at in terms] + added, (-1, 2))
 
 
 @dataclass(frozen=True, eq=False)

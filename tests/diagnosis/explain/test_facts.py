@@ -189,6 +189,27 @@ def test_each_weight_has_the_zero_point_of_its_column() -> None:
     assert found.total == 4 * 24 + 3 * 22 and found.bias is None
 
 
+@pytest.mark.parametrize("op", ["Gemm", "MatMul", "QLinearMatMul"])
+def test_a_sum_of_nothing(op: str) -> None:
+    kind: Any = np.int8 if op.startswith("Q") else np.float32
+    x, w = np.zeros((2, 0), kind), np.zeros((0, 3), kind)
+    one, zero = np.float32(1), np.int8(0)
+    arguments = [("x", x), ("w", w)]
+    if kind == np.int8:
+        arguments = [
+            ("x", x),
+            ("xs", one),
+            ("xz", zero),
+            ("w", w),
+            ("ws", one),
+            ("wz", zero),
+            ("ys", one),
+            ("yz", zero),
+        ]
+    found = explained(one_node(op, arguments), (1, 2))
+    assert found.origin == facts.COMPUTED and found.total == found.term_count == found.accounts[0].code == 0
+
+
 def test_a_mean_of_very_many_lists_the_first() -> None:
     x = np.zeros((1, 1, 101, 100), np.float32)
     found = explained(one_node("GlobalAveragePool", [("x", x)]), (0, 0, 0, 0))
