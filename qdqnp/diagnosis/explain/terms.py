@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from qdqnp.graph import Sizes
+from qdqnp.lazy import lazy
 from qdqnp.ops.origin import Origin
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64
@@ -56,7 +56,7 @@ class Terms:
         """Whether x lies in the padding, (terms,)."""
         return np.equal(self.pairs[:, 0], 0)
 
-    @cached_property
+    @lazy
     def products(self) -> Array:
         """int64, or float64, which holds a product of two float32 exactly, (terms,)."""
         with np.errstate(all="ignore"):
