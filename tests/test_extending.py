@@ -298,6 +298,8 @@ def test_explain() -> None:
     assert ours.code == want[index] and [line.name for line in ours.lines] == ["acc", "rounded", "unclipped", "y"]
     assert TRUNCATION in {cause.kind for cause in ours.causes}
     assert tflite.code is not None and found.term_count == 6
+    row, column = index  # where the operator's elements come from: it has said no more than what it multiplies
+    assert {(term.x_index, term.w_index) for term in found.terms} == {((row, k), (column, k)) for k in range(6)}
 
 
 def test_stimulate(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ COMMANDS = (
     "golden",
     "compare",
     "profiles",
+    "operators",
     "host",
     "schema",
     "demo",

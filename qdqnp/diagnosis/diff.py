@@ -129,13 +129,15 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
     """Make a plan for each profile."""
     plans: list[Plan] = []
     problems: list[Problem] = []
+    advice: dict[str, None] = {}
     for name, profile in pairs:
         try:
             plans.append(model.plan(profile))
         except QdqnpError as error:
             problems += error.within(f"profile '{name}'").problems
+            advice.update(dict.fromkeys(error.advice))
     if problems:
-        raise ProfileError("the model cannot run under every profile", problems)
+        raise ProfileError("the model cannot run under every profile", problems, advice)
     return plans
 
 

@@ -46,7 +46,7 @@ def _schema(call: Call, opset: int) -> onnx.defs.OpSchema | None:
         return None
     try:
         return onnx.defs.get_schema(call.op, opset, ONNX)
-    except onnx.defs.SchemaError:  # younger than the opset
+    except (onnx.defs.SchemaError, TypeError):  # younger than the opset, or an opset that is no int32
         return None
 
 

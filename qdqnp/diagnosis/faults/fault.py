@@ -199,6 +199,10 @@ class Position:
     def weights(self) -> SumWeights:
         return self.products.weights
 
+    @property
+    def shape(self) -> Sizes:
+        return (1, self.products.shape[1])
+
     def columns(self) -> Codes:
         return self.products.columns()[..., self.position : self.position + 1]
 

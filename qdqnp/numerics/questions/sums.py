@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+import numpy as np
 
 from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
@@ -47,6 +49,11 @@ class Products(Protocol):
 
     @property
     def weights(self) -> SumWeights: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many positions and channels there are."""
+        ...
 
     def columns(self) -> Codes:
         """Return the codes of x that meet the weights, (groups, K, positions); padding holds x's zero point."""
@@ -93,6 +100,10 @@ class Sums(Summed):
         return add_up(self.products, self.accumulate)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        return self.sums.shape if self.products is None else self.products.shape
+
+    @property
     def total(self) -> Int64:
         """The accumulators: sums plus bias, not wrapped, shape (positions, channels)."""
         bias = self.context.wide_bias
@@ -114,6 +125,13 @@ class Sums(Summed):
 
     def with_y(self, y: Quant) -> Self:
         return replace(self, context=replace(self.context, y=y))
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        x, w = inputs[:2]
+        assert self.products is not None and x is not None and w is not None
+        bias, terms = self.context.bias, self.products.terms(*at)
+        added = [] if bias is None else [(np.broadcast_to(bias, self.shape)[at], 0)]
+        return np.reshape([(0 if tap is None else x[tap], w[to]) for tap, to in terms] + added, (-1, 2))
 
     def part(self, elements: slice) -> Self:
         rows = rows_of(elements, self.sums.shape[-1])

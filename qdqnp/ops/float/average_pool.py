@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.pool import check_pool, pool_shape, pool_work
+from qdqnp.ops.geometry.pool import check_pool, pool_origin, pool_shape, pool_work
 from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 ZERO = np.float32(0)
@@ -54,6 +56,9 @@ class AveragePool(Operator):
         values, taps, shape = _window_taps(attributes, x)
         total = _total(binding.profile.float_sum, attributes, values, x.shape)
         return ((total / taps.count.astype(np.float32)).reshape(shape),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return pool_origin(step.attributes, index, x)
 
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(True)

@@ -5,13 +5,15 @@ The axes are an attribute, and for some operators a constant input from some ops
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.axes import axis_of, int_list
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array, Int64
@@ -50,6 +52,19 @@ def reduced_shape(x: Shape, gone: tuple[int, ...], keepdims: int) -> Shape:
     if keepdims == 1:
         return tuple(1 if axis in gone else size for axis, size in enumerate(x))
     return tuple(size for axis, size in enumerate(x) if axis not in gone)
+
+
+def reduced_rows(x: Array, gone: tuple[int, ...]) -> Array:
+    """Return what each element of a reduction is made of, a row for each: n elements along the axes that go, (R, n)."""
+    count = math.prod(x.shape[axis] for axis in gone)
+    stay = math.prod(size for axis, size in enumerate(x.shape) if axis not in gone)
+    return np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(stay, count)
+
+
+def reduced_row(x: Array, gone: tuple[int, ...], shape: Shape, index: Index) -> Array:
+    """Return the row of one element of a reduction whose output has that shape, (n,)."""
+    found: Array = reduced_rows(x, gone).reshape(*concrete(shape), -1)[index]
+    return found
 
 
 #: Elements that ONNX Runtime compares at once, where there are as many.
