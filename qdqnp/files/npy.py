@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from qdqnp.files.atomic import new_file
 from qdqnp.quant import Array
+
+# NumPy's reader and writer of the format, which have no types in the stubs of NumPy 2.0 and 2.1.
+npy: Any = np.lib.format
 
 # What NumPy, zipfile and its decoders raise on damaged files: RuntimeError for encrypted members, its subclass
 # NotImplementedError for unknown compression, SyntaxError for headers, which are parsed as Python.
@@ -64,11 +66,11 @@ def read_header(stream: IO[bytes]) -> Header:
 
     Raises one of FAULTS for anything else. Version 3 is refused: it is for names of fields, which tensors do not have.
     """
-    version = npy.read_magic(stream)  # type: ignore[no-untyped-call]
+    version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the format, not 1.0 or 2.0")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)  # type: ignore[no-untyped-call]
+    shape, fortran, dtype = read(stream)
     if any(size < 0 for size in shape):
         raise ValueError(f"a negative size in shape {list(shape)}")
     return Header(tuple(map(int, shape)), dtype, fortran, stream.tell())
@@ -83,7 +85,7 @@ def read_array(stream: IO[bytes], size: int) -> Array:
     if header.nbytes != size - header.start:
         raise ValueError(f"{size - header.start} bytes, where the header promises {header.nbytes} for {header}")
     stream.seek(0)
-    array: Array = npy.read_array(stream, allow_pickle=False)  # type: ignore[no-untyped-call]
+    array: Array = npy.read_array(stream, allow_pickle=False)
     return array
 
 

@@ -51,7 +51,7 @@ def _write(folder: Folder, probe: Probe) -> None:
     for name, codes in probe.codes.items():
         np.save(place / f"{name}.npy", probe.feeds[name])
         np.save(place / f"{name}_codes.npy", codes)
-    numbered = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
+    numbered: dict[str, Any] = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
     np.savez_compressed(place / "expected.npz", **numbered)
     golden.write(place / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
 

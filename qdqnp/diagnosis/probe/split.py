@@ -37,7 +37,7 @@ def part_sums(weights: Codes, x: Codes, axis: int, count: int) -> Int64:
     """Compute the sums of each part, (parts, positions, 1): the axis of the kernel is cut into `count` runs, as equal
     as possible."""
     rows, columns = weights.shape[2:]
-    windows = np.lib.stride_tricks.sliding_window_view(x[0].astype(np.int64), (rows, columns), axis=(1, 2))  # type: ignore[call-overload]
+    windows = np.lib.stride_tricks.sliding_window_view(x[0].astype(np.int64), (1, rows, columns))[:, :, :, 0]
     products = np.moveaxis(windows, 0, 2) * weights[0].astype(np.int64)  # (rows, columns, C, k, k)
     parts = np.array_split(products, count, axis=2 + axis)
     return np.stack([part.sum(axis=(2, 3, 4)).reshape(-1, 1) for part in parts])

@@ -61,7 +61,8 @@ def as_bytes(stored: Array) -> memoryview:
 def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     buffer = io.BytesIO()
     header = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, header)  # type: ignore[no-untyped-call]
+    write: Any = np.lib.format.write_array_header_1_0  # without types in the stubs of NumPy 2.0 and 2.1
+    write(buffer, header)
     return buffer.getvalue()
 
 

@@ -67,7 +67,8 @@ class Conv(Operator):
             np.copyto(tile, rule.conv(left, right, positions, False))
 
         def finish(tile: Array, scratch: Scratch) -> Array:
-            return np.add(tile, offset, out=tile)
+            tile += offset
+            return tile
 
         convolve(as_planes(x), 0, weights, window, finish, as_planes(out), Scratch(), product)
         return (out,)

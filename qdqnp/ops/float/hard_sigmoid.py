@@ -22,7 +22,8 @@ HARD_SWISH_GATE = HardSigmoidAttributes(alpha=float(np.float32(1 / 6)), beta=0.5
 def hard_sigmoid(x: Array, attributes: HardSigmoidAttributes) -> Array:
     """Compute max(0, min(1, alpha * x + beta))."""
     line = np.float32(attributes.alpha) * x + np.float32(attributes.beta)
-    return np.maximum(np.minimum(line, np.float32(1)), np.float32(0))
+    clipped: Array = np.maximum(np.minimum(line, np.float32(1)), np.float32(0))
+    return clipped
 
 
 def hard_swish(x: Array) -> Array:
