@@ -38,6 +38,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     DEFAULT: dict.fromkeys((CONV, DEPTHWISE, FULL), "xnnpack-fp32"),
     MICRO: dict.fromkeys(MAKE, "tflm"),
 }
+pytestmark = pytest.mark.oracle
 PAIRS = [(kernels, kind, name) for kernels, row in EQUAL.items() for kind, name in row.items()]
 
 

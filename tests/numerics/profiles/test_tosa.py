@@ -15,7 +15,7 @@ from qdqnp.quant import Quant
 from tests.numerics.profiles.cases import draw, expected
 from tests.oracles import tosa
 
-pytestmark = pytest.mark.skipif(bool(tosa.missing()), reason=tosa.missing())
+pytestmark = [pytest.mark.oracle, pytest.mark.skipif(bool(tosa.missing()), reason=tosa.missing())]
 
 
 def compare(name: str, seed: int, count: int) -> tuple[int, int]:
