@@ -1,0 +1,128 @@
+"""Compare one graph with ONNX Runtime: every output, bit for bit, and the operators of both optimized graphs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+import qdqnp
+from qdqnp.errors import PeerError, QdqnpError
+from qdqnp.graph import Graph
+from qdqnp.lowering import LOWERINGS, Lowering
+from qdqnp.lowering.base import Log
+from qdqnp.lowering.ort.levels import optimized
+from qdqnp.lowering.ort.passes.quick_gelu import DOUBT as QUICK_GELU
+from qdqnp.peers.ort.session import KINDS, open_session, run_session
+
+FEEDS = 3
+
+
+@dataclass
+class Verdict:
+    """The result for one graph."""
+
+    #: 'equal'; 'unpromised' (differs without a promise); 'wrong'; 'nodes' (outputs equal, operators not); 'crash'; or
+    #: who refuses.
+    kind: str
+    #: The first thing that differs, or why it is refused.
+    detail: str = ""
+
+
+class Comparison:
+    """One profile's session against one lowering."""
+
+    def __init__(self, profile: str, without: Sequence[str]) -> None:
+        self.profile, self.kind = profile, KINDS[profile]
+        self.lowering = optimized(profile, profile == "ort", without) if without else LOWERINGS[profile]
+
+    def judge(self, model: onnx.ModelProto, seed: int) -> Verdict:
+        data = model.SerializeToString()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "optimized.onnx"
+            try:
+                session = open_session(data, self.kind.level, self.kind.config, save=path)
+                theirs = onnx.load(path)
+            except PeerError as error:
+                return self._refused(data, str(error))
+        try:
+            ours = qdqnp.load(data)
+            plan = ours.plan(self.profile, self.lowering)
+        except QdqnpError as error:
+            return Verdict("we refuse", "; ".join(f"{p.where}: got {p.got}" for p in error.problems[:2])[:160])
+        rng, names = np.random.default_rng(seed), [output.name for output in model.graph.output]
+        unpromised = False
+        for _ in range(FEEDS):
+            feeds = {entry.name: _feed(rng, entry) for entry in model.graph.input}
+            wanted = dict(zip(names, run_session(session, names, feeds), strict=True))
+            found = ours.run(feeds, profile=self.profile, lowering=self.lowering)
+            for name in names:
+                count = _differing(found[name], wanted[name])
+                if count and plan.promises[name].exact:
+                    return Verdict("wrong", f"{name}: {count} of {wanted[name].size}")
+                unpromised |= bool(count)
+        if unpromised:
+            return Verdict("unpromised")
+        nodes = self._nodes(ours.graph, theirs)
+        return Verdict("nodes", nodes) if nodes else Verdict("equal")
+
+    def _refused(self, data: bytes, why: str) -> Verdict:
+        try:
+            qdqnp.load(data).plan(self.profile, self.lowering)
+        except QdqnpError:
+            return Verdict("both refuse", why[:120])
+        return Verdict("only onnxruntime refuses", why[:160])
+
+    def _nodes(self, graph: Graph, theirs: onnx.ModelProto) -> str:
+        """Return the operators that only one of both graphs has. DQ is left out, because which copies remain is
+        arbitrary; so are Transposes, which do not move through pools in qdqnp."""
+        lowered = _before_expansion(self.lowering, graph)
+        ours = Counter(node.op for node in lowered.nodes)
+        gelus = sum(node.doubt == QUICK_GELU and node.op == "Mul" for node in lowered.nodes)
+        ours.update(QuickGelu=gelus, Sigmoid=-gelus, Mul=-gelus)
+        others: Counter[str] = Counter()
+        for node in theirs.graph.node:
+            others.update(_operators(node))
+        for counts in (ours, others):
+            counts.pop("DequantizeLinear", None)
+            counts.pop("Transpose", None)
+        return " ".join(
+            [f"-{op}" for op in (others - ours).elements()] + [f"+{op}" for op in (ours - others).elements()]
+        )
+
+
+def _before_expansion(lowering: Lowering, graph: Graph) -> Graph:
+    with np.errstate(all="ignore"):
+        for step in lowering.passes:
+            if step.name != "expand-fused-matmul":
+                graph = step.run(graph, Log())
+    return graph
+
+
+def _operators(node: onnx.NodeProto) -> list[str]:
+    """Split a node of ONNX Runtime's graph into the operators that it is made of."""
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type in ("FusedConv", "FusedGemm"):
+        return [node.op_type.removeprefix("Fused"), values["activation"].decode()]
+    if node.op_type == "QuickGelu":
+        return ["QuickGelu"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
+    return [{"NhwcMaxPool": "MaxPool"}.get(node.op_type, node.op_type)]
+
+
+def _feed(rng: np.random.Generator, entry: onnx.ValueInfoProto) -> Any:
+    shape = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+    return (rng.standard_normal(shape) * rng.choice([0.5, 2.0, 4.0])).astype(np.float32)
+
+
+def _differing(one: Any, other: Any) -> int:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return int(other.size) or 1
+    same = one.reshape(-1).view(np.uint8) == other.reshape(-1).view(np.uint8)
+    return int((~same.reshape(-1, one.itemsize).all(axis=1)).sum())
