@@ -21,6 +21,7 @@ from qdqnp.lowering.ort.transformers import (
     TRANSFORMERS,
     UNPROMISED,
     markdown,
+    summary,
 )
 from tests.lowering.models import Net
 from tests.lowering.rtti import Library
@@ -84,5 +85,7 @@ def test_what_is_reproduced_or_unpromised_names_its_pass() -> None:
         assert bool(row.levels) == (row.effect != NOT_RUN)
 
 
-def test_the_docs_have_the_table() -> None:
-    assert markdown() in DOCS.read_text(encoding="utf-8")
+def test_the_docs_have_the_table_and_its_counts() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert markdown() in text
+    assert summary() in text

@@ -183,5 +183,12 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def summary() -> str:
+    """The counts of the table, which the document has above it."""
+    rules = sum(row.rule for row in TRANSFORMERS)
+    counts = (f"{effect} {sum(row.effect == effect for row in TRANSFORMERS)}" for effect in EFFECTS)
+    return f"{len(TRANSFORMERS) - rules} transformers and {rules} rules: {', '.join(counts)}."
+
+
 if __name__ == "__main__":
-    print(markdown())
+    print(summary(), markdown(), sep="\n\n")

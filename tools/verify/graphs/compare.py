@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -36,41 +37,63 @@ class Verdict:
     detail: str = ""
 
 
-class Comparison:
-    """One profile's session against one lowering."""
+class Peer:
+    """What ONNX Runtime makes of one model: its optimized graph, and its outputs for FEEDS random inputs. Raises
+    PeerError where it refuses the model."""
 
-    def __init__(self, profile: str, without: Sequence[str]) -> None:
-        self.profile, self.kind = profile, KINDS[profile]
+    def __init__(self, profile: str, model: onnx.ModelProto, seed: int) -> None:
+        self.model, self.data, self._seed = model, model.SerializeToString(), seed
+        self.names = [output.name for output in model.graph.output]
+        kind = KINDS[profile]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "optimized.onnx"
+            self._session = open_session(self.data, kind.level, kind.config, save=path)
+            self.graph = onnx.load(path)
+
+    @functools.cached_property
+    def runs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Inputs and outputs of each run, by name."""
+        rng, runs = np.random.default_rng(self._seed), []
+        for _ in range(FEEDS):
+            feeds = {entry.name: _feed(rng, entry) for entry in self.model.graph.input}
+            outputs = run_session(self._session, self.names, feeds)
+            runs.append((feeds, dict(zip(self.names, outputs, strict=True))))
+        return runs
+
+
+class Comparison:
+    """One lowering, with all its passes or without some, against its profile's session."""
+
+    def __init__(self, profile: str, without: Sequence[str] = ()) -> None:
+        self.profile = profile
         self.lowering = optimized(profile, profile == "ort", without) if without else LOWERINGS[profile]
 
     def judge(self, model: onnx.ModelProto, seed: int) -> Verdict:
-        data = model.SerializeToString()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "optimized.onnx"
-            try:
-                session = open_session(data, self.kind.level, self.kind.config, save=path)
-                theirs = onnx.load(path)
-            except PeerError as error:
-                return self._refused(data, str(error))
+        """Compare a model. seed: of its inputs."""
         try:
-            ours = qdqnp.load(data)
+            peer = Peer(self.profile, model, seed)
+        except PeerError as error:
+            return self._refused(model.SerializeToString(), str(error))
+        return self.against(peer)
+
+    def against(self, peer: Peer) -> Verdict:
+        """Compare a model that ONNX Runtime takes."""
+        try:
+            ours = qdqnp.load(peer.data)
             plan = ours.plan(self.profile, self.lowering)
         except QdqnpError as error:
             return Verdict("we refuse", "; ".join(f"{p.where}: got {p.got}" for p in error.problems[:2])[:160])
-        rng, names = np.random.default_rng(seed), [output.name for output in model.graph.output]
         unpromised = False
-        for _ in range(FEEDS):
-            feeds = {entry.name: _feed(rng, entry) for entry in model.graph.input}
-            wanted = dict(zip(names, run_session(session, names, feeds), strict=True))
+        for feeds, wanted in peer.runs:
             found = ours.run(feeds, profile=self.profile, lowering=self.lowering)
-            for name in names:
+            for name in peer.names:
                 count = _differing(found[name], wanted[name])
                 if count and plan.promises[name].exact:
                     return Verdict("wrong", f"{name}: {count} of {wanted[name].size}")
                 unpromised |= bool(count)
         if unpromised:
             return Verdict("unpromised")
-        nodes = self._nodes(ours.graph, theirs)
+        nodes = self._nodes(ours.graph, peer.graph)
         return Verdict("nodes", nodes) if nodes else Verdict("equal")
 
     def _refused(self, data: bytes, why: str) -> Verdict:
