@@ -102,7 +102,7 @@ def _zeros(step: Step, operand: int, flat: Int64, shape: Sizes) -> Int64:
     """Return the zero point of each of these elements of an operand, () where it is one for all."""
     used = step.inputs[operand]
     if used is None or used.quant is None:
-        return np.int64(0).reshape(())
+        return np.zeros((), np.int64)
     zero, axis = used.quant.zero_point.astype(np.int64), used.quant.axis
     return zero if zero.ndim == 0 or axis is None else zero[np.unravel_index(flat, shape)[axis]]
 
