@@ -15,7 +15,7 @@ import onnx
 from onnx import helper
 
 import qdqnp
-from qdqnp.errors import PeerError, QdqnpError
+from qdqnp.errors import InputError, PeerError, QdqnpError
 from qdqnp.graph import Graph
 from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.lowering.base import Log
@@ -85,7 +85,10 @@ class Comparison:
             return Verdict("we refuse", "; ".join(f"{p.where}: got {p.got}" for p in error.problems[:2])[:160])
         unpromised = False
         for feeds, wanted in peer.runs:
-            found = ours.run(feeds, profile=self.profile, lowering=self.lowering)
+            try:
+                found = ours.run(feeds, profile=self.profile, lowering=self.lowering)
+            except InputError as error:  # sizes that multiplied beyond what a run may ask for
+                return Verdict("we refuse", str(error.problems[0])[:160])
             for name in peer.names:
                 count = _differing(found[name], wanted[name])
                 if count and plan.promises[name].exact:
