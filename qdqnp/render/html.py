@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -34,6 +35,7 @@ def html(report: CompareReport, title: str) -> str:
     )
 
 
+@cache
 def _template() -> Any:
     try:
         import jinja2
