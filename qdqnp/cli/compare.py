@@ -118,7 +118,6 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",
-        highlight=False,
     )
 
 
@@ -145,14 +144,12 @@ def print_report(report: CompareReport, show_all: bool) -> None:
         CONSOLE.print(rows)
     hidden = len(report.rows) - len(shown)
     if hidden:
-        CONSOLE.print(f"{hidden} layers are equal (--all shows them)", highlight=False)
+        CONSOLE.print(f"{hidden} layers are equal (--all shows them)")
     if report.unused:
         listed = ", ".join(name(entry) for entry in report.unused[:5])
-        CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}", highlight=False)
+        CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}")
     for line in report.verdict():
-        CONSOLE.print(
-            line, style="bold green" if report.equal else "bold red", markup=False, highlight=False, soft_wrap=True
-        )
+        CONSOLE.print(line, style="bold green" if report.equal else "bold red", soft_wrap=True)
 
 
 def _cells(row: CompareRow) -> list[str]:
@@ -168,19 +165,13 @@ def _cells(row: CompareRow) -> list[str]:
         f"{row.own.mean:.3g}",
         f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
-        _safe(why),
+        name(why, 600),
     ]
 
 
 def _off(row: CompareRow) -> list[str]:
     texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
     return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
-
-
-def _safe(text: str) -> str:
-    """Escape a finding, which names tensors of the model: markup and control characters are removed, but it is not
-    shortened."""
-    return " ".join(name(part) for part in text.split(" "))
 
 
 def _share(tally: Tally) -> str:

@@ -14,7 +14,7 @@ from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.render.console import CONSOLE, dims, name, print_json, sentence, table
+from qdqnp.render.console import CONSOLE, dims, name, print_json, table
 
 
 @click.command("inspect")
@@ -47,10 +47,10 @@ def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> 
         return
     rows = table("node", "operator", "what it became")
     for fate in nodes:
-        rows.add_row(name(fate.node), name(fate.op), sentence(fate.became))
+        rows.add_row(name(fate.node), name(fate.op), name(fate.became, 400))
     CONSOLE.print(rows)
     what = ", ".join(f"{count} {op}" for op, count in operators.items())
-    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})", highlight=False)
+    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})")
 
 
 def _print(found: dict[str, Any]) -> None:

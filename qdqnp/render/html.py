@@ -11,7 +11,7 @@ import numpy as np
 
 from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.errors import InputError, Problem, shorten
+from qdqnp.errors import InputError, Problem, shorten, visible
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
@@ -43,10 +43,15 @@ def _template() -> Any:
         problem = Problem("Jinja2", "to be installed", "no such module", 'Run: pip install "qdqnp[report]"')
         raise InputError("the HTML report needs Jinja2", [problem]) from error
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = (files("qdqnp.render") / TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _shown(value: Any) -> Any:
+    """Show a name as the terminal does; what is markup in HTML, Jinja2 escapes."""
+    return visible(value) if isinstance(value, str) else value
 
 
 def _row(row: CompareRow) -> dict[str, Any]:

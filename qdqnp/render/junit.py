@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
+from qdqnp.errors import visible
 
 
 def junit(report: CompareReport, name: str) -> bytes:
@@ -15,17 +16,17 @@ def junit(report: CompareReport, name: str) -> bytes:
     """
     suite = ET.Element(
         "testsuite",
-        name=_clean(name),
+        name=visible(name),
         tests=str(len(report.rows)),
         failures=str(len(report.failing)),
         errors="0",
         skipped="0",
     )
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", classname=_clean(row.op or "input"), name=_clean(_title(row)))
+        case = ET.SubElement(suite, "testcase", classname=visible(row.op or "input"), name=visible(_title(row)))
         if row.status in FAILING:
-            failure = ET.SubElement(case, "failure", type=_clean(row.status), message=_clean(_message(row)))
-            failure.text = _clean(_details(row))
+            failure = ET.SubElement(case, "failure", type=visible(row.status), message=visible(_message(row)))
+            failure.text = "\n".join(map(visible, _details(row)))
     root = ET.Element("testsuites")
     root.append(suite)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -43,7 +44,7 @@ def _message(row: CompareRow) -> str:
     )
 
 
-def _details(row: CompareRow) -> str:
+def _details(row: CompareRow) -> list[str]:
     own = row.single
     lines = [
         f"segment: {', '.join(row.segment)}",
@@ -51,16 +52,4 @@ def _details(row: CompareRow) -> str:
         f"entire: {row.entire.differing} of {row.entire.elements}, largest {row.entire.largest}",
         f"single: {own.differing} of {own.elements}, largest {own.largest}, mean {own.mean:.6g}",
     ]
-    return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
-
-
-def _clean(text: str) -> str:
-    """Remove the characters that XML 1.0 cannot hold, not even escaped."""
-    allowed = (
-        char
-        if char in "\t\n\r"
-        or (ord(char) >= 0x20 and not 0xD800 <= ord(char) <= 0xDFFF and ord(char) not in (0xFFFE, 0xFFFF))
-        else "?"
-        for char in text
-    )
-    return "".join(allowed)
+    return lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()]
