@@ -120,11 +120,11 @@ def shorten(text: str, limit: int = 200) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
-def visible(text: str) -> str:
-    """Return `text` in one line that shows what is in it: control characters, line ends, marks that turn the direction
+def printable(text: str) -> str:
+    r"""Return `text` in one line that shows what is in it: control characters, line ends, marks that turn the direction
     of writing, lone surrogates and all else that is not printed as itself become escapes, spelled as in Python.
 
-    >>> visible("a\x1b[31m b\n\u202e")
+    >>> printable("a\x1b[31m b\n\u202e")
     'a\\x1b[31m b\\n\\u202e'
     """
     if text.isprintable():

@@ -58,7 +58,10 @@ class Commands(click.Group):
         """Run the command line; with standalone_mode False, below the net: everything is raised."""
 
         def command() -> Any:
-            return super(Commands, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            try:
+                return super(Commands, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except net.PastClickError as error:
+                raise error.error from None
 
         if not standalone_mode:
             return command()

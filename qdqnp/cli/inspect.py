@@ -27,7 +27,10 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table
 )
 @json_option
 def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
-    """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
+    """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
+
+    Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.
+    """
     if lowering is not None:
         _inspect_lowering(load(model), model.name, lowering, as_json)
         return

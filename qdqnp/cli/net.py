@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 
 import click
 
-from qdqnp.errors import QdqnpError, shorten, visible
+from qdqnp.errors import QdqnpError, shorten, printable
 from qdqnp.files.atomic import check_target, write_text
 
 DONE: Final = 0
@@ -25,7 +25,7 @@ INTERNAL: Final = 3
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 CLOSED: Final = 141  # 128 + SIGPIPE
 
-#: What each exit code means, of every command. docs/exit-codes.md and `qdqnp --help` say the same.
+#: What each exit code means, of every command. docs/exit-codes.md and `qdqnp --help` list them.
 EXIT_CODES: dict[int, str] = {
     DONE: "done; where something is compared: equal",
     MISMATCH: "what is compared differs, or no known arithmetic explains it",
@@ -41,7 +41,11 @@ LONGEST_LINE = 4000
 
 
 class PastClickError(BaseException):
-    """Carries its cause past click, which would make exit code 1 of it."""
+    """Carries an error past click, which would make exit code 1 of it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def past_click() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, EOFError, OSError) as error:
-        raise PastClickError from error
+        raise PastClickError(error) from error
 
 
 def exit_code(command: Callable[[], Any]) -> int:
@@ -66,7 +70,7 @@ def exit_code(command: Callable[[], Any]) -> int:
             code = _ended(command)
             sys.stdout.flush()
         except BaseException as error:
-            code = _caught(error.__cause__ or error if isinstance(error, PastClickError) else error)
+            code = _caught(error)
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     return code
@@ -142,11 +146,11 @@ def _say(*lines: str) -> None:
             from qdqnp.render.console import ERROR_CONSOLE
 
             for line in lines:
-                ERROR_CONSOLE.print(shorten(visible(line), LONGEST_LINE), style="red", soft_wrap=True)
+                ERROR_CONSOLE.print(shorten(printable(line), LONGEST_LINE), style="red", soft_wrap=True)
         except (OSError, ValueError):
             raise
         except Exception:  # no memory, or an import that was interrupted half-way
-            sys.stderr.write("".join(f"{shorten(visible(line), LONGEST_LINE)}\n" for line in lines))
+            sys.stderr.write("".join(f"{shorten(printable(line), LONGEST_LINE)}\n" for line in lines))
     except (OSError, ValueError):
         return
 
@@ -180,7 +184,7 @@ def _write_report(path: str, error: BaseException) -> None:
         *"".join(traceback.format_exception(error)).splitlines(),
     ]
     check_target(Path(path), "the report", force=False)
-    write_text(Path(path), "".join(f"{visible(line)}\n" for line in lines), "the report")
+    write_text(Path(path), "".join(f"{printable(line)}\n" for line in lines), "the report")
 
 
 def _let_go(stream: TextIO) -> None:

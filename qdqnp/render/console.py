@@ -1,5 +1,5 @@
 """Print for all commands. Whatever is printed is text: no markup, no emoji codes, and what a terminal would obey is
-shown escaped (`qdqnp.errors.visible`)."""
+shown escaped (`qdqnp.errors.printable`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from qdqnp.errors import shorten, visible
+from qdqnp.errors import shorten, printable
 
 T = TypeVar("T")
 # A pipe or a file does not have a width to fold a table to: lines stay whole there, for grep and for later reading.
@@ -27,7 +27,7 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        shown, encoding = visible(text), getattr(self.file, "encoding", None) or "utf-8"
+        shown, encoding = printable(text), getattr(self.file, "encoding", None) or "utf-8"
         if not shown.isascii():  # here, because what is written wider than it was measured would not fit its column
             shown = shown.encode(encoding, "backslashreplace").decode(encoding)
         return super().render_str(shown, **options | {"markup": False, "emoji": False, "highlight": False})
@@ -43,12 +43,12 @@ ERROR_CONSOLE = PlainConsole(stderr=True)
 
 def name(text: str, limit: int = 60) -> str:
     """Shorten a name, or a sentence that quotes one, for a place where a longer one would be in the way."""
-    return shorten(visible(text), limit)
+    return shorten(printable(text), limit)
 
 
 def lines(texts: Iterable[str]) -> Text:
     """Make a cell of several lines."""
-    return Text("\n").join(Text(visible(text)) for text in texts)
+    return Text("\n").join(Text(printable(text)) for text in texts)
 
 
 def dims(shape: Iterable[Any]) -> str:
@@ -58,7 +58,7 @@ def dims(shape: Iterable[Any]) -> str:
 
 def print_document(text: str) -> None:
     """Print a text of several lines on standard output: JSON, TOML."""
-    sys.stdout.write("".join(f"{visible(line)}\n" for line in text.removesuffix("\n").split("\n")))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in text.removesuffix("\n").split("\n")))
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.errors import InputError, Problem, shorten, visible
+from qdqnp.errors import InputError, Problem, shorten, printable
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
@@ -51,7 +51,7 @@ def _template() -> Any:
 
 def _shown(value: Any) -> Any:
     """Show a name as the terminal does; what is markup in HTML, Jinja2 escapes."""
-    return visible(value) if isinstance(value, str) else value
+    return printable(value) if isinstance(value, str) else value
 
 
 def _row(row: CompareRow) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _row(row: CompareRow) -> dict[str, Any]:
 
 def _bar(share: float) -> float:
     """Return a length in percent on a logarithmic scale from one in a million, so that a single wrong element is
-    visible."""
+    printable."""
     return 0.0 if not share else max(2.0, 100 * (1 + math.log10(max(share, 1e-6)) / 6))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
-from qdqnp.errors import visible
+from qdqnp.errors import printable
 
 
 def junit(report: CompareReport, name: str) -> bytes:
@@ -16,17 +16,17 @@ def junit(report: CompareReport, name: str) -> bytes:
     """
     suite = ET.Element(
         "testsuite",
-        name=visible(name),
+        name=printable(name),
         tests=str(len(report.rows)),
         failures=str(len(report.failing)),
         errors="0",
         skipped="0",
     )
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", classname=visible(row.op or "input"), name=visible(_title(row)))
+        case = ET.SubElement(suite, "testcase", classname=printable(row.op or "input"), name=printable(_title(row)))
         if row.status in FAILING:
-            failure = ET.SubElement(case, "failure", type=visible(row.status), message=visible(_message(row)))
-            failure.text = "\n".join(map(visible, _details(row)))
+            failure = ET.SubElement(case, "failure", type=printable(row.status), message=printable(_message(row)))
+            failure.text = "\n".join(map(printable, _details(row)))
     root = ET.Element("testsuites")
     root.append(suite)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
