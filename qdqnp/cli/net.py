@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 
 import click
 
-from qdqnp.errors import QdqnpError, shorten, printable
+from qdqnp.errors import QdqnpError, printable, shorten
 from qdqnp.files.atomic import check_target, write_text
 
 DONE: Final = 0

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from qdqnp.errors import shorten, printable
+from qdqnp.errors import printable, shorten
 
 T = TypeVar("T")
 # A pipe or a file does not have a width to fold a table to: lines stay whole there, for grep and for later reading.

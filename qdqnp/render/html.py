@@ -11,7 +11,7 @@ import numpy as np
 
 from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.errors import InputError, Problem, shorten, printable
+from qdqnp.errors import InputError, Problem, printable, shorten
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
