@@ -12,7 +12,7 @@ True
 """
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from qdqnp.errors import (
     GoldenError,
@@ -24,9 +24,11 @@ from qdqnp.errors import (
     ProofError,
     QdqnpError,
 )
-from qdqnp.model import Model, Trace, load
-from qdqnp.numerics.profile import Profile
 from qdqnp.version import __version__
+
+if TYPE_CHECKING:
+    from qdqnp.model import Model, Trace, load
+    from qdqnp.numerics.profile import Profile
 
 __all__ = [
     "GoldenError",
@@ -45,8 +47,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import golden, stimuli and diagnosis when they are first asked for: running a model needs none of them."""
+_PLACES = {"Model": "model", "Trace": "model", "load": "model", "Profile": "numerics.profile"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is: running a model needs no golden, stimuli and diagnosis, and the command line
+    can catch a Ctrl-C from its first moment on if NumPy is not imported before it."""
     if name in ("golden", "stimuli", "diagnosis"):
         return import_module(f"qdqnp.{name}")
+    if name in _PLACES:
+        found = globals()[name] = getattr(import_module(f"qdqnp.{_PLACES[name]}"), name)
+        return found
     raise AttributeError(f"module 'qdqnp' has no attribute '{name}'")

@@ -125,3 +125,15 @@ def shorten(text: str, limit: int = 200) -> str:
         return text
     half = (limit - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def printable(text: str) -> str:
+    r"""Return `text` in one line that shows what is in it: control characters, line ends, marks that turn the direction
+    of writing, lone surrogates and all else that is not printed as itself become escapes, spelled as in Python.
+
+    >>> printable("a\x1b[31m b\n\u202e")
+    'a\\x1b[31m b\\n\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

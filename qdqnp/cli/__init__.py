@@ -1,16 +1,18 @@
 """The command line: one file for each command, which parses, calls and renders. Arithmetic is done elsewhere.
 
-Exit codes of all commands: 0 equal or done, 1 mismatch, 2 bad usage or bad model.
+`net.py` says what the exit codes of all commands mean, and makes one of whatever escapes a command.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
-from qdqnp.errors import QdqnpError
+from qdqnp.cli import net
 from qdqnp.version import __version__
 
 #: The commands, in the order in which help lists them: each is `NAME_command` in the module of its name.
@@ -35,8 +37,7 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Imports a command when it is asked for, and turns qdqnp's errors into one message on standard error and exit
-    code 2."""
+    """Imports a command when it is asked for, and lets everything that escapes one fall into the net."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -47,18 +48,39 @@ class Commands(click.Group):
         found: click.Command = getattr(import_module(f"qdqnp.cli.{cmd_name}"), f"{cmd_name}_command")
         return found
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; with standalone_mode False, below the net: everything is raised."""
+
+        def command() -> Any:
+            try:
+                return super(Commands, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except net.PastClickError as error:
+                raise error.error from None
+
+        if not standalone_mode:
+            return command()
+        sys.exit(net.exit_code(command))
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with net.past_click():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with net.past_click():
             return super().invoke(ctx)
-        except QdqnpError as error:
-            from qdqnp.render.console import ERROR_CONSOLE, printable
-
-            text = printable(f"error: {error}")
-            ERROR_CONSOLE.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-            ctx.exit(2)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG = "\b\nExit codes:\n" + "".join(f"{code:>5}  {text}\n" for code, text in net.EXIT_CODES.items())
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(__version__, prog_name="qdqnp")
 def cli() -> None:
     """Quantized ONNX models in pure NumPy, bit-exact to a named arithmetic."""

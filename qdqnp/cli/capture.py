@@ -48,6 +48,4 @@ def capture_command(model: Path, device: str, inputs: Inputs, codes: bool, out: 
         rows.add_row(name(tensor), str(arrays[0].dtype), dims(arrays[0].shape))
     CONSOLE.print(rows)
     hint = f"; names that no file can have are in {MAPPING}: pass it with --mapping" if mapped else ""
-    CONSOLE.print(
-        f"wrote {len(made)} tensors of {total} runs to {name(str(out), 200)}{hint}", highlight=False, soft_wrap=True
-    )
+    CONSOLE.print(f"wrote {len(made)} tensors of {total} runs to {name(str(out), 200)}{hint}", soft_wrap=True)

@@ -130,14 +130,13 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",
-        highlight=False,
     )
 
 
 def print_report(report: CompareReport, show_all: bool) -> None:
     """Print what was not compared, the layers that differ, then the verdict."""
     for line in report.not_compared():
-        CONSOLE.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        CONSOLE.print(line, style="yellow", soft_wrap=True)
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
         rows = table(
@@ -159,11 +158,9 @@ def print_report(report: CompareReport, show_all: bool) -> None:
         CONSOLE.print(rows)
     hidden = len(report.rows) - len(shown)
     if hidden:
-        CONSOLE.print(f"{hidden} layers are equal (--all shows them)", highlight=False)
+        CONSOLE.print(f"{hidden} layers are equal (--all shows them)")
     for line in report.verdict():
-        CONSOLE.print(
-            line, style="bold green" if report.equal else "bold red", markup=False, highlight=False, soft_wrap=True
-        )
+        CONSOLE.print(line, style="bold green" if report.equal else "bold red", soft_wrap=True)
 
 
 def _cells(row: CompareRow) -> list[str]:
@@ -179,19 +176,13 @@ def _cells(row: CompareRow) -> list[str]:
         f"{row.own.mean:.3g}",
         f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
-        _safe(why),
+        name(why, 600),
     ]
 
 
 def _off(row: CompareRow) -> list[str]:
     texts = (f"{row.off_grid} values off the grid", f"{row.off_range} codes out of range")
     return [text for text, count in zip(texts, (row.off_grid, row.off_range), strict=True) if count]
-
-
-def _safe(text: str) -> str:
-    """Escape a finding, which names tensors of the model: markup and control characters are removed, but it is not
-    shortened."""
-    return " ".join(name(part) for part in text.split(" "))
 
 
 def _share(tally: Tally) -> str:

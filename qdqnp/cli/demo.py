@@ -71,7 +71,7 @@ def demo_command(ctx: click.Context, chosen: str, folder: Path | None) -> None:
     model = load(path)
     settings = resolved(CIFAR10, model.program())
     inputs = [picture_feeds([Picture(f"picture {i}", pixels)], settings, model.program()) for i, pixels in enumerate(x)]
-    CONSOLE.print(f"{chosen}: an int8 network for CIFAR-10, on {len(x)} pictures of its test set", highlight=False)
+    CONSOLE.print(f"{chosen}: an int8 network for CIFAR-10, on {len(x)} pictures of its test set")
     _print_classes(_classify(model, inputs), y, classes)
     report = _compare(model, path, inputs[:COMPARED])
     _print_next(str(ctx.find_root().info_name), path)
@@ -85,7 +85,7 @@ def _save(network: Path, folder: Path) -> None:
         check_target(folder / target, f"'{target}'", force=False)
     for target, source in copies.items():
         write_bytes(folder / target, source.read_bytes(), f"'{target}'")
-    CONSOLE.print(f"wrote {', '.join(copies)}", highlight=False)
+    CONSOLE.print(f"wrote {', '.join(copies)}")
 
 
 def _classify(model: Model, inputs: Sequence[dict[str, Array]]) -> Seen:
@@ -112,8 +112,8 @@ def _print_classes(seen: Seen, truth: Array, classes: Sequence[str]) -> None:
     CONSOLE.print(rows)
     count = len(truth)
     correct, speed = np.count_nonzero(found == truth), 1000 * seen.seconds / count
-    CONSOLE.print(f"right: {correct} of {count}; the first {SHOWN} are shown, with softmax scores", highlight=False)
-    CONSOLE.print(f"speed: {speed:.1f} ms per picture, one at a time, measured on this machine", highlight=False)
+    CONSOLE.print(f"right: {correct} of {count}; the first {SHOWN} are shown, with softmax scores")
+    CONSOLE.print(f"speed: {speed:.1f} ms per picture, one at a time, measured on this machine")
 
 
 def _probability(scores: Array) -> float:
@@ -130,8 +130,6 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Ve
     except PeerError:
         CONSOLE.print(
             'To compare every tensor with ONNX Runtime, install it: pip install "qdqnp[ort]"',
-            markup=False,
-            highlight=False,
             soft_wrap=True,
         )
         return None
@@ -150,14 +148,15 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Ve
             style=None if layer.equal else "red",
         )
     CONSOLE.print(rows)
-    CONSOLE.print(f"compared with onnxruntime {host()['onnxruntime']} on {len(inputs)} pictures", highlight=False)
-    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red", markup=False, highlight=False)
+    CONSOLE.print(f"compared with onnxruntime {host()['onnxruntime']} on {len(inputs)} pictures")
+    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red")
     return report
 
 
 def _print_next(program: str, path: Path) -> None:
     """Print three commands to paste, never wrapped and quoted for the shell."""
-    CONSOLE.print("\nNext:")
+    CONSOLE.print()
+    CONSOLE.print("Next:")
     mean, std = (",".join(map(str, values)) for values in (CIFAR10.mean, CIFAR10.std))
     scaling = ["--scale", f"{CIFAR10.scale:g}/{CIFAR10.divisor:g}", "--mean", mean, "--std", std]
     for words in (
@@ -165,7 +164,7 @@ def _print_next(program: str, path: Path) -> None:
         ["verify", str(path), "--random", "3"],
         ["run", str(path), "--input", str(pictures_path()), *scaling, "--labels", str(labels_path())],
     ):
-        CONSOLE.print(f"  {program} {_quoted(words)}", markup=False, highlight=False, soft_wrap=True)
+        CONSOLE.print(f"  {program} {_quoted(words)}", soft_wrap=True)
 
 
 def _quoted(words: Sequence[str]) -> str:

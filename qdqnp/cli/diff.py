@@ -73,7 +73,6 @@ def print_report(report: DiffReport) -> None:
     first, inputs = report.profiles[0], f"{report.inputs} input{'s' if report.inputs != 1 else ''}"
     CONSOLE.print(
         f"share of elements that differ from '{name(first)}' (largest difference, in LSB of codes), over {inputs}",
-        highlight=False,
     )
     if any(cell.status == "inferred" for row in report.rows for cell in row.cells):
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")

@@ -77,15 +77,13 @@ def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _print(found: Explanation) -> None:
     at = ", ".join(str(i) for i in found.index)
-    CONSOLE.print(f"{name(found.tensor)}[{at}] of {found.op} {name(found.label)}", highlight=False)
+    CONSOLE.print(f"{name(found.tensor)}[{at}] of {found.op} {name(found.label)}")
     if found.origin != COMPUTED:
-        CONSOLE.print(SAID[found.origin], highlight=False)
+        CONSOLE.print(SAID[found.origin])
     _print_terms(found)
     _print_operands(found)
     if found.real is not None:
-        CONSOLE.print(
-            f"exact result in units of the output's scale, zero point added: {float(found.real):.9g}", highlight=False
-        )
+        CONSOLE.print(f"exact result in units of the output's scale, zero point added: {float(found.real):.9g}")
     for account in found.accounts:
         CONSOLE.print()
         _print_account(account)
@@ -109,11 +107,11 @@ def _print_terms(found: Explanation) -> None:
         )
     CONSOLE.print(rows)
     rest = f"the largest {len(found.terms)} of {found.term_count} products"
-    CONSOLE.print(f"{rest}, {found.padded} of them in the padding", highlight=False)
+    CONSOLE.print(f"{rest}, {found.padded} of them in the padding")
     bias = "no bias" if found.bias is None else f"bias {_short(found.bias)}"
     if isinstance(found.total, int) and isinstance(found.bias, int):
         bias += f", together {found.total + found.bias}"
-    CONSOLE.print(f"sum {'not finite' if found.total is None else _short(found.total)}; {bias}", highlight=False)
+    CONSOLE.print(f"sum {'not finite' if found.total is None else _short(found.total)}; {bias}")
 
 
 def _centered(code: float, zero: int) -> str:
@@ -129,24 +127,20 @@ def _print_operands(found: Explanation) -> None:
     CONSOLE.print(rows)
     if found.operand_count > SHOWN_OPERANDS:
         most = "all" if found.operand_count <= LISTED else f"the first {LISTED}"
-        CONSOLE.print(f"... and {found.operand_count - SHOWN_OPERANDS} more; --json prints {most}", highlight=False)
+        CONSOLE.print(f"... and {found.operand_count - SHOWN_OPERANDS} more; --json prints {most}")
 
 
 def _print_account(account: Account) -> None:
     status = f" ({account.status})" if account.status == "inferred" else ""
     if account.note:
         what = "not computed" if account.code is None else account.code
-        CONSOLE.print(
-            f"[bold]{name(account.profile)}[/bold]{status}: {what}: {name(account.note, 400)}", highlight=False
-        )
+        CONSOLE.print(f"{name(account.profile)}{status}: {what}: {name(account.note, 400)}", style="bold")
         return
-    CONSOLE.print(
-        f"[bold]{name(account.profile)}[/bold]{status}: {account.code}" + (", saturated" if account.saturated else ""),
-        highlight=False,
-    )
+    saturated = ", saturated" if account.saturated else ""
+    CONSOLE.print(f"{name(account.profile)}{status}: {account.code}{saturated}", style="bold")
     if account.parameters:
         numbers = ", ".join(f"{key} = {_short(value)}" for key, value in account.parameters.items())
-        CONSOLE.print(f"  {numbers}", highlight=False, markup=False)
+        CONSOLE.print(f"  {numbers}")
     if account.lines:
         rows = table(
             "  step", "before rounding", "value", "from a tie", right=("before rounding", "value", "from a tie")
@@ -155,7 +149,7 @@ def _print_account(account: Account) -> None:
             rows.add_row(f"  {name(line.name)}", *_numbers(line))
         CONSOLE.print(rows)
     if account.to_change is not None:
-        CONSOLE.print(f"  {_change(account.to_change)}", highlight=False)
+        CONSOLE.print(f"  {_change(account.to_change)}")
 
 
 def _change(to_change: tuple[int | None, int | None]) -> str:
@@ -182,10 +176,10 @@ def _print_causes(found: Explanation, got: int) -> None:
             continue
         title = f"{got} instead of {account.code} under {name(account.profile)}"
         if account.code == got:
-            CONSOLE.print(f"{got} is what {name(account.profile)} gives", style="green", highlight=False)
+            CONSOLE.print(f"{got} is what {name(account.profile)} gives", style="green")
         elif not account.causes:
-            CONSOLE.print(f"{title}: none of the known causes gives it", style="yellow", highlight=False)
+            CONSOLE.print(f"{title}: none of the known causes gives it", style="yellow")
         else:
-            CONSOLE.print(f"{title}: given by", highlight=False)
+            CONSOLE.print(f"{title}: given by")
             for cause in account.causes:
-                CONSOLE.print(f"  {cause}", highlight=False, markup=False)
+                CONSOLE.print(f"  {cause}")

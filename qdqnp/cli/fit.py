@@ -11,27 +11,24 @@ SHOWN = 6
 
 
 def print_fit(fitted: Fitted) -> None:
-    CONSOLE.print(f"\nfitted, from {name(fitted.base)}:", style="bold", highlight=False)
+    CONSOLE.print()
+    CONSOLE.print(f"fitted, from {name(fitted.base)}:", style="bold")
     for fit in fitted.fits:
         _print_one(fit)
     if fitted.unseen:
-        CONSOLE.print(f"not in the dump, as in {name(fitted.base)}: {', '.join(fitted.unseen)}", highlight=False)
+        CONSOLE.print(f"not in the dump, as in {name(fitted.base)}: {', '.join(fitted.unseen)}")
 
 
 def _print_one(fit: Fit) -> None:
     count = f"{fit.elements} codes of {len(fit.layers)} layers"
     if fit.chosen is None:
         near = f"; the nearest misses {fit.nearest[1]}: {name(fit.nearest[0].text, 300)}" if fit.nearest else ""
-        CONSOLE.print(f"{fit.name}: no rule gives all {count}{near}", style="yellow", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"{fit.name}: no rule gives all {count}{near}", style="yellow", soft_wrap=True)
         return
     names = f" ({', '.join(fit.groups[0][0].names)})" if fit.groups and fit.groups[0][0].names else ""
-    CONSOLE.print(
-        f"{fit.name}: {name(fit.text, 300)}{names} gives all {count}", style="green", highlight=False, soft_wrap=True
-    )
+    CONSOLE.print(f"{fit.name}: {name(fit.text, 300)}{names} gives all {count}", style="green", soft_wrap=True)
     if fit.groups and len(fit.groups[0]) > 1:
-        CONSOLE.print(
-            f"  {len(fit.groups[0]) - 1} more rules are equal to it on all that was searched", highlight=False
-        )
+        CONSOLE.print(f"  {len(fit.groups[0]) - 1} more rules are equal to it on all that was searched")
     for split in fit.splits[:SHOWN]:
         found = split.search.stimulus
         where = (
@@ -39,9 +36,9 @@ def _print_one(fit: Fit) -> None:
             if found
             else name(split.search.note, 200)
         )
-        CONSOLE.print(f"  so does {name(split.other.text, 300)}; {where}", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"  so does {name(split.other.text, 300)}; {where}", soft_wrap=True)
     if len(fit.splits) > SHOWN:
-        CONSOLE.print(f"  and {len(fit.splits) - SHOWN} more that part from it; --json lists all", highlight=False)
+        CONSOLE.print(f"  and {len(fit.splits) - SHOWN} more that part from it; --json lists all")
     if fit.narrow is not None:
         _print_numbers(fit.narrow)
 
@@ -58,7 +55,7 @@ def _print_numbers(narrow: NarrowFit) -> None:
             if len(choices) > 1
             else ""
         )
-        CONSOLE.print(f"  {name(label)}: S1 = {numbers.s1}, S2 = {numbers.s2}{offset}{open_}", highlight=False)
+        CONSOLE.print(f"  {name(label)}: S1 = {numbers.s1}, S2 = {numbers.s2}{offset}{open_}")
     for rule, count in narrow.manners[:SHOWN]:
         need = f", with another BC in {count} layers" if count else ""
-        CONSOLE.print(f"  so does {name(describe(rule), 300)}{need}", highlight=False)
+        CONSOLE.print(f"  so does {name(describe(rule), 300)}{need}")

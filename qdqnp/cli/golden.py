@@ -26,8 +26,6 @@ from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
 
 @click.command("golden")
 @model_argument
@@ -108,17 +106,12 @@ def golden_command(
         **options,
     )
     chosen.check()
-    try:
-        made = _write(model, inputs, profile, out, chosen, force)
-    except KeyboardInterrupt:
-        ERROR_CONSOLE.print("interrupted: nothing was written", highlight=False)
-        click.get_current_context().exit(INTERRUPTED)
+    made = _write(model, inputs, profile, out, chosen, force)
     total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
     CONSOLE.print(
         f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
         f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
-        highlight=False,
         soft_wrap=True,
     )
     _warn(made)
@@ -132,7 +125,6 @@ def _warn(made: Document) -> None:
         ERROR_CONSOLE.print(
             f"warning: {len(doubts)} tensors are not promised to be exact, from {name(first)} on: {name(reason)}",
             style="yellow",
-            highlight=False,
             soft_wrap=True,
         )
 

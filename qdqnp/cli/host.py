@@ -42,16 +42,19 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     for key in ("onnxruntime", "cpu"):
-        CONSOLE.print(f"{key}: {found[key]}", highlight=False)
-    rows = table("\narithmetic", "\nhere")
+        CONSOLE.print(f"{key}: {found[key]}")
+    CONSOLE.print()
+    rows = table("arithmetic", "here")
     for what, how in found["arithmetic"].items():
         rows.add_row(what, how)
     CONSOLE.print(rows)
-    rows = table("\nprofile", "\nsessions here compute it", "\nwhat it is")
+    CONSOLE.print()
+    rows = table("profile", "sessions here compute it", "what it is")
     for name, here in found["profiles"].items():
         rows.add_row(name, here, PROFILES[name].summary)
     CONSOLE.print(rows)
-    rows = table("\nknown fault or change", "\nseen in", "\nhere")
+    CONSOLE.print()
+    rows = table("known fault or change", "seen in", "here")
     for fault in found["faults"]:
         here = {True: "YES", False: "no", None: "cannot be probed"}[fault["here"]]
         rows.add_row(fault["fault"], fault["versions"], here, style="red" if fault["here"] else None)

@@ -92,8 +92,8 @@ def identify_command(
         if fitted is not None and found is not None:
             print_fit(found)
             if left_out:
-                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}", highlight=False)
-            CONSOLE.print(f"wrote {name(fitted.name)}", highlight=False)
+                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}")
+            CONSOLE.print(f"wrote {name(fitted.name)}")
     good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
     sys.exit(0 if good and not report.moved else 1)
 
@@ -138,13 +138,15 @@ def _print_splits(verdict: OperatorVerdict) -> None:
     if not verdict.matched:
         return
     if verdict.rule:
-        CONSOLE.print(f"\n{name(verdict.name)}: {name(verdict.rule, 400)}", highlight=False, soft_wrap=True)
+        CONSOLE.print()
+        CONSOLE.print(f"{name(verdict.name)}: {name(verdict.rule, 400)}", soft_wrap=True)
     elif verdict.splits or verdict.inseparable:
-        CONSOLE.print(f"\n{name(verdict.name)}: several arithmetics give every code", highlight=False)
+        CONSOLE.print()
+        CONSOLE.print(f"{name(verdict.name)}: several arithmetics give every code")
     for names in verdict.inseparable:
-        CONSOLE.print(f"  equal on everything these layers can meet: {_listed(names)}", highlight=False)
+        CONSOLE.print(f"  equal on everything these layers can meet: {_listed(names)}")
     for split in verdict.splits:
-        CONSOLE.print(f"  {_listed(split.one)} against {_listed(split.other)}: {_difference(split)}", highlight=False)
+        CONSOLE.print(f"  {_listed(split.one)} against {_listed(split.other)}: {_difference(split)}")
 
 
 def _listed(names: list[str]) -> str:
@@ -165,25 +167,21 @@ def _print_notes(report: IdentifyReport) -> None:
             f"{name(tensor)}: {count} elements differ where no arithmetic is involved: the dump or its "
             "mapping is wrong there",
             style="yellow",
-            highlight=False,
         )
     for what, names in (("not made by the model", report.unknown), ("inputs not known", report.unreachable)):
         if names:
-            CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}", highlight=False)
+            CONSOLE.print(f"left out, {what}: {_listed(list(names[:10]))}")
 
 
 def _print_verdict(report: IdentifyReport) -> None:
     CONSOLE.print()
     missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
     if report.everywhere:
-        CONSOLE.print(
-            f"every code of every operator: {_listed(report.everywhere)}", style="bold green", highlight=False
-        )
+        CONSOLE.print(f"every code of every operator: {_listed(report.everywhere)}", style="bold green")
     elif missing:
         CONSOLE.print(
             f"no profile gives every code of: {_listed(missing)}; --fit searches the families of arithmetic",
             style="bold yellow",
-            highlight=False,
         )
     else:
         CONSOLE.print("each operator is given by some profile, but no profile gives all of them", style="bold yellow")

@@ -14,7 +14,7 @@ from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.render.console import CONSOLE, dims, name, print_json, sentence, table
+from qdqnp.render.console import CONSOLE, dims, name, print_json, table
 
 
 @click.command("inspect")
@@ -27,7 +27,10 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, sentence, tabl
 )
 @json_option
 def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
-    """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact."""
+    """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
+
+    Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.
+    """
     if lowering is not None:
         _inspect_lowering(load(model), model.name, lowering, as_json)
         return
@@ -47,10 +50,10 @@ def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> 
         return
     rows = table("node", "operator", "what it became")
     for fate in nodes:
-        rows.add_row(name(fate.node), name(fate.op), sentence(fate.became))
+        rows.add_row(name(fate.node), name(fate.op), name(fate.became, 400))
     CONSOLE.print(rows)
     what = ", ".join(f"{count} {op}" for op, count in operators.items())
-    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})", highlight=False)
+    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})")
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
-from rich.markup import escape
 
 from qdqnp.cli.options import json_option
 from qdqnp.inspection.operators import markdown, missing, rows
@@ -36,10 +35,10 @@ def _print() -> None:
     found = table("operator", "opsets", "inputs", "outputs", "computed", "only")
     for row in rows():
         cells = (row.name, row.opsets, row.inputs, row.outputs, row.computed, row.only)
-        found.add_row(*(escape(cell) for cell in cells))
+        found.add_row(*cells)
     CONSOLE.print(found)
-    CONSOLE.print("\nnot there:", highlight=False)
+    CONSOLE.print("\nnot there:")
     for group, names in missing():
         of = f"of {group.domain}: " if group.domain else ""
         text = f"{of}{', '.join(names)} {group.reason}. What helps: {group.help}."
-        CONSOLE.print(f"- {escape(text)}", highlight=False)
+        CONSOLE.print(f"- {text}")

@@ -36,7 +36,6 @@ def probe_command(out: Path) -> None:
     CONSOLE.print(rows)
     CONSOLE.print(
         f"wrote {len(made)} probes; what to do with them is in {name(str(out / 'README.md'), 200)}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -44,12 +43,12 @@ def probe_command(out: Path) -> None:
 def print_answers(answers: Sequence[Answer]) -> None:
     """Print what each probe's answer leaves of its hypotheses."""
     for answer in answers:
-        CONSOLE.print(f"{answer.probe.name}: {answer.probe.question}", highlight=False, style="bold")
+        CONSOLE.print(f"{answer.probe.name}: {answer.probe.question}", style="bold")
         if not answer.remaining:
             text, count = answer.nearest
             missed = f"misses {count} of {answer.codes.size}: {text}"
-            CONSOLE.print(f"  no hypothesis gives every code; the nearest {missed}", style="yellow", highlight=False)
+            CONSOLE.print(f"  no hypothesis gives every code; the nearest {missed}", style="yellow")
         for text in answer.remaining[:SHOWN]:
-            CONSOLE.print(f"  {text}", style="green", highlight=False)
+            CONSOLE.print(f"  {text}", style="green")
         if len(answer.remaining) > SHOWN:
-            CONSOLE.print(f"  and {len(answer.remaining) - SHOWN} more; --json lists all", highlight=False)
+            CONSOLE.print(f"  and {len(answer.remaining) - SHOWN} more; --json lists all")

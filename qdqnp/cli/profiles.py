@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from qdqnp.cli.options import json_option
 from qdqnp.inspection.coverage import covered, rule_document, summary
@@ -14,7 +13,7 @@ from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profile_writer import shared_document, to_toml
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.render.console import CONSOLE, print_json, table
+from qdqnp.render.console import CONSOLE, lines, print_document, print_json, table
 
 
 @click.group("profiles", invoke_without_command=True)
@@ -42,7 +41,7 @@ def show_command(profile: str, as_toml: bool, as_json: bool) -> None:
         raise click.UsageError("either --toml or --json")
     found = profile_from(profile)
     if as_toml:
-        click.echo(to_toml(found), nl=False)
+        print_document(to_toml(found))
     elif as_json:
         print_json({**summary(found), "rules": {key: rule_document(found, key) for key in rule_names()}})
     else:
@@ -56,40 +55,35 @@ def _print_list() -> None:
         called = ", ".join([profile.name, *found["aliases"]])
         rows.add_row(called, found["status"], profile.summary, found["coverage"], profile.source)
     CONSOLE.print(rows)
+    CONSOLE.print()
     CONSOLE.print(
-        "\ninferred: rules that fit what was measured, without a statement of the maker; they run, and are "
+        "inferred: rules that fit what was measured, without a statement of the maker; they run, and are "
         "marked wherever they are used",
-        highlight=False,
     )
     CONSOLE.print(
         "requantization only: Conv, Gemm and MatMul; a network that needs more is refused with the list of its layers",
-        highlight=False,
     )
-    CONSOLE.print("one in full: qdqnp profiles show NAME; as a starting point for your own: --toml", highlight=False)
+    CONSOLE.print("one in full: qdqnp profiles show NAME; as a starting point for your own: --toml")
 
 
 def _print_one(profile: Profile) -> None:
     for key, value in summary(profile).items():
         text = ", ".join(value) if isinstance(value, list) else value
         if text:
-            CONSOLE.print(f"{key}: {_safe(text)}", highlight=False)
+            CONSOLE.print(f"{key}: {text}")
     floats = "run" if profile.host_float else "refused"
-    CONSOLE.print(f"lowering: {profile.lowering}; layers in float32: {floats}\n", highlight=False)
+    CONSOLE.print(f"lowering: {profile.lowering}; layers in float32: {floats}")
+    CONSOLE.print()
     rows = table("field", "operators", "status", "rule", "settings")
     document = shared_document(profile)
     for field in rule_names():
         rule = document[field]
         other = isinstance(rule, str)
         settings = {} if other else {key: value for key, value in rule.items() if key not in ("kind", "status")}
-        lines = "\n".join(f"{key} = {_setting(value)}" for key, value in settings.items())
+        shown = lines(f"{key} = {_setting(value)}" for key, value in settings.items())
         status = getattr(profile, field).status
-        rows.add_row(field, covered(field), status, f"as {rule}" if other else rule["kind"], _safe(lines))
+        rows.add_row(field, covered(field), status, f"as {rule}" if other else rule["kind"], shown)
     CONSOLE.print(rows)
-
-
-def _safe(text: str) -> str:
-    """Show a user's own words in full, without markup and control characters."""
-    return escape("".join(char if char.isprintable() or char == "\n" else "?" for char in text))
 
 
 def _setting(value: Any) -> str:

@@ -83,7 +83,7 @@ def run_command(
     runs = runs_of(program, inputs.files, settings)
     if any(run.unscaled for run in runs):
         note = "note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std"
-        ERROR_CONSOLE.print(note, highlight=False)
+        ERROR_CONSOLE.print(note)
     results = (loaded.run(run.feeds(), profile=arithmetic, codes=codes) for run in runs)
     made = stacked(runs, tracked(results, len(runs), "running", not as_json))
     names = [one for run in runs for one in run.names]
@@ -98,7 +98,7 @@ def run_command(
     else:
         _print(names, made, summaries, best)
         if output is not None:
-            CONSOLE.print(f"wrote {name(output.name)}: {', '.join(name(key) for key in made)}", highlight=False)
+            CONSOLE.print(f"wrote {name(output.name)}: {', '.join(name(key) for key in made)}")
 
 
 def _print_json(
@@ -138,7 +138,7 @@ def _print(
     for key, found in summaries.items():
         if "scale" in found:
             reading = f"scale {found['scale']:.9g}, zero point {found['zero_point']}"
-            CONSOLE.print(f"{name(key)}: {found['dtype']} codes, {reading}", highlight=False)
+            CONSOLE.print(f"{name(key)}: {found['dtype']} codes, {reading}")
 
 
 def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Sequence[str]) -> None:

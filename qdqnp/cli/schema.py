@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from qdqnp.golden.schema import schema_text
+from qdqnp.render.console import print_document
 
 
 @click.command("schema")
 def schema_command() -> None:
     """Print the JSON Schema of the manifest.json that `qdqnp golden` writes."""
-    click.echo(schema_text(), nl=False)
+    print_document(schema_text())

@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 from rich.table import Table
 
 from qdqnp.cli.options import (
@@ -26,7 +25,7 @@ from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.quant import Array
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, table
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, progress, table
 from qdqnp.stimuli.coverage import Coverage
 from qdqnp.stimuli.document import document
 from qdqnp.stimuli.goals import REACHED, Verdict
@@ -102,7 +101,7 @@ def stimulate_command(
         with ERROR_CONSOLE.status("constructing"):
             found = for_layer(loaded, layer, arithmetic, against=pair, seed=seed, count=count, shapes=sizes)
     else:
-        with Progress(console=ERROR_CONSOLE, transient=True, disable=as_json or not ERROR_CONSOLE.is_terminal) as bar:
+        with progress(disable=as_json) as bar:
             task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))
             found = for_network(
                 loaded,
@@ -119,7 +118,7 @@ def stimulate_command(
         print_json({"model": model.name, "profile": found.profile, **document(found)})
     else:
         print_set(found)
-        CONSOLE.print(f"wrote {len(found.stimuli)} inputs to {name(str(out))}", highlight=False)
+        CONSOLE.print(f"wrote {len(found.stimuli)} inputs to {name(str(out))}")
 
 
 def _pair(text: str | None) -> Pair | None:
@@ -160,11 +159,11 @@ def _print_layer(found: StimulusSet) -> None:
         _add_group(rows, kind, list(group), method=True)
     _add_group(rows, "all together", found.stimuli)
     CONSOLE.print(rows)
-    CONSOLE.print(f"layer {name(found.label)}, {found.op}, profile {name(found.profile)}", highlight=False)
+    CONSOLE.print(f"layer {name(found.label)}, {found.op}, profile {name(found.profile)}")
     if found.ties_of:
-        CONSOLE.print(f"ties and saturations are those of {found.ties_of}", highlight=False)
+        CONSOLE.print(f"ties and saturations are those of {found.ties_of}")
     if found.bound is not None:
-        CONSOLE.print(f"accumulators are proven to lie in [{found.bound[0]}, {found.bound[1]}]", highlight=False)
+        CONSOLE.print(f"accumulators are proven to lie in [{found.bound[0]}, {found.bound[1]}]")
     _print_verdicts(found.verdicts)
 
 
@@ -248,14 +247,9 @@ def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
         those = [verdict for verdict in verdicts if verdict.goal == goal]
         reached = sum(verdict.verdict == REACHED for verdict in those)
         if those[0].channel is None:
-            _line(f"{goal}: {those[0].verdict}: {those[0].reason}")
+            CONSOLE.print(f"{goal}: {those[0].verdict}: {those[0].reason}")
             continue
-        _line(f"{goal}: reached in {reached} of {len(those)} channels")
+        CONSOLE.print(f"{goal}: reached in {reached} of {len(those)} channels")
         for kind in dict.fromkeys(verdict.verdict for verdict in those if verdict.verdict != REACHED):
             found = [verdict for verdict in those if verdict.verdict == kind]
-            _line(f"  {kind} in {len(found)}, such as channel {found[0].channel}: {found[0].reason}")
-
-
-def _line(text: str) -> None:
-    """Print a sentence in full, which may hold names from a model."""
-    CONSOLE.print("".join(char if char.isprintable() else "?" for char in text), markup=False, highlight=False)
+            CONSOLE.print(f"  {kind} in {len(found)}, such as channel {found[0].channel}: {found[0].reason}")

@@ -16,7 +16,7 @@ from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer, host
 from qdqnp.peers.ort.session import KINDS
-from qdqnp.render.console import CONSOLE, dims, name, print_json, printable, table, tracked
+from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 
 
 @click.command("verify")
@@ -93,12 +93,8 @@ def print_report(report: VerifyReport, peer: OrtPeer) -> None:
         listed = ", ".join(name(item) for item in report.only_theirs[:10])
         CONSOLE.print(f"only in ONNX Runtime's graph: {len(report.only_theirs)} tensors: {listed}")
     for key, value in {**host(), "session": " ".join(f"{k}={v}" for k, v in peer.config.items())}.items():
-        CONSOLE.print(f"{key}: {value}", highlight=False)
-    CONSOLE.print(
-        "ONNX Runtime's graph: " + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())), highlight=False
-    )
+        CONSOLE.print(f"{key}: {value}")
+    CONSOLE.print("ONNX Runtime's graph: " + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())))
     if report.inputs > 1:
-        CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs", highlight=False)
-    CONSOLE.print(
-        printable(report.verdict()), style="bold green" if report.equal else "bold red", markup=False, highlight=False
-    )
+        CONSOLE.print(f"{report.inputs} inputs gave {report.distinct_outputs} different outputs")
+    CONSOLE.print(report.verdict(), style="bold green" if report.equal else "bold red")

@@ -12,6 +12,7 @@ from qdqnp.diagnosis.align import pair
 from qdqnp.diagnosis.dump import Dump
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problem, Problems
+from qdqnp.numerics.profile_writer import toml_string
 
 MAX_BYTES = 16 * 2**20
 
@@ -24,18 +25,19 @@ def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dic
 
 
 def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool) -> str:
-    """Return the file's text: JSON, or TOML with the entries left over as comments."""
+    """Return the file's text: JSON, or TOML with the entries left over as comments. Raises InputError for names that
+    TOML does not have."""
     if json_format:
         return json.dumps({"tensors": dict(mapping)}, indent=2) + "\n"
+    problems = Problems()
+    for text in (*mapping, *mapping.values()):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in text):  # a file's name that is not UTF-8
+            problems.add(f"name '{text}'", "UTF-8 for a .toml file", "other bytes", "Rename the file, or write .json.")
+    problems.raise_if_any("cannot write a mapping", InputError)
     lines = ["# ONNX tensor = entry of the dump", "[tensors]"]
-    lines += [f"{_quoted(name)} = {_quoted(entry)}" for name, entry in mapping.items()]
-    lines += ["", *(f"# not used: {_quoted(entry)}" for entry in unused)]
+    lines += [f"{toml_string(name)} = {toml_string(entry)}" for name, entry in mapping.items()]
+    lines += ["", *(f"# not used: {toml_string(entry)}" for entry in unused)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _quoted(text: str) -> str:
-    """Quote a TOML basic string. JSON's escapes are TOML's, except for DEL, which JSON does not escape."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_mapping(path: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.quant import Array
 
 
 def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Reference:
@@ -85,7 +86,7 @@ def _check(golden: GoldenSet, reference: Reference) -> None:
         if tensor.role not in ("output", "network_output"):
             continue
         for case, values in enumerate(reference.cases):
-            if tensor.name in values and not np.array_equal(golden.array(tensor, case), values[tensor.name]):
+            if tensor.name in values and not _equal(golden.array(tensor, case), values[tensor.name]):
                 problems.add(
                     f"tensor '{tensor.name}', input {case}",
                     "the golden set's values",
@@ -94,3 +95,8 @@ def _check(golden: GoldenSet, reference: Reference) -> None:
                 )
                 break
     problems.raise_if_any("the model gives other values than its golden set", InputError)
+
+
+def _equal(golden: Array, found: Array) -> bool:
+    """Tell whether the values are the same; a NaN is the same as another."""
+    return np.array_equal(golden, found, equal_nan=golden.dtype.kind == found.dtype.kind == "f")

@@ -91,9 +91,10 @@ def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document
 
 def _plain(value: Any) -> Any:
     """Convert a value to JSON; a value that JSON does not have a number for becomes text."""
-    if isinstance(value, (tuple, np.ndarray)):
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()  # of one element without axes, the element
+    if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, (bool, int, float, str)) else str(value)

@@ -113,7 +113,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _string(value)
+        return toml_string(value)
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_key(key)} = {_scalar(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
@@ -124,9 +124,19 @@ def _scalar(value: Any) -> str:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_string(key)
 
 
-def _string(text: str) -> str:
-    """Write a basic string: JSON's escapes are TOML's; only DEL must be escaped too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+def toml_string(text: str) -> str:
+    r"""Return TOML's basic string for a text. JSON's escapes are TOML's; whatever is not printed as itself is escaped
+    too, so that the file can be looked at.
+
+    >>> print(toml_string('say "grün"\u202e'))
+    "say \"grün\"\u202e"
+    """
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escape(ord(char)) for char in quoted)
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}"

@@ -1,4 +1,5 @@
-"""Print for all commands: consoles, escaped names, JSON, progress."""
+"""Print for all commands. Whatever is printed is text: no markup, no emoji codes, and what a terminal would obey is
+shown escaped (`qdqnp.errors.printable`)."""
 
 from __future__ import annotations
 
@@ -7,36 +8,47 @@ import sys
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
-import click
-import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from qdqnp.errors import shorten
+from qdqnp.errors import printable, shorten
 
 T = TypeVar("T")
 # A pipe or a file does not have a width to fold a table to: lines stay whole there, for grep and for later reading.
 PIPE_WIDTH = 220
-CONSOLE = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-ERROR_CONSOLE = Console(stderr=True)
+
+
+class PlainConsole(Console):
+    """Shows every string as it is, in one line: rich turns each into a Text by render_str, cells of tables too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        shown, encoding = printable(text), getattr(self.file, "encoding", None) or "utf-8"
+        if not shown.isascii():  # here, because what is written wider than it was measured would not fit its column
+            shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+        return super().render_str(shown, **options | {"markup": False, "emoji": False, "highlight": False})
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError on: rich would end the process with exit code 1, which means a mismatch."""
+        raise  # rich calls it while it handles the error
+
+
+CONSOLE = PlainConsole(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
+ERROR_CONSOLE = PlainConsole(stderr=True)
 
 
 def name(text: str, limit: int = 60) -> str:
-    """Make a name from a model file safe to print: without markup and control characters, and shortened."""
-    return escape(printable(shorten(text, limit)).replace("\n", "?"))
+    """Shorten a name, or a sentence that quotes one, for a place where a longer one would be in the way."""
+    return shorten(printable(text), limit)
 
 
-def printable(text: str) -> str:
-    """Replace the control characters in a text of several lines by '?': names in messages come from files, and a
-    terminal obeys them."""
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
-
-
-def sentence(text: str) -> str:
-    """Make a sentence that may quote names from a model file safe to print; only excessive length is shortened."""
-    return escape("".join(char if char.isprintable() else "?" for char in shorten(text, 400)))
+def lines(texts: Iterable[str]) -> Text:
+    """Make a cell of several lines."""
+    return Text("\n").join(Text(printable(text)) for text in texts)
 
 
 def dims(shape: Iterable[Any]) -> str:
@@ -44,16 +56,19 @@ def dims(shape: Iterable[Any]) -> str:
     return "x".join("?" if size is None else name(str(size)) for size in shape)
 
 
+def print_document(text: str) -> None:
+    """Print a text of several lines on standard output: JSON, TOML."""
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in text.removesuffix("\n").split("\n")))
+
+
 def print_json(value: Any) -> None:
     """Print JSON on standard output, and nothing else."""
-    click.echo(json.dumps(value, indent=2, default=_plain))
+    print_document(json.dumps(value, indent=2, default=_plain).replace("\x7f", "\\u007f"))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # NumPy's arrays and scalars, without NumPy, which is slow to import
         return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
@@ -64,10 +79,18 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
+def progress(disable: bool = False) -> Progress:
+    """Make a progress bar on standard error, which shows where that is a terminal only."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=ERROR_CONSOLE, transient=True, disable=disable or not ERROR_CONSOLE.is_terminal)
+
+
 def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Generator[T, None, None]:
     """Yield the items, with a progress bar on standard error where it is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=ERROR_CONSOLE, transient=True, disable=not show or not ERROR_CONSOLE.is_terminal
-    ) as progress:
-        yield from progress.track(items, total=total, description=what)
+    with progress(disable=not show) as shown:
+        yield from shown.track(items, total=total, description=what)

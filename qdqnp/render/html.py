@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.errors import InputError, Problem, shorten
+from qdqnp.errors import InputError, Problem, printable, shorten
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
@@ -35,6 +36,7 @@ def html(report: CompareReport, title: str) -> str:
     )
 
 
+@cache
 def _template() -> Any:
     try:
         import jinja2
@@ -42,10 +44,15 @@ def _template() -> Any:
         problem = Problem("Jinja2", "to be installed", "no such module", 'Run: pip install "qdqnp[report]"')
         raise InputError("the HTML report needs Jinja2", [problem]) from error
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = (files("qdqnp.render") / TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _shown(value: Any) -> Any:
+    """Show a name as the terminal does; what is markup in HTML, Jinja2 escapes."""
+    return printable(value) if isinstance(value, str) else value
 
 
 def _row(row: CompareRow) -> dict[str, Any]:
@@ -70,7 +77,7 @@ def _row(row: CompareRow) -> dict[str, Any]:
 
 def _bar(share: float) -> float:
     """Return a length in percent on a logarithmic scale from one in a million, so that a single wrong element is
-    visible."""
+    printable."""
     return 0.0 if not share else max(2.0, 100 * (1 + math.log10(max(share, 1e-6)) / 6))
 
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
+from qdqnp.errors import printable
 
 
 def junit(report: CompareReport, name: str) -> bytes:
@@ -18,7 +19,7 @@ def junit(report: CompareReport, name: str) -> bytes:
     left_out = list(_left_out(report))
     suite = ET.Element(
         "testsuite",
-        name=_clean(name),
+        name=printable(name),
         tests=str(len(report.rows) + len(left_out) + (not report.computed)),
         failures=str(len(report.failing)),
         errors=str(int(not report.computed)),
@@ -26,15 +27,15 @@ def junit(report: CompareReport, name: str) -> bytes:
     )
     if not report.computed:
         error = ET.SubElement(ET.SubElement(suite, "testcase", classname="compare", name="anything"), "error")
-        error.set("message", _clean(report.not_compared()[0]))
+        error.set("message", printable(report.not_compared()[0]))
     for kind, title, reason in left_out:
-        case = ET.SubElement(suite, "testcase", classname=_clean(kind), name=_clean(title))
-        ET.SubElement(case, "skipped", message=reason)
+        case = ET.SubElement(suite, "testcase", classname=printable(kind), name=printable(title))
+        ET.SubElement(case, "skipped", message=printable(reason))
     for row in report.rows:
-        case = ET.SubElement(suite, "testcase", classname=_clean(row.op or "input"), name=_clean(_title(row)))
+        case = ET.SubElement(suite, "testcase", classname=printable(row.op or "input"), name=printable(_title(row)))
         if row.status in FAILING:
-            failure = ET.SubElement(case, "failure", type=_clean(row.status), message=_clean(_message(row)))
-            failure.text = _clean(_details(row))
+            failure = ET.SubElement(case, "failure", type=printable(row.status), message=printable(_message(row)))
+            failure.text = "\n".join(map(printable, _details(row)))
     root = ET.Element("testsuites")
     root.append(suite)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -65,7 +66,7 @@ def _message(row: CompareRow) -> str:
     )
 
 
-def _details(row: CompareRow) -> str:
+def _details(row: CompareRow) -> list[str]:
     own = row.single
     lines = [
         f"segment: {', '.join(row.segment)}",
@@ -73,16 +74,4 @@ def _details(row: CompareRow) -> str:
         f"entire: {row.entire.differing} of {row.entire.elements}, largest {row.entire.largest}",
         f"single: {own.differing} of {own.elements}, largest {own.largest}, mean {own.mean:.6g}",
     ]
-    return "\n".join(lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()])
-
-
-def _clean(text: str) -> str:
-    """Remove the characters that XML 1.0 cannot hold, not even escaped."""
-    allowed = (
-        char
-        if char in "\t\n\r"
-        or (ord(char) >= 0x20 and not 0xD800 <= ord(char) <= 0xDFFF and ord(char) not in (0xFFFE, 0xFFFF))
-        else "?"
-        for char in text
-    )
-    return "".join(allowed)
+    return lines + [f"{key}: {value:.6g}" for key, value in row.metrics.items()]

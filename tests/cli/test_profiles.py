@@ -83,7 +83,7 @@ def test_a_users_own_words_are_no_markup(tmp_path: Path) -> None:
     )
     result = run("profiles", "show", file)
     assert result.exit_code == 0
-    assert "summary: [red]x[/red]?[31m" in result.output and "reason = [b]no[/b]" in result.output
+    assert "summary: [red]x[/red]\\x1b[31m" in result.output and "reason = [b]no[/b]" in result.output
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import qdqnp
 from qdqnp.errors import GoldenError, InputError
 from qdqnp.golden import ROLES, Options, read, write
+from qdqnp.golden.formats import formats
 from qdqnp.numerics.profile import rule_names
 from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
 from tests.golden.conftest import CASES, Made, make
 from tests.networks import dla
+from tests.ops.case import one_node
 
 
 def test_every_tensor_is_that_of_a_trace(made: Made) -> None:
@@ -270,3 +273,24 @@ def test_coverage_goes_into_the_manifest(net: Path, tmp_path: Path) -> None:
 
 def test_every_role_occurs(made: Made) -> None:
     assert {t.role for t in made.found.tensors} == set(ROLES)
+
+
+@pytest.mark.parametrize("value", [np.array(7, np.uint8), None])
+@pytest.mark.parametrize(
+    "indices", [np.int64(1), np.array([1]), np.zeros((2, 2), np.int32), np.zeros((0, 2), np.int64)]
+)
+def test_constants_of_every_rank_are_attributes(tmp_path: Path, indices: np.ndarray, value: np.ndarray | None) -> None:
+    """Of one element without axes, the element itself."""
+    x = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    gather = one_node("Gather", [("x", x), ("indices", np.asarray(indices))], axis=1)
+    filling = ("value", value) if value is not None else None
+    pad = one_node("Pad", [("x", x), ("pads", np.array([1, 0, 0, 1])), filling])
+    for case, key, wanted in ((gather, "indices", indices.tolist()), (pad, "filling", value and 7)):
+        model = case.model.SerializeToString()
+        out = tmp_path / key
+        write(out, model, [case.inputs], 1, options=Options(formats=formats()))
+        found = read(out)
+        (layer,) = found.manifest["layers"]
+        assert layer["attributes"].get(key) == wanted
+        (y,) = (tensor for tensor in found.tensors if tensor.role == "output")
+        assert np.array_equal(found.array(y, 0), qdqnp.load(model).run(case.inputs)["y"])

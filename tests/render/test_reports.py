@@ -83,6 +83,7 @@ def test_every_layer_has_a_row_with_its_numbers(found: CompareReport) -> None:
 
 
 def test_without_jinja2_the_error_says_what_to_install(found: CompareReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    html_module._template.cache_clear()  # which another test filled
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(InputError, match=r"qdqnp\[report\]"):
         html(found, "a")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from qdqnp.diagnosis.identify.families import describe
 from qdqnp.diagnosis.identify.fit import Fit, Fitted
+from qdqnp.errors import printable
 from qdqnp.numerics.profile_writer import to_toml
 
 SHOWN = 12
@@ -17,11 +18,7 @@ def fit_toml(fitted: Fitted) -> str:
     lines = ["# Fitted to a device's codes by qdqnp identify --fit.", *_head(fitted)]
     for fit in fitted.fits:
         lines += _about(fit)
-    return "".join(f"{_safe(line)}\n" for line in lines) + "\n" + to_toml(fitted.profile)
-
-
-def _safe(line: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in line)
+    return "".join(f"{printable(line)}\n" for line in lines) + "\n" + to_toml(fitted.profile)
 
 
 def _head(fitted: Fitted) -> Iterator[str]:

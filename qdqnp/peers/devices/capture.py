@@ -63,7 +63,7 @@ def load_device(text: str) -> Device:
         sys.path.insert(0, folder)
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # whatever a user's module raises
+    except (Exception, SystemExit) as error:  # whatever a user's module raises
         raise InputError(
             "cannot import the device", [Problem(f"module '{module}'", "importable", _said(error))]
         ) from error
@@ -101,11 +101,11 @@ def _run(device: Device, feeds: Mapping[str, Array], number: int) -> object:
         return function({name: array.copy() for name, array in feeds.items()})
     except QdqnpError:
         raise
-    except Exception as error:  # whatever a user's function raises
+    except (Exception, SystemExit) as error:  # whatever a user's function raises
         raise QdqnpError("the device failed", [Problem(f"run {number}", "tensors", _said(error))]) from error
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return shorten(f"{type(error).__name__}: {error}")
 
 

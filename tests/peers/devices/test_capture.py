@@ -74,6 +74,9 @@ number = 3
 def failing(inputs):
     raise RuntimeError("no power")
 
+def leaving(inputs):
+    raise SystemExit(1)
+
 def shapeless(inputs):
     return {"a": np.array(["text"]), 3: np.zeros(2)}
 """
@@ -130,6 +133,7 @@ def test_codes_go_to_the_device_where_asked(place: Path, model: Model) -> None:
     ("device", "text"),
     [
         ("my_board:failing", "RuntimeError: no power"),
+        ("my_board:leaving", "SystemExit: 1"),
         ("my_board:shapeless", "names that are texts"),
         ("my_board:number", "got int"),
         ("my_board:missing", "got NoneType"),

@@ -1,0 +1,106 @@
+"""Every operator and a network through every command, in the short form; and that the sweep finds what is planted."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from qdqnp.cli import COMMANDS, explain, inspect
+from tests.networks import dla
+from tools.verify import sweep as module
+from tools.verify.sweep import FAULTS, OPERATORS, Subject, Tally, main, operator_subjects, sweep
+
+# Those of which no command of the sweep runs: they need ONNX Runtime, a device, or no model.
+LEFT_OUT = {"verify", "capture", "probe", "profiles", "host", "schema", "demo"}
+
+
+def found(tally: Tally) -> str:
+    """All findings, each with its first place, for the message of a failing test."""
+    return "\n\n".join(f"{len(places)} x {what}\n{places[0]}" for what, places in tally.findings.items())
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_every_operator_through_every_command(name: str) -> None:
+    tally, models = sweep(operator_subjects([name], 1, 0), 0, short=True)
+    assert not tally.findings, found(tally)
+    assert models == 1 and {command for command, _ in tally.ends} == set(COMMANDS) - LEFT_OUT
+    assert tally.ends["golden", "0"] and tally.ends["explain", "0"] and tally.ends["compare", "1"]
+
+
+def test_a_network_through_every_command() -> None:
+    tally, _ = sweep([Subject("dla", dla(size=8).SerializeToString())], 0, short=True)
+    assert not tally.findings, found(tally)
+    assert tally.ends["compare", "1"] >= len(FAULTS) - 2 and tally.ends["compare", "0"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.float32, np.bool_])
+@pytest.mark.parametrize("shape", [(2, 3, 4), (3, 3), (5,), (), (0, 2)])
+def test_faults_keep_dtype_and_shape(fault: object, dtype: type, shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    made = fault(array)  # type: ignore[operator]
+    assert (made.dtype, made.shape) == (array.dtype, array.shape)
+    assert not np.shares_memory(made, array)
+
+
+# -- what the sweep finds ----------------------------------------------------------------------------------------------
+def planted() -> Tally:
+    return sweep(operator_subjects(["Relu"], 1, 0), 0, short=True)[0]
+
+
+def test_a_foreign_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("planted")
+
+    monkeypatch.setattr(explain, "_print", fail)
+    tally = planted()
+    (what,) = tally.findings
+    assert what.startswith("IndexError in cli/explain.py") and "planted" in what
+    assert tally.ends["explain", "finding"] and "Traceback" in tally.findings[what][0]
+
+
+@pytest.mark.parametrize("error", [EOFError, BrokenPipeError, MemoryError, RecursionError])
+def test_so_is_what_click_would_keep(monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(explain, "_print", fail)
+    assert [what.split()[0] for what in planted().findings] == [error.__name__]
+
+
+def test_a_warning_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(*_: object) -> None:
+        np.float32(3e38) * np.float32(10)
+
+    monkeypatch.setattr(inspect, "_print", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [what.split()[0] for what in planted().findings] == ["RuntimeWarning"]
+
+
+def test_an_exit_code_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(7)
+
+    monkeypatch.setattr(inspect, "_print", leave)
+    assert list(planted().findings) == ["exit code 7"]
+
+
+def test_a_report_that_is_no_xml_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdqnp.cli.compare.junit", lambda *_: b"<a>\x1b</a>")
+    assert list(planted().findings) == ["compare: JUnit XML that is none: Relu"]
+
+
+def test_a_wrong_verdict_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FAULTS", ())
+    monkeypatch.setattr("qdqnp.diagnosis.compare.report.CompareReport.equal", False)
+    assert list(planted().findings) == ["compare: a right dump is called wrong: Relu"]
+
+
+def test_the_command_counts() -> None:
+    result = CliRunner().invoke(main, ["--short", "--only", "Relu"])
+    assert result.exit_code == 0, result.output
+    assert "| golden |" in result.stdout and "0 kinds of findings" in result.stdout
