@@ -40,7 +40,9 @@ class QdqnpError(Exception):
         self.problems = tuple(problems)
         self.advice = tuple(advice)
         helps = ["what helps:", *(f"  - {text}" for text in self.advice)] if self.advice else []
-        super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems), *helps]))
+        #: The message line by line: the title, then the problems, then the advice.
+        self.lines = (title, *(f"  - {problem}" for problem in self.problems), *helps)
+        super().__init__("\n".join(self.lines))
 
     def within(self, where: str) -> Self:
         """Return the same error, its problems placed inside something larger: '{where}, {where it was}'."""

@@ -8,7 +8,7 @@ import click
 
 from qdqnp.cli.options import json_option
 from qdqnp.inspection.operators import markdown, missing, rows
-from qdqnp.render.console import CONSOLE, print_json, table
+from qdqnp.render.console import CONSOLE, print_document, print_json, table
 
 
 @click.command("operators")
@@ -20,7 +20,7 @@ def operators_command(as_markdown: bool, as_json: bool) -> None:
     if as_markdown and as_json:
         raise click.UsageError("either --markdown or --json")
     if as_markdown:
-        click.echo(markdown())
+        print_document(markdown())
     elif as_json:
         absent = [
             {"domain": group.domain, "operators": names, "reason": group.reason, "help": group.help}
