@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,8 @@ from qdqnp.errors import printable, shorten
 T = TypeVar("T")
 # A pipe or a file does not have a width to fold a table to: lines stay whole there, for grep and for later reading.
 PIPE_WIDTH = 220
+# More rows than any network has layers that a person reads.
+MOST_ROWS = 2000
 
 
 class PlainConsole(Console):
@@ -72,8 +74,25 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
+class _Table(Table):
+    """Shows its first MOST_ROWS rows: rich takes a millisecond for each."""
+
+    left_out = 0
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        if self.row_count < MOST_ROWS:
+            super().add_row(*cells, **options)
+        else:
+            self.left_out += 1
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from super().__rich_console__(console, options)
+        if self.left_out:
+            yield Text(f"... and {self.left_out} more rows, which --json has")
+
+
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = _Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
