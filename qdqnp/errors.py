@@ -30,17 +30,24 @@ class Problem:
 
 
 class QdqnpError(Exception):
-    """The base of every error that qdqnp raises on purpose; `problems` lists each fault that was found."""
+    """The base of every error that qdqnp raises on purpose.
 
-    def __init__(self, title: str, problems: Iterable[Problem] = ()) -> None:
+    `problems` lists each fault that was found, `advice` what helps against several of them.
+    """
+
+    def __init__(self, title: str, problems: Iterable[Problem] = (), advice: Iterable[str] = ()) -> None:
         self.title = title
         self.problems = tuple(problems)
-        super().__init__("\n".join([title, *(f"  - {problem}" for problem in self.problems)]))
+        self.advice = tuple(advice)
+        helps = ["what helps:", *(f"  - {text}" for text in self.advice)] if self.advice else []
+        #: The message, line by line.
+        self.lines = (title, *(f"  - {problem}" for problem in self.problems), *helps)
+        super().__init__("\n".join(self.lines))
 
     def within(self, where: str) -> Self:
         """Return the same error, its problems placed inside something larger: '{where}, {where it was}'."""
         problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in self.problems]
-        return type(self)(self.title, problems)
+        return type(self)(self.title, problems, self.advice)
 
 
 class ModelError(QdqnpError):
@@ -87,6 +94,8 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
     #: How many more were noted.
     _dropped: int = 0
+    #: What helps against several of them.
+    advice: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -109,7 +118,7 @@ class Problems:
             return
         more = self.count - MAX_LISTED
         rest = [MoreProblems(f"... and {more} more", "", "")] if more > 0 else []
-        raise error(title, [*self.found[:MAX_LISTED], *rest])
+        raise error(title, [*self.found[:MAX_LISTED], *rest], self.advice)
 
 
 def shorten(text: str, limit: int = 200) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from qdqnp.lazy import lazy
 from qdqnp.quant import Array
 
 Dim = int | str | None  # a size, a symbolic name, or unknown
@@ -34,6 +34,10 @@ class Value:
     #: The read-only array of an initializer or a folded constant; None for computed tensors and graph inputs.
     const: Array | None = None
 
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        const = state["const"]  # a copy, which came out writeable
+        self.__dict__.update(state, const=None if const is None else frozen(const))
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -52,6 +56,10 @@ class Node:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self.op, self.domain, self.inputs, self.outputs, dict(self.attributes), self.name, self.origin)
+        return Node, (*state, self.doubt)
 
     @property
     def label(self) -> str:
@@ -88,12 +96,16 @@ class Graph:
         object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
         object.__setattr__(self, "opsets", MappingProxyType(dict(self.opsets)))
 
-    @cached_property
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self.nodes, dict(self.values), self.inputs, self.outputs, dict(self.opsets), self.name)
+        return Graph, state
+
+    @lazy
     def producers(self) -> Mapping[str, Node]:
         """The node that makes each tensor; graph inputs and constants are missing."""
         return {name: node for node in self.nodes for name in node.outputs if name}
 
-    @cached_property
+    @lazy
     def consumers(self) -> Mapping[str, tuple[tuple[Node, int], ...]]:
         """Every use of each tensor by a node, as (node, input index). A graph output is not a use listed here."""
         uses: dict[str, list[tuple[Node, int]]] = {}
@@ -103,12 +115,12 @@ class Graph:
                     uses.setdefault(name, []).append((node, index))
         return {name: tuple(found) for name, found in uses.items()}
 
-    @cached_property
+    @lazy
     def ops(self) -> frozenset[str]:
         """The operators that occur in the graph, of whatever domain."""
         return frozenset(node.op for node in self.nodes)
 
-    @cached_property
+    @lazy
     def output_set(self) -> frozenset[str]:
         return frozenset(self.outputs)
 

@@ -50,13 +50,23 @@ MAX_MADE_NAME = 400
 # Nodes listed in one problem: nobody would read more.
 MAX_LISTED = 50
 
-# What a run may compute: elements of outputs and work memory (tens of nanoseconds and up to a hundred bytes each), and
-# products. Fixed amounts that any machine has, and for each byte of constants and inputs more than networks need: 100
-# convolutions of 64 channels, 3x3, on uint8 pictures make 3,400 elements and 1.2 million products for each byte.
-RUN_ELEMENTS = 2**22
-RUN_ELEMENTS_PER_BYTE = 2**12
+# What a run may compute: elements read, made and of work memory (tens of nanoseconds each), products, and the bytes
+# that it needs at once. Fixed amounts that any machine has, and for each byte of constants and inputs more than
+# networks need: 100 convolutions of 64 channels, 3x3, on uint8 pictures handle 10,000 elements and 1.2 million products
+# for each byte.
+RUN_ELEMENTS = 2**23
+RUN_ELEMENTS_PER_BYTE = 2**13
 RUN_PRODUCTS = 2**31
 RUN_PRODUCTS_PER_BYTE = 2**22
+RUN_BYTES = 2**30
+RUN_BYTES_PER_BYTE = 2**10
+
+# Random inputs of one run, which a file of a few bytes can declare as large as it likes. The largest pictures that
+# vision models declare, 4,096 x 4,096 in three channels, have 192 MiB as float32.
+MAX_RANDOM_BYTES = 2**28
+
+# Input shapes of which a plan remembers the shapes of all its tensors.
+SHAPES_KEPT = 64
 
 # The first opset with QuantizeLinear and DequantizeLinear.
 OLDEST_OPSET = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +58,10 @@ class Model:
         self.graph = graph
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
-        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the graph alone; programs and plans are made again where they are needed."""
+        return Model, (self.graph,)
 
     def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
         """Return the steps that run under a profile.
@@ -73,10 +75,9 @@ class Model:
         (75, 342)
         """
         chosen = _lowering(profile_named(profile), lowering)
-        with self._lock:
-            if chosen not in self._programs:
-                self._programs[chosen] = lower(self.graph, chosen)
-            return self._programs[chosen]
+        if chosen not in self._programs:  # no lock, which a fork would leave locked: two threads may both do it
+            self._programs.setdefault(chosen, lower(self.graph, chosen))
+        return self._programs[chosen]
 
     def plan(
         self, profile: str | Profile = "ort", lowering: str | Lowering | None = None, strategy: str = AUTO
@@ -100,9 +101,7 @@ class Model:
         named = profile_named(profile)
         key = (named, _lowering(named, lowering), strategy)
         if key not in self._plans:
-            plan = Plan(self.program(named, lowering), named, strategy)
-            with self._lock:
-                self._plans.setdefault(key, plan)
+            self._plans.setdefault(key, Plan(self.program(named, lowering), named, strategy))
         return self._plans[key]
 
     def run(
@@ -117,11 +116,26 @@ class Model:
     ) -> dict[str, Array]:
         """Run the model and return its outputs by ONNX name.
 
-        inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
-        codes of the quantizer that reads the input. codes: return the integer codes of each output instead of their
-        float32 values. threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
-        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model
-        cannot run under the profile, ProofError for a forced strategy that is not exact.
+            inputs: arrays by name, or the array itself where the model has one input; float32, or directly the integer
+                codes of the quantizer that reads the input.
+            profile: the arithmetic, by name or as a value.
+            lowering: the lowering to use instead of the one that the profile names.
+            strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
+            threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
+            codes: if True, return the integer codes of each output instead of its float32 values.
+
+        Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the
+        profile, ProofError for a forced strategy that is not exact.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> x = np.zeros((1, 3, 32, 32), np.float32)
+        >>> model.run({"input": x})["output"].shape
+        (1, 10)
+        >>> model.run(x, profile="tflite", codes=True)["output"].dtype
+        dtype('int8')
         """
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
@@ -162,7 +176,7 @@ class Model:
         """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
-        return Trace(walk(plan, feeds_for(plan, inputs), None, notes, threads), notes)
+        return Trace(walk(plan, feeds_for(plan, inputs, keep_all=True), None, notes, threads), notes)
 
 
 def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
@@ -182,8 +196,10 @@ def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:
     return LOWERINGS[chosen] if isinstance(chosen, str) else chosen
 
 
-def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
+def feeds_for(plan: Plan, inputs: Inputs, keep_all: bool = False) -> dict[str, Array]:
     """Return the arrays to start from, by tensor name: the inputs, or codes in place of the output of their quantizer.
+
+        keep_all: whether every tensor is kept to the end, as in a trace.
 
     Raises InputError, which lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
     """
@@ -208,7 +224,7 @@ def feeds_for(plan: Plan, inputs: Inputs) -> dict[str, Array]:
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.admit({name: np.shape(given[name]) for name in program.inputs})
+    plan.admit({name: np.shape(given[name]) for name in program.inputs}, keep_all)
     return feeds
 
 

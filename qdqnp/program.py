@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.lazy import lazy
 from qdqnp.quant import EIGHT_BIT, Array, Quant, shifted
 
 
@@ -121,11 +121,11 @@ class Step:
     def _real(operand: Operand | None) -> bool:
         return operand is None or operand.quant is None
 
-    @cached_property
+    @lazy
     def input_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.inputs if operand is not None)
 
-    @cached_property
+    @lazy
     def output_names(self) -> tuple[str, ...]:
         return tuple(operand.name for operand in self.outputs)
 
@@ -161,12 +161,12 @@ class Program:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
 
-    @cached_property
+    @lazy
     def makers(self) -> Mapping[str, Step]:
         """The step that makes each tensor; inputs and constants are missing."""
         return {name: step for step in self.steps for name in step.output_names}
 
-    @cached_property
+    @lazy
     def order(self) -> Mapping[Step, int]:
         """The index of each step."""
         return {step: index for index, step in enumerate(self.steps)}

@@ -117,11 +117,11 @@ def loops(tree: ast.AST) -> Iterator[tuple[set[str], str, ast.AST]]:
 
 
 def test_one_loop_evaluates_steps() -> None:
-    """A loop that evaluates what it loops over, or anything while it loops over steps."""
+    """A loop that computes what it loops over, or any step while it loops over steps."""
     found = set()
     for path, tree in trees().items():
         for bound, over, loop in loops(tree):
-            for call in calls(loop, "evaluate"):
+            for call in (*calls(loop, "evaluate"), *calls(loop, "compute")):
                 root = ast.unparse(call.func).split(".")[0].split("[")[0]
                 if root in bound or re.search(r"\bsteps\b", over):
                     found.add(path)

@@ -23,6 +23,7 @@ from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.dump_writer import write_dump
 from qdqnp.diagnosis.explain.explain import explain
+from qdqnp.diagnosis.faults import SMALL
 from qdqnp.diagnosis.faults.rounding import TRUNCATION
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import fit
@@ -273,7 +274,8 @@ def test_a_faulty_dump_is_compared(tmp_path: Path) -> None:
     report = compare(reference, align(dump, reference.targets, len(FEEDS)))
     first, second = report.rows
     assert first.status == "equal" and first.single.elements == 30
-    assert second.status == "fault" and [finding.kind for finding in second.findings] == [TRUNCATION]
+    assert second.status == "fault" and second.few
+    assert [finding.kind for finding in second.findings] == [TRUNCATION, SMALL]
     assert report.as_json()["first_divergence"] == "y"
 
 
@@ -296,6 +298,8 @@ def test_explain() -> None:
     assert ours.code == want[index] and [line.name for line in ours.lines] == ["acc", "rounded", "unclipped", "y"]
     assert TRUNCATION in {cause.kind for cause in ours.causes}
     assert tflite.code is not None and found.term_count == 6
+    row, column = index  # where the operator's elements come from: it has said no more than what it multiplies
+    assert {(term.x_index, term.w_index) for term in found.terms} == {((row, k), (column, k)) for k in range(6)}
 
 
 def test_stimulate(tmp_path: Path) -> None:

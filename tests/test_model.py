@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -15,9 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.diagnosis.verify import verify
 from qdqnp.errors import InputError, ProfileError
+from qdqnp.graph import Graph
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.kernels.strategy import STRATEGIES
-from qdqnp.lowering import Lowering
+from qdqnp.limits import SHAPES_KEPT
+from qdqnp.lowering import LOWERINGS, Lowering
+from qdqnp.lowering.base import Log, Pass
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.profiles.ort import ORT
@@ -245,6 +252,82 @@ def test_two_threads_agree_and_a_kept_trace_survives(model: qdqnp.Model, x: np.n
                 np.testing.assert_array_equal(outputs[name], want[name])
     for name, array in first.items():
         np.testing.assert_array_equal(array, copies[name])
+
+
+def bits(model: qdqnp.Model, x: np.ndarray) -> bytes:
+    return b"".join(array.tobytes() for array in model.run(x).values())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_another_thread_works_can_work(proto: onnx.ModelProto, x: np.ndarray) -> None:
+    """Lowering, binding and running in one thread, forks in another: no lock of ours stays locked in the child."""
+    wanted = bits(qdqnp.load(proto), x)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            qdqnp.load(proto).run(x)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)  # a child that hangs ends by a signal
+                os._exit(0 if bits(qdqnp.load(proto), x) == wanted else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_model_that_is_being_lowered_is_not_locked(x: np.ndarray, proto: onnx.ModelProto) -> None:
+    """While one thread lowers it, another lowers and runs it; so can a child that is forked then."""
+    model = qdqnp.load(proto)
+    found: list[bytes] = []
+
+    def meanwhile(graph: Graph, log: Log) -> Graph:
+        thread = threading.Thread(target=lambda: found.append(bits(model, x)))
+        thread.start()
+        thread.join(60)
+        return graph
+
+    usual = LOWERINGS["ort"]
+    slow = replace(usual, name="slow", passes=(Pass("meanwhile", meanwhile), *usual.passes))
+    model.run(x, lowering=slow)
+    assert found == [bits(model, x)]
+
+
+def test_a_model_can_be_pickled_and_copied(model: qdqnp.Model, x: np.ndarray) -> None:
+    wanted = model.run(x)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), copy.copy(model)):
+        found = other.run(x)
+        assert {name: array.tobytes() for name, array in found.items()} == {
+            name: array.tobytes() for name, array in wanted.items()
+        }
+        consts = [value.const for value in other.graph.values.values() if value.const is not None]
+        assert consts and not any(const.flags.writeable for const in consts)
+        with pytest.raises(TypeError):
+            other.graph.values["new"] = None
+        with pytest.raises(TypeError):
+            other.graph.nodes[0].attributes["new"] = 1
+
+
+def test_what_is_remembered_of_shapes_is_bounded() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "any",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = qdqnp.load(proto)
+    for size in range(3 * SHAPES_KEPT):
+        assert model.run(np.full(size, -1, np.float32))["y"].shape == (size,)
+    plan = model.plan()
+    assert len(plan._shapes) <= SHAPES_KEPT and len(plan._admitted) <= SHAPES_KEPT
 
 
 def test_nothing_returned_shares_memory(model: qdqnp.Model, x: np.ndarray) -> None:

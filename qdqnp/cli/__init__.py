@@ -29,6 +29,7 @@ COMMANDS = (
     "golden",
     "compare",
     "profiles",
+    "operators",
     "host",
     "schema",
     "demo",

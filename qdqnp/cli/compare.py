@@ -52,6 +52,11 @@ LEAST_BYTES = 64 * 2**20
     is_flag=True,
     help="Accept what the unknown parameters of the profile (neural-art) explain.",
 )
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Accept what was not compared: entries that are no tensor of the model, layers and inputs without a tensor.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
 @json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
@@ -71,6 +76,7 @@ def compare_command(
     write_mapping: Path | None,
     tolerances: tuple[str, ...],
     use_envelope: bool,
+    partial: bool,
     show_all: bool,
     as_json: bool,
     junit_file: Path | None,
@@ -82,8 +88,12 @@ def compare_command(
     is against the golden values, with the errors of earlier layers in it; single is the layer fed the device's own
     tensors, so that the error is its own.
 
+    What was not compared is said first. A layer counts as compared if its tensor was dumped, or one that is computed
+    from it: the network's outputs alone tell of every layer.
+
     Exit code 0: every layer computes what it should (within --tolerance, or inside the --envelope). 1: some do not.
-    2: bad usage, golden set or dump.
+    2: bad usage, golden set or dump; or nothing differs, but an entry of the dump is no tensor of the model, or a layer
+    or an input of the set was not compared (--partial accepts these); or nothing was compared that a layer computes.
     """
     reference = reference_from(golden, profile, first)
     read = read_dump(dump, _limit(reference))
@@ -91,7 +101,9 @@ def compare_command(
         _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
         return
     steps = reference.plan.program.steps
-    options = CompareOptions(parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope)
+    options = CompareOptions(
+        parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope, partial=partial
+    )
     chosen = read_mapping(mapping) if mapping is not None else None
     aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
     report = compare(reference, aligned, options, first)
@@ -104,7 +116,7 @@ def compare_command(
         print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
     else:
         print_report(report, show_all)
-    sys.exit(0 if report.equal else 1)
+    sys.exit(report.exit_code)
 
 
 def _limit(reference: Reference) -> int:
@@ -122,7 +134,9 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> 
 
 
 def print_report(report: CompareReport, show_all: bool) -> None:
-    """Print the layers that differ, the metrics of the network's outputs, then the verdict."""
+    """Print what was not compared, the layers that differ, then the verdict."""
+    for line in report.not_compared():
+        CONSOLE.print(line, style="yellow", soft_wrap=True)
     shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
     if shown:
         rows = table(
@@ -145,9 +159,6 @@ def print_report(report: CompareReport, show_all: bool) -> None:
     hidden = len(report.rows) - len(shown)
     if hidden:
         CONSOLE.print(f"{hidden} layers are equal (--all shows them)")
-    if report.unused:
-        listed = ", ".join(name(entry) for entry in report.unused[:5])
-        CONSOLE.print(f"not used: {len(report.unused)} entries of the dump: {listed}")
     for line in report.verdict():
         CONSOLE.print(line, style="bold green" if report.equal else "bold red", soft_wrap=True)
 

@@ -14,11 +14,14 @@ from pathlib import Path
 import click
 import numpy as np
 
+from qdqnp.cli.options import PATH
 from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError
+from qdqnp.files.atomic import check_target, write_bytes
 from qdqnp.inputs.pictures import Picture, picture_feeds, resolved
 from qdqnp.inputs.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
 from qdqnp.model import Model, load
+from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer, host
 from qdqnp.peers.ort.session import import_onnxruntime
 from qdqnp.quant import Array
@@ -47,13 +50,23 @@ class Seen:
     type=click.Choice([item for item in model_names() if item.endswith("_int8")]),
     help="Which shipped network.",
 )
+@click.option(
+    "--save",
+    "folder",
+    type=PATH,
+    metavar="DIR",
+    help="Only copy the network and its pictures to a folder, as net.onnx, pictures.npz and classes.txt.",
+)
 @click.pass_context
-def demo_command(ctx: click.Context, chosen: str) -> None:
+def demo_command(ctx: click.Context, chosen: str, folder: Path | None) -> None:
     """Run a shipped network on shipped pictures, and compare it with ONNX Runtime, tensor by tensor.
 
     Exit code 0: all equal, or onnxruntime is not installed. 1: some tensors differ.
     """
     path = shipped_model(chosen)
+    if folder is not None:
+        _save(path, folder)
+        return
     x, y, classes = pictures()
     model = load(path)
     settings = resolved(CIFAR10, model.program())
@@ -63,6 +76,16 @@ def demo_command(ctx: click.Context, chosen: str) -> None:
     report = _compare(model, path, inputs[:COMPARED])
     _print_next(str(ctx.find_root().info_name), path)
     sys.exit(0 if report is None or report.equal else 1)
+
+
+def _save(network: Path, folder: Path) -> None:
+    """Copy what the demo runs to a folder, over no file."""
+    copies = {"net.onnx": network, "pictures.npz": pictures_path(), "classes.txt": labels_path()}
+    for target in copies:
+        check_target(folder / target, f"'{target}'", force=False)
+    for target, source in copies.items():
+        write_bytes(folder / target, source.read_bytes(), f"'{target}'")
+    CONSOLE.print(f"wrote {', '.join(copies)}")
 
 
 def _classify(model: Model, inputs: Sequence[dict[str, Array]]) -> Seen:
@@ -110,7 +133,7 @@ def _compare(model: Model, path: Path, inputs: Sequence[dict[str, Array]]) -> Ve
             soft_wrap=True,
         )
         return None
-    peer = OrtPeer(path)
+    peer = OrtPeer(path, sessions=Child())
     report = verify(model, peer, inputs)
     rows = table("operator", "tensor", "shape", "elements", "differing", right=("elements", "differing"))
     for column in rows.columns:

@@ -12,18 +12,30 @@ import click
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import json_option, layer_option, model_argument, profiles_of, profiles_option
 from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
+from qdqnp.diagnosis.explain.facts import CHOSEN, COMPUTED, COPIED, FILLED, LISTED
 from qdqnp.diagnosis.explain.lines import Line
 from qdqnp.model import load
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
+SAID = {
+    COPIED: "an input's element, unchanged:",
+    CHOSEN: "one of these elements, unchanged:",
+    FILLED: "no input's element, but a constant of the layer",
+}
 
 
 @click.command("explain")
 @model_argument
 @input_options(".npy or .npz files; the first input counts.  [default: a random input]", several=False)
 @layer_option(required=True)
-@click.option("--index", "place", required=True, metavar="I,J,...", help="The element, e.g. 0,5,12,7 (batch included).")
+@click.option(
+    "--index",
+    "place",
+    required=True,
+    metavar="I,J,...",
+    help="The element, e.g. 0,5,12,7 (batch included); '' of a scalar.",
+)
 @profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.", ("ort",))
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @json_option
@@ -53,7 +65,7 @@ def explain_command(
 
 def _index(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in text.split(",")] if text.strip() else []
     except ValueError as error:
         raise click.UsageError(f"--index: expected whole numbers such as 0,5,12,7, got {text!r}") from error
 
@@ -66,6 +78,8 @@ def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
 def _print(found: Explanation) -> None:
     at = ", ".join(str(i) for i in found.index)
     CONSOLE.print(f"{name(found.tensor)}[{at}] of {found.op} {name(found.label)}")
+    if found.origin != COMPUTED:
+        CONSOLE.print(SAID[found.origin])
     _print_terms(found)
     _print_operands(found)
     if found.real is not None:
@@ -79,7 +93,7 @@ def _print(found: Explanation) -> None:
 
 
 def _print_terms(found: Explanation) -> None:
-    if found.total is None:
+    if not found.term_count and found.total is None:
         return
     rows = table("input", "weight", "code", "weight code", "product", right=("code", "weight code", "product"))
     for term in found.terms:
@@ -87,15 +101,21 @@ def _print_terms(found: Explanation) -> None:
         rows.add_row(
             where,
             str(list(term.w_index)),
-            f"{term.x_code} - {term.x_zero}",
-            f"{term.w_code} - {term.w_zero}",
-            str(term.product),
+            _centered(term.x_code, term.x_zero),
+            _centered(term.w_code, term.w_zero),
+            _short(term.product),
         )
     CONSOLE.print(rows)
     rest = f"the largest {len(found.terms)} of {found.term_count} products"
     CONSOLE.print(f"{rest}, {found.padded} of them in the padding")
-    bias = "no bias" if found.bias is None else f"bias {found.bias}, together {found.total + found.bias}"
-    CONSOLE.print(f"sum {found.total}; {bias}")
+    bias = "no bias" if found.bias is None else f"bias {_short(found.bias)}"
+    if isinstance(found.total, int) and isinstance(found.bias, int):
+        bias += f", together {found.total + found.bias}"
+    CONSOLE.print(f"sum {'not finite' if found.total is None else _short(found.total)}; {bias}")
+
+
+def _centered(code: float, zero: int) -> str:
+    return f"{code} - {zero}" if isinstance(code, int) else _short(code)
 
 
 def _print_operands(found: Explanation) -> None:
@@ -103,10 +123,11 @@ def _print_operands(found: Explanation) -> None:
         return
     rows = table("input", "code", "value", right=("code", "value"))
     for what, code, value in found.operands[:SHOWN_OPERANDS]:
-        rows.add_row(name(what), f"{code:g}", f"{value:.9g}")
+        rows.add_row(name(what), _short(code), f"{value:.9g}")
     CONSOLE.print(rows)
-    if len(found.operands) > SHOWN_OPERANDS:
-        CONSOLE.print(f"... and {len(found.operands) - SHOWN_OPERANDS} more; --json prints all")
+    if found.operand_count > SHOWN_OPERANDS:
+        most = "all" if found.operand_count <= LISTED else f"the first {LISTED}"
+        CONSOLE.print(f"... and {found.operand_count - SHOWN_OPERANDS} more; --json prints {most}")
 
 
 def _print_account(account: Account) -> None:

@@ -97,7 +97,8 @@ def _caught(error: BaseException) -> int:
     """Say what escaped, and return its exit code."""
     match error:
         case QdqnpError():
-            _say(f"error: {error.title}", *(f"  - {problem}" for problem in error.problems))
+            title, *rest = error.lines
+            _say(f"error: {title}", *rest)
             return REFUSED
         case click.UsageError():
             _say_usage(error)

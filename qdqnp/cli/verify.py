@@ -13,6 +13,7 @@ from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer, host
 from qdqnp.peers.ort.session import KINDS
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
@@ -32,7 +33,7 @@ def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> 
     named = _session_of(profile)
     loaded = load(model)
     loaded.plan(named)  # first: its errors say more than ONNX Runtime's
-    peer = OrtPeer(model, named)
+    peer = OrtPeer(model, named, sessions=Child())
     runs, total = inputs.feeds(loaded.program(named))
     report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named)
     if as_json:

@@ -60,6 +60,10 @@ class Aligned:
     misfits: list[Misfit] = field(default_factory=list)
     #: Names of entries that do not belong to any tensor.
     unused: list[str] = field(default_factory=list)
+    #: Files of the dump that were not read.
+    unread: tuple[str, ...] = ()
+    #: Whether the pairs are a guess: no name told them, only the entries' order and shapes.
+    by_order: bool = False
 
 
 def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None) -> Aligned:
@@ -74,16 +78,16 @@ def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mappin
     Raises InputError that lists every entry that cannot be read as its tensor, and InputError for a dump of which
     nothing fits.
     """
-    pairs, unused = pair(dump, targets, cases, mapping)
+    pairing = pair(dump, targets, cases, mapping)
     problems = Problems()
-    found = Aligned(unused=unused)
-    for target, entry in pairs:
+    found = Aligned(unused=pairing.unused, unread=dump.unread, by_order=pairing.by_order)
+    for target, entry in pairing.pairs:
         made = _read(target, entry, dump.channel_last, cases, problems)
         if isinstance(made, Misfit):
             found.misfits.append(made)
         elif made is not None:
             found.tensors[target.name] = made
-    if not pairs:
+    if not pairing.pairs:
         listed = ", ".join(f"'{entry.name}'" for entry in dump.entries[:5])
         problems.add(f"dump {dump.path}", "tensors of the model", listed, "Write a mapping with --write-mapping.")
     counts = {len(tensor.cases) for tensor in found.tensors.values()}
@@ -95,10 +99,20 @@ def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mappin
 
 
 # -- which is which -------------------------------------------------------------------------------------
-def pair(
-    dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None
-) -> tuple[list[tuple[DumpTarget, DumpEntry]], list[str]]:
-    """Return the (target, entry) pairs in the order of the targets, and the names of the entries that are left over."""
+@dataclass(frozen=True)
+class Pairing:
+    """Which entry is which tensor."""
+
+    #: In the order of the targets.
+    pairs: list[tuple[DumpTarget, DumpEntry]]
+    #: Names of the entries that are left over.
+    unused: list[str]
+    #: Whether only the entries' order and shapes told the pairs.
+    by_order: bool = False
+
+
+def pair(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None) -> Pairing:
+    """Pair the entries with the targets, as `align` says."""
     if mapping is not None:
         return _by_mapping(dump, targets, mapping)
     left = list(dump.entries)
@@ -110,11 +124,13 @@ def pair(
             if text in entries:
                 found[target.name] = entries[text]
         left = [entry for entry in left if entry not in found.values()]
-    if not found:  # names tell nothing: the order does
+    by_order = not found
+    if by_order:  # names tell nothing: the order does
         found = max((_by_order(left, targets, count) for count in range(1, cases + 1)), key=len)
         left = [entry for entry in left if entry not in found.values()]
     pairs = [(target, found[target.name]) for target in targets if target.name in found]
-    return pairs, [entry.name for entry in left]
+    guessed = by_order and any(not entry.role for _, entry in pairs)
+    return Pairing(pairs, [entry.name for entry in left], guessed)
 
 
 def _name(item: DumpTarget | DumpEntry) -> str:
@@ -175,9 +191,7 @@ def _could_be(target: DumpTarget, entry: DumpEntry, count: int) -> bool:
     return sorted(_without_ones(entry.array.shape)) in [sorted(_without_ones(shape)) for shape in shapes]
 
 
-def _by_mapping(
-    dump: Dump, targets: Sequence[DumpTarget], mapping: Mapping[str, str]
-) -> tuple[list[tuple[DumpTarget, DumpEntry]], list[str]]:
+def _by_mapping(dump: Dump, targets: Sequence[DumpTarget], mapping: Mapping[str, str]) -> Pairing:
     problems = Problems()
     by_name = {entry.name: entry for entry in dump.entries}
     known = {target.name: target for target in targets}
@@ -189,7 +203,7 @@ def _by_mapping(
     problems.raise_if_any("the mapping does not fit", InputError)
     used = set(mapping.values())
     pairs = [(target, by_name[mapping[target.name]]) for target in targets if target.name in mapping]
-    return pairs, [entry.name for entry in dump.entries if entry.name not in used]
+    return Pairing(pairs, [entry.name for entry in dump.entries if entry.name not in used])
 
 
 # -- values ---------------------------------------------------------------------------------------------

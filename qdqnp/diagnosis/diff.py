@@ -129,13 +129,15 @@ def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
     """Make a plan for each profile."""
     plans: list[Plan] = []
     problems: list[Problem] = []
+    advice: dict[str, None] = {}
     for name, profile in pairs:
         try:
             plans.append(model.plan(profile))
         except QdqnpError as error:
             problems += error.within(f"profile '{name}'").problems
+            advice.update(dict.fromkeys(error.advice))
     if problems:
-        raise ProfileError("the model cannot run under every profile", problems)
+        raise ProfileError("the model cannot run under every profile", problems, advice)
     return plans
 
 
@@ -159,13 +161,13 @@ def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
 def _add(report: DiffReport, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:
     """Run one input under every profile and count what differs."""
     rows = {row.name: row for row in report.rows}
-    own = feeds_for(plans[0], feeds)
+    own = feeds_for(plans[0], feeds, keep_all=True)
     made = _walked(report.profiles[0], plans[0], own, own)
     first = _as_in_file(plans[0], made)
     for name, array in first.items():
         rows[name].shape = array.shape
     for index, plan in enumerate(plans):
-        given = feeds_for(plan, feeds)
+        given = feeds_for(plan, feeds, keep_all=True)
         known = {**given, **_as_here(plan, first)}
         entire = made if index == 0 else _walked(report.profiles[index], plan, given, given)
         single = made if index == 0 else _walked(report.profiles[index], plan, given, known)

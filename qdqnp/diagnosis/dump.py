@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -56,6 +57,8 @@ class Dump:
     entries: tuple[DumpEntry, ...]
     #: Whether arrays of rank 4 are channel-last by the format.
     channel_last: bool = False
+    #: Files of the folder that were not read, because their names are not those of tensors.
+    unread: tuple[str, ...] = ()
 
 
 def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
@@ -71,19 +74,33 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     if not entries and not problems.found:
         problems.add(f"dump {path}", "tensors in .npy or .bin files, or an .npz", "none")
     problems.raise_if_any("cannot read the dump", InputError)
-    device = [made for entry in entries if (made := _st_entry(entry)) is not None]
-    if device:
-        return Dump(path, tuple(device), channel_last=True)
-    return Dump(path, tuple(entries))
+    unread = _unread(path) if path.is_dir() else ()
+    device = [_st_entry(entry) for entry in entries]
+    if any(entry.role for entry in device):
+        there = [entry for entry in device if entry.role or not _of_the_model(entry)]
+        return Dump(path, tuple(there), channel_last=True, unread=unread)
+    return Dump(path, tuple(entries), unread=unread)
 
 
-def _st_entry(entry: DumpEntry) -> DumpEntry | None:
-    """Return the entry as the device's side of a validate file; None for any other entry."""
+def _st_entry(entry: DumpEntry) -> DumpEntry:
+    """Return an entry with its role, where it is of the device's side of a validate file; any other entry as it is."""
     found = ST_KEY.fullmatch(entry.name)
     if found is None or found["side"] != "c" or int(found["number"]) < 1:
-        return None
+        return entry
     role = {"inputs": "network_input", "outputs": "network_output"}[found["kind"]]
     return DumpEntry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
+
+
+def _of_the_model(entry: DumpEntry) -> bool:
+    """Tell whether an entry is of the other side of a validate file: what the original model made, not the device."""
+    found = ST_KEY.fullmatch(entry.name)
+    return found is not None and found["side"] == "m"
+
+
+def _unread(path: Path) -> tuple[str, ...]:
+    """List the files of a folder that are no tensors by their names; of many only the first."""
+    others = (file for file in path.rglob("*") if file.suffix not in SUFFIXES and file.is_file())
+    return tuple(sorted(file.relative_to(path).as_posix() for file in islice(others, MAX_ENTRIES)))
 
 
 def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:

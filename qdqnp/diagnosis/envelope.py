@@ -102,13 +102,12 @@ def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
 def _step_bounds(device: Device, index: int, values: Mapping[str, Array]) -> tuple[Array, Array]:
     bound = device.reference.step(index)
     profile = device.profile(bound.step.op)
-    shape = device.reference.cases[device.first][bound.step.output_names[0]].shape
+    right = device.reference.cases[device.first][bound.step.output_names[0]]
     parts = rebind.bind(bound, profile).questions(values)
     if not parts:
         exact = rebind.evaluate(bound, values, profile)
         return exact, exact
-    quant = bound.step.y
-    low, high = np.empty(shape, quant.dtype), np.empty(shape, quant.dtype)
+    low, high = np.empty_like(right), np.empty_like(right)
     for part in parts:
         codes = list(_admissible_codes(part.question, profile))
         part.put(low, _lowest(codes))

@@ -20,8 +20,8 @@ MAX_BYTES = 16 * 2**20
 def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dict[str, str], list[str]]:
     """Return what pairing by name, or else by order and shape, finds: ONNX name -> entry name, and the entries left
     over."""
-    pairs, unused = pair(dump, targets, cases)
-    return {target.name: entry.name for target, entry in pairs}, unused
+    found = pair(dump, targets, cases)
+    return {target.name: entry.name for target, entry in found.pairs}, found.unused
 
 
 def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool) -> str:

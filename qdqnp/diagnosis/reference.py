@@ -73,6 +73,7 @@ def _made_by(golden: GoldenSet, profile: Profile) -> bool:
 def _name_as_in(golden: GoldenSet, reference: Reference) -> None:
     """Give the targets the names of the set's files as aliases: a device may use them."""
     keys = {t.name: t.key for t in golden.tensors if t.role in ("output", "network_input")}
+    reference.asides = frozenset(t.key for t in golden.tensors) - set(keys.values())
     reference.targets = [replace(target, alias=keys.get(target.name, "")) for target in reference.targets]
     reference.target = {target.name: target for target in reference.targets}
 

@@ -68,11 +68,13 @@ class Reference:
         self.profile = profile
         self.plan = model.plan(profile)
         #: By case, the network's inputs, or the codes that replace their quantizers.
-        self.given = [feeds_for(self.plan, case) for case in feeds]
+        self.given = [feeds_for(self.plan, case, keep_all=True) for case in feeds]
         #: By case, every tensor by name, inputs included.
         self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
         self.targets = dump_targets(self.plan, self.cases[0]) if self.cases else []
         self.target = {target.name: target for target in self.targets}
+        #: Names of other arrays than layers' tensors that a dump may hold too: weights, sums and the like of the set.
+        self.asides: frozenset[str] = frozenset()
         self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
     def step(self, index: int, profile: Profile | None = None) -> BoundStep:

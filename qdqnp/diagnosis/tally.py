@@ -12,6 +12,8 @@ from qdqnp.quant import Array, Int64
 
 # 16-bit codes and real values would otherwise have as many bins as elements.
 EXACT_BINS = 1024
+# Of greater distances a sum may leave 64 bits.
+FAR = 2**32
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Tally:
         if self.first is None:
             self.first = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart)), got.shape))
         if integers:
-            self._add_distances(got[apart].astype(np.int64) - want[apart].astype(np.int64))
+            self._add_distances(_distances(got[apart], want[apart]))
         else:
             with np.errstate(invalid="ignore"):
                 distances = np.abs(got[apart].astype(np.float64) - want[apart].astype(np.float64))
@@ -79,7 +81,7 @@ class Tally:
         """Count got - want of the integers that differ, shape (N,)."""
         sizes = np.abs(distances)
         self.largest = max(self.largest, int(sizes.max()))
-        self.total += int(sizes.sum())
+        self.total += int(sizes.sum()) if self.largest < FAR else sum(sizes.tolist())
         near = sizes <= EXACT_BINS
         counts = np.bincount(distances[near] + EXACT_BINS)
         self.histogram.update({int(at) - EXACT_BINS: int(counts[at]) for at in np.flatnonzero(counts)})
@@ -105,6 +107,15 @@ class Tally:
         return found
 
 
+def _distances(got: Array, want: Array) -> Int64:
+    """Return got - want of integers; of 64 bits at most 2^62 either way, which no sum of two of them leaves."""
+    found: Int64 = got.astype(np.int64) - want.astype(np.int64)
+    if got.dtype.itemsize < 8:
+        return found
+    about = got.astype(np.float64) - want.astype(np.float64)
+    return np.where(np.abs(about) < 2.0**62, found, (np.sign(about) * 2.0**62).astype(np.int64))
+
+
 def compared(got: Array, want: Array) -> Tally:
     """Return the tally of one pair of arrays."""
     found = Tally()
@@ -119,6 +130,17 @@ def unequal(ours: Array, theirs: Array) -> Array:
     return found.reshape(ours.shape)
 
 
+def ordered(array: Array) -> Int64:
+    """Return integers whose differences are LSB, or units in the last place for float32; -0 equals 0.
+
+    array: of any shape; wider floats are rounded to float32.
+    """
+    if array.dtype.kind != "f":
+        return array.astype(np.int64)
+    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -131,7 +153,11 @@ def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
     if np.array_equal(reference, prediction):
         return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
     r, p = reference.astype(np.float64), prediction.astype(np.float64)
-    e = r - p
+    with np.errstate(all="ignore"):
+        return _metrics(r, p, r - p)
+
+
+def _metrics(r: Array, p: Array, e: Array) -> dict[str, float]:
     samples = (r.shape[0] if r.ndim > 1 else 1, -1)
     best = np.argmax(r.reshape(samples), axis=1) == np.argmax(p.reshape(samples), axis=1)
     norms = _norm(r) * _norm(p)

@@ -50,7 +50,7 @@ class TensorResult:
 
     @property
     def equal(self) -> bool:
-        """Whether no element differs, or every difference is accepted."""
+        """Return whether no element differs, or every difference is accepted."""
         return self.differing == 0
 
     def as_json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class TensorResult:
 
 @dataclass
 class VerifyReport:
-    """What all inputs gave for all tensors."""
+    """The results of all tensors."""
 
     layers: list[TensorResult]
     profile: str = "ort"
@@ -92,18 +92,21 @@ class VerifyReport:
 
     @property
     def equal(self) -> bool:
-        """Every output was compared, and every element that was compared has the same bits or is accepted."""
+        """Return whether no difference was found.
+
+        Every output was compared, and every element that was compared has the same bits or is accepted.
+        """
         compared = {layer.name for layer in self.compared}
         return self.inputs > 0 and set(self.outputs) <= compared and self.first_difference is None and bool(compared)
 
     @property
     def compared(self) -> list[TensorResult]:
-        """The tensors that both sides have."""
+        """Return the tensors that both sides have."""
         return [layer for layer in self.layers if not layer.missing]
 
     @property
     def missing(self) -> list[TensorResult]:
-        """The tensors that are not comparable."""
+        """Return the tensors that are not comparable."""
         return [layer for layer in self.layers if layer.missing]
 
     @property
@@ -193,14 +196,14 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
 
 @dataclass(frozen=True, eq=False)
 class _Theirs:
-    """ONNX Runtime's tensors of one input, by our names."""
+    """ONNX Runtime's tensors of one input, by qdqnp's names."""
 
     paired: Pairs
     found: Mapping[str, Array]
     feeds: Mapping[str, Array]
 
     def candidates(self, name: str) -> list[Array]:
-        """The different arrays that may be its counterpart."""
+        """Return the different arrays that may be the tensor's counterpart."""
         arrays = [self.found[other] for other in self.paired.get(name, ()) if other in self.found]
         return list({(array.dtype.str, array.shape, array.tobytes()): array for array in arrays}.values())
 
@@ -246,27 +249,27 @@ def _compare(plan: Plan, layers: Mapping[str, TensorResult], ours: Mapping[str, 
 
 
 def _filled(bound: BoundStep, values: Mapping[str, Array], chosen: Mapping[str, Array]) -> dict[str, Array]:
-    """ONNX Runtime's outputs of a step, those that it does not have computed from its inputs."""
+    """Return ONNX Runtime's outputs of a step; those that it does not have are computed from its inputs."""
     missing = len(chosen) < len(bound.step.output_names)
     return {**(bound.compute(values) if missing else {}), **chosen}
 
 
 def _slack(bound: BoundStep, values: Mapping[str, Array], chosen: Mapping[str, Array]) -> dict[str, Array]:
-    """How far outputs that ONNX Runtime does not have may be off, of a step whose order of sums is not known."""
+    """Return how far outputs that ONNX Runtime does not have may be off, of a step whose order of sums is not known."""
     missing = [name for name in bound.step.output_names if name not in chosen]
     allowed = _allowed(bound, values) if missing else None
     return {} if allowed is None else dict.fromkeys(missing, allowed)
 
 
 def _allowed(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:
-    """The bound on a step's own differences; None where it has none."""
+    """Return the bound on a step's own differences; None where it has none."""
     if not bound.operator.doubt(bound.binding) and not bound.step.doubt:
         return None
     return bound.operator.error(bound.binding, *bound.arrays(values))
 
 
 def _counterpart(layer: TensorResult, ours: Array, candidates: Sequence[Array]) -> Array | None:
-    """The array to compare with; None, and why, where there is none."""
+    """Return the array to compare with; None, and why, where there is none."""
     layer.shape = ours.shape
     alike = [array for array in candidates if array.dtype == ours.dtype and array.shape == ours.shape]
     if len(candidates) == 1 and (alike or layer.named):
@@ -287,7 +290,7 @@ def _accept(
     differing: int,
     slack: Mapping[str, Array],
 ) -> None:
-    """Run the step on ONNX Runtime's tensors, and accept the differences if it then explains them."""
+    """Run the step on ONNX Runtime's tensors, and accept the differences if that explains them."""
     forced = bound.compute(values)[name]
     if forced.shape != wanted.shape or forced.dtype != wanted.dtype:
         return
@@ -298,7 +301,7 @@ def _accept(
         bad &= ~(distance <= allowed)
         if not bad.any():
             layer.bound = max(layer.bound, float((distance / np.where(allowed > 0, allowed, 1)).max()))
-    if bad.any() and bound.step.op == "Mul":  # of a product by a constant, which FusedMatMul takes in
+    if bad.any() and any(read in slack for read in bound.step.input_names):  # as of a factor that FusedMatMul takes in
         bad &= ~_within(bound, name, values, wanted, slack)
     if not bad.any():
         layer.accepted += differing
@@ -307,7 +310,10 @@ def _accept(
 def _within(
     bound: BoundStep, name: str, values: Mapping[str, Array], wanted: Array, slack: Mapping[str, Array]
 ) -> Array:
-    """Which elements lie between what the step makes of the lowest and of the highest that its inputs may be."""
+    """Tell which elements lie between what the step makes of the lowest and of the highest that its inputs may be.
+
+    On the way from one to the other a continuous step takes every value between: some inputs that are allowed give it.
+    """
     ends = []
     for sign in (-1, 1):
         moved = {read: values[read] + sign * slack[read] for read in bound.step.input_names if read in slack}
@@ -317,8 +323,10 @@ def _within(
 
 
 def _add(layer: TensorResult, ours: Array, theirs: Array) -> int:
-    """Count a tensor in its layer; how many of its elements differ: all of them, if they are not alike in dtype and
-    shape."""
+    """Count a tensor in its layer; return how many of its elements differ.
+
+    All of them differ if dtype or shape do.
+    """
     found = compared(ours, theirs)
     if found.note:
         found.elements = found.differing = max(ours.size, theirs.size)
@@ -329,7 +337,7 @@ def _add(layer: TensorResult, ours: Array, theirs: Array) -> int:
 
 
 def _compare_output(layer: TensorResult, ours: Array, users: Array) -> None:
-    """A promised output must be that of a session at level ALL too."""
+    """Count a promised output that a session at level ALL gives otherwise."""
     found = compared(ours, users)
     if found.differing and layer.equal:
         layer.tally.include(found)

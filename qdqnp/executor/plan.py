@@ -16,7 +16,7 @@ from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
-from qdqnp.limits import MAX_TENSOR_BYTES, bytes_needed
+from qdqnp.limits import MAX_TENSOR_BYTES, SHAPES_KEPT, bytes_needed
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -47,18 +47,22 @@ class BoundStep:
         return self.binding.profile
 
     def evaluate(self, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
-        """Output arrays by ONNX name: this step alone, on inputs of your own.
+        """Compute this step alone, on inputs of your own, and return its output arrays by ONNX name.
 
-        inputs: arrays by ONNX name, in the dtype and shape that the step reads (codes, not real values); tensors of the
-        model that it does not read are passed over, and its constants are filled in where not given. Or the array
-        itself, where the step reads one tensor that is no constant. Raises InputError that lists every input that is
-        missing, unknown, or of the wrong dtype or shape, ProfileError where the profile does not define the step for
-        its values.
+            inputs: arrays by ONNX name, in the dtype and shape that the step reads (codes, not real values), or the
+                array itself where the step reads one tensor that is no constant. Tensors of the model that the step
+                does not read are passed over, and its constants are filled in where not given.
+
+        Raises InputError that lists every input that is missing, unknown, or of the wrong dtype or shape, and
+        ProfileError where the profile does not define the step for its values.
         """
         return self.compute(checked(self, inputs))
 
     def compute(self, inputs: Mapping[str, Array], scratch: Scratch | None = None) -> dict[str, Array]:
-        """As `evaluate`, of arrays that are known to fit. Raises InputError where an input is missing."""
+        """Compute as `evaluate` does, from arrays that are known to fit.
+
+        Raises InputError where an input is missing.
+        """
         arrays = self.arrays(inputs)
         with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
             outputs = self.kernel(arrays, scratch or Scratch())
@@ -142,8 +146,9 @@ class Plan:
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
         #: What is promised of each tensor's values under the profile.
         self.promises = self._promises()
+        #: By the shapes of the inputs.
         self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
-        self._admitted: set[tuple[Sizes, ...]] = set()
+        self._admitted: set[tuple[tuple[Sizes, ...], bool]] = set()
 
     def _bind(self) -> tuple[BoundStep, ...]:
         """Bind every step; what the profile does not define is reported for all layers at once."""
@@ -201,23 +206,43 @@ class Plan:
         key = tuple(inputs[name] for name in self.program.inputs)
         found = self._shapes.get(key)
         if found is None:
-            found = self._shapes[key] = self._infer(inputs)
+            found = self._infer(inputs)
+            self._make_room()
+            self._shapes[key] = found
         return found
 
-    def admit(self, inputs: Mapping[str, Sizes]) -> None:
+    def admit(self, inputs: Mapping[str, Sizes], keep_all: bool = False) -> None:
         """Check that a run for these input shapes is in proportion to what the model is given.
+
+            keep_all: whether every tensor is kept to the end, as in a trace.
 
         Raises InputError where the shapes do not fit, or the run would take far more memory or time than the constants
         and inputs explain.
         """
-        key = tuple(inputs[name] for name in self.program.inputs)
+        key = (tuple(inputs[name] for name in self.program.inputs), keep_all)
         if key in self._admitted:
             return
         shapes = self.shapes(inputs)
         budget = Budget(given_bytes(self.program, inputs, self.consts))
-        for bound in self.steps:
-            budget.spend(bound.operator, bound.step, shapes)
+        held = 0
+        for index, bound in enumerate(self.steps):
+            budget.spend(bound.operator, bound.step, shapes, held)
+            held += sum(self._nbytes(name, shapes) for name in bound.step.output_names)
+            if not keep_all:
+                read = dict.fromkeys(bound.step.input_names)
+                held -= sum(self._nbytes(name, shapes) for name in read if self.last_use[name] == index)
         self._admitted.add(key)
+
+    def _nbytes(self, name: str, shapes: Mapping[str, Sizes]) -> int:
+        """Count the bytes of a tensor that a step makes; constants and inputs are there anyway."""
+        made = name not in self.consts and name not in self.program.inputs
+        return bytes_needed(self.program.tensors[name].dtype, shapes[name]) if made else 0
+
+    def _make_room(self) -> None:
+        """Forget what is known of shapes where there are many, as of pictures of every size."""
+        if len(self._shapes) >= SHAPES_KEPT:
+            self._shapes.clear()
+            self._admitted.clear()
 
     def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
         shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}
@@ -232,7 +257,7 @@ class Plan:
 
 
 def checked(bound: BoundStep, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
-    """The arrays of one step by name, its constants among them, as the checks of a whole run let them pass.
+    """Return the arrays of one step by name, its constants among them, if they pass the checks of a whole run.
 
     Raises InputError that lists everything that does not fit.
     """
@@ -272,8 +297,10 @@ def _check_array(array: Array, tensor: Tensor, problems: Problems) -> None:
 
 
 def _output_shapes(bound: BoundStep, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Shapes of a step's outputs by name. Raises InputError where those of its inputs do not fit, or it would need more
-    memory than is allowed."""
+    """Return the shapes of a step's outputs by name.
+
+    Raises InputError where those of its inputs do not fit, or where it would need more memory than is allowed.
+    """
     step = bound.step
     read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
     try:

@@ -6,6 +6,7 @@ they wait for each other. Limiting them takes threadpoolctl, which is optional; 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ ONE = 1
 
 
 class _Holders:
-    """The limit is the whole process's, so runs in several threads share it: the first sets it, the last lifts it."""
+    """The runs that hold BLAS to a number of threads.
+
+    The limit is the whole process's: the first sets it, the last lifts it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,6 +35,13 @@ class _Holders:
                 self._limit = controller.limit(limits=threads, user_api="blas")
             self._count += 1
 
+    def after_fork(self) -> None:
+        """Forget the parent's runs: they do not go on in the child, and the thread that held the lock is not there."""
+        held, limit = self._count, self._limit
+        self.__init__()  # type: ignore[misc]
+        if held:
+            limit.restore_original_limits()
+
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
@@ -39,11 +50,17 @@ class _Holders:
 
 
 _HOLDERS = _Holders()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_HOLDERS.after_fork)
 
 
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[None]:
-    """Hold BLAS to that many threads. None: leave it as it is. Runs at the same time share the limit of the first.
+    """Hold BLAS to that many threads while the context lasts.
+
+        threads: how many; None leaves BLAS as it is.
+
+    Runs at the same time share the limit of the first.
 
     Raises InputError for a number below 1, or another than 1 where threadpoolctl is missing.
     """
@@ -66,7 +83,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
 @cache  # it looks through all loaded libraries
 def _controller() -> Any:
-    """threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
+    """Return threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
     try:
         import threadpoolctl
     except ImportError:

@@ -97,7 +97,10 @@ def made_by(
     known: Mapping[str, Array] | None = None,
     scratch: Scratch | None = None,
 ) -> dict[str, Array]:
-    """Every tensor that a fold makes, by name; arguments and errors as of `fold`. They may share memory with inputs."""
+    """Return every tensor that a fold makes, by name. Arrays may share memory with inputs.
+
+    Arguments and errors are those of `fold`.
+    """
     with blas_threads(ONE):
         return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
@@ -111,9 +114,11 @@ def walk(
 ) -> dict[str, Array]:
     """Evaluate every step whose outputs are not already in `feeds`, and return the kept tensors by name, in order.
 
-    keep: names to return, None for every tensor that is not a constant. notes: filled by the way. threads: how many
-    BLAS may use, None for as many as it likes. What is returned is fresh: it shares no memory with inputs, constants or
-    work memory.
+        keep: names to return, None for every tensor that is not a constant.
+        notes: filled in during the walk, if given.
+        threads: how many BLAS may use, None for as many as it likes.
+
+    The returned arrays are fresh: they do not share memory with inputs, constants or work memory.
     """
     kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
     with blas_threads(threads), plan.scratch.lend() as scratch:

@@ -8,6 +8,7 @@ import numpy as np
 
 from qdqnp.errors import InputError, Problem
 from qdqnp.graph import Shape, Sizes
+from qdqnp.limits import MAX_RANDOM_BYTES, bytes_needed, readable_bytes
 from qdqnp.ops.operator import ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.program import Program, Tensor
@@ -18,8 +19,9 @@ UNKNOWN = tuple(2**power for power in range(10))
 
 
 def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, Array]]:
-    """`count` sets of inputs by name; the same seed gives the same arrays. Unknown sizes become 1, or, behind the first
-    axis, the smallest power of two that fits all windows and slices of the model.
+    """Yield `count` sets of inputs by name. The same seed gives the same arrays.
+
+    Unknown sizes become 1, or, behind the first axis, the smallest power of two that fits all windows and slices.
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
     too. Other floats are standard normal; integers are uniform over their dtype.
@@ -29,15 +31,34 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
     >>> program = qdqnp.load(shipped_model("dla46_c_int8")).program()
     >>> [feeds["input"].shape for feeds in random_feeds(program, 2, seed=0)]
     [(1, 3, 32, 32), (1, 3, 32, 32)]
+
+    Raises InputError where the model declares inputs of more than MAX_RANDOM_BYTES, or of a type without random values.
     """
     rng = np.random.default_rng(seed)
     shapes = _shapes(program)
+    _check_size(program, shapes)
     for _ in range(count):
         yield {name: _array(program, program.tensors[name], shapes[name], rng) for name in program.inputs}
 
 
+def _check_size(program: Program, shapes: Mapping[str, Sizes]) -> None:
+    """Refuse inputs out of proportion before they are made."""
+    need = {name: bytes_needed(program.tensors[name].dtype, shape) for name, shape in shapes.items()}
+    if sum(need.values()) > MAX_RANDOM_BYTES:
+        largest = max(need, key=need.__getitem__)
+        shown = f"shape {list(shapes[largest])}, {readable_bytes(need[largest])}"
+        limit = f"at most {readable_bytes(MAX_RANDOM_BYTES)} in all inputs together"
+        raise InputError(
+            "the random inputs would be too large",
+            [Problem(f"input '{largest}'", limit, shown, "Pass arrays of your own: --input.")],
+        )
+
+
 def _shapes(program: Program) -> dict[str, Sizes]:
-    """Shapes for the inputs. Where no size that is tried fits, unknown ones are 1, and running says what is wrong."""
+    """Return shapes for the inputs.
+
+    Where no size that is tried fits, unknown ones are 1, and running says what is wrong.
+    """
     tried = [_sized(program, size) for size in UNKNOWN]
     return next((shapes for shapes in tried if _fits(program, shapes)), tried[0])
 
@@ -50,7 +71,7 @@ def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
 
 
 def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
-    """Whether every operator accepts the shapes that follow."""
+    """Tell whether every operator accepts the shapes that follow."""
     shapes: dict[str, Shape] = {name: t.const.shape for name, t in program.tensors.items() if t.const is not None}
     shapes.update(inputs)
     for step in program.steps:

@@ -26,8 +26,10 @@ Choice = Callable[[Array, Array], Array]
 
 
 def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: bool) -> Float32:
-    """Maximum of each window of x (N, C, H, W), to (N, C, rows, cols). planar: whether the image has rows in the file,
-    not only here."""
+    """Return the maximum of each window of x (N, C, H, W), of shape (N, C, rows, cols).
+
+    planar: whether the image has rows in the file, not only here.
+    """
     if window.dilations != (1, 1):
         return _dilated(x, window, rows, cols)
     pads, size = window.pads, x.shape[-2:]
@@ -41,12 +43,12 @@ def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: boo
 
 
 def _first(best: Array, x: Array) -> Array:
-    """The larger; the first of equals, and where one is a NaN. As std::max."""
+    """Return the larger; the first of equals, and where one is a NaN. As std::max."""
     return np.where(best < x, x, best)
 
 
 def _last(best: Array, x: Array) -> Array:
-    """The larger; the second of equals, and where one is a NaN. As the instruction maxps."""
+    """Return the larger; the second of equals, and where one is a NaN. As the instruction maxps."""
     return np.where(best > x, best, x)
 
 
@@ -57,7 +59,7 @@ def _taps(padded: Array, window: Window, rows: int, cols: int) -> Iterable[Array
 
 
 def _dilated(x: Float32, window: Window, rows: int, cols: int) -> Float32:
-    """The first element in the image, and from there on whatever is truly larger."""
+    """Return the first element in the image, and from there on whatever is truly larger."""
     inside = pad_plane(np.ones(x.shape[-2:], bool), window, rows, cols, False)
     best = np.full((*x.shape[:2], rows, cols), LOWEST)
     begun = np.zeros((rows, cols), bool)
@@ -69,7 +71,10 @@ def _dilated(x: Float32, window: Window, rows: int, cols: int) -> Float32:
 
 
 def _whole(x: Float32) -> Float32:
-    """Of all elements, (N, C, n) to (N, C): four lanes, the lanes against each other, then what is left over."""
+    """Return the maximum of all elements, (N, C, n) to (N, C).
+
+    Four lanes, the lanes against each other, then what is left over.
+    """
     full = x.shape[-1] // LANES * LANES
     lanes = np.full((*x.shape[:2], LANES), LOWEST)
     for start in range(0, full, LANES):
@@ -80,7 +85,7 @@ def _whole(x: Float32) -> Float32:
 
 
 def _vectorized(x: Float32, window: Window, rows: int, cols: int) -> Float32:
-    """Down the rows of each window, four columns at once, those left over one by one; then along the columns."""
+    """Reduce the rows of each window, four columns at once, those left over one by one; then the columns."""
     top, left = window.pads[:2]
     height, width = x.shape[-2:]
     full = width // LANES * LANES

@@ -1,4 +1,4 @@
-"""Maximum of codes over sliding windows, and the taps of a window as views."""
+"""The maximum over sliding windows, and the taps of a window as views."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tap(padded: Array, window: Window, row: int, col: int, rows_out: int, cols_o
 
 
 def max_pool(x: Codes, window: Window, rows_out: int, cols_out: int) -> Codes:
-    """Maximum of each window of x (N, C, H, W); padding never wins: it is the lowest code.
+    """Return the maximum of each window of x (N, C, H, W); padding never wins: it is the lowest code.
 
     Rows and columns are reduced one after the other: a maximum does not depend on order.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,18 +30,21 @@ class Scratch:
 
 
 class ScratchPool:
-    """Lends a Scratch to each run, so that runs in several threads never share one."""
+    """Lends a Scratch to each run, so that runs in several threads never share one.
+
+    A deque's `append` and `pop` are atomic: no lock, which a fork would leave locked.
+    """
 
     def __init__(self) -> None:
-        self._free: list[Scratch] = []
-        self._lock = threading.Lock()
+        self._free: deque[Scratch] = deque()
 
     @contextmanager
     def lend(self) -> Iterator[Scratch]:
-        with self._lock:
-            scratch = self._free.pop() if self._free else Scratch()
+        try:
+            scratch = self._free.pop()
+        except IndexError:
+            scratch = Scratch()
         try:
             yield scratch
         finally:
-            with self._lock:
-                self._free.append(scratch)
+            self._free.append(scratch)

@@ -11,9 +11,12 @@ from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, ShapeError
-from qdqnp.ops.registry import lookup, supported
+from qdqnp.ops.registry import lookup
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import CODE_DTYPES, Quant
+from qdqnp.reader.check import check_operators
+
+MADE = "ONNX Runtime's optimizer makes these of the file's nodes; --profile ort-unfused runs the file's own"
 
 
 def lower(graph: Graph, lowering: Lowering) -> Program:
@@ -40,6 +43,8 @@ class _Emitter:
             value = self.graph.values[name]
             self.values[name] = value
             self.tensors[name] = Tensor(name, value.dtype, value.shape)
+        if check_operators(self.graph.nodes, (), self.problems):
+            self.problems.advice.append(MADE)
         for node in self.graph.nodes:
             try:
                 self._node(node)
@@ -64,7 +69,7 @@ class _Emitter:
         check = NodeCheck(node, self.graph.opset, known, self.problems)
         operator = lookup(node.domain, node.op)
         if operator is None:
-            check.refuse("operator", f"one of {', '.join(supported())}", f"{node.domain or 'ONNX'} {node.op}")
+            raise Refused  # noted by check_operators
         try:
             attributes = operator.attributes(check)
             inferred = operator.infer(check, attributes)

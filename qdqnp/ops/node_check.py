@@ -53,7 +53,8 @@ class NodeCheck:
                 f"input {index} ({what}) '{value.name}'",
                 "a constant",
                 "a computed tensor",
-                "qdqnp needs it when the model is loaded; fold it into an initializer.",
+                "qdqnp needs it when the model is loaded. Where it is made of constants (but by DequantizeLinear) or "
+                "of fixed sizes, python -m onnxruntime.quantization.preprocess makes an initializer of it.",
             )
         return value.const
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from qdqnp.graph import ONNX, Shape
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck, parse_attributes
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
@@ -65,12 +66,16 @@ class Operator(ABC):
     Attributes: ClassVar[type] = NoAttributes
     #: Attributes that change no number, accepted and dropped, for example QLinearConv's channels_last = 0 spelled out.
     ignored: ClassVar[frozenset[str]] = frozenset()
+    #: The part of ONNX's operator that there is, for docs/operators.md; '' where it is the whole.
+    only: ClassVar[str] = ""
     #: Whether outputs may share memory with inputs (Reshape, Transpose, Identity ...).
     views: ClassVar[bool] = False
     #: Whether the output is the input, unchanged.
     copies: ClassVar[bool] = False
     #: Whether the operator only moves or selects elements, so that bounds of its input's codes bound its output's.
     monotone: ClassVar[bool] = False
+    #: Bytes of memory that a run takes at most for each element that it reads, makes or works with (`work`).
+    bytes_per_element: ClassVar[int] = 32
     #: The field of a profile that decides the operator's codes; '' where the operator computes none.
     rule: ClassVar[str] = ""
     #: Other fields of a profile that the operator looks at.
@@ -138,20 +143,26 @@ class Operator(ABC):
         """
         return None
 
-    def sources(self, binding: Binding, *inputs: Any) -> Array | None:
-        """Return where each output element comes from, for operators that move elements and compute nothing.
+    @abstractmethod
+    def origin(self, step: Step, output: int, index: Index, *inputs: Any, **_: Any) -> Any:
+        """Return which input elements an output element is made of, by their numbers.
 
-        An entry is 1 + the element's flat index, counted through all inputs one after the other, or 0 where the element
-        does not come from an input. The result is None for operators that compute.
+            output: which of the step's outputs.
+            index: the element's index in it.
+            inputs: the step's inputs with each element's number in its place; all numbers differ, and none is 0.
+
+        The answer is one number, or several, (terms,). Of a sum of products it is (terms, 2): an element of input 0,
+        and the weight, of input 1, that it meets; a bias, of input 2, is (bias, 0). 0 stands for what no input has:
+        padding, or a constant that is filled in. No other element may change the output element; an operator that is
+        `monotone` gives one of these.
         """
-        return None
 
     def macs(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
         """Count the multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0
 
     def work(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
-        """Estimate the elements that a run handles besides its outputs, for concrete shapes.
+        """Estimate the elements that a run handles besides its inputs and outputs, for concrete shapes.
 
         They stand for work memory, and for what takes as long. Only the bound on what a model may ask for reads the
         estimate; it is 0 where the outputs say enough.

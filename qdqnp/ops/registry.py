@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pkgutil
 from importlib import import_module
 
@@ -17,11 +16,14 @@ _OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def operators() -> dict[tuple[str, str], Operator]:
-    """Return the operators by domain and name; where two have one name, the later definition."""
+    """Return the operators by domain and name; where two have one name, the later definition.
+
+    Raises TypeError, which names what is missing, for an operator that does not define all that one must.
+    """
     while DEFINED:
-        kind = DEFINED.pop(0)
-        if not inspect.isabstract(kind):
-            _OPERATORS[kind.domain, kind.op] = kind()
+        kind = DEFINED[0]
+        _OPERATORS[kind.domain, kind.op] = kind()
+        DEFINED.pop(0)
     return _OPERATORS
 
 

@@ -11,7 +11,7 @@ from qdqnp.graph import Graph, Node, Value
 from qdqnp.limits import MAX_ENTRIES
 from qdqnp.quant import Array
 from qdqnp.reader.calls import Call, read_call
-from qdqnp.reader.check import Inference, check_operators
+from qdqnp.reader.check import Inference, advise_cut, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.functions import Inlined, Inliner, TooLarge
@@ -66,8 +66,10 @@ class _Assembly:
         check_uses(nodes, outputs, self._definitions, self._problems)
         self._check_constants()
         bad_domains = check_opsets(opsets, (node.domain for node in nodes), self._problems)
-        check_operators(nodes, inlined.broken, self._problems)
+        missing = check_operators(nodes, inlined.broken, self._problems)
         ordered = order(nodes, self._definitions, self._problems)
+        named = {name for node in self._proto.node for name in node.output}
+        advise_cut(ordered, set(missing), inputs, named, self._problems)
         unknown = self._definitions.ambiguous
         known = {name: value for name, value in self._values.items() if name not in unknown}
         inference = Inference(known, self._declared, inlined.broken, unknown, opsets, bad_domains, self._problems)

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import onnx
 
 from qdqnp.errors import Problems
+from qdqnp.graph import ONNX
 from qdqnp.limits import NODE_PARTS
+from qdqnp.ops import registry
 from qdqnp.reader.attributes import Attribute, AttributeReference, read_attributes
+from qdqnp.reader.constants import CONSTANT
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.text import read_domain, read_text
 
@@ -69,6 +72,8 @@ def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, proble
     inputs = tuple(read_text(item, f"{where}, an input's name", problems) for item in proto.input)
     domain = read_domain(proto.domain, f"{where}, domain", problems)
     overload = read_text(proto.overload, f"{where}, overload", problems)
-    attributes = read_attributes(proto.attribute, f"{where} ({op})", external, problems)
+    # an operator of ONNX's that is not there is refused by its name, whatever its attributes (If has subgraphs)
+    refused = domain == ONNX and op != CONSTANT and registry.lookup(domain, op) is None
+    attributes = {} if refused else read_attributes(proto.attribute, f"{where} ({op})", external, problems)
     broken = attributes is None or problems.count > before
     return Call(op, domain, overload, inputs, outputs, name, attributes or {}, broken)

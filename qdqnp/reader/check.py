@@ -2,36 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from qdqnp.errors import Problems
+import numpy as np
+
+from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.ops import registry
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, Operator, ShapeError
+from qdqnp.ops.unsupported import why_not
 from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
-from qdqnp.reader.text import domain_name
+from qdqnp.reader.tensors import DTYPES
 from qdqnp.reader.types import Declared, check_declared, fits_limits
 
+# Nodes that are named of each operator, and operators that are named in one advice.
+NODES_NAMED = 3
+OPERATORS_NAMED = 4
 
-def check_operators(nodes: Iterable[Node], broken: Collection[Node], problems: Problems) -> None:
-    """Note every operator that qdqnp does not have, with all its nodes."""
+
+def check_operators(nodes: Iterable[Node], broken: Collection[Node], problems: Problems) -> list[Node]:
+    """Return the nodes whose operator qdqnp does not have; note each such operator once, and what helps."""
+    found = [node for node in nodes if node not in broken and registry.lookup(node.domain, node.op) is None]
     missing: dict[tuple[str, str], list[str]] = {}
-    for node in nodes:
-        if node not in broken and registry.lookup(node.domain, node.op) is None:
-            missing.setdefault((node.domain, node.op), []).append(node.label)
-    hint = f"Supported: {', '.join(registry.supported())}." if missing else ""
-    for (domain, op), labels in missing.items():
+    for node in found:
+        missing.setdefault((node.domain, node.op), []).append(node.label)
+    for key, labels in missing.items():
         count = "1 node" if len(labels) == 1 else f"{len(labels)} nodes"
-        problems.note(
-            f"operator {domain_name(domain)}.{op}",
-            "an operator that qdqnp supports",
-            f"an unsupported one in {count}: {listing(labels)}",
-            hint,
-        )
-        hint = "See the supported operators above."
+        named = listing(labels, NODES_NAMED)
+        problems.note(f"operator {_name(*key)}", "one that qdqnp has", f"{count}: {named}")
+    helps: dict[str, list[str]] = {}
+    for key in missing:
+        helps.setdefault(why_not(*key).help, []).append(shorten(_name(*key), 80))
+    problems.advice += [f"{listing(names, OPERATORS_NAMED)}: {help_}" for help_, names in helps.items()]
+    if found:
+        problems.advice.append("`qdqnp operators` lists what there is, and why others are not")
+    return found
+
+
+def advise_cut(
+    ordered: Iterable[Node],
+    missing: Collection[Node],
+    inputs: Sequence[str],
+    names: Collection[str],
+    problems: Problems,
+) -> None:
+    """Say how to cut the model in front of the nodes whose operator is missing, where something is left of it.
+
+    ordered: all nodes in topological order.
+    inputs: the graph's inputs.
+    names: the tensors that have a name in the file.
+    """
+    behind: set[str] = set()
+    made: set[str] = set()
+    ends: dict[str, None] = {}
+    for node in ordered:
+        if node in missing:
+            ends.update(dict.fromkeys(name for name in node.inputs if name in made and name in names))
+        if node in missing or not behind.isdisjoint(node.inputs):
+            behind.update(node.outputs)
+        else:
+            made.update(node.outputs)
+    if missing and 0 < len(ends) <= OPERATORS_NAMED and len(inputs) <= OPERATORS_NAMED:
+        lists = ", ".join(str([shorten(name, 80) for name in part]) for part in (inputs, ends))
+        problems.advice.append(f"the part in front of them: onnx.utils.extract_model(MODEL, 'part.onnx', {lists})")
+
+
+def _name(domain: str, op: str) -> str:
+    return f"{domain}.{op}" if domain else op
 
 
 def _bytes(value: Value) -> int:
@@ -83,6 +123,7 @@ class Inference:
     def _check(self, node: Node) -> None:
         operator = registry.lookup(node.domain, node.op)
         if operator is None:
+            self._assume(node)
             return
         inputs = tuple(self.values[name] if name else None for name in node.inputs)
         self._use -= sum(_bytes(self._constants[name]) for name in node.inputs if name in self._constants)
@@ -94,6 +135,16 @@ class Inference:
             return
         if self._problems.count == before:
             self._keep(node, inferred)
+
+    def _assume(self, node: Node) -> None:
+        """Take the declarations of a missing operator's float32 outputs as true, so that what reads them is checked."""
+        for name in node.outputs:
+            for declared in self._declared.get(name, ())[:1]:
+                dtype, shape = DTYPES.get(declared.element or 0), declared.shape
+                if name not in self._unknown and dtype == np.float32 and shape is not None:
+                    value = Value(name, dtype, shape)
+                    if fits_limits(value, declared.where, self._problems):
+                        self.values[name] = value
 
     def _infer(self, operator: Operator, check: NodeCheck) -> Inferred:
         fewest, most = operator.arity

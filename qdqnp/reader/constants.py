@@ -10,6 +10,9 @@ from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, frozen
 from qdqnp.quant import Array
 
+#: The operator that becomes a constant when it is read.
+CONSTANT = "Constant"
+
 # The dtype of each attribute that may hold the value; `value` is a tensor and has its own.
 VALUE_DTYPES: dict[str, type[Any] | None] = {
     "value": None,
@@ -21,7 +24,7 @@ VALUE_DTYPES: dict[str, type[Any] | None] = {
 
 
 def is_constant(node: Node) -> bool:
-    return node.op == "Constant" and node.domain == ONNX
+    return node.op == CONSTANT and node.domain == ONNX
 
 
 def constant_array(node: Node, problems: Problems) -> Array | None:

@@ -106,11 +106,11 @@ class Inliner:
         return found
 
     def _calls(self, key: Key) -> bool:
-        """Whether a node of this key calls a function; operators win over functions of their name."""
+        """Tell whether a node of this key calls a function; operators win over functions of their name."""
         return key in self._protos and key[0] not in BUILT_IN
 
     def _function(self, key: Key) -> Function | None:
-        """The function that a node of this key calls; None where it is an operator."""
+        """Return the function that a node of this key calls; None where it is an operator."""
         if not self._calls(key):
             return None
         if key not in self._functions:
@@ -148,7 +148,7 @@ class Inliner:
         return formals
 
     def _check_opsets(self, body: tuple[Call, ...], opsets: dict[str, int], where: str) -> None:
-        """Inlined nodes take the meaning of the model's opset, so the function's must be the same."""
+        """Check that a function has the model's opset: its inlined nodes take the meaning of the model's."""
         for domain in sorted({call.domain for call in body if not self._calls(call.key)}):
             mine = opsets.get(domain)
             model = self._opsets.setdefault(domain, mine) if mine is not None else None

@@ -1,5 +1,6 @@
-"""What an operator's schema says of a node, which ONNX Runtime checks when it loads the model: how many inputs and
-outputs it may list, empty names included, and the type of each attribute."""
+"""Check a node against its operator's schema, as ONNX Runtime does when it loads the model: how many inputs and outputs
+it may list, empty names included, and the type of each attribute.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ BUILT_IN = (ONNX, MICROSOFT)
 
 
 def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, where: str, problems: Problems) -> bool:
-    """Whether a node fits its operator's schema; what does not is noted. opset: of the node's domain."""
+    """Check that a node fits its operator's schema, and note what does not. opset: of the node's domain."""
     before = problems.count
     schema = _schema(call, opset)
     if schema is not None:
@@ -40,23 +41,23 @@ def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, wh
 
 
 def _schema(call: Call, opset: int) -> onnx.defs.OpSchema | None:
-    """ONNX's schema of the operator at that opset; None where it has none."""
+    """Return ONNX's schema of the operator at that opset; None where it has none."""
     if call.domain != ONNX or not onnx.defs.has(call.op, ONNX):
         return None
     try:
         return onnx.defs.get_schema(call.op, opset, ONNX)
-    except onnx.defs.SchemaError:  # younger than the opset
+    except (onnx.defs.SchemaError, TypeError):  # younger than the opset, or an opset that is no int32
         return None
 
 
 def _kind(schema: onnx.defs.OpSchema, name: str, usual: int) -> int:
-    """The type of an attribute; `usual` where the schema has none of that name, which its operator refuses."""
+    """Return the type of an attribute; `usual` where the schema has none of that name, which its operator refuses."""
     wanted: Any = schema.attributes[name].type if name in schema.attributes else None
     return usual if wanted is None else int(wanted.value)
 
 
 def _is_variadic(schema: onnx.defs.OpSchema) -> bool:
-    """Whether the schema's last input stands for any number of them."""
+    """Tell whether the schema's last input stands for any number of them."""
     return bool(schema.inputs) and schema.inputs[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
 
 

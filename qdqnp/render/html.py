@@ -31,6 +31,7 @@ def html(report: CompareReport, title: str) -> str:
             version=__version__,
             rows=[_row(row) for row in report.rows],
             verdict=report.verdict(),
+            not_compared=report.not_compared(),
         )
     )
 

@@ -1,8 +1,10 @@
-"""Write JUnit XML of a comparison: one test case for each layer, so that a CI shows which layer failed and why."""
+"""Write JUnit XML of a comparison: one test case for each layer, so that a CI shows which layer failed and why. What
+was not compared is skipped, and where nothing was, that is an error."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 
 from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
 from qdqnp.errors import printable
@@ -14,14 +16,21 @@ def junit(report: CompareReport, name: str) -> bytes:
     report: the comparison.
     name: name of the test suite.
     """
+    left_out = list(_left_out(report))
     suite = ET.Element(
         "testsuite",
         name=printable(name),
-        tests=str(len(report.rows)),
+        tests=str(len(report.rows) + len(left_out) + (not report.computed)),
         failures=str(len(report.failing)),
-        errors="0",
-        skipped="0",
+        errors=str(int(not report.computed)),
+        skipped=str(len(left_out)),
     )
+    if not report.computed:
+        error = ET.SubElement(ET.SubElement(suite, "testcase", classname="compare", name="anything"), "error")
+        error.set("message", printable(report.not_compared()[0]))
+    for kind, title, reason in left_out:
+        case = ET.SubElement(suite, "testcase", classname=printable(kind), name=printable(title))
+        ET.SubElement(case, "skipped", message=printable(reason))
     for row in report.rows:
         case = ET.SubElement(suite, "testcase", classname=printable(row.op or "input"), name=printable(_title(row)))
         if row.status in FAILING:
@@ -31,6 +40,19 @@ def junit(report: CompareReport, name: str) -> bytes:
     root.append(suite)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return text
+
+
+def _left_out(report: CompareReport) -> Iterator[tuple[str, str, str]]:
+    """Yield what was not compared: its kind, its name, and why."""
+    for entry in report.unused:
+        yield "entry of the dump", entry, "no tensor of the model"
+    for entry in report.asides:
+        yield "entry of the dump", entry, "an array of the golden set that is no layer's tensor"
+    for tensor in report.not_dumped:
+        why = "compared through a tensor that is computed from it" if tensor.through else "nothing of it was compared"
+        yield tensor.op, f"{tensor.label}: {tensor.name}", f"not dumped; {why}"
+    for index in report.missing:
+        yield "input of the golden set", f"input {index}", "the dump has no case of it"
 
 
 def _title(row: CompareRow) -> str:

@@ -100,7 +100,7 @@ class Runner:
     notify: Callable[[], None]
 
     def __call__(self, kind: str, method: str, inputs: Inputs) -> Stimulus:
-        feeds = feeds_for(self.plan, inputs)
+        feeds = feeds_for(self.plan, inputs, keep_all=True)
         values = {**feeds, **walk(self.plan, feeds, None)}
         coverage = {
             label: measured(met_by(bound, values), values[bound.step.output_names[0]])

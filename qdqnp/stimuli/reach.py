@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from qdqnp.lazy import lazy
 from qdqnp.quant import Int64
 
 
@@ -90,28 +90,28 @@ class Reach:
     #: The largest value of every input, less its zero point.
     high: int
 
-    @cached_property
+    @lazy
     def least(self) -> int:
         """Return the most negative sum."""
         return int(np.minimum(self.weights * self.low, self.weights * self.high).sum())
 
-    @cached_property
+    @lazy
     def most(self) -> int:
         """Return the most positive sum."""
         return int(np.maximum(self.weights * self.low, self.weights * self.high).sum())
 
-    @cached_property
+    @lazy
     def step(self) -> int:
         """Return the number that divides every sum less `least`; 0 where all weights are 0."""
         return math.gcd(*(int(value) for value in np.unique(self.weights)))
 
-    @cached_property
+    @lazy
     def _terms(self) -> list[tuple[int, Int64]]:
         """List (magnitude, which weights have it), ascending."""
         size = np.abs(self.weights)
         return [(int(value), np.flatnonzero(size == value)) for value in np.unique(size) if value]
 
-    @cached_property
+    @lazy
     def _sets(self) -> list[Numbers]:
         """List what the first 0, 1, ... terms reach, in units of `step` above their least."""
         span, found = self.high - self.low, [Numbers()]

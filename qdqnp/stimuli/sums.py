@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.pool import pad_plane
 from qdqnp.kernels.sums import Window
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions import Means, Sums
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.matrix import MatrixProduct
@@ -70,7 +71,7 @@ class SummingLayer:
     def zero(self) -> int:
         return int(self.quant.zero_point)
 
-    @cached_property
+    @lazy
     def reach(self) -> Callable[[int, int], Reach]:
         """Return the function (channel, site) -> the sums that the channel's inputs can make there."""
 

@@ -135,8 +135,83 @@ def test_mapping(place: Place) -> None:
     result = run(place.path / "gold", dump, "--write-mapping", path)
     assert result.exit_code == 0 and "3 tensors mapped" in result.stderr
     path.write_text("[tensors]\n" + "".join(f'"{name}" = "{key}"\n' for key, name in names.items()), encoding="utf-8")
-    result = run(place.path / "gold", dump, "--mapping", path, "--json")
+    assert run(place.path / "gold", dump, "--mapping", path).exit_code == 2
+    result = run(place.path / "gold", dump, "--mapping", path, "--json", "--partial")
     assert result.exit_code == 0 and {x["name"] for x in json.loads(result.stdout)["layers"]} == set(names.values())
+
+
+def incomplete(place: Place) -> dict[str, tuple[dict[str, Array], str]]:
+    """Dumps in which nothing differs and something is missing, and what is said first of each."""
+    right, first = place.right, place.convs[0]
+    x = np.concatenate([feeds["input"] for feeds in place.feeds])
+    half = {name: array[: len(array) // 2] for name, array in right.items()}
+    return {
+        "only the input": ({"input": x}, "nothing was compared that a layer computes"),
+        "a misspelt name": (
+            {("convolution" if name == first else name): array for name, array in right.items()},
+            "not compared: 1 entry of the dump, no tensor of the model: 'convolution'",
+        ),
+        "one entry paired": (
+            {(name if name == first else f"layer {i}"): array for i, (name, array) in enumerate(right.items())},
+            f"not compared: {len(right) - 1} entries of the dump",
+        ),
+        "the first layers": ({name: right[name] for name in place.convs[:3]}, "not compared: "),
+        "one of two inputs": (half, "not compared: 1 input of the golden set (1): the dump has 1"),
+    }
+
+
+KINDS = ("only the input", "a misspelt name", "one entry paired", "the first layers", "one of two inputs")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_not_compared_is_said_first_and_is_no_success(kind: str, place: Place) -> None:
+    arrays, words = incomplete(place)[kind]
+    dump, files = place.dump("part.npz", arrays), [place.path / "part.xml", place.path / "part.html"]
+    result = run(place.path / "gold", dump, "--junit", files[0], "--html", files[1])
+    assert result.exit_code == 2, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(words) and lines[-1].startswith("no verdict: ")
+    suite = ET.parse(files[0]).getroot()[0]
+    assert (
+        suite.attrib["failures"] == "0" and int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped")) > 0
+    )
+    assert len(suite.findall("testcase/error")) == int(suite.attrib["errors"]) == (kind == "only the input")
+    assert int(suite.attrib["tests"]) == len(suite)
+    page = files[1].read_text(encoding="utf-8")
+    assert 0 < page.index('class="verdict left-out"') < page.index("no verdict: ")
+    found = json.loads(run(place.path / "gold", dump, "--json").stdout)
+    assert list(found)[2] == "not_compared" and found["not_compared"][0].startswith(words)
+    assert not found["equal"] and not found["complete"]
+    accepted = run(place.path / "gold", dump, "--partial")
+    assert accepted.exit_code == (2 if kind == "only the input" else 0)
+    assert accepted.stdout.splitlines()[0].startswith(words) and "equal:" not in accepted.stdout
+
+
+def test_a_difference_is_1_whatever_else_was_not_compared(place: Place) -> None:
+    dump = place.dump("both.npz", {**wrong(place), "nonsense": np.zeros(3, np.int8)})
+    assert run(place.path / "gold", dump).exit_code == run(place.path / "gold", dump, "--partial").exit_code == 1
+
+
+def test_a_whole_set_may_be_compared_with_itself(place: Place, tmp_path: Path) -> None:
+    """Its weights and sums are no tensors of layers, and no failure: they are named."""
+    golden.write(
+        tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, options=golden.Options(formats=("npy",))
+    )
+    result = run(tmp_path / "set", tmp_path / "set" / "npy")
+    assert result.exit_code == 0, result.output
+    assert "other arrays of the golden set" in result.stdout.splitlines()[0]
+    np.save(tmp_path / "set" / "npy" / "misspelt.npy", np.zeros(3, np.int8))
+    assert run(tmp_path / "set", tmp_path / "set" / "npy").exit_code == 2
+
+
+def test_files_that_are_not_read_are_named(place: Place) -> None:
+    folder = place.path / "others"
+    folder.mkdir()
+    for name, array in place.right.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / "conv.raw").write_bytes(b"1234")
+    result = run(place.path / "gold", folder)
+    assert result.exit_code == 0 and result.stdout.splitlines()[0].endswith("neither .npy nor .bin: 'conv.raw'")
 
 
 def test_tolerance(place: Place) -> None:

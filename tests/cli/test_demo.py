@@ -84,9 +84,21 @@ def test_a_difference_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     from qdqnp.peers.ort.peer import OrtPeer
 
     other = shipped_model("dla60x_c_int8")
-    monkeypatch.setattr("qdqnp.cli.demo.OrtPeer", lambda _: OrtPeer(other))
+    monkeypatch.setattr("qdqnp.cli.demo.OrtPeer", lambda _, **__: OrtPeer(other))
     result = run("demo")
     assert result.exit_code == 1 and "NOT EQUAL" in result.output and printed_commands(result.output)
+
+
+def test_save_copies_what_the_demo_runs_over_no_file(tmp_path: Path) -> None:
+    result = run("demo", "--model", "dla46x_c_int8", "--save", str(tmp_path))
+    assert result.exit_code == 0 and result.output == "wrote net.onnx, pictures.npz, classes.txt\n"
+    assert (tmp_path / "net.onnx").read_bytes() == shipped_model("dla46x_c_int8").read_bytes()
+    assert np.array_equal(np.load(tmp_path / "pictures.npz")["x"], pictures()[0])
+    assert (tmp_path / "classes.txt").read_text().split() == pictures()[2]
+    (tmp_path / "net.onnx").unlink()
+    again = run("demo", "--save", str(tmp_path))
+    assert again.exit_code == 2 and "pictures.npz" in again.stderr and not (tmp_path / "net.onnx").exists()
+    assert run("demo", "--save", str(tmp_path / "none")).exit_code == 2
 
 
 def test_an_unknown_network_is_bad_usage() -> None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qdqnp.cli import cli
+from tests.lowering.models import Net
 from tests.networks import dla
 
 
@@ -23,6 +24,16 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_what_helps_under_every_profile_is_said_once(tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.node("MatMul", net.input((4, 8)), net.weight(8, 5)))
+    onnx.save(net.model(), tmp_path / "weights.onnx")
+    result = run("diff", tmp_path / "weights.onnx", "--profiles", "ort-unfused,ort,ort-x64")
+    assert result.exit_code == 2
+    assert result.stderr.count("operator com.microsoft.MatMulNBits") == 2
+    assert result.stderr.count("what helps:") == result.stderr.count("--profile ort-unfused") == 1
 
 
 def test_differences_are_the_result_and_no_failure(path: Path) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import qdqnp
 from qdqnp.cli import cli
 from tests.diagnosis.identify.simulated import SIZE, network
+from tests.ops.test_origin import DRAWN
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,35 @@ def test_a_value_with_a_cause_and_one_without(folder: Path) -> None:
     assert "all biases dropped" in result.output and "one channel's bias dropped" in result.output
     assert f"{code} is what ort gives" in run(folder, "--layer", 1, "--index", "0,3,4,5", "--got", code).output
     assert "none of the known causes gives it" in run(folder, "--layer", 1, "--index", "0,3,4,5", "--got", 1000).output
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_layer_and_several_elements_of_every_operator(
+    name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """As a table under the default profile, and as JSON under several with a code to look for."""
+    several = ("--profiles", "ort,tflite,cmsis-nn,neural-art,exact,ort-x64", "--got", "3", "--json")
+    for number in range(3):
+        case = DRAWN[name](rng)
+        path, given = tmp_path / f"{number}.onnx", tmp_path / f"{number}.npz"
+        onnx.save(case.model, path)
+        np.savez(given, **case.inputs)
+        model = qdqnp.load(case.model)
+        trace = model.trace(case.inputs)
+        for tensor in (tensor for step in model.program().steps for tensor in step.output_names if trace[tensor].size):
+            for _ in range(2):
+                at = tuple(int(rng.integers(size)) for size in trace[tensor].shape)
+                asked = ("explain", path, "--input", given, "--layer", tensor, "--index", ",".join(map(str, at)))
+                code = trace[tensor][at].item()
+                assert f"ort: {code}" in shown(*asked)
+                found = json.loads(shown(*asked, *several))["accounts"][0]["code"]
+                assert found == code or (found != found and code != code)
+
+
+def shown(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, (arguments, result.output, result.exc_info)
+    return result.stdout
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,7 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("verify", model, "--profile", place.profile),
             ("demo", "--model", odd),
             ("schema", odd),
+            ("operators", odd),
             ("host", f"--{odd}"),
         ):
             place.run(*words, codes=(2,), charset=charset)

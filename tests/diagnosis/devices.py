@@ -493,6 +493,81 @@ def signedness(world: World, rng: np.random.Generator) -> Device:
     )
 
 
+def aliased_operand(world: World, rng: np.random.Generator) -> Device:
+    """An addition both of whose pointers lead to one buffer."""
+    label = _draw(world, rng, "QLinearAdd")
+    step = world.steps[label].step
+    a, b, y = (_pair(operand.quant) for operand in (*step.inputs, *step.outputs))
+    held = int(rng.integers(2))
+    wrong = []
+    for case in world.right:
+        codes = case[step.input_names[held]]
+        if world.profile == "ort":
+            arguments = [codes, F(a[0]), np.int8(a[1]), codes, F(b[0]), np.int8(b[1]), F(y[0]), np.int8(y[1])]
+            wrong.append(integers.qlinear_add(arguments, {}))
+        else:
+            add = fixed_point.Operators("tflite").add(*((float(scale), zero) for scale, zero in (a, b, y)))
+            wrong.append(integers.elementwise(add, codes, codes))
+    return world.device("aliased operand", label, f"input {held} for both", wrong)
+
+
+def wrong_clamp(world: World, rng: np.random.Generator) -> Device:
+    """Bounds as of another activation: a tenth of the codes or more lies beyond."""
+    label = _any_tensor(world, rng)
+    name = world.steps[label].step.output_names[0]
+    codes = np.concatenate([case[name].reshape(-1) for case in world.right])
+    bound = int(np.quantile(codes, rng.choice([0.2, 0.9])))
+    lower = bound <= np.median(codes)
+    if bound in (codes.min(), codes.max()):
+        raise NoEffectError
+    return _changed(
+        world,
+        rng,
+        "wrong clamp",
+        label,
+        lambda a: np.maximum(a, np.int8(bound)) if lower else np.minimum(a, np.int8(bound)),
+    )
+
+
+def part_copied(world: World, rng: np.random.Generator) -> Device:
+    """Half of the channels, or one row, hold the values of others."""
+    label = _any_tensor(world, rng, lambda a: a.ndim == 4 and a.shape[1] > 3 and a.shape[2] > 3)
+    axis = int(rng.choice([1, 2]))
+
+    def change(array: Array) -> Array:
+        made, size = array.copy(), array.shape[axis]
+        count = size // 2 if axis == 1 else 1
+        to, start = [slice(None)] * 4, [slice(None)] * 4
+        to[axis], start[axis] = slice(size // 2, size // 2 + count), slice(size // 2 - count, size // 2)
+        made[tuple(to)] = array[tuple(start)]
+        return made
+
+    return _changed(world, rng, "a part holds another part", label, change)
+
+
+def off_by_one(world: World, rng: np.random.Generator) -> Device:
+    """No fault of the list: one element of one case that is off by one, wherever it lies."""
+    label = _any_tensor(world, rng)
+    name = world.steps[label].step.output_names[0]
+    wrong = [case[name].copy() for case in world.right]
+    element = wrong[int(rng.integers(len(wrong)))].reshape(-1)
+    at = int(rng.integers(element.size))
+    element[at] += 1 if element[at] < 127 and (rng.random() < 0.5 or element[at] == -128) else -1
+    return world.device("one element off by one", label, "", wrong, bool(rng.integers(2)))
+
+
+def other_bias(world: World, rng: np.random.Generator) -> Device:
+    """No fault of the list: one channel's bias is larger by any number of up to 3,000."""
+    label, layer, xs = _conv(world, rng)
+    bias, added = layer.bias.copy(), int(rng.integers(50, 3000))
+    bias[int(rng.integers(len(bias)))] += added
+
+    def acc(x: Array) -> Array:
+        return layer.with_bias(layer.right_sums(x), bias)
+
+    return _made(world, "one bias of another value", rng, f"{added:+d}", label, layer, xs, acc)
+
+
 FAULTS: Mapping[str, Fault] = {
     "one flipped bit": flipped_bit,
     "one channel's bias dropped": one_bias,
@@ -514,14 +589,21 @@ FAULTS: Mapping[str, Fault] = {
     "stale: another input's tensor": stale,
     "row shifted": row_shifted,
     "signed against unsigned": signedness,
+    "aliased operand": aliased_operand,
+    "wrong clamp": wrong_clamp,
+    "a part holds another part": part_copied,
 }
+
+
+#: Devices whose one wrong layer has none of the faults.
+CONTROLS: Mapping[str, Fault] = {"one element off by one": off_by_one, "one bias of another value": other_bias}
 
 
 def simulate(world: Callable[[], World], kind: str, rng: np.random.Generator, tries: int = 200) -> Device:
     """A device with a fault that shows: layers, channels and places are drawn until it changes something."""
     for _ in range(tries):
         try:
-            return FAULTS[kind](world(), rng)
+            return {**FAULTS, **CONTROLS}[kind](world(), rng)
         except NoEffectError:
             continue
     raise AssertionError(f"no place found where '{kind}' shows")

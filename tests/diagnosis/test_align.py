@@ -28,8 +28,8 @@ def read(
 
 def paired(*names: str) -> dict[str, str]:
     entries = tuple(DumpEntry(name, np.zeros(1, np.int8)) for name in names)
-    pairs, _ = pair(Dump(Path("d"), entries), small.reference().targets, 1)
-    return {target.name: entry.name for target, entry in pairs}
+    found = pair(Dump(Path("d"), entries), small.reference().targets, 1)
+    return {target.name: entry.name for target, entry in found.pairs}
 
 
 def test_by_name_then_by_its_letters_and_digits() -> None:

@@ -76,6 +76,16 @@ def test_st_validate_files_give_the_devices_side_only(tmp_path: Path) -> None:
     }
 
 
+def test_other_members_of_a_validate_file_are_not_lost(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net_val_io.npz", m_outputs_1=A, c_outputs_1=A, c_outputs_0=A, conv_1=A)
+    found = read_dump(tmp_path / "net_val_io.npz")
+    assert {(e.name, e.role) for e in found.entries} == {
+        ("c_outputs_1", "network_output"),
+        ("c_outputs_0", ""),
+        ("conv_1", ""),
+    }
+
+
 def test_what_is_missing_or_empty(tmp_path: Path) -> None:
     refused(tmp_path / "absent", "no such file or folder")
     refused(tmp_path, "tensors in .npy or .bin files")

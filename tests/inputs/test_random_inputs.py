@@ -79,3 +79,16 @@ def test_several_inputs_and_other_floats() -> None:
     assert {key: array.shape for key, array in feeds.items()} == {"a": (2,), "b": (3,)}
     with pytest.raises(InputError, match="input 'x': expected float32 or an integer type, got float64"):
         list(random_feeds(program(x=(np.float64, [2])), 1, seed=0))
+
+
+def test_inputs_out_of_proportion_are_refused_before_they_are_made() -> None:
+    small = random_feeds(quantized(np.int8, 0.1, 0, [2**13, 2**13]), 1, seed=0)
+    large = random_feeds(quantized(np.int8, 0.1, 0, [2**13, 2**13 + 1]), 1, seed=0)
+    huge = random_feeds(quantized(np.int8, 0.1, 0, [1, 48, 4096, 4096]), 1, seed=0)
+    with pytest.raises(InputError, match=r"input 'x': expected at most 256.0 MiB .* in all inputs together, got shape"):
+        next(large)
+    with pytest.raises(
+        InputError, match=r"got shape \[1, 48, 4096, 4096\], 3.0 GiB .* Pass arrays of your own: --input"
+    ):
+        next(huge)
+    assert next(small)["x"].nbytes == 2**28

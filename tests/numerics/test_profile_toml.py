@@ -290,7 +290,7 @@ def test_an_unknown_name_is_refused() -> None:
 
 # -- the document -----------------------------------------------------------------------------------------------------
 def examples() -> list[str]:
-    return re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
+    return re.findall(r"```toml \S+\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
 
 
 def test_the_documents_examples_are_profiles_that_run() -> None:

@@ -65,7 +65,10 @@ def test_other_types() -> None:
 def test_subgraph_is_the_only_problem_of_its_node() -> None:
     body = relu().graph
     made = model([node("If", ["c"], ["y"], then_branch=body, name="branch")], [info("c", [], TensorProto.BOOL)])
-    refused_once(made, "node branch (If), attribute 'then_branch'", "a subgraph", "no control flow (If, Loop, Scan)")
+    refused_once(made, "operator If: expected one that qdqnp has, got 1 node: branch\n", "without branches and loops")
+    made = relu()
+    made.graph.node[0].attribute.append(onnx.helper.make_attribute("body", body))
+    refused_once(made, "(Relu), attribute 'body'", "a subgraph", "no control flow (If, Loop, Scan)")
 
 
 def test_reference_outside_a_function() -> None:

@@ -30,8 +30,15 @@ def chain(count: int, op: str = "Identity") -> list[onnx.NodeProto]:
 @pytest.mark.parametrize("op", ["If", "Loop", "Scan"])
 def test_control_flow(op: str) -> None:
     made = node(op, ["x"], ["y"], name="flow", body=relu().graph)
-    error = refused(model([made]), "node flow", "a subgraph", "no control flow")
-    assert len(error.problems) <= 2  # the other one is that the operator is not supported
+    refused_once(model([made]), f"operator {op}", "1 node: flow", "without branches and loops")
+
+
+def test_a_subgraph_in_the_call_of_a_function() -> None:
+    f = function("F", ["i"], ["o"], [node("Relu", ["i"], ["o"])], attributes=["body"])
+    call = node("F", ["x"], ["y"], name="call", domain="local", body=relu().graph)
+    refused_once(
+        model([call], functions=[f], opsets={"": 17, "local": 1}), "node call", "a subgraph", "no control flow"
+    )
 
 
 @pytest.mark.parametrize("kind", [AttributeProto.GRAPHS, AttributeProto.SPARSE_TENSOR, AttributeProto.TYPE_PROTO])

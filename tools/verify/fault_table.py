@@ -1,21 +1,23 @@
 """Print the fault table: simulated devices with one fault each, and what `compare` says of their dumps.
 
-    python -m tools.verify.fault_table                      20 faults, 10 times each, and 200 dumps without a fault
-    python -m tools.verify.fault_table -n 2 --clean 20
+    python -m tools.verify.fault_table                      of each of three seeds: 23 faults, 4 times each, 40 devices
+                                                            each with one element off by one and with one bias of
+                                                            another value, 60 dumps without a fault
+    python -m tools.verify.fault_table -n 1 --off 5 --clean 5 --seed 7
 
-Layers, channels, places and pictures are drawn from a seed that is printed; `--seed` repeats a run. The devices are
-those of tests/diagnosis/devices.py: plain NumPy for the wrong layer. Prints a Markdown table; exits 1 where a layer is
-not found, or a dump without a fault is said to have one.
+Layers, channels, places and pictures are drawn from the seeds, which are printed. The devices are those of
+tests/diagnosis/devices.py: plain NumPy for the wrong layer. Prints Markdown tables: what each fault was called, and how
+often each name was the only one. Exits 1 where a layer is not found, an element off by one has a name of its own, or a
+dump without a fault is said to have a fault.
 """
 
 from __future__ import annotations
 
-import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,14 @@ from qdqnp.inputs.pictures import prepare, resolved
 from qdqnp.inputs.shipped import CIFAR10, model_names, pictures, shipped_model
 from qdqnp.model import Model, load
 from qdqnp.numerics.profiles import profile_named
-from tests.diagnosis.devices import FAULTS, Device, World, simulate
+from tests.diagnosis.devices import CONTROLS, FAULTS, Device, World, simulate
 
 Array = np.ndarray[Any, Any]
 GOLDEN = ("ort", "tflite")
 # The profiles that a device without a fault may have.
 OTHERS = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "neural-art")
 CASES = 3
+SEEDS = (1, 2, 3)
 QUANTIZED = [name for name in model_names() if "int8" in name]
 
 
@@ -56,6 +59,10 @@ class Row:
     named: int = 0
     #: Runs in which the kind is the only one named.
     alone: int = 0
+    #: Runs in which it is named on the evidence of few elements, alone or not.
+    few: int = 0
+    #: By name, the runs in which it is the only one.
+    only: Counter[str] = field(default_factory=Counter)
     #: What was said in the other runs.
     missed: list[str] = field(default_factory=list)
 
@@ -119,6 +126,8 @@ def judge(row: Row, device: Device, report: CompareReport) -> None:
     row.layer += right
     row.named += right and device.kind in kinds
     row.alone += right and kinds == [device.kind]
+    row.few += right and device.kind in kinds and first is not None and first.few
+    row.only.update(kinds if len(kinds) == 1 else [])
     if not right or kinds != [device.kind]:
         row.missed.append(f"{device.layer} {device.detail}: {report.verdict()[0]}")
 
@@ -136,41 +145,54 @@ def without_fault(bench: Bench, rng: np.random.Generator) -> str:
 
 
 def markdown(rows: list[Row]) -> Iterator[str]:
-    yield "| fault | runs | right layer | kind named | as the only one |"
-    yield "|---|---:|---:|---:|---:|"
-    total = Row("**all**", *(sum(getattr(row, key) for row in rows) for key in ("runs", "layer", "named", "alone")))
+    yield "| fault | runs | right layer | kind named | as the only one | on few elements |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    keys = ("runs", "layer", "named", "alone", "few")
+    total = Row("**all**", *(sum(getattr(row, key) for row in rows) for key in keys))
     for row in [*rows, total]:
-        yield f"| {row.kind} | {row.runs} | {row.layer} | {row.named} | {row.alone} |"
+        yield f"| {row.kind} | {' | '.join(str(getattr(row, key)) for key in keys)} |"
+
+
+def names(rows: list[Row]) -> Iterator[str]:
+    """How often each name was the only one, and how often it was the right one then."""
+    only: Counter[str] = sum((row.only for row in rows), Counter())
+    yield "| name | the only one | and right |"
+    yield "|---|---:|---:|"
+    for name, count in sorted(only.items(), key=lambda item: (-item[1], item[0])):
+        yield f"| {name} | {count} | {sum(row.alone for row in rows if row.kind == name)} |"
 
 
 @click.command()
-@click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True, help="Runs of each fault.")
-@click.option("--clean", type=click.IntRange(0), default=200, show_default=True, help="Dumps without a fault.")
+@click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="Runs of each fault and seed.")
+@click.option("--off", type=click.IntRange(0), default=40, show_default=True, help="Devices with no fault of the list.")
+@click.option("--clean", type=click.IntRange(0), default=60, show_default=True, help="Right dumps of each seed.")
 @click.option("--model", "name", type=click.Choice(QUANTIZED), default="dla46_c_int8", show_default=True)
-@click.option("--seed", type=int, help="Default: another one each time.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Repeatable.")
 @click.argument("kinds", nargs=-1)
-def main(count: int, clean: int, name: str, seed: int | None, kinds: tuple[str, ...]) -> None:
+def main(count: int, off: int, clean: int, name: str, seeds: tuple[int, ...], kinds: tuple[str, ...]) -> None:
     """Simulate, compare, tabulate. KINDS: only these faults."""
-    seed = secrets.randbits(32) if seed is None else seed
-    rng = np.random.default_rng(seed)
-    click.echo(f"{name}, seed {seed}\n")
-    fresh: Callable[[], Bench] = partial(Bench, name, rng)
-    rows = []
-    for kind in [kind for kind in FAULTS if not kinds or kind in kinds]:
-        row, bench = Row(kind), fresh()
-        for _ in track(range(count), kind, transient=True):
-            judge(row, *faulty(bench, kind, rng))
-        rows.append(row)
-    click.echo("\n".join(markdown(rows)))
+    click.echo(f"{name}, seeds {', '.join(map(str, seeds))}\n")
+    rows = [Row(kind) for kind in FAULTS if not kinds or kind in kinds]
+    controls, alarms = [Row(kind) for kind in CONTROLS if not kinds or kind in kinds], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        bench = Bench(name, rng)
+        for row, runs in [*((row, count) for row in rows), *((row, off) for row in controls)]:
+            for _ in track(range(runs), f"seed {seed}: {row.kind}", transient=True):
+                judge(row, *faulty(bench, row.kind, rng))
+        for index in track(range(clean), f"seed {seed}: without a fault", transient=True):
+            bench = Bench(name, rng) if index % 20 == 19 else bench
+            alarms += [text] if (text := without_fault(bench, rng)) else []
+    click.echo("\n".join([*markdown(rows), "", *names(rows)]))
+    for row in controls:
+        click.echo(f"\n{row.kind}: {row.runs} runs, {row.layer} right layers; named alone: {dict(row.only) or 'none'}")
     click.echo("".join(f"\n{row.kind}: {text}" for row in rows for text in row.missed))
-    alarms, bench = [], fresh()
-    for index in track(range(clean), "without a fault", transient=True):
-        bench = fresh() if index % 20 == 19 else bench
-        alarms += [text] if (text := without_fault(bench, rng)) else []
     click.echo(
-        f"\n{clean} dumps without a fault, {len(alarms)} false alarms" + "".join(f"\n  {text}" for text in alarms)
+        f"\n{clean * len(seeds)} dumps without a fault, {len(alarms)} false alarms"
+        + "".join(f"\n  {a}" for a in alarms)
     )
-    sys.exit(1 if alarms or any(row.layer < row.runs for row in rows) else 0)
+    wrong = any(row.layer < row.runs for row in [*rows, *controls]) or any(row.only for row in controls[:1])
+    sys.exit(1 if alarms or wrong else 0)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,18 +19,19 @@ from qdqnp.diagnosis.compare.report import (
     UNEXPLAINED,
     CompareReport,
     CompareRow,
+    NotDumped,
 )
-from qdqnp.diagnosis.envelope import envelope
-from qdqnp.diagnosis.faults import Finding, Suspect, findings
+from qdqnp.diagnosis.envelope import Envelope, envelope
+from qdqnp.diagnosis.faults import Finding, Findings, Suspect, findings, guarded
 from qdqnp.diagnosis.faults.boundary import at_boundaries
 from qdqnp.diagnosis.faults.extent import misfit
 from qdqnp.diagnosis.replay import Device, Reference, Values, expected
-from qdqnp.diagnosis.tally import validate_metrics
+from qdqnp.diagnosis.tally import ordered, validate_metrics
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.diagnosis.tolerance import Tolerance
 from qdqnp.errors import InputError, Problem
 from qdqnp.numerics import float32
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array
 
 # Recognizers run on this many layers with errors of their own; one wrong layer is common, more than these are not.
 MAX_DIAGNOSED = 16
@@ -48,6 +49,8 @@ class CompareOptions:
     use_envelope: bool = False
     #: Whether to look for faults that explain the differences.
     diagnose: bool = True
+    #: Whether entries, layers and inputs that were not compared are accepted.
+    partial: bool = False
 
 
 def compare(
@@ -84,20 +87,21 @@ def compare(
     chosen = options or CompareOptions()
     misfits = _misfits(reference, aligned, first)
     dumped = Device(reference, aligned, first)
-    arithmetics = _arithmetics(dumped) if chosen.diagnose else {}
+    arithmetics, failure = guarded("other arithmetics", lambda: _arithmetics(dumped)) if chosen.diagnose else ({}, "")
+    arithmetics = arithmetics or {}
     # `judged` is the device by the arithmetic found, `device` by the reference's; both know what it went on with
     judged = _trusted(dumped.under({op: found.profile for op, found in arithmetics.items()}))
     device = judged.under({})
     theirs = [judged.replay(case) for case in range(device.count)]
     made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
-    report = CompareReport(reference.profile.name, cases=device.count, unused=list(aligned.unused))
-    report.enveloped = chosen.use_envelope
+    report = CompareReport(reference.profile.name, cases=device.count)
+    report.unused = [name for name in aligned.unused if name not in reference.asides]
+    report.asides = [name for name in aligned.unused if name in reference.asides]
+    report.unread, report.by_order, report.partial = aligned.unread, aligned.by_order, chosen.partial
+    report.missing = list(range(first + device.count, len(reference.cases)))
+    report.enveloped, report.failed = chosen.use_envelope, [failure] if failure else []
     report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
-    report.undumped = [
-        t.name
-        for t in reference.targets
-        if t.step >= 0 and t.name not in device.tensors and t.name not in misfits and t.codes not in device.holders()
-    ]
+    report.not_dumped = _not_dumped(device, misfits)
     _excuse(device, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
@@ -114,6 +118,23 @@ def _in_order(reference: Reference, device: Device) -> list[DumpedTensor]:
     return [device.tensors[target.name] for target in reference.targets if target.name in device.tensors]
 
 
+def _not_dumped(device: Device, misfits: Collection[str]) -> list[NotDumped]:
+    """List the tensors that the dump lacks. A tensor that nothing reads is no output either: nobody misses it."""
+    program, holders = device.reference.plan.program, device.holders()
+    read = {name for step in program.steps for name in step.input_names}
+    replayed = {index for segment in device.segments.values() for index in segment.steps}
+    through = {name for index in replayed for name in program.steps[index].input_names}
+    return [
+        NotDumped(target.name, target.label, target.op, target.name in through)
+        for target in device.reference.targets
+        if target.step >= 0
+        and target.name not in device.tensors
+        and target.name not in misfits
+        and target.codes not in holders
+        and (target.name in read or target.name in program.outputs)
+    ]
+
+
 # -- entries of a wrong size ----------------------------------------------------------------------------
 def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
     """Return the fault that explains each entry of a wrong size. Raises InputError that lists the entries that no fault
@@ -122,7 +143,10 @@ def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Fi
     problems = []
     for item in aligned.misfits:
         wants = [case[item.target.codes] for case in reference.cases[first:]]
-        finding = misfit(item, wants[0]) or misfit(item, np.concatenate(wants))
+        finding, _ = guarded(
+            "misfit",
+            lambda: misfit(item, wants[0]) or misfit(item, np.concatenate(wants)),  # noqa: B023
+        )
         if finding is not None:
             found[item.target.name] = finding
         else:
@@ -206,9 +230,9 @@ def _row(device: Device, target: DumpTarget, made: Sequence[Values], options: Co
     for case, got in enumerate(tensor.cases):
         want = device.reference.cases[device.first + case][target.codes]
         wants.append(want)
-        codes, (low, high) = _ordered(got), target.limits
-        row.entire.add(codes, _ordered(want))
-        row.single.add(codes, _ordered(expected(device, target, case, made[case])))
+        codes, (low, high) = ordered(got), target.limits
+        row.entire.add(codes, ordered(want))
+        row.single.add(codes, ordered(expected(device, target, case, made[case])))
         row.saturated += int(np.count_nonzero((codes <= low) | (codes >= high)))
     row.metrics = validate_metrics(
         np.concatenate([_real(target, want) for want in wants]),
@@ -223,14 +247,6 @@ def _status(row: CompareRow) -> str:
     if not row.single.differing:
         return INHERITED if row.entire.differing else EQUAL
     return UNEXPLAINED if row.single.largest > row.tolerance else TOLERATED
-
-
-def _ordered(array: Array) -> Int64:
-    """Return integers whose differences are LSB, or units in the last place for float32; -0 equals 0."""
-    if array.dtype.kind != "f":
-        return array.astype(np.int64)
-    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
 def _real(target: DumpTarget, array: Array) -> Array:
@@ -249,7 +265,7 @@ def _places(device: Device, target: DumpTarget, made: Sequence[Values], own: boo
             if own
             else device.reference.cases[device.first + case][target.codes]
         )
-        unequal = _ordered(got) != _ordered(want)
+        unequal = ordered(got) != ordered(want)
         shaped = unequal.reshape(*(unequal.shape if unequal.ndim > 1 else (1, -1)))
         rows = shaped.reshape(shaped.shape[0], shaped.shape[1], shaped.shape[2] if shaped.ndim > 2 else 1, -1)
         counts: Array = rows.sum(axis=(0, 3))
@@ -268,7 +284,8 @@ def _excuse(device: Device, report: CompareReport, options: CompareOptions) -> N
     """Mark rows whose difference is explained by what is not known of the profile."""
     for row in report.rows if options.use_envelope else ():
         if row.status == UNEXPLAINED and row.name in device.segments:
-            row.envelope = envelope(device, row.name)
+            found, failure = guarded("envelope", lambda: envelope(device, row.name))  # noqa: B023
+            row.envelope = found or Envelope(note=failure or "outside the arithmetic's domain")
             if row.envelope.inside:
                 row.status = INSIDE
 
@@ -276,11 +293,12 @@ def _excuse(device: Device, report: CompareReport, options: CompareOptions) -> N
 def _find_faults(device: Device, report: CompareReport, made: Sequence[Values]) -> None:
     left = [row for row in report.rows if row.status == UNEXPLAINED and row.name in device.segments]
     for row in left[:MAX_DIAGNOSED]:
-        row.findings = _findings(device, row.name, made)
+        found = _findings(device, row.name, made)
+        row.findings, row.few, row.failed = found.found, found.few, found.failed
         if row.findings:
             row.status = FAULT
         else:
-            row.rounding = _at_boundaries(device, row.name, made)
+            row.rounding = bool(guarded("boundaries", lambda: _at_boundaries(device, row.name, made))[0])  # noqa: B023
 
 
 def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:
@@ -307,20 +325,16 @@ def _judge(device: Device, row: CompareRow, made: Sequence[Values]) -> None:
         row.notes = (*row.notes, "as the reference has it, unlike the other layers of its operator")
 
 
-def _findings(device: Device, name: str, made: Sequence[Values]) -> list[Finding]:
+def _findings(device: Device, name: str, made: Sequence[Values]) -> Findings:
     """Look for faults in every step of the segment, the last step first: the shortest explanation is the tensor
     itself."""
     want = [expected(device, device.tensors[name].target, case, made[case]) for case in range(device.count)]
-    found: list[Finding] = []
-    steps = device.segments[name].steps
+    steps, failed = device.segments[name].steps, []
     for index in reversed(steps if len(steps) <= MAX_SUSPECTS else steps[-1:]):
-        suspect = Suspect(device, name, index, want)
-        for finding in findings(suspect):
-            if len(steps) > 1:
-                label = device.reference.step(index).step.label
-                finding = Finding(finding.kind, ", ".join(t for t in (finding.detail, f"in layer {label}") if t))
-            if finding.kind not in {other.kind for other in found}:
-                found.append(finding)
-        if found:
-            break
-    return found
+        result = findings(Suspect(device, name, index, want))
+        failed += result.failed
+        if result.found:
+            label = f"in layer {device.reference.step(index).step.label}" if len(steps) > 1 else ""
+            found = [replace(one, detail=", ".join(t for t in (one.detail, label) if t)) for one in result.found]
+            return Findings(found, result.few, failed)
+    return Findings(failed=failed)

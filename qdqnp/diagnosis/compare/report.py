@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Sized
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
 from qdqnp.diagnosis.other_profiles import OtherProfile
 from qdqnp.diagnosis.tally import Tally
+from qdqnp.errors import shorten
 from qdqnp.quant import Array
 
 # What a row's own difference comes from.
@@ -24,6 +26,8 @@ EQUAL, INHERITED, TOLERATED, ARITHMETIC, INSIDE, FAULT, UNEXPLAINED = (
 )
 FAILING = (ARITHMETIC, FAULT, UNEXPLAINED)
 UNIT = {True: "LSB", False: "ULP"}
+# Of many names a sentence gives the first few.
+SHOWN = 5
 
 
 @dataclass
@@ -71,6 +75,10 @@ class CompareRow:
     read_wrong: bool = False
     #: The faults that explain the layer's own difference.
     findings: list[Finding] = field(default_factory=list)
+    #: Whether so few elements differ that the findings say so.
+    few: bool = False
+    #: The recognizers of faults that failed, and how.
+    failed: list[str] = field(default_factory=list)
     #: What the unknown parts of the profile allow; None where that was not asked for.
     envelope: Envelope | None = None
     #: Number of differing elements by channel and row, shape (C, H), over all cases: those of `single` where it has
@@ -97,7 +105,7 @@ class CompareRow:
     def explanation(self) -> str:
         """Put the row's status into words."""
         if self.status == FAULT:
-            text = " or ".join(str(finding) for finding in self.findings)
+            text = self._named()
             return f"{text}; in the dump only: the device went on with the right values" if self.read_wrong else text
         if self.read_wrong:
             return "the dump is wrong: the device went on with the right values"
@@ -106,6 +114,15 @@ class CompareRow:
         if self.rounding:
             return "1 LSB beside rounding boundaries: another rounding than any known one"
         return self.status if self.status != EQUAL else ""
+
+    def _named(self) -> str:
+        """Name the faults: several as possible ones, and on little evidence with what there is."""
+        text = " or ".join(str(finding) for finding in self.findings)
+        text = f"could be {text}" if len(self.findings) > 1 else text
+        if not self.few or not self.single.differing:
+            return text
+        count = self.single.differing
+        return f"on the evidence of {'one element' if count == 1 else f'{count} elements'}: {text}"
 
     def as_json(self) -> dict[str, Any]:
         plain = (
@@ -131,9 +148,25 @@ class CompareRow:
             "unit": UNIT[self.codes],
             "entire": self._counts(self.entire),
             "single": self._counts(self.single),
-            "findings": [{"kind": finding.kind, "detail": finding.detail} for finding in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
+            "few": self.few,
+            "failed": self.failed,
             "envelope": self.envelope.as_json() if self.envelope is not None else None,
         }
+
+
+@dataclass(frozen=True)
+class NotDumped:
+    """A tensor that the model makes and that the dump does not hold."""
+
+    #: The ONNX name.
+    name: str
+    #: The layer that makes it.
+    label: str
+    #: The layer's operator.
+    op: str
+    #: Whether a compared tensor is computed from it: then it was compared through that one.
+    through: bool
 
 
 @dataclass
@@ -150,10 +183,52 @@ class CompareReport:
     cases: int = 0
     #: Entries of the dump that are not a tensor of the model.
     unused: list[str] = field(default_factory=list)
-    #: Tensors of the model that the dump does not hold.
-    undumped: list[str] = field(default_factory=list)
+    #: Entries of the dump that are other arrays of the golden set: weights, sums, a layer's inputs.
+    asides: list[str] = field(default_factory=list)
+    #: Files of the dump that were not read.
+    unread: tuple[str, ...] = ()
+    #: Tensors of the model that the dump does not hold, in the order of the network.
+    not_dumped: list[NotDumped] = field(default_factory=list)
+    #: The reference's inputs, from the dump's first one on, of which the dump has no case.
+    missing: list[int] = field(default_factory=list)
+    #: Whether entries were paired with tensors by their order and shapes alone.
+    by_order: bool = False
+    #: Whether it is no failure that something was not compared.
+    partial: bool = False
     #: Whether the envelope was used.
     enveloped: bool = False
+    #: Searches over the whole dump that failed, and how.
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def undumped(self) -> list[str]:
+        """List the names of the tensors that the dump does not hold."""
+        return [tensor.name for tensor in self.not_dumped]
+
+    @property
+    def uncovered(self) -> list[NotDumped]:
+        """List the tensors that were not compared at all: not dumped, and no compared tensor is computed from them."""
+        return [tensor for tensor in self.not_dumped if not tensor.through]
+
+    @property
+    def computed(self) -> bool:
+        """Return whether a tensor was compared that a layer computes: a network input says nothing of the device."""
+        return any(row.op for row in self.rows)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether everything was compared: every entry of the dump, every layer, every input."""
+        return self.computed and not (self.unused or self.uncovered or self.missing)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for equal, 1 for a layer that differs, and 2 where nothing differs but not everything was compared
+        (unless that was accepted), or nothing that a layer computes."""
+        if not self.computed:
+            return 2
+        if self.failing:
+            return 1
+        return 0 if self.complete or self.partial else 2
 
     @property
     def failing(self) -> list[CompareRow]:
@@ -168,7 +243,50 @@ class CompareReport:
 
     @property
     def equal(self) -> bool:
-        return bool(self.rows) and not self.failing
+        """Return whether every layer computes what it should: all of them, or as many as was accepted."""
+        return self.exit_code == 0
+
+    def not_compared(self) -> list[str]:
+        """Return in sentences what was not compared; a report says these first."""
+        lines = []
+        if not self.computed:
+            lines.append("nothing was compared that a layer computes: the dump has network inputs only")
+        if self.unused:
+            lines.append(
+                f"not compared: {_count(self.unused, 'entry', 'entries')} of the dump, no tensor "
+                f"of the model: {_listed(self.unused)}; --write-mapping and --mapping pair them"
+            )
+        if self.uncovered:
+            labels = list(dict.fromkeys(tensor.label for tensor in self.uncovered))
+            lines.append(
+                f"not compared: {_count(labels, 'layer', 'layers')}, of which no tensor was dumped nor any that is "
+                f"computed from them: {_listed(labels)}"
+            )
+        if self.missing:
+            which = ", ".join(map(str, self.missing[:SHOWN])) + (", ..." if len(self.missing) > SHOWN else "")
+            lines.append(
+                f"not compared: {_count(self.missing, 'input', 'inputs')} of the golden set ({which}): the dump has "
+                f"{self.cases}"
+            )
+        if self.asides:
+            lines.append(
+                f"not compared: {_count(self.asides, 'entry', 'entries')} of the dump, other arrays of the golden set "
+                f"than its layers' tensors: {_listed(self.asides)}"
+            )
+        if self.unread:
+            lines.append(
+                f"not read: {_count(self.unread, 'file', 'files')} of the dump, neither .npy nor "
+                f".bin: {_listed(self.unread)}"
+            )
+        through = len(self.not_dumped) - len(self.uncovered)
+        if through:
+            lines.append(
+                f"{through} tensors were not dumped; they were compared through those that are computed from them, "
+                f"{len(self.rows)} in all"
+            )
+        if self.by_order:
+            lines.append("no name of the dump fits: its entries were paired by order and shape, which is a guess")
+        return lines
 
     def verdict(self) -> list[str]:
         """Return the result in sentences, the most important first."""
@@ -182,11 +300,9 @@ class CompareReport:
                 f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                 f"{', '.join(found.names)}"
             )
-        if not lines:
-            lines.append(self._passes())
-        if self.undumped:
-            lines.append(f"{len(self.undumped)} tensors were not dumped; {len(self.rows)} were compared")
-        return lines
+        lines = lines or [self._passes()]
+        failed = list(dict.fromkeys([*self.failed, *(text for row in self.rows for text in row.failed)]))
+        return lines + [f"the search for faults is not complete: {text}; please report it" for text in failed]
 
     def _diverges(self, row: CompareRow) -> str:
         where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
@@ -207,7 +323,12 @@ class CompareReport:
     def _passes(self) -> str:
         differing = sum(row.entire.differing for row in self.rows)
         elements = sum(row.entire.elements for row in self.rows)
-        over = f"{len(self.rows)} tensors, {self.cases} case{'s' if self.cases != 1 else ''}"
+        over = f"{_count(self.rows, 'tensor', 'tensors')}, {_count(range(self.cases), 'case', 'cases')}"
+        if not self.computed:
+            return f"no verdict: nothing was compared that a layer computes ({over})"
+        if not self.complete:
+            what = f"{differing} of {elements} elements differ in what was compared, {over}"
+            return f"{what}; the rest was left out" if self.partial else f"no verdict: {what}; --partial accepts that"
         if not differing:
             return f"equal: 0 of {elements} elements differ, {over}"
         inside = [row for row in self.rows if row.status == INSIDE]
@@ -217,6 +338,8 @@ class CompareReport:
     def as_json(self) -> dict[str, Any]:
         first = self.first
         return {
+            "not_compared": self.not_compared(),
+            "complete": self.complete,
             "profile": self.profile,
             "equal": self.equal,
             "verdict": self.verdict(),
@@ -229,4 +352,18 @@ class CompareReport:
             "layers": [row.as_json() for row in self.rows],
             "unused": self.unused,
             "undumped": self.undumped,
+            "uncovered": [tensor.name for tensor in self.uncovered],
+            "missing_inputs": self.missing,
+            "unread": list(self.unread),
+            "asides": self.asides,
         }
+
+
+def _count(items: Sized, one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Quote a few names."""
+    shown = ", ".join(f"'{shorten(name, 60)}'" for name in names[:SHOWN])
+    return f"{shown}, ..." if len(names) > SHOWN else shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,7 @@ from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Question, Singles, Summed, Sums
 from qdqnp.ops.integer.asking import Part
+from qdqnp.ops.origin import origin_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -50,21 +51,26 @@ class Account:
 
 @dataclass(frozen=True)
 class Explanation:
-    """label, op, tensor, index: the element. operands: (what, code, real value) of each input code where the operator
-    looks at few; terms: the largest of `term_count` products, of which `padded` lie in the padding; total: their sum;
-    bias; real: the exact result in units of the output's scale, zero point included, None where it has none."""
+    """One element, and what it is made of under every profile."""
 
     label: str
     op: str
     tensor: str
     index: Index
     accounts: tuple[Account, ...]
-    operands: tuple[tuple[str, int, float], ...] = ()
+    #: What is done with the input elements that it is made of: a word of `facts`.
+    origin: str
+    #: The first of `operand_count` input elements, but for the products of a sum: tensor and index, code, real value.
+    operands: tuple[tuple[str, int | float, float], ...] = ()
+    operand_count: int = 0
+    #: The largest of `term_count` products of a sum, of which `padded` lie in the padding.
     terms: tuple[Term, ...] = ()
     term_count: int = 0
     padded: int = 0
-    total: int | None = None
-    bias: int | None = None
+    #: The sum of all products; of real ones rounded once, None where it is infinite or NaN.
+    total: int | float | None = None
+    bias: int | float | None = None
+    #: The exact result in units of the output's scale, zero point included; None where it has none.
     real: Fraction | None = None
     got: int | None = None
 
@@ -90,7 +96,8 @@ def explain(
 ) -> Explanation:
     """One output element of a layer. The layer's inputs are what the first profile computes; every profile gets these.
 
-    layer: its label, ONNX node, output tensor, number, or a glob. index: as the output's axes. got: a value to look for
+    layer: its label, ONNX node, output tensor, number, or a glob; of a layer with several outputs, the tensor's name
+    says which one is meant, else it is the first. index: as the output's axes. got: a value to look for
     the cause of. Raises InputError where layer or index do not exist, ProfileError where the first profile does not
     define a layer that leads to this one.
 
@@ -106,16 +113,20 @@ def explain(
     """
     first = Layers(model, profiles[0])
     step = first.program.steps[find_step(first.program, layer)]
+    output = step.output_names.index(layer) if layer in step.output_names else 0
+    name = step.output_names[output]
     known = feeds_for_layers(model, first, feeds)
     arrays = first.inputs_of(step, known)
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
     outputs = [Layers(model, profile) for profile in profiles]
-    bound = first.bind(step)
-    shape = bound.compute(inputs)[step.output_names[0]].shape
+    bound = replace(first.bind(step), tensors=first.program.tensors)
+    shape = bound.compute(inputs)[name].shape
     at = checked_index(index, shape)
-    accounts = tuple(_account(layers, step, inputs, at, got) for layers in outputs)
-    found = facts(bound, inputs, at, located(bound, inputs, at, shape))
-    return Explanation(step.label, step.op, step.output_names[0], at, accounts, got=got, **found)
+    accounts = tuple(_account(layers, step, inputs, output, at, got) for layers in outputs)
+    origin = origin_of(bound.operator, step, arrays, output, at)
+    asked = located(bound, inputs, at, shape) if origin.products is None else None
+    found = facts(bound, arrays, origin, at, asked)
+    return Explanation(step.label, step.op, name, at, accounts, got=got, **found)
 
 
 def feeds_for_layers(model: Model, layers: Layers, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -132,21 +143,24 @@ def checked_index(index: Sequence[int], shape: Sequence[int]) -> Index:
 
 
 # -- one profile -------------------------------------------------------------------------------------------------------
-def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Index, got: int | None) -> Account:
-    name = layers.profile.name
-    own = layers.maker(step.output_names[0])
+def _account(
+    layers: Layers, step: Step, inputs: Mapping[str, Array], output: int, index: Index, got: int | None
+) -> Account:
+    name, tensor = layers.profile.name, step.output_names[output]
+    own = layers.maker(tensor)
     if own is None or own.op != step.op:
         return Account(name, note=f"its lowering {layers.program.lowering} has no such {step.op}")
     status = rule_status(layers.profile, step)
     try:
         bound = layers.bind(own)
         given = layers.own(inputs)
-        made = bound.compute(given)[step.output_names[0]]
+        made = bound.compute(given)[tensor]
     except QdqnpError as error:
         return Account(name, status, note="; ".join(str(problem) for problem in error.problems) or error.title)
     code = made[index].item()
-    if own.outputs[0].quant is not None and step.outputs[0].quant is not None:
-        higher = int(own.outputs[0].quant.range[0]) - int(step.outputs[0].quant.range[0])
+    theirs, ours = own.outputs[output].quant, step.outputs[output].quant
+    if theirs is not None and ours is not None:
+        higher = theirs.range[0] - ours.range[0]
         if higher:  # the lowering made int8 codes uint8
             return Account(
                 name, status, code - higher, note=f"{layers.program.lowering} computes it in uint8, as {code}"
@@ -161,7 +175,7 @@ def _account(layers: Layers, step: Step, inputs: Mapping[str, Array], index: Ind
         _parameters(bound, given, element),
         _saturated(step, lines, code),
         _to_change(element),
-        _causes(Layer(bound, given), index, code, got),
+        _causes(Layer(bound, given), index, code, got) if output == 0 else (),  # faults change the first output
     )
 
 

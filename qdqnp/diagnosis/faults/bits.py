@@ -14,8 +14,6 @@ from qdqnp.quant import Array
 FLIPPED = "one flipped bit"
 # Weights of a channel that are tried, each in every bit.
 MAX_TRIED = 8192
-# Of thousands of bits some explains any single element.
-LEAST_SEEN = 2
 
 
 def recognize(suspect: Suspect) -> Iterator[Finding]:
@@ -25,11 +23,19 @@ def recognize(suspect: Suspect) -> Iterator[Finding]:
     if found:
         yield Finding(FLIPPED, found)
         return
-    channel = _only_channel(suspect)
-    if channel is None or sum(int(np.count_nonzero(mask)) for mask in suspect.differs) < LEAST_SEEN:
-        return
-    for what, name, places in _constants(suspect, channel):
-        found = _in_constant(suspect, what, name, places)
+    yield from _of_constants(suspect, "bias", "weight")
+
+
+def in_bias(suspect: Suspect) -> Iterator[Finding]:
+    """A bias has few bits: all are tried, whatever else explains the channel. A power of two that is dropped is a bit
+    that is flipped."""
+    yield from _of_constants(suspect, "bias")
+
+
+def _of_constants(suspect: Suspect, *kinds: str) -> Iterator[Finding]:
+    channel = suspect.only_channel
+    for what, name, places in _constants(suspect, channel) if channel is not None else ():
+        found = _in_constant(suspect, what, name, places) if what in kinds else ""
         if found:
             yield Finding(FLIPPED, found)
             return
@@ -56,13 +62,6 @@ def _in_tensor(suspect: Suspect) -> str:
     return f"bit {bit} of element {list(where)}"
 
 
-def _only_channel(suspect: Suspect) -> int | None:
-    """The one output channel that differs, of a layer that sums products and whose output was dumped."""
-    if not suspect.alone or suspect.want[0].ndim < 2 or suspect.bound.operator.weight_operand is None:
-        return None
-    return suspect.wrong_channels[0] if len(suspect.wrong_channels) == 1 else None
-
-
 def _constants(suspect: Suspect, channel: int) -> Iterator[tuple[str, str, list[int]]]:
     """Of the bias and of the weights, where they are constants: what it is, its name, and the flat indices of those of
     its elements that the channel reads."""
@@ -86,8 +85,8 @@ def _in_constant(suspect: Suspect, what: str, name: str, places: list[int]) -> s
     """A bit of one of these elements of a constant that explains the channel."""
     values = suspect.bound.consts[name]
     bits = values.dtype.itemsize * 8
-    if len(places) * bits > MAX_TRIED:
-        return ""
+    if len(places) * bits > MAX_TRIED or not suspect.bears(len(places) * bits):
+        return ""  # of thousands of bits some explains any few elements
     for index in places:
         for bit in range(bits):
             flipped = _flipped(values, index, bit)

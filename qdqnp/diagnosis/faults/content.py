@@ -101,6 +101,34 @@ def _candidates(suspect: Suspect) -> Iterator[str]:
             yield name
 
 
+def other_input(suspect: Suspect) -> Iterator[Finding]:
+    """The step read another tensor in place of one of its inputs: the first bytes of it, where it is larger."""
+    cases = suspect.device.reference.cases[suspect.device.first :]
+    inputs = [name for name in dict.fromkeys(suspect.step.input_names) if name not in suspect.bound.consts]
+    tried = [
+        (name, other)
+        for name in inputs
+        for other, array in cases[0].items()
+        if other not in inputs
+        and other not in suspect.step.output_names
+        and array.dtype == cases[0][name].dtype
+        and array.size >= cases[0][name].size > 1
+    ]
+    if not suspect.bears(len(tried)):
+        return
+    for name, other in tried:
+        if suspect.explained_by_case(lambda case, name=name, other=other: _read(suspect, case, name, other)):  # type: ignore[misc]
+            yield Finding(OTHER_LAYER, f"'{other}' read as input '{name}'")
+            return
+
+
+def _read(suspect: Suspect, case: int, name: str, other: str) -> Array:
+    """What the step makes of another tensor in place of an input."""
+    right = suspect.values[case][name]
+    array = suspect.values[case].get(other, suspect.device.reference.cases[suspect.device.first + case][other])
+    return suspect.evaluate({**suspect.values[case], name: array.reshape(-1)[: right.size].reshape(right.shape)})
+
+
 def _prefix(got: Array, other: Array) -> bool:
     return bool(np.array_equal(got.reshape(-1), other.reshape(-1)[: got.size]))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import Sizes
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions import Products, Question, Rows, Singles, Sums, SumWeights
 from qdqnp.numerics.questions.sums import Index, add_up
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -35,12 +35,12 @@ class Layer:
     #: Arrays by tensor name; constants may be left out.
     values: Mapping[str, Array]
 
-    @cached_property
+    @lazy
     def parts(self) -> Sequence[Part]:
         """What the layer asks, sums computed; () for operators that ask nothing."""
         return self.bound.questions(self.values)
 
-    @cached_property
+    @lazy
     def shape(self) -> Sizes:
         """The shape of the output of a layer that asks."""
         assert isinstance(self.bound.operator, IntegerOperator)
@@ -199,6 +199,10 @@ class Position:
     def weights(self) -> SumWeights:
         return self.products.weights
 
+    @property
+    def shape(self) -> Sizes:
+        return (1, self.products.shape[1])
+
     def columns(self) -> Codes:
         return self.products.columns()[..., self.position : self.position + 1]
 
@@ -236,10 +240,15 @@ def fault_of_question(kind: str, *asked: type[Question], in_one_channel: str = "
     layer with several inputs that are asked about one by one it may befall some of them."""
 
     def register(changes: Changes) -> Changes:
-        FAULTS.append(LayerFault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel))
+        FAULTS.append(changing(kind, changes, *asked, in_one_channel=in_one_channel))
         return changes
 
     return register
+
+
+def changing(kind: str, changes: Changes, *asked: type[Question], in_one_channel: str = "") -> LayerFault:
+    """Return a fault that changes questions, without registering it."""
+    return LayerFault(kind, lambda layer: _variants(layer, changes, asked), in_one_channel)
 
 
 def fault_of_layer(kind: str) -> Callable[[Ways], Ways]:

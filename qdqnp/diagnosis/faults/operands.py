@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
+from qdqnp.diagnosis import rebind
+from qdqnp.diagnosis.faults.fault import (
+    MAX_JOINED,
+    Changed,
+    Computed,
+    Layer,
+    Variant,
+    fault_of_layer,
+    fault_of_question,
+)
 from qdqnp.numerics.questions import Pairs, Singles
 from qdqnp.numerics.rules.lookup import IdentityFunction
 
@@ -17,6 +27,24 @@ ONE_FOR_BOTH = "one operand's scale for both"
 NO_OPERAND = "missing operand"
 NO_RESCALE = "missing Concat rescale"
 COPIED = "input copied"
+ALIASED = "aliased operand"
+
+
+# -- of several inputs -------------------------------------------------------------------------------------------------
+@fault_of_layer(ALIASED)
+def aliased(layer: Layer) -> Iterator[Variant]:
+    """One input holds what another one holds: both pointers lead to one buffer."""
+    arrays, names = layer.bound.arrays(layer.values), [None if o is None else o.name for o in layer.bound.step.inputs]
+    changing = [i for i, name in enumerate(names) if name is not None and not layer.bound.binding.constant(i)]
+    for here, other in permutations(changing[:MAX_JOINED], 2):
+        mine, theirs, name = arrays[here], arrays[other], names[here]
+        assert mine is not None and theirs is not None and name is not None
+        if mine.shape == theirs.shape and mine.dtype == theirs.dtype and names[other] != name:
+            read = {**layer.values, name: theirs}
+            yield Computed(
+                f"input {here} holds what input {other} does",
+                lambda read=read: rebind.evaluate(layer.bound, read, layer.bound.profile),  # type: ignore[misc]
+            )
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------

@@ -15,15 +15,17 @@ ROWS = "row shifted"
 REACH = 4096
 # Rows or columns.
 NEAR = 4
+# At most one in so many elements has no source: of a half that holds the other half's values nothing was shifted.
+MOVED_IN = 4
 
 
 def rows(suspect: Suspect) -> Iterator[Finding]:
     """Every plane, or some of its rows, moved along rows or columns; what moves in from outside may be anything."""
-    if suspect.want[0].ndim < 3:
+    if suspect.want[0].ndim < 3 or not suspect.bears(4 * NEAR):
         return
     for axis, what in ((-2, "row"), (-1, "element along the row")):
         for by in (1, -1, *range(2, NEAR + 1), *range(-2, -NEAR - 1, -1)):
-            if abs(by) < suspect.want[0].shape[axis] and _moved(suspect, axis, by):
+            if abs(by) <= suspect.want[0].shape[axis] // 2 and _moved(suspect, axis, by):
                 many = f"{abs(by)} {what}{'s' if abs(by) > 1 and what == 'row' else ''}"
                 yield Finding(ROWS, f"{many} {'later' if by > 0 else 'earlier'}")
                 return
@@ -58,7 +60,7 @@ def _lines(bad: Array, axis: int) -> Array:
 def elements(suspect: Suspect) -> Iterator[Finding]:
     """The whole tensor moved in memory by some elements or, for wider codes, bytes."""
     width = suspect.target.dtype.itemsize
-    if suspect.got[0].dtype != suspect.target.dtype:
+    if suspect.got[0].dtype != suspect.target.dtype or not suspect.bears(2 * REACH):
         return
     for by in _shifts(
         [suspect.want[case] for case in suspect.bad_cases], [suspect.got[case] for case in suspect.bad_cases]
@@ -74,7 +76,7 @@ def elements(suspect: Suspect) -> Iterator[Finding]:
 def _shifts(wants: Sequence[Array], gots: Sequence[Array]) -> Iterator[int]:
     """Byte shifts that explain every element which has a source, most of the tensor."""
     pairs = [(_bytes(want), _bytes(got)) for want, got in zip(wants, gots, strict=True)]
-    reach = min(REACH, *(len(want) // 2 for want, _ in pairs))
+    reach = min(REACH, *(len(want) // MOVED_IN for want, _ in pairs))
     for distance in range(1, reach + 1):
         for by in (distance, -distance):
             if all(_shifted(want, got, by) for want, got in pairs):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qdqnp.diagnosis import rebind
+from qdqnp.diagnosis.faults.evidence import bears, bits_of
 from qdqnp.diagnosis.faults.fault import Layer, LayerFault, Variant
 from qdqnp.diagnosis.replay import Device, Values
+from qdqnp.diagnosis.tally import ordered
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by
+from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Step
 from qdqnp.quant import Array
@@ -24,13 +26,19 @@ Change = Callable[[Mapping[str, Array]], Array]
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault that explains every mismatch of a tensor. kind: one of faults.KINDS; detail: which one, in words."""
+    """A fault that explains every mismatch of a tensor."""
 
+    #: One of `faults.all_kinds()`.
     kind: str
+    #: In which way, in words.
     detail: str = ""
+    #: How many other ways of the same fault explain every mismatch too.
+    others: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.detail})" if self.detail else self.kind
+        more = f"or in {self.others} other way{'s' if self.others > 1 else ''}" if self.others else ""
+        told = ", ".join(text for text in (self.detail, more) if text)
+        return f"{self.kind} ({told})" if told else self.kind
 
 
 class Suspect:
@@ -62,14 +70,34 @@ class Suspect:
         """Whether the tensor is this step's own output."""
         return self.segment.steps == (self.index,)
 
-    @cached_property
+    @lazy
     def differs(self) -> list[Array]:
         """Where the device's codes differ, for each case."""
         return [got != want for got, want in zip(self.got, self.want, strict=True)]
 
-    @cached_property
+    @lazy
     def bad_cases(self) -> list[int]:
         return [case for case, mask in enumerate(self.differs) if mask.any()]
+
+    @lazy
+    def elements(self) -> int:
+        """How many elements differ, over all cases."""
+        return sum(int(np.count_nonzero(mask)) for mask in self.differs)
+
+    @lazy
+    def largest(self) -> int:
+        """The largest difference, in codes or units in the last place."""
+        pairs = ((ordered(got), ordered(want)) for got, want in zip(self.got, self.want, strict=True))
+        return max(int(np.abs(got.astype(np.float64) - want.astype(np.float64)).max()) for got, want in pairs)
+
+    @lazy
+    def bits(self) -> float:
+        """The bits of evidence in them."""
+        return bits_of(self.got, self.want)
+
+    def bears(self, ways: int) -> bool:
+        """Tell whether the evidence bears a fault that is one of so many ways that were tried."""
+        return bears(self.bits, ways)
 
     def _before(self, case: int) -> Values:
         """Everything that the suspected step may read."""
@@ -87,9 +115,9 @@ class Suspect:
 
     def explained(self, change: Change) -> bool:
         """Whether a changed step explains every case, element by element."""
-        return self._explained(lambda case: change(self.values[case]))
+        return self.explained_by_case(lambda case: change(self.values[case]))
 
-    def _explained(self, output: Callable[[int], Array], channels: Sequence[int] | None = None) -> bool:
+    def explained_by_case(self, output: Callable[[int], Array], channels: Sequence[int] | None = None) -> bool:
         """Whether the outputs that the step would have explain what the device shows in every case; of channels, if
         given, of the step's own tensor."""
         try:
@@ -112,21 +140,25 @@ class Suspect:
         return [*self.bad_cases, *(case for case in range(len(self.got)) if case not in self.bad_cases)]
 
     # -- faults --------------------------------------------------------------------------------------------------------
-    @cached_property
+    @lazy
     def layers(self) -> list[Layer]:
         """The suspected step in each case."""
         bound = self.device.reference.step(self.index, self.profile)
         return [Layer(bound, values) for values in self.values]
 
     def ask(self, fault: LayerFault) -> Iterator[Finding]:
-        """What the fault explains: the first of its variants that explains everything."""
-        for variant in fault.variants(self.layers[self.bad_cases[0]]):
-            if variant.many and not self.alone:
+        """What the fault explains: the first of its variants that explains everything, and how many others do."""
+        variants = list(fault.variants(self.layers[self.bad_cases[0]]))
+        searched = sum(variant.many for variant in variants)
+        found: list[Finding] = []
+        for variant in variants:
+            if variant.many and (found or not self.alone or not self.bears(searched)):
                 continue
             some = self.wrong_channels if variant.channels is not None and self._has_channels else None
-            if self._explained(self._outputs(fault, variant), some):
-                yield Finding(fault.kind, variant.text) if some is None else self._in_channels(fault, variant)
-                return
+            if self.explained_by_case(self._outputs(fault, variant), some):
+                found.append(Finding(fault.kind, variant.text) if some is None else self._in_channels(fault, variant))
+        if found:
+            yield replace(found[0], others=len(set(found)) - 1)
 
     def _outputs(self, fault: LayerFault, variant: Variant) -> Callable[[int], Array]:
         """By case, what the layer makes; the variant is that of the first bad case, others have it under its text."""
@@ -153,13 +185,20 @@ class Suspect:
         """Whether the tensor is the step's own and tells its channels apart."""
         return self.alone and self.want[0].ndim > 1
 
-    @cached_property
+    @lazy
     def wrong_channels(self) -> list[int]:
         """The channels of the output in which something differs in some case."""
         counted = self.bound.operator.channel_axis % self.want[0].ndim
         axes = tuple(axis for axis in range(self.want[0].ndim) if axis != counted)
         wrong: list[int] = np.flatnonzero(np.any([mask.any(axis=axes) for mask in self.differs], axis=0)).tolist()
         return wrong
+
+    @property
+    def only_channel(self) -> int | None:
+        """The one output channel that differs, of a layer that sums products and whose output was dumped."""
+        if not self._has_channels or self.bound.operator.weight_operand is None:
+            return None
+        return self.wrong_channels[0] if len(self.wrong_channels) == 1 else None
 
     def evaluate(self, values: Mapping[str, Array], consts: Mapping[str, Array] | None = None) -> Array:
         """The suspected step on these inputs, with other constants where given."""

@@ -217,16 +217,20 @@ def _add_rules(verdict: OperatorVerdict, devices: Sequence[Dumped], profiles: Se
     """Add the rules of the first standing to the verdict, and what would tell the different ones apart."""
     if len(verdict.operators) != 1 or not verdict.standings:
         return
-    field_name = rule_of(verdict.operators[0])
+    own = [(dumped, t) for dumped in devices for t in dumped.judged if t.operators == verdict.operators]
+    found = [one for dumped, target in own for one in evidence(dumped, target)]
+    # an average pool over the whole image asks for a global average: the question says which rule answered
+    fields = {one.field for one in found} or {rule_of(verdict.operators[0])}
+    if len(fields) > 1:
+        return
+    (field_name,) = fields
     names = verdict.standings[0].profiles
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:
         # another lowering may round at other places: the rule alone does not say what the profile computes
         if profile.name in names and profile.lowering == REFERENCE.lowering:
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
-    layers = [(dumped, target) for dumped in devices for target in dumped.judged]
-    own = [(dumped, target) for dumped, target in layers if target.operators == verdict.operators]
-    searches = Searches(one for dumped, target in own for one in evidence(dumped, target))
+    searches = Searches(found)
     groups = searches.groups(by_rule)
     verdict.rule = describe(groups[0][0]) if len(groups) == 1 else ""
     named = [[name for rule in group for name in by_rule[rule]] for group in groups]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from onnx import ModelProto
 
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.diagnosis.identify.observations import REFERENCE
+from qdqnp.lazy import lazy
 from qdqnp.model import Model, load
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Codes
@@ -47,11 +47,11 @@ class Probe:
     #: The hypotheses that the probe separates.
     hypotheses: tuple[Hypothesis, ...]
 
-    @cached_property
+    @lazy
     def model(self) -> Model:
         return load(self.proto)
 
-    @cached_property
+    @lazy
     def feeds(self) -> dict[str, Array]:
         """Return the real inputs: exactly code less zero point, times scale."""
         made = {}
@@ -67,7 +67,7 @@ class Probe:
         """Name the tensor whose codes answer."""
         return "y_q"
 
-    @cached_property
+    @lazy
     def part(self) -> Part:
         """Return what the layer asks, and where the answers stand in its output."""
         layers = Layers(self.model, REFERENCE)

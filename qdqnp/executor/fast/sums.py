@@ -77,12 +77,12 @@ class FastSums(Kernel):
     def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
         """Return the operator's questions, with the sums computed."""
         step, found = self.binding.step, []
-        shape, accumulate = self.operator.output_shape(step, arrays), self.binding.profile.accumulate
+        accumulate = self.binding.profile.accumulate
+        sums = np.empty(self.operator.output_shape(step, arrays), np.int64)  # each part has its own place in it
         for part in self.operator.questions(step, *arrays):
             question = part.question
             assert isinstance(question, Sums) and question.products is not None
             layer = self._fixed or self._layer(question.products.weights, _bias(arrays))
-            sums = np.empty(shape, np.int64)
             _multiply(question.products, layer, _exact_sums(question.products, layer), sums[part.where], Scratch())
             view, channels = part.view(sums), layer.correction.size
             positions = view.size // channels if channels else math.prod(view.shape[:-1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from qdqnp.numerics.questions.question import Summed
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.quant import Array, Int64, Quant
+from qdqnp.numerics.values import Index
+from qdqnp.quant import Array, Codes, Int64, Quant
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,8 @@ class Means(Summed):
     count: int
     #: int64, shape (planes,).
     sums: Int64
+    #: What is added up, codes, shape (planes, count); None where only the sums are known.
+    planes: Codes | None = None
     rule: str = "global_average_pool"
 
     @property
@@ -31,7 +35,7 @@ class Means(Summed):
         return self.sums
 
     def with_sums(self, sums: Int64) -> Self:
-        return replace(self, sums=sums)
+        return replace(self, sums=sums, planes=None)
 
     def bind(self, rule: MeanRule) -> Requantizer:
         return rule.bind(self.x, self.y, self.count)
@@ -40,5 +44,10 @@ class Means(Summed):
     def arguments(self) -> tuple[Array, ...]:
         return (self.sums,)
 
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        assert self.planes is not None
+        return self.planes[at]
+
     def part(self, elements: slice) -> Self:
-        return replace(self, sums=self.sums[elements])
+        planes = None if self.planes is None else self.planes[elements]
+        return replace(self, sums=self.sums[elements], planes=planes)

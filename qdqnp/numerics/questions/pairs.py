@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from qdqnp.numerics.questions.question import Question
+from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Quant, all_codes
 
 
@@ -38,6 +40,9 @@ class Pairs(Question):
 
     def with_y(self, y: Quant) -> Self:
         return replace(self, quants=(*self.quants[:2], y))
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        return self.a[at], self.b[at]
 
     def part(self, elements: slice) -> Self:
         return replace(self, a=self.a[elements], b=self.b[elements])

@@ -7,11 +7,11 @@ to know of a layer's arithmetic is a method here, and works for every rule, name
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from qdqnp.numerics.values import StageValue
+from qdqnp.numerics.values import Index, StageValue
 from qdqnp.quant import Array, Codes, Int64, Quant, Signs
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ class Question(ABC):
     def shape(self) -> tuple[int, ...]:
         """The shape of `codes`."""
         return tuple(self.arguments[0].shape)
+
+    @abstractmethod
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        """Return what decides the code at an index of `codes`: one code, several, or (x, w) for each product of a sum.
+
+        inputs: the inputs that the question is about, in the operator's order; products tell where in them they look.
+        """
 
     @abstractmethod
     def part(self, elements: slice) -> Self:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from qdqnp.numerics.questions.question import Question, rows_of
+from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Quant
 
 
@@ -27,6 +29,9 @@ class Rows(Question):
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.rows,)
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        return self.rows[at[0]]
 
     def part(self, elements: slice) -> Self:
         return replace(self, rows=self.rows[rows_of(elements, self.rows.shape[1])])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.rules.lookup import IdentityFunction, RealFunction
+from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Quant, all_codes
 
 
@@ -40,6 +41,9 @@ class Singles(Question):
     @property
     def arguments(self) -> tuple[Array, ...]:
         return (self.x_codes,)
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        return self.x_codes[at]
 
     def part(self, elements: slice) -> Self:
         return replace(self, x_codes=self.x_codes[elements])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+import numpy as np
+
+from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
@@ -29,7 +31,7 @@ class SumWeights:
     #: Whether each channel reads one input channel of its own.
     depthwise: bool = False
 
-    @cached_property
+    @lazy
     def rows(self) -> Int64:
         """Weights less their zero points, shape (channels, K)."""
         groups, channels, terms = self.centered.shape
@@ -47,6 +49,11 @@ class Products(Protocol):
 
     @property
     def weights(self) -> SumWeights: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many positions and channels there are."""
+        ...
 
     def columns(self) -> Codes:
         """Return the codes of x that meet the weights, (groups, K, positions); padding holds x's zero point."""
@@ -84,13 +91,17 @@ class Sums(Summed):
     def label(self) -> str:  # type: ignore[override]
         return self.context.label
 
-    @cached_property
-    def sums(self) -> Int64:  # type: ignore[override]
+    @lazy
+    def sums(self) -> Int64:
         """The sums without bias, int64, shape (positions, channels)."""
         if self.known is not None:
             return self.known
         assert self.products is not None
         return add_up(self.products, self.accumulate)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.sums.shape if self.products is None else self.products.shape
 
     @property
     def total(self) -> Int64:
@@ -114,6 +125,13 @@ class Sums(Summed):
 
     def with_y(self, y: Quant) -> Self:
         return replace(self, context=replace(self.context, y=y))
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        x, w = inputs[:2]
+        assert self.products is not None and x is not None and w is not None
+        bias, terms = self.context.bias, self.products.terms(*at)
+        added = [] if bias is None else [(np.broadcast_to(bias, self.shape)[at], 0)]
+        return np.reshape([(0 if tap is None else x[tap], w[to]) for tap, to in terms] + added, (-1, 2))
 
     def part(self, elements: slice) -> Self:
         rows = rows_of(elements, self.sums.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.rules.average import AverageFunction, AverageRule
+from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 
@@ -45,6 +46,10 @@ class Windows(Question):
         taps = self.taps.reshape(len(self.taps), -1)
         inside = np.broadcast_to(self.inside, self.taps.shape).reshape(taps.shape)
         return replace(self, taps=taps, inside=inside, count=np.broadcast_to(self.count, self.shape).reshape(-1))
+
+    def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
+        taps, inside = (np.moveaxis(array, 0, -1)[at] for array in np.broadcast_arrays(self.taps, self.inside))
+        return taps[inside]
 
     def part(self, elements: slice) -> Self:
         flat = self.flat()

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.lazy import lazy
 from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, largest_shift
@@ -196,7 +196,7 @@ class RationalTable(BoundRule):
     y: Quant
     function: RealFunction
 
-    @cached_property
+    @lazy
     def reals(self) -> tuple[Fraction, ...]:
         """The value of each of x's codes from the lowest on, in units of s_y, cut far outside every code."""
         low, high = self.x.range

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.pool import check_pool, pool_shape, pool_work
+from qdqnp.ops.geometry.pool import check_pool, pool_origin, pool_shape, pool_work
 from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 ZERO = np.float32(0)
@@ -55,6 +57,9 @@ class AveragePool(Operator):
         total = _total(binding.profile.float_sum, attributes, values, x.shape)
         return ((total / taps.count.astype(np.float32)).reshape(shape),)
 
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return pool_origin(step.attributes, index, x)
+
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(True)
 
@@ -64,16 +69,19 @@ class AveragePool(Operator):
 
 
 def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
-    """The taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
+    """Return the taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
     shape = concrete(pool_shape(attributes, x.shape))
     taps = taps_of(attributes, x, *(1, *shape[2:])[-2:])
     return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
 
 
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
-    """The sum of each window. Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime
-    adds up row by row; else MLAS has a kernel for one window that is the whole image, and one for narrow strides. Sums
-    that start at 0, or meet a padded column, are never -0.0."""
+    """Add up each window as ONNX Runtime does.
+
+    Since opset 19, and where a window may reach beyond the counted padding, ONNX Runtime adds up row by row; else MLAS
+    has a kernel for one window that is the whole image, and one for narrow strides. Sums that start at 0, or meet a
+    padded column, are never -0.0.
+    """
     window = window_for(attributes, attributes.kernel_shape, x[2:])
     if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
         return rule.window_sums(values, window.kernel, False) + ZERO

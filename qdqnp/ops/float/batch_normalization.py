@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -23,6 +25,7 @@ class BatchNormalizationAttributes:
 
 class BatchNormalization(Operator):
     op = "BatchNormalization"
+    only = "for inference"
     arity = (5, 5)
     Attributes = BatchNormalizationAttributes
     ignored = frozenset({"momentum", "spatial"})  # momentum serves training; spatial is an attribute before opset 9
@@ -48,6 +51,9 @@ class BatchNormalization(Operator):
         scale, bias, mean, var = _by_channel(statistics, x.ndim)
         factor = scale / np.sqrt(var + np.float32(binding.step.attributes.epsilon))
         return (x * factor + (bias - mean * factor),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array, *statistics: Array) -> Any:
+        return [x[index], *(array[index[1]] for array in statistics)]
 
     def doubt(self, binding: Binding) -> str:
         return "whether its multiply and add are fused is not specified"

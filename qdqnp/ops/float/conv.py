@@ -13,11 +13,13 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32 as FLOAT32_PRODUCT
 from qdqnp.kernels.strategy import FLOAT64, Proof
 from qdqnp.kernels.sums import Weights, Window, convolve
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.conv import ConvAttributes, check_conv, conv_macs, conv_shape, conv_work
+from qdqnp.ops.geometry.conv import ConvAttributes, check_conv, conv_macs, conv_origin, conv_shape, conv_work
 from qdqnp.ops.geometry.windows import as_planes, window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -69,6 +71,9 @@ class Conv(Operator):
 
         convolve(as_planes(x), 0, weights, window, finish, as_planes(out), Scratch(), product)
         return (out,)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array, w: Array, bias: Array | None = None) -> Any:
+        return conv_origin(step.attributes, index, x, w, bias)
 
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(binding.constant(1))

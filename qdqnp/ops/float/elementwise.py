@@ -14,6 +14,7 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics import float32
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
@@ -49,6 +50,9 @@ class Elementwise(Operator):
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         return (self.apply(x, binding.step.attributes),)
 
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return x[index]
+
 
 class Broadcast(Operator):
     """An operator from two arrays that broadcast to one."""
@@ -69,6 +73,9 @@ class Broadcast(Operator):
 
     def compute(self, binding: Binding, a: Array, b: Array) -> tuple[Array, ...]:
         return (np.asarray(self.apply(a, b)),)
+
+    def origin(self, step: Step, output: int, index: Index, a: Array, b: Array) -> Any:
+        return [array[index] for array in np.broadcast_arrays(a, b)]
 
 
 def unary(op: str, function: Callable[[Array], Array], *dtypes: Any) -> type[Operator]:

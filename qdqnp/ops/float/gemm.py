@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import GemmCall
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.geometry.matrix import MatrixAttributes, gemm_shape
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -23,6 +26,7 @@ class GemmAttributes(MatrixAttributes):
 
 class Gemm(Operator):
     op = "Gemm"
+    bytes_per_element = 64
     reads = ("float_sum",)
     arity = (2, 3)
     Attributes = GemmAttributes
@@ -46,6 +50,11 @@ class Gemm(Operator):
         transposed = (bool(attributes.transA), bool(attributes.transB))
         call = GemmCall(binding.constant(1), attributes.alpha, attributes.beta, transposed)
         return (binding.profile.float_sum.gemm(*_laid_out(attributes, a, b, c), call),)
+
+    def origin(self, step: Step, output: int, index: Index, a: Array, b: Array, c: Array | None = None) -> Any:
+        left, right, start = _laid_out(step.attributes, a, b, c)
+        products = np.stack([left[index[0]], right[:, index[1]]], axis=1)
+        return products if start is None else [*products, (start[index], 0)]
 
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(False)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.geometry.pool import global_shape
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -31,6 +33,9 @@ class GlobalAveragePool(Operator):
         rows = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
         mean = binding.profile.float_sum.global_sums(rows) / np.float32(rows.shape[1])
         return (mean.reshape(concrete(global_shape(x.shape))),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return x[index[:2]].reshape(-1)
 
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(True)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import GemmCall
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.matrix import batches, matmul_shape
+from qdqnp.ops.geometry.matrix import batches, matmul_origin, matmul_shape
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -48,6 +50,9 @@ class MatMul(Operator):
         for index in np.ndindex(*left.shape[:-2]):
             target[index] = rule.gemm(left[index], right[index], None, call)
         return (out,)
+
+    def origin(self, step: Step, output: int, index: Index, a: Array, b: Array) -> Any:
+        return matmul_origin(index, a, b)
 
     def doubt(self, binding: Binding) -> str:
         return binding.profile.float_sum.doubt(False)

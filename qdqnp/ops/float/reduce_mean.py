@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.reduce import ReduceAttributes, axes_input, reduced_axes, reduced_shape
+from qdqnp.ops.geometry.reduce import (
+    ReduceAttributes,
+    axes_input,
+    reduced_axes,
+    reduced_row,
+    reduced_rows,
+    reduced_shape,
+)
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
@@ -66,9 +73,13 @@ class ReduceMean(Operator):
         gone = reduced_axes(attributes, x.ndim)
         if not gone:
             return (x.copy(),)
-        count = math.prod(x.shape[axis] for axis in gone)
-        rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(-1, count)
-        return ((packet_sum(rows) / np.float32(count)).reshape(concrete(self.shapes(attributes, x.shape)[0])),)
+        rows = reduced_rows(x, gone)
+        mean = packet_sum(rows) / np.float32(rows.shape[1])
+        return (mean.reshape(concrete(self.shapes(attributes, x.shape)[0])),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        (shape,) = self.shapes(step.attributes, x.shape)
+        return reduced_row(x, reduced_axes(step.attributes, x.ndim), shape, index)
 
     def doubt(self, binding: Binding) -> str:
         return "the compiler chose its order of sums"

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -51,6 +53,10 @@ class Softmax(Operator):
         axes = _axes(binding.step.attributes, x.ndim)
         power = np.exp(x - x.max(axis=axes, keepdims=True))
         return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        axes = _axes(step.attributes, x.ndim)
+        return x[tuple(slice(None) if axis in axes else i for axis, i in enumerate(index))].reshape(-1)
 
     def doubt(self, binding: Binding) -> str:
         return "its exponential and order of sums are not specified"

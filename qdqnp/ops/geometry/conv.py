@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.pool import pad_plane, tap
 from qdqnp.kernels.sums import Window
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.ops.geometry.windows import (
     WindowAttributes,
@@ -20,11 +22,12 @@ from qdqnp.ops.geometry.windows import (
     check_window,
     padded_plane,
     spatial_output,
+    taps_at,
     window_for,
 )
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
-from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.quant import Array, Codes, Int64, Quant
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,23 @@ def _pixels_first(kernel: Codes) -> Int64:
     return np.arange(math.prod(kernel.shape[1:])).reshape(kernel.shape[1], -1).T.reshape(-1)
 
 
+def conv_terms(attributes: ConvAttributes, x: Sizes, w: Sizes, index: Index) -> Iterator[tuple[Index | None, Index]]:
+    """Yield the products of one output element: the index in x, None in the padding, and that in w."""
+    image, channel, *place = index
+    taps = list(taps_at(attributes, w[2:], x[2:], tuple(place)))
+    first = channel // (w[0] // attributes.group) * w[1]
+    for inner in range(w[1]):
+        for spot, at in zip(taps, np.ndindex(*w[2:]), strict=True):
+            yield (None if spot is None else (image, first + inner, *spot)), (channel, inner, *at)
+
+
+def conv_origin(attributes: ConvAttributes, index: Index, x: Array, w: Array, bias: Array | None = None) -> Any:
+    """Return the products and the bias that an output element adds up, as `Operator.origin` does."""
+    terms = conv_terms(attributes, x.shape, w.shape, index)
+    added = [] if bias is None else [(bias[index[1]], 0)]
+    return np.reshape([(0 if spot is None else x[spot], w[at]) for spot, at in terms] + added, (-1, 2))
+
+
 @dataclass(frozen=True, eq=False)
 class Convolution:
     """The products of a convolution. Positions count images, then rows, then columns of the output."""
@@ -110,7 +130,12 @@ class Convolution:
         """The shape of the output."""
         return concrete(conv_shape(self.attributes, self.image.shape, self.kernel.shape))
 
-    @cached_property
+    @property
+    def shape(self) -> Sizes:
+        images, channels, *places = self.out
+        return (images * math.prod(places), channels)
+
+    @lazy
     def weights(self) -> SumWeights:
         return conv_weights(self.kernel, self.w, self.attributes.group)
 
@@ -125,12 +150,5 @@ class Convolution:
         return np.moveaxis(grouped, 0, 2).reshape(group, grouped.shape[2], images * rows * cols)
 
     def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
-        image, *at = (int(i) for i in np.unravel_index(position, (self.out[0], *self.out[2:])))
-        rank, window = len(at), self.window  # a 1-D window is the last row of a 2-D one
-        strides, dilations, pads = window.strides[-rank:], window.dilations[-rank:], window.pads[:2][-rank:]
-        first = (channel // (len(self.kernel) // self.attributes.group)) * self.kernel.shape[1]
-        starts = [p * s - pad for p, s, pad in zip(at, strides, pads, strict=True)]
-        for inner, *tap_at in product(*(range(size) for size in self.kernel.shape[1:])):
-            spot = [start + t * d for start, t, d in zip(starts, tap_at, dilations, strict=True)]
-            inside = all(0 <= i < size for i, size in zip(spot, self.image.shape[2:], strict=True))
-            yield ((image, first + inner, *spot) if inside else None), (channel, inner, *tap_at)
+        image, *place = (int(i) for i in np.unravel_index(position, (self.out[0], *self.out[2:])))
+        return conv_terms(self.attributes, self.image.shape, self.kernel.shape, (image, channel, *place))

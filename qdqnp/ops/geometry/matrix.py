@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, Sizes
+from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.operator import ShapeError
@@ -66,6 +67,17 @@ def matrix_weights(b: Codes, quant: Quant) -> SumWeights:
     return SumWeights(raw[None], np.ascontiguousarray(centered)[None], np.arange(raw.shape[1]))
 
 
+def matmul_origin(index: Index, a: Array, b: Array) -> Any:
+    """Return the products that an element of a matmul adds up, as `Operator.origin` does."""
+    left, right = batches(a, b)
+    if b.ndim == 1:
+        index = (*index, 0)
+    if a.ndim == 1:
+        index = (*index[:-1], 0, index[-1])
+    *batch, row, column = index
+    return np.stack([left[tuple(batch)][row], right[tuple(batch)][:, column]], axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class MatrixProduct:
     """The products of a (rows, K) and b (K, N). Positions count the rows."""
@@ -79,7 +91,11 @@ class MatrixProduct:
     #: Maps (k, column) to the index of the element in the step's second operand.
     b_at: Callable[[int, int], Index]
 
-    @cached_property
+    @property
+    def shape(self) -> Sizes:
+        return (self.a.shape[0], self.b.shape[1])
+
+    @lazy
     def weights(self) -> SumWeights:
         return matrix_weights(self.b, self.w)
 

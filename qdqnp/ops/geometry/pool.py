@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from qdqnp.graph import Shape, Sizes
-from qdqnp.ops.geometry.windows import WindowAttributes, check_window, padded_plane, spatial_output
+from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.windows import WindowAttributes, check_window, padded_plane, spatial_output, taps_at
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
+from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ def pool_work(attributes: PoolAttributes, x: Sizes, out: Sizes, taps: int) -> in
     """Count the elements of the padded input and of all taps; an empty tap costs a few as well."""
     plane = padded_plane(attributes, attributes.kernel_shape, x[2:], out[2:])
     return math.prod(x[:2]) * math.prod(plane) + taps * max(40, math.prod(out))
+
+
+def pool_origin(attributes: PoolAttributes, index: Index, x: Array) -> Any:
+    """Return what lies under the window of an output element, as `Operator.origin` does."""
+    taps = taps_at(attributes, attributes.kernel_shape, x.shape[2:], index[2:])
+    return [0 if tap is None else x[(*index[:2], *tap)] for tap in taps]
 
 
 def global_shape(x: Shape) -> Shape:

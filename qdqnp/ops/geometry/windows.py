@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import ClassVar
 
 from qdqnp.graph import Dim, Shape, Sizes
 from qdqnp.kernels.sums import Window
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
@@ -117,6 +119,19 @@ def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> W
         axes, sizes = [(1, 1, 0, 0), *axes], [1, *sizes]
     (sh, dh, top, bottom), (sw, dw, left, right) = axes
     return Window((sizes[0], sizes[1]), (sh, sw), (dh, dw), (top, left, bottom, right))
+
+
+def taps_at(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes, place: Index) -> Iterator[Index | None]:
+    """Yield where in the image each tap of one window lies, row-major; None for taps in the padding.
+
+    place: the position of the window, an index of the output without image and channel.
+    """
+    rank, window = len(kernel), window_for(attributes, kernel, spatial)  # a 1-D window is the last row of a 2-D one
+    strides, dilations, pads = window.strides[-rank:], window.dilations[-rank:], window.pads[:2][-rank:]
+    starts = [p * stride - pad for p, stride, pad in zip(place, strides, pads, strict=True)]
+    for tap in product(*(range(size) for size in kernel)):
+        at = tuple(start + t * d for start, t, d in zip(starts, tap, dilations, strict=True))
+        yield at if all(0 <= i < size for i, size in zip(at, spatial, strict=True)) else None
 
 
 def as_planes(x: Array) -> Array:

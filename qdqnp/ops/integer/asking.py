@@ -15,6 +15,7 @@ import numpy as np
 
 from qdqnp.graph import Sizes, concrete
 from qdqnp.numerics.questions import Products, Question, Sums, SumWeights
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.ops.operator import Binding, Operator
@@ -104,6 +105,14 @@ class IntegerOperator(Operator):
         for part in parts:
             part.put(output, part.question.answer(binding.profile))
         return output
+
+    def origin(self, step: Step, output: int, index: Index, *inputs: Any, **_: Any) -> Any:
+        """Return what the question about the element looks at: the operator asks about numbers in place of codes."""
+        for part in self.questions(step, *inputs):
+            at = part.locate(index, self.output_shape(step, inputs))
+            if at is not None:
+                return part.question.made_of(at, inputs)
+        raise AssertionError(f"{self.op} does not ask about element {index}")
 
     def check_profile(self, binding: Binding) -> None:
         rule = getattr(binding.profile, self.rule)

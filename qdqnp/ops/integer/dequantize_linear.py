@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.integer.quantize_linear import CODES, aligned, checked_quant
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
@@ -24,6 +25,7 @@ class DequantizeAttributes:
 
 class DequantizeLinear(Operator):
     op = "DequantizeLinear"
+    only = "no blocks, float32 scales"
     arity = (2, 3)
     reads = ("convert",)
     Attributes = DequantizeAttributes
@@ -46,6 +48,9 @@ class DequantizeLinear(Operator):
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
         return (x,)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return x[index]
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         return (binding.profile.convert.dequantize(x, aligned(binding.step.quant(0), x.ndim)),)

@@ -18,6 +18,7 @@ from qdqnp.quant import EIGHT_BIT, Array, Codes, Quant
 
 class QGemm(SumOperator):
     op = "QGemm"
+    bytes_per_element = 96  # each column of weights is joined by the rows of a tile
     domain = MICROSOFT
     arity = (6, 9)
     Attributes = MatrixAttributes

@@ -24,6 +24,7 @@ from qdqnp.quant import EIGHT_BIT, Codes
 
 class QLinearAveragePool(FromOneInput):
     op = "QLinearAveragePool"
+    only = "NCHW, no dilations"
     Attributes = AverageAttributes
     ignored = frozenset({"channels_last"})
     asks = Windows

@@ -23,11 +23,12 @@ def plane_means(step: Step, x: Codes) -> Means:
     """Return the question about the mean over each plane of x (N, C, ...)."""
     planes = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
     sums = planes.sum(axis=1, dtype=np.int64) - int(step.quant(0).zero_point) * planes.shape[1]
-    return Means(step.label, step.quant(0), step.y, planes.shape[1], sums)
+    return Means(step.label, step.quant(0), step.y, planes.shape[1], sums, planes)
 
 
 class QLinearGlobalAveragePool(FromOneInput):
     op = "QLinearGlobalAveragePool"
+    only = "NCHW"
     ignored = frozenset({"channels_last"})
     asks = Means
     rule = "global_average_pool"

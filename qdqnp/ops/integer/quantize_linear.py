@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
@@ -51,6 +52,7 @@ def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
 
 class QuantizeLinear(Operator):
     op = "QuantizeLinear"
+    only = "no blocks, float32 scales"
     arity = (2, 3)
     reads = ("convert",)
     Attributes = QuantizeAttributes
@@ -78,6 +80,9 @@ class QuantizeLinear(Operator):
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
         return (x,)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return x[index]
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         return (binding.profile.convert.quantize(x, aligned(binding.step.y, x.ndim)),)

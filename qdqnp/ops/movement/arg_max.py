@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.axes import axis_of
-from qdqnp.ops.geometry.reduce import check_settled, first_choice, reduced_shape
+from qdqnp.ops.geometry.reduce import check_settled, first_choice, reduced_row, reduced_rows, reduced_shape
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -37,8 +40,11 @@ class ArgMax(Operator):
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: ArgMaxAttributes = binding.step.attributes
-        axis = axis_of(attributes.axis, x.ndim)
-        rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+        rows = reduced_rows(x, (axis_of(attributes.axis, x.ndim),))
         check_settled(rows, None)
         at = first_choice(rows, np.fmax, bool(attributes.select_last_index))
         return (at.reshape(concrete(self.shapes(attributes, x.shape)[0])),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        (shape,) = self.shapes(step.attributes, x.shape)
+        return reduced_row(x, (axis_of(step.attributes.axis, x.ndim),), shape, index)

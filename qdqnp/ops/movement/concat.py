@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.ops.movement.movement import numbered
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 MANY = 2**31 - 1  # ONNX's bound on a variadic input
@@ -60,5 +62,5 @@ class Concat(Operator):
     def compute(self, binding: Binding, *inputs: Array) -> tuple[Array, ...]:
         return (np.concatenate(inputs, axis=binding.step.attributes.axis),)
 
-    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
-        return self.compute(binding, *numbered(inputs))[0]
+    def origin(self, step: Step, output: int, index: Index, *inputs: Array) -> Any:
+        return np.concatenate(inputs, axis=step.attributes.axis)[index]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
 
-from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.graph import Shape, concrete
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.reduce import (
     ReduceAttributes,
     axes_input,
     check_settled,
     first_choice,
     reduced_axes,
+    reduced_row,
+    reduced_rows,
     reduced_shape,
 )
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Binding, Inferred, ShapeError
+from qdqnp.ops.operator import Inferred, ShapeError
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -47,15 +50,9 @@ class Extremum(Movement):
         shape = concrete(reduced_shape(x.shape, gone, attributes.keepdims))
         if x.dtype.kind != "f":
             return np.asarray(self.best.reduce(x, axis=gone)).reshape(shape)
-        rows = np.moveaxis(x, gone, range(x.ndim - len(gone), x.ndim)).reshape(*_rows(x.shape, gone))
+        rows = reduced_rows(x, gone)
         check_settled(rows, self.best)
         return rows[np.arange(rows.shape[0]), first_choice(rows, self.best)].reshape(shape)
 
-    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
-        return None  # the operator selects by value
-
-
-def _rows(x: Sizes, gone: tuple[int, ...]) -> tuple[int, int]:
-    """How many elements stay, and out of how many each is chosen."""
-    count = math.prod(x[axis] for axis in gone)
-    return math.prod(size for axis, size in enumerate(x) if axis not in gone), count
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return reduced_row(x, reduced_axes(step.attributes, x.ndim), self.shape(step.attributes, x.shape), index)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.float_max import float_max_pool
 from qdqnp.kernels.pool import max_pool
-from qdqnp.ops.geometry.pool import PoolAttributes, check_pool, pool_shape, pool_work
+from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.pool import PoolAttributes, check_pool, pool_origin, pool_shape, pool_work
 from qdqnp.ops.geometry.windows import as_planes, window_for
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
 class MaxPool(Operator):
     op = "MaxPool"
+    only = "without indices"
     Attributes = PoolAttributes
     monotone = True
     ignored = frozenset({"storage_order"})  # orders the indices, an output that is refused below
@@ -44,3 +48,6 @@ class MaxPool(Operator):
         if x.dtype.kind == "f":
             return (float_max_pool(as_planes(x), window, rows, cols, x.ndim == 4).reshape(shape),)
         return (max_pool(as_planes(x), window, rows, cols).reshape(shape),)
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return pool_origin(step.attributes, index, x)

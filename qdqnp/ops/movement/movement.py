@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from qdqnp.graph import Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
@@ -41,14 +39,5 @@ class Movement(Operator):
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         return (self.move(binding.step.attributes, x),)
 
-    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
-        return self.move(binding.step.attributes, numbered(inputs)[0])
-
-
-def numbered(inputs: Sequence[Array]) -> list[Array]:
-    """Replace each element of each input by 1 + its flat index, counted through all inputs."""
-    found, first = [], 1
-    for array in inputs:
-        found.append(np.arange(first, first + array.size).reshape(array.shape))
-        first += array.size
-    return found
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return self.move(step.attributes, x)[index]

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.axes import axis_of, int_list
-from qdqnp.ops.movement.movement import Movement, numbered
+from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Binding, ShapeError
+from qdqnp.ops.operator import ShapeError
+from qdqnp.program import Step
 from qdqnp.quant import Array
 
 
@@ -35,6 +37,7 @@ class PadAttributes:
 
 class Pad(Movement):
     op = "Pad"
+    only = "mode constant"
     arity = (1, 4)
     Attributes = PadAttributes
 
@@ -69,8 +72,8 @@ class Pad(Movement):
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
         return np.pad(kept, added, constant_values=filling)
 
-    def sources(self, binding: Binding, *inputs: Array) -> Array | None:
-        return self.move(replace(binding.step.attributes, value=0.0, _filling=None), numbered(inputs)[0])
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return self.move(replace(step.attributes, value=0.0, _filling=None), x)[index]
 
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:

@@ -79,6 +79,7 @@ NEAREST: Mapping[str, Callable[[Float32], Float32]] = {
 
 class Resize(Movement):
     op = "Resize"
+    only = "mode nearest, without antialias, aspect ratio stretch"
     arity = (1, 4)
     Attributes = ResizeAttributes
 

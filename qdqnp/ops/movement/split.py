@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.axes import axis_of, int_list
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
@@ -79,11 +80,17 @@ class Split(Operator):
         return tuple((*x[:axis], size, *x[axis + 1 :]) for size in _sizes(attributes, x[axis]))
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
-        attributes: SplitAttributes = binding.step.attributes
-        axis = axis_of(attributes.axis, x.ndim)
-        sizes = [size for size in _sizes(attributes, x.shape[axis]) if isinstance(size, int)]
-        parts = np.split(x, list(accumulate(sizes))[:-1], axis)
-        return tuple(np.ascontiguousarray(part) for part in parts)
+        return tuple(np.ascontiguousarray(part) for part in _parts(binding.step.attributes, x))
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        return _parts(step.attributes, x)[output][index]
+
+
+def _parts(attributes: SplitAttributes, x: Array) -> list[Array]:
+    """Return the outputs as views of x."""
+    axis = axis_of(attributes.axis, x.ndim)
+    sizes = [size for size in _sizes(attributes, x.shape[axis]) if isinstance(size, int)]
+    return np.split(x, list(accumulate(sizes))[:-1], axis)
 
 
 def _sizes(attributes: SplitAttributes, size: Dim) -> tuple[Dim, ...]:

@@ -18,10 +18,12 @@ Pairs = Mapping[str, tuple[str, ...]]
 
 
 def pairs(program: Program, graph: onnx.GraphProto, named: Collection[str]) -> Pairs:
-    """Their names for each of our computed tensors: one, or several made from the same tensors by the same operator,
-    which hold the same values or cannot be told apart; tensors without a counterpart are missing.
+    """Return the names in ONNX Runtime's graph for each computed tensor of qdqnp.
 
-    named: the tensors of the model file.
+        named: the tensors of the model file.
+
+    One name, or several made from the same tensors by the same operator, which hold the same values or cannot be told
+    apart. Tensors without a counterpart are missing.
     """
     return _Pairing(program, graph, named).run()
 
@@ -50,8 +52,10 @@ class _Pairing:
         return self._found
 
     def _counterparts(self, step: Step) -> list[onnx.NodeProto]:
-        """The nodes of the same operator that read all that the step reads; of these, those with most of its constants.
-        Weights may have been converted, so constants only break ties."""
+        """Return the nodes of the same operator that read all that the step reads.
+
+        Of these, those with most of its constants; weights may have been converted, so constants only break ties.
+        """
         constant = [name for name in step.input_names if self._program.tensors[name].const is not None]
         computed = [self._theirs(name) for name in step.input_names if name not in constant]
         copies = step.op == "DequantizeLinear"  # of several copies, which one keeps the name is arbitrary
@@ -74,7 +78,7 @@ class _Pairing:
         return {name} if name in self._program.inputs else set(self._found.get(name, ()))
 
     def _reads_constant(self, name: str, reads: Iterable[str]) -> bool:
-        """Whether a constant of ours is among these, by its name or its bits."""
+        """Tell whether a constant of qdqnp is among these, by its name or its bits."""
         mine = self._program.tensors[name].const
         return any(other == name or _same_bits(mine, self._constants.get(other)) for other in reads)
 

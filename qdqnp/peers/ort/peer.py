@@ -28,10 +28,10 @@ from qdqnp.peers.ort.session import (
     OFF,
     PRECISE,
     TESTED,
+    Here,
     SessionKind,
+    Sessions,
     import_onnxruntime,
-    open_session,
-    run_session,
 )
 from qdqnp.program import Program
 from qdqnp.quant import Array
@@ -57,22 +57,28 @@ class OrtPeer:
         source: the model.
         profile: the name of one of `KINDS`.
         threads: number of threads.
+        sessions: where ONNX Runtime runs; in a `Child`, its crashes are errors.
 
     Raises PeerError where onnxruntime is missing, refuses the model, or does not compute on this CPU what the profile
     stands for.
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | bytes | onnx.ModelProto, profile: str = "ort", threads: int = 1
+        self,
+        source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+        profile: str = "ort",
+        threads: int = 1,
+        sessions: Sessions | None = None,
     ) -> None:
         self.kind = KINDS[profile]
+        self._sessions: Sessions = sessions or Here()
         self._threads = threads
         model: Any = source.SerializeToString() if isinstance(source, onnx.ModelProto) else source
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
         self._plain, self.config = self._plain_session(model)
         self._users = self._plain
         if self.kind.users != self.kind.level:
-            self._users = open_session(model, self.kind.users, self.config, threads)
+            self._users = self._sessions.open(model, self.kind.users, self.config, threads)
         # in one file, as the optimized model would refer to external data beside the original
         self._model = single_file(source)
         optimized = self._optimized(APPENDED)
@@ -82,31 +88,38 @@ class OrtPeer:
         instrumented = onnx.ModelProto()
         instrumented.CopyFrom(optimized)
         _expose(instrumented, self.fused.tensors)
-        self._instrumented = open_session(instrumented.SerializeToString(), OFF, self.config, threads)
+        self._exposed = [output.name for output in instrumented.graph.output]
+        self._instrumented = self._sessions.open(instrumented.SerializeToString(), OFF, self.config, threads)
 
     def _plain_session(self, model: Any) -> tuple[Any, Mapping[str, str]]:
         _require(self.kind)
         config = dict(self.kind.config)
         if not self.kind.saturating and self.kind.level != OFF and saturates():
             try:
-                return open_session(model, self.kind.level, {**config, **PRECISE}, self._threads), {**config, **PRECISE}
+                return self._sessions.open(model, self.kind.level, {**config, **PRECISE}, self._threads), {
+                    **config,
+                    **PRECISE,
+                }
             except PeerError:
                 pass  # see PRECISE: int8 activations
-        return open_session(model, self.kind.level, config, self._threads), config
+        return self._sessions.open(model, self.kind.level, config, self._threads), config
 
     def _optimized(self, without: Collection[str]) -> onnx.ModelProto:
-        """The graph that the session runs, with some optimizers left out."""
+        """Return the graph that the session runs, with some optimizers left out."""
         with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
             path = Path(folder) / "optimized.onnx"
-            open_session(self._model, self.kind.level, self.config, self._threads, path, without)
+            self._sessions.open(self._model, self.kind.level, self.config, self._threads, path, without)
             return onnx.load(path)
 
     def pairs(self, program: Program, named: Collection[str]) -> Pairs:
-        """Names of the optimized graph for the program's tensors; `named` are those of the model file."""
+        """Return the optimized graph's names for the program's tensors; `named` are those of the model file."""
         return pairs(program, self._graph, named)
 
     def rewrites(self, names: Collection[str]) -> dict[str, str]:
-        """The optimizer that removed each of these tensors of the file, where leaving out that one brings it back."""
+        """Return the optimizer that removed each of these tensors of the file.
+
+        Only where leaving out that one brings the tensor back.
+        """
         found: dict[str, str] = {}
         if self.kind.level == OFF:
             return found
@@ -129,9 +142,9 @@ class OrtPeer:
         Raises PeerError where the instrumented graph does not give the plain session's outputs.
         """
         values = {name: np.asarray(array, order="C") for name, array in feeds.items()}
-        names = [output.name for output in self._instrumented.get_outputs()]
-        found = dict(zip(names, run_session(self._instrumented, names, values), strict=True))
-        plain = dict(zip(self._output_names, run_session(self._plain, self._output_names, values), strict=True))
+        names = self._exposed
+        found = dict(zip(names, self._sessions.run(self._instrumented, names, values), strict=True))
+        plain = dict(zip(self._output_names, self._sessions.run(self._plain, self._output_names, values), strict=True))
         for name, array in plain.items():
             if array.tobytes() != found[name].tobytes():
                 problem = Problem(
@@ -144,8 +157,8 @@ class OrtPeer:
         return {**values, **found}
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of a session as users open it, at level ALL where anything is optimized, by name."""
-        return dict(zip(self._output_names, run_session(self._users, self._output_names, feeds), strict=True))
+        """Return the outputs of a session as users open it, at level ALL where anything is optimized, by name."""
+        return dict(zip(self._output_names, self._sessions.run(self._users, self._output_names, feeds), strict=True))
 
 
 def _require(kind: SessionKind) -> None:

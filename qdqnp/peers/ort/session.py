@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
 
 @dataclass(frozen=True)
 class SessionKind:
-    """The session whose arithmetic a profile is."""
+    """The session whose arithmetic a profile describes."""
 
     #: The profile's name.
     profile: str
@@ -36,8 +36,11 @@ class SessionKind:
 
     @property
     def users(self) -> str:
-        """The level of the session that a user opens: the default, ALL, which may put float operators into another
-        layout. The profile promises nothing of these, and its outputs are compared with that session's too."""
+        """Return the level of the session that a user opens.
+
+        It is the default, ALL, which may put float operators into another layout. The profile promises nothing of
+        these, and its outputs are compared with that session's too.
+        """
         return OFF if self.level == OFF else ALL
 
 
@@ -104,3 +107,26 @@ def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) 
         return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
     except Exception as error:  # as above
         raise PeerError("ONNX Runtime cannot run the model", [Problem("run", "outputs", str(error))]) from error
+
+
+class Sessions(Protocol):
+    """Where sessions are opened and run; both raise PeerError."""
+
+    def open(
+        self,
+        model: str | bytes,
+        level: str,
+        config: Mapping[str, str],
+        threads: int = 1,
+        save: Path | None = None,
+        without: Collection[str] = (),
+    ) -> Any: ...
+
+    def run(self, session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]: ...
+
+
+class Here:
+    """Sessions in this process."""
+
+    open = staticmethod(open_session)
+    run = staticmethod(run_session)

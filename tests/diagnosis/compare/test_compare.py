@@ -235,7 +235,8 @@ def test_another_first_rounding_is_named_as_explain_names_it() -> None:
     found = compare(
         ref, small.aligned({name: [trace[name] for trace in traces] for name in tensors()}), CompareOptions()
     )
-    named = [str(finding) for r in found.failing if r.op == "QLinearConv" for finding in r.findings]
+    told = [r for r in found.failing if r.op == "QLinearConv" and not r.few]
+    named = [str(finding) for r in told for finding in r.findings]
     assert named and set(named) == {"truncation instead of rounding (first rounding floor)"}
 
 
@@ -247,7 +248,7 @@ def test_another_arithmetic_of_which_only_the_outputs_were_dumped() -> None:
     assert (
         found.verdict()[0].startswith("every operator: 1 tensor differs") and "neural-art-1.1.3" in found.verdict()[0]
     )
-    assert len(found.verdict()) == 2
+    assert len(found.verdict()) == 1 and "were compared through" in found.not_compared()[0]
 
 
 # -- real tensors ----------------------------------------------------------------------------------------------------

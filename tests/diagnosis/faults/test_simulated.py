@@ -75,7 +75,7 @@ def test_the_layer_is_found_and_the_fault_named(
 
 
 def test_every_fault_of_the_table_has_a_recognizer() -> None:
-    assert set(FAULTS) <= set(all_kinds()) and len(FAULTS) == 20
+    assert set(FAULTS) <= set(all_kinds()) and len(FAULTS) == 23
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,11 @@ FAULT = (
 
 
 def s8_to_u8(graph: Graph, log: Log) -> Graph:
-    """Q -> DQ of int8 codes that nobody else reads: codes and zero points go up by 128, to uint8. The tensor keeps
-    its name; the zero point becomes a scalar, if it was a vector of one element.
+    """Move int8 codes of Q -> DQ that nobody else reads, and their zero points, up by 128, to uint8.
 
-    The tensor keeps its name. ONNX Runtime 1.32, core/optimizer/qdq_transformer/qdq_s8_to_u8.cc (QDQS8ToU8Transformer),
-    which every session runs that does not allow int8. The pass changes results where the zero point takes part in a
-    rounding (Add, Mul, AveragePool).
+    The tensor keeps its name; the zero point becomes a scalar, if it was a vector of one element. ONNX Runtime 1.32,
+    core/optimizer/qdq_transformer/qdq_s8_to_u8.cc (QDQS8ToU8Transformer), which every session runs that does not allow
+    int8. The pass changes results where the zero point takes part in a rounding (Add, Mul, AveragePool).
     """
     edit = Edit(graph)
     for q in edit.nodes():

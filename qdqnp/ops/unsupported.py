@@ -1,0 +1,158 @@
+"""The operators that qdqnp does not have: for what reason, and what helps a model that has them.
+
+Every operator of ONNX's own domain that is not registered has its place here, and so do those of ONNX Runtime that
+quantizers write. docs/operators.md prints the table, and the reader says of a model's operators what it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdqnp.graph import MICROSOFT, ONNX
+
+PREPROCESS = "run python -m onnxruntime.quantization.preprocess, best before quantizing"
+FIX_SIZES = (
+    f"fix the size of every input (python -m onnxruntime.tools.make_dynamic_shape_fixed), then {PREPROCESS}: what is "
+    "computed from sizes becomes constants"
+)
+CUT_TAIL = "let the model end in front of them, and do outside what they do"
+FLOAT_PART = "export the model with operators that are there, or cut it in front of them"
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Operators that are refused for one reason."""
+
+    #: Why: what follows their names in a sentence.
+    reason: str
+    #: What can be done about it; '' where there is nothing but to cut the model.
+    help: str
+    #: Their names.
+    operators: tuple[str, ...]
+    domain: str = ONNX
+
+
+def _group(reason: str, advice: str, operators: str, domain: str = ONNX) -> Unsupported:
+    return Unsupported(reason, advice, tuple(operators.split()), domain)
+
+
+GROUPS = (
+    _group(
+        "are control flow, where data decide what is computed",
+        "export the model with fixed sizes, without branches and loops",
+        "If Loop Scan",
+    ),
+    _group(
+        "compute from sizes, which are numbers at run time only",
+        FIX_SIZES,
+        "Shape Size ConstantOfShape Range EyeLike",
+    ),
+    _group(
+        "convert between types, where qdqnp computes with float32 and codes alone",
+        f"{PREPROCESS}: those of constants go; quantize in a form without them between QuantizeLinear and "
+        "DequantizeLinear (not PyTorch's eager mode)",
+        "Cast CastLike BitCast",
+    ),
+    _group(
+        "quantize at run time, so that scales depend on data",
+        "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
+        "DynamicQuantizeLinear MatMulInteger ConvInteger",
+    ),
+    _group("make outputs whose size depends on data", CUT_TAIL, "NonZero NonMaxSuppression Unique Compress"),
+    _group(
+        "choose by comparing, in types other than codes and float32",
+        "cut the model in front of them",
+        "And Or Not Xor Equal Greater GreaterOrEqual Less LessOrEqual Where IsInf IsNaN BitShift BitwiseAnd BitwiseNot "
+        "BitwiseOr BitwiseXor",
+    ),
+    _group(
+        "handle sequences and optional values, which are no tensors",
+        "export the model with a fixed number of tensors",
+        "SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SequenceMap "
+        "SplitToSequence ConcatFromSequence Optional OptionalGetElement OptionalHasElement",
+    ),
+    _group("handle text", CUT_TAIL, "RegexFullMatch StringConcat StringNormalizer StringSplit TfIdfVectorizer"),
+    _group(
+        "draw random numbers",
+        "export the model for inference",
+        "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
+    ),
+    _group(
+        "serve training",
+        f"export the model for inference (model.eval() in PyTorch); or {PREPROCESS}: Dropout goes",
+        "Dropout NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
+    ),
+    _group("are recurrent, and feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
+    _group(
+        "have float32 results by an approximation of ONNX Runtime's or of the C library's that is not reproduced yet",
+        FLOAT_PART,
+        "Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Elu Erf Exp Gelu Log LogSoftmax Mish Pow Selu Sin Sinh "
+        "Softplus Softsign Swish Tan Tanh",
+    ),
+    _group(
+        "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
+        FLOAT_PART,
+        "Attention ConvTranspose CumProd CumSum DeformConv Det Einsum GlobalLpPool GroupNormalization "
+        "InstanceNormalization LRN LayerNormalization LpNormalization LpPool MeanVarianceNormalization "
+        "RMSNormalization ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSum ReduceSumSquare "
+        "RotaryEmbedding",
+    ),
+    _group(
+        "process signals and pictures in float32",
+        "let the model begin behind them, and compute them outside",
+        "AffineGrid BlackmanWindow DFT GridSample HammingWindow HannWindow ImageDecoder MaxRoiPool MelWeightMatrix "
+        "RoiAlign STFT",
+    ),
+    _group(
+        "compute element by element, and are not there yet",
+        FLOAT_PART,
+        "Abs Ceil Floor Hardmax Max Mean Min Mod PRelu Reciprocal Round Shrink Sign Sum ThresholdedRelu",
+    ),
+    _group(
+        "move or choose elements, and are not there yet",
+        FLOAT_PART,
+        "ArgMin CenterCropPad Col2Im GatherElements GatherND GlobalMaxPool MaxUnpool OneHot ReverseSequence Scatter "
+        "ScatterElements ScatterND TensorScatter TopK Trilu Upsample",
+    ),
+    _group(
+        "multiply by weights that alone are quantized, in blocks or as the activation arrives",
+        "quantize the activations too, statically, in 8 bits (onnxruntime.quantization.quantize_static)",
+        "MatMulNBits MatMulBnb4 MatMulIntegerToFloat GatherBlockQuantized QMoE",
+        MICROSOFT,
+    ),
+    _group(
+        "quantize at run time, so that scales depend on data",
+        "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
+        "DynamicQuantizeMatMul DynamicQuantizeLSTM",
+        MICROSOFT,
+    ),
+    _group(
+        "compute attention, embeddings and normalizations partly in float32",
+        "quantize a model that was not optimized for transformers before",
+        "QAttention QEmbedLayerNormalization QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedMatMul "
+        "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization SkipLayerNormalization "
+        "BiasGelu FastGelu Gelu QuickGelu",
+        MICROSOFT,
+    ),
+    _group(
+        "are made by ONNX Runtime's optimizer, for itself",
+        "save the model without optimization, or with the level BASIC",
+        "FusedConv FusedGemm FusedMatMul NhwcMaxPool",
+        MICROSOFT,
+    ),
+    _group("compute with codes, and are not there yet", FLOAT_PART, "QLinearReduceMean QLinearWhere", MICROSOFT),
+)
+
+LATER = Unsupported("are not there yet", FLOAT_PART, ())
+STRANGE = Unsupported(
+    "are of a domain that qdqnp does not know",
+    "export the model with ONNX's operators, or with model-local functions that are made of them",
+    (),
+)
+
+
+def why_not(domain: str, op: str) -> Unsupported:
+    """Return why an operator that is not registered is not supported, and what helps."""
+    if domain not in (ONNX, MICROSOFT):
+        return STRANGE
+    return next((group for group in GROUPS if group.domain == domain and op in group.operators), LATER)

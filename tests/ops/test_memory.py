@@ -1,0 +1,77 @@
+"""No operator takes more memory for each element than it declares: the bound on what a run may need rests on it."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import pytest
+
+import qdqnp
+from qdqnp.executor.work import shapes_of
+from tests.ops.case import Case
+from tests.ops.cases import CASES, Generator
+from tests.ops.cases.floats import BITWISE, CLOSE
+
+GENERATORS: Mapping[str, Generator] = {
+    **CASES,
+    **{f"float {name}": make for name, make in {**BITWISE, **CLOSE}.items()},
+}
+#: Elements of the smaller of two inputs; the other has four times as many, so that what is always taken does not count.
+ELEMENTS = 2**12
+CASES_EACH = 3
+
+
+def grown(case: Case, times: int) -> Case | None:
+    """The case with its inputs repeated along the first axis; None where the model does not take that."""
+    if not case.inputs or any(array.ndim == 0 or array.size == 0 for array in case.inputs.values()):
+        return None
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    for declared in model.graph.input:
+        declared.type.tensor_type.shape.dim[0].dim_param = f"N of {declared.name}"
+    made = Case(model, {name: np.concatenate([array] * times) for name, array in case.inputs.items()})
+    try:
+        plan = qdqnp.load(model).plan()
+        plan.admit({name: array.shape for name, array in made.inputs.items()})
+    except qdqnp.QdqnpError:
+        return None
+    return made
+
+
+def peak(case: Case) -> tuple[int, float]:
+    """Bytes that a run takes at its peak, and what the step's elements are declared to take."""
+    model = qdqnp.load(case.model)
+    plan = model.plan()
+    shapes = plan.shapes({name: array.shape for name, array in case.inputs.items()})
+    declared = 0.0
+    for bound in plan.steps:
+        handled = sum(math.prod(shapes[name]) for name in (*bound.step.input_names, *bound.step.output_names))
+        handled += bound.operator.work(bound.step.attributes, *shapes_of(bound.step, shapes))
+        declared += handled * bound.operator.bytes_per_element
+    tracemalloc.start()
+    try:
+        model.run(case.inputs)
+        return tracemalloc.get_traced_memory()[1], declared
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_memory_grows_no_faster_than_declared(name: str) -> None:
+    compared = 0
+    for seed in range(200):
+        case = GENERATORS[name](np.random.default_rng(seed))
+        times = math.ceil(ELEMENTS / max((array.size for array in case.inputs.values()), default=1))
+        small, large = grown(case, times), grown(case, 4 * times)
+        if small is None or large is None:
+            continue
+        (few, declared_few), (many, declared_many) = peak(small), peak(large)
+        assert many - few <= declared_many - declared_few, (name, seed, (many - few) / (declared_many - declared_few))
+        compared += 1
+        if compared == CASES_EACH:
+            return
+    assert compared, "no case that can grow"

@@ -1,0 +1,365 @@
+"""Where an output element comes from, of every operator, exhaustively on small shapes: by changing each input element.
+
+No output element may change with an input element that its origin does not name; and of what it names, everything
+matters for some values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qdqnp
+from qdqnp.executor.plan import BoundStep
+from qdqnp.graph import MICROSOFT
+from qdqnp.lowering.base import Lowering
+from qdqnp.ops.operator import DEFINED, Operator
+from qdqnp.ops.origin import Origin, origin_of
+from qdqnp.ops.registry import operators
+from tests.ops import draw
+from tests.ops.case import MS, Array, Case, one_node
+from tests.ops.cases import CASES
+from tests.ops.cases.floats import BITWISE, CLOSE
+from tests.ops.test_split import split
+
+F = np.float32
+# The most elements of all inputs together, and of an output.
+SMALL = 70
+AS_IT_STANDS = Lowering("as it stands", ())
+Layer = tuple[BoundStep, list[Array | None]]
+
+
+def splitting(rng: draw.Rng) -> Case:
+    dims = draw.shape(rng, 3, 4)
+    sizes = [draw.size(rng, 2) for _ in range(3)]
+    dims = (*dims[:2], sum(sizes))
+    return Case(split(draw.codes(rng, np.int8, dims), 3, sizes, axis=2), {"x": draw.codes(rng, np.int8, dims)})
+
+
+DRAWN: Mapping[str, Callable[[draw.Rng], Case]] = {
+    **CASES,
+    **{f"float {name}": generator for name, generator in {**CLOSE, **BITWISE}.items()},
+    "Split": splitting,
+}
+
+
+def layer_of(case: Case) -> Layer:
+    """The case's node as a layer of its own, and what it reads."""
+    (bound,) = qdqnp.load(case.model).plan(lowering=AS_IT_STANDS).steps
+    return bound, bound.arrays(case.inputs)
+
+
+def computed(layer: Layer) -> tuple[Array, ...]:
+    """The outputs, by the operator's definition."""
+    bound, arrays = layer
+    with np.errstate(all="ignore"):
+        return bound.operator.compute(bound.binding, *arrays)
+
+
+def small(layer: Layer) -> bool:
+    """Whether the layer is small, and has elements."""
+    size = sum(array.size for array in layer[1] if array is not None)
+    return 0 < size <= SMALL and all(0 < made.size <= SMALL for made in computed(layer))
+
+
+def origins(layer: Layer, output: int, shape: tuple[int, ...]) -> dict[tuple[int, ...], Origin]:
+    bound, arrays = layer
+    return {at: origin_of(bound.operator, bound.step, arrays, output, at) for at in np.ndindex(*shape)}
+
+
+def said(layer: Layer, output: int, shape: tuple[int, ...]) -> Array:
+    """Which input element is in the origin of which output element, (inputs' elements, *shape)."""
+    found = np.zeros((sum(array.size for array in layer[1] if array is not None), *shape), bool)
+    for at, origin in origins(layer, output, shape).items():
+        found[(origin.elements - 1, *at)] = True
+    return found
+
+
+def seen(layer: Layer, output: int, values: Callable[[Any], Array]) -> Array:
+    """Which input element was seen to change which output element, as of `said`; values: what it is changed to."""
+    bound, arrays = layer
+    before = computed(layer)[output]
+    rows = []
+    for operand, array in enumerate(arrays):
+        for number in range(0 if array is None else array.size):
+            changed = np.zeros(before.shape, bool)
+            for value in values(array.dtype):
+                other = array.copy()
+                other.reshape(-1)[number] = value
+                after = computed((bound, [*arrays[:operand], other, *arrays[operand + 1 :]]))[output]
+                changed |= (after != before) & ~((after != after) & (before != before))  # a NaN stays one
+            rows.append(changed)
+    return np.stack(rows)
+
+
+def other_values(rng: draw.Rng) -> Callable[[Any], Array]:
+    def values(dtype: Any) -> Array:
+        if np.dtype(dtype).kind == "f":
+            return np.array([0.0, 3e4, -7.5, rng.normal()], dtype)
+        info = np.iinfo(dtype)
+        return np.array([info.min, info.max, rng.integers(info.min, info.max)]).astype(dtype)
+
+    return values
+
+
+def all_different(layer: Layer) -> Layer:
+    """The layer on inputs whose elements all differ, and are none of what is filled in, where there are enough codes;
+    else as it is."""
+    bound, arrays = layer
+    if sum(array.size for array in arrays if array is not None) > 126:
+        return layer
+    numbers = iter(range(1, 127))
+    made = [
+        None
+        if array is None
+        else np.array([next(numbers) for _ in range(array.size)], array.dtype).reshape(array.shape)
+        for array in arrays
+    ]
+    return bound, made
+
+
+# -- every operator, as the cases draw it ------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", DRAWN)
+def test_nothing_else_changes_an_element(name: str, rng: np.random.Generator) -> None:
+    checked = changing = 0
+    for _ in range(60):
+        layer = layer_of(DRAWN[name](rng))
+        if not small(layer):
+            continue
+        if layer[0].operator.monotone:
+            layer = all_different(layer)
+        for output, made in enumerate(computed(layer)):
+            found, allowed = seen(layer, output, other_values(rng)), said(layer, output, made.shape)
+            assert not (found & ~allowed).any(), (layer[0].step, np.argwhere(found & ~allowed))
+            changing += int(found.any())
+            if layer[0].operator.monotone:
+                check_moved(layer, output, made)
+        checked += 1
+        if checked == 10:
+            break
+    assert checked >= 3 and changing
+
+
+def check_moved(layer: Layer, output: int, made: Array) -> None:
+    """Every element of the output is one that its origin names, or what is filled in where it names none."""
+    values = np.concatenate([array.reshape(-1) for array in layer[1] if array is not None])
+    for at, origin in origins(layer, output, made.shape).items():
+        chosen = values[origin.elements - 1]
+        assert made[at] in chosen if chosen.size else layer[0].step.op == "Pad"
+
+
+def test_every_operator_is_drawn_above(rng: np.random.Generator) -> None:
+    found = set()
+    for generator in DRAWN.values():
+        for _ in range(12):
+            bound, _ = layer_of(generator(rng))
+            found.add((bound.step.domain, bound.step.op))
+    assert found == operators().keys()
+
+
+# -- of what is named, everything matters ------------------------------------------------------------------------------
+def codes(rng: draw.Rng, *dims: int) -> Array:
+    """Codes so small that nothing saturates."""
+    return rng.integers(-2, 3, dims).astype(np.int8)
+
+
+def reals(rng: draw.Rng, *dims: int) -> Array:
+    return rng.normal(0, 1, dims).astype(F)
+
+
+def sums(op: str, x: Array, w: Array, b: tuple[int, ...] | None = None, domain: str = "", **attributes: Any) -> Case:
+    """A layer of sums whose output is its accumulators; everything may change."""
+    one, zero = F(1), np.int8(0)
+    w_quant = [("w", w), ("ws", one), ("wz", zero)]
+    bias = None if b is None else ("b", np.zeros(b, np.int32))
+    given = [("x", x), ("xs", one), ("xz", zero), *w_quant]
+    quantized = [("ys", one), ("yz", zero)]
+    arguments = [*given, bias, *quantized] if op == "QGemm" else [*given, *quantized, bias]
+    return one_node(op, arguments, ["x", "w", *(["b"] if bias else [])], domain=domain, **attributes)
+
+
+def scaled(op: str, x: Array, x_scale: float, y_scale: float, **attributes: Any) -> Case:
+    zero = np.int8(0)
+    arguments = [("x", x), ("xs", F(x_scale)), ("xz", zero), ("ys", F(y_scale)), ("yz", zero)]
+    return one_node(op, arguments, domain=MS, **attributes)
+
+
+def pairs(op: str, a: Array, b: Array) -> Case:
+    one, zero = F(1), np.int8(0)
+    arguments = [("a", a), ("as", one), ("az", zero), ("b", b), ("bs", one), ("bz", zero), ("ys", one), ("yz", zero)]
+    return one_node(op, arguments, ["a", "b"], domain=MS)
+
+
+def joined(rng: draw.Rng) -> Case:
+    one, zero = F(1), np.int8(0)
+    arguments = [("ys", F(0.5)), ("yz", zero)]
+    for name, width in (("a", 2), ("b", 1), ("c", 3)):
+        arguments += [(name, codes(rng, 2, width, 2)), (f"{name}s", one), (f"{name}z", zero)]
+    return one_node("QLinearConcat", arguments, ["a", "b", "c"], domain=MS, output=np.int8, axis=-2)
+
+
+def float_sums(op: str, x: Array, w: Array, b: tuple[int, ...] | None = None, **attributes: Any) -> Case:
+    bias = None if b is None else ("b", np.zeros(b, F))
+    return one_node(op, [("x", x), ("w", w), bias], ["x", "w", *(["b"] if bias else [])], **attributes)
+
+
+def normalized(rng: draw.Rng) -> Case:
+    statistics = [(name, np.abs(reals(rng, 2)) + F(0.5)) for name in ("scale", "bias", "mean", "var")]
+    names = ["x", *(name for name, _ in statistics)]
+    return one_node("BatchNormalization", [("x", reals(rng, 2, 2, 3)), *statistics], names, opset=15)
+
+
+def reduced(op: str, x: Array, opset: int = 13, **attributes: Any) -> Case:
+    return one_node(op, [("x", x)], opset=opset, **attributes)
+
+
+PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
+WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
+
+SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
+    "QLinearConv": lambda rng: sums("QLinearConv", codes(rng, 2, 2, 4, 5), codes(rng, 2, 2, 2, 2), (2,), **WINDOWED),
+    "QLinearConv in groups": lambda rng: sums("QLinearConv", codes(rng, 1, 4, 5), codes(rng, 4, 2, 3), group=2),
+    "QLinearMatMul": lambda rng: sums("QLinearMatMul", codes(rng, 2, 1, 2, 3), codes(rng, 2, 3, 2)),
+    "QLinearMatMul of a vector": lambda rng: sums("QLinearMatMul", codes(rng, 3), codes(rng, 2, 3, 2)),
+    "QLinearMatMul by a vector": lambda rng: sums("QLinearMatMul", codes(rng, 2, 2, 3), codes(rng, 3)),
+    "QGemm": lambda rng: sums("QGemm", codes(rng, 3, 2), codes(rng, 4, 3), (2, 1), MS, transA=1, transB=1),
+    "QGemm with a row": lambda rng: sums("QGemm", codes(rng, 2, 3), codes(rng, 3, 4), (4,), MS),
+    "QLinearAdd": lambda rng: pairs("QLinearAdd", codes(rng, 2, 1, 3), codes(rng, 4, 1)),
+    "QLinearAdd exchanged": lambda rng: pairs("QLinearAdd", codes(rng, 1), codes(rng, 2, 3)),
+    "QLinearMul": lambda rng: pairs("QLinearMul", codes(rng, 3, 1), codes(rng, 2, 1, 4)),
+    "QLinearConcat": joined,
+    "QLinearAveragePool": lambda rng: scaled("QLinearAveragePool", codes(rng, 1, 2, 4, 4), 1, 1 / 16, **PADDED),
+    "QLinearAveragePool of all": lambda rng: scaled(
+        "QLinearAveragePool", codes(rng, 2, 2, 2, 3), 1, 1 / 16, kernel_shape=[2, 3]
+    ),
+    "QLinearGlobalAveragePool": lambda rng: scaled("QLinearGlobalAveragePool", codes(rng, 2, 3, 2, 3), 1, 1 / 16),
+    "QLinearSoftmax": lambda rng: scaled("QLinearSoftmax", codes(rng, 2, 3, 2), 0.1, 1 / 128, axis=1, opset_=13),
+    "QLinearSoftmax of all": lambda rng: scaled("QLinearSoftmax", codes(rng, 2, 2, 2), 0.1, 1 / 128, axis=1, opset_=11),
+    "QLinearSigmoid": lambda rng: scaled("QLinearSigmoid", codes(rng, 2, 3), 0.5, 1 / 128),
+    "MaxPool": lambda rng: one_node("MaxPool", [("x", codes(rng, 1, 2, 4, 4))], **PADDED),
+    "MaxPool along a line": lambda rng: one_node(
+        "MaxPool", [("x", reals(rng, 1, 2, 5))], kernel_shape=[2], dilations=[2], pads=[1, 0]
+    ),
+    "MaxPool cropped": lambda rng: one_node(
+        "MaxPool", [("x", codes(rng, 1, 1, 8, 8))], kernel_shape=[1, 2], strides=[3, 3], auto_pad="SAME_LOWER"
+    ),
+    "ReduceMax": lambda rng: reduced("ReduceMax", codes(rng, 2, 3, 2), axes=[0, 2]),
+    "ReduceMin of all": lambda rng: reduced("ReduceMin", codes(rng, 2, 3), keepdims=0),
+    "ArgMax": lambda rng: one_node("ArgMax", [("x", codes(rng, 2, 3, 2))], output=np.int64, axis=1, keepdims=0),
+    "float ReduceMean": lambda rng: reduced("ReduceMean", reals(rng, 2, 3, 2), axes=[-1, 0], keepdims=0),
+    "float Conv": lambda rng: float_sums("Conv", reals(rng, 2, 2, 4, 5), reals(rng, 2, 2, 2, 2), (2,), **WINDOWED),
+    "float Conv in groups": lambda rng: float_sums("Conv", reals(rng, 1, 4, 5), reals(rng, 4, 2, 3), group=2),
+    "float Gemm": lambda rng: float_sums("Gemm", reals(rng, 3, 2), reals(rng, 4, 3), (2, 1), transA=1, transB=1),
+    "float MatMul": lambda rng: float_sums("MatMul", reals(rng, 2, 1, 2, 3), reals(rng, 2, 3, 2)),
+    "float MatMul of a vector": lambda rng: float_sums("MatMul", reals(rng, 3), reals(rng, 2, 3, 2)),
+    "float MatMul by a vector": lambda rng: float_sums("MatMul", reals(rng, 2, 2, 3), reals(rng, 3)),
+    "float MatMul of vectors": lambda rng: float_sums("MatMul", reals(rng, 3), reals(rng, 3)),
+    "float Sub": lambda rng: one_node("Sub", [("a", reals(rng, 2, 1, 3)), ("b", reals(rng, 4, 1))], ["a", "b"]),
+    "float AveragePool": lambda rng: one_node("AveragePool", [("x", reals(rng, 1, 2, 4, 4))], **PADDED),
+    "float GlobalAveragePool": lambda rng: one_node("GlobalAveragePool", [("x", reals(rng, 2, 3, 2, 3))]),
+    "float Softmax": lambda rng: one_node("Softmax", [("x", reals(rng, 2, 3, 2))], axis=1),
+    "float Softmax of all": lambda rng: one_node("Softmax", [("x", reals(rng, 2, 2, 2))], axis=1, opset=11),
+    "float BatchNormalization": normalized,
+}
+
+
+def in_the_padding(layer: Layer, shape: tuple[int, ...]) -> Array:
+    """The weights that meet nothing but padding at an output element, as of `said`."""
+    found = np.zeros((sum(array.size for array in layer[1] if array is not None), *shape), bool)
+    for at, origin in origins(layer, 0, shape).items():
+        if origin.products is not None:
+            found[(origin.products[origin.products[:, 0] == 0, 1] - 1, *at)] = True
+    return found
+
+
+@pytest.mark.parametrize("name", SHARP)
+def test_everything_that_is_named_matters(name: str, rng: np.random.Generator) -> None:
+    """For some of the values that are drawn; what is seen to matter is exactly what is named."""
+    found = needed = None
+    for _ in range(30):
+        layer = layer_of(SHARP[name](rng))
+        (made,) = computed(layer)
+        needed = said(layer, 0, made.shape) & ~in_the_padding(layer, made.shape)
+        now = seen(layer, 0, lambda dtype: np.array([-90, 3, 9], dtype))
+        found = now if found is None else found | now
+        if np.array_equal(found, needed):
+            return
+    np.testing.assert_array_equal(found, needed)
+
+
+def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Generator) -> None:
+    """Those that look at one element cannot name too many."""
+    several = set()
+    for generator in DRAWN.values():
+        for _ in range(12):
+            layer = layer_of(generator(rng))
+            if small(layer):
+                at = tuple(size - 1 for size in computed(layer)[0].shape)
+                if origin_of(layer[0].operator, layer[0].step, layer[1], 0, at).elements.size > 1:
+                    several.add(layer[0].step.op)
+    sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
+    assert several - sharp == {"Add", "Mul", "Div"}  # which are as Sub is
+
+
+# -- what an origin says -----------------------------------------------------------------------------------------------
+def test_products_pair_an_element_with_its_weight() -> None:
+    """A convolution of (1, 2, 3) by (1, 2, 2) with one element of padding, at its first place."""
+    x, w = np.arange(6, dtype=F).reshape(1, 2, 3), np.arange(4, dtype=F).reshape(1, 2, 2)
+    bound, arrays = layer_of(float_sums("Conv", x, w, (1,), pads=[1, 0]))
+    origin = origin_of(bound.operator, bound.step, arrays, 0, (0, 0, 0))
+    pairs = [
+        tuple(
+            None if number == 0 else (origin.element(number).operand, origin.element(number).index) for number in pair
+        )
+        for pair in origin.products.tolist()
+    ]
+    assert pairs == [
+        (None, (1, (0, 0, 0))),
+        ((0, (0, 0, 0)), (1, (0, 0, 1))),
+        (None, (1, (0, 1, 0))),
+        ((0, (0, 1, 0)), (1, (0, 1, 1))),
+    ]
+    assert origin.element(int(origin.elements[-1])).operand == 2  # the bias
+
+
+def test_what_is_filled_in_comes_from_nowhere() -> None:
+    x, pads = np.arange(1, 4, dtype=np.int8), np.array([1, 1], np.int64)
+    bound, arrays = layer_of(one_node("Pad", [("x", x), ("pads", pads), ("value", np.int8(2))]))
+    found = {at: origin.elements.tolist() for at, origin in origins((bound, arrays), 0, (5,)).items()}
+    assert found == {(0,): [], (1,): [1], (2,): [2], (3,): [3], (4,): []}
+
+
+def test_a_number_that_no_element_has() -> None:
+    origin = Origin(np.zeros((1, 1), np.int64), ((2, 3), None, ()))
+    assert origin.element(6).index == (1, 2) and origin.element(7).operand == 2
+    with pytest.raises(IndexError):
+        origin.element(8)
+
+
+# -- an operator of somebody's own -------------------------------------------------------------------------------------
+def test_an_operator_that_does_not_say_is_refused() -> None:
+    """Not only where somebody asks: the first look for any operator fails, and says what is missing."""
+
+    class Silent(Operator):
+        op = "Silent"
+        domain = MICROSOFT
+
+        def infer(self, check: Any, attributes: Any) -> Any:
+            return ()
+
+        def shapes(self, attributes: Any, *inputs: Any, **_: Any) -> Any:
+            return ()
+
+        def compute(self, binding: Any, *inputs: Any, **_: Any) -> Any:
+            return ()
+
+    try:
+        for _ in range(2):
+            with pytest.raises(TypeError, match=r"Silent.*origin"):
+                operators()
+    finally:
+        DEFINED.remove(Silent)
+    assert (MICROSOFT, "Silent") not in operators()
