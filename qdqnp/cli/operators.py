@@ -20,7 +20,7 @@ def operators_command(as_markdown: bool, as_json: bool) -> None:
     if as_markdown and as_json:
         raise click.UsageError("either --markdown or --json")
     if as_markdown:
-        print_document(markdown())
+        print_document(markdown() + "\n")
     elif as_json:
         absent = [
             {"domain": group.domain, "operators": names, "reason": group.reason, "help": group.help}
@@ -37,8 +37,8 @@ def _print() -> None:
         cells = (row.name, row.opsets, row.inputs, row.outputs, row.computed, row.only)
         found.add_row(*cells)
     CONSOLE.print(found)
-    CONSOLE.print("\nnot there:")
+    CONSOLE.print()
+    CONSOLE.print("not there:")
     for group, names in missing():
         of = f"of {group.domain}: " if group.domain else ""
-        text = f"{of}{', '.join(names)} {group.reason}. What helps: {group.help}."
-        CONSOLE.print(f"- {text}")
+        CONSOLE.print(f"- {of}{', '.join(names)} {group.reason}. What helps: {group.help}.")
