@@ -6,11 +6,10 @@ A file states sizes before it holds data, so a few bytes could otherwise ask for
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-
-from qdqnp.graph import Shape
 
 # Protobuf itself stops at 2 GiB per message; larger models keep their weights in external files.
 MAX_FILE_BYTES = 2**31 - 1
@@ -68,11 +67,32 @@ MAX_RANDOM_BYTES = 2**28
 # Input shapes of which a plan remembers the shapes of all its tensors.
 SHAPES_KEPT = 64
 
+# What an archive of arrays may unpack to: an amount that any machine has, and for each byte of the file some more.
+# Activations shrink to a half or a tenth, pictures of one colour to a thousandth.
+UNPACKED = 2**28
+UNPACKED_PER_BYTE = 16
+
+# Arrays of an archive or a dump. A network has a few hundred tensors.
+MAX_MEMBERS = 20_000
+
+# Pixels of a picture, as it is stored or after it was resized: 4 bytes each while it is decoded. Cameras have half as
+# many, or fewer.
+MAX_PIXELS = 2**26
+
+# Bytes of a picture's file; some decoders read it at once.
+MAX_PICTURE_BYTES = 2**29
+
+# Bytes of a manifest, which may take 20 times as much memory once it is parsed. 1,000 tensors of 4,000 inputs fit.
+MAX_MANIFEST_BYTES = 2**26
+
+# Bytes of a text file, such as the names of classes.
+MAX_TEXT_BYTES = 2**24
+
 # The first opset with QuantizeLinear and DequantizeLinear.
 OLDEST_OPSET = 10
 
 
-def bytes_needed(dtype: np.dtype[Any], shape: Shape) -> int:
+def bytes_needed(dtype: np.dtype[Any], shape: Iterable[object]) -> int:
     """Return the bytes that an array needs at least.
 
     Unknown sizes count as 1, and so do zeros: NumPy refuses (0, 2**62) too.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -158,8 +158,8 @@ class TextWriter(ReadableWriter, name="text"):
         return {"file": f"text/{tensor.key}.{number}.txt"} if tensor.dtype.startswith("int") else {}
 
     @staticmethod
-    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
-        return np.array(path.read_text().split(), tensor.dtype).tobytes()
+    def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        return np.array(file.read().split(), tensor.dtype).tobytes()
 
 
 RULE = ShortMultiplier(16)

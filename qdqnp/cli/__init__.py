@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from qdqnp.cli import net
+from qdqnp.files.regular import noting_inputs
 from qdqnp.version import __version__
 
 #: The commands, in the order in which help lists them: each is `NAME_command` in the module of its name.
@@ -73,7 +74,7 @@ class Commands(click.Group):
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with net.past_click():
+        with net.past_click(), noting_inputs():
             return super().invoke(ctx)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.options import case_option, json_option, mapping_option, profile_option
+from qdqnp.cli.options import PATH, case_option, force_option, json_option, mapping_option, profile_option
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
@@ -17,7 +17,7 @@ from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.diagnosis.tolerance import parse
-from qdqnp.files.atomic import write_bytes, write_text
+from qdqnp.files.atomic import Target, target, write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
@@ -28,14 +28,14 @@ LEAST_BYTES = 64 * 2**20
 
 
 @click.command("compare")
-@click.argument("golden", type=click.Path(path_type=Path))
-@click.argument("dump", type=click.Path(path_type=Path))
+@click.argument("golden", type=PATH)
+@click.argument("dump", type=PATH)
 @profile_option("Another arithmetic than the golden set's: a name, or a .toml file.", default=None)
 @case_option
 @mapping_option
 @click.option(
     "--write-mapping",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write the pairing by name, or by order, for you to correct; compare nothing.",
 )
@@ -59,14 +59,15 @@ LEAST_BYTES = 64 * 2**20
 )
 @click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
 @json_option
-@click.option("--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--junit", "junit_file", type=PATH, metavar="FILE", help="Write JUnit XML.")
 @click.option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write a report to send to a colleague: one file.",
 )
+@force_option("a file of --html, --junit or --write-mapping")
 def compare_command(
     golden: Path,
     dump: Path,
@@ -81,6 +82,7 @@ def compare_command(
     as_json: bool,
     junit_file: Path | None,
     html_file: Path | None,
+    force: bool,
 ) -> None:
     """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
 
@@ -95,10 +97,13 @@ def compare_command(
     2: bad usage, golden set or dump; or nothing differs, but an entry of the dump is no tensor of the model, or a layer
     or an input of the set was not compared (--partial accepts these); or nothing was compared that a layer computes.
     """
+    mapping_out = target(write_mapping, "the mapping", force) if write_mapping is not None else None
+    junit_out = target(junit_file, "the report", force) if junit_file is not None else None
+    html_out = target(html_file, "the report", force) if html_file is not None else None
     reference = reference_from(golden, profile, first)
     read = read_dump(dump, _limit(reference))
-    if write_mapping is not None:
-        _write_mapping(reference, read, len(reference.cases) - first, write_mapping)
+    if mapping_out is not None:
+        _write_mapping(reference, read, len(reference.cases) - first, mapping_out)
         return
     steps = reference.plan.program.steps
     options = CompareOptions(
@@ -108,10 +113,10 @@ def compare_command(
     aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
     report = compare(reference, aligned, options, first)
     title = f"{dump.name} against {golden.name}"
-    if junit_file is not None:
-        write_bytes(junit_file, junit(report, title), "the report")
-    if html_file is not None:
-        write_text(html_file, html(report, title), "the report")
+    if junit_out is not None:
+        write_bytes(junit_out, junit(report, title))
+    if html_out is not None:
+        write_text(html_out, html(report, title))
     if as_json:
         print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
     else:
@@ -124,9 +129,9 @@ def _limit(reference: Reference) -> int:
     return LEAST_BYTES + BYTES_PER_ELEMENT * elements * len(reference.cases)
 
 
-def _write_mapping(reference: Reference, read: Dump, cases: int, path: Path) -> None:
+def _write_mapping(reference: Reference, read: Dump, cases: int, out: Target) -> None:
     found, unused = proposal(read, reference.targets, cases)
-    write_text(path, as_text(found, unused, path.suffix == ".json"), "the mapping")
+    write_text(out, as_text(found, unused, out.path.suffix == ".json"))
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",

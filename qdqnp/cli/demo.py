@@ -17,9 +17,11 @@ import numpy as np
 from qdqnp.cli.options import PATH
 from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import PeerError
-from qdqnp.files.atomic import check_target, write_bytes
+from qdqnp.files.atomic import target, write_bytes
+from qdqnp.files.regular import read_bytes
 from qdqnp.inputs.pictures import Picture, picture_feeds, resolved
 from qdqnp.inputs.shipped import CIFAR10, labels_path, model_names, pictures, pictures_path, shipped_model
+from qdqnp.limits import MAX_FILE_BYTES
 from qdqnp.model import Model, load
 from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer, host
@@ -81,10 +83,9 @@ def demo_command(ctx: click.Context, chosen: str, folder: Path | None) -> None:
 def _save(network: Path, folder: Path) -> None:
     """Copy what the demo runs to a folder, over no file."""
     copies = {"net.onnx": network, "pictures.npz": pictures_path(), "classes.txt": labels_path()}
-    for target in copies:
-        check_target(folder / target, f"'{target}'", force=False)
-    for target, source in copies.items():
-        write_bytes(folder / target, source.read_bytes(), f"'{target}'")
+    places = [target(folder / name, f"'{name}'") for name in copies]
+    for place, source in zip(places, copies.values(), strict=True):
+        write_bytes(place, read_bytes(source, MAX_FILE_BYTES))
     CONSOLE.print(f"wrote {', '.join(copies)}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.fit import print_fit
-from qdqnp.cli.options import case_option, force_option, json_option, mapping_option, profiles_of, profiles_option
+from qdqnp.cli.options import PATH, case_option, force_option, json_option, mapping_option, profiles_of, profiles_option
 from qdqnp.cli.probe import print_answers
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
@@ -19,7 +19,7 @@ from qdqnp.diagnosis.identify.observations import Dumped, sort_dump
 from qdqnp.diagnosis.probe.answers import Answer, fit_answers, observed, read_answers
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.folder import check_folder, is_probe_folder
-from qdqnp.files.atomic import check_target, write_text
+from qdqnp.files.atomic import Target, target, write_text
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
@@ -27,16 +27,16 @@ SHOWN_CLASSES = 4
 
 
 @click.command("identify")
-@click.argument("golden", type=click.Path(path_type=Path))
-@click.argument("dump", type=click.Path(path_type=Path))
-@click.option("--model", type=click.Path(path_type=Path), help="The model, where the golden set does not hold it.")
+@click.argument("golden", type=PATH)
+@click.argument("dump", type=PATH)
+@click.option("--model", type=PATH, help="The model, where the golden set does not hold it.")
 @mapping_option
 @case_option
 @profiles_option("Which to try; .toml files too.  [default: all]")
 @click.option(
     "--fit",
     "fitted",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="OUT.toml",
     help="Search the families of arithmetic too, and write the profile that fits for --profile.",
 )
@@ -68,8 +68,7 @@ def identify_command(
     Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
     none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
-    if fitted is not None:
-        check_target(fitted, "the profile", force)
+    out = target(fitted, "the profile", force) if fitted is not None else None
     profiles = [profile for _, profile in profiles_of(listed)] or list(PROFILES.values())
     answers: list[Answer] = []
     if is_probe_folder(golden):
@@ -80,7 +79,7 @@ def identify_command(
     else:
         devices = [sort_dump(*open_device(golden, dump, model, mapping, first))]
     report = identify_all(devices, profiles)
-    found, left_out = _fitted(fitted, answers, devices)
+    found, left_out = _fitted(out, answers, devices)
     if as_json:
         rest = {"probes": [answer.as_json() for answer in answers]} if answers else {}
         print_json(
@@ -98,12 +97,15 @@ def identify_command(
     sys.exit(0 if good and not report.moved else 1)
 
 
-def _fitted(out: Path | None, answers: Sequence[Answer], devices: Sequence[Dumped]) -> tuple[Fitted | None, list[str]]:
+def _fitted(
+    out: Target | None, answers: Sequence[Answer], devices: Sequence[Dumped]
+) -> tuple[Fitted | None, list[str]]:
     """Fit what --fit asks for and write it to its file; also return the probes that were left out."""
     if out is None:
         return None, []
-    found, left_out = fit_answers(answers, out.stem) if answers else (fit_all(devices, out.stem), [])
-    write_text(out, fit_toml(found), "the profile")
+    name = out.path.stem
+    found, left_out = fit_answers(answers, name) if answers else (fit_all(devices, name), [])
+    write_text(out, fit_toml(found))
     return found, left_out
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.options import seed_option
+from qdqnp.cli.options import PATH, seed_option
 from qdqnp.inputs.files import Feeds, read_feeds
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.program import Program
@@ -70,9 +70,8 @@ def input_options(
             if several:
                 number = click.IntRange(min=1)
                 made = click.option("--random", "count", type=number, metavar="N", help="Seeded random inputs.")(made)
-        path = click.Path(path_type=Path)
-        made = click.argument("more", nargs=-1, type=path, metavar="")(made)
-        files = {"multiple": True, "required": required, "type": path, "metavar": "FILE...", "help": help}
+        made = click.argument("more", nargs=-1, type=PATH, metavar="")(made)
+        files = {"multiple": True, "required": required, "type": PATH, "metavar": "FILE...", "help": help}
         return click.option("--input", "files", **files)(made)  # type: ignore[arg-type]
 
     return decorate

@@ -14,7 +14,15 @@ from qdqnp.numerics.profile_toml import profile_from
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-PATH = click.Path(path_type=Path)
+
+class FilePath(click.Path):
+    """A path as it was given: whether it is there, and what, is asked by who reads or writes it (qdqnp.files)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(value)
+
+
+PATH = FilePath()
 LAYER = "Label, ONNX node, output tensor, number, or glob."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import force_option, json_option, model_argument, profile_option
+from qdqnp.cli.options import PATH, force_option, json_option, model_argument, profile_option
 from qdqnp.cli.pictures import picture_options, settings_of
 from qdqnp.errors import InputError, Problem
-from qdqnp.files.atomic import check_target
+from qdqnp.files.atomic import Target, target
 from qdqnp.files.npy import write_npz
 from qdqnp.inputs.runs import runs_of
 from qdqnp.inspection.outputs import (
@@ -38,7 +38,7 @@ MAX_SHOWN = 50
 @model_argument
 @input_options(".npy or .npz arrays, pictures, or folders of pictures.", required=True)
 @picture_options
-@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Class names, one a line.")
+@click.option("--labels", type=PATH, metavar="FILE", help="Class names, one a line.")
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -48,7 +48,7 @@ MAX_SHOWN = 50
     help="Classes to show of an output [N, classes].",
 )
 @click.option("--codes", is_flag=True, help="Integer codes of the outputs instead of float values.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="OUT.npz", help="Write the outputs to a file.")
+@click.option("--output", type=PATH, metavar="OUT.npz", help="Write the outputs to a file.")
 @force_option("the file of --output")
 @profile_option()
 @json_option
@@ -73,8 +73,7 @@ def run_command(
 
     Exit code 0: done. 2: bad usage, bad model or bad input; then no file is written.
     """
-    if output is not None:
-        check_output(output, force)
+    outputs = outputs_target(output, force) if output is not None else None
     settings = settings_of(preprocess, options)
     known = read_labels(labels) if labels is not None else None
     loaded = load(model)
@@ -90,8 +89,8 @@ def run_command(
     best = {key: best_classes(array, top, known) for key, array in made.items() if classifies(array)}
     if known is not None:
         check_labels(known, made)
-    if output is not None:
-        write_npz(output, made, "the outputs")
+    if outputs is not None:
+        write_npz(outputs, made)
     summaries = code_summaries(made, program) if codes else {key: summary(array) for key, array in made.items()}
     if as_json:
         _print_json(model, arithmetic.name, names, summaries, best)
@@ -156,8 +155,8 @@ def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Seque
         CONSOLE.print(f"... and {len(rows) - MAX_SHOWN} more; --json prints all, --output OUT.npz keeps all")
 
 
-def check_output(path: Path, force: bool) -> None:
-    """Raise InputError where the outputs could not or must not be written. It is called before anything is computed."""
+def outputs_target(path: Path, force: bool) -> Target:
+    """Return where the outputs go. Raises InputError, before anything is computed, where they must not."""
     if path.suffix != ".npz":
         raise InputError("cannot write the outputs", [Problem(f"file {path}", "a name that ends in .npz", path.name)])
-    check_target(path, "the outputs", force)
+    return target(path, "the outputs", force)

@@ -7,25 +7,26 @@ allows.
 
 from __future__ import annotations
 
-import io
+import os
 import re
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
 from qdqnp.errors import InputError, Problems
-from qdqnp.files.npy import FAULTS, read_array, read_header
-from qdqnp.limits import MAX_TENSOR_BYTES, readable_bytes
+from qdqnp.files.npy import FAULTS, Arrays, open_arrays
+from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
+from qdqnp.files.regular import open_inside, open_regular
+from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES, readable_bytes
 from qdqnp.quant import Array
 
 SUFFIXES = (".npy", ".bin")
+READABLE = "a readable .npy array of numbers"
 # A network has a few hundred tensors; a folder of a million files is not a dump.
-MAX_ENTRIES = 20_000
+MAX_FILES = 5 * MAX_MEMBERS
 # Names in ST Edge AI's files: original model (m) or device (c), inputs or outputs, numbered from 1.
 ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1,4})")
 
@@ -65,9 +66,10 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     """Read a dump of at most `limit` bytes, unpacked. Raises InputError that lists every entry that cannot be read."""
     problems = Problems()
     entries: list[DumpEntry] = []
-    if not path.exists():
+    there = kind_of(path)
+    if not there:
         problems.add(f"dump {path}", "a folder of .npy or .bin files, or an .npz", "no such file or folder")
-    elif path.is_dir():
+    elif there == FOLDER:
         entries = _folder(path, limit, problems)
     else:
         entries = _file(path, limit, problems)
@@ -106,104 +108,102 @@ def _unread(path: Path) -> tuple[str, ...]:
 def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     found: list[DumpEntry] = []
     left = limit
-    for file in _files(path, problems):
-        name = file.relative_to(path).with_suffix("").as_posix()
-        size = file.stat().st_size
-        if size == 0:
-            problems.add(f"file {file}", "a tensor", "an empty file")
-        elif size > left:
-            problems.add(f"file {file}", f"at most {readable_bytes(limit)} in all", readable_bytes(size))
-        else:
-            left -= size
-            array = _raw(file) if file.suffix == ".bin" else _npy(file, file.open("rb"), size, problems)
-            if array is not None:
-                found.append(DumpEntry(name, array, file.suffix == ".bin"))
+    for name in _files(path, problems):
+        where, raw = f"file {path / name}", name.endswith(".bin")
+        try:
+            with open_inside(path, name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > left:
+                    problems.add(where, f"at most {readable_bytes(limit)} in all", readable_bytes(size))
+                    continue
+                left -= size
+                array = _raw(file, where, problems) if raw else _npy(file, size, where, problems)
+        except OSError as error:
+            problems.add(where, "a readable file", reason(error))
+            continue
+        if array is not None:
+            found.append(DumpEntry(str(Path(name).with_suffix("").as_posix()), array, raw))
     return found
 
 
-def _files(path: Path, problems: Problems) -> Iterator[Path]:
-    """Yield the regular tensor files below a folder, sorted. Links are refused, because they may lead anywhere."""
-    count = 0
-    for file in sorted(path.rglob("*")):
-        if file.suffix not in SUFFIXES or file.is_dir():
-            continue
-        count += 1
-        if file.is_symlink() or not file.is_file():
-            problems.add(f"file {file}", "a regular file", "a link or device")
-        elif count > MAX_ENTRIES:
-            problems.add(f"folder {path}", f"at most {MAX_ENTRIES} tensors", "more")
-            return
-        else:
-            yield file
-
-
-def _raw(file: Path) -> Array:
-    return np.fromfile(file, np.uint8)
+def _files(path: Path, problems: Problems) -> list[str]:
+    """Return the names of the regular tensor files below a folder, sorted. Links are refused, because they may lead
+    anywhere."""
+    try:
+        inside = below(path, MAX_FILES)
+    except OSError as error:
+        problems.add(f"folder {path}", "a dump", reason(error))
+        return []
+    tensors = {name: what for name, what in inside.items() if what != FOLDER and Path(name).suffix in SUFFIXES}
+    for name in (name for name, what in tensors.items() if what != FILE):
+        problems.add(f"file {path / name}", "a regular file", "a link or device")
+    if len(tensors) > MAX_MEMBERS:
+        problems.add(f"folder {path}", f"at most {MAX_MEMBERS} tensors", "more")
+        return []
+    return [name for name, what in tensors.items() if what == FILE]
 
 
 def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
+    where = f"file {path}"
     try:
-        size = path.stat().st_size
-        if zipfile.is_zipfile(path):
-            return _archive(path, limit, problems)
-        if size == 0:
-            problems.add(f"file {path}", "a tensor", "an empty file")
-        elif size > limit:
-            problems.add(f"file {path}", f"at most {readable_bytes(limit)}", readable_bytes(size))
-        elif path.suffix == ".bin":
-            return [DumpEntry(path.stem, _raw(path), True)]
-        else:
-            array = _npy(path, path.open("rb"), size, problems)
+        if path.suffix == ".bin":
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > limit:
+                    problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(size))
+                    return []
+                array = _raw(file, where, problems)
+            return [] if array is None else [DumpEntry(path.stem, array, True)]
+        with open_arrays(path, limit) as arrays:
+            if arrays.packed:
+                return _archive(arrays, path, limit, problems)
+            if arrays.unpacked > limit:
+                problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(arrays.unpacked))
+                return []
+            array = _read(arrays, "", where, problems)
             return [] if array is None else [DumpEntry(path.stem, array)]
-    except (OSError, zipfile.BadZipFile) as error:
-        problems.add(f"file {path}", "a readable .npz, .npy or .bin file", error or "a damaged file")
+    except (OSError, ValueError) as error:
+        problems.add(where, "a readable .npz, .npy or .bin file", reason(error))
     return []
 
 
-def _archive(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
+def _archive(arrays: Arrays, path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     """Read the members of an .npz. Their unpacked sizes are checked before any member is unpacked."""
-    found: list[DumpEntry] = []
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        total = sum(info.file_size for info in members)
-        if len(members) > MAX_ENTRIES or total > limit:
-            problems.add(
-                f"file {path}",
-                f"at most {MAX_ENTRIES} members and {readable_bytes(limit)} unpacked",
-                f"{len(members)} members, {readable_bytes(total)}",
-                "Is it a dump of this model?",
-            )
-            return found
-        for info in members:
-            where = f"{path}, member {info.filename}"
-            if not info.filename.endswith(".npy"):
-                problems.add(where, "an array, named .npy", "another file")
-                continue
-            try:
-                data = archive.read(info)
-            except FAULTS as error:
-                problems.add(where, "a readable member", error or type(error).__name__)
-                continue
-            array = _npy(where, io.BytesIO(data), len(data), problems)
-            if array is not None:
-                found.append(DumpEntry(info.filename.removesuffix(".npy"), array))
-    return found
+    if arrays.unpacked > limit:
+        expected, got = f"at most {readable_bytes(limit)} unpacked", readable_bytes(arrays.unpacked)
+        problems.add(f"file {path}", expected, got, "Is it a dump of this model?")
+        return []
+    found = ((name, _read(arrays, name, f"file {path}, member {name}.npy", problems)) for name in arrays.names)
+    return [DumpEntry(name, array) for name, array in found if array is not None]
 
 
-def _npy(where: object, stream: IO[bytes], size: int, problems: Problems) -> Array | None:
-    """Read the array of an .npy stream of `size` bytes; its header is checked before anything is allocated."""
-    with stream:
-        try:
-            dtype = read_header(stream).dtype
-            if dtype.hasobject or dtype.kind not in "biuf":
-                problems.add(f"file {where}", "an array of numbers", f"dtype {dtype}", "Pickles are never loaded.")
-                return None
-            stream.seek(0)
-            array = read_array(stream, size)
-        except FAULTS as error:
-            problems.add(f"file {where}", "a readable .npy array of numbers", str(error) or "an empty file")
-            return None
-    if array.size == 0:
-        problems.add(f"file {where}", "a tensor", f"no element, shape {list(array.shape)}")
+def _raw(file: BinaryIO, where: str, problems: Problems) -> Array | None:
+    data = file.read()
+    if not data:
+        problems.add(where, "a tensor", "an empty file")
         return None
-    return array
+    return np.frombuffer(data, np.uint8)
+
+
+def _npy(file: BinaryIO, size: int, where: str, problems: Problems) -> Array | None:
+    """Read an .npy file of `size` bytes."""
+    try:
+        return _read(Arrays(file, size), "", where, problems)
+    except FAULTS as error:
+        problems.add(where, READABLE, reason(error))
+        return None
+
+
+def _read(arrays: Arrays, name: str, where: str, problems: Problems) -> Array | None:
+    """Read an array of numbers; its header is checked before anything is allocated."""
+    try:
+        dtype, shape = arrays.header(name).dtype, list(arrays.header(name).shape)
+        if dtype.kind not in "biuf":
+            problems.add(where, "an array of numbers", f"dtype {dtype}")
+        elif 0 in shape:
+            problems.add(where, "a tensor", f"no element, shape {shape}")
+        else:
+            return arrays.read(name)
+    except ValueError as error:
+        problems.add(where, READABLE, str(error))
+    return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from qdqnp.diagnosis.mapping import as_text
-from qdqnp.errors import InputError, Problem
-from qdqnp.files.folder import Kind, new_folder
+from qdqnp.files.folder import Kind, new_folder, require_free
+from qdqnp.files.npy import npy_bytes
 from qdqnp.quant import Array
 
 LIMIT_BYTES, MAPPING = 4 * 2**30, "mapping.toml"
@@ -29,19 +27,14 @@ def write_dump(out: Path, tensors: Mapping[str, Sequence[Array]]) -> bool:
     Returns whether the files are numbered. Raises InputError where something is in the way, QdqnpError for more than
     LIMIT_BYTES bytes and for what the file system refuses.
     """
-    if os.path.lexists(out) or not out.parent.is_dir():
-        expected = "a name that is not taken, in a folder that exists"
-        raise InputError("cannot write the dump", [Problem(f"folder {out}", expected, "another")])
+    require_free(out, DUMP)
     names = _file_names(list(tensors))
     with new_folder(out, DUMP, LIMIT_BYTES) as folder:
         for name, arrays in tensors.items():
-            data = io.BytesIO()
-            np.save(data, arrays[0] if len(arrays) == 1 else np.stack(arrays), allow_pickle=False)
-            (folder.path / names[name]).parent.mkdir(parents=True, exist_ok=True)
-            folder.append(f"{names[name]}.npy", data.getvalue())
+            folder.append(f"{names[name]}.npy", npy_bytes(arrays[0] if len(arrays) == 1 else np.stack(arrays)))
         mapped = any(name != file for name, file in names.items())
         if mapped:
-            folder.append(MAPPING, as_text(names, [], json_format=False).encode())
+            folder.append(MAPPING, as_text(names, [], json_format=False).encode("utf-8", "backslashreplace"))
     return mapped
 
 

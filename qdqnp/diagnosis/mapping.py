@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from qdqnp.diagnosis.align import pair
 from qdqnp.diagnosis.dump import Dump
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problem, Problems
+from qdqnp.files.documents import read_json, read_toml
+from qdqnp.files.paths import reason
 from qdqnp.numerics.profile_writer import toml_string
 
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 2**21  # some ten thousand tensors
 
 
 def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dict[str, str], list[str]]:
@@ -43,12 +45,9 @@ def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool
 def read_mapping(path: Path) -> dict[str, str]:
     """Read the mapping of a .toml or .json file. Raises InputError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-        data: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        problem = Problem(f"file {path}", "a readable .toml or .json mapping", str(error) or type(error).__name__)
+        data: Any = read_json(path, MAX_BYTES) if path.suffix == ".json" else read_toml(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {path}", "a readable .toml or .json mapping", reason(error))
         raise InputError("cannot read a mapping", [problem]) from error
     problems = Problems()
     tensors = data.get("tensors") if isinstance(data, dict) else None
@@ -58,8 +57,8 @@ def read_mapping(path: Path) -> dict[str, str]:
         for name, entry in tensors.items():
             if not isinstance(entry, str):
                 problems.add(f"file {path}, '{name}'", "the name of an entry", entry)
-        counts = [entry for entry in tensors.values() if isinstance(entry, str)]
-        for entry in sorted({entry for entry in counts if counts.count(entry) > 1}):
+        counts = Counter(entry for entry in tensors.values() if isinstance(entry, str))
+        for entry in sorted(entry for entry, count in counts.items() if count > 1):
             problems.add(f"file {path}", "each entry for one tensor", f"'{entry}' more than once")
     problems.raise_if_any("cannot read a mapping", InputError)
     assert isinstance(tensors, dict)

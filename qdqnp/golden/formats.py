@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from qdqnp.files.folder import Folder
 from qdqnp.golden.catalog import Entry
@@ -91,11 +90,11 @@ class ReadableWriter(Writer):
 
     @staticmethod
     @abstractmethod
-    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+    def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
         """Read the stored bytes of one case, at most tensor.nbytes of them. The sizes in the manifest are compared with
         the file before anything is read.
 
-            path: the file of that case.
+            file: the open file of that case.
             tensor: the tensor.
             place: what `place` said of the tensor.
             case: the number of the case; 0 where the tensor does not vary.

@@ -101,12 +101,20 @@ def _plain(value: Any) -> Any:
 
 
 def manifest_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield the text of manifest.json piece by piece, one line for each tensor.
+    """Yield the text of manifest.json piece by piece, one line for each tensor; the last is the hash of the others.
 
     document: the manifest without checksums.
     entries: the document's tensors in order, for their crc32: of the stored bytes, little-endian, as the zlib module
         computes it.
     """
+    found = hashlib.sha256()
+    for text in _unsigned_lines(document, entries):
+        found.update(text.encode())
+        yield text
+    yield _signature(found.hexdigest())
+
+
+def _unsigned_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str]:
     others = {key: value for key, value in document.items() if key != "tensors"}
     yield json.dumps(others, indent=1, allow_nan=False).removesuffix("\n}") + ',\n "tensors": [\n'
     separator = "  "
@@ -114,7 +122,18 @@ def manifest_lines(document: Document, entries: Iterable[Entry]) -> Iterator[str
         crcs = [f"{crc:08x}" for crc in entry.stored.crcs]
         yield separator + json.dumps({**tensor, "crc32": crcs}, allow_nan=False)
         separator = ",\n  "
-    yield "\n ]\n}\n"
+    yield "\n ]"
+
+
+def _signature(digits: str) -> str:
+    return f',\n "sha256": "{digits}"\n}}\n'
+
+
+def own_hash(text: bytes) -> str:
+    """Return the sha256 of a manifest's text before its last line, which states it; '' where there is no such line."""
+    length = len(_signature("0" * 64))
+    found = hashlib.sha256(text[:-length]).hexdigest()
+    return found if text[-length:] == _signature(found).encode() else ""
 
 
 def manifest(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import stat
+import hashlib
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, shorten
-from qdqnp.files.folder import sha256
+from qdqnp.files.documents import parse_json
 from qdqnp.files.npy import FAULTS
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import open_inside, read_inside, sha256
 from qdqnp.golden.formats import readers
 from qdqnp.golden.manifest import MANIFEST, MODEL
 from qdqnp.golden.schema import check_manifest
 from qdqnp.golden.tensor import GoldenTensor, tensor_from_json
-from qdqnp.limits import MAX_FILE_BYTES, MAX_TENSOR_BYTES
+from qdqnp.limits import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 
-MAX_MANIFEST_BYTES = 256 * 2**20
 # The order in which roles are tried where a name has several tensors and a role is not given: outputs come first.
 _FIRST = ("output", "network_output", "network_input", "input", "weight", "bias")
 
@@ -131,7 +132,9 @@ class GoldenSet:
         return logical
 
     def model(self) -> bytes | None:
-        """Return the model that made the set; None where it was left out. Its hash has been checked.
+        """Return the model that made the set; None where it was left out.
+
+        Raises GoldenError where it is not the one that the manifest lists.
 
         >>> import numpy as np
         >>> from pathlib import Path
@@ -143,7 +146,16 @@ class GoldenSet:
         >>> golden.read("vectors").model() == shipped_model("dla46_c_int8").read_bytes()
         True
         """
-        return (self._folder / MODEL).read_bytes() if self.manifest["model"]["file"] else None
+        if not self.manifest["model"]["file"]:
+            return None
+        try:
+            data = read_inside(self._folder, MODEL, MAX_FILE_BYTES)
+        except OSError as error:
+            raise GoldenError("the golden set is damaged", [_unreadable(MODEL, error)]) from error
+        if hashlib.sha256(data).hexdigest() != self.manifest["model"]["sha256"]:
+            problem = Problem(f"file {MODEL}", "the model that the manifest lists", "another: it has changed")
+            raise GoldenError("the golden set is damaged", [problem])
+        return data
 
     def feeds(self, case: int = 0) -> dict[str, Array]:
         """Return the inputs of the network by ONNX name, to run the model on.
@@ -165,21 +177,16 @@ class GoldenSet:
 
 
 def _manifest(folder: Path) -> Any:
-    path = folder / MANIFEST
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            problem = Problem(f"file {path}", f"at most {MAX_MANIFEST_BYTES} bytes", str(path.stat().st_size))
-            raise GoldenError("cannot read the golden set", [problem])
-        return json.loads(path.read_bytes(), parse_constant=_no_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        problem = Problem(f"file {path}", "the manifest of a golden set", shorten(reason or type(error).__name__))
+        return parse_json(read_inside(folder, MANIFEST, MAX_MANIFEST_BYTES))
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {folder / MANIFEST}", "the manifest of a golden set", reason(error))
         kind = InputError if isinstance(error, OSError) else GoldenError
         raise kind("cannot read the golden set", [problem]) from error
 
 
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+def _unreadable(name: str, error: OSError) -> Problem:
+    return Problem(f"file {name}", "a readable file", reason(error))
 
 
 def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> bytes:
@@ -194,7 +201,8 @@ def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> 
     place = tensor.files[kind]
     name = place["file"].replace("{case}", f"{case:05d}")
     try:
-        data = known[kind].read(folder / name, tensor, place, case, cases)
+        with open_inside(folder, name) as file:
+            data = known[kind].read(file, tensor, place, case, cases)
         if len(data) != tensor.nbytes:
             raise ValueError(f"{len(data)} bytes")
     except FAULTS as error:
@@ -232,14 +240,12 @@ def _check_files(folder: Path, document: Mapping[str, Any], problems: Problems) 
         if found is None or found["sha256"] != document["model"]["sha256"] or found["bytes"] > MAX_FILE_BYTES:
             problems.add(f"file {MODEL}", "listed with the model's sha256", "not so")
     for name, listed in document["files"].items():
-        path = folder / name
         try:
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or path.parent.is_symlink():
-                problems.add(f"file {name}", "a regular file", "a link, folder or device")
-            elif status.st_size != listed["bytes"]:
-                problems.add(f"file {name}", f"{listed['bytes']} bytes", f"{status.st_size}")
-            elif sha256(path) != listed["sha256"]:
-                problems.add(f"file {name}", f"sha256 {listed['sha256']}", "another: the file has changed")
+            with open_inside(folder, name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != listed["bytes"]:
+                    problems.add(f"file {name}", f"{listed['bytes']} bytes", f"{size}")
+                elif sha256(file) != listed["sha256"]:
+                    problems.add(f"file {name}", f"sha256 {listed['sha256']}", "another: the file has changed")
         except OSError as error:
-            problems.add(f"file {name}", "a readable file", error.strerror or str(error))
+            problems.add(f"file {name}", "a readable file", reason(error))

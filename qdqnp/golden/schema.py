@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 from qdqnp.errors import Problems, shorten
+from qdqnp.files.regular import packaged
 from qdqnp.golden.formats import formats
 
 Schema = Mapping[str, Any]
@@ -31,7 +31,7 @@ def schema_text() -> str:
     >>> json.loads(schema_text())["title"]
     'Manifest of a qdqnp golden set, version 1'
     """
-    text = (files("qdqnp.golden") / "manifest.schema.json").read_text(encoding="utf-8")
+    text = packaged("qdqnp.golden", "manifest.schema.json").decode("utf-8")
     return text.replace('"enum": []', f'"enum": {json.dumps(formats())}')
 
 

@@ -23,9 +23,10 @@ from qdqnp.golden.manifest import (
     model_document,
 )
 from qdqnp.golden.options import Options
-from qdqnp.golden.replace import replaceable
+from qdqnp.golden.replace import contents_of, replaceable
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.limits import MAX_MANIFEST_BYTES, readable_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array
@@ -33,7 +34,10 @@ from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
 
 GOLDEN_SET = Kind(
-    "the golden set", "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.", GoldenError
+    "the golden set",
+    "Choose fewer layers, roles, inputs or formats, or raise --limit-bytes.",
+    GoldenError,
+    contents_of,
 )
 
 
@@ -104,7 +108,12 @@ def write(
             files=folder.files(),
             coverage=coverage,
         )
+        size = 0
         for text in manifest_lines(document, run.entries):
+            size += len(text)
+            if size > MAX_MANIFEST_BYTES:
+                problem = Problem(MANIFEST, f"at most {readable_bytes(MAX_MANIFEST_BYTES)}", "more", kind.smaller)
+                raise GoldenError("the golden set would be too large", [problem])
             folder.append(MANIFEST, memoryview(text.encode()))
     return document
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from qdqnp.errors import InputError, Problem
-from qdqnp.inputs.arrays import load_arrays
-from qdqnp.program import Program
+from qdqnp.errors import InputError, Problem, Problems
+from qdqnp.files.npy import Header
+from qdqnp.inputs.arrays import input_arrays
+from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array
 
 Feeds = dict[str, Array]
@@ -20,16 +21,30 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
             input.
         program: the model.
 
-    An array whose first axis is a multiple of the declared batch is split along it. Raises InputError.
+    An array whose first axis is a multiple of the declared batch is split along it. Arrays that the model does not need
+    are not unpacked, and those that it needs only once all of them have its ranks and sizes. Raises InputError.
     """
-    arrays = load_arrays(path)
-    if len(program.inputs) == 1 and len(arrays) == 1:
-        arrays = {program.inputs[0]: next(iter(arrays.values()))}
-    missing = [name for name in program.inputs if name not in arrays]
-    if missing:
-        problem = Problem(f"file {path.name}", f"arrays for the inputs {missing}", f"arrays {sorted(arrays)}")
-        raise InputError("an input file lacks an input of the model", [problem])
-    yield from split_batches({name: arrays[name] for name in program.inputs}, program)
+    with input_arrays(path) as arrays:
+        alone = len(program.inputs) == 1 and len(arrays.names) == 1
+        names = {name: arrays.names[0] if alone else name for name in program.inputs}
+        missing = [name for name in names.values() if name not in arrays.names]
+        if missing:
+            problem = Problem(f"file {path.name}", f"arrays for the inputs {missing}", f"arrays {sorted(arrays.names)}")
+            raise InputError("an input file lacks an input of the model", [problem])
+        problems = Problems()
+        for name, held in names.items():
+            _check(arrays.header(held), program.tensors[name], path, problems)
+        problems.raise_if_any("the inputs do not fit the model", InputError)
+        found = {name: arrays.read(held) for name, held in names.items()}
+    yield from split_batches(found, program)
+
+
+def _check(header: Header, tensor: Tensor, path: Path, problems: Problems) -> None:
+    """Note where an array, of any batch, cannot be the input: `Model.run` says more of what is left."""
+    declared = list(tensor.shape)
+    sizes = zip(header.shape[1:], declared[1:], strict=False)
+    if len(header.shape) != len(declared) or any(isinstance(size, int) and size != got for got, size in sizes):
+        problems.add(f"input '{tensor.name}' in {path.name}", f"the shape {declared}", header)
 
 
 def split_batches(arrays: Mapping[str, Array], program: Program) -> Iterator[Feeds]:

@@ -20,8 +20,6 @@ their last bit.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdqnp.errors import InputError, Problem, Problems
-from qdqnp.inputs.arrays import load_arrays
+from qdqnp.files.documents import read_toml
+from qdqnp.files.npy import Header
+from qdqnp.files.paths import FILE, FOLDER, kind_of, names_in, reason
+from qdqnp.files.pictures import read_picture
+from qdqnp.inputs.arrays import input_arrays
 from qdqnp.inputs.files import Feeds
+from qdqnp.limits import MAX_PIXELS
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array
 
@@ -45,10 +48,10 @@ LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "uint8")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 
-# Pillow reads more formats; one of them starts another program (EPS).
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Height and width of a resized picture: the largest pictures have a few ten thousand pixels a side.
 MAX_SIDE = 16384
+# Pixels of what a model gets: some copies of it are made, of four bytes for each channel.
+MAX_PREPARED = 2**24
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
@@ -122,9 +125,9 @@ def read_preprocessing(path: Path) -> Preprocessing:
     Raises InputError for a file that cannot be read, and as preprocessing_from does.
     """
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problem = Problem(f"file {path}", "a readable TOML file", str(error))
+        settings = read_toml(path)
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {path}", "a readable TOML file", reason(error))
         raise InputError("cannot read the preprocessing", [problem]) from error
     return preprocessing_from(settings, path.name)
 
@@ -201,7 +204,7 @@ class Picture:
 
 def is_picture(path: Path) -> bool:
     """Return whether the path is read as pictures: a folder, or a file with the suffix of a picture format."""
-    return path.is_dir() or path.suffix.lower() in SUFFIXES
+    return kind_of(path) == FOLDER or path.suffix.lower() in SUFFIXES
 
 
 def list_pictures(path: Path) -> list[Picture]:
@@ -210,8 +213,9 @@ def list_pictures(path: Path) -> list[Picture]:
     An array file (.npy, .npz) holds one array uint8 (N, height, width, 1 or 3), or one picture without N. An .npz may
     hold other arrays too. Raises InputError where the path does not lead to pictures.
     """
-    if path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
+    if kind_of(path) == FOLDER:
+        pictures = [path / name for name in names_in(path) if Path(name).suffix.lower() in SUFFIXES]
+        files = [item for item in pictures if kind_of(item) == FILE]
         if not files:
             problem = Problem(f"folder {path}", "pictures: " + " ".join(SUFFIXES), "none")
             raise InputError("a folder holds no picture", [problem])
@@ -225,40 +229,35 @@ def list_pictures(path: Path) -> list[Picture]:
 
 
 def _picture_array(path: Path) -> Array:
-    arrays = load_arrays(path)
-    found = [array for array in arrays.values() if _holds_pictures(array)]
-    if len(found) != 1:
-        listed = ", ".join(f"'{name}' {array.dtype}{list(array.shape)}" for name, array in arrays.items())
-        problem = Problem(
-            f"file {path.name}",
-            "one array uint8 [N, height, width, 1 or 3]",
-            listed or "no array",
-            "Preprocessing applies to pictures; leave it out for arrays that are inputs.",
-        )
-        raise InputError("an array file does not hold pictures", [problem])
-    return found[0]
+    """Return the only array of the file that holds pictures. The others are not unpacked."""
+    with input_arrays(path) as arrays:
+        headers = {name: arrays.header(name) for name in arrays.names}
+        found = [name for name, header in headers.items() if _holds_pictures(header)]
+        if len(found) == 1:
+            return arrays.read(found[0])
+    listed = ", ".join(f"'{name}' {header}" for name, header in headers.items())
+    problem = Problem(
+        f"file {path.name}",
+        "one array uint8 [N, height, width, 1 or 3]",
+        listed or "no array",
+        "Preprocessing applies to pictures; leave it out for arrays that are inputs.",
+    )
+    raise InputError("an array file does not hold pictures", [problem])
 
 
-def _holds_pictures(array: Array) -> bool:
-    return array.dtype == np.uint8 and array.ndim in (3, 4) and array.shape[-1] in (1, 3) and array.size > 0
+def _holds_pictures(header: Header) -> bool:
+    shape = header.shape
+    return header.dtype == np.uint8 and len(shape) in (3, 4) and shape[-1] in (1, 3) and 0 not in shape
 
 
 def _read(path: Path) -> Pixels:
-    image_module = _pillow()
+    pillow = _pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", image_module.DecompressionBombWarning)
-            with image_module.open(path, formats=_FORMATS) as image:
-                mode = str(image.mode)
-                # Wider channels than 8 bits would be clipped, not scaled.
-                pixels = None if mode[0] in "IF" else np.asarray(image.convert("RGB"))
-    except Exception as error:  # a damaged picture makes decoders raise almost anything
-        problem = Problem(f"file {path}", "a readable picture", str(error) or type(error).__name__)
-        raise InputError("cannot read a picture", [problem]) from error
-    if pixels is None:
-        problem = Problem(f"file {path}", "8 bits for each channel", f"Pillow's mode {mode}")
-        raise InputError("cannot read a picture", [problem])
-    return pixels
+        return read_picture(path, pillow)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "cannot read a picture", [Problem(f"file {path}", "a readable picture", reason(error))]
+        ) from error
 
 
 def _pillow() -> Any:
@@ -386,6 +385,8 @@ def prepare(pixels: Pixels, settings: Preprocessing) -> Array:
         pixels = _resized(pixels, settings.resize, settings.method)
     if settings.crop is not None:
         pixels = _cropped(pixels, settings.crop)
+    if pixels.shape[0] * pixels.shape[1] > MAX_PREPARED:
+        raise _SizeError(f"at most {MAX_PREPARED} pixels after resizing and cropping", pixels.shape[:2])
     array: Array = pixels if settings.dtype == "uint8" else _scaled(pixels, settings)
     return np.ascontiguousarray(array.transpose(2, 0, 1) if settings.layout == "NCHW" else array)
 
@@ -394,11 +395,10 @@ def _colored(pixels: Pixels, color: str) -> Pixels:
     if color == "gray":
         if pixels.shape[2] == 1:
             return pixels
-        wide = pixels.astype(np.uint32)
-        gray: Pixels = ((19595 * wide[..., :1] + 38470 * wide[..., 1:2] + 7471 * wide[..., 2:] + 32768) >> 16).astype(
-            np.uint8
-        )
-        return gray
+        wide = np.full((*pixels.shape[:2], 1), 32768, np.uint32)
+        for channel, weight in enumerate((19595, 38470, 7471)):
+            wide += pixels[..., channel : channel + 1] * np.uint32(weight)
+        return (wide >> 16).astype(np.uint8)
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     return pixels if color == "RGB" else pixels[..., ::-1]
@@ -410,8 +410,8 @@ def _resized(pixels: Pixels, size: Size, method: str) -> Pixels:
         short, long = min(height, width), max(height, width)
         other = size * long // short
         size = (size, other) if height <= width else (other, size)
-    if max(size) > MAX_SIDE:
-        raise _SizeError(f"at most {MAX_SIDE} pixels a side after resizing", size)
+    if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+        raise _SizeError(f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all after resizing", size)
     if size == (height, width):
         return pixels
     image_module = _pillow()
@@ -431,5 +431,9 @@ def _cropped(pixels: Pixels, size: Size) -> Pixels:
 
 def _scaled(pixels: Pixels, settings: Preprocessing) -> Array:
     mean, std = np.asarray(settings.mean, np.float32), np.asarray(settings.std, np.float32)
-    values = pixels.astype(np.float32) * np.float32(settings.scale) / np.float32(settings.divisor)
-    return (values - mean) / std
+    values = pixels.astype(np.float32)  # then in place: a picture may be large
+    values *= np.float32(settings.scale)
+    values /= np.float32(settings.divisor)
+    values -= mean
+    values /= std
+    return values

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
 from qdqnp.errors import InputError, Problem
+from qdqnp.files.npy import open_arrays
+from qdqnp.files.paths import names_in
 from qdqnp.inputs.pictures import Preprocessing
 from qdqnp.quant import Array
 
@@ -17,7 +17,7 @@ CIFAR10 = Preprocessing(divisor=255.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0
 
 def model_names() -> list[str]:
     """List the names of the shipped models, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.onnx"))
+    return [name.removesuffix(".onnx") for name in names_in(_folder()) if name.endswith(".onnx")]
 
 
 def shipped_model(model: str) -> Path:
@@ -50,8 +50,8 @@ def pictures() -> tuple[Array, Array, list[str]]:
     >>> x.shape, names[int(classes[0])]
     ((40, 32, 32, 3), 'cat')
     """
-    with np.load(pictures_path(), allow_pickle=False) as archive:
-        return archive["x"], archive["y"], [str(label) for label in archive["classes"]]
+    with open_arrays(pictures_path()) as arrays:
+        return arrays.read("x"), arrays.read("y"), [str(label) for label in arrays.read("classes")]
 
 
 def _folder() -> Path:

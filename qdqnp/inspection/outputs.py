@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import read_bytes
 from qdqnp.inputs.runs import Run
+from qdqnp.limits import MAX_TEXT_BYTES
 from qdqnp.model import code_outputs
 from qdqnp.program import Program
 from qdqnp.quant import Array
@@ -67,9 +70,10 @@ def best_classes(array: Array, count: int, labels: Sequence[str] | None) -> list
 def read_labels(path: Path) -> list[str]:
     """Read the names of classes: the lines of a text file, without empty ones at its end. Raises InputError."""
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        problem = Problem(f"file {path}", "a readable text file in UTF-8", str(error))
+        text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")
+        return [line.strip() for line in text.rstrip().splitlines()]
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {path}", "a readable text file in UTF-8", reason(error))
         raise InputError("cannot read the labels", [problem]) from error
 
 

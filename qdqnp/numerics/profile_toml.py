@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qdqnp.errors import Problem, Problems, ProfileError
+from qdqnp.files.documents import MAX_BYTES, parse_toml
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import read_bytes
 from qdqnp.numerics.choices import OVERRIDES, Override, choice_of, hints, kinds_of
 from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profile_writer import to_document
@@ -45,10 +47,9 @@ def profile_from(text: str | Profile) -> Profile:
 def load_profile(path: Path) -> Profile:
     """Read the profile in a file; its name is the file's name unless the text gives one. Raises ProfileError."""
     try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        problem = Problem(f"file {path}", "a readable TOML file in UTF-8", reason or type(error).__name__)
+        text = read_bytes(path, MAX_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {path}", "a readable TOML file in UTF-8", reason(error))
         raise ProfileError("cannot read a profile", [problem]) from error
     return from_toml(text, path.stem, str(path))
 
@@ -67,9 +68,9 @@ def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
     """
     title = f"not a valid profile: {where or name_hint}"
     try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(title, [Problem("text", "TOML", str(error))]) from error
+        given = parse_toml(text)
+    except ValueError as error:
+        raise ProfileError(title, [Problem("text", "TOML", reason(error))]) from error
     problems = Problems()
     document = _with_base(given, name_hint, problems)
     profile = _Reader(document, problems).profile()

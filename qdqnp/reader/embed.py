@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from qdqnp.errors import ModelError, Problem, Problems
+from qdqnp.files.regular import read_bytes
 from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.proto import Source, open_model
@@ -23,7 +24,7 @@ def single_file(source: Source) -> bytes:
     opened = open_model(source)
     outside = [tensor for tensor in _tensors(opened.model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if not outside and isinstance(source, (str, os.PathLike)):
-        return Path(source).read_bytes()
+        return read_bytes(Path(source), MAX_FILE_BYTES)
     if not outside and isinstance(source, bytes):
         return source
     model = onnx.ModelProto()

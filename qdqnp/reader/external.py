@@ -10,6 +10,7 @@ from typing import NoReturn
 import onnx
 
 from qdqnp.errors import Problems
+from qdqnp.files.regular import open_regular
 from qdqnp.limits import MAX_EXTERNAL_BYTES, readable_bytes
 from qdqnp.reader.text import read_text
 
@@ -105,11 +106,8 @@ class ExternalData:
 
     def _load(self, path: Path, offset: int, size: int, where: str) -> bytes:
         try:
-            with open(path, "rb", opener=_open_plain) as file:  # Path.open takes no opener
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    self._no(where, "a regular file", f"'{path.name}'", INSIDE)
-                self._admit(path, offset, size, status.st_size, where)
+            with open_regular(path, follow=False) as file:  # should it have been exchanged for a link meanwhile
+                self._admit(path, offset, size, os.fstat(file.fileno()).st_size, where)
                 file.seek(offset)
                 data = file.read(size)
         except OSError as error:
@@ -138,8 +136,3 @@ class ExternalData:
             self._no(where, f"at most {readable_bytes(MAX_EXTERNAL_BYTES)} of external data", "more")
         self._read_of[path] = self._read_of.get(path, 0) + size
         self._total += size
-
-
-def _open_plain(path: str, flags: int) -> int:
-    """Open a file, but neither follow a link nor wait, should the file have been swapped for a link or a pipe."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

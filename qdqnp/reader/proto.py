@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from qdqnp.errors import ModelError, Problem, shorten
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import open_regular, read_all
 from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto
@@ -56,22 +57,16 @@ def _open_path(source: str | os.PathLike[str]) -> Opened:
     name = f"'{shorten(os.fspath(source))}'"
     try:
         path = Path(source)
-        data = _read_file(path, name)
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        _refuse(name, "a readable model file", _reason(error))
-    return Opened(_parse(data, name), path.parent, name)
-
-
-def _read_file(path: Path, name: str) -> bytes:
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                _refuse_size(name, size)
+            data = read_all(file, MAX_FILE_BYTES)
+    except IsADirectoryError:
         _refuse(name, "a model file", "a directory", "Name the .onnx file inside it.")
-    if not stat.S_ISREG(status.st_mode):
-        _refuse(name, "a regular file", "a device, pipe or socket")
-    if status.st_size > MAX_FILE_BYTES:
-        _refuse_size(name, status.st_size)
-    with path.open("rb") as file:
-        return file.read(min(status.st_size, MAX_FILE_BYTES) + 1)  # Python allocates the asked size before it reads
+    except OSError as error:
+        _refuse(name, "a readable model file", reason(error))
+    return Opened(_parse(data, name), path.parent, name)
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
@@ -115,7 +110,3 @@ def _refuse_size(name: str, size: int) -> NoReturn:
 
 def _refuse(name: str, expected: str, got: str, hint: str = "") -> NoReturn:
     raise ModelError(f"cannot load {name}", [Problem(name, expected, shorten(got), hint)]) from None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError, Problem, printable, shorten
+from qdqnp.files.regular import packaged
 from qdqnp.quant import Array
 from qdqnp.version import __version__
 
@@ -46,7 +46,7 @@ def _template() -> Any:
     environment = jinja2.Environment(
         autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = (files("qdqnp.render") / TEMPLATE).read_text(encoding="utf-8")
+    source = packaged("qdqnp.render", TEMPLATE).decode("utf-8")
     return environment.from_string(source)
 
 

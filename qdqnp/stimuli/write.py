@@ -9,6 +9,7 @@ from typing import Any
 from qdqnp import golden
 from qdqnp.errors import GoldenError
 from qdqnp.files.folder import Kind
+from qdqnp.golden.replace import contents_of
 from qdqnp.numerics.profile import Profile
 from qdqnp.reader.proto import Source
 from qdqnp.stimuli.document import document
@@ -18,7 +19,9 @@ from qdqnp.stimuli.result import StimulusSet
 # For a network only its inputs and outputs: `qdqnp golden` writes every layer.
 NETWORK_ROLES = ("network_input", "network_output")
 
-STIMULI = Kind("the stimuli", "Ask for fewer inputs (--count), formats, or a smaller --shape.", GoldenError)
+STIMULI = Kind(
+    "the stimuli", "Ask for fewer inputs (--count), formats, or a smaller --shape.", GoldenError, contents_of
+)
 
 
 def write(

@@ -13,6 +13,7 @@ from PIL import Image
 
 import qdqnp
 from qdqnp.errors import QdqnpError
+from qdqnp.files.atomic import target
 from qdqnp.files.npy import write_npz
 from tests.cli.test_commands import run
 from tests.networks import dla
@@ -248,7 +249,7 @@ def test_many_rows_are_cut_on_the_terminal_only(path: Path, key: str, tmp_path: 
 @pytest.mark.parametrize("names", [("file", "a/b"), ("allow_pickle", "arr_0"), ("y.npy", "../up")])
 def test_outputs_keep_names_that_savez_cannot(tmp_path: Path, names: tuple[str, str]) -> None:
     outputs = {names[0]: arrays(2), names[1]: np.arange(5, dtype=np.int8)}
-    write_npz(tmp_path / "out.npz", outputs, "the outputs")
+    write_npz(target(tmp_path / "out.npz", "the outputs"), outputs)
     with np.load(tmp_path / "out.npz") as archive:
         assert set(archive.files) == set(names)
         assert all(np.array_equal(archive[name], outputs[name]) for name in names)
@@ -267,7 +268,7 @@ def test_an_existing_file_is_kept_without_force(path: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("out.npy", "ends in .npz"), ("no/out.npz", "expected a folder"), ("dir.npz", "no such file yet")],
+    [("out.npy", "ends in .npz"), ("no/out.npz", "expected a folder"), ("dir.npz", "a regular file, or none")],
 )
 def test_bad_output_names(path: Path, tmp_path: Path, name: str, text: str) -> None:
     np.save(tmp_path / "x.npy", arrays(1))
@@ -293,7 +294,7 @@ def test_a_failed_write_leaves_what_was_there(
         out.write_bytes(before)
     monkeypatch.setattr(np.lib.format, "write_array", second_fails)
     with pytest.raises(QdqnpError if isinstance(error, OSError) else KeyboardInterrupt):
-        write_npz(out, {"a": arrays(1), "b": arrays(1)}, "the outputs")
+        write_npz(target(out, "the outputs", force=True), {"a": arrays(1), "b": arrays(1)})
     assert [file.name for file in tmp_path.iterdir()] == ([] if before is None else ["out.npz"])
     assert before is None or out.read_bytes() == before
 

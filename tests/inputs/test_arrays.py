@@ -12,11 +12,16 @@ import pytest
 
 import qdqnp
 from qdqnp.errors import InputError
-from qdqnp.inputs.arrays import load_arrays
+from qdqnp.inputs.arrays import input_arrays
 from qdqnp.inputs.files import read_feeds
 from tests.reader.builders import info, model, node
 
 HUGE = "(1000000000000,)"
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    with input_arrays(path) as arrays:
+        return {name: arrays.read(name) for name in arrays.names}
 
 
 def npy(shape: str = "(2, 3)", dtype: str = "'<f4'", version: tuple[int, int] = (1, 0), data: int = 24) -> bytes:
@@ -38,7 +43,7 @@ def stored(path: Path, content: bytes) -> Path:
 
 def test_what_is_read(tmp_path: Path) -> None:
     assert load_arrays(stored(tmp_path / "a.npy", npy()))[""].shape == (2, 3)
-    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         assert load_arrays(archived(tmp_path / "a.npz", npy(), method))["x"].shape == (2, 3)
     assert load_arrays(archived(tmp_path / "a.npz", npy(version=(2, 0))))["x"].shape == (2, 3)
 

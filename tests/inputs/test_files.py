@@ -104,8 +104,8 @@ def test_pickles_are_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_an_archive_too_large_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((2000, 3), np.float32))
-    monkeypatch.setattr("qdqnp.inputs.arrays.MAX_TENSOR_BYTES", 1000)
-    with pytest.raises(InputError, match=r"at most 1000 bytes unpacked"):
+    monkeypatch.setattr("qdqnp.files.npy.UNPACKED", 1000)
+    with pytest.raises(InputError, match=r"unpacked, where at most"):
         list(read_feeds(tmp_path / "x.npz", ONE))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from qdqnp.inputs.pictures import (
     list_pictures,
     picture_feeds,
     prepare,
+    prepare_picture,
     preprocessing_from,
     read_preprocessing,
     resolved,
@@ -379,7 +383,7 @@ def truncated(folder: Path) -> bytes:
         (b"no picture at all", "cannot identify"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify"),
         ("truncated", "truncated"),
-        (png_header(9500, 9500), "decompression bomb"),
+        (png_header(9500, 9500), "pixels, where at most 67108864 are read"),
         (png_header(60000, 60000), "decompression bomb"),
         (png_header(5, 5), "a readable picture"),
     ],
@@ -446,7 +450,34 @@ def test_bad_array_files(tmp_path: Path, content: bytes | None, suffix: str) -> 
 
 
 def test_an_archive_too_large_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((10, 10, 10, 3), np.uint8))
-    monkeypatch.setattr("qdqnp.inputs.arrays.MAX_TENSOR_BYTES", 1000)
-    with pytest.raises(InputError, match=r"at most 1000 bytes unpacked"):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((100, 10, 10, 3), np.uint8))
+    monkeypatch.setattr("qdqnp.files.npy.UNPACKED", 1000)
+    with pytest.raises(InputError, match=r"unpacked, where at most"):
         list_pictures(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_picture_is_a_regular_file(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "p.png")
+    with pytest.raises(InputError, match=r"cannot read a picture"):
+        Picture("p.png", tmp_path / "p.png").pixels()
+
+
+def test_a_picture_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a pixel is decoded, whatever a pixel takes in the file."""
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        Image.new(mode, (8193, 1)).save(tmp_path / "p.png")
+        data = bytearray((tmp_path / "p.png").read_bytes())
+        data[20:24] = struct.pack(">I", 8192)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        (tmp_path / "p.png").write_bytes(data)
+        with pytest.raises(InputError, match=r"8192x8193 pixels, where at most 67108864"):
+            Picture("p.png", tmp_path / "p.png").pixels()
+
+
+@pytest.mark.parametrize("size", [{"resize": (16384, 4097)}, {"resize": (4097, 4096)}, {}])
+def test_what_a_model_would_get_is_bounded(size: dict[str, Any]) -> None:
+    pixels = np.broadcast_to(np.uint8(1), (4097, 4096, 3) if not size else (1, 1, 3))
+    with pytest.raises(InputError, match=r"at most (16777216|16384) pixels"):
+        prepare_picture(Picture("p", pixels), Preprocessing(dtype="uint8", **size))

@@ -14,7 +14,7 @@ from onnx import AttributeProto, TensorProto, helper
 
 from qdqnp import limits
 from qdqnp.errors import MAX_KEPT, MAX_LISTED, Problems, QdqnpError
-from qdqnp.reader import proto, read
+from qdqnp.reader import read
 from tests.reader.builders import function, info, model, node, refer, refused, refused_once, relu, tensor
 from tests.reader.test_external import outside, saved
 
@@ -165,32 +165,6 @@ def test_booleans_share_the_bytes_of_their_file(tmp_path: Path) -> None:
     graph = read(path)
     one, other = graph.constant("w"), graph.constant("v")
     assert one is not None and other is not None and one.dtype == np.bool_ and np.shares_memory(one, other)
-
-
-def test_a_file_is_not_read_into_two_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`read(n)` allocates n bytes before it knows that the file is small."""
-    asked: list[int] = []
-    opened = Path.open
-
-    class Watched:
-        def __init__(self, file: Any) -> None:
-            self.file = file
-
-        def __enter__(self) -> Watched:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.file.close()
-
-        def read(self, size: int) -> bytes:
-            asked.append(size)
-            return bytes(self.file.read(size))
-
-    path = tmp_path / "m.onnx"
-    path.write_bytes(relu().SerializeToString())
-    monkeypatch.setattr(proto.Path, "open", lambda self, mode: Watched(opened(self, mode)))
-    read(path)
-    assert asked == [path.stat().st_size + 1]
 
 
 # -- shapes and attributes -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from qdqnp.files import atomic, npy
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file. Raises QdqnpError for what the file system refuses."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, data, "a file")
+    atomic.write_bytes(atomic.target(path, "a file", force=True), data)
 
 
 def write_model(path: Path, model: onnx.ModelProto) -> None:
@@ -26,4 +26,4 @@ def write_model(path: Path, model: onnx.ModelProto) -> None:
 def write_npz(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """Write an uncompressed .npz, whose entries have a fixed date."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    npy.write_npz(path, arrays, "a file")
+    npy.write_npz(atomic.target(path, "a file", force=True), arrays)

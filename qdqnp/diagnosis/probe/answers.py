@@ -15,6 +15,7 @@ from qdqnp.diagnosis.identify.observations import REFERENCE, Observed, sort_dump
 from qdqnp.diagnosis.probe.probes import Probe
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
+from qdqnp.files.paths import kind_of
 from qdqnp.quant import Codes
 
 SUFFIXES = ("", ".npz", ".npy", ".bin")
@@ -52,7 +53,7 @@ def read_answers(folder: Path, probes: Sequence[Probe]) -> list[Answer]:
     the folder does not hold an answer, or an answer does not fit its model."""
     found = []
     for probe in probes:
-        paths = [path for suffix in SUFFIXES if (path := folder / f"{probe.name}{suffix}").exists()]
+        paths = [path for suffix in SUFFIXES if kind_of(path := folder / f"{probe.name}{suffix}")]
         if paths:
             found.append(answer_of(probe, _codes(probe, paths[0])))
     if not found:

@@ -4,18 +4,18 @@ gives."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from qdqnp import golden
 from qdqnp.diagnosis.probe.page import page
 from qdqnp.diagnosis.probe.probes import Probe
 from qdqnp.errors import InputError, Problem
-from qdqnp.files.folder import Folder, Kind, new_folder
+from qdqnp.files.folder import Folder, Kind, new_folder, require_free
+from qdqnp.files.npy import npy_bytes, npz_bytes
+from qdqnp.files.paths import FILE, kind_of
+from qdqnp.files.regular import read_inside
 
 INDEX, FORMAT = "probes.json", "qdqnp probes 1"
 LIMIT_BYTES = 64 * 2**20
@@ -25,9 +25,7 @@ PROBES = Kind("the probes", "This is a fault of qdqnp: please report it.")
 def write_probes(out: Path, probes: Sequence[Probe]) -> None:
     """Write the folder, whole or not at all. Raises InputError where something is in the way, QdqnpError for what the
     file system refuses."""
-    if os.path.lexists(out) or not out.parent.is_dir():
-        expected = "a name that is not taken, in a folder that exists"
-        raise InputError("cannot write the probes", [Problem(f"folder {out}", expected, "another")])
+    require_free(out, PROBES)
     with new_folder(out, PROBES, LIMIT_BYTES) as folder:
         for probe in probes:
             _write(folder, probe)
@@ -44,21 +42,19 @@ def _described(probe: Probe) -> dict[str, Any]:
 def _write(folder: Folder, probe: Probe) -> None:
     """Write model.onnx; each input as real values and as codes; and expected.npz: codes by the number of the
     hypothesis."""
-    place = folder.path / probe.name
-    place.mkdir()
     data = probe.proto.SerializeToString(deterministic=True)
     folder.append(f"{probe.name}/model.onnx", data)
     for name, codes in probe.codes.items():
-        np.save(place / f"{name}.npy", probe.feeds[name])
-        np.save(place / f"{name}_codes.npy", codes)
-    numbered: dict[str, Any] = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
-    np.savez_compressed(place / "expected.npz", **numbered)
-    golden.write(place / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
+        folder.append(f"{probe.name}/{name}.npy", npy_bytes(probe.feeds[name]))
+        folder.append(f"{probe.name}/{name}_codes.npy", npy_bytes(codes))
+    numbered = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
+    folder.append(f"{probe.name}/expected.npz", npz_bytes(numbered))
+    golden.write(folder.path / probe.name / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
 
 
 def is_probe_folder(path: Path) -> bool:
     """Return whether `qdqnp probe` wrote the folder."""
-    return (path / INDEX).is_file()
+    return kind_of(path / INDEX) == FILE
 
 
 def check_folder(path: Path, probes: Sequence[Probe]) -> None:
@@ -66,12 +62,15 @@ def check_folder(path: Path, probes: Sequence[Probe]) -> None:
     would be read as answers to another question."""
     problems = []
     for probe in probes:
-        file = path / probe.name / "model.onnx"
         data = probe.proto.SerializeToString(deterministic=True)
-        if not file.is_file() or file.stat().st_size != len(data) or file.read_bytes() != data:
+        try:
+            same = read_inside(path, f"{probe.name}/model.onnx", len(data)) == data
+        except OSError:
+            same = False
+        if not same:
             problems.append(
                 Problem(
-                    f"file {file}",
+                    f"file {path / probe.name / 'model.onnx'}",
                     f"the model of probe '{probe.name}'",
                     "another, or none",
                     "Write the probes again with this version.",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import GoldenError, Problem
+from qdqnp.files.regular import packaged
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.layouts import PLAIN
 from qdqnp.golden.tensor import Document
@@ -38,7 +38,7 @@ SIDES = {
 
 def shipped(name: str) -> str:
     """Return the text of a C file that comes with qdqnp."""
-    return (files("qdqnp.golden") / "c" / name).read_text(encoding="utf-8")
+    return packaged("qdqnp.golden", "c", name).decode("utf-8")
 
 
 def c_type(entry: Entry) -> tuple[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from qdqnp.files.folder import Folder
+from qdqnp.files.npy import Arrays
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.formats import ReadableWriter, Settings
 from qdqnp.golden.tensor import Document, GoldenTensor
@@ -59,14 +59,10 @@ class NpzWriter(ReadableWriter, name="npz"):
         return {"file": CASE if entry.stored.tensor.varies else CONSTANTS, "member": entry.stored.tensor.key}
 
     @staticmethod
-    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f"{place.get('member')}.npy")
-            if not tensor.nbytes <= info.file_size <= tensor.nbytes + 4096:
-                raise ValueError(f"a member of {info.file_size} bytes")
-            with archive.open(info) as file:
-                check_header(file, tensor, tensor.stored_shape)
-                return file.read(tensor.nbytes)
+    def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        arrays, name = Arrays(file, tensor.nbytes), str(place.get("member"))
+        check_header(arrays.header(name), tensor, tensor.stored_shape)
+        return arrays.read(name).tobytes()
 
     @staticmethod
     def _file(entry: Entry, case: int) -> str:

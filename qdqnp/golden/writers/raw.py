@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from qdqnp.files.npy import read_header
+from qdqnp.files.npy import Header, read_exactly, read_header
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.formats import ReadableWriter
 from qdqnp.golden.tensor import Document, GoldenTensor
@@ -26,10 +25,9 @@ class BinWriter(ReadableWriter, name="bin"):
         return {"file": f"bin/{entry.stored.tensor.key}.bin"}
 
     @staticmethod
-    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
-        with path.open("rb") as file:
-            file.seek(case * tensor.nbytes)
-            return file.read(tensor.nbytes)
+    def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        file.seek(case * tensor.nbytes)
+        return read_exactly(file, tensor.nbytes)
 
 
 class NpyWriter(ReadableWriter, name="npy"):
@@ -46,11 +44,11 @@ class NpyWriter(ReadableWriter, name="npy"):
         return {"file": f"npy/{entry.stored.tensor.key}.npy"}
 
     @staticmethod
-    def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
-        with path.open("rb") as file:
-            check_header(file, tensor, (cases, *tensor.stored_shape) if tensor.varies else tensor.stored_shape)
-            file.seek(case * tensor.nbytes, io.SEEK_CUR)
-            return file.read(tensor.nbytes)
+    def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        header = read_header(file)
+        check_header(header, tensor, (cases, *tensor.stored_shape) if tensor.varies else tensor.stored_shape)
+        file.seek(header.start + case * tensor.nbytes)
+        return read_exactly(file, tensor.nbytes)
 
 
 def as_bytes(stored: Array) -> memoryview:
@@ -66,9 +64,7 @@ def npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def check_header(file: IO[bytes], tensor: GoldenTensor, shape: tuple[int, ...]) -> None:
-    """Read an .npy header, so that the file stands at the first element. Raises ValueError where the header is not the
-    tensor's."""
-    found = read_header(file)
+def check_header(found: Header, tensor: GoldenTensor, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where an .npy header is not the tensor's."""
     if found.shape != shape or found.fortran or found.dtype != np.dtype(tensor.dtype).newbyteorder("<"):
         raise ValueError(f"an array {found}")

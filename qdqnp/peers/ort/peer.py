@@ -19,6 +19,8 @@ import numpy as np
 import onnx
 
 from qdqnp.errors import PeerError, Problem
+from qdqnp.files.regular import read_bytes
+from qdqnp.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES
 from qdqnp.lowering.ort.transformers import REPRODUCED, TRANSFORMERS, UNPROMISED
 from qdqnp.peers.ort.names import Pairs, pairs
 from qdqnp.peers.ort.probe import saturates
@@ -109,7 +111,7 @@ class OrtPeer:
         with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
             path = Path(folder) / "optimized.onnx"
             self._sessions.open(self._model, self.kind.level, self.config, self._threads, path, without)
-            return onnx.load(path)
+            return onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
 
     def pairs(self, program: Program, named: Collection[str]) -> Pairs:
         """Return the optimized graph's names for the program's tensors; `named` are those of the model file."""
@@ -178,7 +180,7 @@ def host() -> dict[str, str]:
 
 def _cpu_features() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes("/proc/cpuinfo", MAX_TEXT_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return "features unknown on this system"
     flags: set[str] = set()

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from qdqnp.files.regular import read_bytes
+from qdqnp.limits import MAX_FILE_BYTES
 from qdqnp.numerics.rules.add import FixedAdd, FloatAdd
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.float_sum import MlasSums
@@ -78,7 +80,8 @@ def optimized_operators(model: bytes, config: Mapping[str, str] | None = None) -
     with tempfile.TemporaryDirectory(prefix="qdqnp-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, EXTENDED, config or {}, save=path)
-        return [node.op_type for node in onnx.load(path).graph.node]
+        optimized = onnx.load_model_from_string(read_bytes(path, MAX_FILE_BYTES))
+        return [node.op_type for node in optimized.graph.node]
 
 
 # -- sums of uint8 x int8 products -------------------------------------------------------------------------------------
