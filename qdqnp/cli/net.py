@@ -16,7 +16,7 @@ from typing import Any, Final, TextIO
 import click
 
 from qdqnp.errors import QdqnpError, printable, shorten
-from qdqnp.files.atomic import check_target, write_text
+from qdqnp.files.atomic import target, write_text
 
 DONE: Final = 0
 MISMATCH: Final = 1
@@ -184,8 +184,7 @@ def _write_report(path: str, error: BaseException) -> None:
         "",
         *"".join(traceback.format_exception(error)).splitlines(),
     ]
-    check_target(Path(path), "the report", force=False)
-    write_text(Path(path), "".join(f"{printable(line)}\n" for line in lines), "the report")
+    write_text(target(Path(path), "the report"), "".join(f"{printable(line)}\n" for line in lines))
 
 
 def _let_go(stream: TextIO) -> None:

@@ -76,11 +76,11 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
     if not entries and not problems.found:
         problems.add(f"dump {path}", "tensors in .npy or .bin files, or an .npz", "none")
     problems.raise_if_any("cannot read the dump", InputError)
-    unread = _unread(path) if path.is_dir() else ()
+    unread = _unread(path) if there == FOLDER else ()
     device = [_st_entry(entry) for entry in entries]
     if any(entry.role for entry in device):
-        there = [entry for entry in device if entry.role or not _of_the_model(entry)]
-        return Dump(path, tuple(there), channel_last=True, unread=unread)
+        of_the_device = [entry for entry in device if entry.role or not _of_the_model(entry)]
+        return Dump(path, tuple(of_the_device), channel_last=True, unread=unread)
     return Dump(path, tuple(entries), unread=unread)
 
 
@@ -101,8 +101,10 @@ def _of_the_model(entry: DumpEntry) -> bool:
 
 def _unread(path: Path) -> tuple[str, ...]:
     """List the files of a folder that are no tensors by their names; of many only the first."""
-    others = (file for file in path.rglob("*") if file.suffix not in SUFFIXES and file.is_file())
-    return tuple(sorted(file.relative_to(path).as_posix() for file in islice(others, MAX_ENTRIES)))
+    others = (
+        name for name, what in below(path, MAX_FILES).items() if what == FILE and Path(name).suffix not in SUFFIXES
+    )
+    return tuple(islice(others, MAX_MEMBERS))
 
 
 def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
