@@ -109,7 +109,7 @@ def read_array(stream: IO[bytes], size: int) -> Array:
 def _checked_header(stream: IO[bytes], size: int) -> Header:
     header = read_header(stream)
     if header.dtype.hasobject:
-        raise ValueError("an array of objects: pickles are never loaded")
+        raise ValueError("an array of objects. Pickles are never loaded")
     if header.dtype.itemsize == 0:  # of which a file of no bytes holds any number
         raise ValueError(f"elements of no bytes, {header}")
     if header.nbytes != size - header.start:

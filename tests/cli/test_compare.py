@@ -167,7 +167,7 @@ KINDS = ("only the input", "a misspelt name", "one entry paired", "the first lay
 def test_what_was_not_compared_is_said_first_and_is_no_success(kind: str, place: Place) -> None:
     arrays, words = incomplete(place)[kind]
     dump, files = place.dump("part.npz", arrays), [place.path / "part.xml", place.path / "part.html"]
-    result = run(place.path / "gold", dump, "--junit", files[0], "--html", files[1])
+    result = run(place.path / "gold", dump, "--junit", files[0], "--html", files[1], "--force")
     assert result.exit_code == 2, result.output
     lines = result.stdout.splitlines()
     assert lines[0].startswith(words) and lines[-1].startswith("no verdict: ")

@@ -106,9 +106,9 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(objects)
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
     archive(tmp_path / "c.npz", {"x.npy": objects})
-    refused(tmp_path / "a.npy", "pickles are never loaded")
+    refused(tmp_path / "a.npy", "Pickles are never loaded")
     refused(tmp_path / "b.npy", "a readable .npy array")
-    refused(tmp_path / "c.npz", "pickles are never loaded")
+    refused(tmp_path / "c.npz", "Pickles are never loaded")
     assert not (tmp_path / "exploded").exists()
 
 
