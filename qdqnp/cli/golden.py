@@ -22,6 +22,7 @@ from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 from qdqnp.golden.options import LANES, LIMIT_BYTES, ROLES, Options
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
+from qdqnp.limits import readable_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
@@ -150,4 +151,7 @@ def _write(
             name=model.name,
             seed=inputs.seed if inputs.random else None,
             force=force,
+            announce=lambda size: ERROR_CONSOLE.print(
+                f"about {readable_bytes(size)} for {total} inputs", soft_wrap=True
+            ),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def write(
     coverage: Mapping[str, Any] | None = None,
     force: bool = False,
     kind: Kind = GOLDEN_SET,
+    announce: Callable[[int], None] = lambda size: None,
 ) -> Document:
     """Write the set of a model under a profile to the folder `out`, and return its manifest without the checksums.
 
@@ -69,6 +70,7 @@ def write(
         coverage: what is known of the inputs, any JSON.
         force: whether to replace a golden set in the way; nothing else is ever replaced.
         kind: what messages call the set, and what they advise where it would be too large.
+        announce: told how many bytes the set will have, about, once the first of several inputs is written.
 
     Raises GoldenError for what cannot be written so, InputError for layers that do not exist, and ModelError,
     InputError and ProfileError as `Model.run` does.
@@ -93,7 +95,7 @@ def write(
     with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
-        run = _Run(folder, plan, steps, chosen, count)
+        run = _Run(folder, plan, steps, chosen, count, announce)
         run.cases(inputs)
         run.finish()
         document = manifest(
@@ -121,8 +123,17 @@ def write(
 class _Run:
     """One set while it is being written."""
 
-    def __init__(self, folder: Folder, plan: Plan, steps: frozenset[int], options: Options, count: int) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        plan: Plan,
+        steps: frozenset[int],
+        options: Options,
+        count: int,
+        announce: Callable[[int], None],
+    ) -> None:
         self._folder, self._plan, self._steps, self._options, self._count = folder, plan, steps, options, count
+        self._announce = announce
         self._catalog = Catalog()
         self._writers: dict[str, Writer] = {
             name: WRITERS[name](folder, options, count) for name in dict.fromkeys(options.formats)
@@ -168,7 +179,10 @@ class _Run:
         if case == 0:
             self.layers = layer_documents(self._plan, self._steps, shapes)
             each = self._folder.written - before - constants
-            self._folder.require(self._folder.written + (self._count - 1) * each)
+            total = self._folder.written + (self._count - 1) * each
+            self._folder.require(total)
+            if self._count > 1:
+                self._announce(total)
 
     def finish(self) -> None:
         entries = self._catalog.entries

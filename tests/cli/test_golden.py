@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_the_size_is_said_before_the_second_input_is_written(path: Path, tmp_path: Path) -> None:
+    result = run("golden", path, "--random", 20, "--format", "bin", "--out", tmp_path / "set")
+    assert result.exit_code == 0, result.output
+    said = re.fullmatch(r"about .* \((\d+) bytes\) for 20 inputs\n", result.stderr)
+    files = list((tmp_path / "set").rglob("*.bin"))
+    assert said is not None and abs(int(said[1]) / sum(file.stat().st_size for file in files) - 1) < 0.05
+    assert "about" not in run("golden", path, "--out", tmp_path / "one").stderr
 
 
 def test_inputs_of_files_and_random_ones(path: Path, tmp_path: Path) -> None:
