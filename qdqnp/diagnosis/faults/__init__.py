@@ -114,7 +114,7 @@ def findings(suspect: Suspect) -> Findings:
     if found.keys() & OF_BIAS:
         ask("bias.another", lambda: bias.another(suspect))
     if found and made.few and suspect.largest == 1:
-        found[SMALL] = Finding(SMALL)
+        found = {SMALL: Finding(SMALL), **found}  # the likeliest first
     made.found = list(found.values())
     return made
 

@@ -49,7 +49,7 @@ def test_one_element_that_is_off_by_one_has_no_name_of_its_own(number: int, rng:
     first = report(dumped).first
     assert first is not None and first.name == name
     if first.findings:
-        assert first.findings[-1] == Finding(SMALL) and len(first.findings) > 1 and first.few
+        assert first.findings[0] == Finding(SMALL) and len(first.findings) > 1 and first.few
         assert first.explanation.startswith("on the evidence of one element: could be ")
 
 
@@ -59,7 +59,7 @@ def test_one_flipped_bit_is_named_with_how_little_tells_of_it(bit: int) -> None:
     wrong = [array.copy() for array in tensors()[name]]
     wrong[1].reshape(-1).view(np.uint8)[7] ^= np.uint8(1 << bit)
     found = row(report(after(name, wrong)), name)
-    assert [finding.kind for finding in found.findings][:1] in ([], ["one flipped bit"])
+    assert [finding.kind for finding in found.findings if finding.kind != SMALL][:1] in ([], ["one flipped bit"])
     if bit > 2:
         assert found.explanation.startswith("on the evidence of one element: one flipped bit (bit")
 
