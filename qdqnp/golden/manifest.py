@@ -45,6 +45,7 @@ def model_document(name: str, data: bytes, stored: bool) -> Document:
     data: the model in one file; its sha256 is that of the given file where that does not have external data.
     stored: whether the model is part of the set.
     """
+    name = name.encode("utf-8", "backslashreplace").decode()  # a file's name may be no text, JSON's strings are
     return {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "file": MODEL if stored else None}
 
 

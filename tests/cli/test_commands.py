@@ -92,7 +92,7 @@ def test_a_bad_model_exits_with_2_and_says_why(command: str, tmp_path: Path) -> 
     [
         (b"", "a readable .npy or .npz file"),
         (b"garbage", "a readable .npy or .npz file"),
-        (np.ones((1, 3, 8, 8), np.float32), "axis 2: expected 16, got 8"),
+        (np.ones((1, 3, 8, 8), np.float32), "expected the shape [1, 3, 16, 16], got float32[1, 3, 8, 8]"),
         (np.ones((1, 3, 16, 16)), "expected float32 or int8 codes, got float64"),
         (np.array([{"a": 1}], object), "a readable .npy or .npz file"),
     ],
