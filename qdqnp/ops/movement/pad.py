@@ -70,7 +70,7 @@ class Pad(Movement):
         kept = x[tuple(slice(max(-low, 0), x.shape[axis] - max(-high, 0)) for axis, (low, high) in enumerate(pads))]
         added = [(max(low, 0), max(high, 0)) for low, high in pads]
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
-        return np.pad(kept, added, constant_values=filling)
+        return np.pad(kept, added, constant_values=filling) if added else kept
 
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
         return self.move(replace(step.attributes, value=0.0, _filling=None), x)[index]
