@@ -70,7 +70,7 @@ class Pad(Movement):
         kept = x[tuple(slice(max(-low, 0), x.shape[axis] - max(-high, 0)) for axis, (low, high) in enumerate(pads))]
         added = [(max(low, 0), max(high, 0)) for low, high in pads]
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
-        return np.pad(kept, added, constant_values=filling) if added else kept
+        return np.pad(kept, added, constant_values=filling)
 
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
         return self.move(replace(step.attributes, value=0.0, _filling=None), x)[index]
@@ -78,6 +78,8 @@ class Pad(Movement):
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
     """Return (before, after) of every axis."""
+    if rank == 0:
+        raise ShapeError("an axis to pad", "a scalar")
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
     pads = attributes.pads or ()
     if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):
