@@ -16,7 +16,6 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class ReshapeAttributes:
-    #: Whether a 0 is a size; only 1 means so.
     allowzero: int = 0
     _shape: tuple[int, ...] = ()
 
@@ -30,7 +29,10 @@ class Reshape(Movement):
         target = int_list(check, 1, "shape")
         if any(size < -1 for size in target) or target.count(-1) > 1:
             check.refuse("input 1 (shape)", "sizes >= 0 and at most one -1", list(target))
-        return replace(super().attributes(check), _shape=target)
+        given: ReshapeAttributes = super().attributes(check)
+        if given.allowzero not in (0, 1) and 0 in target:  # ONNX's shapes take it for 1, ONNX Runtime's kernel for 0
+            check.refuse("attribute 'allowzero'", "0 or 1", given.allowzero)
+        return replace(given, _shape=target)
 
     def shape(self, attributes: ReshapeAttributes, x: Shape) -> Shape:
         copies = attributes.allowzero != 1
