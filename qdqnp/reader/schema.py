@@ -47,8 +47,13 @@ def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, wh
     return problems.count == before
 
 
-def check_types(node: Node, inputs: Sequence[Value | None], opset: int, problems: Problems) -> None:
-    """Note the inputs whose type the node's operator does not take at that opset."""
+def check_version(node: Node, inputs: Sequence[Value | None], opset: int, problems: Problems) -> None:
+    """Note attributes, and types of inputs, that the node's operator does not have at that opset."""
+    schema = _schema(node.op, opset) if node.domain == ONNX else None
+    for name in sorted(set(node.attributes) - set(schema.attributes)) if schema is not None else ():
+        expected = f"one of {sorted(schema.attributes)}" if schema is not None and schema.attributes else "no attribute"
+        hint = f"{node.op} of opset {opset} has no such attribute; a later opset may have."
+        problems.add(f"node {node.label}, attribute '{name}'", expected, "this one", hint)
     allowed = _input_types(node.op, opset) if node.domain == ONNX else ()
     for at, value in enumerate(inputs):
         kinds = allowed[min(at, len(allowed) - 1)] if allowed else frozenset()
@@ -91,14 +96,9 @@ def _first_version(op: str) -> int | None:
 
 
 def _check_attribute(schema: onnx.defs.OpSchema, name: str, item: Attribute, where: str, problems: Problems) -> None:
-    """Note an attribute that the operator does not have at this opset, or that is of another type."""
-    if name not in schema.attributes:
-        known = f"one of {sorted(schema.attributes)}" if schema.attributes else "no attribute"
-        hint = f"{schema.name} of version {schema.since_version} has no such attribute."
-        problems.add(where, known, "this one", hint)
-        return
-    wanted: Any = schema.attributes[name].type
-    if item.kind != int(wanted.value):
+    """Note an attribute of another type; a name that the schema does not have is left to `check_version`."""
+    wanted: Any = schema.attributes[name].type if name in schema.attributes else None
+    if wanted is not None and item.kind != int(wanted.value):
         problems.add(where, kind_name(int(wanted.value)), kind_name(item.kind))
 
 
