@@ -157,8 +157,12 @@ class Graph:
 
 
 def sort_nodes(nodes: tuple[Node, ...], graph: Graph) -> tuple[Node, ...]:
-    """Sort nodes topologically, as close to the given order as dependencies allow. The nodes must be acyclic."""
+    """Sort nodes topologically, as close to the given order as dependencies allow. The nodes must be acyclic.
+
+    Raises AssertionError where they are not.
+    """
     maker = {name: index for index, node in enumerate(nodes) for name in node.outputs if name}
+    begun: set[int] = set()
     done: set[int] = set()
     order: list[Node] = []
     for start in range(len(nodes)):
@@ -170,6 +174,8 @@ def sort_nodes(nodes: tuple[Node, ...], graph: Graph) -> tuple[Node, ...]:
                 continue
             waiting = [maker[n] for n in nodes[index].inputs if n in maker and maker[n] not in done]
             if waiting:
+                assert index not in begun, f"node {nodes[index].label} needs its own outputs"
+                begun.add(index)
                 stack.extend(reversed(waiting))
             else:
                 stack.pop()

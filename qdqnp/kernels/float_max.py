@@ -1,7 +1,7 @@
 """Maximum of float32 windows, with ONNX Runtime's choice between 0.0 and -0.0 and where NaN are.
 
 A maximum does not depend on its order but for these, and ONNX Runtime has four orders: core/mlas/lib/pooling.cpp and,
-for dilated windows, core/providers/cpu/nn/pool_functors.h. Compared with onnxruntime 1.32 bit for bit.
+for all that MLAS lacks, core/providers/cpu/nn/pool_functors.h. Compared with onnxruntime 1.32 bit for bit.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ LARGEST_KERNEL = 32
 Choice = Callable[[Array, Array], Array]
 
 
-def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: bool) -> Float32:
+def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: bool, plain: bool) -> Float32:
     """Return the maximum of each window of x (N, C, H, W), of shape (N, C, rows, cols).
 
     planar: whether the image has rows in the file, not only here.
+    plain: whether MLAS computes it, which knows neither dilations nor an order of indices.
     """
-    if window.dilations != (1, 1):
-        return _dilated(x, window, rows, cols)
+    if not plain:
+        return _one_by_one(x, window, rows, cols)
     pads, size = window.pads, x.shape[-2:]
     if window.kernel == size and window.strides == (1, 1) and not any(pads):
         return _whole(x.reshape(*x.shape[:2], -1))[..., None, None]
@@ -58,7 +59,7 @@ def _taps(padded: Array, window: Window, rows: int, cols: int) -> Iterable[Array
             yield tap(padded, window, row, col, rows, cols)
 
 
-def _dilated(x: Float32, window: Window, rows: int, cols: int) -> Float32:
+def _one_by_one(x: Float32, window: Window, rows: int, cols: int) -> Float32:
     """Return the first element in the image, and from there on whatever is truly larger."""
     inside = pad_plane(np.ones(x.shape[-2:], bool), window, rows, cols, False)
     best = np.full((*x.shape[:2], rows, cols), LOWEST)

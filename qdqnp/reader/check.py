@@ -15,6 +15,7 @@ from qdqnp.ops.operator import Inferred, Operator, ShapeError
 from qdqnp.ops.unsupported import why_not
 from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
+from qdqnp.reader.schema import check_version
 from qdqnp.reader.tensors import DTYPES
 from qdqnp.reader.types import Declared, check_declared, fits_limits
 
@@ -133,6 +134,7 @@ class Inference:
             inferred = self._infer(operator, check)
         except Refused:
             return
+        check_version(node, inputs, self._opset, self._problems)
         if self._problems.count == before:
             self._keep(node, inferred)
 

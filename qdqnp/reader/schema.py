@@ -4,16 +4,21 @@ it may list, empty names included, and the type of each attribute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import TensorProto
 
 from qdqnp.errors import Problems
-from qdqnp.graph import MICROSOFT, ONNX
+from qdqnp.graph import MICROSOFT, ONNX, Node, Value
+from qdqnp.limits import OLDEST_OPSET
 from qdqnp.ops import registry
 from qdqnp.reader.attributes import Attribute, kind_name
 from qdqnp.reader.calls import Call, trimmed
+from qdqnp.reader.tensors import DTYPES
 
 #: Domains whose operators are ONNX Runtime's own: a model-local function of one of their names is not called.
 BUILT_IN = (ONNX, MICROSOFT)
@@ -22,7 +27,7 @@ BUILT_IN = (ONNX, MICROSOFT)
 def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, where: str, problems: Problems) -> bool:
     """Check that a node fits its operator's schema, and note what does not. opset: of the node's domain."""
     before = problems.count
-    schema = _schema(call, opset)
+    schema = _schema(call.op, opset) if call.domain == ONNX else None
     if schema is not None:
         _check_count(call.inputs, schema.max_input, f"{where}, inputs", problems)
         if "" in call.inputs and len(call.inputs) >= len(schema.inputs) and _is_variadic(schema):
@@ -30,30 +35,71 @@ def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, wh
             problems.add(f"{where}, input {at}", "a tensor", "nothing", "This input is not optional.")
         _check_count(call.outputs, schema.max_output, f"{where}, outputs", problems)
         for name, item in attributes.items():
-            wanted = _kind(schema, name, item.kind)
-            if item.kind != wanted:
-                problems.add(f"{where}, attribute '{name}'", kind_name(wanted), kind_name(item.kind))
+            _check_attribute(schema, name, item, f"{where}, attribute '{name}'", problems)
         return problems.count == before
+    first = _first_version(call.op) if call.domain == ONNX else None
+    if first is not None and OLDEST_OPSET <= opset < first:
+        problems.add(f"{where}, operator {call.op}", f"opset {first} or later, which has it", opset)
+        return False
     operator = registry.lookup(call.domain, call.op)
     if operator is not None:
         _check_count(call.inputs, operator.arity[1], f"{where}, inputs", problems)
     return problems.count == before
 
 
-def _schema(call: Call, opset: int) -> onnx.defs.OpSchema | None:
+def check_version(node: Node, inputs: Sequence[Value | None], opset: int, problems: Problems) -> None:
+    """Note attributes, and types of inputs, that the node's operator does not have at that opset."""
+    schema = _schema(node.op, opset) if node.domain == ONNX else None
+    for name in sorted(set(node.attributes) - set(schema.attributes)) if schema is not None else ():
+        expected = f"one of {sorted(schema.attributes)}" if schema is not None and schema.attributes else "no attribute"
+        hint = f"{node.op} of opset {opset} has no such attribute; a later opset may have."
+        problems.add(f"node {node.label}, attribute '{name}'", expected, "this one", hint)
+    allowed = _input_types(node.op, opset) if node.domain == ONNX else ()
+    for at, value in enumerate(inputs):
+        kinds = allowed[min(at, len(allowed) - 1)] if allowed else frozenset()
+        if value is not None and kinds and value.dtype not in kinds:
+            problems.add(
+                f"node {node.label}, input {at} '{value.name}'",
+                " or ".join(sorted(map(str, kinds))),
+                value.dtype,
+                f"{node.op} of opset {opset} has no other types; a later opset may have.",
+            )
+
+
+@lru_cache(maxsize=1024)  # the same few operators again in every model
+def _input_types(op: str, opset: int) -> tuple[frozenset[np.dtype[Any]], ...]:
+    """Return the types of each input; () where ONNX has no such operator at that opset."""
+    schema = _schema(op, opset)
+    return () if schema is None else tuple(frozenset(map(_dtype, item.types)) for item in schema.inputs)
+
+
+def _dtype(text: str) -> np.dtype[Any]:
+    """Return the dtype of a type as schemas write it: 'tensor(float)'; what qdqnp has no dtype for is object."""
+    number = TensorProto.DataType.Value(text[len("tensor(") : -1].upper()) if text.startswith("tensor(") else 0
+    return DTYPES.get(number, np.dtype(object))
+
+
+def _schema(op: str, opset: int) -> onnx.defs.OpSchema | None:
     """Return ONNX's schema of the operator at that opset; None where it has none."""
-    if call.domain != ONNX or not onnx.defs.has(call.op, ONNX):
+    if not onnx.defs.has(op, ONNX):
         return None
     try:
-        return onnx.defs.get_schema(call.op, opset, ONNX)
+        return onnx.defs.get_schema(op, opset, ONNX)
     except (onnx.defs.SchemaError, TypeError):  # younger than the opset, or an opset that is no int32
         return None
 
 
-def _kind(schema: onnx.defs.OpSchema, name: str, usual: int) -> int:
-    """Return the type of an attribute; `usual` where the schema has none of that name, which its operator refuses."""
+def _first_version(op: str) -> int | None:
+    """Return the opset since which ONNX has the operator; None where it has none of that name."""
+    known = onnx.defs.get_all_schemas_with_history()
+    return min((item.since_version for item in known if item.name == op and item.domain == ONNX), default=None)
+
+
+def _check_attribute(schema: onnx.defs.OpSchema, name: str, item: Attribute, where: str, problems: Problems) -> None:
+    """Note an attribute of another type; a name that the schema does not have is left to `check_version`."""
     wanted: Any = schema.attributes[name].type if name in schema.attributes else None
-    return usual if wanted is None else int(wanted.value)
+    if wanted is not None and item.kind != int(wanted.value):
+        problems.add(where, kind_name(int(wanted.value)), kind_name(item.kind))
 
 
 def _is_variadic(schema: onnx.defs.OpSchema) -> bool:

@@ -310,3 +310,94 @@ def test_four_phases_become_space_to_depth(order: tuple[int, ...]) -> None:
     assert outcome(net, "ort") == (0, Promise())
     ops = [step.op for step in qdqnp.load(net.model()).plan().program.steps]
     assert ops.count("SpaceToDepth") == 1 and "Slice" not in ops
+
+
+# -- what is left out ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("without", ["x", "w", "y", "xw"])
+@pytest.mark.parametrize("quantized", [True, False])
+def test_gemm_without_a_zero_point(without: str, quantized: bool, profile: str) -> None:
+    """A Gemm one of whose sides has no zero point stays float; its bias then counts in its own scale."""
+    net = Net()
+    zeros = {side: () if side in without else (net.const(np.uint8(0)),) for side in "xwy"}
+    scale, codes = net.const(F(0.02)), net.const((np.arange(30).reshape(6, 5) * 7 % 200).astype(np.uint8))
+    x = net.node("QuantizeLinear", net.input((4, 6)), scale, *zeros["x"])
+    a, b = net.node("DequantizeLinear", x, scale, *zeros["x"]), net.node("DequantizeLinear", codes, scale, *zeros["w"])
+    bias = net.node("DequantizeLinear", net.const(np.arange(-900, 900, 400, dtype=np.int32)), net.const(F(0.0012)))
+    y = net.node("Gemm", a, b, bias)
+    if quantized:
+        y = net.node("QuantizeLinear", y, net.const(F(0.25)), *zeros["y"])
+    net.output(y)
+    model = net.model()
+    plan = qdqnp.load(model).plan(profile)
+    integer = any(step.op == "QGemm" for step in plan.program.steps)
+    assert integer == (profile != "ort-unfused" and without == "y")
+    feeds = {model.graph.input[0].name: np.random.default_rng(1).standard_normal((4, 6)).astype(F) * 2}
+    kind = KINDS[profile]
+    wanted = run_session(open_session(model.SerializeToString(), kind.level, kind.config), [y], feeds)[0]
+    assert plan.promises[y].exact
+    assert qdqnp.load(model).run(feeds, profile=profile)[y].tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(("zero", "moved"), [(0, True), (5, False)])
+def test_codes_become_unsigned_where_dq_has_no_zero_point(zero: int, moved: bool) -> None:
+    """A DQ without a zero point has 0."""
+    net = Net()
+    scale, point = net.const(F(0.05)), net.const(np.int8(zero))
+    codes = net.node("QuantizeLinear", net.input((1, 4, 4, 4)), scale, point)
+    x = net.node("DequantizeLinear", codes, scale)
+    y = net.q(net.node("AveragePool", x, kernel_shape=[2, 2]))
+    net.output(net.dq(y))
+    differing, promise = outcome(net, "ort-x64")
+    assert differing == 0
+    program = qdqnp.load(net.model()).plan("ort-x64").program
+    assert program.tensors[codes].dtype == (np.uint8 if moved else np.int8)
+    assert any(step.op == "QLinearAveragePool" for step in program.steps) == moved == promise.exact
+
+
+# -- graphs whose inputs are outputs ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_input_that_is_an_output_stays_the_output(profile: str) -> None:
+    """Q moves back before the Transpose, onto the input."""
+    net = Net()
+    x = net.input((2, 3, 4))
+    net.output(net.qdq(net.node("Transpose", x, perm=[2, 0, 1])), x)
+    assert outcome(net, profile)[0] == 0
+
+
+# -- level ALL -------------------------------------------------------------------------------------------------------
+def residual(bias: bool, other: tuple[int, ...] = (1, 4, 6, 6)) -> Net:
+    """A Conv whose weights are no constants of the file's, and a sum."""
+    net = Net()
+    x, weight = net.input((1, 4, 6, 6)), net.weight(4, 4, 3, 3)
+    y = net.node("Conv", x, weight, *([net.floats(4)] if bias else []), pads=[1, 1, 1, 1])
+    net.output(net.node("Add", net.input(other), y))
+    return net
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-x64"])
+def test_a_sum_with_a_conv_loses_its_promise_by_name(profile: str) -> None:
+    net = residual(bias=True)
+    model, kind = net.model(), KINDS[profile]
+    rng = np.random.default_rng(7)
+    feeds = {entry.name: rng.standard_normal((1, 4, 6, 6)).astype(F) for entry in model.graph.input}
+    users = run_session(open_session(model.SerializeToString(), kind.users, kind.config), net.outputs, feeds)[0]
+    assert np.any(users != qdqnp.load(model).run(feeds, profile=profile)[net.outputs[0]])  # why there is no promise
+    differing, promise = outcome(net, profile)
+    assert differing == 0 and "FusedConv" in str(promise)
+
+
+@pytest.mark.parametrize("net", [residual(bias=False), residual(bias=True, other=(1, 1, 1, 6))])
+def test_other_sums_with_a_conv_keep_their_promise(net: Net) -> None:
+    assert outcome(net, "ort")[1].exact
+
+
+def test_a_stack_of_one_matrix_is_one_product_of_all_rows() -> None:
+    rng = np.random.default_rng(11)
+    for columns in (1, 3):
+        net = Net()
+        right = net.const(rng.standard_normal((1, 37, columns)).astype(F))
+        net.output(net.node("MatMul", net.input((2, 5, 37)), right))
+        for profile in PROFILES:
+            differing, promise = outcome(net, profile)
+            assert differing == 0 and promise.exact

@@ -104,6 +104,88 @@ def test_empty_window_attributes_are_refused(name: str) -> None:
     assert name in str(refused(one("MaxPool", x, 17, {name: []}, **kernel), {"x": x}))
 
 
+IMAGE = np.linspace(-3, 3, 60, dtype=F).reshape(1, 2, 5, 6)
+
+
+@pytest.mark.parametrize(("op", "opset"), [("MaxPool", 12), ("MaxPool", 22), ("AveragePool", 17)])
+def test_padding_same_below_zero_is_refused_where_mlas_computes(op: str, opset: int) -> None:
+    """A stride beyond the window leaves elements over, which auto_pad SAME cuts off."""
+    made = one(op, IMAGE, opset, auto_pad="SAME_UPPER", kernel_shape=[1, 1], strides=[1, 4])
+    assert "padding by auto_pad SAME" in str(refused(made, {"x": IMAGE}))
+    same(one(op, IMAGE, opset, auto_pad="VALID", kernel_shape=[1, 1], strides=[1, 4]), {"x": IMAGE})
+
+
+def test_padding_same_below_zero_runs_where_onnxruntime_does() -> None:
+    same(one("AveragePool", IMAGE, 19, auto_pad="SAME_UPPER", kernel_shape=[1, 1], strides=[1, 4]), {"x": IMAGE})
+
+
+def test_dilations_and_padding_same_are_refused() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], auto_pad="SAME_LOWER", dilations=[1, 2])]
+    made = model(nodes, {"x": IMAGE}, {"w": np.ones((1, 2, 2, 2), F)})
+    assert "auto_pad" in str(refused(made, {"x": IMAGE}))
+
+
+def test_storage_order_is_0_or_1() -> None:
+    assert "storage_order" in str(
+        refused(one("MaxPool", IMAGE, 17, kernel_shape=[2, 2], storage_order=2), {"x": IMAGE})
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "opset", "attributes", "says"),
+    [
+        ("AveragePool", 17, {"kernel_shape": [2, 2], "dilations": [1, 1]}, "dilations"),
+        ("Reshape", 13, {"allowzero": 0}, "allowzero"),
+        ("ArgMax", 11, {"select_last_index": 0}, "select_last_index"),
+        ("HardSwish", 13, {}, "opset 14 or later"),
+    ],
+)
+def test_what_a_later_opset_brought_is_refused(op: str, opset: int, attributes: dict[str, Any], says: str) -> None:
+    inputs = ["x", "shape"] if op == "Reshape" else ["x"]
+    made = model([helper.make_node(op, inputs, ["y"], **attributes)], {"x": IMAGE}, {"shape": np.array([-1])}, opset)
+    assert says in str(refused(made, {"x": IMAGE}))
+
+
+def test_16_bit_codes_before_opset_21_are_refused() -> None:
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])]
+    constants = {"s": F(0.05), "z": np.int16(0)}
+    assert "int16" in str(refused(model(nodes, {"x": IMAGE}, constants, 19), {"x": IMAGE}))
+    same(model(nodes, {"x": IMAGE}, constants, 21), {"x": IMAGE})
+
+
+# -- shapes ----------------------------------------------------------------------------------------------------------
+def given(op: str, x: Array, constants: Mapping[str, Any], **attributes: Any) -> onnx.ModelProto:
+    return model([helper.make_node(op, ["x", *constants], ["y"], **attributes)], {"x": x}, constants, 21)
+
+
+@pytest.mark.parametrize(("op", "names"), [("Pad", ["pads"]), ("Slice", ["starts", "ends"])])
+def test_a_scalar_has_no_axis_to_pad_or_cut(op: str, names: list[str]) -> None:
+    x = np.asarray(F(-3))
+    made = given(op, x, dict.fromkeys(names, np.array([], np.int64)))
+    assert "a scalar" in str(refused(made, {"x": x}))
+
+
+@pytest.mark.parametrize("allowzero", [0, 1, 2])
+def test_only_1_allows_zero(allowzero: int) -> None:
+    x = np.zeros((1, 2, 0), F)
+    made = given("Reshape", x, {"shape": np.array([0, 0])}, allowzero=allowzero)
+    if allowzero == 1:
+        assert same(made, {"x": x}).shape == (0, 0)
+    else:
+        refused(made, {"x": x})
+
+
+def test_a_copied_zero_leaves_nothing_to_infer() -> None:
+    x = np.zeros((0, 2, 3), F)
+    refused(given("Reshape", x, {"shape": np.array([0, -1])}), {"x": x})
+
+
+def test_exclude_outside_is_of_cubic_alone() -> None:
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest", exclude_outside=1)]
+    made = model(nodes, {"x": IMAGE}, {"scales": np.array([1, 1, 2, 2], F)})
+    assert "exclude_outside" in str(refused(made, {"x": IMAGE}))
+
+
 # -- scalars ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("op", ["Transpose", "Identity", "Relu", "Neg"])
 def test_scalars_stay_scalars(op: str) -> None:
@@ -138,7 +220,7 @@ def test_max_pool_chooses_among_nan_and_zeros_as_onnxruntime(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape, attributes = window(rng, average=False)
     x = rng.choice(ODD if seed % 2 else ODD[:2], shape)
-    same(one("MaxPool", x, 12, **attributes), {"x": x})
+    same(one("MaxPool", x, 12, **attributes, storage_order=int(seed % 5 == 0)), {"x": x})
 
 
 @pytest.mark.parametrize("seed", range(90))
@@ -234,6 +316,50 @@ def test_other_profiles_run_what_only_a_session_refuses() -> None:
     assert made.run(feeds, profile="exact")["y"].shape == (9,)
     with pytest.raises(qdqnp.QdqnpError, match="node add"):
         made.run(feeds)
+
+
+@pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])
+def test_one_zero_point_for_several_scales_is_refused(op: str) -> None:
+    x = IMAGE if op == "QuantizeLinear" else IMAGE.astype(np.int8)
+    made = given(op, x, {"s": np.full(2, 0.05, F), "z": np.zeros(1, np.int8)}, axis=1)
+    assert "as many as scales" in str(refused(made, {"x": x}))
+
+
+def test_a_stack_of_matrices_has_one_scale() -> None:
+    names = ("a_s", "a_z", "b", "b_s", "b_z", "y_s", "y_z")
+    b = np.ones((1, 6, 3), np.int8)
+    values = (F(0.1), np.int8(0), b, np.full(3, 0.1, F), np.zeros(3, np.int8), F(0.1), np.int8(0))
+    constants = dict(zip(names, values, strict=True))
+    assert "b is no matrix" in str(refused(given("QLinearMatMul", CODES, constants), {"x": CODES}))
+    same(given("QLinearMatMul", CODES, {**constants, "b": b[0]}), {"x": CODES})
+
+
+def between(op: str, opset: int, zero: Any = 0, **attributes: Any) -> onnx.ModelProto:
+    """The operator between DQ and Q."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["x_q"]),
+        helper.make_node("DequantizeLinear", ["x_q", "s", "z"], ["x_d"]),
+        helper.make_node(op, ["x_d"], ["f"], name="middle", **attributes),
+        helper.make_node("QuantizeLinear", ["f", "s", "z"], ["f_q"]),
+        helper.make_node("DequantizeLinear", ["f_q", "s", "z"], ["y"]),
+    ]
+    return model(nodes, {"x": IMAGE}, {"s": F(0.05), "z": np.asarray(zero, np.uint8)}, opset)
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-x64"])
+@pytest.mark.parametrize(
+    ("op", "opset", "more"),
+    [
+        ("AveragePool", 19, {"kernel_shape": [2, 2], "dilations": [1, 1]}),
+        ("AveragePool", 17, {"kernel_shape": [2, 2], "zero": [0]}),
+        ("ReduceMax", 11, {"axes": [1]}),
+        ("ReduceMin", 11, {"axes": [1]}),
+    ],
+)
+def test_what_a_session_fuses_and_then_refuses(op: str, opset: int, more: dict[str, Any], profile: str) -> None:
+    made = between(op, opset, **more)
+    assert "node middle" in str(refused(made, {"x": IMAGE}, profile))
+    same(made, {"x": IMAGE}, "ort-unfused")
 
 
 # -- the session -----------------------------------------------------------------------------------------------------

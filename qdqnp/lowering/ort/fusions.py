@@ -66,6 +66,8 @@ class Fusion:
     takes_dqs: Taken = lambda group: group.dqs
     #: Which Qs become part of the integer node.
     takes_qs: Taken = lambda group: group.qs
+    #: Returns why ONNX Runtime, after it has made the integer node, refuses the model; None where it does not.
+    refused: Guard = lambda group: None
 
     def why_not(self, group: Group) -> str | None:
         return next((reason for guard in self.guards if (reason := guard(group))), None)
@@ -243,6 +245,12 @@ def bias_scale(group: Group) -> str | None:
     return "its bias has a zero point" if zero is not None and np.any(zero) else None
 
 
+def zero_points(group: Group) -> str | None:
+    """Require that the DQs of both sides have a zero point; a missing one of Q or of the bias does not matter."""
+    fine = all(dq.input(2) for dq in group.dqs[:2])
+    return None if fine else "a DequantizeLinear before it has no zero point"
+
+
 def unit_factors(group: Group) -> str | None:
     """Require that Gemm's alpha and beta are 1 where a bias exists."""
     if len(group.dqs) < 3:
@@ -322,6 +330,23 @@ def since(opset: int) -> Guard:
     return guard
 
 
+# -- what ONNX Runtime makes, and then refuses -----------------------------------------------------------------------
+def average_refused(group: Group) -> str | None:
+    """Refuse what the operator's schema does not have: dilations, and scales or zero points of one element."""
+    if "dilations" in group.node.attributes:
+        return "onnxruntime 1.32 makes QLinearAveragePool of it, which has no dilations; leave the attribute out"
+    if scalars(group) is not None:
+        return "onnxruntime 1.32 makes QLinearAveragePool of it, which takes scales and zero points of shape [] alone"
+    return None
+
+
+def reduction_refused(group: Group) -> str | None:
+    """Refuse codes before opset 12."""
+    if group.edit.opset >= 12:
+        return None
+    return f"onnxruntime 1.32 makes a {group.node.op} of codes of it, which is as old as opset 12; raise the opset"
+
+
 # -- inputs and attributes of the integer node -------------------------------------------------------------------
 def _zero(group: Group, node: Node) -> str:
     """Return the name of a DQ's or Q's zero point; a new constant zero where it is absent."""
@@ -387,13 +412,17 @@ def softmax_opset(group: Group) -> Mapping[str, AttributeValue]:
 
 
 # -- the table ---------------------------------------------------------------------------------------------------
-def _moved(op: str, *more: Guard) -> Fusion:
+def accepted(group: Group) -> str | None:
+    return None
+
+
+def _moved(op: str, *more: Guard, refused: Guard = accepted) -> Fusion:
     guards = (no_clip, dq_inputs(1), quantized_output, integer_or_byte, *more, same_parameters)
-    return Fusion(op, op, ONNX, guards, codes)
+    return Fusion(op, op, ONNX, guards, codes, refused=refused)
 
 
-def _unary(op: str, integer_op: str) -> Fusion:
-    return Fusion(op, integer_op, MICROSOFT, UNARY, unary)
+def _unary(op: str, integer_op: str, refused: Guard = accepted) -> Fusion:
+    return Fusion(op, integer_op, MICROSOFT, UNARY, unary, refused=refused)
 
 
 UNARY = (dq_inputs(1), quantized_output, same_codes)
@@ -404,8 +433,8 @@ FUSIONS: tuple[Fusion, ...] = (
     _moved("Split"),
     _moved("Resize", eight_bit_input, nearest),
     _moved("MaxPool", since(12), eight_bit_input, positive_scale),
-    _moved("ReduceMax", eight_bit_input, positive_scale),
-    _moved("ReduceMin", eight_bit_input, positive_scale),
+    _moved("ReduceMax", eight_bit_input, positive_scale, refused=reduction_refused),
+    _moved("ReduceMin", eight_bit_input, positive_scale, refused=reduction_refused),
     _moved("DepthToSpace", eight_bit_input),
     _moved("Expand"),
     _moved("Flatten"),
@@ -418,7 +447,7 @@ FUSIONS: tuple[Fusion, ...] = (
     _moved("Transpose"),
     _moved("Unsqueeze"),
     Fusion("ArgMax", "ArgMax", ONNX, (no_clip, dq_inputs(1), eight_bit_input, constant_parameters), codes),
-    _unary("AveragePool", "QLinearAveragePool"),
+    _unary("AveragePool", "QLinearAveragePool", average_refused),
     _unary("LeakyRelu", "QLinearLeakyRelu"),
     _unary("GlobalAveragePool", "QLinearGlobalAveragePool"),
     _unary("Sigmoid", "QLinearSigmoid"),
@@ -452,6 +481,7 @@ FUSIONS: tuple[Fusion, ...] = (
             same_activations,
             single_parameters(0),
             gemm_weight,
+            zero_points,
             int32_bias,
             unit_factors,
         ),

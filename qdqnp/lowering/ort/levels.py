@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.ort.passes.clip_quant import clip_quant
+from qdqnp.lowering.ort.passes.conv_add import conv_add
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
 from qdqnp.lowering.ort.passes.div_mul import div_mul
@@ -40,6 +41,9 @@ GEMM_TRANSPOSE = Pass("gemm-transpose", gemm_transpose, about="Gemm")
 
 # After level BASIC, with what it leaves for the kernels: until then a DQ in front of a HardSwish has one reader.
 INLINE_FUNCTIONS = Pass("inline-functions", inline_functions, about="HardSwish")
+
+# Of level ALL, which the session of a user has: the one rewrite there that moves float sums that are promised here.
+CONV_ADD = Pass("conv-add", conv_add, about="Conv")
 
 EXPAND = Pass("expand-fused-matmul", expand_fused_matmul, about="FusedMatMul")
 
@@ -91,7 +95,7 @@ def optimized(name: str, int8_allowed: bool, without: Collection[str] = ()) -> L
         return tuple(step for step in passes if step.name not in without)
 
     basic, more = repeat("basic", kept(BASIC)), repeat("extended", kept(extended(int8_allowed)))
-    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, EXPAND), int8_allowed)
+    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, *kept((CONV_ADD,)), EXPAND), int8_allowed)
 
 
 ORT = optimized("ort", True)

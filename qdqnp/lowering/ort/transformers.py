@@ -21,7 +21,8 @@ class Transformer:
     """One class of ONNX Runtime's optimizer.
 
     name: of the class in C++.
-    levels: those of BASIC and EXTENDED at which it runs on the CPU in a session without options.
+    levels: those at which it runs on the CPU in a session without options: BASIC, EXTENDED, and ALL where it moves what
+        would be promised.
     effect: one of EFFECTS.
     why: where a reader would ask: what makes it harmless, how it is recognized, why it does not run.
     passes: the names of our passes that do what it does.
@@ -154,7 +155,13 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _does("QDQFinalCleanupTransformer", "final-cleanup", (EXTENDED,)),
     # -- in the library, but at neither level of such a session ------------------------------------------------------
     _not_run("Avx2WeightS8ToU8Transformer", "only with session.x64quantprecision, where it changes no product"),
-    _not_run("ConvAddActivationFusion", "level ALL"),
+    Transformer(
+        "ConvAddActivationFusion",
+        ("ALL",),
+        UNPROMISED,
+        "an Add of two images of one shape, one of them made by a float Conv with a bias",
+        ("conv-add",),
+    ),
     _not_run("ConstantFoldingDQ", "of other execution providers, while they take nodes"),
     _not_run("DQMatMulNBitsFusion", "only with session.enable_dq_matmulnbits_fusion"),
     _not_run("FuseInitializersTransformer", "float16 alone"),

@@ -13,7 +13,7 @@ from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.pool import check_pool, pool_origin, pool_shape, pool_work
+from qdqnp.ops.geometry.pool import check_mlas, check_pool, pool_origin, pool_shape, pool_work
 from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
@@ -53,6 +53,8 @@ class AveragePool(Operator):
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: FloatAverageAttributes = binding.step.attributes
+        if not _beyond_mlas(attributes):
+            check_mlas(binding.step.label, window_for(attributes, attributes.kernel_shape, x.shape[2:]))
         values, taps, shape = _window_taps(attributes, x)
         total = _total(binding.profile.float_sum, attributes, values, x.shape)
         return ((total / taps.count.astype(np.float32)).reshape(shape),)
@@ -75,6 +77,11 @@ def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, 
     return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
 
 
+def _beyond_mlas(attributes: FloatAverageAttributes) -> bool:
+    """Tell whether ONNX Runtime computes it without MLAS."""
+    return attributes._opset >= 19 or bool(attributes.ceil_mode and attributes.count_include_pad)
+
+
 def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array, x: tuple[int, ...]) -> Array:
     """Add up each window as ONNX Runtime does.
 
@@ -83,7 +90,7 @@ def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array
     padded column, are never -0.0.
     """
     window = window_for(attributes, attributes.kernel_shape, x[2:])
-    if attributes._opset >= 19 or (attributes.ceil_mode and attributes.count_include_pad):
+    if _beyond_mlas(attributes):
         return rule.window_sums(values, window.kernel, False) + ZERO
     if tuple(attributes.kernel_shape) == x[2:] and not any(window.pads) and window.strides == (1, 1):
         return rule.global_sums(values.reshape(values.shape[0], -1).T).reshape(values.shape[1:])

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Shape, Sizes
+from qdqnp.kernels.sums import Window
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.windows import WindowAttributes, check_window, padded_plane, spatial_output, taps_at
 from qdqnp.ops.node_check import NodeCheck
@@ -37,16 +39,16 @@ def check_pool(check: NodeCheck, attributes: PoolAttributes) -> None:
         dilation = attributes.dilations[axis] if attributes.dilations else 1
         if any(pad >= dilation * (size - 1) + 1 for pad in pads):
             check.refuse("attribute 'pads'", f"less than the window on axis {axis + 2}", list(attributes.pads))
-    if attributes.auto_pad.startswith("SAME") and any(d != 1 for d in attributes.dilations):
-        # ONNX Runtime pads as if there were no dilation, and ONNX's own shapes then do not fit
-        check.refuse(
-            "attributes 'auto_pad' and 'dilations'",
-            "one of them",
-            f"{attributes.auto_pad} and dilations",
-            "State the padding with 'pads'.",
-        )
     if attributes.ceil_mode not in (0, 1):
         check.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
+
+
+def check_mlas(label: str, window: Window) -> None:
+    """Raise ProfileError for a window that MLAS's pools refuse: auto_pad SAME cuts off what strides leave over."""
+    if min(window.pads) < 0:
+        hint = "The stride is larger than the window; write auto_pad VALID, or the pads."
+        problem = Problem(f"step {label}, padding by auto_pad SAME", "at least 0", str(list(window.pads)), hint)
+        raise ProfileError("ONNX Runtime's pool of floats does not run", [problem])
 
 
 def pool_work(attributes: PoolAttributes, x: Sizes, out: Sizes, taps: int) -> int:

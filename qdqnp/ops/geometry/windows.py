@@ -53,6 +53,14 @@ def check_window(check: NodeCheck, attributes: WindowAttributes, spatial: int, k
             check.refuse(f"attribute '{name}'", f"{length} integers in [{least}, {LARGEST}]", list(value))
     if attributes.auto_pad != "NOTSET" and any(attributes.pads):
         check.refuse("attributes 'auto_pad' and 'pads'", "one of them", f"{attributes.auto_pad} and {attributes.pads}")
+    if attributes.auto_pad.startswith("SAME") and any(d != 1 for d in attributes.dilations):
+        # ONNX Runtime's Conv refuses it; its pools pad as if there were no dilation, and ONNX's own shapes do not fit
+        check.refuse(
+            "attributes 'auto_pad' and 'dilations'",
+            "one of them",
+            f"{attributes.auto_pad} and dilations",
+            "State the padding with 'pads'.",
+        )
 
 
 def spatial_output(

@@ -34,6 +34,8 @@ class QLinearMatMul(SumOperator):
         a, b, y = self._quants(check)
         if not (a.per_tensor and y.per_tensor):
             check.refuse("scales of a and y", "one value each", f"{a.scale.size} and {y.scale.size}")
+        if not b.per_tensor and len(check.value(3).shape) != 2:
+            check.refuse("input 4 (b_scale)", "one value, as b is no matrix", b.scale.size)
         if not b.per_tensor and b.scale.size != check.value(3).shape[-1]:
             check.refuse("input 4 (b_scale)", f"1 or {check.value(3).shape[-1]} values", b.scale.size)
         return ((y.dtype, shape),)

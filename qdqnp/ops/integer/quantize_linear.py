@@ -41,6 +41,8 @@ def checked_quant(check: NodeCheck, axis: int, dtype: Any) -> Quant:
     quant = check.quant(1, 2, dtype, axis=axis)
     if quant.per_tensor:
         return quant
+    if check.given(2) and quant.zero_point.size != quant.scale.size:
+        check.refuse("input 2 (zero point)", f"{quant.scale.size} values, as many as scales", quant.zero_point.size)
     shape = check.value(0).shape
     if not -len(shape) <= axis < len(shape):
         check.refuse("attribute 'axis'", f"an axis of rank {len(shape)}", axis)

@@ -78,6 +78,8 @@ class Pad(Movement):
 
 def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
     """Return (before, after) of every axis."""
+    if rank == 0:
+        raise ShapeError("an axis to pad", "a scalar")
     axes = [axis_of(axis, rank) for axis in attributes._axes] or list(range(rank))
     pads = attributes.pads or ()
     if len(pads) != 2 * len(axes) or len(set(axes)) != len(axes):

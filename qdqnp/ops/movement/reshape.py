@@ -29,10 +29,13 @@ class Reshape(Movement):
         target = int_list(check, 1, "shape")
         if any(size < -1 for size in target) or target.count(-1) > 1:
             check.refuse("input 1 (shape)", "sizes >= 0 and at most one -1", list(target))
-        return replace(super().attributes(check), _shape=target)
+        given: ReshapeAttributes = super().attributes(check)
+        if given.allowzero not in (0, 1) and 0 in target:  # ONNX's shapes take it for 1, ONNX Runtime's kernel for 0
+            check.refuse("attribute 'allowzero'", "0 or 1", given.allowzero)
+        return replace(given, _shape=target)
 
     def shape(self, attributes: ReshapeAttributes, x: Shape) -> Shape:
-        copies = not attributes.allowzero
+        copies = attributes.allowzero != 1
         result: list[Dim] = []
         for axis, size in enumerate(attributes._shape):
             if size == 0 and copies:
@@ -50,13 +53,13 @@ class Reshape(Movement):
 
     def _rest(self, attributes: ReshapeAttributes, x: Shape, result: list[Dim]) -> Dim:
         """Return the size that -1 stands for. Sizes copied from the input cancel, so one of them may be unknown."""
-        zero_copies = not attributes.allowzero
+        zero_copies = attributes.allowzero != 1
         copied = {axis for axis, size in enumerate(attributes._shape) if size == 0 and zero_copies}
         have = product(tuple(size for axis, size in enumerate(x) if axis not in copied))
         fixed = product(tuple(size for size in attributes._shape if size > 0 or (size == 0 and not zero_copies)))
         if not isinstance(have, int) or not isinstance(fixed, int):
             return None
-        if fixed == 0 or have % fixed:
+        if fixed == 0 or have % fixed or any(x[axis] == 0 for axis in copied):
             raise ShapeError(f"a shape that divides {have} elements", str(result))
         return have // fixed
 

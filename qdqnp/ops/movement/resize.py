@@ -34,9 +34,9 @@ class ResizeAttributes:
     axes: tuple[int, ...] = ()
     keep_aspect_ratio_policy: str = "stretch"
     antialias: int = 0
-    #: This and the next two belong to modes that are refused, so they have no effect.
-    cubic_coeff_a: float = -0.75
     exclude_outside: int = 0
+    #: This and the next belong to modes that are refused, so they have no effect.
+    cubic_coeff_a: float = -0.75
     extrapolation_value: float = 0.0
     #: The factor of each axis; () where sizes are given.
     _scales: tuple[float, ...] = ()
@@ -91,6 +91,7 @@ class Resize(Movement):
             ("nearest_mode", tuple(NEAREST)),
             ("keep_aspect_ratio_policy", ("stretch",)),
             ("antialias", (0,)),
+            ("exclude_outside", (0,)),
         ):
             if getattr(given, name) not in allowed:
                 check.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))

@@ -50,6 +50,8 @@ class Slice(Movement):
         return SliceAttributes(starts, ends, axes, steps)
 
     def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
+        if not x:
+            raise ShapeError("an axis to cut", "a scalar")
         result = list(x)
         for axis, start, end, step in _cuts(attributes, len(x)):
             result[axis] = _count(x[axis], start, end, step)

@@ -54,6 +54,8 @@ def _try(edit: Edit, node: Node, rows: tuple[Fusion, ...], int8_allowed: bool, l
     dqs, qs = chosen.takes_dqs(group), chosen.takes_qs(group)
     if any(not q.input(2) and edit.dtype(q.outputs[0]) != np.uint8 for q in qs):
         log.refuse(node, NAME, UNTYPED, session=True)
+    elif refused := chosen.refused(group):
+        log.refuse(node, NAME, refused, session=True)
     clip = (group.clip,) if group.clip is not None else ()
     parts = (node, *dqs, *clip, *qs)
     outputs = tuple(q.outputs[0] for q in qs) or node.outputs

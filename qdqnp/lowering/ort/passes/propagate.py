@@ -72,7 +72,10 @@ def _forward(edit: Edit, dq: Node, log: Log) -> None:
 
 
 def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
-    """Put Q, and a DQ per use and graph output, onto a tensor. Return Q's input."""
+    """Put Q, and a DQ per use and graph output, onto a tensor. Return Q's input.
+
+    A graph input that is an output as well stays the output.
+    """
     value = edit.values[name]
     maker = edit.producer(name)
     before = name
@@ -85,7 +88,9 @@ def _insert(edit: Edit, name: str, uses: tuple[Use, ...], like: Node) -> str:
     if is_dq(like) and not like.domain and edit.opset >= 21:
         named = {"output_dtype": OUTPUT_DTYPES[str(edit.dtype(codes))]}
     edit.insert(Node(QUANTIZE, like.domain, (before, *like.inputs[1:]), (codes,), named, origin=like.origins), near)
-    outputs = [edit.fresh(f"{name}_post_dq", value) for _ in uses] + [name] * edit.is_output(name)
+    outputs = [edit.fresh(f"{name}_post_dq", value) for _ in uses] + [name] * (
+        maker is not None and edit.is_output(name)
+    )
     for output in outputs:
         dq = Node(DEQUANTIZE, like.domain, (codes, *like.inputs[1:]), (output,), {}, origin=like.origins)
         edit.insert(dq, near)

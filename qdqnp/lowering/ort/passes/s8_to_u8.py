@@ -47,7 +47,8 @@ def _why_not(edit: Edit, q: Node) -> str | None:
         return f"its int8 codes are read {readers} times, not once, so they stay int8"
     if not is_dq(dq):
         return f"its int8 codes are read by {dq.op}, so they stay int8"
-    zeros = [scalar(edit, node.input(2)) for node in (q, dq)]
+    # a DQ without a zero point has 0; a Q without one, whose type is an attribute then, stays
+    zeros = [scalar(edit, q.input(2)), scalar(edit, dq.input(2)) if dq.input(2) else np.zeros((), INT8)]
     if any(zero is None or zero.dtype != INT8 for zero in zeros):
         return "its zero point is not a constant scalar, so its codes stay int8"
     if zeros[0] != zeros[1]:
