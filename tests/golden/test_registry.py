@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -37,9 +37,9 @@ def reversed_format() -> Iterator[None]:
             return {"file": f"reversed/{tensor.key}.0", "backwards": True} if tensor.role in self.roles else {}
 
         @staticmethod
-        def read(path: Path, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
+        def read(file: BinaryIO, tensor: GoldenTensor, place: Mapping[str, Any], case: int, cases: int) -> bytes:
             assert place["backwards"]
-            return path.read_bytes()[::-1]
+            return file.read()[::-1]
 
     yield
     del WRITERS["reversed"]
