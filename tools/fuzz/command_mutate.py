@@ -282,7 +282,7 @@ def forge(files: dict[str, bytes]) -> None:
         text = json.dumps(document, indent=1, allow_nan=False).removesuffix("\n}")
         digits = hashlib.sha256(text.encode()).hexdigest()
         files[MANIFEST] = f'{text},\n "sha256": "{digits}"\n}}\n'.encode()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
 
 
