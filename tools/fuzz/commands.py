@@ -184,7 +184,7 @@ def _compare(d: Drawing) -> list[str]:
 def _identify(d: Drawing) -> list[str]:
     words = ["identify", d.given("gold"), d.given("d.npz", "d.npz", "d_npy", "d_bin"), *d.maybe(0.5, "--json")]
     words += [*d.maybe(0.2, "--mapping", d.given("map.toml", "map.json")), *d.maybe(0.2, "--model", d.given("m.onnx"))]
-    words += d.maybe(0.6, "--profiles", f"{d.rng.choice(PROFILES)},{d.profile()}")
+    words += d.maybe(0.95, "--profiles", f"{d.rng.choice(PROFILES)},{d.profile()}")
     if d.kit.layers > MOST_FITTED:  # the search for a network takes seconds on valid files, and is meant to
         return words
     return [*words, *(["--fit", d.new("fit.toml")] if d.rng.random() < 0.1 else [])]
@@ -201,8 +201,8 @@ def _profiles(d: Drawing) -> list[str]:
     return ["profiles", "show", name, *d.maybe(0.5, "--toml")]
 
 
-#: How a command is drawn, and how often: those that read more kinds of files more often.
-DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], int]] = (
+#: How a command is drawn, and how often: those that read more kinds of files more often, slow ones more seldom.
+DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_inspect, 8),
     (_run, 14),
     (_pictures, 12),
@@ -212,7 +212,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], int]] = (
     (_explain, 10),
     (_compare, 22),
     (_identify, 6),
-    (_probes, 1),
+    (_probes, 0.3),
     (_profiles, 8),
 )
 
