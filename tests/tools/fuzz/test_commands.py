@@ -60,13 +60,12 @@ def test_unmutated_commands_mostly_end_well(
     monkeypatch.setattr(commands, "DRAWN", [DRAWN[number]])
     monkeypatch.setattr(commands, "mutate_file", lambda rng, name, data, models: data)
     monkeypatch.setattr(commands, "PROFILES", ("ort",))
-    ends = []
-    for index in range(2 if DRAWN[number][0] is commands._probes else 8):
+    for index in range(2 if DRAWN[number][0] in (commands._probes, commands._stimulate) else 8):
         command = draw(11, index, made, MODELS)
         command.disturbed = False
         assert runner.run(command) is None
     ends = runner.take_tally().reached
-    assert sum(count for key, count in ends.items() if key[-1] in "01") >= 2, ends
+    assert sum(count for key, count in ends.items() if key[-1] in "01") >= 1, ends
 
 
 def test_a_command_depends_on_seed_and_index_alone(made: Originals) -> None:
@@ -164,11 +163,13 @@ def test_outputs_are_no_findings(made: Originals, runner: CommandRunner) -> None
     assert runner.take_tally().reached == {"golden 0": 2, "compare 0": 1}
 
 
-def test_json_that_is_none_is_found(made: Originals, runner: CommandRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdqnp.cli.inspect.json_text", lambda *_: "{", raising=False)
-    monkeypatch.setattr(commands, "invoke", lambda words: json.loads("{"))
+@pytest.mark.parametrize("text", ['{"a": NaN}', "{", ""])
+def test_json_that_is_none_is_found(
+    text: str, made: Originals, runner: CommandRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdqnp.cli.inspect.print_json", lambda *_: print(text))
     finding = runner.run(plain("inspect m.onnx --json", made))
-    assert finding is not None and finding.kind.startswith("JSONDecodeError")
+    assert finding is not None and "JSON" in finding.kind
 
 
 def test_a_dead_process_is_found_and_its_files_are_kept(
@@ -181,13 +182,12 @@ def test_a_dead_process_is_found_and_its_files_are_kept(
     assert "qdqnp" in (tmp_path / "out" / "0.txt").read_text()
 
 
-def test_three_hundred_commands_without_a_finding() -> None:
+def test_commands_without_a_finding(made: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The small tier; the numbers of the large one are in SECURITY.md."""
-    result = CliRunner().invoke(main, ["-n", "300", "--seed", "2026"])
+    monkeypatch.setattr(commands, "originals", lambda: made)
+    monkeypatch.setattr(commands, "seeds", lambda: MODELS)
+    result = CliRunner().invoke(main, ["-n", "120", "--seed", "2026", "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
-    assert "300 commands" in result.stdout and "0 findings" in result.stdout
-
-
-def test_one_command_again(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["--only", "5", "--out", str(tmp_path / "out")])
-    assert result.exit_code == 0 and "1 commands" in result.stdout, result.output
+    assert "120 commands" in result.stdout and "0 findings" in result.stdout
+    again = CliRunner().invoke(main, ["--only", "5", "--seed", "2026", "--out", str(tmp_path / "out")])
+    assert again.exit_code == 0 and "1 commands" in again.stdout, again.output
