@@ -37,6 +37,10 @@ class RealFunction(Protocol):
         """Return the real value, or one within 10^-50 of it where it is irrational."""
         ...
 
+    def __hash__(self) -> int:
+        """Equal functions have equal values."""
+        ...
+
 
 @dataclass(frozen=True)
 class IdentityFunction:
