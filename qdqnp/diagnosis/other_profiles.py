@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from qdqnp.diagnosis.replay import Device
+from qdqnp.diagnosis.tally import same
 from qdqnp.errors import QdqnpError
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
@@ -88,7 +87,7 @@ def _replayed(device: Device, name: str) -> bool:
     """Return whether the segment's layers, by the device's arithmetic, make what was dumped."""
     try:
         return all(
-            np.array_equal(device.run_segment(name, device.values(case)), device.tensors[name].cases[case])
+            same(device.run_segment(name, device.values(case)), device.tensors[name].cases[case])
             for case in range(device.count)
         )
     except QdqnpError:
@@ -134,7 +133,7 @@ def agrees(device: Device, name: str, profile: Profile) -> bool:
     tensor = device.tensors[name]
     try:
         return all(
-            np.array_equal(_made(device, index, case, profile, tensor.target.codes), tensor.cases[case])
+            same(_made(device, index, case, profile, tensor.target.codes), tensor.cases[case])
             for case in range(device.count)
         )
     except QdqnpError:  # outside the profile's domain

@@ -142,8 +142,10 @@ class Device:
         """Return what the steps of a case start from: dumped codes within their dtype, and the network's inputs."""
         found = dict(self.reference.given[self.first + case])
         for codes, name in self.holders().items():
-            target = self.tensors[name].target
-            found[codes] = np.clip(self.tensors[name].cases[case], *target.limits).astype(target.dtype)
+            target, array = self.tensors[name].target, self.tensors[name].cases[case]
+            within = array if target.dtype.kind == "f" else np.clip(array, *target.limits)
+            with np.errstate(over="ignore"):
+                found[codes] = within.astype(target.dtype)
         right = {self.tensors[name].target.codes: arrays[case] for name, arrays in self.corrected.items()}
         return {**found, **right}
 

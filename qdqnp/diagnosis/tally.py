@@ -137,8 +137,19 @@ def ordered(array: Array) -> Int64:
     """
     if array.dtype.kind != "f":
         return array.astype(np.int64)
-    bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
+    with np.errstate(over="ignore"):
+        bits = np.ascontiguousarray(array, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def same(ours: Array, theirs: Array) -> bool:
+    """Return whether two arrays have one shape and the same values, as `ordered` counts them: a NaN equals a NaN of the
+    same bits.
+
+    >>> same(np.float32([np.nan, 0.0]), np.float32([np.nan, -0.0]))
+    True
+    """
+    return np.array_equal(ordered(ours), ordered(theirs))
 
 
 EPS = float(np.finfo(np.float32).eps)

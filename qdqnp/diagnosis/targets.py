@@ -45,9 +45,12 @@ class DumpTarget:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Return the lowest and the highest code; (-2**62, 2**62), which nothing exceeds, for real tensors."""
+        """Return the lowest and the highest code, as `tally.ordered` counts them: (-2**62, 2**62), which no real value
+        exceeds, for real tensors."""
         if self.dtype.kind == "f":
             return (-(2**62), 2**62)
+        if self.dtype.kind == "b":
+            return 0, 1
         info = np.iinfo(self.dtype)
         return int(info.min), int(info.max)
 

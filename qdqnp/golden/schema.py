@@ -104,9 +104,8 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _has_type(value: Any, kinds: str | list[str]) -> bool:
+    """Compare as JSON Schema does, but that 1.0 is no integer: it would count and index as one."""
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool)):
-            return True
-        if kind == "integer" and isinstance(value, float) and value.is_integer():
             return True
     return False

@@ -86,7 +86,11 @@ def check_labels(labels: Sequence[str], outputs: Outputs) -> None:
 
 
 def summary(array: Array) -> dict[str, Any]:
-    """Return shape, dtype, min, max and mean of an output, as JSON; the numbers of an empty output are None."""
+    """Return shape, dtype, min, max and mean of an output, as JSON; the numbers of an empty output are None.
+
+    >>> summary(np.float32([np.inf, -np.inf]))["mean"]
+    nan
+    """
     found: dict[str, Any] = {
         "shape": list(array.shape),
         "dtype": str(array.dtype),
@@ -95,7 +99,9 @@ def summary(array: Array) -> dict[str, Any]:
         "mean": None,
     }
     if array.size and array.dtype.kind in "biuf":
-        found |= {"min": array.min().item(), "max": array.max().item(), "mean": float(array.mean(dtype=np.float64))}
+        with np.errstate(invalid="ignore"):  # of infinities of both signs
+            mean = float(array.mean(dtype=np.float64))
+        found |= {"min": array.min().item(), "max": array.max().item(), "mean": mean}
     return found
 
 

@@ -4,6 +4,7 @@ shown escaped (`qdqnp.errors.printable`)."""
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
@@ -64,8 +65,23 @@ def print_document(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON on standard output, and nothing else."""
-    print_document(json.dumps(value, indent=2, default=_plain).replace("\x7f", "\\u007f"))
+    """Print JSON on standard output, and nothing else. NaN and infinities, which JSON does not have, become the texts
+    "nan", "inf" and "-inf", as in a manifest."""
+    try:
+        text = json.dumps(value, indent=2, default=_plain, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    print_document(text.replace("\x7f", "\\u007f"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    return value if value is None or isinstance(value, bool | int | str) else _finite(_plain(value))
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 
 from qdqnp.errors import Problems
 from qdqnp.golden import schema_text
@@ -17,7 +17,11 @@ from qdqnp.golden.schema import check_manifest
 from tests.golden.conftest import Made
 
 SCHEMA = json.loads(schema_text())
-VALIDATOR = Draft202012Validator(SCHEMA)
+# To JSON Schema 1.0 is an integer, to Python it is none: our check is stricter there.
+STRICT = Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+VALIDATOR = validators.extend(Draft202012Validator, type_checker=STRICT)(SCHEMA)
 # What `qdqnp.golden.schema` understands; a keyword that is not among them would be ignored there.
 KEYWORDS = {
     "$schema",
@@ -151,3 +155,10 @@ def test_a_line_break_at_the_end_is_no_end(made: Made) -> None:
     problems = Problems()
     check_manifest(document, problems)
     assert len(problems.found) == 2
+
+
+def test_a_whole_float_is_no_integer(made: Made) -> None:
+    document = copy.deepcopy(dict(made.found.manifest))
+    assert agrees(document)
+    document["inputs"] = float(document["inputs"])
+    assert not agrees(document)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from qdqnp.errors import ProfileError
 from qdqnp.numerics.profiles import profile_named
+from qdqnp.numerics.rules.lookup import RationalLookup
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
 from tests.ops import draw
@@ -166,3 +169,29 @@ def test_convert(seed: int) -> None:
     assert real.tolist() == rounding.dequantize(codes, q.scale, q.zero_point).tolist()
     x = (real * F(1.5)).astype(F)
     assert ORT.convert.quantize(x, q).tolist() == rounding.quantize(x, q.scale, q.zero_point, q.dtype).tolist()
+
+
+class CountingFunction:
+    """A real function that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def float32(self, x: Array) -> Array:
+        return x
+
+    def exact(self, x: Fraction) -> Fraction:
+        self.asked += 1
+        return x + x / 7
+
+
+def test_the_values_of_a_function_are_computed_once_for_all_bindings() -> None:
+    """A rule is bound for every question: stimulate asks hundreds of them of one layer."""
+    function = CountingFunction()
+    x, y = (Quant(np.dtype(np.int8), F(scale), np.asarray(zero, np.int8)) for scale, zero in ((0.0371, 5), (0.05, -9)))
+    codes = np.arange(-128, 128).astype(np.int8)
+    found = [RationalLookup().bind(x, y, function)(codes) for _ in range(3)]
+    assert function.asked == 256 and all(np.array_equal(found[0], other) for other in found)
+    other = replace(x, zero_point=np.asarray(6, np.int8))
+    moved = RationalLookup().bind(other, y, function)(codes)
+    assert function.asked == 512 and np.array_equal(moved[1:], found[0][:-1]) and len(np.unique(moved)) > 5

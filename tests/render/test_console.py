@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 
+import numpy as np
 import pytest
 
 from qdqnp.render import console
-from qdqnp.render.console import PlainConsole, table
+from qdqnp.render.console import PlainConsole, print_json, table
 
 
 def shown(rows: int) -> list[str]:
@@ -23,3 +25,11 @@ def test_a_long_table_says_how_many_rows_it_leaves_out(monkeypatch: pytest.Monke
     monkeypatch.setattr(console, "MOST_ROWS", 3)
     assert shown(3) == ["number  square", "0       0", "1       1", "2       4"]
     assert shown(5) == [*shown(3), "... and 2 more rows, which --json has"]
+
+
+def test_json_is_json_with_nan_and_infinities_too(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = np.float32([np.nan, np.inf, -np.inf, 0.5])
+    print_json({"a": numbers, "b": [float("nan"), 1, None, True, "x"], "c": {"d": (np.float64("inf"), np.int8(3))}})
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert document["a"] == ["nan", "inf", "-inf", 0.5]
+    assert document["b"] == ["nan", 1, None, True, "x"] and document["c"] == {"d": ["inf", 3]}

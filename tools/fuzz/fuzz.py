@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
@@ -56,27 +56,37 @@ class Settings:
     def case(self, index: int) -> Case:
         return make(self.seed, index, self.models, self.profiles)
 
+    def work(self, indices: range, at: Any, pipe: Connection) -> None:
+        """Run one process.
 
-def work(settings: Settings, indices: range, at: Any, pipe: Connection) -> None:
-    """Run one process.
+        indices: the files to take.
+        at: the index of the file under way, for the parent to see where this process died or hung.
+        pipe: where counts and findings are sent.
+        """
+        limit_process()
+        with tempfile.TemporaryDirectory() as folder:
+            runner = Runner(Sandbox(Path(folder).resolve()))
+            for done, index in enumerate(indices, 1):
+                at.value = index
+                finding = runner.run(self.case(index))
+                if finding is not None and runner.seen[finding.kind] <= KEPT:
+                    save(self.out, shrink(self.case(index), finding, runner), finding)
+                if done % BLOCK == 0:
+                    pipe.send(runner.take_tally())
+            pipe.send(runner.take_tally())
+            pipe.send(None)
 
-    settings: the settings of the run.
-    indices: the files to take.
-    at: the index of the file under way, for the parent to see where this process died or hung.
-    pipe: where counts and findings are sent.
-    """
-    limit_process()
-    with tempfile.TemporaryDirectory() as folder:
-        runner = Runner(Sandbox(Path(folder).resolve()))
-        for done, index in enumerate(indices, 1):
-            at.value = index
-            finding = runner.run(settings.case(index))
-            if finding is not None and runner.seen[finding.kind] <= KEPT:
-                save(settings.out, shrink(settings.case(index), finding, runner), finding)
-            if done % BLOCK == 0:
-                pipe.send(runner.take_tally())
-        pipe.send(runner.take_tally())
-        pipe.send(None)
+    def died(self, index: int, kind: str) -> None:
+        """Save the file that killed its process, or hung it."""
+        save(self.out, self.case(index), Finding(kind, "unknown", ""))
+
+
+class Work(Protocol):
+    """What a Worker does in its process: fuzz.Settings for models, commands.Commands for commands."""
+
+    def work(self, indices: range, at: Any, pipe: Connection) -> None: ...
+
+    def died(self, index: int, kind: str) -> None: ...
 
 
 def save(out: Path, case: Case, finding: Finding) -> None:
@@ -90,8 +100,9 @@ def save(out: Path, case: Case, finding: Finding) -> None:
 class Worker:
     """A process over every jobs-th file, started again behind a file that kills it."""
 
-    def __init__(self, settings: Settings, indices: range) -> None:
-        self._settings, self._indices = settings, indices
+    def __init__(self, settings: Work, indices: range, patience: float) -> None:
+        """settings: what to do. indices: for which files. patience: seconds until one counts as hung."""
+        self._settings, self._indices, self._patience = settings, indices, patience
         self.tally = Tally()
         self.done = not indices
         if indices:
@@ -100,7 +111,7 @@ class Worker:
     def _start(self) -> None:
         self._at = PROCESSES.Value("q", -1, lock=False)
         self.pipe, theirs = PROCESSES.Pipe(duplex=False)
-        self._process = PROCESSES.Process(target=work, args=(self._settings, self._indices, self._at, theirs))
+        self._process = PROCESSES.Process(target=self._settings.work, args=(self._indices, self._at, theirs))
         self._process.start()
         theirs.close()
         self._seen, self._since = -1, time.monotonic()
@@ -118,10 +129,10 @@ class Worker:
             self.tally.add(found)
         if self._at.value != self._seen:
             self._seen, self._since = self._at.value, time.monotonic()
-        elif time.monotonic() - self._since > SECONDS + GRACE:
+        elif time.monotonic() - self._since > self._patience:
             self._process.kill()
             self._process.join()
-            self._replace(f"no answer for {SECONDS + GRACE} s")
+            self._replace(f"no answer for {self._patience} s")
 
     def _died(self) -> None:
         self._process.join()
@@ -135,17 +146,20 @@ class Worker:
         index = self._at.value
         self.tally.findings[kind] += 1
         self.tally.files += 1
-        save(self._settings.out, self._settings.case(index), Finding(kind, "unknown", ""))
+        self._settings.died(index, kind)
         self._indices = range(index + self._indices.step, self._indices.stop, self._indices.step)
         self.done = not self._indices
         if not self.done:
             self._start()
 
 
-def run(settings: Settings, files: int, jobs: int, first: int) -> tuple[Tally, float]:
-    """Run all files; return the counts and the seconds they took."""
-    start = time.monotonic()
-    workers = [Worker(settings, range(first + job, first + files, jobs)) for job in range(jobs)]
+def run(settings: Work, files: int, jobs: int, first: int, patience: float | None = None) -> tuple[Tally, float]:
+    """Run all files; return the counts and the seconds they took.
+
+    patience: seconds until a process counts as hung; the alarm and some grace if None.
+    """
+    start, limit = time.monotonic(), SECONDS + GRACE if patience is None else patience
+    workers = [Worker(settings, range(first + job, first + files, jobs), limit) for job in range(jobs)]
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task("files", total=files)

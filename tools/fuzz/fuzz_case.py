@@ -193,13 +193,13 @@ class Runner:
 
     def run(self, case: Case) -> Finding | None:
         """Return what one file did that it must not do, or None."""
-        start, peak = time.perf_counter(), _peak()
+        start, before = time.perf_counter(), peak()
         finding = self.attempt(case, self._tally)
         self._tally.files += 1
         self._tally.bytes += len(case.data)
         self._tally.slowest = max(self._tally.slowest, (time.perf_counter() - start, case.index))
-        if _peak() > peak:
-            self._tally.largest = max(self._tally.largest, (_peak(), case.index))
+        if peak() > before:
+            self._tally.largest = max(self._tally.largest, (peak(), case.index))
         if finding is not None:
             self._tally.findings[finding.kind] += 1
             self.seen[finding.kind] += 1
@@ -322,7 +322,8 @@ def catch_alarm() -> None:
     signal.signal(signal.SIGALRM, _ring)
 
 
-def _peak() -> int:
+def peak() -> int:
+    """Return the peak resident bytes of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -237,7 +237,10 @@ def run(arguments: Sequence[str], tally: Tally, where: str) -> str:
         code = result.return_value if error is None else error.code
         if code in (None, DONE, MISMATCH, REFUSED):
             if "--json" in arguments and code != 2:
-                json.loads(result.stdout)
+                try:
+                    json.loads(result.stdout, parse_constant=no_json)
+                except ValueError as error:
+                    tally.note(f"{arguments[0]}: JSON that is none: {error}", where)
             return str(code or DONE)
         tally.note(f"exit code {code}", where)
         return "finding"
@@ -245,6 +248,10 @@ def run(arguments: Sequence[str], tally: Tally, where: str) -> str:
         return str(REFUSED)
     tally.note(kind(error), f"{where}\n{''.join(traceback.format_exception(error))}")
     return "finding"
+
+
+def no_json(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
 
 
 def kind(error: BaseException) -> str:

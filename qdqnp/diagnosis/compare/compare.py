@@ -26,7 +26,7 @@ from qdqnp.diagnosis.faults import Finding, Findings, Suspect, findings, guarded
 from qdqnp.diagnosis.faults.boundary import at_boundaries
 from qdqnp.diagnosis.faults.extent import misfit
 from qdqnp.diagnosis.replay import Device, Reference, Values, expected
-from qdqnp.diagnosis.tally import ordered, validate_metrics
+from qdqnp.diagnosis.tally import ordered, same, validate_metrics
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.diagnosis.tolerance import Tolerance
 from qdqnp.errors import InputError, Problem
@@ -180,8 +180,7 @@ def _trusted(device: Device) -> Device:
 def _wrong(device: Device, name: str, made: Sequence[Values]) -> bool:
     tensor = device.tensors[name]
     return any(
-        not np.array_equal(expected(device, tensor.target, case, made[case]), tensor.cases[case])
-        for case in range(device.count)
+        not same(expected(device, tensor.target, case, made[case]), tensor.cases[case]) for case in range(device.count)
     )
 
 
@@ -193,7 +192,7 @@ def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
     told = False
     for reader in readers:
         right = all(
-            np.array_equal(
+            same(
                 device.run_segment(reader, {**device.values(case), codes: made[case][codes]}),
                 device.tensors[reader].cases[case],
             )

@@ -8,6 +8,7 @@ import numpy as np
 
 from qdqnp.diagnosis.align import Misfit
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.diagnosis.tally import ordered
 from qdqnp.quant import Array
 
 TRUNCATED = "truncated"
@@ -50,14 +51,14 @@ def _strides(array: Array, width: int) -> Iterator[int]:
 
 def _padded(want: Array, got: Array, stride: int) -> bool:
     """Whether the rows of `want`, `stride` apart, are what `got` holds, as far as it reaches."""
-    rows = want.reshape(-1, want.shape[-1])
+    rows, held = ordered(want).reshape(-1, want.shape[-1]), ordered(got)
     buffer = np.zeros((rows.shape[0], stride), np.int64)
     used = np.zeros(buffer.shape, bool)
     buffer[:, : rows.shape[1]], used[:, : rows.shape[1]] = rows, True
-    size = min(got.size, buffer.size)
+    size = min(held.size, buffer.size)
     flat, mask = buffer.reshape(-1)[:size], used.reshape(-1)[:size]
     seen = int(np.count_nonzero(mask))
-    return seen >= LEAST_SEEN and bool(np.array_equal(flat[mask], got[:size].astype(np.int64)[mask]))
+    return seen >= LEAST_SEEN and bool(np.array_equal(flat[mask], held[:size][mask]))
 
 
 def misfit(found: Misfit, want: Array) -> Finding | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.diagnosis.tally import same
 from qdqnp.quant import Array
 
 NHWC = "NCHW against NHWC"
@@ -56,12 +57,7 @@ def _either(suspect: Suspect, kind: str, transforms: dict[str, Transform]) -> It
 
 def _fits(suspect: Suspect, transform: Transform) -> bool:
     """For each case that differs; a device does the same to every case, but a single buffer may go wrong once."""
-    return all(
-        np.array_equal(transform(suspect.want[case]).astype(np.int64, copy=False), suspect.got[case])
-        if suspect.target.dtype.kind in "iu"
-        else np.array_equal(transform(suspect.want[case]), suspect.got[case])
-        for case in suspect.bad_cases
-    )
+    return all(same(transform(suspect.want[case]), suspect.got[case]) for case in suspect.bad_cases)
 
 
 def to_last(array: Array) -> Array:

@@ -11,7 +11,7 @@ from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.faults.evidence import bears, bits_of
 from qdqnp.diagnosis.faults.fault import Layer, LayerFault, Variant
 from qdqnp.diagnosis.replay import Device, Values
-from qdqnp.diagnosis.tally import ordered
+from qdqnp.diagnosis.tally import ordered, same
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by
@@ -73,7 +73,7 @@ class Suspect:
     @lazy
     def differs(self) -> list[Array]:
         """Where the device's codes differ, for each case."""
-        return [got != want for got, want in zip(self.got, self.want, strict=True)]
+        return [ordered(got) != ordered(want) for got, want in zip(self.got, self.want, strict=True)]
 
     @lazy
     def bad_cases(self) -> list[int]:
@@ -129,10 +129,10 @@ class Suspect:
         got, y = self.got[case], self.step.outputs[0].quant
         if channels is not None:
             made, got = (np.take(side, channels, self.bound.operator.channel_axis) for side in (made, got))
-            return np.array_equal(made, got)
+            return same(made, got)
         if not self.alone and y is not None and made.dtype != y.dtype:
             return False  # no layer reads such codes
-        return np.array_equal(self.finish(case, made), got)
+        return same(self.finish(case, made), got)
 
     @property
     def _bad_first(self) -> list[int]:

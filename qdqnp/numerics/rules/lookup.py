@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,10 @@ class RealFunction(Protocol):
 
     def exact(self, x: Fraction) -> Fraction:
         """Return the real value, or one within 10^-50 of it where it is irrational."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal functions have equal values."""
         ...
 
 
@@ -200,9 +205,8 @@ class RationalTable(BoundRule):
     def reals(self) -> tuple[Fraction, ...]:
         """The value of each of x's codes from the lowest on, in units of s_y, cut far outside every code."""
         low, high = self.x.range
-        scale_x, scale_y, limit = fraction(self.x.scale), fraction(self.y.scale), Fraction(2**20)
-        found = (self.function.exact((code - int(self.x.zero_point)) * scale_x) for code in range(low, high + 1))
-        return tuple(max(min(real / scale_y, limit), -limit) for real in found)
+        zero = int(self.x.zero_point)
+        return _reals(self.function, low - zero, high - zero, fraction(self.x.scale), fraction(self.y.scale))
 
     def stages(self, codes: Codes) -> list[StageValue]:
         place = codes.astype(np.int64) - self.x.range[0]
@@ -217,6 +221,13 @@ class RationalTable(BoundRule):
     def ties(self, codes: Codes) -> Signs:
         table = [(real > 0) - (real < 0) if real.denominator == 2 else 0 for real in self.reals]
         return np.take(np.array(table, np.int8), codes.astype(np.int64) - self.x.range[0])
+
+
+@lru_cache(maxsize=256)  # a rule is bound anew for each question, and each value may take 60 digits
+def _reals(function: RealFunction, low: int, high: int, scale_x: Fraction, scale_y: Fraction) -> tuple[Fraction, ...]:
+    """Return function(x * scale_x) / scale_y for x from low to high, cut far outside every code."""
+    limit = Fraction(2**20)
+    return tuple(max(min(function.exact(x * scale_x) / scale_y, limit), -limit) for x in range(low, high + 1))
 
 
 #: Up to here A * x + BC stays far inside int64, whatever the zero points.
