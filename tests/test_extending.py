@@ -275,7 +275,7 @@ def test_a_faulty_dump_is_compared(tmp_path: Path) -> None:
     first, second = report.rows
     assert first.status == "equal" and first.single.elements == 30
     assert second.status == "fault" and second.few
-    assert [finding.kind for finding in second.findings] == [TRUNCATION, SMALL]
+    assert [finding.kind for finding in second.findings] == [SMALL, TRUNCATION]
     assert report.as_json()["first_divergence"] == "y"
 
 
