@@ -212,7 +212,7 @@ def test_within_the_room_of_files_too_there_is_one_place_for_each() -> None:
         if path.startswith("files/")
     }
     assert {path: texts for path, texts in openers.items() if texts} == {
-        "files/regular.py": {"open", "os.open"},
+        "files/regular.py": {"os.open"},
         "files/unfinished.py": {"os.open"},
         "files/folder.py": {"path.open"},
         "files/npy.py": {"self._archive.open", "archive.open"},
