@@ -52,6 +52,8 @@ _MAX_HEADER = 10_000
 # Bytes of an archive's list of its members, which Python reads at once.
 _MAX_DIRECTORY = 2**22
 _ENCRYPTED = 1
+# Bytes before a member's own, at least: its name follows.
+_LOCAL_HEADER = 30
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,9 @@ def _members(listed: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
             raise ValueError(f"member '{name}' {how}; np.savez and np.savez_compressed write what is read")
         if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
             raise ValueError(f"member '{name}', stored, of two sizes")
-    if sum(info.compress_size for info in listed) > size:
+    placed = sorted((info.header_offset, info.compress_size) for info in listed)
+    ends = [begin + _LOCAL_HEADER + packed for begin, packed in placed]
+    if any(end > begin for end, (begin, _) in zip(ends, [*placed[1:], (size, 0)], strict=True)):
         raise ValueError("members that overlap")
     return found
 

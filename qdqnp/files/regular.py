@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+T = TypeVar("T")
 
 # Not every system has all of them. A terminal must not become the process's own.
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY"))
@@ -84,7 +87,7 @@ def _opened(path: str, *, follow: bool, note: bool, at: int | None = None) -> Bi
     if not follow and not _NO_LINK and os.path.islink(path):  # noqa: PTH114
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     with _as_os_error(path), _links_named(follow):
-        file = open(path, "rb", opener=opener)  # noqa: SIM115 - handed on; Path.open takes no opener
+        file = io.BufferedReader(_Ready(path, "rb", opener=opener))
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         file.close()
@@ -93,6 +96,22 @@ def _opened(path: str, *, follow: bool, note: bool, at: int | None = None) -> Bi
     if note and noted is not None:
         noted.add((status.st_dev, status.st_ino))
     return file
+
+
+class _Ready(io.FileIO):
+    """A file that says so where it has no bytes yet: Python reads None then, which nobody expects of a regular file.
+    Some files of the kernel that count as regular ones, such as /proc/kmsg, are like pipes."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._there(super().readinto(buffer))
+
+    def readall(self) -> bytes:
+        return self._there(super().readall())
+
+    def _there(self, got: T | None) -> T:
+        if got is None:
+            raise BlockingIOError(errno.EAGAIN, "a file that is like a pipe, where a regular file is needed", self.name)
+        return got
 
 
 @contextmanager

@@ -168,6 +168,22 @@ def test_members_that_share_their_bytes(tmp_path: Path) -> None:
     refused(tmp_path / "x.npz", "overlap")
 
 
+def test_a_member_inside_another_is_refused_whatever_their_sizes(tmp_path: Path) -> None:
+    """One array whose elements are another member, and a third one, so that the file has more bytes than all of them."""
+    inner = archive(tmp_path / "inner.npz", {"y.npy": npy_bytes(A)}, zipfile.ZIP_STORED).read_bytes()
+    inner = inner[: inner.index(b"PK\x01\x02")]
+    outer = npy_bytes(np.frombuffer(inner, np.int8))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as made:
+        made.writestr("x.npy", outer)
+        made.writestr("z.npy", npy_bytes(np.zeros(1000, np.int8)))
+        member = zipfile.ZipInfo("y.npy")
+        member.file_size = member.compress_size = len(npy_bytes(A))
+        member.CRC = zlib.crc32(npy_bytes(A))
+        member.header_offset = 30 + len("x.npy") + outer.index(inner)
+        made.filelist.append(member)
+    refused(tmp_path / "x.npz", "overlap")
+
+
 def test_many_members(tmp_path: Path) -> None:
     refused(archive(tmp_path / "x.npz", {f"{index}.npy": b"" for index in range(MAX_MEMBERS + 1)}), "members")
 

@@ -3,6 +3,7 @@ folder that is not trusted."""
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Callable
@@ -195,3 +196,21 @@ def test_everything_below_a_folder(tmp_path: Path) -> None:
     assert found["a"] == FILE and found["b"] == LINK and found["/".join("d" * 300)] == FOLDER and len(found) == 302
     with pytest.raises(OSError, match="more than 301"):
         below(tmp_path, 301)
+
+
+def test_a_regular_file_without_bytes_yet_is_refused(tmp_path: Path) -> None:
+    """The kernel's log counts as a regular file, and is like a pipe: it hangs who waits, and gives None to who does
+    not."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    for read in (lambda file: file.read(1), lambda file: file.read(), lambda file: file.read(2**21)):
+        with io.BufferedReader(regular._Ready(reading, closefd=False)) as file, pytest.raises(OSError, match="a pipe"):
+            read(file)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="needs the kernel's log")
+def test_the_log_of_the_kernel(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        read_bytes("/proc/kmsg", 2**30)
