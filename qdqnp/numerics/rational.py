@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,10 @@ class RationalSum:
         real = np.clip(np.broadcast_to(self.real(), self.shape), -LIMIT, LIMIT)
         ties, doubtful = self.ties() != 0, self._doubtful()
         halves = np.rint(2 * real) / 2  # what a tie is exactly
-        result: Int64 = np.rint(np.where(ties, halves, real)).astype(np.int64)
-        for index in zip(*np.nonzero(doubtful & ~ties), strict=True):
-            result[index] = round(self.at(index))
+        result: Int64 = np.asarray(np.rint(np.where(ties, halves, real)), np.int64)
+        unclear = np.flatnonzero(doubtful & ~ties)
+        above, below = self._ratios(unclear)
+        np.put(result, unclear, (2 * above + below) // (2 * below))  # no ties are left: the floor of value + 1/2
         return result
 
     def ties(self) -> Signs:
@@ -69,10 +71,33 @@ class RationalSum:
         if len(self.values) == 1 and not self.constant:
             tie = doubtful & _product_ties(self.values[0], self.factors[0])
         else:
+            unclear = np.flatnonzero(doubtful)
+            above, below = self._ratios(unclear)
             tie = np.zeros(self.shape, bool)
-            for index in zip(*np.nonzero(doubtful), strict=True):
-                tie[index] = self.at(index).denominator == 2
+            np.put(tie, unclear, 2 * above % (2 * below) == below)
         return np.where(tie, np.sign(np.broadcast_to(self.real(), self.shape)), 0).astype(np.int8)
+
+    def _ratios(self, places: Array) -> tuple[Array, Array]:
+        """Return the exact sums at some places as numerators and denominators, both of Python's integers.
+
+        places: positions in the sum, flattened; (n,).
+        """
+        columns = max(len(factor) for factor in self.factors)
+        wide = [factor if len(factor) > 1 else [factor[0]] * columns for factor in self.factors]
+        below = [lcm(self.constant.denominator, *(f.denominator for f in at)) for at in zip(*wide, strict=True)]
+        column = places % self.shape[-1] if columns > 1 else np.zeros_like(places)
+        above = _whole([self.constant] * columns, below)[column]
+        for value, factor in zip(self.values, wide, strict=True):
+            above = (
+                above + np.broadcast_to(value, self.shape).flat[places].astype(object) * _whole(factor, below)[column]
+            )
+        return above, np.array(below, object)[column]
+
+
+def _whole(factors: Sequence[Fraction], below: Sequence[int]) -> Array:
+    """Return the fractions as multiples of 1 / below."""
+    pairs = zip(factors, below, strict=True)
+    return np.array([factor.numerator * (most // factor.denominator) for factor, most in pairs], object)
 
 
 def _product_ties(value: Int64, factors: Sequence[Fraction]) -> Array:

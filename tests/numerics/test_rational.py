@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,3 +56,25 @@ def test_a_tie_that_float64_misses_is_one() -> None:
         total = RationalSum([np.array([value, -value])], [[factor]])
         assert total.rounded().tolist() == [code, -code]
         assert total.ties().tolist() == [1, -1]
+
+
+def test_many_ties_are_decided_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 300 bytes can ask for millions of them: none is looked at by itself."""
+    monkeypatch.setattr(RationalSum, "at", None)
+    a, b = np.arange(2**16).reshape(256, 256), np.ones((256, 256), np.int64)
+    total = RationalSum([a, b], [[Fraction(1, 2)], [Fraction(1, 3)]], Fraction(2, 3))
+    assert np.array_equal(total.ties(), np.arange(2**16).reshape(256, 256) % 2)
+    assert np.array_equal(total.rounded(), np.rint(np.arange(2**16) / 2 + 1).reshape(256, 256))
+
+
+def test_factors_of_each_column_beside_one_for_all() -> None:
+    total = RationalSum(
+        [np.array([[1, 2, 3]]), np.array([5])], [[Fraction(1, 2), Fraction(1, 4), Fraction(1, 6)], [Fraction(1, 5)]]
+    )
+    assert total.ties().tolist() == [[1, 1, 1]]
+    assert total.rounded().tolist() == [[2, 2, 2]]
+
+
+def test_a_sum_of_scalars() -> None:
+    total = RationalSum([np.array(3), np.array(-4)], [[Fraction(1, 2)], [Fraction(1)]])
+    assert total.ties() == -1 and total.rounded() == -2
