@@ -103,7 +103,8 @@ class _Ready(io.FileIO):
     Some files of the kernel that count as regular ones, such as /proc/kmsg, are like pipes."""
 
     def readinto(self, buffer: Any, /) -> int:
-        return self._there(super().readinto(buffer))
+        count: int | None = super().readinto(buffer)
+        return self._there(count)
 
     def readall(self) -> bytes:
         return self._there(super().readall())
