@@ -109,6 +109,9 @@ def _caught(error: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             _say("interrupted")
             return INTERRUPTED
+        case RuntimeError() if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11, while a class is made
+            _say("interrupted")
+            return INTERRUPTED
         case BrokenPipeError():
             return CLOSED
         case OSError() if error.errno in FULL:

@@ -274,3 +274,11 @@ def test_output_that_is_not_utf_8(encoding: str, tmp_path: Path) -> None:
         assert "gr" in result.stdout and "\u202e" not in result.stdout
     missing = process("-m", "qdqnp", "inspect", "grün 漢", env={"PYTHONIOENCODING": encoding})
     assert missing.returncode == 2 and "Traceback" not in missing.stderr
+
+
+def test_an_interrupt_that_python_wraps_while_a_class_is_made(capfd: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise RuntimeError("Error calling __set_name__ on 'Field' instance") from KeyboardInterrupt()
+
+    assert net.exit_code(command) == net.INTERRUPTED
+    assert capfd.readouterr().err == "interrupted\n"
