@@ -169,7 +169,7 @@ def test_members_that_share_their_bytes(tmp_path: Path) -> None:
 
 
 def test_a_member_inside_another_is_refused_whatever_their_sizes(tmp_path: Path) -> None:
-    """One array whose elements are another member, and a third one, so that the file has more bytes than all of them."""
+    """One array whose elements are another member, and a third one, so that the file is longer than all of them."""
     inner = archive(tmp_path / "inner.npz", {"y.npy": npy_bytes(A)}, zipfile.ZIP_STORED).read_bytes()
     inner = inner[: inner.index(b"PK\x01\x02")]
     outer = npy_bytes(np.frombuffer(inner, np.int8))
