@@ -189,7 +189,17 @@ def file_access(tree: ast.AST) -> Iterator[str]:
             text = ast.unparse(node.func)
             if isinstance(node.func, ast.Attribute) and node.func.attr in FILE_METHODS and text != "self.remove":
                 yield node.func.attr
-            if text in ("open", "io.open", "os.open", "np.load", "np.save", "json.load", "onnx.load", "os.replace"):
+            if text in (
+                "open",
+                "io.open",
+                "io.FileIO",
+                "os.open",
+                "np.load",
+                "np.save",
+                "json.load",
+                "onnx.load",
+                "os.replace",
+            ):
                 yield text
             if text.endswith(".open") and not re.match(r"(self\._)?(folder|archive|sessions)\.", text):
                 yield text
