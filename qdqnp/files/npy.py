@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -220,9 +221,8 @@ def _members(listed: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
             raise ValueError(f"member '{name}' {how}; np.savez and np.savez_compressed write what is read")
         if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
             raise ValueError(f"member '{name}', stored, of two sizes")
-    placed = sorted((info.header_offset, info.compress_size) for info in listed)
-    ends = [begin + _LOCAL_HEADER + packed for begin, packed in placed]
-    if any(end > begin for end, (begin, _) in zip(ends, [*placed[1:], (size, 0)], strict=True)):
+    placed = [*sorted((info.header_offset, info.compress_size) for info in listed), (size, 0)]
+    if any(begin + _LOCAL_HEADER + packed > following for (begin, packed), (following, _) in pairwise(placed)):
         raise ValueError("members that overlap")
     return found
 
