@@ -41,8 +41,9 @@ class MatMul(Operator):
         rule, call = binding.profile.float_sum, GemmCall(binding.constant(1) and b.ndim == 2)
         out = np.empty(concrete(matmul_shape(a.shape, b.shape)), np.float32)
         if 1 < b.ndim <= a.ndim and math.prod(b.shape[:-2]) == 1:  # one product of all rows
-            rows, matrix = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b.reshape(b.shape[-2:])
-            np.copyto(out.reshape(rows.shape[0], matrix.shape[1]), rule.gemm(rows, matrix, None, call))
+            count, inner, columns = math.prod(a.shape[:-1]), b.shape[-2], b.shape[-1]
+            rows, matrix = a.reshape(count, inner), b.reshape(inner, columns)
+            np.copyto(out.reshape(count, columns), rule.gemm(rows, matrix, None, call))
             return (out,)
         # a product by a vector is one product for each row
         left, right = batches(a[..., None, :] if 1 in (a.ndim, b.ndim) else a, b)
