@@ -163,8 +163,8 @@ def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
     """
     if np.array_equal(reference, prediction):
         return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
-    r, p = reference.astype(np.float64), prediction.astype(np.float64)
     with np.errstate(all="ignore"):
+        r, p = reference.astype(np.float64), prediction.astype(np.float64)  # signaling NaN warn when they are converted
         return _metrics(r, p, r - p)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -101,3 +102,12 @@ def test_validate_metrics_are_the_formulas(r: np.ndarray, p: np.ndarray) -> None
 def test_l2r_divides_by_the_prediction() -> None:
     found = validate_metrics(np.array([[3.0, 4.0]]), np.array([[0.0, 1.0]]))
     assert math.isclose(found["l2r"], math.sqrt(18) / (1 + EPS))
+
+
+def test_metrics_of_signaling_nan_do_not_warn() -> None:
+    signaling = np.array([[0x7F800001, 0]], np.uint32).view(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert validate_metrics(np.ones((1, 2), np.float32), signaling).keys() == {
+            *("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos")
+        }

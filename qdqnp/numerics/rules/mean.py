@@ -187,6 +187,9 @@ class ReciprocalMean(BoundRule):
         s2 = largest_shift(ratio / 256)
         a = np.asarray(np.rint(np.ldexp(ratio / 256, s2)), np.int64)
         constant = math.floor(math.ldexp(int(self.y.zero_point) - int(self.x.zero_point) * ratio, s2))
+        if not -(2**63) <= constant < 2**63:
+            problem = Problem("scale ratio", "a constant of 64 bits", f"{ratio:.6g}")
+            raise ProfileError("the constant of the mean is outside 64 bits", [problem])
         conv = NarrowThenAffine(tie=self.rule.tie)
         return Narrowed(conv, 0, s2, a, np.asarray(constant, np.int64), self.y, None)
 

@@ -94,7 +94,8 @@ class TabledSoftmax(BoundRule):
 
     def stages(self, codes: Codes) -> list[StageValue]:
         entries, total, real = self._scaled(codes)
-        rounded = np.rint(real).astype(np.int64)
+        with np.errstate(all="ignore"):  # scales may have any size, and a quotient be no number
+            rounded = np.rint(real).astype(np.int64)
         return [
             StageValue("exponential", entries),
             StageValue("sum", total[:, None]),
