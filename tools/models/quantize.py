@@ -33,18 +33,20 @@ class Recipe:
     """The settings of a quantization; the defaults are those of ST's publishers. The names are those of the command
     line."""
 
-    #: Dtype of activations.
+    #: Dtype of activations: 8 or 16 bits.
     activations: str = "int8"
     #: Whether weights have a scale per channel.
     per_channel: bool = True
     #: 'qdq' or 'qoperator'.
     format: str = "qdq"
-    #: Dtype of weights.
+    #: Dtype of weights: 4 or 8 bits.
     weights: str = "int8"
     #: Whether weights have 7 bits, which keeps CPUs without VNNI from saturating.
     reduce_range: bool = False
     #: Whether Relu and Clip stay where their Q implies them.
     keep_activations: bool = False
+    #: Whether activations are symmetric too, with a zero point of 0.
+    symmetric: bool = False
 
 
 def preprocess(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -62,7 +64,7 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
     """Return the 8-bit model of a preprocessed float one; it is calibrated on `batches`, float32 NCHW."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
+    types = {kind.name[1:].lower(): kind for kind in QuantType}  # QuantType.QInt8 is 'int8'
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
         # From a file, because a model in memory comes back with its tensors pointing into a folder that is gone.
@@ -78,8 +80,8 @@ def quantize(preprocessed: onnx.ModelProto, batches: Iterable[NDArray[np.float32
             activation_type=types[recipe.activations],
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={
-                "WeightSymmetric": recipe.weights == "int8",
-                "ActivationSymmetric": False,
+                "WeightSymmetric": recipe.weights in ("int4", "int8"),
+                "ActivationSymmetric": recipe.symmetric,
                 "QDQKeepRemovableActivations": recipe.keep_activations,
             },
         )
