@@ -31,7 +31,7 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.peers.ort.peer import KINDS, OrtPeer
 from qdqnp.render.console import tracked
-from tools.models.exporters.make import made
+from tools.models.make_exporters import made
 from tools.models.exporters.nets import NETWORKS
 from tools.models.exporters.styles import STYLES
 

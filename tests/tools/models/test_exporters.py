@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tools.models.exporters.make import made
+from tools.models.make_exporters import made
 from tools.models.exporters.nets import NETWORKS
 from tools.models.exporters.styles import CLIPPED, OF_MATMUL, STYLES
 

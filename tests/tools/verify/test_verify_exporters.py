@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import qdqnp
 from qdqnp.executor.plan import BoundStep
-from tools.models.exporters.make import made
+from tools.models.make_exporters import made
 from tools.verify import verify_exporters
 from tools.verify.verify_exporters import EQUAL, PEER_REFUSES, REFUSED, WRONG, Outcome, differing_layers, main, summary
 

@@ -1,7 +1,7 @@
 """Make every network of nets.py in every style of styles.py.
 
-python -m tools.models.exporters.make FOLDER
-python -m tools.models.exporters.make FOLDER --network neck --style qcdq
+python -m tools.models.make_exporters FOLDER
+python -m tools.models.make_exporters FOLDER --network neck --style qcdq
 """
 
 from __future__ import annotations
