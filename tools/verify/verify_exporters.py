@@ -31,9 +31,9 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.peers.ort.peer import KINDS, OrtPeer
 from qdqnp.render.console import tracked
-from tools.models.make_exporters import made
 from tools.models.exporters.nets import NETWORKS
 from tools.models.exporters.styles import STYLES
+from tools.models.make_exporters import made
 
 EQUAL, UNPROMISED, REFUSED, PEER_REFUSES, WRONG = "equal", "no promise", "refused", "ONNX Runtime refuses", "WRONG"
 VERDICTS = (EQUAL, UNPROMISED, REFUSED, PEER_REFUSES, WRONG)

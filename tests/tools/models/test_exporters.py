@@ -6,9 +6,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tools.models.make_exporters import made
 from tools.models.exporters.nets import NETWORKS
 from tools.models.exporters.styles import CLIPPED, OF_MATMUL, STYLES
+from tools.models.make_exporters import made
 
 MODELS = dict(made(("mlp", "neck")))
 
