@@ -185,8 +185,8 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     by = {verdict: [o for o in outcomes if o.verdict == verdict] for verdict in (PASS, PEER, FAIL, REFUSED)}
     lines = [
         f"onnx {onnx.__version__} has {len(outcomes)} node tests. {len(by[PASS])} pass as they are, {len(by[FAIL])} "
-        f"fail, {len(by[REFUSED])} are refused, and in {len(by[PEER])} ONNX Runtime contradicts ONNX's data and qdqnp "
-        "has its bits. "
+        f"fail, {len(by[REFUSED])} are refused,\nand in {len(by[PEER])} ONNX Runtime contradicts ONNX's data and qdqnp "
+        "has its bits.\n"
         f"{sum(outcome.bitwise for outcome in outcomes)} outputs were held against ONNX Runtime bit for bit.",
         "",
         "| tests | why they do not pass |",
