@@ -5,15 +5,14 @@ The host quantizes inputs and dequantizes outputs in any case.
 
 from __future__ import annotations
 
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_of
 from qdqnp.program import Program, Step
 
 
 def float_work(program: Program, step: Step) -> str:
     """Describe what a step computes in float32 in the middle of the network; '' where that is nothing."""
     made = program.tensors[step.output_names[0]]
-    operator = lookup(step.domain, step.op)
-    if made.dtype.kind == "f" and not step.dequantizes and not (operator is not None and operator.copies):
+    if made.dtype.kind == "f" and not step.dequantizes and not operator_of(step).copies:
         return f"{step.op} in float32"
     before = [program.makers[name] for name in step.input_names if name in program.makers]
     dequantizers = [other for other in before if other.dequantizes]

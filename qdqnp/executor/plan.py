@@ -21,7 +21,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
 from qdqnp.ops.operator import Binding, Operator, ShapeError
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_of
 from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
 
@@ -123,8 +123,7 @@ def bind_step(
     Raises ProfileError where the profile does not define the step, ProofError for a strategy that is not exact for the
     step.
     """
-    operator = lookup(step.domain, step.op)
-    assert operator is not None  # the lowering found it
+    operator = operator_of(step)
     own = {name: consts[name] for name in step.input_names if name in consts}
     binding = Binding(step, profile, own)
     with np.errstate(all="ignore"):  # scales may have any size: a rule refuses what it cannot express

@@ -10,7 +10,8 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.graph import Shape, Sizes
 from qdqnp.limits import MAX_RANDOM_BYTES, bytes_needed, readable_bytes
 from qdqnp.ops.operator import ShapeError
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_of
+from qdqnp.ops.runtime_scales import scales_read
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array, code_range
 
@@ -24,7 +25,8 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
     Unknown sizes become 1, or, behind the first axis, the smallest power of two that fits all windows and slices.
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
-    too. Other floats are standard normal; integers are uniform over their dtype.
+    too. Those that are read as scales are between 2^-8 and 2^-4. Other floats are standard normal; integers are uniform
+    over their dtype.
 
     >>> import qdqnp
     >>> from qdqnp.inputs.shipped import shipped_model
@@ -75,8 +77,7 @@ def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
     shapes: dict[str, Shape] = {name: t.const.shape for name, t in program.tensors.items() if t.const is not None}
     shapes.update(inputs)
     for step in program.steps:
-        operator = lookup(step.domain, step.op)
-        assert operator is not None  # the lowering found it
+        operator = operator_of(step)
         try:
             made = operator.shapes(step.attributes, *(shapes[x.name] if x is not None else None for x in step.inputs))
         except ShapeError:
@@ -95,6 +96,8 @@ def _array(program: Program, tensor: Tensor, shape: Sizes, rng: np.random.Genera
             [Problem(f"input '{tensor.name}'", "float32 or an integer type", str(tensor.dtype))],
         )
     for step in program.steps:
+        if tensor.name in scales_read(step):
+            return rng.uniform(2**-8, 2**-4, shape).astype(np.float32)
         quant = step.outputs[0].quant
         if step.quantizes and tensor.name in step.input_names and quant is not None and quant.per_tensor:
             low, high = quant.range

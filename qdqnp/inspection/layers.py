@@ -11,7 +11,7 @@ from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
-from qdqnp.ops.registry import rule_of
+from qdqnp.ops.registry import operator_of
 from qdqnp.program import Step
 from qdqnp.quant import Array, Quant
 
@@ -56,7 +56,7 @@ class LayerInfo:
 
 def rule_status(profile: Profile, step: Step) -> str:
     """Return 'established', 'inferred' or 'unknown'; '' for operators that do not compute anything."""
-    field = rule_of(step.op)
+    field = operator_of(step).rule
     if not field:
         return ""
     rule = getattr(profile, field)

@@ -12,6 +12,7 @@ from qdqnp.lowering.base import Lowering
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, ShapeError
 from qdqnp.ops.registry import lookup
+from qdqnp.ops.runtime_scales import with_runtime_scales
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import CODE_DTYPES, Quant
 from qdqnp.reader.check import check_operators
@@ -75,7 +76,10 @@ class _Emitter:
             inferred = operator.infer(check, attributes)
         except ShapeError as error:
             check.refuse("shapes", error.expected, error.got)
-        self._emit(node, replace(operator.step(check, attributes), doubt=node.doubt), inferred)
+        step = operator.step(check, attributes)
+        if check.runtime_scales:
+            step = with_runtime_scales(operator, check, step)
+        self._emit(node, replace(step, doubt=node.doubt), inferred)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:

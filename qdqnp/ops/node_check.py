@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,8 @@ from qdqnp.graph import Node, Value
 from qdqnp.quant import CODE_DTYPES, Array, Quant
 
 FLOAT32 = np.dtype(np.float32)
+#: The most scales along one axis that are known only when a step runs.
+MAX_RUNTIME_SCALES = 2**16
 
 
 class Refused(Exception):  # noqa: N818 - not an error of its own: `NodeCheck` turns it into a Problem
@@ -31,6 +33,8 @@ class NodeCheck:
     opset: int
     inputs: tuple[Value | None, ...]
     problems: Problems
+    #: The scales and zero points that are no constants, by their number: `quant` puts ones and zeros in their place.
+    runtime_scales: set[int] = field(default_factory=set, init=False)
 
     def refuse(self, what: str, expected: str, got: object, hint: str = "") -> typing.NoReturn:
         """Note a problem of this node and stop checking it."""
@@ -84,18 +88,33 @@ class NodeCheck:
             )
         return len(value.shape)
 
+    def _parameter(self, index: int, what: str, instead: int) -> Array:
+        """Return a scale or zero point that is a constant, or an array of `instead` in its place."""
+        value = self.value(index)
+        if value.const is not None:
+            return value.const
+        sizes = [size for size in value.shape if isinstance(size, int) and size <= MAX_RUNTIME_SCALES]
+        if len(value.shape) > 1 or len(sizes) < len(value.shape):
+            expected = f"a constant, or a tensor of shape [] or [n] whose n is known, at most {MAX_RUNTIME_SCALES}"
+            self.refuse(f"input {index} ({what}) '{value.name}'", expected, f"shape {list(value.shape)}")
+        self.runtime_scales.add(index)
+        return np.full(sizes, instead, value.dtype)
+
     def quant(self, scale_index: int, zero_index: int, dtype: np.dtype[Any] | None, axis: int | None = None) -> Quant:
         """Return the Quant that a scale input and a zero point input describe, with every check on them.
 
         dtype: what the zero point's dtype must be; None accepts any code type, as QuantizeLinear's output type is
             the zero point's own.
         axis: the axis to which the scales belong where several apply.
+
+        Of what is no constant, type and shape are checked; `runtime_scales` then has its number.
         """
-        scale = self.const(scale_index, "scale")
+        scale = self._parameter(scale_index, "scale", 1)
         if scale.dtype != FLOAT32:
             self.refuse(f"input {scale_index} (scale)", "float32", scale.dtype)
-        zero = self.optional_const(zero_index, "zero point")
-        if zero is None:
+        if self.given(zero_index):
+            zero = self._parameter(zero_index, "zero point", 0)
+        else:
             zero = np.zeros((), dtype if dtype is not None else np.uint8)
         if zero.dtype not in CODE_DTYPES or (dtype is not None and zero.dtype != dtype):
             self.refuse(f"input {zero_index} (zero point)", str(dtype or "an integer code type"), zero.dtype)

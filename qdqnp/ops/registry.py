@@ -7,6 +7,8 @@ from importlib import import_module
 
 from qdqnp.ops import float, integer, movement
 from qdqnp.ops.operator import DEFINED, Operator
+from qdqnp.ops.runtime_scales import RuntimeScales, WithRuntimeScales
+from qdqnp.program import Step
 
 for _room in (float, integer, movement):
     for _module in pkgutil.iter_modules(_room.__path__, f"{_room.__name__}."):
@@ -30,6 +32,12 @@ def operators() -> dict[tuple[str, str], Operator]:
 def lookup(domain: str, op: str) -> Operator | None:
     """Return the operator of that domain ('' is ONNX's own) and name, or None."""
     return operators().get((domain, op))
+
+
+def operator_of(step: Step) -> Operator:
+    """Return the operator that runs a step of a program."""
+    found = operators()[step.domain, step.op]
+    return WithRuntimeScales(found) if isinstance(step.attributes, RuntimeScales) else found
 
 
 def rule_of(op: str) -> str:

@@ -53,11 +53,6 @@ GROUPS = (
         "DequantizeLinear (not PyTorch's eager mode)",
         "Cast CastLike BitCast",
     ),
-    _group(
-        "quantize at run time, so that scales depend on data",
-        "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
-        "DynamicQuantizeLinear MatMulInteger ConvInteger",
-    ),
     _group("make outputs whose size depends on data", CUT_TAIL, "NonZero NonMaxSuppression Unique Compress"),
     _group(
         "choose by comparing, in types other than codes and float32",

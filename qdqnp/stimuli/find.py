@@ -11,7 +11,7 @@ from qdqnp.find import find_step
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
-from qdqnp.ops.registry import rule_of
+from qdqnp.ops.registry import operator_of
 from qdqnp.quant import EIGHT_BIT
 from qdqnp.stimuli.alone import alone
 from qdqnp.stimuli.patterns import Slot
@@ -74,7 +74,7 @@ def for_one_layer(profile: Profile, label: str) -> Profile:
 
 
 def _layer(plan: Plan, text: str) -> BoundStep:
-    found = plan.steps[find_step(plan.program, text, lambda step: bool(rule_of(step.op)))]
+    found = plan.steps[find_step(plan.program, text, lambda step: bool(operator_of(step).rule))]
     if not found.operator.rule:
         having = [bound.step.label for bound in plan.steps if bound.operator.rule]
         listed = ", ".join(f"'{shorten(label, 60)}'" for label in having[:10]) or "none in this model"

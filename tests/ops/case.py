@@ -40,19 +40,21 @@ def one_node(
     domain: str = "",
     opset: int = 17,
     output: Any = None,
+    others: Sequence[str] = (),
     **attributes: Any,
 ) -> Case:
     """A case of one node. arguments: (name, array) in the node's order, None where an input is left out.
 
     feeds: which of them are graph inputs; the others are initializers. output: dtype of 'y', else the first
-    argument's. Attributes that are None are left out; a trailing underscore tells an attribute from a parameter here.
+    argument's. others: names of the node's outputs behind 'y'. Attributes that are None are left out; a trailing
+    underscore tells an attribute from a parameter here.
     """
     given = dict(item for item in arguments if item is not None)
     names = [item[0] if item is not None else "" for item in arguments]
     while names and not names[-1]:
         names.pop()
     kept = {name.rstrip("_"): value for name, value in attributes.items() if value is not None}
-    node = helper.make_node(op, names, ["y"], name="node", domain=domain, **kept)
+    node = helper.make_node(op, names, ["y", *others], name="node", domain=domain, **kept)
     kind = np.dtype(output) if output is not None else next(iter(given.values())).dtype
     graph = helper.make_graph(
         [node],

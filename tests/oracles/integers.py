@@ -97,6 +97,38 @@ def matmul_accumulators(inputs: Inputs, attributes: Attributes) -> Array:
     return rounding.int32(np.matmul(real_a, real_b))
 
 
+def matmul_integer(inputs: Inputs, attributes: Attributes) -> Array:
+    """int32 sums; several zero points of a belong to its rows, several of b to its columns."""
+    a, b, a_zero, b_zero = (*inputs, None, None)[:4]
+    assert a is not None and b is not None
+    rows = np.zeros((), np.int64) if a_zero is None else a_zero.astype(np.int64)
+    columns = np.zeros((), np.int64) if b_zero is None else b_zero.astype(np.int64)
+    rows = rows.reshape(-1, 1) if rows.ndim == 1 and rows.size > 1 else rows
+    return rounding.int32(np.matmul(a.astype(np.int64) - rows, b.astype(np.int64) - columns)).astype(np.int32)
+
+
+def conv_integer(inputs: Inputs, attributes: Attributes) -> Array:
+    x, w, x_zero, w_zero = (*inputs, None, None)[:4]
+    assert x is not None and w is not None
+    w_zero = np.zeros((), w.dtype) if w_zero is None else w_zero
+    return conv_accumulators((x, None, x_zero, w, None, w_zero, None, None), attributes).astype(np.int32)
+
+
+def dynamic_range(x: Array) -> tuple[np.float32, int]:
+    """Scale and zero point of uint8 codes over the values' range, which contains 0."""
+    values = [F(0), *x.reshape(-1)]
+    low, high = min(values), max(values)
+    scale = F(1) if low == high else F(F(high - low) / F(255))
+    return scale, int(np.rint(min(max(F(F(0) - F(low / scale)), F(0)), F(255))))
+
+
+def dynamic_quantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
+    (x,) = inputs
+    assert x is not None
+    scale, zero = dynamic_range(x)
+    return rounding.quantize(x, scale, np.uint8(zero), np.dtype(np.uint8))
+
+
 def qlinear_matmul(inputs: Inputs, attributes: Attributes) -> Array:
     a, a_scale, _, _, b_scale, _, y_scale, y_zero = inputs
     assert a is not None and b_scale is not None
@@ -404,6 +436,9 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "QLinearConv": qlinear_conv,
     "QLinearMatMul": qlinear_matmul,
     "QGemm": qgemm,
+    "MatMulInteger": matmul_integer,
+    "ConvInteger": conv_integer,
+    "DynamicQuantizeLinear": dynamic_quantize_linear,
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearConcat": qlinear_concat,

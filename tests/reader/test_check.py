@@ -48,11 +48,11 @@ def test_zero_point_of_another_dtype() -> None:
 def test_computed_scale() -> None:
     made = model(
         [node("QuantizeLinear", ["x", "s", "z"], ["y"])],
-        [info("x"), info("s", [])],
+        [info("x"), info("s", [2, 3])],
         [info("y", (2, 3), TensorProto.INT8)],
         [tensor("z", 0, np.int8)],
     )
-    refused_once(made, "'s'", "a constant", "a computed tensor")
+    refused_once(made, "'s'", "a constant, or a tensor of shape [] or [n]", "shape [2, 3]")
 
 
 @pytest.mark.parametrize("version", [9, 99, 0, -1, 2**31, 2**40])

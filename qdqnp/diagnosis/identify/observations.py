@@ -15,7 +15,7 @@ from qdqnp.diagnosis.replay import segment
 from qdqnp.errors import InputError, Problem
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.ops.registry import rule_of
+from qdqnp.ops.registry import operator_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -79,7 +79,7 @@ class Dumped:
 
 def decides(step: Step) -> bool:
     """Return whether the profile decides the arithmetic of a step."""
-    return bool(rule_of(step.op))
+    return bool(operator_of(step).rule)
 
 
 def sort_dump(model: Model, runs: Sequence[Observed]) -> Dumped:

@@ -64,10 +64,25 @@ class Products(Protocol):
         ...
 
 
+def integer_product(left: Array, right: Array) -> Int64:
+    """Multiply integers (..., M, K) by (..., K, N), exactly, as int64.
+
+    Through float64 where K times the largest magnitudes is below 2^53, so that every sum is exact in any order.
+    """
+    bound = left.shape[-1] * _magnitude(left) * _magnitude(right)
+    wide = np.float64 if bound < 2**53 else np.int64
+    found: Int64 = np.matmul(left.astype(wide), right.astype(wide)).astype(np.int64)
+    return found
+
+
+def _magnitude(values: Array) -> int:
+    return max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0
+
+
 def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
     """Add up the products without bias, int64 (positions, channels): the definition, in integers."""
     columns, weights = products.columns(), products.weights
-    sums: Int64 = weights.centered @ (columns.astype("int64") - int(products.x.zero_point))
+    sums = integer_product(weights.centered, columns.astype("int64") - int(products.x.zero_point))
     if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
         sums = sums + accumulate.lost(columns.astype("int64"), weights.raw, weights.pairing)
     groups, channels, positions = sums.shape

@@ -10,7 +10,9 @@ import numpy as np
 
 from qdqnp.graph import Shape, Sizes
 from qdqnp.lazy import lazy
-from qdqnp.numerics.questions.sums import Index, SumWeights
+from qdqnp.numerics.questions.sums import Index, SumWeights, integer_product
+from qdqnp.numerics.rules.accumulate import AccumulateRule
+from qdqnp.numerics.width import wrap
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array, Codes, Quant
@@ -65,6 +67,23 @@ def matrix_weights(b: Codes, quant: Quant) -> SumWeights:
     raw = b.T.astype(np.int64)
     centered = raw - quant.zero_point.astype(np.int64).reshape(-1, 1)
     return SumWeights(raw[None], np.ascontiguousarray(centered)[None], np.arange(raw.shape[1]))
+
+
+def integer_matmul(a: Codes, b: Codes, a_zero: Array, b_zero: Array, accumulate: AccumulateRule) -> Array:
+    """Return the int32 sums of (a - a_zero)(b - b_zero), which wrap, in the shape of NumPy's matmul.
+
+    a_zero: int64, broadcastable to a; b_zero likewise.
+    accumulate: how a CPU adds up products of raw codes: it may saturate pairs of them.
+    """
+    sums = integer_product(a.astype(np.int64) - a_zero, b.astype(np.int64) - b_zero)
+    if accumulate.saturates(a.dtype, b.dtype, False):
+        left, right = batches(a, b)
+        lost = np.zeros((*left.shape[:-1], right.shape[-1]), np.int64)
+        for index in np.ndindex(*left.shape[:-2]):
+            columns, weights = (side[index].T[None].astype(np.int64) for side in (left, right))
+            lost[index] = accumulate.lost(columns, weights, np.arange(left.shape[-1]))[0].T
+        sums = sums + lost.reshape(sums.shape)
+    return wrap(sums, 32).astype(np.int32)
 
 
 def matmul_origin(index: Index, a: Array, b: Array) -> Any:

@@ -1,0 +1,77 @@
+"""What quantizes as it runs: DynamicQuantizeLinear, MatMulInteger, ConvInteger, and what ONNX Runtime makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.ops import draw
+from tests.ops.case import Case, one_node
+from tests.ops.cases.conv import window
+
+F = np.float32
+
+
+def reals(rng: draw.Rng, dims: tuple[int, ...]) -> draw.Array:
+    """Values of any range: about 0, of one sign, all equal; on multiples of a step, so that codes meet halves."""
+    kind = rng.random()
+    x = rng.normal(0, 10 ** rng.uniform(-6, 4), dims)
+    if kind < 0.2:
+        x = np.abs(x) * draw.pick(rng, (1, -1))
+    elif kind < 0.3:
+        x = np.full(dims, x.reshape(-1)[0])
+    elif kind < 0.5:
+        x = rng.integers(-20, 21, dims) / draw.pick(rng, (2, 4, 10))
+    return x.astype(F)
+
+
+def dynamic_quantize_linear(rng: draw.Rng) -> Case:
+    return one_node("DynamicQuantizeLinear", [("x", reals(rng, draw.shape(rng)))], output=np.uint8, others=("s", "z"))
+
+
+def _zero(rng: draw.Rng, name: str, dtype: Any, dims: tuple[int, ...] = ()) -> tuple[str, draw.Array] | None:
+    """A zero point, or none; one value has the shape () or (1,)."""
+    if draw.chance(rng, 0.15):
+        return None
+    shape = draw.pick(rng, ((), (1,), dims)) if dims else draw.pick(rng, ((), (1,)))
+    return name, draw.zero_point(rng, dtype, shape)
+
+
+def _chosen(rng: draw.Rng, arguments: list[tuple[str, draw.Array] | None]) -> list[str]:
+    """Which arguments behind the first are graph inputs."""
+    return ["x", *(item[0] for item in arguments[1:] if item is not None and draw.chance(rng, 0.3))]
+
+
+def matmul_integer(rng: draw.Rng) -> Case:
+    """Every pair of types; matrices, vectors and stacks; zero points by column."""
+    rows, cols = draw.size(rng, 6), draw.size(rng, 6)
+    terms = draw.size(rng, 40) if draw.chance(rng, 0.9) else int(draw.pick(rng, (600, 1500)))
+    batch = draw.pick(rng, ((), (), (2,), (2, 3)))
+    a = (*batch, rows, terms) if draw.chance(rng, 0.9) else (terms,)
+    b = (*(batch if draw.chance(rng, 0.5) else ()), terms, cols)
+    a_dtype, b_dtype = draw.pick(rng, draw.EIGHT), draw.pick(rng, draw.EIGHT)
+    columns = (cols,) if len(b) == 2 else (*b[:-2], 1, cols)
+    arguments = [
+        ("x", draw.codes(rng, a_dtype, a)),
+        ("b", draw.codes(rng, b_dtype, b)),
+        _zero(rng, "az", a_dtype),
+        _zero(rng, "bz", b_dtype, columns),
+    ]
+    return one_node("MatMulInteger", arguments, _chosen(rng, arguments), output=np.int32)
+
+
+def conv_integer(rng: draw.Rng) -> Case:
+    """Every pair of types that ONNX Runtime has; in groups, padded, strided, dilated."""
+    x_dtype, w_dtype = draw.pick(rng, draw.EIGHT), draw.pick(rng, draw.EIGHT)
+    sizes = tuple(draw.size(rng, 8) for _ in range(draw.pick(rng, (1, 2, 2))))
+    kernel, attributes = window(rng, sizes)
+    groups, inner, filters = (draw.size(rng, 3) for _ in range(3))
+    arguments = [
+        ("x", draw.codes(rng, x_dtype, (draw.size(rng, 2), groups * inner, *sizes))),
+        ("w", draw.codes(rng, w_dtype, (groups * filters, inner, *kernel))),
+        _zero(rng, "xz", x_dtype),
+        _zero(rng, "wz", w_dtype),
+    ]
+    chosen = _chosen(rng, arguments)
+    return one_node("ConvInteger", arguments, chosen, output=np.int32, group=groups, **attributes)
