@@ -216,6 +216,12 @@ def reduced(op: str, x: Array, opset: int = 13, **attributes: Any) -> Case:
     return one_node(op, [("x", x)], opset=opset, **attributes)
 
 
+def with_zeros(op: str, x: Array, w: Array, columns: tuple[int, ...] = (), **attributes: Any) -> Case:
+    """An integer product with both zero points as inputs."""
+    zeros = [("xz", np.int8(0)), ("wz", np.zeros(columns, np.int8))]
+    return one_node(op, [("x", x), ("w", w), *zeros], ["x", "w", "xz", "wz"], output=np.int32, **attributes)
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 
@@ -227,6 +233,15 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "QLinearMatMul by a vector": lambda rng: sums("QLinearMatMul", codes(rng, 2, 2, 3), codes(rng, 3)),
     "QGemm": lambda rng: sums("QGemm", codes(rng, 3, 2), codes(rng, 4, 3), (2, 1), MS, transA=1, transB=1),
     "QGemm with a row": lambda rng: sums("QGemm", codes(rng, 2, 3), codes(rng, 3, 4), (4,), MS),
+    "MatMulInteger": lambda rng: with_zeros("MatMulInteger", codes(rng, 2, 2, 3), codes(rng, 3, 2), (2,)),
+    "MatMulInteger of stacks": lambda rng: with_zeros(
+        "MatMulInteger", codes(rng, 2, 2, 3), codes(rng, 2, 3, 2), (2, 1, 2)
+    ),
+    "MatMulInteger of a vector": lambda rng: with_zeros("MatMulInteger", codes(rng, 3), codes(rng, 3, 2), (2,)),
+    "ConvInteger": lambda rng: with_zeros("ConvInteger", codes(rng, 1, 4, 5), codes(rng, 4, 2, 3), group=2),
+    "DynamicQuantizeLinear": lambda rng: one_node(
+        "DynamicQuantizeLinear", [("x", reals(rng, 2, 3))], output=np.uint8, others=("s", "z")
+    ),
     "QLinearAdd": lambda rng: pairs("QLinearAdd", codes(rng, 2, 1, 3), codes(rng, 4, 1)),
     "QLinearAdd exchanged": lambda rng: pairs("QLinearAdd", codes(rng, 1), codes(rng, 2, 3)),
     "QLinearMul": lambda rng: pairs("QLinearMul", codes(rng, 3, 1), codes(rng, 2, 1, 4)),
@@ -281,7 +296,7 @@ def test_everything_that_is_named_matters(name: str, rng: np.random.Generator) -
     found = needed = None
     for _ in range(30):
         layer = layer_of(SHARP[name](rng))
-        (made,) = computed(layer)
+        made = computed(layer)[0]
         needed = said(layer, 0, made.shape) & ~in_the_padding(layer, made.shape)
         now = seen(layer, 0, lambda dtype: np.array([-90, 3, 9], dtype))
         found = now if found is None else found | now
