@@ -218,7 +218,7 @@ def reduced(op: str, x: Array, opset: int = 13, **attributes: Any) -> Case:
 
 def with_zeros(op: str, x: Array, w: Array, columns: tuple[int, ...] = (), **attributes: Any) -> Case:
     """An integer product with both zero points as inputs."""
-    zeros = [("xz", np.int8(0)), ("wz", np.zeros(columns, np.int8))]
+    zeros = [("xz", np.zeros((), np.int8)), ("wz", np.zeros(columns, np.int8))]
     return one_node(op, [("x", x), ("w", w), *zeros], ["x", "w", "xz", "wz"], output=np.int32, **attributes)
 
 
