@@ -308,7 +308,7 @@ def code_outputs(program: Program) -> dict[str, str]:
         maker = program.makers.get(name)
         if maker is not None and maker.dequantizes and maker.inputs[0] is not None:
             found[name] = maker.inputs[0].name
-        elif program.tensors[name].dtype.kind in "iu":
+        elif program.tensors[name].dtype.kind in "iub":
             found[name] = name
         else:
             problems.add(

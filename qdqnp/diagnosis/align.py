@@ -250,8 +250,11 @@ def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Pro
             problems.add(where, str(target.dtype), array.dtype)
             return None
         return array if target.quant is None else array.astype(np.float64)
-    if target.dtype.kind == "f" or array.dtype.kind not in "iu":
+    if target.dtype.kind == "f" or array.dtype.kind not in "iub":
         problems.add(where, f"{target.dtype} values or codes", array.dtype)
+        return None
+    if target.dtype.kind == "b" and not bool(np.isin(array, (0, 1)).all()):
+        problems.add(where, "bool values 0 or 1", f"{array.dtype} in [{array.min()}, {array.max()}]")
         return None
     if array.dtype.itemsize == target.dtype.itemsize:
         if array.dtype != target.dtype:

@@ -90,11 +90,10 @@ def _array(program: Program, tensor: Tensor, shape: Sizes, rng: np.random.Genera
     if tensor.dtype.kind in "iu":
         low, high = code_range(tensor.dtype)
         return rng.integers(low, high, shape, dtype=tensor.dtype, endpoint=True)
+    if tensor.dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(np.bool_)
     if tensor.dtype != np.float32:
-        raise InputError(
-            "no random values for this input",
-            [Problem(f"input '{tensor.name}'", "float32 or an integer type", str(tensor.dtype))],
-        )
+        return rng.standard_normal(shape, np.float32).astype(tensor.dtype)
     for step in program.steps:
         if tensor.name in scales_read(step):
             return rng.uniform(2**-8, 2**-4, shape).astype(np.float32)

@@ -19,7 +19,7 @@ from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, Shape, Value
 from qdqnp.limits import OLDEST_OPSET
 from qdqnp.numerics.profiles import PROFILES
-from qdqnp.ops import movement
+from qdqnp.ops import logic, movement
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.ops.registry import operators
@@ -46,9 +46,14 @@ ATTRIBUTES: Mapping[str, Any] = {
     "blocksize": 1,
     "num_outputs": 1,
     "pads": (0,) * 8,
+    "direction": "LEFT",
+    "fmod": 1,
+    "to": 1,
 }
 #: What constant inputs may be: axes, sizes, steps, scales, pads; and one element of the first input's type.
 CONSTANTS = (*(np.array(value) for value in ([0], [1], [1] * 4, [0] * 8)), np.ones(4, np.float32))
+#: How the operators of a room come to their results.
+ROOMS = {movement.__name__: "movement", logic.__name__: "exact"}
 #: At most this many inputs are given to operators that take any number of them.
 MOST_INPUTS = 9
 
@@ -240,22 +245,44 @@ def _types(trial: Trial, check: Listening) -> tuple[dict[str, list[str]], str]:
     found: dict[str, list[str]] = {}
     same: list[str] = []
     for index in data:
-        pairs = [
-            (first, kind)
-            for first in DTYPES.values()
-            for kind in DTYPES.values()
-            if (index != data[0] or first == kind) and _takes(trial, {data[0]: first, index: kind})
-        ]
         name = check.named.get(index) or _formal(schema, index)
-        if index != data[0] and all(first == kind for first, kind in pairs):
+        follows = {base: _follows(trial, data[0], base, index) for base in data if base < index}
+        like = max(follows, key=follows.__getitem__) if any(follows.values()) else None
+        if like == data[0]:
             same.append(name)
+        elif like is not None:
+            found[name] = [f"as {check.named.get(like) or _formal(schema, like)}"]
         else:
-            found[name] = _names([kind for kind in DTYPES.values() if any(kind == second for _, second in pairs)])
+            kinds = [
+                kind
+                for kind in DTYPES.values()
+                if any(_takes(trial, {data[0]: first, index: kind}) for first in DTYPES.values())
+            ]
+            found[name] = _names(kinds)
     name = next(iter(found))
     others = [other for other in dict.fromkeys(same) if other != name]  # of any number of inputs, one stands for all
     if others:
         found[", ".join(others)] = [f"as {name}"]
     return found, _outputs(trial, check, data[0], name)
+
+
+def _follows(trial: Trial, first: int, base: int, index: int) -> int:
+    """Count the types that a data input can have where it has that of another one; 0 where it may have others too.
+
+    first: the first data input.
+    """
+    kinds, start = DTYPES.values(), _start(trial, first, base)
+    pairs = [(one, kind) for one in kinds for kind in kinds if _takes(trial, {**start, base: one, index: kind})]
+    return len(pairs) if all(one == kind for one, kind in pairs) else 0
+
+
+def _start(trial: Trial, first: int, base: int) -> dict[int, Dtype]:
+    """Return the type that the first data input has while another one's is varied."""
+    if base == first:
+        return {}
+    listening = trial.check({})
+    trial.infer(listening)
+    return {first: listening.dtypes.get(first, FLOAT32)}
 
 
 def _takes(trial: Trial, dtypes: Mapping[int, Dtype], codes: Dtype = CODE_DTYPES[0]) -> Inferred | None:
@@ -273,14 +300,21 @@ def _outputs(trial: Trial, check: Listening, first: int, name: str) -> str:
 
     first: the first data input; `name` is its name.
     """
+    targets = [{"to": number} for number in DTYPES] if "to" in trial.attributes else [{}]
     made = [
         (kind, inferred[0][0])
         for kind in DTYPES.values()
+        for target in targets
         for codes in (CODE_DTYPES if check.free else CODE_DTYPES[:1])
-        if (inferred := _takes(trial, {first: kind}, codes))
+        if (inferred := _takes(replace(trial, attributes={**trial.attributes, **target}), {first: kind}, codes))
     ]
     if len(made) > 1 and all(kind == result for kind, result in made):
         return f"as {name}"
+    for index, other in check.named.items():
+        start = _start(trial, first, index)
+        like = [(k, found[0][0]) for k in DTYPES.values() if (found := _takes(trial, {**start, index: k}))]
+        if len(like) > 1 and all(kind == result for kind, result in like):
+            return f"as {other}"
     return ", ".join(_names(list(dict.fromkeys(result for _, result in made))))
 
 
@@ -325,8 +359,9 @@ def _computed(operator: Operator, trial: Trial) -> str:
         return f"integers: `{operator.rule}`"
     if "convert" in operator.reads:
         return "integers: `convert`"
-    if type(operator).__module__.startswith(f"{movement.__name__}."):
-        return "movement"
+    room = type(operator).__module__.rpartition(".")[0]
+    if room in ROOMS:
+        return ROOMS[room]
     check = trial.check({})
     step = operator.step(check, operator.attributes(check))
     doubts = {}
@@ -335,6 +370,9 @@ def _computed(operator: Operator, trial: Trial) -> str:
         doubts[name] = operator.doubt(Binding(step, PROFILES[name], consts))
     if doubts["ort-unfused"]:
         return f"float32, no promise: {doubts['ort-unfused']}"
+    inferred = trial.infer(check)
+    if inferred is None or inferred[0][0] != FLOAT32:
+        return "exact"
     exact = "float32 sums, exact" if "float_sum" in operator.reads else "float32, exact"
     constant = " with constant weights" if operator.weight_operand is not None else ""
     return f"{exact}, but not under `ort`{constant}" if doubts["ort"] else exact

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from qdqnp.ops import float, integer, movement
+from qdqnp.ops import float, integer, logic, movement
 from qdqnp.ops.operator import DEFINED, Operator
 from qdqnp.ops.runtime_scales import RuntimeScales, WithRuntimeScales
 from qdqnp.program import Step
 
-for _room in (float, integer, movement):
+for _room in (float, integer, logic, movement):
     for _module in pkgutil.iter_modules(_room.__path__, f"{_room.__name__}."):
         import_module(_module.name)
 

@@ -47,19 +47,8 @@ GROUPS = (
         FIX_SIZES,
         "Shape Size ConstantOfShape Range EyeLike",
     ),
-    _group(
-        "convert between types, where qdqnp computes with float32 and codes alone",
-        f"{PREPROCESS}: those of constants go; quantize in a form without them between QuantizeLinear and "
-        "DequantizeLinear (not PyTorch's eager mode)",
-        "Cast CastLike BitCast",
-    ),
+    _group("convert between types of other sizes", CUT_TAIL, "BitCast"),
     _group("make outputs whose size depends on data", CUT_TAIL, "NonZero NonMaxSuppression Unique Compress"),
-    _group(
-        "choose by comparing, in types other than codes and float32",
-        "cut the model in front of them",
-        "And Or Not Xor Equal Greater GreaterOrEqual Less LessOrEqual Where IsInf IsNaN BitShift BitwiseAnd BitwiseNot "
-        "BitwiseOr BitwiseXor",
-    ),
     _group(
         "handle sequences and optional values, which are no tensors",
         "export the model with a fixed number of tensors",
@@ -101,7 +90,7 @@ GROUPS = (
     _group(
         "compute element by element, and are not there yet",
         FLOAT_PART,
-        "Abs Ceil Floor Hardmax Max Mean Min Mod PRelu Reciprocal Round Shrink Sign Sum ThresholdedRelu",
+        "Ceil Floor Hardmax Mean PRelu Reciprocal Round Shrink Sum ThresholdedRelu",
     ),
     _group(
         "move or choose elements, and are not there yet",

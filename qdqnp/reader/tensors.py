@@ -24,12 +24,20 @@ DTYPES: dict[int, np.dtype[Any]] = {
     Kind.INT16: np.dtype(np.int16),
     Kind.UINT16: np.dtype(np.uint16),
     Kind.INT32: np.dtype(np.int32),
+    Kind.UINT32: np.dtype(np.uint32),
     Kind.INT64: np.dtype(np.int64),
+    Kind.UINT64: np.dtype(np.uint64),
     Kind.BOOL: np.dtype(np.bool_),
 }
 SUPPORTED = ", ".join(str(dtype) for dtype in DTYPES.values())
 # The typed fields that may hold elements; all types not named here use int32_data.
-WIDE_FIELDS: dict[int, str] = {Kind.FLOAT: "float_data", Kind.DOUBLE: "double_data", Kind.INT64: "int64_data"}
+WIDE_FIELDS: dict[int, str] = {
+    Kind.FLOAT: "float_data",
+    Kind.DOUBLE: "double_data",
+    Kind.INT64: "int64_data",
+    Kind.UINT32: "uint64_data",
+    Kind.UINT64: "uint64_data",
+}
 TYPED_FIELDS = ("float_data", "double_data", "int64_data", "int32_data", "uint64_data", "string_data")
 
 
@@ -124,6 +132,9 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
             f"{len(elements)} elements",
             "The file is damaged, or dims and data do not belong together.",
         )
+        return None
+    if kind == Kind.UINT32 and len(elements) and max(elements) >= 2**32:
+        problems.add(where, "uint32 values in uint64_data", max(elements), "The values do not fit the declared type.")
         return None
     if field != "int32_data":
         return frozen(np.array(elements, dtype).reshape(shape))

@@ -77,8 +77,10 @@ def test_integers_cover_their_range(dtype: type) -> None:
 def test_several_inputs_and_other_floats() -> None:
     (feeds,) = random_feeds(program(a=(np.float32, [2]), b=(np.uint8, [3])), 1, seed=0)
     assert {key: array.shape for key, array in feeds.items()} == {"a": (2,), "b": (3,)}
-    with pytest.raises(InputError, match="input 'x': expected float32 or an integer type, got float64"):
-        list(random_feeds(program(x=(np.float64, [2])), 1, seed=0))
+    kinds = {"d": np.float64, "h": np.float16, "t": np.bool_}
+    (feeds,) = random_feeds(program(**{name: (kind, [50]) for name, kind in kinds.items()}), 1, seed=0)
+    assert {name: array.dtype.type for name, array in feeds.items()} == kinds
+    assert all(len(np.unique(array)) > 1 for array in feeds.values())
 
 
 def test_inputs_out_of_proportion_are_refused_before_they_are_made() -> None:

@@ -151,7 +151,9 @@ def test_inputs_and_outputs_are_told() -> None:
     assert told["QuantizeLinear"] == (f"x: float32; {parameters}", "int8, uint8, int16, uint16")
     assert told["BatchNormalization"][0] == "x: float32; scale, b, input_mean, input_var: as x"
     assert told["Resize"] == ("x: any; constant scales, sizes", "as x")
-    assert told["ArgMax"] == ("x: float32, int8, uint8", "int64")
+    assert told["ArgMax"] == ("x: float32, float64, int8, uint8, int32, int64", "int64")
+    assert told["Where"] == ("condition: bool; x: any; y: as x", "as x")
+    assert told["Cast"] == ("x: any", "any")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def same(found: Array, wanted: Array) -> bool:
     if found.dtype.kind != "f":
         return bool(np.array_equal(found, wanted))
     both = np.isnan(found) & np.isnan(wanted)
-    return bool(np.array_equal(np.where(both, 0, found).view(np.int32), np.where(both, 0, wanted).view(np.int32)))
+    return np.where(both, 0, found).tobytes() == np.where(both, 0, wanted).tobytes()
 
 
 def assert_same(found: Array, wanted: Array, by: str, case: Case) -> None:

@@ -95,5 +95,6 @@ def test_clip_with_every_kind_of_limit(low: float | None, high: float | None) ->
 
 def test_every_operator_is_in_one_of_the_tables() -> None:
     several_outputs = {"Split"}  # in test_split.py
-    assert {op for _, op in operators()} == CASES.keys() | BITWISE.keys() | CLOSE.keys() | several_outputs
+    named = {name.split(" ")[0] for name in (*CASES, *BITWISE, *CLOSE)}  # 'Add of numbers' is Add
+    assert {op for _, op in operators()} == named | several_outputs
     assert CLOSE.keys() == floats.ORACLES.keys()

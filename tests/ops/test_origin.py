@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import qdqnp
+from qdqnp.errors import ProfileError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
 from qdqnp.lowering.base import Lowering
@@ -89,7 +90,10 @@ def seen(layer: Layer, output: int, values: Callable[[Any], Array]) -> Array:
             for value in values(array.dtype):
                 other = array.copy()
                 other.reshape(-1)[number] = value
-                after = computed((bound, [*arrays[:operand], other, *arrays[operand + 1 :]]))[output]
+                try:
+                    after = computed((bound, [*arrays[:operand], other, *arrays[operand + 1 :]]))[output]
+                except ProfileError:  # a division by zero, an index beyond the axis
+                    continue
                 changed |= (after != before) & ~((after != after) & (before != before))  # a NaN stays one
             rows.append(changed)
     return np.stack(rows)
@@ -99,8 +103,10 @@ def other_values(rng: draw.Rng) -> Callable[[Any], Array]:
     def values(dtype: Any) -> Array:
         if np.dtype(dtype).kind == "f":
             return np.array([0.0, 3e4, -7.5, rng.normal()], dtype)
+        if np.dtype(dtype).kind == "b":
+            return np.array([False, True])
         info = np.iinfo(dtype)
-        return np.array([info.min, info.max, rng.integers(info.min, info.max)]).astype(dtype)
+        return np.array([info.min, info.max, 0, rng.integers(info.min, info.max, dtype=dtype)], dtype)
 
     return values
 
@@ -129,13 +135,14 @@ def test_nothing_else_changes_an_element(name: str, rng: np.random.Generator) ->
         layer = layer_of(DRAWN[name](rng))
         if not small(layer):
             continue
-        if layer[0].operator.monotone:
+        moves = layer[0].operator.monotone and layer[0].step.op != "Gather"  # whose second input is no code
+        if moves:
             layer = all_different(layer)
         for output, made in enumerate(computed(layer)):
             found, allowed = seen(layer, output, other_values(rng)), said(layer, output, made.shape)
             assert not (found & ~allowed).any(), (layer[0].step, np.argwhere(found & ~allowed))
             changing += int(found.any())
-            if layer[0].operator.monotone:
+            if moves:
                 check_moved(layer, output, made)
         checked += 1
         if checked == 10:
@@ -316,7 +323,9 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
                 if origin_of(layer[0].operator, layer[0].step, layer[1], 0, at).elements.size > 1:
                     several.add(layer[0].step.op)
     sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
-    assert several - sharp == {"Add", "Mul", "Div"}  # which are as Sub is
+    pairs = {"Add", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+    pairs |= {"And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
+    assert several - sharp == pairs | {"Where", "Gather"}  # pairs are as Sub is; the others choose by what they read
 
 
 # -- what an origin says -----------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_bool_that_is_neither() -> None:
         (TensorProto.INT4, "INT4"),
         (TensorProto.FLOAT8E4M3FN, "FLOAT8E4M3FN"),
         (TensorProto.STRING, "STRING"),
-        (TensorProto.UINT64, "UINT64"),
+        (TensorProto.COMPLEX64, "COMPLEX64"),
         (TensorProto.UNDEFINED, "UNDEFINED"),
         (999, "number 999"),
     ],

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.ops.float.elementwise import Elementwise
+from qdqnp.ops.float.elementwise import NUMBERS, Elementwise
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
 class ClipAttributes:
+    #: Of an integer tensor an integer, so that int64 has room.
     min: float | None = None
     max: float | None = None
 
@@ -22,7 +23,7 @@ class Clip(Elementwise):
     op = "Clip"
     arity = (1, 3)
     Attributes = ClipAttributes
-    dtypes = (np.float32, np.int8, np.uint8)
+    dtypes = NUMBERS
 
     def attributes(self, check: NodeCheck) -> Any:
         given = super().attributes(check)
@@ -32,13 +33,14 @@ class Clip(Elementwise):
             check.refuse("attributes 'min' and 'max'", "inputs since opset 11", given)
         return replace(given, min=self._limit(check, 1, "min"), max=self._limit(check, 2, "max"))
 
-    def _limit(self, check: NodeCheck, index: int, what: str) -> float | None:
+    def _limit(self, check: NodeCheck, index: int, what: str) -> float | int | None:
         value = check.optional_const(index, what)
         if value is None:
             return None
         if value.size != 1 or value.dtype != check.value(0).dtype:
             check.refuse(f"input {index} ({what})", f"one {check.value(0).dtype}", f"{value.size} of {value.dtype}")
-        return float(value.reshape(()))
+        limit: float | int = value.reshape(()).item()
+        return limit
 
     def apply(self, x: Array, attributes: ClipAttributes) -> Array:
         # an absent limit is the largest finite number, so that infinities are clipped; -0.0 and NaN stay what they are

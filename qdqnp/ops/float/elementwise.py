@@ -1,7 +1,7 @@
-"""Float32 operators that work element by element; each is one row of the table.
+"""Operators that compute element by element; each is one row of the table.
 
-Each operation rounds correctly once (or is the one function that ONNX Runtime computes), so the results are exact.
-Operators with constant inputs or attributes to check have files of their own.
+Each float operation rounds correctly once (or is the one function that ONNX Runtime computes), and integers wrap, so
+the results are exact. Operators with constant inputs or attributes to check have files of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
+from qdqnp.ops.geometry.integer_division import divided
 from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
@@ -25,6 +26,11 @@ from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
 F = np.float32
+FLOATS = (F, np.float64)
+#: The integer types, the signed ones first.
+SIGNED = (np.int8, np.int16, np.int32, np.int64)
+INTEGERS = (*SIGNED, np.uint8, np.uint16, np.uint32, np.uint64)
+NUMBERS = (*FLOATS, *INTEGERS)
 
 
 class Elementwise(Operator):
@@ -32,13 +38,16 @@ class Elementwise(Operator):
 
     #: The dtypes that the input may have.
     dtypes: ClassVar[tuple[Any, ...]] = (F,)
+    #: The dtype of the output; None for that of the input.
+    result: ClassVar[Any] = None
 
     @abstractmethod
     def apply(self, x: Array, attributes: Any) -> Array:
         """Compute the output."""
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        return ((check.dtype_in(0, self.dtypes, "x"), check.value(0).shape),)
+        dtype = check.dtype_in(0, self.dtypes, "x")
+        return ((dtype if self.result is None else np.dtype(self.result), check.value(0).shape),)
 
     def step(self, check: NodeCheck, attributes: Any) -> Step:
         # further inputs (Clip's limits) are constants, already in the attributes
@@ -55,18 +64,23 @@ class Elementwise(Operator):
 
 
 class Broadcast(Operator):
-    """An operator from two arrays that broadcast to one."""
+    """An operator from two arrays of one dtype that broadcast to one."""
 
     arity = (2, 2)
+    #: The dtypes that the inputs may have.
+    dtypes: ClassVar[tuple[Any, ...]] = (F,)
+    #: The dtype of the output; None for that of the inputs.
+    result: ClassVar[Any] = None
 
     @abstractmethod
     def apply(self, a: Array, b: Array) -> Array:
         """Compute the output."""
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        dtype = check.dtype_in(0, (F,), "a")
+        dtype = check.dtype_in(0, self.dtypes, "a")
         check.dtype_in(1, (dtype,), "b")
-        return ((dtype, broadcast_shapes([check.value(0).shape, check.value(1).shape])),)
+        shape = broadcast_shapes([check.value(0).shape, check.value(1).shape])
+        return ((dtype if self.result is None else np.dtype(self.result), shape),)
 
     def shapes(self, attributes: Any, a: Shape, b: Shape) -> tuple[Shape, ...]:
         return (broadcast_shapes([a, b]),)
@@ -78,29 +92,43 @@ class Broadcast(Operator):
         return [array[index] for array in np.broadcast_arrays(a, b)]
 
 
-def unary(op: str, function: Callable[[Array], Array], *dtypes: Any) -> type[Operator]:
+def unary(op: str, function: Callable[[Array], Array], *dtypes: Any, result: Any = None) -> type[Operator]:
     """Define an operator without attributes.
 
     dtypes: the dtypes that its input may have, float32 by default.
+    result: the dtype of its output; None for that of its input.
     """
-    fields = {"op": op, "apply": lambda self, x, attributes: function(x), "dtypes": dtypes or (F,)}
+    fields = {"op": op, "apply": lambda self, x, attributes: function(x), "dtypes": dtypes or (F,), "result": result}
     return type(op, (Elementwise,), fields)
 
 
-def with_attributes(op: str, function: Callable[[Array, Any], Array], attributes: type) -> type[Operator]:
-    """Define an operator whose function takes its attributes too."""
+def with_attributes(
+    op: str, function: Callable[[Array, Any], Array], attributes: type, *dtypes: Any, result: Any = None
+) -> type[Operator]:
+    """Define an operator whose function takes its attributes too; the other arguments are those of `unary`."""
     fields = {"op": op, "apply": lambda self, x, given: function(x, given), "Attributes": attributes}
-    return type(op, (Elementwise,), fields)
+    return type(op, (Elementwise,), {**fields, "dtypes": dtypes or (F,), "result": result})
 
 
-def binary(op: str, function: Callable[[Array, Array], Array]) -> type[Operator]:
-    """Define an operator of two arrays."""
-    return type(op, (Broadcast,), {"op": op, "apply": lambda self, a, b: function(a, b)})
+def binary(op: str, function: Callable[[Array, Array], Array], *dtypes: Any, result: Any = None) -> type[Operator]:
+    """Define an operator of two arrays of one dtype.
+
+    dtypes: the dtypes that its inputs may have, float32 by default.
+    result: the dtype of its output; None for that of its inputs.
+    """
+    fields = {"op": op, "apply": lambda self, a, b: function(a, b), "dtypes": dtypes or (F,), "result": result}
+    return type(op, (Broadcast,), fields)
 
 
 def relu(x: Array) -> Array:
     """Compute max(x, 0); as in ONNX Runtime, -0.0 and NaN stay what they are."""
     return np.where(x < 0, x.dtype.type(0), x)
+
+
+def sign(x: Array) -> Array:
+    """Return -1, 0 or 1; NaN stays NaN, and -0.0 becomes 0.0."""
+    signs = (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+    return np.where(x != x, x, signs)
 
 
 def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
@@ -109,15 +137,17 @@ def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
 
 #: The operators of this file.
 OPERATORS = (
-    unary("Neg", np.negative),
-    unary("Sqrt", np.sqrt),
-    unary("Relu", relu, F, np.int8),
+    unary("Neg", np.negative, *FLOATS, *SIGNED),
+    unary("Abs", np.abs, *NUMBERS),
+    unary("Sign", sign, *NUMBERS),
+    unary("Sqrt", np.sqrt, *FLOATS),
+    unary("Relu", relu, *FLOATS, *SIGNED),
     unary("Sigmoid", float32.sigmoid),  # by MLAS's approximation
     unary("HardSwish", hard_swish),
     with_attributes("HardSigmoid", hard_sigmoid, HardSigmoidAttributes),
     with_attributes("LeakyRelu", leaky_relu, LeakyReluAttributes),
-    binary("Add", np.add),
-    binary("Sub", np.subtract),
-    binary("Mul", np.multiply),
-    binary("Div", np.divide),
+    binary("Add", np.add, *NUMBERS),
+    binary("Sub", np.subtract, *NUMBERS),
+    binary("Mul", np.multiply, *NUMBERS),
+    binary("Div", divided, *NUMBERS),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qdqnp.graph import Dim, Shape
+from qdqnp.graph import Dim, Shape, Sizes
 from qdqnp.ops.operator import ShapeError
 
 
@@ -20,3 +20,26 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
         others = [dim for dim in dims if not isinstance(dim, int)]
         result.append(numbers.pop() if numbers else (others[0] if others else 1))
     return tuple(result)
+
+
+def innermost_run(a: Sizes, b: Sizes) -> tuple[int, int | None]:
+    """Return how many elements ONNX Runtime computes in one go of two arrays, and which of them it repeats there.
+
+    It is 0 for the first, 1 for the second, None where both advance; of two single elements the first is repeated.
+    core/providers/cpu/math/element_wise_ops.h (Broadcaster): the innermost axes along which the same arrays advance.
+
+    >>> innermost_run((2, 3, 4), (3, 4)), innermost_run((2, 3, 1), (4,))
+    ((12, None), (4, 0))
+    """
+    rank = max(len(a), len(b))
+    wide = [(1,) * (rank - len(shape)) + tuple(shape) for shape in (a, b)]
+    run, advance = 1, None
+    for one, other in zip(*(reversed(shape) for shape in wide), strict=True):
+        now = (one != 1, other != 1)
+        if not any(now):
+            continue
+        if advance not in (None, now):
+            break
+        run, advance = run * max(one, other), now
+    repeated = {(True, True): None, (True, False): 1}.get(advance or (False, False), 0)
+    return run, repeated

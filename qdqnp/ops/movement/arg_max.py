@@ -9,6 +9,7 @@ import numpy as np
 
 from qdqnp.graph import Shape, concrete
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.float.elementwise import FLOATS
 from qdqnp.ops.geometry.axes import axis_of
 from qdqnp.ops.geometry.reduce import check_settled, first_choice, reduced_row, reduced_rows, reduced_shape
 from qdqnp.ops.node_check import NodeCheck
@@ -29,7 +30,7 @@ class ArgMax(Operator):
     Attributes = ArgMaxAttributes
 
     def infer(self, check: NodeCheck, attributes: ArgMaxAttributes) -> Inferred:
-        check.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
+        check.dtype_in(0, (*FLOATS, np.int8, np.uint8, np.int32, np.int64), "x")
         return ((np.dtype(np.int64), self.shapes(attributes, check.value(0).shape)[0]),)
 
     def shapes(self, attributes: ArgMaxAttributes, x: Shape) -> tuple[Shape, ...]:

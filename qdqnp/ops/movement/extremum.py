@@ -8,6 +8,7 @@ import numpy as np
 
 from qdqnp.graph import Shape, concrete
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.float.elementwise import FLOATS
 from qdqnp.ops.geometry.reduce import (
     ReduceAttributes,
     axes_input,
@@ -36,7 +37,7 @@ class Extremum(Movement):
         return axes_input(check, super().attributes(check), since=18)
 
     def infer(self, check: NodeCheck, attributes: ReduceAttributes) -> Inferred:
-        check.dtype_in(0, (np.float32, np.int8, np.uint8), "x")
+        check.dtype_in(0, (*FLOATS, np.int8, np.uint8, np.int32, np.int64, np.bool_), "x")
         return super().infer(check, attributes)
 
     def shape(self, attributes: ReduceAttributes, x: Shape) -> Shape:

@@ -1,0 +1,1 @@
+"""Operators that compare, choose and convert, on elements of every type."""
