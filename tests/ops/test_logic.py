@@ -10,7 +10,8 @@ import pytest
 import qdqnp
 from qdqnp.errors import ModelError, ProfileError
 from qdqnp.ops.geometry.broadcast import innermost_run
-from qdqnp.ops.logic.cast import converted
+from qdqnp.ops.logic.cast import TYPES, converted
+from qdqnp.reader.tensors import DTYPES
 from tests.ops.case import Case, computed, one_node
 from tests.ops.cases.logic import NOT_COMPARED, elements
 from tests.oracles import ort
@@ -101,3 +102,7 @@ def test_an_index_beyond_the_axis(rng: np.random.Generator) -> None:
 )
 def test_what_is_compared_in_one_go(a: tuple[int, ...], b: tuple[int, ...], run: tuple[int, int | None]) -> None:
     assert innermost_run(a, b) == run
+
+
+def test_types_have_their_numbers() -> None:
+    assert {number: dtype for number, dtype in DTYPES.items() if number in TYPES} == TYPES

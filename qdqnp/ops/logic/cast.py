@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Shape
@@ -17,23 +16,20 @@ from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
-#: The types by their numbers in ONNX.
-TYPES = {
-    getattr(TensorProto, name): np.dtype(kind)
-    for name, kind in {
-        "FLOAT": np.float32,
-        "DOUBLE": np.float64,
-        "FLOAT16": np.float16,
-        "INT8": np.int8,
-        "INT16": np.int16,
-        "INT32": np.int32,
-        "INT64": np.int64,
-        "UINT8": np.uint8,
-        "UINT16": np.uint16,
-        "UINT32": np.uint32,
-        "UINT64": np.uint64,
-        "BOOL": np.bool_,
-    }.items()
+#: The types by their numbers in ONNX (TensorProto.DataType).
+TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    4: np.dtype(np.uint16),
+    5: np.dtype(np.int16),
+    6: np.dtype(np.int32),
+    7: np.dtype(np.int64),
+    9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
+    11: np.dtype(np.float64),
+    12: np.dtype(np.uint32),
+    13: np.dtype(np.uint64),
 }
 
 
