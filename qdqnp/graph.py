@@ -53,13 +53,15 @@ class Node:
     origin: tuple[str, ...] = ()
     #: Why a lowering does not promise that this node makes what its session computes; '' where it does.
     doubt: str = ""
+    #: The least and the largest code that the node makes, where a lowering took an activation (Relu, Clip) into it.
+    limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self.op, self.domain, self.inputs, self.outputs, dict(self.attributes), self.name, self.origin)
-        return Node, (*state, self.doubt)
+        return Node, (*state, self.doubt, self.limits)
 
     @property
     def label(self) -> str:

@@ -57,6 +57,9 @@ class Quant:
     zero_point: Codes
     #: The axis of the slices; None per tensor.
     axis: int | None = None
+    #: The least and the largest code that a layer makes, where an activation (Relu, Clip) keeps it inside the dtype's
+    #: range; None where the dtype alone does.
+    limits: tuple[int, int] | None = None
 
     @property
     def per_tensor(self) -> bool:
@@ -64,7 +67,8 @@ class Quant:
 
     @property
     def range(self) -> tuple[int, int]:
-        return code_range(self.dtype)
+        """The least and the largest code: the limits of the activation, else those of the dtype."""
+        return code_range(self.dtype) if self.limits is None else self.limits
 
     def centered(self, codes: Codes) -> Int64:
         """Return codes less their zero points, which lie along `axis`, as int64."""
@@ -74,7 +78,10 @@ class Quant:
         return codes.astype(np.int64) - zero
 
     def same_as(self, other: Quant) -> bool:
-        """Tell whether the parameters are bitwise equal: the same code then stands for the same real number in both."""
+        """Tell whether the parameters are bitwise equal: the same code then stands for the same real number in both.
+
+        Limits do not matter: they say which codes there are, not what they mean.
+        """
         return (
             self.dtype == other.dtype
             and self.axis == other.axis
@@ -85,5 +92,6 @@ class Quant:
 
     def __str__(self) -> str:
         if self.per_tensor:
-            return f"{self.dtype} scale {self.scale!s} zero point {self.zero_point!s}"
+            limited = "" if self.limits is None else f", codes {self.limits[0]} to {self.limits[1]}"
+            return f"{self.dtype} scale {self.scale!s} zero point {self.zero_point!s}{limited}"
         return f"{self.dtype} per axis {self.axis} ({self.scale.size} scales)"

@@ -69,7 +69,7 @@ def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]
     ops = {bound.step.op for bound in device.reference.plan.steps if bound.operator.rule}
     names = []
     for name, profile in PROFILES.items():
-        if profile.lowering == device.reference.profile.lowering and _defines(profile, ops):
+        if profile.lowers_like(device.reference.profile) and _defines(profile, ops):
             other = device.under(dict.fromkeys(ops, profile))
             if all(_replayed(other, dumped) for dumped in wrong):
                 names.append(name)
@@ -116,7 +116,7 @@ def classes(reference: Profile, field: str) -> list[tuple[tuple[str, ...], Profi
     found: dict[Any, list[str]] = {}
     for name, profile in PROFILES.items():
         rule = getattr(profile, field)
-        if not isinstance(rule, Undefined) and profile.lowering == reference.lowering:
+        if not isinstance(rule, Undefined) and profile.lowers_like(reference):
             found.setdefault(_arithmetic(profile, field), []).append(name)
     found.pop(_arithmetic(reference, field), None)
     return [(tuple(names), PROFILES[names[0]]) for names in found.values()]

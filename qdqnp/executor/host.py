@@ -17,3 +17,12 @@ def float_work(program: Program, step: Step) -> str:
     before = [program.makers[name] for name in step.input_names if name in program.makers]
     dequantizers = [other for other in before if other.dequantizes]
     return f"{dequantizers[0].op} followed by {step.op}" if step.quantizes and dequantizers else ""
+
+
+def why_float(program: Program, step: Step) -> str:
+    """Return why the lowering left the nodes of a step in float, as `inspect --lowering` tells it.
+
+    The result is '' where the lowering is silent.
+    """
+    reasons = {refusal.node: refusal.reason for refusal in program.refusals}
+    return next((reasons[label] for label in step.origin if label in reasons), "")

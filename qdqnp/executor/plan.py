@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
 from qdqnp.executor.fast import kernel_for
 from qdqnp.executor.fast.kernel import Answered, Kernel
-from qdqnp.executor.host import float_work
+from qdqnp.executor.host import float_work, why_float
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
 from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
@@ -24,6 +24,8 @@ from qdqnp.ops.operator import Binding, Operator, ShapeError
 from qdqnp.ops.registry import operator_of
 from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
+
+FLOAT_HINT = "Use 'ort', or quantize this layer."
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,9 @@ class Plan:
             floats = "" if self.profile.host_float else float_work(self.program, step)
             if floats:
                 kind = ProfileError
-                problems.add(f"step {step.label}", "an integer operator", floats, "Use 'ort', or quantize this layer.")
+                reason = why_float(self.program, step)
+                got = f"{floats}: {reason}" if reason else floats
+                problems.add(f"step {step.label}", "an integer operator", got, FLOAT_HINT)
                 continue
             try:
                 made = bind_step(step, self.consts, self.profile, self.strategy)

@@ -11,7 +11,7 @@ from qdqnp.errors import GoldenError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.questions import Summed
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.quant import EIGHT_BIT, Array, code_range
+from qdqnp.quant import EIGHT_BIT, Array
 
 # Stages that are not stored: the accumulator has its own role; the code before its clip, its real value and that
 # value rounded add nothing to it; and the last stage is the output.
@@ -40,7 +40,7 @@ def parameters(bound: BoundStep, values: Mapping[str, Array], cmsis_nn: bool = F
         found.update(_cmsis_shifts(found))
     y = bound.step.outputs[0].quant
     if y is not None:
-        found["activation_min"], found["activation_max"] = code_range(y.dtype)
+        found["activation_min"], found["activation_max"] = y.range
     if cmsis_nn:
         found.update(_cmsis_offsets(bound))
     narrow = constant_parameters(bound)

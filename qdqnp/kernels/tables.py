@@ -46,6 +46,8 @@ class PairLine:
     right: np.float32
     offset: np.float32
     dtype: np.dtype[Any]
+    #: The least and the largest code; None for those of the dtype.
+    limits: tuple[int, int] | None = None
 
     def __call__(self, a: Codes, b: Codes, out: Codes, scratch: Scratch) -> None:
         """Write the codes of a and b to out; all three are flat and of equal length."""
@@ -56,7 +58,7 @@ class PairLine:
         np.multiply(other, self.right, out=other)
         np.add(total, other, out=total)
         np.add(total, self.offset, out=total)
-        low, high = code_range(self.dtype)
+        low, high = code_range(self.dtype) if self.limits is None else self.limits
         total.clip(low, high, out=total)
         np.rint(total, out=total)
         np.copyto(out, total, casting="unsafe")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qdqnp.lowering.base import Lowering
+from qdqnp.lowering.device.levels import DEVICE, EXACT
 from qdqnp.lowering.emit import lower
 from qdqnp.lowering.ort.levels import ORT, ORT_UNFUSED, ORT_X64
 
-LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT, ORT_X64, ORT_UNFUSED)}
+LOWERINGS: Mapping[str, Lowering] = {lowering.name: lowering for lowering in (ORT, ORT_X64, ORT_UNFUSED, DEVICE, EXACT)}
 
 __all__ = ["LOWERINGS", "Lowering", "lower"]

@@ -79,7 +79,8 @@ class _Emitter:
         step = operator.step(check, attributes)
         if check.runtime_scales:
             step = with_runtime_scales(operator, check, step)
-        self._emit(node, replace(step, doubt=node.doubt), inferred)
+        step = replace(step, doubt=node.doubt)
+        self._emit(node, step if node.limits is None else limited(step, node.limits), inferred)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
         for operand in step.inputs:
@@ -118,3 +119,10 @@ class _Emitter:
                 tensor = self.tensors[operand.name]
                 if tensor.quant is None and operand.quant is not None and tensor.dtype in CODE_DTYPES:
                     self.tensors[operand.name] = replace(tensor, quant=operand.quant)
+
+
+def limited(step: Step, limits: tuple[int, int]) -> Step:
+    """Return the step whose output is kept between two codes. It must be one that makes codes by itself."""
+    (y,) = step.outputs
+    assert y.quant is not None
+    return replace(step, outputs=(replace(y, quant=replace(y.quant, limits=limits)),))

@@ -30,6 +30,9 @@ RULES = (
     "softmax",
 )
 
+#: Lowerings that make one integer operator of DQ -> operator -> Q in the types of the file, however many they make.
+ONE_INTEGER_OPERATOR = {"ort", "device", "device-exact"}
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -66,6 +69,13 @@ class Profile:
     global_average_pool: MeanRule = part("mean", "undefined")
     softmax: SoftmaxRule = part("softmax", "undefined")
     float_sum: FloatSumRule = part("float_sum")
+
+    def lowers_like(self, other: Profile) -> bool:
+        """Tell whether two profiles differ by their rules alone where both make an integer operator of a layer.
+
+        Another lowering may round at other places.
+        """
+        return self.lowering == other.lowering or {self.lowering, other.lowering} <= ONE_INTEGER_OPERATOR
 
 
 def rule_names() -> list[str]:

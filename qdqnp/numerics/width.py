@@ -35,3 +35,8 @@ def saturate_to(value: Int64, y: Quant) -> Codes:
     """
     low, high = y.range
     return np.clip(value, low, high).astype(y.dtype)
+
+
+def limited(codes: Codes, y: Quant) -> Codes:
+    """Return codes of y's dtype kept between y's limits; as they are where y has none."""
+    return codes if y.limits is None else np.clip(codes, *y.limits)

@@ -15,7 +15,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand, Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Quant
 from qdqnp.version import __version__
 
 IR_VERSION, OPSET = 10, 21
@@ -23,7 +23,7 @@ IR_VERSION, OPSET = 10, 21
 
 def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
     """Make an ONNX model of one node: the integer operator, its constants, and its other inputs as graph inputs. The
-    node has the layer's name, so that a profile's overrides find it.
+    node has the layer's name, so that a profile's overrides find it. Limits of an activation are a Clip of the codes.
 
         bound: the layer.
         shapes: the shape of each tensor by name.
@@ -35,11 +35,14 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
     while inputs and not inputs[-1]:
         inputs.pop()
     names = list(step.output_names)
-    node = helper.make_node(step.op, inputs, names, name=step.label, domain=step.domain, **_attributes(bound))
+    made = [parameters.fresh("unclipped")] if _limits(step) else names
+    nodes = [helper.make_node(step.op, inputs, made, name=step.label, domain=step.domain, **_attributes(bound))]
+    if made is not names:  # the limits of an activation, which the lowering takes into the layer again
+        nodes.append(helper.make_node("Clip", [*made, *parameters.limits(step.y)], names))
     moving = [name for name in dict.fromkeys(step.input_names) if name not in bound.consts]
     constants = {**bound.consts, **parameters.arrays}
     graph = helper.make_graph(
-        [node],
+        nodes,
         "layer",
         [_info(name, step, shapes) for name in moving],
         [_info(name, step, shapes) for name in names],
@@ -69,6 +72,10 @@ def _attributes(bound: BoundStep) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("_") and value != ()}
 
 
+def _limits(step: Step) -> bool:
+    return len(step.outputs) == 1 and step.outputs[0].quant is not None and step.y.limits is not None
+
+
 class _Parameters:
     """Scales and zero points as initializers, under names that are not used elsewhere."""
 
@@ -81,10 +88,19 @@ class _Parameters:
         assert operand.quant is not None
         return self._new("scale", operand.quant.scale), self._new("zero_point", operand.quant.zero_point)
 
-    def _new(self, base: str, array: Array) -> str:
+    def limits(self, quant: Quant) -> tuple[str, ...]:
+        """Name the limits of an output."""
+        return tuple(self._new("limit", np.asarray(limit, quant.dtype)) for limit in quant.limits or ())
+
+    def fresh(self, base: str) -> str:
+        """Return a name that is not used elsewhere."""
         number = len(self.arrays)
         while (name := f"{base}_{number}") in self._taken:
             number += 1
         self._taken.add(name)
+        return name
+
+    def _new(self, base: str, array: Array) -> str:
+        name = self.fresh(base)
         self.arrays[name] = np.asarray(array)
         return name

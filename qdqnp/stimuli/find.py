@@ -44,15 +44,16 @@ def subject(
     data = alone(there, shapes)
     single = load(data)
     profiles = (profile, *against)
-    bound, *others = (_only_step(single, one, there) for one in profiles)
-    network = (there, _only_step(single, replace(profile_named("ort"), lowering=profile.lowering), there))
+    lowering = profile.lowering
+    bound, *others = (_only_step(single, one, lowering, there) for one in profiles)
+    network = (there, _only_step(single, profile_named("ort"), lowering, there))
     return Subject(bound, tuple(others), network, profiles, shapes, slots), data
 
 
-def _only_step(single: Model, profile: Profile, there: BoundStep) -> BoundStep:
-    """Return the layer in a model of its own. Raises ProfileError where the profile's lowering makes another layer of
-    it there."""
-    steps = single.plan(for_one_layer(profile, there.step.label)).steps
+def _only_step(single: Model, profile: Profile, lowering: str, there: BoundStep) -> BoundStep:
+    """Return the layer in a model of its own. Raises ProfileError where the lowering makes another layer of it
+    there."""
+    steps = single.plan(for_one_layer(profile, there.step.label), lowering).steps
     if [bound.step.op for bound in steps] != [there.step.op]:
         problem = Problem(
             f"layer '{there.step.label}' under profile '{profile.name}'",
@@ -86,7 +87,7 @@ def _layer(plan: Plan, text: str) -> BoundStep:
 
 def same_program(model: Model, profile: Profile, other: Profile) -> None:
     """Raise ProfileError where two profiles run different steps, which cannot be paired."""
-    if model.program(other) is not model.program(profile):
+    if not profile.lowers_like(other):
         problem = Problem(f"profile '{other.name}'", f"the lowering of '{profile.name}'", "another")
         raise ProfileError("the profiles run different programs", [problem])
 

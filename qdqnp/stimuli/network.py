@@ -66,7 +66,7 @@ def for_network(
     plan = model.plan(named)
     for other in others:
         same_program(model, named, other)
-    run = Runner(plan, tuple(model.plan(other) for other in others), notify)
+    run = Runner(plan, tuple(model.plan(other, named.lowering) for other in others), notify)
     slots = input_slots(plan.program, input_shapes(plan, shapes or {}))
     stimuli = [
         run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()}) for kind, make in PATTERNS.items()

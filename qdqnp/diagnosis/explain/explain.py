@@ -25,7 +25,7 @@ from qdqnp.numerics.questions import Question, Singles, Summed, Sums
 from qdqnp.ops.integer.asking import Part
 from qdqnp.ops.origin import origin_of
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, code_range
 
 Index = tuple[int, ...]
 # Sums tried on both sides of the element's, to find where its code changes.
@@ -160,7 +160,7 @@ def _account(
     code = made[index].item()
     theirs, ours = own.outputs[output].quant, step.outputs[output].quant
     if theirs is not None and ours is not None:
-        higher = theirs.range[0] - ours.range[0]
+        higher = code_range(theirs.dtype)[0] - code_range(ours.dtype)[0]
         if higher:  # the lowering made int8 codes uint8
             return Account(
                 name, status, code - higher, note=f"{layers.program.lowering} computes it in uint8, as {code}"

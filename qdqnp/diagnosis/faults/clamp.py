@@ -14,7 +14,7 @@ from qdqnp.numerics.questions import Question, Sums
 from qdqnp.numerics.rules.requantize.narrow import Narrowed
 from qdqnp.numerics.values import named
 from qdqnp.numerics.width import wrap
-from qdqnp.quant import Codes, Int64
+from qdqnp.quant import Codes, Int64, code_range
 
 NO_CLAMP = "missing clamp"
 NO_RELU = "ReLU missing"
@@ -29,12 +29,16 @@ def sign(question: Question, rule: Any) -> Iterator[Changed]:
 
 @fault_of_question(NO_RELU)
 def no_relu(question: Question, rule: Any) -> Iterator[Changed]:
-    """The zero point is the lowest code, so that the lower clamp is the ReLU: negative values appear, wrapped in an
-    integer dump and as themselves in a float one."""
+    """The lower limit is the zero point, so that the lower clamp is the ReLU: negative values appear. Where the zero
+    point is the lowest code of the dtype, they are wrapped in an integer dump and themselves in a float one."""
     y = question.y
     if y is None or int(y.zero_point) != y.range[0]:
         return
     wide, high, shown = _unclipped(question), y.range[1], "negative values stand in the dump"
+    lowest = code_range(y.dtype)[0]
+    if y.range[0] > lowest:
+        yield Changed(question.with_y(replace(y, limits=(lowest, high))), shown)
+        return
     yield Changed(wide, "negative values wrap", finish=lambda codes: np.minimum(codes, high).astype(y.dtype))
     yield Changed(wide, shown, finish=lambda codes: np.minimum(codes, high))
     yield Changed(wide, f"{shown}, and values beyond the highest code")
@@ -42,8 +46,10 @@ def no_relu(question: Question, rule: Any) -> Iterator[Changed]:
 
 @fault_of_question(NO_CLAMP)
 def no_clamp(question: Question, rule: Any) -> Iterator[Changed]:
-    """Codes beyond the dtype keep their low bits."""
+    """Codes beyond the dtype keep their low bits; or those beyond the limits of an activation are there."""
     y = question.y
+    if y is not None and y.limits is not None:
+        yield Changed(question.with_y(replace(y, limits=None)), "codes beyond the limits of the activation")
     if y is not None:
         yield Changed(_unclipped(question), "codes beyond the dtype wrap", finish=lambda codes: codes.astype(y.dtype))
 
@@ -52,7 +58,7 @@ def _unclipped(question: Question) -> Question:
     """The question with so wide an output that nothing is clipped."""
     y = question.y
     assert y is not None
-    return question.with_y(replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32)))
+    return question.with_y(replace(y, dtype=np.dtype(np.int32), zero_point=y.zero_point.astype(np.int32), limits=None))
 
 
 @dataclass(frozen=True)

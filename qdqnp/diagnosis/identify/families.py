@@ -33,7 +33,7 @@ from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
 # The profiles that differ by their rules alone: another lowering may round at other places.
-NAMED = tuple(profile for profile in PROFILES.values() if profile.lowering == PROFILES["ort"].lowering)
+NAMED = tuple(profile for profile in PROFILES.values() if profile.lowers_like(PROFILES["ort"]))
 # Left shifts of an Add's wide sum: smaller ones lose bits that the codes need, larger ones leave int32.
 LEFT_SHIFTS = tuple(range(8, 23))
 # The two roundings of TFLite.

@@ -228,7 +228,7 @@ def _add_rules(verdict: OperatorVerdict, devices: Sequence[Dumped], profiles: Se
     by_rule: dict[Any, list[str]] = {}
     for profile in profiles:
         # another lowering may round at other places: the rule alone does not say what the profile computes
-        if profile.name in names and profile.lowering == REFERENCE.lowering:
+        if profile.name in names and profile.lowers_like(REFERENCE):
             by_rule.setdefault(getattr(profile, field_name), []).append(profile.name)
     searches = Searches(found)
     groups = searches.groups(by_rule)

@@ -7,7 +7,7 @@ then judged together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qdqnp.diagnosis.identify.evidence import Evidence, evidence_of
 from qdqnp.diagnosis.identify.layers import Layers
@@ -19,8 +19,9 @@ from qdqnp.ops.registry import operator_of
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
-# The profile whose program names the layers, because it defines every operator.
-REFERENCE = PROFILES["ort"]
+# The profile whose rules name the layers, because it defines every operator; the layers are those of a device, whose
+# Relu and Clip are limits of codes.
+REFERENCE = replace(PROFILES["ort"], lowering="device")
 
 
 @dataclass(frozen=True, eq=False)

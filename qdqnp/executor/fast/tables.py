@@ -84,4 +84,4 @@ def _sum_line(a: Quant, b: Quant, y: Quant) -> PairLine:
     with np.errstate(all="ignore"):
         left, right = float(a.scale) / float(y.scale), float(b.scale) / float(y.scale)
         offset = int(y.zero_point) - left * int(a.zero_point) - right * int(b.zero_point)
-        return PairLine(np.float32(left), np.float32(right), np.float32(offset), y.dtype)
+        return PairLine(np.float32(left), np.float32(right), np.float32(offset), y.dtype, y.limits)

@@ -30,7 +30,8 @@ class Singles(Question):
     @property
     def copied(self) -> bool:
         """Whether the codes stay what they are; then nothing is computed, and no rule is asked."""
-        return isinstance(self.function, IdentityFunction) and self.x.same_as(self.y)
+        same = isinstance(self.function, IdentityFunction) and self.x.same_as(self.y)
+        return same and self.y.limits is None
 
     def codes(self, rule: Any) -> Codes:
         return self.x_codes if self.copied else super().codes(rule)

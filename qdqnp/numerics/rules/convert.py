@@ -9,6 +9,7 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.width import limited
 from qdqnp.quant import Codes, Float32, Quant
 
 
@@ -30,7 +31,7 @@ class FloatConvert(Rule, family="convert"):
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def quantize(self, x: Float32, quant: Quant) -> Codes:
-        return float32.quantize(x, quant.scale, quant.zero_point, quant.dtype)
+        return limited(float32.quantize(x, quant.scale, quant.zero_point, quant.dtype), quant)
 
     def dequantize(self, codes: Codes, quant: Quant) -> Float32:
         return float32.dequantize(codes, quant.scale, quant.zero_point)

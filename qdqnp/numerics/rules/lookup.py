@@ -23,7 +23,8 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, Index, StageValue, clipped, exact_float, real_ties, shifted, signs
-from qdqnp.quant import Codes, Float32, Quant, Signs
+from qdqnp.numerics.width import limited
+from qdqnp.quant import Codes, Float32, Quant, Signs, code_range
 
 
 class RealFunction(Protocol):
@@ -141,7 +142,7 @@ class FloatTable(BoundRule):
                 StageValue("real / s_y", scaled),
                 StageValue("rounded", rounded, exact_float(scaled)),
                 StageValue("unclipped", rounded + int(y.zero_point)),
-                StageValue("y", float32.round_clamped(scaled, y.zero_point, y.dtype)),
+                StageValue("y", limited(float32.round_clamped(scaled, y.zero_point, y.dtype), y)),
             ]
 
     def ties(self, codes: Codes) -> Signs:
@@ -204,12 +205,12 @@ class RationalTable(BoundRule):
     @lazy
     def reals(self) -> tuple[Fraction, ...]:
         """The value of each of x's codes from the lowest on, in units of s_y, cut far outside every code."""
-        low, high = self.x.range
+        low, high = code_range(self.x.dtype)
         zero = int(self.x.zero_point)
         return _reals(self.function, low - zero, high - zero, fraction(self.x.scale), fraction(self.y.scale))
 
     def stages(self, codes: Codes) -> list[StageValue]:
-        place = codes.astype(np.int64) - self.x.range[0]
+        place = codes.astype(np.int64) - code_range(self.x.dtype)[0]
 
         def exact(index: Index) -> Fraction:
             return self.reals[int(place[index])]
@@ -220,7 +221,7 @@ class RationalTable(BoundRule):
 
     def ties(self, codes: Codes) -> Signs:
         table = [(real > 0) - (real < 0) if real.denominator == 2 else 0 for real in self.reals]
-        return np.take(np.array(table, np.int8), codes.astype(np.int64) - self.x.range[0])
+        return np.take(np.array(table, np.int8), codes.astype(np.int64) - code_range(self.x.dtype)[0])
 
 
 @lru_cache(maxsize=256)  # a rule is bound anew for each question, and each value may take 60 digits

@@ -13,7 +13,7 @@ from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
-from qdqnp.quant import Array, Codes, Float32, Quant, Signs
+from qdqnp.quant import Array, Codes, Float32, Quant, Signs, code_range
 
 
 class SoftmaxFunction(Protocol):
@@ -83,7 +83,7 @@ class TabledSoftmax(BoundRule):
 
     def _scaled(self, codes: Codes) -> tuple[Float32, Float32, Array]:
         """Return the table's entries, the sum of each row's entries, and the quotients in units of s_y, float64."""
-        index = codes.astype(np.int64) - self.x.range[0]
+        index = codes.astype(np.int64) - code_range(self.x.dtype)[0]
         entries = self.table[index + (255 - index.max(axis=1, keepdims=True))]
         total = np.zeros(len(codes), np.float32)
         for column in entries.T:

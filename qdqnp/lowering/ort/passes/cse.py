@@ -23,7 +23,7 @@ def cse(graph: Graph, log: Log) -> Graph:
     first: dict[Any, str] = {}
     for node in visiting_order(graph):
         inputs = tuple(classes.get(name, name) for name in node.inputs)
-        key = node if is_dq(node) else (node.domain, node.op, _attributes(node), inputs)
+        key = node if is_dq(node) else (node.domain, node.op, _attributes(node), inputs, node.limits)
         for index, name in enumerate(node.outputs):
             if name:
                 first.setdefault((key, index), name)

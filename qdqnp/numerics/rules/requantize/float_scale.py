@@ -14,7 +14,7 @@ from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.protocol import FloatExpression, Requantizer, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties
-from qdqnp.numerics.width import wrap
+from qdqnp.numerics.width import limited, wrap
 from qdqnp.quant import Float32, Int64, Quant, Signs
 
 
@@ -54,9 +54,11 @@ class FloatScaled(BoundRule):
         return {"multiplier": self.multiplier}
 
     @property
-    def expression(self) -> FloatExpression:
+    def expression(self) -> FloatExpression | None:
         if self.y is None:
             return FloatExpression(self.multiplier, 0, np.dtype(np.float32))
+        if self.y.limits is not None:  # the expression clamps to the range of the dtype
+            return None
         return FloatExpression(self.multiplier, int(self.y.zero_point), self.y.dtype)
 
     def stages(self, sums: Int64) -> list[StageValue]:
@@ -71,7 +73,7 @@ class FloatScaled(BoundRule):
                 StageValue("real", real),
                 StageValue("rounded", rounded, exact_float(real)),
                 StageValue("unclipped", rounded + int(self.y.zero_point)),
-                StageValue("y", float32.round_clamped(real, self.y.zero_point, self.y.dtype)),
+                StageValue("y", limited(float32.round_clamped(real, self.y.zero_point, self.y.dtype), self.y)),
             ]
 
     def ties(self, sums: Int64) -> Signs:

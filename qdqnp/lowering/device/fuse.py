@@ -1,0 +1,114 @@
+"""Turns DQ -> operator -> Q into one integer operator, with the limits that an activation left at Q."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qdqnp.graph import MICROSOFT, ONNX, Graph, Node
+from qdqnp.lowering.base import Log
+from qdqnp.lowering.device.activations import joined
+from qdqnp.lowering.device.clip import code_clip
+from qdqnp.lowering.device.fusions import FUSIONS
+from qdqnp.lowering.edit import Edit
+from qdqnp.lowering.ort.fusions import Fusion, Group
+from qdqnp.lowering.ort.passes.fuse import find_group
+from qdqnp.lowering.qdq import is_dq, is_op, is_q, per_tensor, same_pair
+from qdqnp.ops.registry import lookup
+from qdqnp.quant import EIGHT_BIT, code_range
+
+NAME = "fuse"
+ROWS: Mapping[str, Fusion] = {row.op: row for row in FUSIONS}
+
+
+def fuse(graph: Graph, log: Log) -> Graph:
+    """Apply the table of fusions; then turn what is left of DQ -> Q, and Clips of codes, into steps on codes.
+
+    Of DQ -> Q with equal parameters only the limits of Q are left; with other parameters it is a Concat of one tensor,
+    which rescales its codes as a converter's QUANTIZE does. A Clip of codes becomes limits of the integer operator
+    before it.
+    """
+    edit = Edit(graph)
+    for node in edit.nodes():
+        if node.domain == ONNX and node.op in ROWS:
+            _try(edit, node, ROWS[node.op], log)
+    for node in edit.nodes():
+        if is_dq(node):
+            _requantize(edit, node, log)
+    for node in edit.nodes():
+        if is_op(node, "Clip") and edit.dtype(node.input(0)) in EIGHT_BIT:
+            _limit(edit, node)
+    return edit.done()
+
+
+def _try(edit: Edit, node: Node, row: Fusion, log: Log) -> None:
+    group = find_group(edit, node)
+    if isinstance(group, str):
+        log.refuse(node, NAME, group)
+        return
+    if not group.dqs and not group.qs:
+        return
+    reason = row.why_not(group) or _limits_unknown(edit, group)
+    if reason is not None:
+        log.refuse(node, NAME, reason)
+        return
+    log.settle(node, NAME)
+    parts = (node, *group.dqs, *group.qs)
+    inputs, attributes = row.inputs(group), row.attributes(group)
+    origin = tuple(label for part in parts for label in part.origins)
+    outputs = tuple(q.outputs[0] for q in group.qs) or node.outputs
+    made = Node(row.integer_op, row.domain, inputs, outputs, attributes, node.name, origin)
+    edit.replace(parts, made.with_(limits=group.qs[0].limits if group.qs else None))
+
+
+def _limits_unknown(edit: Edit, group: Group) -> str | None:
+    """Require scales that are known before a run where an activation follows."""
+    limited = any(q.limits is not None for q in group.qs)
+    known = all(edit.constant(name) is not None for part in (*group.dqs, *group.qs) for name in part.inputs[1:] if name)
+    return "an activation follows it, and a scale or zero point of it is computed" if limited and not known else None
+
+
+def _requantize(edit: Edit, dq: Node, log: Log) -> None:
+    q = edit.only_user(dq)
+    if q is None or not is_q(q) or not per_tensor(edit, dq) or not per_tensor(edit, q):
+        return
+    kinds = [edit.dtype(dq.input(0)), edit.dtype(q.outputs[0])]
+    if kinds[0] != kinds[1] or kinds[0] not in EIGHT_BIT:
+        log.refuse(q, NAME, f"no kernel rescales {kinds[0]} codes to {kinds[1]} codes")
+        return
+    origin = (*q.origins, *dq.origins)
+    if same_pair(edit, q, dq):
+        if q.limits is not None:
+            edit.replace((dq, q), code_clip(edit, dq.input(0), q.outputs[0], q.limits, origin))
+        elif edit.makes_output(q):
+            edit.replace((dq, q), Node("Identity", ONNX, (dq.input(0),), q.outputs, origin=origin))
+        else:
+            edit.replace((dq, q))
+            edit.redirect(q.outputs[0], dq.input(0))
+        return
+    zeros = [
+        node.input(2) or edit.add_constant("zero_point", np.zeros((), kind))
+        for node, kind in zip((q, dq), kinds, strict=True)
+    ]
+    inputs = (q.input(1), zeros[0], dq.input(0), dq.input(1), zeros[1])
+    made = Node("QLinearConcat", MICROSOFT, inputs, q.outputs, {"axis": 0}, q.name, origin, limits=q.limits)
+    edit.replace((dq, q), made)
+
+
+def _limit(edit: Edit, clip: Node) -> None:
+    """Take a Clip of codes into the integer operator that alone it reads."""
+    maker = edit.producer(clip.input(0))
+    operator = lookup(maker.domain, maker.op) if maker is not None else None
+    if maker is None or operator is None or not operator.rule or edit.only_user(maker) is not clip:
+        return
+    dtype = edit.values[clip.input(0)].dtype
+    full = maker.limits or code_range(dtype)
+    bounds = [edit.constant(clip.input(at)) if clip.input(at) else np.asarray(full[at - 1]) for at in (1, 2)]
+    if edit.opset < 11 or any(bound is None or bound.size != 1 for bound in bounds):
+        return
+    low, high = (int(bound.reshape(-1)[0]) for bound in bounds if bound is not None)
+    origin = (*maker.origins, *clip.origins)
+    edit.replace(
+        (maker, clip), maker.with_(outputs=clip.outputs, limits=joined(full, (min(low, high), high)), origin=origin)
+    )

@@ -1,0 +1,69 @@
+"""The table of fusions of devices: as ONNX Runtime's, without what only its session or its kernels ask for.
+
+Operators that only move codes are not in it: `movement` has them run on codes.
+"""
+
+from __future__ import annotations
+
+from qdqnp.graph import MICROSOFT, ONNX
+from qdqnp.lowering.ort import fusions as ort
+from qdqnp.lowering.ort.fusions import Fusion, dq_inputs
+
+#: Every input from a DQ of its own, and every output to a Q.
+ALL_DQ = (dq_inputs(), ort.quantized_output)
+ONE_DQ = (dq_inputs(1), ort.quantized_output)
+
+
+def _unary(op: str, integer_op: str) -> Fusion:
+    return Fusion(op, integer_op, MICROSOFT, (*ONE_DQ, ort.same_codes, ort.single_parameters()), ort.unary)
+
+
+FUSIONS: tuple[Fusion, ...] = (
+    Fusion("ArgMax", "ArgMax", ONNX, (dq_inputs(1), ort.eight_bit_input, ort.constant_parameters), ort.codes),
+    _unary("AveragePool", "QLinearAveragePool"),
+    _unary("LeakyRelu", "QLinearLeakyRelu"),
+    _unary("GlobalAveragePool", "QLinearGlobalAveragePool"),
+    _unary("Sigmoid", "QLinearSigmoid"),
+    Fusion(
+        "Softmax",
+        "QLinearSoftmax",
+        MICROSOFT,
+        (*ONE_DQ, ort.same_codes, ort.constant_input),
+        ort.unary,
+        ort.softmax_opset,
+    ),
+    Fusion("Add", "QLinearAdd", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.binary),
+    Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.binary),
+    Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.variadic),
+    Fusion(
+        "Conv",
+        "QLinearConv",
+        ONNX,
+        (*ALL_DQ, ort.same_activations, ort.matrix_codes, ort.int32_bias, ort.bias_scale),
+        ort.convolution,
+    ),
+    Fusion(
+        "MatMul",
+        "QLinearMatMul",
+        ONNX,
+        (*ALL_DQ, ort.matrix_codes, ort.same_activations, ort.single_parameters(0), ort.matmul_weight),
+        ort.binary,
+    ),
+    Fusion(
+        "Gemm",
+        "QGemm",
+        MICROSOFT,
+        (
+            *ALL_DQ,
+            ort.matrix_codes,
+            ort.same_activations,
+            ort.single_parameters(0),
+            ort.gemm_weight,
+            ort.int32_bias,
+            ort.bias_scale,
+            ort.unit_factors,
+        ),
+        ort.gemm,
+        ort.without_beta,
+    ),
+)

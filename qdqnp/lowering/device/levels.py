@@ -1,0 +1,48 @@
+"""The lowerings of fixed-point profiles: one, but for how an activation's bounds become codes."""
+
+from __future__ import annotations
+
+from qdqnp.lowering.base import Lowering, Pass, repeat
+from qdqnp.lowering.device.activations import Rounded, activations, rounded_away, rounded_even
+from qdqnp.lowering.device.bias import bias
+from qdqnp.lowering.device.fuse import fuse
+from qdqnp.lowering.device.movement import movement
+from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, MATMUL_ADD, UNIQUE_DQ
+from qdqnp.lowering.ort.passes.conv_constants import conv_constants
+from qdqnp.lowering.ort.passes.cse import cse
+from qdqnp.lowering.ort.passes.eliminate import eliminate
+from qdqnp.lowering.ort.passes.fold_constants import fold_constants
+from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
+from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
+from qdqnp.lowering.ort.passes.reshapes import reshapes
+from qdqnp.lowering.ort.passes.share_constants import share_constants
+from qdqnp.lowering.ort.passes.weight_bias import weight_bias
+
+
+def device(name: str, rounded: Rounded) -> Lowering:
+    """Return a lowering that makes integer what a device's converter would.
+
+    rounded: how the bounds of an activation become codes.
+    """
+    prepared = (
+        Pass("eliminate", eliminate),
+        GEMM_TRANSPOSE,
+        Pass("conv-constants", conv_constants, about="Conv"),
+        Pass("pad-fusion", pad_fusion, about="Pad"),
+        Pass("matmul-bn", matmul_bn, about="BatchNormalization"),
+        Pass("share-constants", share_constants, once=True),
+        Pass("cse", cse),
+        Pass("fold-constants", fold_constants),
+        MATMUL_ADD,
+        Pass("reshapes", reshapes, about="Reshape"),
+        Pass("activations", activations(rounded), about="QuantizeLinear"),
+        Pass("weight-bias", weight_bias),
+        UNIQUE_DQ,
+        Pass("movement", movement),
+        Pass("bias", bias, about="DequantizeLinear"),
+    )
+    return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse)))
+
+
+DEVICE = device("device", rounded_away)
+EXACT = device("device-exact", rounded_even)
