@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
+from qdqnp.lowering.device.clip import CODE_CLIP
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array, Quant
@@ -38,7 +39,7 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
     made = [parameters.fresh("unclipped")] if _limits(step) else names
     nodes = [helper.make_node(step.op, inputs, made, name=step.label, domain=step.domain, **_attributes(bound))]
     if made is not names:  # the limits of an activation, which the lowering takes into the layer again
-        nodes.append(helper.make_node("Clip", [*made, *parameters.limits(step.y)], names))
+        nodes.append(helper.make_node(CODE_CLIP, [*made, *parameters.limits(step.y)], names))
     moving = [name for name in dict.fromkeys(step.input_names) if name not in bound.consts]
     constants = {**bound.consts, **parameters.arrays}
     graph = helper.make_graph(
