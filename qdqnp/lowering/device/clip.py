@@ -7,7 +7,6 @@ import numpy as np
 from qdqnp.graph import ONNX, Node
 from qdqnp.lowering.edit import Edit
 
-
 #: The operator that keeps codes between two: ONNX's own, which computes no number.
 CODE_CLIP = "Clip"
 
