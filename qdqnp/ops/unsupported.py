@@ -101,13 +101,13 @@ GROUPS = (
     _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",
         "quantize the activations too, statically, in 8 bits (onnxruntime.quantization.quantize_static)",
-        "MatMulNBits MatMulBnb4 MatMulIntegerToFloat GatherBlockQuantized QMoE",
+        "MatMulNBits MatMulBnb4 GatherBlockQuantized QMoE",
         MICROSOFT,
     ),
     _group(
         "quantize at run time, so that scales depend on data",
         "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
-        "DynamicQuantizeMatMul DynamicQuantizeLSTM",
+        "DynamicQuantizeLSTM",
         MICROSOFT,
     ),
     _group(

@@ -129,6 +129,21 @@ def dynamic_quantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
     return rounding.quantize(x, scale, np.uint8(zero), np.dtype(np.uint8))
 
 
+def matmul_integer_to_float(inputs: Inputs, attributes: Attributes) -> Array:
+    a, b, a_scale, b_scale, a_zero, b_zero, bias = (*inputs, None, None, None)[:7]
+    assert a_scale is not None and b_scale is not None
+    y = product(matmul_integer((a, b, a_zero, b_zero), {}).astype(F), product(a_scale, b_scale))
+    return y if bias is None else np.asarray(y + bias.reshape(-1), F)
+
+
+def dynamic_quantize_matmul(inputs: Inputs, attributes: Attributes) -> Array:
+    a, b, b_scale, b_zero, bias = (*inputs, None, None)[:5]
+    assert a is not None
+    scale, zero = dynamic_range(a)
+    codes = dynamic_quantize_linear((a,), {})
+    return matmul_integer_to_float((codes, b, np.asarray(scale), b_scale, np.uint8(zero), b_zero, bias), {})
+
+
 def qlinear_matmul(inputs: Inputs, attributes: Attributes) -> Array:
     a, a_scale, _, _, b_scale, _, y_scale, y_zero = inputs
     assert a is not None and b_scale is not None
@@ -439,6 +454,8 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "MatMulInteger": matmul_integer,
     "ConvInteger": conv_integer,
     "DynamicQuantizeLinear": dynamic_quantize_linear,
+    "MatMulIntegerToFloat": matmul_integer_to_float,
+    "DynamicQuantizeMatMul": dynamic_quantize_matmul,
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearConcat": qlinear_concat,

@@ -22,7 +22,13 @@ from tests.ops.cases.choice import (
 )
 from tests.ops.cases.conv import qlinear_conv
 from tests.ops.cases.convert import dequantize_linear, quantize_linear
-from tests.ops.cases.dynamic import conv_integer, dynamic_quantize_linear, matmul_integer
+from tests.ops.cases.dynamic import (
+    conv_integer,
+    dynamic_quantize_linear,
+    dynamic_quantize_matmul,
+    matmul_integer,
+    matmul_integer_to_float,
+)
 from tests.ops.cases.matrix import qgemm, qlinear_matmul
 from tests.ops.cases.movement import flatten, reshape, squeeze, transpose, unsqueeze
 from tests.ops.cases.pool import max_pool, qlinear_average_pool, qlinear_global_average_pool
@@ -39,6 +45,8 @@ CASES: Mapping[str, Generator] = {
     "MatMulInteger": matmul_integer,
     "ConvInteger": conv_integer,
     "DynamicQuantizeLinear": dynamic_quantize_linear,
+    "MatMulIntegerToFloat": matmul_integer_to_float,
+    "DynamicQuantizeMatMul": dynamic_quantize_matmul,
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearConcat": qlinear_concat,

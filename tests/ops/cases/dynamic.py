@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.ops import draw
-from tests.ops.case import Case, one_node
+from tests.ops.case import MS, Case, one_node
 from tests.ops.cases.conv import window
 
 F = np.float32
@@ -75,3 +75,52 @@ def conv_integer(rng: draw.Rng) -> Case:
     ]
     chosen = _chosen(rng, arguments)
     return one_node("ConvInteger", arguments, chosen, output=np.int32, group=groups, **attributes)
+
+
+def _by_column(rng: draw.Rng, cols: int) -> tuple[int, ...]:
+    return draw.pick(rng, ((), (1,), (cols,)))
+
+
+def _bias(rng: draw.Rng, cols: int) -> tuple[str, draw.Array] | None:
+    return ("c", reals(rng, draw.pick(rng, ((cols,), (1, cols))))) if draw.chance(rng, 0.5) else None
+
+
+def _stacks(rng: draw.Rng) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    rows, cols, terms = draw.size(rng, 6), draw.size(rng, 6), draw.pick(rng, (1, 3, 17, 40, 700))
+    batch = draw.pick(rng, ((), (), (2,), (2, 3)))
+    return (*batch, rows, terms), (*(batch if draw.chance(rng, 0.2) else ()), terms, cols), cols
+
+
+def matmul_integer_to_float(rng: draw.Rng) -> Case:
+    a, b, cols = _stacks(rng)
+    a_dtype, b_dtype = draw.sums_dtypes(rng)
+    by_column = (cols,) if len(b) == 2 else ()
+    scales = [("as", draw.scale(rng, draw.pick(rng, ((), (1,))))), ("bs", draw.scale(rng, _by_column(rng, cols)))]
+    if len(b) > 2:
+        scales[1] = ("bs", draw.scale(rng))
+    if draw.chance(rng, 0.2):
+        scales = [("as", scales[1][1]), ("bs", scales[0][1])]
+    arguments = [
+        ("x", draw.codes(rng, a_dtype, a)),
+        ("b", draw.codes(rng, b_dtype, b)),
+        *scales,
+        _zero(rng, "az", a_dtype),
+        _zero(rng, "bz", b_dtype, by_column),
+        _bias(rng, cols),
+    ]
+    chosen = _chosen(rng, arguments)
+    return one_node("MatMulIntegerToFloat", arguments, chosen, domain=MS, output=F)
+
+
+def dynamic_quantize_matmul(rng: draw.Rng) -> Case:
+    a, b, cols = _stacks(rng)
+    b_dtype = draw.pick(rng, draw.EIGHT)
+    by_column = (cols,) if len(b) == 2 else ()
+    arguments = [
+        ("x", reals(rng, a)),
+        ("b", draw.codes(rng, b_dtype, b)),
+        ("bs", draw.scale(rng, _by_column(rng, cols) if by_column else ())),
+        _zero(rng, "bz", b_dtype, by_column),
+        _bias(rng, cols),
+    ]
+    return one_node("DynamicQuantizeMatMul", arguments, _chosen(rng, arguments), domain=MS, output=F)
