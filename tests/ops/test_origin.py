@@ -229,6 +229,17 @@ def with_zeros(op: str, x: Array, w: Array, columns: tuple[int, ...] = (), **att
     return one_node(op, [("x", x), ("w", w), *zeros], ["x", "w", "xz", "wz"], output=np.int32, **attributes)
 
 
+def to_float(x: Array, b: Array, zeros: tuple[int, ...] = ()) -> Case:
+    """A product of codes that is scaled to real values, with every parameter an input."""
+    scales = [("xs", F(1).reshape(1)), ("bs", np.ones(b.shape[-1:], F))]
+    others = [("xz", np.zeros((), np.int8)), ("bz", np.zeros(zeros, np.int8)), ("c", np.zeros(b.shape[-1:], F))]
+    if x.dtype == F:
+        scales, others = scales[1:], others[1:]
+    arguments = [("x", x), ("b", b), *scales, *others]
+    op = "DynamicQuantizeMatMul" if x.dtype == F else "MatMulIntegerToFloat"
+    return one_node(op, arguments, [name for name, _ in arguments], domain=MS, output=F)
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 
@@ -246,6 +257,9 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     ),
     "MatMulInteger of a vector": lambda rng: with_zeros("MatMulInteger", codes(rng, 3), codes(rng, 3, 2), (2,)),
     "ConvInteger": lambda rng: with_zeros("ConvInteger", codes(rng, 1, 4, 5), codes(rng, 4, 2, 3), group=2),
+    "MatMulIntegerToFloat": lambda rng: to_float(codes(rng, 2, 3), codes(rng, 3, 2), (2,)),
+    "MatMulIntegerToFloat of stacks": lambda rng: to_float(codes(rng, 2, 1, 3), codes(rng, 2, 3, 2), (2, 1, 2)),
+    "DynamicQuantizeMatMul": lambda rng: to_float(reals(rng, 2, 3), codes(rng, 3, 2), (2,)),
     "DynamicQuantizeLinear": lambda rng: one_node(
         "DynamicQuantizeLinear", [("x", reals(rng, 2, 3))], output=np.uint8, others=("s", "z")
     ),

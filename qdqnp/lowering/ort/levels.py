@@ -11,6 +11,7 @@ from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
 from qdqnp.lowering.ort.passes.div_mul import div_mul
 from qdqnp.lowering.ort.passes.double_qdq import double_qdq
+from qdqnp.lowering.ort.passes.dynamic_matmul import dynamic_matmul, integer_to_float
 from qdqnp.lowering.ort.passes.eliminate import eliminate
 from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.ort.passes.fold_constants import fold_constants
@@ -79,6 +80,8 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("transposes", transposes(extended=True), once=True),
         *(() if int8_allowed else (Pass("s8-to-u8", s8_to_u8),)),
         Pass("fuse", fusion(int8_allowed)),
+        Pass("integer-to-float", integer_to_float, about="MatMulInteger"),
+        Pass("dynamic-matmul", dynamic_matmul, about="DynamicQuantizeLinear"),
         Pass("slices-to-split", slices_to_split),
         Pass("matmul-transpose", matmul_transpose),
         MATMUL_ADD,

@@ -13,8 +13,8 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
 from qdqnp.ops.integer.dynamic_quantize_linear import UINT8, parameters_of
-from qdqnp.ops.integer.matmul_integer_to_float import by_column, check_bias, check_columns, of_column, scaled
-from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, numbers_of
+from qdqnp.ops.integer.matmul_integer_to_float import by_column, check_bias, scaled
+from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, numbers_of, of_slice, placed
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -34,11 +34,10 @@ class DynamicQuantizeMatMul(Operator):
         check.dtype_in(0, (np.float32,), "a")
         check.dtype_in(1, EIGHT_BIT, "b")
         check.dtype_in(2, (np.float32,), "scale")
-        columns = check_columns(check)
-        by_column(check, 2, "b_scale", columns)
+        by_column(check, 2, "b_scale")
         check_zero_point(check, 3, 1)
-        by_column(check, 3, "b_zero_point", columns)
-        check_bias(check, 4, columns)
+        by_column(check, 3, "b_zero_point")
+        check_bias(check, 4)
         return ((FLOAT32, matmul_shape(check.value(0).shape, check.value(1).shape)),)
 
     def shapes(self, attributes: Any, a: Shape, b: Shape, *others: Any) -> tuple[Shape, ...]:
@@ -64,4 +63,6 @@ class DynamicQuantizeMatMul(Operator):
     def origin(self, step: Step, output: int, index: Index, a: Array, b: Array, *others: Array | None) -> Any:
         """Return all of a, whose range decides its scale, and the column of b with its parameters."""
         column = matmul_origin(index, a, b)[:, 1]
-        return numbers_of(a, column, *(of_column(array, index) for array in others))
+        b_scale, b_zero, bias = (*others, None, None)[:3]
+        parameters = (b_scale, b_zero, None if bias is None else bias.reshape(-1))
+        return numbers_of(a, column, *(of_slice(array, placed(index, a, b), -1) for array in parameters))

@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
-from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, numbers_of
+from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, fits, numbers_of, of_slice, placed
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import EIGHT_BIT, Array
@@ -45,7 +45,7 @@ class MatMulInteger(Operator):
         shape = matmul_shape(a.shape, b.shape)
         for index, of, axis in ((2, 0, -2), (3, 1, -1)):
             zero, side = check_zero_point(check, index, of), check.value(of).shape
-            if zero is not None and not _fits(zero, side, axis):
+            if zero is not None and not fits(zero, side, axis):
                 slices = "row" if axis == -2 else "column"
                 check.refuse(
                     f"input {index} (zero point)", f"one value, or one for each {slices} of {list(side)}", list(zero)
@@ -77,36 +77,10 @@ class MatMulInteger(Operator):
         b_zero: Array | None = None,
     ) -> Any:
         """Return both factors of each product, and the zero points of row and column."""
-        row = 0 if a.ndim == 1 else index[-1] if b.ndim == 1 else index[-2]
-        column = 0 if b.ndim == 1 else index[-1]
-        batch = index[: len(index) - (a.ndim > 1) - (b.ndim > 1)]
-        zeros = (_of_slice(a_zero, batch, row, -2), _of_slice(b_zero, batch, column, -1))
+        place = placed(index, a, b)
+        zeros = (of_slice(a_zero, place, -2), of_slice(b_zero, place, -1))
         return numbers_of(matmul_origin(index, a, b), *zeros)
 
     def doubt(self, binding: Binding) -> str:
         attributes: MatMulIntegerAttributes = binding.step.attributes
         return "ONNX Runtime refuses a zero point for each row" if attributes._by_row else ""
-
-
-def _fits(zero: Shape, side: Shape, axis: int) -> bool:
-    """Tell whether a zero point is one value, a vector along an axis of a side, or has the side's rank and is 1 along
-    the other of the last two axes."""
-    if zero in ((), (1,)):
-        return True
-    if len(side) < 2:
-        return False
-    if len(zero) == 1:
-        return zero == (side[axis],)
-    wanted = (*side[:-2], side[-2], 1) if axis == -2 else (*side[:-2], 1, side[-1])
-    return zero == wanted
-
-
-def _of_slice(zero: Array | None, batch: Index, at: int, axis: int) -> Any:
-    """Return the zero point of a row (axis -2) or column (axis -1) of a matrix of a batch."""
-    if zero is None or zero.size == 1:
-        return zero
-    if zero.ndim == 1:
-        return zero[at]
-    own = batch[len(batch) - (zero.ndim - 2) :]
-    place = tuple(0 if size == 1 else i for i, size in zip(own, zero.shape[:-2], strict=True))
-    return zero[(*place, at, 0) if axis == -2 else (*place, 0, at)]

@@ -11,7 +11,7 @@ import numpy as np
 from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
-from qdqnp.ops.integer.zero_points import as_zero, check_one, check_zero_point, numbers_of
+from qdqnp.ops.integer.zero_points import as_zero, check_one, check_zero_point, fits, numbers_of, of_slice, placed
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -21,8 +21,8 @@ from qdqnp.quant import EIGHT_BIT, Array, Float32
 class MatMulIntegerToFloat(Operator):
     """Its inputs: a, b, a's scale, b's scale, a's zero point, b's zero point, bias; b's may be several, by column.
 
-    ONNX Runtime makes it of MatMulInteger, Cast and Mul, and of a MatMul of two DequantizeLinears that no QuantizeLinear
-    reads.
+    ONNX Runtime makes it of MatMulInteger, Cast and Mul, and of a MatMul of two DequantizeLinears that no
+    QuantizeLinear reads.
     """
 
     op = "MatMulIntegerToFloat"
@@ -36,17 +36,14 @@ class MatMulIntegerToFloat(Operator):
         check.dtype_in(1, EIGHT_BIT, "b")
         for index in (2, 3):
             check.dtype_in(index, (np.float32,), "scale")
-        columns = check_columns(check)
-        if _is_one(check.value(2).shape):
-            by_column(check, 3, "b_scale", columns)
-        else:  # the optimizer may have exchanged them
-            by_column(check, 2, "a_scale", columns)
-            check_one(check, 3, "b_scale")
+        several = 3 if check.value(2).shape in ((), (1,)) else 2  # the optimizer may have exchanged the scales
+        by_column(check, several, "b_scale")
+        check_one(check, 5 - several, "a_scale")
         check_zero_point(check, 4, 0)
         check_one(check, 4, "a_zero_point")
         check_zero_point(check, 5, 1)
-        by_column(check, 5, "b_zero_point", columns)
-        check_bias(check, 6, columns)
+        by_column(check, 5, "b_zero_point")
+        check_bias(check, 6)
         return ((FLOAT32, matmul_shape(check.value(0).shape, check.value(1).shape)),)
 
     def shapes(self, attributes: Any, a: Shape, b: Shape, *others: Any) -> tuple[Shape, ...]:
@@ -71,48 +68,37 @@ class MatMulIntegerToFloat(Operator):
 
     def origin(self, step: Step, output: int, index: Index, a: Array, b: Array, *others: Array | None) -> Any:
         """Return both factors of each product, and the scales, zero points and bias of the column."""
-        return numbers_of(matmul_origin(index, a, b), *(of_column(array, index) for array in others))
+        place = placed(index, a, b)
+        a_scale, b_scale, a_zero, b_zero, bias = (*others, None, None, None)[:5]
+        parameters = (a_scale, b_scale, a_zero, b_zero, None if bias is None else bias.reshape(-1))
+        return numbers_of(matmul_origin(index, a, b), *(of_slice(array, place, -1) for array in parameters))
 
 
 def scaled(sums: Array, a_scale: Float32, b_scale: Float32, bias: Float32 | None) -> Float32:
     """Return f32(sums) * f32(a_scale * b_scale) + bias, each operation rounded to float32.
 
-    Source: ONNX Runtime 1.32, contrib_ops/cpu/quantization/dynamic_quantize_matmul.cc, core/mlas/lib/qpostprocessor.cpp.
+    Source: ONNX Runtime 1.32, contrib_ops/cpu/quantization/dynamic_quantize_matmul.cc and
+    core/mlas/lib/qpostprocessor.cpp.
     """
     product = sums.astype(np.float32) * (a_scale * b_scale)
     return np.asarray(product if bias is None else product + bias.reshape(-1))
 
 
-def check_columns(check: NodeCheck) -> Any:
-    """Return how many columns b has."""
-    shape = check.value(1).shape
-    return shape[-1] if len(shape) > 1 else 1
-
-
-def by_column(check: NodeCheck, index: int, what: str, columns: Any) -> None:
-    """Refuse an input, if it is given, that is neither one value nor, for a matrix b, one for each column."""
+def by_column(check: NodeCheck, index: int, what: str) -> None:
+    """Refuse an input, if it is given, that is neither one value nor one for each column of b."""
     if not check.given(index):
         return
     shape = check.value(index).shape
-    if not _is_one(shape) and (len(check.value(1).shape) != 2 or shape != (columns,)):
-        check.refuse(
-            f"input {index} ({what})", "one value, or one for each column of a matrix b", f"shape {list(shape)}"
-        )
+    if not fits(shape, check.value(1).shape, -1):
+        check.refuse(f"input {index} ({what})", "one value, or one for each column of b", f"shape {list(shape)}")
 
 
-def check_bias(check: NodeCheck, index: int, columns: Any) -> None:
+def check_bias(check: NodeCheck, index: int) -> None:
     """Refuse a bias, if it is given, that is not float32 with one value for each column."""
     if check.given(index):
         check.dtype_in(index, (np.float32,), "bias")
+        side = check.value(1).shape
+        columns = side[-1] if len(side) > 1 else 1
         *ones, size = check.value(index).shape or (None,)
         if size != columns or any(one != 1 for one in ones):
             check.refuse(f"input {index} (bias)", f"shape [{columns}]", f"shape {list(check.value(index).shape)}")
-
-
-def of_column(array: Array | None, index: Index) -> Array | None:
-    """Return the one element of a parameter that belongs to an output element's column."""
-    return array if array is None or array.size == 1 else array.reshape(-1)[index[-1]]
-
-
-def _is_one(shape: Shape) -> bool:
-    return shape in ((), (1,))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.quant import Array
 
@@ -33,3 +34,39 @@ def as_zero(zero: Array | None) -> Array:
 def numbers_of(*inputs: Any) -> list[int]:
     """Return the numbers that the arrays hold, in one list; an absent one holds none."""
     return [int(number) for array in inputs if array is not None for number in np.asarray(array).reshape(-1)]
+
+
+def fits(zero: Shape, side: Shape, axis: int) -> bool:
+    """Tell whether a parameter of a side of a matrix product is one value, or one for each row or column.
+
+    zero: the parameter's shape: of one value () or (1,); a vector; or that of the side with 1 for the other axis.
+    side: the shape of the side.
+    axis: -2 for rows, -1 for columns.
+    """
+    if zero in ((), (1,)):
+        return True
+    if len(side) < 2:
+        return False
+    if len(zero) == 1:
+        return zero == (side[axis],)
+    return zero == ((*side[:-2], side[-2], 1) if axis == -2 else (*side[:-2], 1, side[-1]))
+
+
+def placed(index: Index, a: Array, b: Array) -> Index:
+    """Return the index of a matrix product's element with a row and a column, also where a or b is a vector."""
+    row = 0 if a.ndim == 1 else index[-1] if b.ndim == 1 else index[-2]
+    column = 0 if b.ndim == 1 else index[-1]
+    return (*index[: len(index) - (a.ndim > 1) - (b.ndim > 1)], row, column)
+
+
+def of_slice(zero: Array | None, place: Index, axis: int) -> Any:
+    """Return the parameter of the row (axis -2) or column (-1) of an element of a matrix product.
+
+    place: the element's index, as `placed` gives it.
+    """
+    if zero is None or zero.size == 1:
+        return zero
+    if zero.ndim == 1:
+        return zero[place[axis]]
+    own = place[len(place) - zero.ndim :]
+    return zero[tuple(0 if size == 1 else i for i, size in zip(own, zero.shape, strict=True))]

@@ -51,12 +51,11 @@ def matmul_integer(rng: draw.Rng) -> Case:
     a = (*batch, rows, terms) if draw.chance(rng, 0.9) else (terms,)
     b = (*(batch if draw.chance(rng, 0.5) else ()), terms, cols)
     a_dtype, b_dtype = draw.pick(rng, draw.EIGHT), draw.pick(rng, draw.EIGHT)
-    columns = (cols,) if len(b) == 2 else (*b[:-2], 1, cols)
     arguments = [
         ("x", draw.codes(rng, a_dtype, a)),
         ("b", draw.codes(rng, b_dtype, b)),
         _zero(rng, "az", a_dtype),
-        _zero(rng, "bz", b_dtype, columns),
+        _zero(rng, "bz", b_dtype, _by_column(rng, b)),
     ]
     return one_node("MatMulInteger", arguments, _chosen(rng, arguments), output=np.int32)
 
@@ -77,8 +76,9 @@ def conv_integer(rng: draw.Rng) -> Case:
     return one_node("ConvInteger", arguments, chosen, output=np.int32, group=groups, **attributes)
 
 
-def _by_column(rng: draw.Rng, cols: int) -> tuple[int, ...]:
-    return draw.pick(rng, ((), (1,), (cols,)))
+def _by_column(rng: draw.Rng, b: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of parameters of b: of one value, a vector, or b's with one row."""
+    return draw.pick(rng, ((), (1,), b[-1:], (*b[:-2], 1, b[-1])))
 
 
 def _bias(rng: draw.Rng, cols: int) -> tuple[str, draw.Array] | None:
@@ -94,18 +94,15 @@ def _stacks(rng: draw.Rng) -> tuple[tuple[int, ...], tuple[int, ...], int]:
 def matmul_integer_to_float(rng: draw.Rng) -> Case:
     a, b, cols = _stacks(rng)
     a_dtype, b_dtype = draw.sums_dtypes(rng)
-    by_column = (cols,) if len(b) == 2 else ()
-    scales = [("as", draw.scale(rng, draw.pick(rng, ((), (1,))))), ("bs", draw.scale(rng, _by_column(rng, cols)))]
-    if len(b) > 2:
-        scales[1] = ("bs", draw.scale(rng))
-    if draw.chance(rng, 0.2):
+    scales = [("as", draw.scale(rng, draw.pick(rng, ((), (1,))))), ("bs", draw.scale(rng, _by_column(rng, b)))]
+    if draw.chance(rng, 0.2) and scales[1][1].ndim < 2:
         scales = [("as", scales[1][1]), ("bs", scales[0][1])]
     arguments = [
         ("x", draw.codes(rng, a_dtype, a)),
         ("b", draw.codes(rng, b_dtype, b)),
         *scales,
         _zero(rng, "az", a_dtype),
-        _zero(rng, "bz", b_dtype, by_column),
+        _zero(rng, "bz", b_dtype, _by_column(rng, b)),
         _bias(rng, cols),
     ]
     chosen = _chosen(rng, arguments)
@@ -115,12 +112,11 @@ def matmul_integer_to_float(rng: draw.Rng) -> Case:
 def dynamic_quantize_matmul(rng: draw.Rng) -> Case:
     a, b, cols = _stacks(rng)
     b_dtype = draw.pick(rng, draw.EIGHT)
-    by_column = (cols,) if len(b) == 2 else ()
     arguments = [
         ("x", reals(rng, a)),
         ("b", draw.codes(rng, b_dtype, b)),
-        ("bs", draw.scale(rng, _by_column(rng, cols) if by_column else ())),
-        _zero(rng, "bz", b_dtype, by_column),
+        ("bs", draw.scale(rng, _by_column(rng, b))),
+        _zero(rng, "bz", b_dtype, _by_column(rng, b)),
         _bias(rng, cols),
     ]
     return one_node("DynamicQuantizeMatMul", arguments, _chosen(rng, arguments), domain=MS, output=F)
