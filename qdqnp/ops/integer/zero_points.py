@@ -39,7 +39,8 @@ def numbers_of(*inputs: Any) -> list[int]:
 def fits(zero: Shape, side: Shape, axis: int) -> bool:
     """Tell whether a parameter of a side of a matrix product is one value, or one for each row or column.
 
-    zero: the parameter's shape: of one value () or (1,); a vector; or that of the side with 1 for the other axis.
+    zero: the parameter's shape: of one value () or (1,); a vector (several columns need a matrix for it, as in ONNX
+        Runtime); or that of the side with 1 for the other axis.
     side: the shape of the side.
     axis: -2 for rows, -1 for columns.
     """
@@ -48,7 +49,7 @@ def fits(zero: Shape, side: Shape, axis: int) -> bool:
     if len(side) < 2:
         return False
     if len(zero) == 1:
-        return zero == (side[axis],)
+        return zero == (side[axis],) and (axis == -2 or len(side) == 2)
     return zero == ((*side[:-2], side[-2], 1) if axis == -2 else (*side[:-2], 1, side[-1]))
 
 

@@ -77,8 +77,8 @@ def conv_integer(rng: draw.Rng) -> Case:
 
 
 def _by_column(rng: draw.Rng, b: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of parameters of b: of one value, a vector, or b's with one row."""
-    return draw.pick(rng, ((), (1,), b[-1:], (*b[:-2], 1, b[-1])))
+    """The shape of parameters of b: of one value, a vector where b is a matrix, or b's with one row."""
+    return draw.pick(rng, ((), (1,), b[-1:] if len(b) == 2 else (), (*b[:-2], 1, b[-1])))
 
 
 def _bias(rng: draw.Rng, cols: int) -> tuple[str, draw.Array] | None:
