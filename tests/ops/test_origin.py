@@ -231,7 +231,7 @@ def with_zeros(op: str, x: Array, w: Array, columns: tuple[int, ...] = (), **att
 
 def to_float(x: Array, b: Array, zeros: tuple[int, ...] = ()) -> Case:
     """A product of codes that is scaled to real values, with every parameter an input."""
-    scales = [("xs", F(1).reshape(1)), ("bs", np.ones(b.shape[-1:], F))]
+    scales = [("xs", F(1).reshape(1)), ("bs", np.ones((*b.shape[:-2], 1, b.shape[-1]), F))]
     others = [("xz", np.zeros((), np.int8)), ("bz", np.zeros(zeros, np.int8)), ("c", np.zeros(b.shape[-1:], F))]
     if x.dtype == F:
         scales, others = scales[1:], others[1:]
