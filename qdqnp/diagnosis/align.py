@@ -308,11 +308,8 @@ def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:
     values: real values of any shape.
     quant: per tensor, or with one scale for each slice of its axis.
     """
-    scale, zero = quant.scale.astype(np.float64), quant.zero_point.astype(np.int64)
-    if quant.axis is not None and scale.ndim:
-        along = [-1 if axis == quant.axis else 1 for axis in range(values.ndim)]
-        scale = scale.reshape(along)
-        zero = zero.reshape(along) if zero.ndim else zero
+    whole = quant.aligned(values.shape)
+    scale, zero = whole.scale.astype(np.float64), whole.zero_point.astype(np.int64)
     position = np.clip(values.astype(np.float64) / scale, -(2.0**40), 2.0**40)
     nearest = np.rint(position)
     off = np.abs(position - nearest) > GRID_LSB

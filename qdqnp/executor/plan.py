@@ -325,12 +325,11 @@ def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape
     """Check that as many slices exist as scales per slice, which only concrete shapes tell."""
     for operand, shape in (*zip(step.inputs, read, strict=True), *zip(step.outputs, made, strict=False)):
         quant = operand.quant if operand is not None else None
-        if quant is None or quant.per_tensor or quant.axis is None or shape is None:
-            continue
-        if shape[quant.axis] != quant.scale.size:
+        if quant is not None and shape is not None and not quant.fits(shape):
+            blocks = f" of {quant.block_size}" if quant.block_size else ""
             problem = Problem(
                 f"step {step.label}, axis {quant.axis}",
-                f"{quant.scale.size} slices, one for each scale",
+                f"{quant.scale.size} {'blocks' if blocks else 'slices'}{blocks}, one for each scale",
                 f"shape {list(shape)}",
             )
             raise InputError("the inputs' shapes do not fit the model", [problem])

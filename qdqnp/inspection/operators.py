@@ -6,7 +6,7 @@ noted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from textwrap import wrap
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, Node, Shape, Value
 from qdqnp.limits import OLDEST_OPSET
@@ -26,7 +27,7 @@ from qdqnp.ops.registry import operators
 from qdqnp.ops.unsupported import GROUPS, LATER, Unsupported, why_not
 from qdqnp.quant import CODE_DTYPES, Array, Quant
 from qdqnp.reader.constants import CONSTANT
-from qdqnp.reader.tensors import DTYPES
+from qdqnp.reader.schema import input_types
 
 Dtype = np.dtype[Any]
 
@@ -54,6 +55,8 @@ ATTRIBUTES: Mapping[str, Any] = {
 CONSTANTS = (*(np.array(value) for value in ([0], [1], [1] * 4, [0] * 8)), np.ones(4, np.float32))
 #: How the operators of a room come to their results.
 ROOMS = {movement.__name__: "movement", logic.__name__: "exact"}
+#: Of more types than these, all that ONNX gives an input are "any".
+FEW = 8
 #: At most this many inputs are given to operators that take any number of them.
 MOST_INPUTS = 9
 
@@ -83,6 +86,8 @@ class Listening(NodeCheck):
     parameters: set[int] = field(default_factory=set)
     constant_names: dict[int, str] = field(default_factory=dict)
     ranks: tuple[int, ...] = ()
+    #: The types that codes may have.
+    kinds: Sequence[Dtype] = CODE_DTYPES
     #: Whether the zero point alone says the type of the codes.
     free: bool = False
 
@@ -112,13 +117,25 @@ class Listening(NodeCheck):
         self.ranks = self.ranks or tuple(allowed)
         return super().rank_in(index, allowed, what)
 
-    def quant(self, scale_index: int, zero_index: int, dtype: Dtype | None, axis: int | None = None) -> Quant:
+    def quant(
+        self,
+        scale_index: int,
+        zero_index: int,
+        dtype: Dtype | None,
+        axis: int | None = None,
+        *,
+        block_size: int = 0,
+        scales: Sequence[Dtype] = (FLOAT32,),
+        kinds: Sequence[Dtype] = CODE_DTYPES,
+    ) -> Quant:
         self.value(scale_index)
+        self.dtypes.setdefault(scale_index, self.first if self.first in scales else scales[0])
+        self.kinds = kinds
         self.parameters |= {scale_index, zero_index}
         self.free = self.free or dtype is None
         kind = self.codes if dtype is None else dtype
-        if kind not in CODE_DTYPES:
-            self.refuse(f"input {zero_index} (zero point)", "an integer code type", kind)
+        if kind not in kinds:
+            self.refuse(f"input {zero_index} (zero point)", "a type of codes", kind)
         return Quant(kind, np.ones((), np.float32), np.zeros((), kind))
 
 
@@ -253,12 +270,12 @@ def _types(trial: Trial, check: Listening) -> tuple[dict[str, list[str]], str]:
         elif like is not None:
             found[name] = [f"as {check.named.get(like) or _formal(schema, like)}"]
         else:
-            kinds = [
+            taken = [
                 kind
                 for kind in DTYPES.values()
                 if any(_takes(trial, {data[0]: first, index: kind}) for first in DTYPES.values())
             ]
-            found[name] = _names(kinds)
+            found[name] = ["any"] if len(taken) > FEW and set(taken) >= _allowed(trial, index) else _names(taken)
     name = next(iter(found))
     others = [other for other in dict.fromkeys(same) if other != name]  # of any number of inputs, one stands for all
     if others:
@@ -285,8 +302,20 @@ def _start(trial: Trial, first: int, base: int) -> dict[int, Dtype]:
     return {first: listening.dtypes.get(first, FLOAT32)}
 
 
+def _allowed(trial: Trial, index: int) -> frozenset[Dtype]:
+    """Return the types that ONNX gives an input of the operator, of those that there are here."""
+    schema = input_types(trial.operator.op, trial.opset) if trial.operator.domain == ONNX else ()
+    allowed = schema[min(index, len(schema) - 1)] if schema else frozenset()
+    return (allowed & frozenset(DTYPES.values())) or frozenset(DTYPES.values())
+
+
 def _takes(trial: Trial, dtypes: Mapping[int, Dtype], codes: Dtype = CODE_DTYPES[0]) -> Inferred | None:
-    """Return what is inferred for these types; a constant that has the first input's type follows it."""
+    """Return what is inferred for these types; None where operator or schema refuses them.
+
+    A constant that has the first input's type follows it.
+    """
+    if any(kind not in _allowed(trial, index) for index, kind in dtypes.items()):
+        return None
     constants = {
         index: array if array.ndim else array.astype(next(iter(dtypes.values())))
         for index, array in trial.constants.items()
@@ -305,7 +334,7 @@ def _outputs(trial: Trial, check: Listening, first: int, name: str) -> str:
         (kind, inferred[0][0])
         for kind in DTYPES.values()
         for target in targets
-        for codes in (CODE_DTYPES if check.free else CODE_DTYPES[:1])
+        for codes in (check.kinds if check.free else CODE_DTYPES[:1])
         if (inferred := _takes(replace(trial, attributes={**trial.attributes, **target}), {first: kind}, codes))
     ]
     if len(made) > 1 and all(kind == result for kind, result in made):

@@ -88,35 +88,55 @@ class NodeCheck:
             )
         return len(value.shape)
 
-    def _parameter(self, index: int, what: str, instead: int) -> Array:
-        """Return a scale or zero point that is a constant, or an array of `instead` in its place."""
+    def _parameter(self, index: int, what: str, instead: int, rank: int) -> Array:
+        """Return a scale or zero point that is a constant, or an array of `instead` in its place.
+
+        rank: how many axes it may have where it has any.
+        """
         value = self.value(index)
         if value.const is not None:
             return value.const
-        sizes = [size for size in value.shape if isinstance(size, int) and size <= MAX_RUNTIME_SCALES]
-        if len(value.shape) > 1 or len(sizes) < len(value.shape):
-            expected = f"a constant, or a tensor of shape [] or [n] whose n is known, at most {MAX_RUNTIME_SCALES}"
+        sizes = [size for size in value.shape if isinstance(size, int)]
+        if len(value.shape) not in (0, rank) or len(sizes) < len(value.shape) or math.prod(sizes) > MAX_RUNTIME_SCALES:
+            expected = (
+                f"a constant, or a tensor of rank 0 or {rank} of known sizes, at most {MAX_RUNTIME_SCALES} in all"
+            )
             self.refuse(f"input {index} ({what}) '{value.name}'", expected, f"shape {list(value.shape)}")
         self.runtime_scales.add(index)
         return np.full(sizes, instead, value.dtype)
 
-    def quant(self, scale_index: int, zero_index: int, dtype: np.dtype[Any] | None, axis: int | None = None) -> Quant:
+    def quant(
+        self,
+        scale_index: int,
+        zero_index: int,
+        dtype: np.dtype[Any] | None,
+        axis: int | None = None,
+        *,
+        block_size: int = 0,
+        scales: Sequence[np.dtype[Any]] = (FLOAT32,),
+        kinds: Sequence[np.dtype[Any]] = CODE_DTYPES,
+    ) -> Quant:
         """Return the Quant that a scale input and a zero point input describe, with every check on them.
 
         dtype: what the zero point's dtype must be; None accepts any code type, as QuantizeLinear's output type is
             the zero point's own.
         axis: the axis to which the scales belong where several apply.
+        block_size: how many codes along `axis` share a scale; 0 for all of a slice.
+        scales: the types that scales may have; they become float32, which holds all their values.
+        kinds: the types that codes may have.
 
         Of what is no constant, type and shape are checked; `runtime_scales` then has its number.
         """
-        scale = self._parameter(scale_index, "scale", 1)
-        if scale.dtype != FLOAT32:
-            self.refuse(f"input {scale_index} (scale)", "float32", scale.dtype)
+        rank = len(self.value(0).shape) if block_size else 1
+        scale = self._parameter(scale_index, "scale", 1, rank)
+        if scale.dtype not in scales:
+            self.refuse(f"input {scale_index} (scale)", " or ".join(map(str, scales)), scale.dtype)
+        scale = scale.astype(np.float32)
         if self.given(zero_index):
-            zero = self._parameter(zero_index, "zero point", 0)
+            zero = self._parameter(zero_index, "zero point", 0, rank)
         else:
             zero = np.zeros((), dtype if dtype is not None else np.uint8)
-        if zero.dtype not in CODE_DTYPES or (dtype is not None and zero.dtype != dtype):
+        if zero.dtype not in kinds or (dtype is not None and zero.dtype != dtype):
             self.refuse(f"input {zero_index} (zero point)", str(dtype or "an integer code type"), zero.dtype)
         bad = ~(np.isfinite(scale) & (scale > 0))
         if bad.any():
@@ -126,6 +146,8 @@ class NodeCheck:
                 "a finite scale > 0",
                 scale.reshape(-1)[at],
             )
+        if block_size:
+            return self._blocks(scale_index, zero_index, scale, zero, axis, block_size)
         if scale.ndim > 1 or zero.ndim > 1 or zero.size not in (1, scale.size) or scale.size == 0:
             self.refuse(
                 f"inputs {scale_index} and {zero_index} (scale and zero point)",
@@ -135,6 +157,23 @@ class NodeCheck:
         if scale.size == 1:
             return Quant(zero.dtype, scale.reshape(()), zero.reshape(()))
         return Quant(zero.dtype, scale, zero if zero.size > 1 else zero.reshape(()), axis)
+
+    def _blocks(
+        self, scale_index: int, zero_index: int, scale: Array, zero: Array, axis: int | None, block_size: int
+    ) -> Quant:
+        """Return the Quant of scales and zero points that blocks have."""
+        rank = len(self.value(0).shape)
+        if block_size < 0:
+            self.refuse("attribute 'block_size'", "0, or a size of at least 1", block_size)
+        if axis is None or not -rank <= axis < rank:
+            self.refuse("attribute 'axis'", f"an axis of rank {rank}", axis)
+        if scale.ndim != rank or (self.given(zero_index) and zero.shape != scale.shape) or scale.size == 0:
+            self.refuse(
+                f"inputs {scale_index} and {zero_index} (scale and zero point)",
+                f"{rank} axes, and the same shape, one value for each block",
+                f"shapes {list(scale.shape)} and {list(zero.shape)}",
+            )
+        return Quant(zero.dtype, scale, zero, axis % rank, block_size=block_size)
 
 
 def parse_attributes(kind: type, check: NodeCheck, ignored: frozenset[str] = frozenset()) -> Any:

@@ -82,6 +82,9 @@ class WithRuntimeScales(Operator):
     def check_profile(self, binding: Binding) -> None:
         self.operator.check_profile(replace(binding, step=binding.step.attributes.step))
 
+    def doubt(self, binding: Binding) -> str:
+        return self.operator.doubt(replace(binding, step=binding.step.attributes.step))
+
     def fixed(self, binding: Binding) -> bool:
         return False
 
@@ -119,11 +122,16 @@ class WithRuntimeScales(Operator):
         """Return the elements that the operator says, and the parameters of the element's slice."""
         attributes: RuntimeScales = step.attributes
         made = self.operator.origin(attributes.step, output, index, *_chosen(attributes, inputs))
-        axis = getattr(attributes.step.attributes, "axis", self.operator.channel_axis)
+        own = attributes.step.attributes
+        axis, block = getattr(own, "axis", self.operator.channel_axis), getattr(own, "block_size", 0)
+        place = list(index)
+        if block:
+            place[axis] //= block
         found = np.asarray(made).reshape(-1).tolist()
         for number in attributes.parameters:
-            parameter = inputs[number].reshape(-1)
-            found.append(int(parameter[index[axis] if parameter.size > 1 else 0]))
+            parameter = inputs[number]
+            at = tuple(place) if parameter.ndim == len(index) and block else index[axis] if parameter.size > 1 else 0
+            found.append(int(parameter[at] if parameter.ndim else parameter))
         return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
@@ -16,7 +17,6 @@ from qdqnp.ops.unsupported import why_not
 from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
 from qdqnp.reader.schema import check_version
-from qdqnp.reader.tensors import DTYPES
 from qdqnp.reader.types import Declared, check_declared, fits_limits
 
 # Nodes that are named of each operator, and operators that are named in one advice.

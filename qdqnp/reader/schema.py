@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems
 from qdqnp.graph import MICROSOFT, ONNX, Node, Value
 from qdqnp.limits import OLDEST_OPSET
 from qdqnp.ops import registry
 from qdqnp.reader.attributes import Attribute, kind_name
 from qdqnp.reader.calls import Call, trimmed
-from qdqnp.reader.tensors import DTYPES
 
 #: Domains whose operators are ONNX Runtime's own: a model-local function of one of their names is not called.
 BUILT_IN = (ONNX, MICROSOFT)
@@ -54,20 +54,20 @@ def check_version(node: Node, inputs: Sequence[Value | None], opset: int, proble
         expected = f"one of {sorted(schema.attributes)}" if schema is not None and schema.attributes else "no attribute"
         hint = f"{node.op} of opset {opset} has no such attribute; a later opset may have."
         problems.add(f"node {node.label}, attribute '{name}'", expected, "this one", hint)
-    allowed = _input_types(node.op, opset) if node.domain == ONNX else ()
+    allowed = input_types(node.op, opset) if node.domain == ONNX else ()
     for at, value in enumerate(inputs):
         kinds = allowed[min(at, len(allowed) - 1)] if allowed else frozenset()
         if value is not None and kinds and value.dtype not in kinds:
             problems.add(
                 f"node {node.label}, input {at} '{value.name}'",
-                " or ".join(sorted(map(str, kinds))),
+                " or ".join(sorted(str(kind) for kind in kinds if kind.kind != "O")),
                 value.dtype,
                 f"{node.op} of opset {opset} has no other types; a later opset may have.",
             )
 
 
 @lru_cache(maxsize=1024)  # the same few operators again in every model
-def _input_types(op: str, opset: int) -> tuple[frozenset[np.dtype[Any]], ...]:
+def input_types(op: str, opset: int) -> tuple[frozenset[np.dtype[Any]], ...]:
     """Return the types of each input; () where ONNX has no such operator at that opset."""
     schema = _schema(op, opset)
     return () if schema is None else tuple(frozenset(map(_dtype, item.types)) for item in schema.inputs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from qdqnp.element_types import BFLOAT16, DTYPES, FLOAT8, PACKED, bytes_in_file, unpacked
 from qdqnp.errors import Problems
 from qdqnp.graph import frozen
 from qdqnp.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
@@ -15,20 +16,6 @@ from qdqnp.quant import Array, code_range
 from qdqnp.reader.external import ExternalData
 
 Kind = onnx.TensorProto
-DTYPES: dict[int, np.dtype[Any]] = {
-    Kind.FLOAT: np.dtype(np.float32),
-    Kind.DOUBLE: np.dtype(np.float64),
-    Kind.FLOAT16: np.dtype(np.float16),
-    Kind.INT8: np.dtype(np.int8),
-    Kind.UINT8: np.dtype(np.uint8),
-    Kind.INT16: np.dtype(np.int16),
-    Kind.UINT16: np.dtype(np.uint16),
-    Kind.INT32: np.dtype(np.int32),
-    Kind.UINT32: np.dtype(np.uint32),
-    Kind.INT64: np.dtype(np.int64),
-    Kind.UINT64: np.dtype(np.uint64),
-    Kind.BOOL: np.dtype(np.bool_),
-}
 SUPPORTED = ", ".join(str(dtype) for dtype in DTYPES.values())
 # The typed fields that may hold elements; all types not named here use int32_data.
 WIDE_FIELDS: dict[int, str] = {
@@ -37,6 +24,12 @@ WIDE_FIELDS: dict[int, str] = {
     Kind.INT64: "int64_data",
     Kind.UINT32: "uint64_data",
     Kind.UINT64: "uint64_data",
+}
+# Types of which int32_data holds the bits, not the value.
+BITS: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.float16): np.dtype(np.uint16),
+    BFLOAT16: np.dtype(np.uint16),
+    **dict.fromkeys(FLOAT8, np.dtype(np.uint8)),
 }
 TYPED_FIELDS = ("float_data", "double_data", "int64_data", "int32_data", "uint64_data", "string_data")
 
@@ -98,7 +91,7 @@ def _from_external(
     if proto.HasField("raw_data") or any(len(getattr(proto, name)) for name in TYPED_FIELDS):
         problems.add(where, "elements in the file or outside", "both")
         return None
-    data = external.read(proto, math.prod(shape) * DTYPES[proto.data_type].itemsize, where)
+    data = external.read(proto, bytes_in_file(DTYPES[proto.data_type], math.prod(shape)), where)
     return None if data is None else _from_bytes(proto, shape, data, where, problems)
 
 
@@ -106,7 +99,7 @@ def _from_bytes(
     proto: onnx.TensorProto, shape: tuple[int, ...], data: bytes, where: str, problems: Problems
 ) -> Array | None:
     dtype = DTYPES[proto.data_type]
-    needed = math.prod(shape) * dtype.itemsize
+    needed = bytes_in_file(dtype, math.prod(shape))
     if len(data) != needed:
         problems.add(
             where,
@@ -117,6 +110,8 @@ def _from_bytes(
         return None
     if dtype == np.bool_:
         return _booleans(np.frombuffer(data, np.uint8).reshape(shape), where, problems)
+    if dtype in PACKED:
+        return _unpacked(np.frombuffer(data, np.uint8), dtype, shape)
     return frozen(np.frombuffer(data, dtype.newbyteorder("<")).reshape(shape))
 
 
@@ -125,10 +120,11 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
     dtype = DTYPES[kind]
     field = WIDE_FIELDS.get(kind, "int32_data")
     elements = getattr(proto, field)
-    if len(elements) != math.prod(shape):
+    needed = bytes_in_file(dtype, math.prod(shape)) if dtype in PACKED else math.prod(shape)
+    if len(elements) != needed:
         problems.add(
             where,
-            f"{math.prod(shape)} elements in {field} for {dtype} {list(shape)}",
+            f"{needed} elements in {field} for {dtype} {list(shape)}",
             f"{len(elements)} elements",
             "The file is damaged, or dims and data do not belong together.",
         )
@@ -138,14 +134,21 @@ def _from_fields(proto: onnx.TensorProto, shape: tuple[int, ...], where: str, pr
         return None
     if field != "int32_data":
         return frozen(np.array(elements, dtype).reshape(shape))
+    if dtype in PACKED:  # each element of the field is one byte of packed ones
+        held = _narrowed(np.array(elements, np.int32), np.dtype(np.uint8), where, problems)
+        return None if held is None else _unpacked(held, dtype, shape)
     return _narrowed(np.array(elements, np.int32).reshape(shape), dtype, where, problems)
+
+
+def _unpacked(data: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    return frozen(unpacked(data, dtype, math.prod(shape)).reshape(shape))
 
 
 def _narrowed(values: Array, dtype: np.dtype[Any], where: str, problems: Problems) -> Array | None:
     """Check the range before the cast, which would wrap: int32_data holds every small type."""
     if dtype == np.bool_:
         return _booleans(values, where, problems)
-    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype  # float16 is stored as its bits
+    stored = BITS.get(dtype, dtype)
     low, high = code_range(stored)
     wrong = (values < low) | (values > high)
     if wrong.any():
@@ -158,7 +161,7 @@ def _narrowed(values: Array, dtype: np.dtype[Any], where: str, problems: Problem
         )
         return None
     narrow = values.astype(stored)
-    return frozen(narrow.view(np.float16) if dtype == np.float16 else narrow)
+    return frozen(narrow.view(dtype))
 
 
 def _booleans(values: Array, where: str, problems: Problems) -> Array | None:

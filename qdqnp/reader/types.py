@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import onnx
 
+from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems
 from qdqnp.graph import Dim, Shape, Value
 from qdqnp.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
-from qdqnp.reader.tensors import DTYPES, SUPPORTED, type_name
+from qdqnp.reader.tensors import SUPPORTED, type_name
 from qdqnp.reader.text import read_text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,23 +33,38 @@ def shape(rng: Rng, rank: int | None = None, most: int = 5) -> tuple[int, ...]:
     return tuple(size(rng, most) for _ in range(rank))
 
 
+def ends(dtype: Any) -> tuple[int, int]:
+    """The lowest and the highest code of a type."""
+    info = ml_dtypes.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
 def codes(rng: Rng, dtype: Any, dims: Sequence[int]) -> Array:
-    """Any codes; sometimes only the extremes, or one code everywhere, so that sums get as large as they can."""
-    info = np.iinfo(dtype)
+    """Any codes; sometimes only the extremes, or one code everywhere, so that sums get as large as they can. Of float8
+    any bits."""
+    if str(np.dtype(dtype)).startswith("float8"):
+        return rng.integers(0, 256, size=tuple(dims), dtype=np.uint8).view(dtype)
+    low, high = ends(dtype)
     kind = rng.random()
     if kind < 0.15:
-        return rng.choice(np.array([info.min, info.max], dtype), size=tuple(dims))
+        return rng.choice(np.array([low, high], np.int64), size=tuple(dims)).astype(dtype)
     if kind < 0.25:
-        return np.full(tuple(dims), pick(rng, (info.min, info.max)), dtype)
-    return rng.integers(info.min, info.max, size=tuple(dims), dtype=dtype, endpoint=True)
+        return np.full(tuple(dims), pick(rng, (low, high)), dtype)
+    return _any(rng, dtype, dims)
+
+
+def _any(rng: Rng, dtype: Any, dims: Sequence[int]) -> Array:
+    low, high = ends(dtype)
+    drawn = np.dtype(dtype) if np.dtype(dtype).kind in "iu" else np.dtype(np.int8)
+    return rng.integers(low, high, size=tuple(dims), dtype=drawn, endpoint=True).astype(dtype)
 
 
 def zero_point(rng: Rng, dtype: Any, dims: Sequence[int] = ()) -> Array:
-    info = np.iinfo(dtype)
+    low, high = ends(dtype)
     kind = rng.random()
     if kind < 0.3:
-        return np.full(tuple(dims), pick(rng, (info.min, info.max, 0, (info.min + info.max + 1) // 2)), dtype)
-    return rng.integers(info.min, info.max, size=tuple(dims), dtype=dtype, endpoint=True)
+        return np.full(tuple(dims), pick(rng, (low, high, 0, (low + high + 1) // 2)), dtype)
+    return _any(rng, dtype, dims)
 
 
 def scale(rng: Rng, dims: Sequence[int] = ()) -> Array:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 import qdqnp
 from qdqnp.errors import ModelError, ProfileError
 from qdqnp.ops.geometry.broadcast import innermost_run
-from qdqnp.ops.logic.cast import TYPES, converted
-from qdqnp.reader.tensors import DTYPES
+from qdqnp.ops.logic.cast import converted
 from tests.ops.case import Case, computed, one_node
+from tests.ops.cases.convert import FLOAT8
 from tests.ops.cases.logic import NOT_COMPARED, elements
 from tests.oracles import ort
 
@@ -104,5 +106,16 @@ def test_what_is_compared_in_one_go(a: tuple[int, ...], b: tuple[int, ...], run:
     assert innermost_run(a, b) == run
 
 
-def test_types_have_their_numbers() -> None:
-    assert {number: dtype for number, dtype in DTYPES.items() if number in TYPES} == TYPES
+@pytest.mark.parametrize("dtype", FLOAT8)
+def test_every_float8_as_bool(dtype: Any) -> None:
+    """ONNX Runtime looks at the bits, so that -0 is true."""
+    x = np.arange(256, dtype=np.uint8).view(dtype)
+    case = one_node("Cast", [("x", x)], output=np.bool_, to=9, opset=25)
+    assert computed(case).tolist() == ort.run(case.model, case.inputs)["y"].tolist() == (np.arange(256) > 0).tolist()
+
+
+def test_conversions_to_float4_are_onnx_s_and_not_promised() -> None:
+    x = np.array([0, -0.0, 0.25, 0.75, 1.25, 2.5, 3.5, 5, 7, -5, -9, 1e9, np.inf], np.float32)
+    case = one_node("Cast", [("x", x)], output=ml_dtypes.float4_e2m1fn, to=23, opset=23)
+    assert np.array_equal(computed(case), ReferenceEvaluator(case.model).run(None, dict(case.inputs))[0])
+    assert "no kernel for float4_e2m1fn" in str(qdqnp.load(case.model).plan().promises["y"])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import qdqnp
+from qdqnp.element_types import is_float
 from qdqnp.errors import ProfileError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
@@ -101,12 +102,13 @@ def seen(layer: Layer, output: int, values: Callable[[Any], Array]) -> Array:
 
 def other_values(rng: draw.Rng) -> Callable[[Any], Array]:
     def values(dtype: Any) -> Array:
-        if np.dtype(dtype).kind == "f":
-            return np.array([0.0, 3e4, -7.5, rng.normal()], dtype)
+        if is_float(np.dtype(dtype)):
+            return np.array([0.0, 3e4, -7.5, rng.normal()]).astype(dtype)
         if np.dtype(dtype).kind == "b":
             return np.array([False, True])
-        info = np.iinfo(dtype)
-        return np.array([info.min, info.max, 0, rng.integers(info.min, info.max, dtype=dtype)], dtype)
+        low, high = draw.ends(dtype)
+        drawn = rng.integers(low, high, dtype=dtype if np.dtype(dtype).kind in "iu" else np.int8)
+        return np.array([low, high, 0, drawn]).astype(dtype)
 
     return values
 
@@ -161,7 +163,7 @@ def check_moved(layer: Layer, output: int, made: Array) -> None:
 def test_every_operator_is_drawn_above(rng: np.random.Generator) -> None:
     found = set()
     for generator in DRAWN.values():
-        for _ in range(12):
+        for _ in range(24):
             bound, _ = layer_of(generator(rng))
             found.add((bound.step.domain, bound.step.op))
     assert found == operators().keys()
@@ -330,7 +332,7 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
     """Those that look at one element cannot name too many."""
     several = set()
     for generator in DRAWN.values():
-        for _ in range(12):
+        for _ in range(24):
             layer = layer_of(generator(rng))
             if small(layer):
                 at = tuple(size - 1 for size in computed(layer)[0].shape)

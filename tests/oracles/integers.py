@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import helper
 
 from tests.oracles import movement, rounding
 from tests.oracles.windows import Axis, axes_of, gathered
@@ -50,20 +51,47 @@ def ratio(numerator: Any, denominator: Any) -> Array:
 
 
 def quantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
+    """Divided in float32; from opset 23 on in the type of the scale, or that of `precision`."""
     x, scale, zero = (*inputs, None)[:3]
     assert x is not None and scale is not None
-    named = {0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}[attributes.get("output_dtype", 0)]
+    named = helper.tensor_dtype_to_np_dtype(attributes.get("output_dtype", 2) or 2)
     zero = np.zeros(scale.shape, named) if zero is None else zero
-    axis = attributes.get("axis", 1)
-    return rounding.quantize(x, along(scale, x.ndim, axis), along(zero, x.ndim, axis), zero.dtype)
+    wide, shift = (spread(parameter, x.shape, attributes) for parameter in (scale.astype(F), zero.astype(F)))
+    named = attributes.get("precision", 0) or helper.np_dtype_to_tensor_dtype(scale.dtype)
+    if attributes["version"] >= 23 and named == 10:
+        with np.errstate(all="ignore"):
+            x, wide = x.astype(np.float16) / wide.astype(np.float16), np.ones((), F)
+    if str(zero.dtype).startswith("float"):
+        return rounding.small_float(ratio(x, wide), zero.dtype, bool(attributes.get("saturate", 1)))
+    return rounding.quantize(x, wide, shift, zero.dtype)
 
 
 def dequantize_linear(inputs: Inputs, attributes: Attributes) -> Array:
     x, scale, zero = (*inputs, None)[:3]
     assert x is not None and scale is not None
-    zero = np.zeros(scale.shape, x.dtype) if zero is None else zero
-    axis = attributes.get("axis", 1)
-    return rounding.dequantize(x, along(scale, x.ndim, axis), along(zero, x.ndim, axis))
+    wide = spread(scale.astype(F), x.shape, attributes)
+    if str(x.dtype).startswith("float"):
+        return narrowed(product(x.astype(F), wide), scale.dtype)
+    shift = spread(np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64), x.shape, attributes)
+    return narrowed(rounding.dequantize(x, wide, shift), scale.dtype)
+
+
+def narrowed(values: Array, dtype: Any) -> Array:
+    with np.errstate(over="ignore"):
+        return values.astype(dtype)
+
+
+def spread(parameter: Array, shape: Sequence[int], attributes: Attributes) -> Array:
+    """A scale or zero point for each element: one for all, one per slice of the axis, or one per block along it."""
+    axis, block = attributes.get("axis", 1), attributes.get("block_size", 0)
+    if not block:
+        return along(parameter, len(shape), axis)
+    found = np.empty(shape, parameter.dtype)
+    for index in np.ndindex(*shape):
+        place = list(index)
+        place[axis] //= block
+        found[index] = parameter[tuple(place)]
+    return found
 
 
 def conv_accumulators(inputs: Inputs, attributes: Attributes) -> Array:

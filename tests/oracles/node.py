@@ -21,10 +21,13 @@ def operands(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array |
 
 
 def attributes(model: onnx.ModelProto) -> dict[str, Any]:
-    """The attributes of the only node; text as str."""
+    """The attributes of the only node, text as str; and the opset of its domain, as "version"."""
     (node,) = model.graph.node
     values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+    opset = max((item.version for item in model.opset_import if item.domain == node.domain), default=1)
+    return {"version": opset} | {
+        n: value.decode() if isinstance(value, bytes) else value for n, value in values.items()
+    }
 
 
 def evaluate(oracles: Mapping[str, Oracle], model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Array:

@@ -23,11 +23,47 @@ def run(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    small = {info.name: info.type.tensor_type.elem_type for info in model.graph.output if _is_small(info)}
+    feeds = dict(feeds)
+    model = _in_numpy_s_types(model, feeds, small)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     # asarray, because onnxruntime refuses NumPy scalars
     found = session.run(names, {name: np.asarray(array) for name, array in feeds.items()})
-    return dict(zip(names, (np.asarray(array) for array in found), strict=True))
+    made = dict(zip(names, (np.asarray(array) for array in found), strict=True))
+    return {
+        name: array.astype(onnx.helper.tensor_dtype_to_np_dtype(small[name])) if name in small else array
+        for name, array in made.items()
+    }
+
+
+def _is_small(info: onnx.ValueInfoProto) -> bool:
+    return onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type) not in NUMPY_S
+
+
+NUMPY_S = tuple(np.dtype(code) for code in "?bBhHiIqQefdU")
+
+
+def _in_numpy_s_types(model: onnx.ModelProto, feeds: dict[str, Array], small: Mapping[str, int]) -> onnx.ModelProto:
+    """The model with inputs of types that onnxruntime does not take from NumPy as initializers, and outputs of such
+    types as float32, which holds their values; `feeds` loses the former."""
+    if not small and all(array.dtype in NUMPY_S for array in feeds.values()):
+        return model
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = model.graph
+    for name in [name for name, array in feeds.items() if array.dtype not in NUMPY_S]:
+        graph.initializer.append(onnx.numpy_helper.from_array(feeds.pop(name), name))
+        graph.input.remove(next(info for info in graph.input if info.name == name))
+    for node in graph.node:
+        for at, name in enumerate(node.output):
+            if name in small:
+                node.output[at] = f"{name}_small"
+    opset = next(item for item in model.opset_import if item.domain == "")
+    opset.version = max(opset.version, 25 if set(small.values()) & {25, 26} else 21 if small else 0)
+    for name in small:
+        graph.node.append(onnx.helper.make_node("Cast", [f"{name}_small"], [name], to=1))
+        next(info for info in graph.output if info.name == name).type.tensor_type.elem_type = 1
+    return model
 
 
 def comparable(model: onnx.ModelProto) -> bool:

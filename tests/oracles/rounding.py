@@ -9,6 +9,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +67,7 @@ def requantize(acc: Array, multiplier: Array, zero_point: Array, dtype: Any) -> 
 
 
 def saturated(value: Array, zero_point: Array, dtype: Any) -> Array:
-    info = np.iinfo(dtype)
+    info = ml_dtypes.iinfo(dtype)
     # float64 holds the rounded value and its shift exactly while they matter: saturation is at 2^16 or below
     shifted = np.rint(value.astype(np.float64)) + np.asarray(zero_point, np.float64)
     shifted[np.isnan(shifted)] = info.min
@@ -83,3 +84,41 @@ def dequantize(codes: Array, scale: Array, zero_point: Array) -> Array:
 def int32(value: Array) -> Array:
     """What a 32-bit register keeps of exact integers, as int64."""
     return (np.asarray(value, np.int64) + 2**31) % 2**32 - 2**31
+
+
+# Of the largest exponent, what has no room for its fraction: ONNX Runtime's casts that do not saturate leave the
+# specification there. First and end of the values, and what they become.
+UNLIKE_THE_SPECIFICATION = {"float8_e4m3fn": (480, 496, 448.0), "float8_e5m2": (61440, 65536, math.nan)}
+
+
+def small_float(values: Array, dtype: Any, saturate: bool) -> Array:
+    """The nearest number of a float8 type, one value at a time: of two as near the one whose code is even."""
+    codes = np.arange(256, dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        known = [(float(v), int(c)) for v, c in zip(codes.view(dtype).astype(np.float64), codes, strict=True)]
+    finite = [(value, code) for value, code in known if math.isfinite(value)]
+    flat = [_nearest(float(value), finite, str(np.dtype(dtype)), saturate) for value in values.reshape(-1)]
+    return np.array(flat, np.float32).astype(dtype).reshape(values.shape)
+
+
+def _nearest(value: float, finite: list[tuple[float, int]], name: str, saturate: bool) -> float:
+    largest, size = max(v for v, _ in finite), abs(value)
+    if math.isnan(value) or (saturate and size > largest):
+        return value if math.isnan(value) else math.copysign(largest, value)
+    first, end, made = UNLIKE_THE_SPECIFICATION.get(name, (0, 0, 0))
+    if first <= size < end:
+        return math.copysign(made, value)
+    steps = sorted({v for v, _ in finite if v >= 0})
+    beyond = 2 * steps[-1] - steps[-2]  # the next number, if there were one
+    if size >= (steps[-1] + beyond) / 2 and not (
+        size == (steps[-1] + beyond) / 2 and _code(steps[-1], finite) % 2 == 0
+    ):
+        return math.copysign(math.inf, value) if name == "float8_e5m2" else math.nan
+    if size > steps[-1]:
+        return math.copysign(steps[-1], value)
+    best = min(steps, key=lambda step: (abs(Fraction(step) - Fraction(size)), _code(step, finite) % 2))
+    return math.copysign(best, value)
+
+
+def _code(value: float, finite: list[tuple[float, int]]) -> int:
+    return next(code for v, code in finite if v == value)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from qdqnp.reader import read
 from tests.reader.builders import model, node, refused_once, relu, tensor, with_weight
@@ -58,6 +58,34 @@ def test_int32_data_holds_what_the_type_holds_and_nothing_beside(dtype: str) -> 
         refused_once(with_weight(weight), "initializer 'w', element 1", expected, f"got {value}")
 
 
+SMALL = ["INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1", *(f"FLOAT8{kind}" for kind in ("E4M3FN", "E5M2", "E5M2FNUZ"))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("name", [*SMALL, "FLOAT8E4M3FNUZ", "BFLOAT16"])
+def test_small_elements_are_those_that_onnx_packed(name: str, count: int) -> None:
+    """Every bit pattern, in raw_data and in int32_data, where an element of the field is a byte of packed ones."""
+    kind = TensorProto.DataType.Value(name)
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    value = (np.arange(count) * 7 % 15 - 4 * (name[0] != "U")).astype(np.float32).astype(dtype)
+    packed = numpy_helper.from_array(value, "w")
+    width = 2 if name == "BFLOAT16" else 1
+    bits = np.frombuffer(packed.raw_data, f"<u{width}")
+    for proto in (packed, typed(kind, [count], int32_data=bits.tolist())):
+        array = read_alone(proto)
+        assert array.dtype == dtype and array.shape == (count,)
+        assert array.tobytes() == numpy_helper.to_array(proto).tobytes()
+        assert not array.flags.writeable
+
+
+def test_packed_data_of_wrong_size() -> None:
+    refused_once(with_weight(raw(TensorProto.INT4, [3], bytes(3))), "2 bytes for int4 [3]", "got 3 bytes")
+    short = typed(TensorProto.UINT2, [5], int32_data=[1])
+    refused_once(with_weight(short), "2 elements in int32_data for uint2 [5]", "got 1 elements")
+    large = typed(TensorProto.INT4, [2], int32_data=[256])
+    refused_once(with_weight(large), "uint8 values from 0 to 255 in int32_data", "got 256")
+
+
 @pytest.mark.parametrize("size", [0, 11, 13, 24])
 def test_raw_data_of_wrong_size(size: int) -> None:
     weight = raw(TensorProto.FLOAT, [3], bytes(size))
@@ -93,8 +121,7 @@ def test_bool_that_is_neither() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        (TensorProto.INT4, "INT4"),
-        (TensorProto.FLOAT8E4M3FN, "FLOAT8E4M3FN"),
+        (TensorProto.FLOAT8E8M0, "FLOAT8E8M0"),
         (TensorProto.STRING, "STRING"),
         (TensorProto.COMPLEX64, "COMPLEX64"),
         (TensorProto.UNDEFINED, "UNDEFINED"),

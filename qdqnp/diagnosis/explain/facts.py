@@ -75,7 +75,7 @@ def _operand(bound: BoundStep, arrays: Sequence[Array | None], source: InputElem
     name = f"{operand.name}{list(source.index)}" if source.index else operand.name
     if quant is None or array.dtype.kind == "f":
         return name, value, float(value)
-    return name, value, float(real_of(value, at(quant, source.index)))
+    return name, value, float(real_of(value, quant.at(source.index)))
 
 
 def _made_with(bound: BoundStep, name: str) -> Quant | None:
@@ -108,17 +108,8 @@ def _real_input(step: Step, arrays: Sequence[Array | None], origin: Origin, inde
     source = origin.element(number)
     array = arrays[source.operand]
     assert array is not None
-    value, quant = float(array[source.index]), at(step.y, index)
+    value, quant = float(array[source.index]), step.y.at(index)
     return Fraction(value) / fraction(quant.scale) + int(quant.zero_point) if math.isfinite(value) else None
-
-
-def at(quant: Quant, index: Index) -> Quant:
-    """Return the parameters of one element of a tensor."""
-    if quant.per_tensor or quant.axis is None:
-        return quant
-    slice_ = index[quant.axis]
-    zero = quant.zero_point[slice_] if quant.zero_point.ndim else quant.zero_point
-    return Quant(quant.dtype, quant.scale[slice_], zero)
 
 
 def real_pair(field: str, quants: tuple[Quant, Quant, Quant], a: int, b: int) -> Fraction:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from onnx import helper
 
+from qdqnp.element_types import plain_dtype
 from tests.ops import draw
 from tests.ops.case import Case, one_node
 from tests.ops.cases.binary import broadcast_pair
+from tests.ops.cases.convert import FLOAT8, FOUR, TWO
 
 F, D, B = np.float32, np.float64, np.bool_
 FLOATS = (F, D)
@@ -24,11 +27,14 @@ NOT_COMPARED = {
     "Where": (np.int16, np.uint16, np.uint64, B),
 }
 ALL = (*NUMBERS, np.float16, B)
+NARROW = (ml_dtypes.bfloat16, *FLOAT8, *FOUR, *TWO)
 
 
 def elements(rng: draw.Rng, dtype: Any, dims: tuple[int, ...]) -> draw.Array:
     """Small numbers, so that some are equal, and the ends of the type's range; of floats what is odd too."""
     kind = np.dtype(dtype)
+    if plain_dtype(kind) != kind:
+        return _narrow(rng, dtype, dims)
     if kind == B:
         return np.asarray(rng.random(dims) < 0.5)
     small = rng.integers(-3 if kind.kind != "u" else 0, 4, dims)
@@ -38,6 +44,22 @@ def elements(rng: draw.Rng, dtype: Any, dims: tuple[int, ...]) -> draw.Array:
     info = np.iinfo(dtype)
     ends = rng.choice(np.array([info.min, info.max, info.max - 1, 77], dtype), dims)
     return np.where(rng.random(dims) < 0.3, ends, small.astype(dtype))
+
+
+def _narrow(rng: draw.Rng, dtype: Any, dims: tuple[int, ...]) -> draw.Array:
+    """Numbers of a type that NumPy does not have; of float8 any bits."""
+    if dtype == ml_dtypes.bfloat16:
+        return elements(rng, np.float32, dims).astype(dtype)
+    return draw.codes(rng, dtype, dims)
+
+
+def _pair(rng: draw.Rng) -> tuple[Any, Any, int]:
+    """Two types, and an opset that has both: half of the time one is a type that NumPy does not have."""
+    if draw.chance(rng, 0.5):
+        return draw.pick(rng, ALL), draw.pick(rng, ALL), 18
+    pair = [draw.pick(rng, NARROW), draw.pick(rng, (*ALL, *NARROW))]
+    first = int(rng.integers(2))
+    return pair[first], pair[1 - first], 25
 
 
 def _unary(op: str, *dtypes: Any, output: Any = None, opset: int = 18) -> Callable[[draw.Rng], Case]:
@@ -118,21 +140,23 @@ def where(rng: draw.Rng) -> Case:
 def _castable(rng: draw.Rng, source: Any, target: Any, dims: tuple[int, ...]) -> draw.Array:
     """What C does not leave open: uint32 and uint64 hold no float that is beyond them."""
     x = elements(rng, source, dims)
-    if np.dtype(target) in (np.uint32, np.uint64) and np.dtype(source).kind == "f":
-        return np.asarray(np.abs(np.where(np.isfinite(x), x, 5))).astype(source)
+    if np.dtype(target) in (np.uint32, np.uint64) and plain_dtype(x.dtype).kind == "f":
+        wide = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+        return np.asarray(np.abs(np.where(np.isfinite(wide), wide, 5))).astype(source)
     return x
 
 
 def cast(rng: draw.Rng) -> Case:
-    source, target = draw.pick(rng, ALL), draw.pick(rng, ALL)
-    x = _castable(rng, source, target, draw.shape(rng))
-    return one_node("Cast", [("x", x)], output=target, to=helper.np_dtype_to_tensor_dtype(np.dtype(target)), opset=18)
+    source, target, opset = _pair(rng)
+    x, number = _castable(rng, source, target, draw.shape(rng)), helper.np_dtype_to_tensor_dtype(np.dtype(target))
+    saturate = int(draw.chance(rng, 0.5)) if 17 <= number <= 20 else None
+    return one_node("Cast", [("x", x)], output=target, to=number, saturate=saturate, opset=opset)
 
 
 def cast_like(rng: draw.Rng) -> Case:
-    source, target = draw.pick(rng, ALL), draw.pick(rng, ALL)
+    source, target, opset = _pair(rng)
     arguments = [("x", _castable(rng, source, target, draw.shape(rng))), ("like", np.zeros(draw.shape(rng), target))]
-    return one_node("CastLike", arguments, ["x"], output=target, opset=18)
+    return one_node("CastLike", arguments, ["x"], output=target, opset=opset)
 
 
 def gather_computed(rng: draw.Rng) -> Case:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from qdqnp.element_types import NUMBERS
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit, Use
 from qdqnp.lowering.qdq import DEQUANTIZE, QUANTIZE, is_dq, is_op, is_q, per_tensor
-from qdqnp.ops.integer.quantize_linear import CODES
+from qdqnp.quant import QUANTIZED
 
 # The numbers of code types by name: from opset 21 on ONNX Runtime writes the number into a Q that it puts behind a DQ,
 # which has a consequence in s8_to_u8.
-OUTPUT_DTYPES = {str(dtype): number for number, dtype in CODES.items()}
+OUTPUT_DTYPES = {str(dtype): NUMBERS[dtype] for dtype in QUANTIZED}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 
