@@ -111,7 +111,7 @@ def converted(x: Array, dtype: np.dtype[Any], saturate: bool = True) -> Array:
     if dtype in PACKED and dtype != FLOAT4:
         return low_bits(_rounded(plain(x)), dtype)
     if x.dtype in FLOAT8 and dtype == np.bool_:  # by its bits: -0 is true
-        return x.view(np.uint8) != 0
+        return np.asarray(x.view(np.uint8) != 0)
     x = plain(x)
     if dtype in FLOAT8 or dtype == FLOAT4:
         return to_small_float(x.astype(np.float32), dtype, saturate)
