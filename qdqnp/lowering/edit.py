@@ -100,6 +100,10 @@ class Edit:
         array = frozen(array)
         self.values[name] = Value(name, array.dtype, array.shape, array)
 
+    def set_shape(self, name: str, shape: Shape) -> None:
+        """Note another shape of a tensor."""
+        self.values[name] = Value(name, self.values[name].dtype, shape)
+
     def retype(self, name: str, dtype: np.dtype[Any]) -> None:
         """Note another dtype of a tensor."""
         self.values[name] = Value(name, dtype, self.values[name].shape)

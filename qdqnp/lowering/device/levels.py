@@ -6,6 +6,7 @@ from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.device.activations import Rounded, activations, rounded_away, rounded_even
 from qdqnp.lowering.device.bias import bias
 from qdqnp.lowering.device.fuse import fuse
+from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
 from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, MATMUL_ADD, UNIQUE_DQ
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
@@ -35,6 +36,7 @@ def device(name: str, rounded: Rounded) -> Lowering:
         Pass("fold-constants", fold_constants),
         MATMUL_ADD,
         Pass("reshapes", reshapes, about="Reshape"),
+        Pass("means", means, about="ReduceMean"),
         Pass("activations", activations(rounded), about="QuantizeLinear"),
         Pass("weight-bias", weight_bias),
         UNIQUE_DQ,

@@ -5,12 +5,19 @@ Both are exact: a real value is moved as its code is, and the largest real value
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
 from qdqnp.errors import Problems
-from qdqnp.graph import ONNX, Graph, Node, Value
+from qdqnp.graph import ONNX, AttributeValue, Graph, Node, Value
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.device.clip import code_clip
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_dq, is_op, is_q, parameters, per_tensor, same_pair
+from qdqnp.lowering.qdq import is_dq, is_op, is_q, parameters, per_tensor, same_pair, scalar
+from qdqnp.numerics.rational import fraction
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import ShapeError
 from qdqnp.ops.registry import lookup
@@ -61,6 +68,8 @@ def _sink(edit: Edit, dq: Node) -> None:
             pending += _sink_concat(edit, mover)
         elif mover.op == "Relu":
             pending += _sink_relu(edit, dq, mover)
+        elif mover.op == "Pad":
+            pending += _sink_pad(edit, dq, mover)
         elif mover.op in MOVERS and mover.input(0) == dq.outputs[0] and _moves_codes(edit, mover, dq):
             pending += _behind(edit, dq, (dq,), mover, (dq.input(0), *mover.inputs[1:]))
 
@@ -89,6 +98,34 @@ def _sink_relu(edit: Edit, dq: Node, relu: Node) -> list[Node]:
     after = dq.with_(inputs=(codes, *dq.inputs[1:]), outputs=relu.outputs, origin=dq.origins)
     edit.replace((dq, relu, *users), (code_clip(edit, dq.input(0), codes, limits, relu.origins), after))
     return _copies(edit, after)
+
+
+def _sink_pad(edit: Edit, dq: Node, pad: Node) -> list[Node]:
+    """Pad of codes puts the code of the constant around them, where it has one."""
+    given = parameters(edit, dq)
+    dtype = edit.dtype(dq.input(0))
+    if dtype is None or dtype.kind not in "iu" or scalar(edit, dq.input(1)) is None:
+        return []
+    scale = np.float32(np.reshape(edit.constant(dq.input(1)), ()))  # type: ignore[arg-type]
+    zero = 0 if given is None else int(given[1])
+    value: Any = pad.attributes.get("value", 0.0)
+    if edit.opset >= 11 and pad.input(2):
+        const = edit.constant(pad.input(2))
+        if const is None or const.size != 1:
+            return []
+        value = const.reshape(-1)[0]
+    code = fraction(value) / fraction(scale) + zero if np.isfinite(value) else Fraction(1, 2)
+    low, high = code_range(dtype)
+    if pad.attributes.get("mode", "constant") == "constant" and (code.denominator != 1 or not low <= code <= high):
+        return []
+    if edit.opset < 11:
+        changed = pad.with_(attributes={**pad.attributes, "value": float(code)})
+        return (
+            _behind(edit, dq, (dq,), pad, (dq.input(0),), changed.attributes) if _moves_codes(edit, changed, dq) else []
+        )
+    filling = edit.add_constant(f"{pad.label}_code", np.asarray(int(code), dtype))
+    changed = pad.with_(inputs=(pad.input(0), pad.input(1), filling, *pad.inputs[3:]))
+    return _behind(edit, dq, (dq,), pad, (dq.input(0), *changed.inputs[1:])) if _moves_codes(edit, changed, dq) else []
 
 
 def _moves_codes(edit: Edit, mover: Node, dq: Node) -> bool:
@@ -128,7 +165,14 @@ def _codes_of(edit: Edit, name: str, dq: Node) -> tuple[str, tuple[Node, ...]]:
     return edit.code_tensor(f"{name}_codes", dq, edit.values[name].shape), ()
 
 
-def _behind(edit: Edit, like: Node, dqs: tuple[Node, ...], mover: Node, inputs: tuple[str, ...]) -> list[Node]:
+def _behind(
+    edit: Edit,
+    like: Node,
+    dqs: tuple[Node, ...],
+    mover: Node,
+    inputs: tuple[str, ...],
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> list[Node]:
     """Replace DQs and the operator that reads them by the operator on codes with a DQ for each output."""
     outputs: list[str] = []
     after: list[Node] = []
@@ -141,7 +185,8 @@ def _behind(edit: Edit, like: Node, dqs: tuple[Node, ...], mover: Node, inputs: 
         outputs.append(codes)
         gone += users
         after.append(like.with_(inputs=(codes, *like.inputs[1:]), outputs=(name,), origin=like.origins))
-    moved = mover.with_(inputs=inputs, outputs=tuple(outputs), origin=mover.origins)
+    given = mover.attributes if attributes is None else attributes
+    moved = mover.with_(inputs=inputs, outputs=tuple(outputs), attributes=given, origin=mover.origins)
     edit.replace((*dqs, mover, *gone), (moved, *after))
     return [copy for dq in after for copy in _copies(edit, dq)]
 

@@ -34,6 +34,10 @@ class RealFunction(Protocol):
         """Compute the function as ONNX Runtime does."""
         ...
 
+    def libm(self, x: Float32) -> Float32:
+        """Compute the function as C does with its float library, each result of which is the nearest float32."""
+        ...
+
     def exact(self, x: Fraction) -> Fraction:
         """Return the real value, or one within 10^-50 of it where it is irrational."""
         ...
@@ -46,6 +50,9 @@ class RealFunction(Protocol):
 @dataclass(frozen=True)
 class IdentityFunction:
     def float32(self, x: Float32) -> Float32:
+        return x
+
+    def libm(self, x: Float32) -> Float32:
         return x
 
     def exact(self, x: Fraction) -> Fraction:
@@ -62,6 +69,9 @@ class LeakyReluFunction:
         with np.errstate(all="ignore"):
             return np.where(x >= 0, x, np.float32(self.alpha) * x).astype(np.float32)
 
+    def libm(self, x: Float32) -> Float32:
+        return self.float32(x)
+
     def exact(self, x: Fraction) -> Fraction:
         return x if x >= 0 else fraction(np.float32(self.alpha)) * x
 
@@ -72,6 +82,11 @@ class SigmoidFunction:
 
     def float32(self, x: Float32) -> Float32:
         return float32.sigmoid(x)
+
+    def libm(self, x: Float32) -> Float32:
+        with np.errstate(all="ignore"):
+            exponential = np.exp(-x.astype(np.float64)).astype(np.float32)
+            return (np.float32(1) / (np.float32(1) + exponential)).astype(np.float32)
 
     def exact(self, x: Fraction) -> Fraction:
         limited = max(min(x, Fraction(1000)), Fraction(-1000))  # beyond: nearer to 0 and 1 than any scale can tell
