@@ -72,9 +72,14 @@ def _newton(a: Int64) -> Int64:
     return x
 
 
+def reciprocal(a: Int64) -> Int64:
+    """Return 1 / (1 + a) for a in [0, 1], both with no integer bit."""
+    return times_power(_newton(a), 1)
+
+
 def sigmoid(a: Int64, integer_bits: int) -> Int64:
     """Return 1 / (1 + exp(-a)), with no integer bit."""
-    positive = times_power(_newton(exp_negative(-np.abs(a), integer_bits)), 1)
+    positive = reciprocal(exp_negative(-np.abs(a), integer_bits))
     return np.where(a == 0, 1 << 30, np.where(a > 0, positive, ONE - positive))
 
 

@@ -101,6 +101,21 @@ class Drawn:
             flat = self.net.qdq(flat, self.scale, self.zero)
         self.real = self.net.node("Reshape", flat, self.net.const(np.array(SHAPE)))
 
+    def padded(self) -> None:
+        sizes = self.net.const(np.array([0, 0, 1, 0, 0, 0, -1, 0]))
+        value = self.draw(st.sampled_from((0.0, self.scale * (5 - self.zero))))
+        self.real = self.net.node("Pad", self.real, sizes, self.net.const(F(value)))
+
+    def mean(self) -> None:
+        """Over 2 x 2 blocks, whichever their axes; then as before, repeated."""
+        blocks = self.net.node("Reshape", self.real, self.net.const(np.array((1, 4, 3, 2, 3, 2))))
+        keep = self.draw(st.integers(0, 1))
+        axes: dict[str, Any] = {"axes": [3, 5]} if self.net.opset < 18 else {}
+        inputs = [] if axes else [self.net.const(np.array([-1, 3]))]
+        self.quantized(self.net.node("ReduceMean", blocks, *inputs, keepdims=keep, **axes))
+        small = self.net.node("Reshape", self.real, self.net.const(np.array((1, 4, 3, 3))))
+        self.real = self.net.node("Tile", small, self.net.const(np.array((1, 1, 2, 2))))
+
     def joined(self) -> None:
         halves = [
             self.net.node(
@@ -125,6 +140,8 @@ LAYERS = [
     "max_pool",
     "turned",
     "flat_and_back",
+    "padded",
+    "mean",
     "joined",
     "two_readers",
 ]

@@ -53,8 +53,14 @@ def of_identity(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ..
     return rule.bind(quant(rng), quant(rng), IdentityFunction()), (codes(rng, 60),)
 
 
+def unit(rng: np.random.Generator) -> Quant:
+    """Any quantization, or that of numbers from 0 to 1, the only one that some kernels make."""
+    made = quant(rng)
+    return made if rng.random() < 0.5 else replace(made, scale=np.float32(1 / 256), zero_point=np.int8(-128))
+
+
 def of_function(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:
-    return rule.bind(quant(rng), quant(rng), SigmoidFunction()), (codes(rng, 60),)
+    return rule.bind(quant(rng), unit(rng), SigmoidFunction()), (codes(rng, 60),)
 
 
 def of_windows(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:
@@ -66,7 +72,7 @@ def of_windows(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...
 
 
 def of_rows(rule: Any, rng: np.random.Generator) -> tuple[Any, tuple[Any, ...]]:
-    return rule.bind(quant(rng), quant(rng), 12), (codes(rng, 5, 12),)
+    return rule.bind(quant(rng), unit(rng), 12), (codes(rng, 5, 12),)
 
 
 QUESTIONS: dict[str, Question] = {

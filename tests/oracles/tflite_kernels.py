@@ -26,9 +26,12 @@ VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
+    "LEAKY_RELU": 2,
+    "LOGISTIC": 2,
     "MEAN": 2,
     "MUL": 2,
     "QUANTIZE": 2,
+    "SOFTMAX": 2,
 }
 
 
@@ -78,9 +81,10 @@ def network(op: Operator) -> bytes:
     code.deprecatedBuiltinCode, code.version = code.builtinCode, VERSIONS[op.kind]
     model.operatorCodes = [code]
     call.opcodeIndex, call.inputs, call.outputs = 0, list(range(last)), [last]
-    call.builtinOptions = op.options
-    name = type(op.options).__name__.removesuffix("T")
-    call.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+    if op.options is not None:
+        call.builtinOptions = op.options
+        name = type(op.options).__name__.removesuffix("T")
+        call.builtinOptionsType = getattr(schema.BuiltinOptions, name)
     graph.inputs, graph.outputs = [i for i in range(last) if i not in _constants(op)], [last]
     graph.operators, model.subgraphs = [call], [graph]
     builder = flatbuffers.Builder(1024)
@@ -99,9 +103,11 @@ def options(kind: str, **values: Any) -> Any:
         "CONV_2D": "Conv2D",
         "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
         "FULLY_CONNECTED": "FullyConnected",
+        "LEAKY_RELU": "LeakyRelu",
         "MEAN": "Reducer",
         "MUL": "Mul",
         "QUANTIZE": "Quantize",
+        "SOFTMAX": "Softmax",
     }
     made = getattr(schema, f"{names[kind]}OptionsT")()
     for name, value in values.items():

@@ -12,14 +12,15 @@ from dataclasses import replace
 from qdqnp.numerics.multiplier import QuantizeMultiplier, Reduced16
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import complete, requantization
-from qdqnp.numerics.rules.functions import ByFunction, FixedFunction, FloatTableLookup, TwoRescales
+from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.softmax import FixedSoftmax
 from qdqnp.numerics.stages import MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight
-from qdqnp.numerics.status import ESTABLISHED, INFERRED
+from qdqnp.numerics.status import INFERRED
 
 LITERT = "google-ai-edge/LiteRT, tflite/kernels"
 TFLM_COMMON = "tensorflow/tflite-micro, tensorflow/lite/kernels/internal/common.h"
@@ -36,11 +37,6 @@ FLOAT32_PRODUCT = replace(DOUBLE, precision="float32-product")
 FC_FLOAT = FloatRound("float64", "float64", "half-away")
 
 
-def micro(rescale: Rescale, status: str = ESTABLISHED) -> ByFunction:
-    """Return TFLite Micro's functions of codes."""
-    return ByFunction(TwoRescales(rescale, status), FixedFunction(rescale, status), status)
-
-
 TFLITE = complete(
     "tflite",
     "LiteRT's reference kernels: gemmlowp, two roundings; FullyConnected in float64",
@@ -49,14 +45,16 @@ TFLITE = complete(
     matmul=FLOAT32_PRODUCT,
     gemm=FC_FLOAT,
     mul=RescaledMul(replace(DOUBLE, precision="float32")),
-    lookup=ByFunction(TwoRescales(DOUBLE), FloatTableLookup()),
+    lookup=TfliteFunctions(DOUBLE),
+    softmax=FixedSoftmax(),
 )
 TFLM = complete(
     "tflm",
     "TFLite Micro: gemmlowp, two roundings, multipliers from float64",
     TFLM_COMMON,
     DOUBLE,
-    lookup=micro(DOUBLE),
+    lookup=TfliteFunctions(DOUBLE, fixed=True),
+    softmax=FixedSoftmax(),
 )
 TFLM_2026_08 = replace(
     TFLM,
@@ -67,7 +65,12 @@ TFLM_2026_08 = replace(
     gemm=FLOAT32_PRODUCT,
 )
 TFLITE_SINGLE = complete(
-    "tflite-single", "TFLite Micro built with single rounding", TFLM_COMMON, SINGLE, lookup=micro(SINGLE, INFERRED)
+    "tflite-single",
+    "TFLite Micro built with single rounding",
+    TFLM_COMMON,
+    SINGLE,
+    lookup=TfliteFunctions(SINGLE, True, INFERRED),
+    softmax=FixedSoftmax(INFERRED),
 )
 
 
@@ -79,7 +82,8 @@ def cmsis_nn(name: str, summary: str, rescale: Rescale) -> Profile:
         CMSIS,
         rescale,
         concat=RescaledLookup(rescale, INFERRED),
-        lookup=micro(rescale, INFERRED),
+        lookup=TfliteFunctions(rescale, True, INFERRED),
+        softmax=FixedSoftmax(INFERRED),
         global_average_pool=DividedMean(rescale),
     )
 

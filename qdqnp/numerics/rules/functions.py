@@ -11,27 +11,42 @@ import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import gemmlowp
-from qdqnp.numerics.choices import choice, part
+from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, real_multiplier
+from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.lookup import LeakyReluFunction, LookupRule, RealFunction, SigmoidFunction, UnaryFunction
+from qdqnp.numerics.rules.lookup import LeakyReluFunction, RealFunction, SigmoidFunction, UnaryFunction
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted, signs
-from qdqnp.quant import Codes, Float32, Quant, Signs
+from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
 
 
 @dataclass(frozen=True)
-class ByFunction(Rule, family="lookup"):
-    """A kernel for each function, and one for all others."""
+class TfliteFunctions(Rule, family="lookup"):
+    """A kernel for each function: LeakyRelu by two rescales, others by a float table (LiteRT) or in fixed point.
 
-    leaky_relu: LookupRule = part("lookup", "one function", "undefined")
-    others: LookupRule = part("lookup", "one function", "undefined")
+    TFLite Micro has fixed-point kernels; of those there is Sigmoid.
+    """
+
+    #: What rescales, and of fixed-point functions the input.
+    rescale: Rescale
+    #: Whether functions are computed in fixed point and not looked up in a table.
+    fixed: bool = choice(False, of=(False, True), kind="function kernel", text="functions in fixed point: {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        chosen = self.leaky_relu if isinstance(function, LeakyReluFunction) else self.others
-        return chosen.bind(x, y, function)
+        if isinstance(function, LeakyReluFunction):
+            return leaky_relu(self.rescale, x, y, function.alpha)
+        if not self.fixed:
+            return FloatTabled(x, y, function)
+        if isinstance(function, SigmoidFunction):
+            return fixed_sigmoid(self.rescale, x, y)
+        name = type(function).__name__.removesuffix("Function")
+        problem = Problem(
+            "arithmetic", "a rule", f"none for {name}", "Give the profile a rule of your own for `lookup`."
+        )
+        raise ProfileError("a function that the profile does not define", [problem])
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -81,32 +96,22 @@ class FloatTabled(BoundRule):
 
 
 # -- LeakyRelu ---------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class TwoRescales(Rule, family="one function"):
-    """TFLite's LeakyRelu: (x - z_x) rescaled by s_x / s_y, or by s_x * alpha / s_y below zero; both formed in float32.
+def leaky_relu(rescale: Rescale, x: Quant, y: Quant, slope: float) -> LeakyRescaled:
+    """Return TFLite's LeakyRelu: (x - z_x) rescaled by s_x / s_y, or by s_x * slope / s_y below zero, in float32.
 
-    Source: google-ai-edge/LiteRT, tflite/kernels/activations.cc (LeakyReluPrepare).
+    Source: google-ai-edge/LiteRT, tflite/kernels/activations.cc (LeakyReluPrepare). Raises ProfileError for a slope
+    below 0.
     """
-
-    rescale: Rescale
-    status: str = choice(ESTABLISHED, of=STATUSES)
-
-    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        if not isinstance(function, LeakyReluFunction):
-            _refuse(function)
-        alpha = np.float32(function.alpha)  # type: ignore[attr-defined]
-        if alpha < 0:
-            problem = Problem("alpha", "0 or more", str(alpha))
-            raise ProfileError("a slope outside the profile's domain", [problem])
-        one = np.ones((), np.float32)
-        above = self.rescale.fix(real_multiplier(x.scale, one, y.scale, "float32"))
-        below = self.rescale.fix(real_multiplier(x.scale, np.asarray(alpha), y.scale, "float32"))
-        return LeakyRescaled(self.rescale, x, y, above, below)
+    if slope < 0:
+        raise ProfileError("a slope outside the profile's domain", [Problem("alpha", "0 or more", str(slope))])
+    factors = (np.asarray(factor, np.float32) for factor in (1, slope))
+    above, below = (rescale.fix(real_multiplier(x.scale, factor, y.scale, "float32")) for factor in factors)
+    return LeakyRescaled(rescale, x, y, above, below)
 
 
 @dataclass(frozen=True, eq=False)
 class LeakyRescaled(BoundRule):
-    """The bound TwoRescales."""
+    """TFLite's LeakyRelu between two quantizations."""
 
     rescale: Rescale
     x: Quant
@@ -148,39 +153,31 @@ class LeakyRescaled(BoundRule):
 INPUT_BITS = 4
 
 
-@dataclass(frozen=True)
-class FixedFunction(Rule, family="one function"):
-    """TFLite Micro's int8 Logistic in gemmlowp's fixed point, whose output has scale 1/256 and zero point -128:
+def fixed_sigmoid(rescale: Rescale, x: Quant, y: Quant) -> FixedSigmoid:
+    """Return TFLite Micro's int8 Logistic in gemmlowp's fixed point; y has scale 1/256 and zero point -128:
 
         v = rescale(x - z_x, s_x * 2^27), with 4 integer bits; far from zero y is the lowest or the highest code
         y = sat8(round(sigmoid(v) / 2^23) - 128)
 
     Source: tensorflow/tflite-micro, kernels/logistic_common.cc and kernels/internal/reference/integer_ops/logistic.h.
+    Raises ProfileError for another output, and where the input's scale has no such multiplier.
     """
-
-    rescale: Rescale
-    status: str = choice(ESTABLISHED, of=STATUSES)
-
-    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        if not isinstance(function, SigmoidFunction):
-            _refuse(function)
-        low = y.dtype == np.int8
-        if not low or float(y.scale) != 1 / 256 or int(y.zero_point) != -128:
-            problem = Problem("output", "int8 of scale 1/256 and zero point -128", str(y))
-            raise ProfileError("an output that the kernel does not make", [problem])
-        fraction, shift = math.frexp(float(x.scale) * 2.0 ** (31 - INPUT_BITS))
-        value = math.floor(fraction * 2.0**31 + 0.5)
-        radius = math.floor((2**INPUT_BITS - 1) * 2.0 ** (31 - INPUT_BITS) / 2.0**shift)
-        if value == 2**31 or not 0 <= shift <= 31:
-            problem = Problem("input scale", "one below 16, and no multiplier of 2^31", str(x.scale))
-            raise ProfileError("a scale outside the kernel's domain", [problem])
-        fixed = Fixed(np.asarray(value, np.int64), np.asarray(31 - shift, np.int64))
-        return FixedSigmoid(self.rescale, x, y, fixed, radius)
+    if y.dtype != np.int8 or float(y.scale) != 1 / 256 or int(y.zero_point) != -128:
+        problem = Problem("output", "int8 of scale 1/256 and zero point -128", str(y))
+        raise ProfileError("an output that the kernel does not make", [problem])
+    fraction, shift = math.frexp(float(x.scale) * 2.0 ** (31 - INPUT_BITS))
+    value = math.floor(fraction * 2.0**31 + 0.5)
+    radius = math.floor((2**INPUT_BITS - 1) * 2.0 ** (31 - INPUT_BITS) / 2.0**shift)
+    if value == 2**31 or not 0 <= shift <= 31:
+        problem = Problem("input scale", "one below 16, and no multiplier of 2^31", str(x.scale))
+        raise ProfileError("a scale outside the kernel's domain", [problem])
+    fixed = Fixed(np.asarray(value, np.int64), np.asarray(31 - shift, np.int64))
+    return FixedSigmoid(rescale, x, y, fixed, radius)
 
 
 @dataclass(frozen=True, eq=False)
 class FixedSigmoid(BoundRule):
-    """The bound FixedFunction."""
+    """TFLite Micro's Logistic of one input scale."""
 
     rescale: Rescale
     x: Quant
@@ -193,23 +190,24 @@ class FixedSigmoid(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {**self.fixed.as_parameters(), "radius": np.int64(self.radius)}
 
-    def _last(self, codes: Codes) -> tuple[Any, Any]:
+    def _last(self, codes: Codes) -> tuple[Int64, Quotient]:
+        """Return the centered codes, and sigmoid in units of 2^-31, whose quotient is the code."""
         centered = self.x.centered(codes)
         inside = np.where(np.abs(centered) < self.radius, centered, 0)
-        return centered, gemmlowp.sigmoid(self.rescale.apply(inside, self.fixed), INPUT_BITS)
+        value = gemmlowp.sigmoid(self.rescale.apply(inside, self.fixed), INPUT_BITS)
+        value = np.where(centered <= -self.radius, 0, np.where(centered >= self.radius, 255 << 23, value))
+        return centered, Quotient(value, 23)
 
     def stages(self, codes: Codes) -> list[StageValue]:
-        centered, value = self._last(codes)
-        rounded = gemmlowp.over_power(value, 23)
-        ended = np.where(centered <= -self.radius, 0, np.where(centered >= self.radius, 255, rounded))
-        return [StageValue("x - z_x", centered), StageValue("sigmoid", value), *shifted(ended, self.y)]
+        centered, quotient = self._last(codes)
+        rounded = quotient.rounded("half-away")
+        return [
+            StageValue("x - z_x", centered),
+            StageValue("sigmoid", quotient.value),
+            StageValue("rounded", rounded, quotient.exact),
+            *shifted(rounded, self.y),
+        ]
 
     def ties(self, codes: Codes) -> Signs:
-        centered, value = self._last(codes)
-        return signs(value, (value & (2**23 - 1) == 2**22) & (np.abs(centered) < self.radius))
-
-
-def _refuse(function: RealFunction) -> None:
-    name = type(function).__name__.removesuffix("Function")
-    problem = Problem("arithmetic", "a rule", f"none for {name}", "Give the profile a rule of your own for `lookup`.")
-    raise ProfileError("a function that the profile does not define", [problem])
+        _, quotient = self._last(codes)
+        return signs(quotient.value, quotient.is_tie())

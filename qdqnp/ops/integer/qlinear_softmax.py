@@ -28,6 +28,7 @@ class QLinearSoftmaxAttributes:
 
 class QLinearSoftmax(FromOneInput):
     op = "QLinearSoftmax"
+    bytes_per_element = 128  # the fixed-point softmax has several int64 arrays of a row's size
     Attributes = QLinearSoftmaxAttributes
     asks = Rows
     rule = "softmax"

@@ -13,10 +13,13 @@ from tests.numerics.profiles.tflite_operators import (
     CONV,
     DEPTHWISE,
     FULL,
+    LEAKY,
+    LOGISTIC,
     MATMUL,
     MEAN,
     MUL,
     QUANTIZE,
+    SOFTMAX,
 )
 from tests.oracles.tflite import Operator, Tensor
 from tests.oracles.tflite_kernels import options
@@ -131,7 +134,7 @@ def average(rng: Rng) -> Operator:
 
 
 def mean(rng: Rng) -> Operator:
-    """Means of planes, their scales equal one time in three."""
+    """Means of planes or of rows, their scales equal one time in three."""
     height, width = (int(n) for n in rng.integers(1, 9, 2))
     channels = 256
     values = np.clip(rng.integers(-128, 128, channels) + rng.integers(-9, 10, (1, height, width, channels)), -128, 127)
@@ -139,8 +142,10 @@ def mean(rng: Rng) -> Operator:
     x = tensor(values.astype(np.int8), s, zero_point(rng))
     equal = rng.random() < 1 / 3
     scale, zero = (s, int(x.zero_point[0])) if equal else (output_scale(rng, float(s), -2, 2), zero_point(rng))
-    axes = tensor(np.array([1, 2], np.int32))
-    return Operator(MEAN, (x, axes), empty((1, 1, 1, channels), scale, zero), options(MEAN, keepDims=True))
+    over = [(1, 2), (1,), (2,)][int(rng.integers(3))]
+    shape = tuple(1 if axis in over else size for axis, size in enumerate(x.values.shape))
+    axes = tensor(np.array(over, np.int32))
+    return Operator(MEAN, (x, axes), empty(shape, scale, zero), options(MEAN, keepDims=True))
 
 
 def quantize(rng: Rng) -> Operator:
@@ -148,6 +153,28 @@ def quantize(rng: Rng) -> Operator:
     x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), s, zero_point(rng))
     output = empty((1, 256), output_scale(rng, float(s), -3, 5), zero_point(rng))
     return Operator(QUANTIZE, (x,), output, options(QUANTIZE))
+
+
+def logistic(rng: Rng) -> Operator:
+    x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), some_scales(rng, 1), zero_point(rng))
+    return Operator(LOGISTIC, (x,), empty((1, 256), 1 / 256, -128), None)
+
+
+def leaky(rng: Rng) -> Operator:
+    (s,) = some_scales(rng, 1)
+    x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), s, zero_point(rng))
+    alpha = float(np.float32(rng.choice([0.01, 0.1, 0.2, 0.25, rng.uniform(0, 1)])))
+    output = empty((1, 256), output_scale(rng, float(s), -2, 2), zero_point(rng))
+    return Operator(LEAKY, (x,), output, options(LEAKY, alpha=alpha))
+
+
+def softmax(rng: Rng) -> Operator:
+    """Rows of 1 to 64 codes, all over or near their maximum."""
+    values = codes(rng, (SIDE, int(rng.integers(1, SIDE + 1))))
+    if rng.random() < 0.5:
+        values = np.clip(values // 16 + rng.integers(-128, 128), -128, 127).astype(np.int8)
+    x = tensor(values, some_scales(rng, 1), zero_point(rng))
+    return Operator(SOFTMAX, (x,), empty(values.shape, 1 / 256, -128), options(SOFTMAX, beta=1.0))
 
 
 MAKE: Mapping[str, Callable[[Rng], Operator]] = {
@@ -160,4 +187,7 @@ MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     AVERAGE: average,
     MEAN: mean,
     QUANTIZE: quantize,
+    LOGISTIC: logistic,
+    LEAKY: leaky,
+    SOFTMAX: softmax,
 }

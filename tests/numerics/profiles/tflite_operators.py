@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.lookup import IdentityFunction
+from qdqnp.numerics.rules.lookup import IdentityFunction, LeakyReluFunction, RealFunction, SigmoidFunction
 from qdqnp.numerics.rules.requantize.protocol import RequantizeRule, SumContext
 from qdqnp.quant import Quant
 from tests.oracles.tflite import Operator, Tensor
@@ -17,6 +17,7 @@ from tests.oracles.tflite import Operator, Tensor
 Array = Any
 CONV, DEPTHWISE, FULL, MATMUL = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"
 ADD, MUL, AVERAGE, MEAN, QUANTIZE = "ADD", "MUL", "AVERAGE_POOL_2D", "MEAN", "QUANTIZE"
+LOGISTIC, LEAKY, SOFTMAX = "LOGISTIC", "LEAKY_RELU", "SOFTMAX"
 
 
 def quant(tensor: Tensor) -> Quant:
@@ -116,6 +117,21 @@ def mean(op: Operator, profile: Profile) -> Array:
     return profile.global_average_pool.bind(quant(x), quant(op.output), count)(sums)
 
 
+def function(of: Callable[[Operator], RealFunction]) -> Callable[[Operator, Profile], Array]:
+    def compute(op: Operator, profile: Profile) -> Array:
+        (x,) = op.inputs
+        assert x is not None
+        return profile.lookup.bind(quant(x), quant(op.output), of(op))(x.values)
+
+    return compute
+
+
+def softmax(op: Operator, profile: Profile) -> Array:
+    (x,) = op.inputs
+    assert x is not None
+    return profile.softmax.bind(quant(x), quant(op.output), x.values.shape[1])(x.values)
+
+
 COMPUTE: Mapping[str, Callable[[Operator, Profile], Array]] = {
     CONV: linear(lambda profile: profile.conv),
     DEPTHWISE: linear(lambda profile: profile.conv),
@@ -126,6 +142,9 @@ COMPUTE: Mapping[str, Callable[[Operator, Profile], Array]] = {
     AVERAGE: average,
     MEAN: mean,
     QUANTIZE: quantize,
+    LOGISTIC: function(lambda op: SigmoidFunction()),
+    LEAKY: function(lambda op: LeakyReluFunction(op.options.alpha)),
+    SOFTMAX: softmax,
 }
 
 
@@ -149,4 +168,7 @@ FIELD: Mapping[str, str] = {
     AVERAGE: "average_pool",
     MEAN: "global_average_pool",
     QUANTIZE: "concat",
+    LOGISTIC: "lookup",
+    LEAKY: "lookup",
+    SOFTMAX: "softmax",
 }
