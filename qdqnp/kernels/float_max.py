@@ -35,7 +35,7 @@ def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: boo
         return _one_by_one(x, window, rows, cols)
     pads, size = window.pads, x.shape[-2:]
     if window.kernel == size and window.strides == (1, 1) and not any(pads):
-        return _whole(x.reshape(*x.shape[:2], -1))[..., None, None]
+        return largest(x.reshape(*x.shape[:2], -1))[..., None, None]
     fits = max(window.kernel) <= LARGEST_KERNEL and size[1] + pads[1] + pads[3] <= WIDEST
     if planar and window.strides[1] <= 2 and fits and min(pads) >= 0:
         return _vectorized(x, window, rows, cols)
@@ -71,7 +71,7 @@ def _one_by_one(x: Float32, window: Window, rows: int, cols: int) -> Float32:
     return best
 
 
-def _whole(x: Float32) -> Float32:
+def largest(x: Float32) -> Float32:
     """Return the maximum of all elements, (N, C, n) to (N, C).
 
     Four lanes, the lanes against each other, then what is left over.

@@ -50,6 +50,16 @@ class NodeCheck:
             self.refuse(f"input {index}", "a tensor", "nothing", "This input is not optional.")
         return found
 
+    def named_outputs(self) -> list[str]:
+        """Return the names of the outputs that are wanted; refuse one without a name in front of one that has one."""
+        names = list(self.node.outputs)
+        while names and not names[-1]:
+            names.pop()
+        if not all(names):
+            hint = "Name it; what nobody reads does no harm."
+            self.refuse("outputs", "a name for each in front of the last", "an unnamed one", hint)
+        return names
+
     def const(self, index: int, what: str) -> Array:
         value = self.value(index)
         if value.const is None:

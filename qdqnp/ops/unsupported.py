@@ -63,7 +63,7 @@ GROUPS = (
     ),
     _group(
         "serve training",
-        f"export the model for inference (model.eval() in PyTorch); or {PREPROCESS}: Dropout goes",
+        f"export the model for inference (model.eval() in PyTorch); or {PREPROCESS}: goes",
         "Dropout NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     ),
     _group("are recurrent, and feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
@@ -90,13 +90,12 @@ GROUPS = (
     _group(
         "compute element by element, and are not there yet",
         FLOAT_PART,
-        "Ceil Floor Hardmax Mean PRelu Reciprocal Round Shrink Sum ThresholdedRelu",
+        "Ceil Floor Hardmax Mean PRelu Reciprocal Round Sum ThresholdedRelu",
     ),
     _group(
         "move or choose elements, and are not there yet",
         FLOAT_PART,
-        "ArgMin CenterCropPad Col2Im GatherElements GatherND GlobalMaxPool MaxUnpool OneHot ReverseSequence Scatter "
-        "ScatterElements ScatterND TensorScatter TopK Trilu Upsample",
+        "Col2Im TensorScatter Upsample",
     ),
     _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",

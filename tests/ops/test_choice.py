@@ -58,7 +58,12 @@ REFUSED = {
     "Gather: axis": (model("Gather", [0], axis=-5), r"an axis in \[-4, 3\]"),
     "Gather: float indices": (model("Gather", [0.0]), "int32 or int64"),
     "Gather: large": (model("Gather", np.zeros(2**20, np.int64), axis=1, shape=(1, 1, 2**13, 1)), "at most 4.0 GiB"),
-    "Pad: mode": (model("Pad", [0] * 8, mode="reflect"), "'mode': expected constant"),
+    "Pad: mode": (model("Pad", [0] * 8, mode="mirror"), "'mode': expected constant or edge"),
+    "Pad: mirrored beyond": (model("Pad", [0] * 7 + [4], mode="reflect"), "at most 3 elements to add in mode reflect"),
+    "Pad: the edge of nothing": (
+        model("Pad", [0] * 7 + [4], mode="edge", shape=(1, 1, 1, 0)),
+        "at most 0 elements to add in mode edge",
+    ),
     "Pad: number": (model("Pad", [0] * 6), "8 pads for different axes"),
     "Pad: axes twice": (model("Pad", [1] * 4, None, [1, -3]), "4 pads for different axes"),
     "Pad: too much cut off": (model("Pad", [0, 0, -2, 0, 0, 0, -2, 0]), "at most 3 elements cut off"),

@@ -26,10 +26,13 @@ from tests.ops.case import MS, Array, Case, one_node
 from tests.ops.cases import CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.ops.test_split import split
+from tests.ops.test_top_k import model as top_k
 
 F = np.float32
 # The most elements of all inputs together, and of an output.
 SMALL = 70
+# Operators that fill in what no input has.
+FILLING = ("Pad", "Trilu", "CenterCropPad")
 AS_IT_STANDS = Lowering("as it stands", ())
 Layer = tuple[BoundStep, list[Array | None]]
 
@@ -41,10 +44,16 @@ def splitting(rng: draw.Rng) -> Case:
     return Case(split(draw.codes(rng, np.int8, dims), 3, sizes, axis=2), {"x": draw.codes(rng, np.int8, dims)})
 
 
+def choosing(rng: draw.Rng) -> Case:
+    x = draw.codes(rng, np.int8, draw.shape(rng, 3, 3)).astype(np.int32)
+    return Case(top_k(x, 1, axis=1), {"x": x})
+
+
 DRAWN: Mapping[str, Callable[[draw.Rng], Case]] = {
     **CASES,
     **{f"float {name}": generator for name, generator in {**CLOSE, **BITWISE}.items()},
     "Split": splitting,
+    "TopK": choosing,
 }
 
 
@@ -157,7 +166,7 @@ def check_moved(layer: Layer, output: int, made: Array) -> None:
     values = np.concatenate([array.reshape(-1) for array in layer[1] if array is not None])
     for at, origin in origins(layer, output, made.shape).items():
         chosen = values[origin.elements - 1]
-        assert made[at] in chosen if chosen.size else layer[0].step.op == "Pad"
+        assert made[at] in chosen if chosen.size else layer[0].step.op in FILLING
 
 
 def test_every_operator_is_drawn_above(rng: np.random.Generator) -> None:
@@ -242,6 +251,16 @@ def to_float(x: Array, b: Array, zeros: tuple[int, ...] = ()) -> Case:
     return one_node(op, arguments, [name for name, _ in arguments], domain=MS, output=F)
 
 
+def one_hot(rng: draw.Rng) -> Case:
+    arguments = [("x", rng.integers(0, 4, (1, 2))), ("d", np.array(4)), ("v", reals(rng, 2))]
+    return one_node("OneHot", arguments, ["x", "v"], output=F, opset=11)
+
+
+def scattered(op: str, x: Array, indices: Any, updates: Array) -> Case:
+    arguments = [("x", x), ("i", np.array(indices)), ("u", updates)]
+    return one_node(op, arguments, ["x", "u"], opset=18, reduction="add")
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 
@@ -287,6 +306,11 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "ReduceMax": lambda rng: reduced("ReduceMax", codes(rng, 2, 3, 2), axes=[0, 2]),
     "ReduceMin of all": lambda rng: reduced("ReduceMin", codes(rng, 2, 3), keepdims=0),
     "ArgMax": lambda rng: one_node("ArgMax", [("x", codes(rng, 2, 3, 2))], output=np.int64, axis=1, keepdims=0),
+    "ArgMin": lambda rng: one_node("ArgMin", [("x", codes(rng, 2, 3, 2))], output=np.int64, axis=1, keepdims=0),
+    "OneHot": lambda rng: one_hot(rng),
+    "ScatterElements": lambda rng: scattered("ScatterElements", codes(rng, 3, 2), [[1, 0], [1, 1]], codes(rng, 2, 2)),
+    "ScatterND": lambda rng: scattered("ScatterND", codes(rng, 3, 2), [[1], [1], [0]], codes(rng, 3, 2)),
+    "GlobalMaxPool": lambda rng: one_node("GlobalMaxPool", [("x", reals(rng, 2, 2, 3))]),
     "float ReduceMean": lambda rng: reduced("ReduceMean", reals(rng, 2, 3, 2), axes=[-1, 0], keepdims=0),
     "float Conv": lambda rng: float_sums("Conv", reals(rng, 2, 2, 4, 5), reals(rng, 2, 2, 2, 2), (2,), **WINDOWED),
     "float Conv in groups": lambda rng: float_sums("Conv", reals(rng, 1, 4, 5), reals(rng, 4, 2, 3), group=2),
@@ -341,7 +365,7 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
     sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
     pairs = {"Add", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
     pairs |= {"And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
-    assert several - sharp == pairs | {"Where", "Gather"}  # pairs are as Sub is; the others choose by what they read
+    assert several - sharp == pairs | {"Where", "Gather", "TopK"}  # pairs are as Sub is; the others choose by what they read
 
 
 # -- what an origin says -----------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
+from qdqnp.ops.float.shrink import ShrinkAttributes, shrink
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.geometry.integer_division import divided
 from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
@@ -146,6 +147,7 @@ OPERATORS = (
     unary("HardSwish", hard_swish),
     with_attributes("HardSigmoid", hard_sigmoid, HardSigmoidAttributes),
     with_attributes("LeakyRelu", leaky_relu, LeakyReluAttributes),
+    with_attributes("Shrink", shrink, ShrinkAttributes),
     binary("Add", np.add, *NUMBERS),
     binary("Sub", np.subtract, *NUMBERS),
     binary("Mul", np.multiply, *NUMBERS),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
+from qdqnp.quant import Array
 
 
 def int_list(check: NodeCheck, index: int, what: str, most: int = 64) -> tuple[int, ...]:
@@ -24,3 +30,9 @@ def axis_of(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise ShapeError(f"an axis in [{-rank}, {rank - 1}]", str(axis))
     return axis % rank
+
+
+def row_along(x: Array, axis: int, index: Index) -> Array:
+    """Return what lies along an axis at an index, whose entry for that axis does not matter."""
+    place: tuple[Any, ...] = (*index[:axis], slice(None), *index[axis + 1 :])
+    return np.asarray(x[place])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class ArgMaxAttributes:
 class ArgMax(Operator):
     op = "ArgMax"
     Attributes = ArgMaxAttributes
+    #: How the element is chosen.
+    best: ClassVar[np.ufunc] = np.fmax
 
     def infer(self, check: NodeCheck, attributes: ArgMaxAttributes) -> Inferred:
         check.dtype_in(0, (*FLOATS, np.int8, np.uint8, np.int32, np.int64), "x")
@@ -43,7 +45,7 @@ class ArgMax(Operator):
         attributes: ArgMaxAttributes = binding.step.attributes
         rows = reduced_rows(x, (axis_of(attributes.axis, x.ndim),))
         check_settled(rows, None)
-        at = first_choice(rows, np.fmax, bool(attributes.select_last_index))
+        at = first_choice(rows, self.best, bool(attributes.select_last_index))
         return (at.reshape(concrete(self.shapes(attributes, x.shape)[0])),)
 
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:

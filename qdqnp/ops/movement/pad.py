@@ -1,10 +1,12 @@
-"""Pad adds a constant around a tensor; negative sizes cut off.
+"""Pad adds elements around a tensor: a constant, its own border, or its own elements mirrored or continued.
 
-Sizes and constant are attributes before opset 11, and constant inputs since.
+Negative sizes cut off, before anything is added. Sizes and constant are attributes before opset 11, and constant inputs
+since.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +19,15 @@ from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Int64
+
+LARGEST = 2**63 - 1
+#: Which of `size` elements lies at each place that counts from the first one.
+SOURCES: Mapping[str, Callable[[Int64, int], Int64]] = {
+    "edge": lambda at, size: np.clip(at, 0, size - 1),
+    "reflect": lambda at, size: (size - 1) - np.abs((size - 1) - np.abs(at)),  # at most size - 1 are added
+    "wrap": lambda at, size: at % size,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +47,13 @@ class PadAttributes:
 
 class Pad(Movement):
     op = "Pad"
-    only = "mode constant"
     arity = (1, 4)
     Attributes = PadAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
         given: PadAttributes = super().attributes(check)
-        if given.mode != "constant":
-            check.refuse("attribute 'mode'", "constant", repr(given.mode))
+        if given.mode not in ("constant", *SOURCES):
+            check.refuse("attribute 'mode'", " or ".join(("constant", *SOURCES)), repr(given.mode))
         if check.opset < 11:
             if given.pads is None:
                 check.refuse("attribute 'pads'", "sizes", "nothing")
@@ -63,12 +72,19 @@ class Pad(Movement):
         return value
 
     def shape(self, attributes: PadAttributes, x: Shape) -> Shape:
-        return tuple(_padded(size, *pads) for size, pads in zip(x, _pads(attributes, len(x)), strict=True))
+        pads = _pads(attributes, len(x))
+        return tuple(_padded(size, *pair, attributes.mode) for size, pair in zip(x, pads, strict=True))
 
     def move(self, attributes: PadAttributes, x: Array) -> Array:
         pads = _pads(attributes, x.ndim)
         kept = x[tuple(slice(max(-low, 0), x.shape[axis] - max(-high, 0)) for axis, (low, high) in enumerate(pads))]
         added = [(max(low, 0), max(high, 0)) for low, high in pads]
+        if attributes.mode != "constant":
+            for axis, (low, high) in enumerate(added):
+                if low or high:
+                    places = np.arange(-low, kept.shape[axis] + high)
+                    kept = np.take(kept, SOURCES[attributes.mode](places, kept.shape[axis]), axis)
+            return kept
         filling = x.dtype.type(attributes.value) if attributes._filling is None else attributes._filling.reshape(())
         return np.pad(kept, added, constant_values=filling)
 
@@ -90,10 +106,14 @@ def _pads(attributes: PadAttributes, rank: int) -> list[tuple[int, int]]:
     return found
 
 
-def _padded(size: Dim, before: int, after: int) -> Dim:
+def _padded(size: Dim, before: int, after: int, mode: str) -> Dim:
     if not isinstance(size, int):
         return size if before == after == 0 else None
     # what is cut off must be there, before anything is added on the other side
-    if size + min(before, 0) + min(after, 0) < 0:
+    kept = size + min(before, 0) + min(after, 0)
+    if kept < 0:
         raise ShapeError(f"at most {size} elements cut off", f"pads {before} and {after}")
+    most = {"constant": LARGEST, "reflect": kept - 1}.get(mode, LARGEST if kept else 0)
+    if max(before, after) > max(most, 0):
+        raise ShapeError(f"at most {max(most, 0)} elements to add in mode {mode}", f"pads {before} and {after}")
     return size + before + after

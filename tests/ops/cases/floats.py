@@ -11,6 +11,7 @@ from tests.ops.case import Case, one_node
 from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
 from tests.ops.cases.logic import LOGIC
+from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.pool import pooling, spatial
 
 F = np.float32
@@ -193,6 +194,7 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     **LOGIC,
+    **INDEXED,
 }
 
 # sums, and functions that are not specified to the last bit

@@ -350,7 +350,10 @@ TWO_CODES = Handler(broadcasting, both_codes)
 
 # Operators that qdqnp refuses are left out: Cast, Exp, Where and others.
 HANDLERS: Mapping[tuple[str, str], Handler] = {
-    **{("", op): ALL for op in ("Identity", "LeakyRelu", "Relu", "Sigmoid", "Sqrt", "Neg", "HardSigmoid", "HardSwish")},
+    **{
+        ("", op): ALL
+        for op in ("Identity", "LeakyRelu", "Relu", "Sigmoid", "Sqrt", "Neg", "HardSigmoid", "HardSwish", "Shrink")
+    },
     **{("", op): BROADCAST for op in ("Add", "Mul", "Sub", "Div")},
     **{("", op): REDUCE for op in ("ReduceMax", "ReduceMean", "ReduceMin")},
     **{("", op): QUANTIZE for op in ("QuantizeLinear", "DequantizeLinear")},
@@ -361,7 +364,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Concat"): Handler(concat, every),
     ("", "Split"): Handler(split, first),
     ("", "Pad"): Handler(pad, first),
-    ("", "ArgMax"): Handler(arg_max, first),
+    **{("", op): Handler(arg_max, first) for op in ("ArgMax", "ArgMin")},
     ("", "Squeeze"): Handler(squeeze, first),
     ("", "Unsqueeze"): Handler(unsqueeze, first),
     ("", "Slice"): Handler(slice_, first),
