@@ -38,6 +38,8 @@ SHAPES: tuple[tuple[Shape, Shape, Shape], ...] = (
     ((1, 1, 1, 1), (1, 1, 1, 1), (1,)),
     ((1, 1, 1, 1), (1,), (1,)),
     ((1, 1), (1, 1), (1, 1)),
+    ((1, 1), (1,), (2,)),
+    ((1, 1, 1), (1, 1, 1), (3,)),
 )
 #: Attributes that some operators cannot do without.
 ATTRIBUTES: Mapping[str, Any] = {

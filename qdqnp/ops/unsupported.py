@@ -64,7 +64,7 @@ GROUPS = (
     _group(
         "serve training",
         f"export the model for inference (model.eval() in PyTorch); or {PREPROCESS}: goes",
-        "Dropout NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
+        "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
     ),
     _group("are recurrent, and feed back float32 sums whose order is not known", FLOAT_PART, "GRU LSTM RNN"),
     _group(

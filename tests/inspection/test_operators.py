@@ -126,7 +126,6 @@ def test_the_first_opset_is_the_listed_one(op: str) -> None:
         ("Resize", ["x", "", "s"], {"mode": "linear"}, "mode nearest"),
         ("Resize", ["x", "", "s"], {"antialias": 1}, "without antialias"),
         ("Resize", ["x", "", "s"], {"keep_aspect_ratio_policy": "not_larger"}, "aspect ratio stretch"),
-        ("Pad", ["x", "p"], {"mode": "edge"}, "mode constant"),
         ("BatchNormalization", ["x", *"bbbb"], {"training_mode": 1}, "for inference"),
     ],
 )

@@ -6,34 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
 
 import qdqnp
 from qdqnp.errors import InputError, ModelError
 from qdqnp.ops.origin import origin_of
 from tests.ops.case import Case, assert_same, computed, one_node
-from tests.ops.cases.indexed import INDEXED
+from tests.ops.cases.indexed import INDEXED, with_indices_fed
 from tests.oracles import ort
 
 OPERATORS = ("GatherElements", "GatherND", "ScatterElements", "ScatterND")
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
-def fed(case: Case) -> Case:
-    """The case with its indices as a graph input."""
-    (node,) = case.model.graph.node
-    given = [tensor for tensor in case.model.graph.initializer if tensor.name == "i"]
-    arrays = {tensor.name: np.array(numpy_helper.to_array(tensor)) for tensor in given}
-    arguments = [(name, {**case.inputs, **arrays}[name]) for name in node.input]
-    attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    opset = case.model.opset_import[0].version
-    return one_node(node.op_type, arguments, list(node.input), opset=opset, **attributes)
-
-
 @pytest.mark.parametrize("op", OPERATORS)
 def test_computed_indices(op: str, rng: np.random.Generator) -> None:
     for _ in range(50):
-        case = fed(INDEXED[op](rng))
+        case = with_indices_fed(INDEXED[op])(rng)
         found = computed(case)
         assert qdqnp.load(case.model).program().tensors["y"].shape == found.shape
         assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
@@ -42,7 +30,7 @@ def test_computed_indices(op: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("op", OPERATORS)
 def test_an_index_outside_is_refused_when_it_is_known(op: str, rng: np.random.Generator) -> None:
     for value in (np.iinfo(np.int64).min, 100):
-        case = fed(INDEXED[op](rng))
+        case = with_indices_fed(INDEXED[op])(rng)
         wrong = np.full(case.inputs["i"].shape, value, np.int64).astype(case.inputs["i"].dtype)
         wrong = wrong if wrong.flat[0] else np.full_like(wrong, 100)
         with pytest.raises(InputError, match="outside of what it counts"):
@@ -53,7 +41,7 @@ def test_an_index_outside_is_refused_when_it_is_known(op: str, rng: np.random.Ge
 def test_computed_indices_come_from_all_that_may_be_meant(op: str, rng: np.random.Generator) -> None:
     """Each output element is among what is named, and so is an index."""
     for _ in range(20):
-        case = fed(INDEXED[op](rng))
+        case = with_indices_fed(INDEXED[op])(rng)
         (bound,) = qdqnp.load(case.model).plan("ort-unfused").steps
         arrays = bound.arrays(case.inputs)
         (made,) = bound.operator.compute(bound.binding, *arrays)

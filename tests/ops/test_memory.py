@@ -15,10 +15,12 @@ from qdqnp.executor.work import shapes_of
 from tests.ops.case import Case
 from tests.ops.cases import CASES, Generator
 from tests.ops.cases.floats import BITWISE, CLOSE
+from tests.ops.cases.indexed import INDEXED, with_indices_fed
 
 GENERATORS: Mapping[str, Generator] = {
     **CASES,
     **{f"float {name}": make for name, make in {**BITWISE, **CLOSE}.items()},
+    "float MaxUnpool": with_indices_fed(INDEXED["MaxUnpool"]),
 }
 #: Elements of the smaller of two inputs; the other has four times as many, so that what is always taken does not count.
 ELEMENTS = 2**12

@@ -365,7 +365,11 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
     sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
     pairs = {"Add", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
     pairs |= {"And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
-    assert several - sharp == pairs | {"Where", "Gather", "TopK"}  # pairs are as Sub is; the others choose by what they read
+    assert several - sharp == pairs | {
+        "Where",
+        "Gather",
+        "TopK",
+    }  # pairs are as Sub is; the others choose by what they read
 
 
 # -- what an origin says -----------------------------------------------------------------------------------------------

@@ -51,7 +51,9 @@ class MaxUnpool(Indexed):
         return ((dtype, self.shapes(attributes, check.value(0).shape, check.value(1).shape)[0]),)
 
     def shape(self, attributes: MaxUnpoolAttributes, x: Shape, indices: Shape, *updates: Shape) -> Shape:
-        if len(x) != len(indices) or any(a != b for a, b in zip(x, indices, strict=True) if None not in (a, b)):
+        if len(x) != len(indices) or any(
+            a != b for a, b in zip(x, indices, strict=True) if isinstance(a, int) and isinstance(b, int)
+        ):
             raise ShapeError("an index for each element", f"{list(x)} and {list(indices)}")
         inferred = tuple(self._size(attributes, axis, size) for axis, size in enumerate(x[2:]))
         given = attributes._shape

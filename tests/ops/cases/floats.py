@@ -10,8 +10,8 @@ from tests.ops import draw
 from tests.ops.case import Case, one_node
 from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
-from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.indexed import INDEXED
+from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
 
 F = np.float32

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from onnx import helper, numpy_helper
 
 from tests.ops import draw
 from tests.ops.case import Case, one_node
@@ -28,6 +29,22 @@ def _signed(rng: draw.Rng, axis: int, rank: int) -> int:
 def _indices(rng: draw.Rng, limits: Any, shape: tuple[int, ...], *dtypes: Any) -> draw.Array:
     found = rng.integers(-np.broadcast_to(limits, shape), np.broadcast_to(limits, shape))
     return np.asarray(found, draw.pick(rng, dtypes or (np.int64, np.int32)))
+
+
+def with_indices_fed(make: Callable[[draw.Rng], Case]) -> Callable[[draw.Rng], Case]:
+    """The same cases with the indices, 'i', as a graph input too."""
+
+    def case(rng: draw.Rng) -> Case:
+        made = make(rng)
+        (node,) = made.model.graph.node
+        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.model.graph.initializer}
+        given = {**arrays, **made.inputs}
+        feeds = [name for name in node.input if name in made.inputs or name == "i"]
+        attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        opset = made.model.opset_import[0].version
+        return one_node(node.op_type, [(name, given[name]) for name in node.input], feeds, opset=opset, **attributes)
+
+    return case
 
 
 def gather_elements(rng: draw.Rng) -> Case:
@@ -59,7 +76,7 @@ def scatter_elements(rng: draw.Rng) -> Case:
         return one_node(
             "ScatterElements",
             [("x", x), ("i", _indices(rng, dims[axis], shape)), ("u", updates)],
-            ["x", "u"],
+            draw.pick(rng, (["x", "u"], ["x"])),
             opset=draw.pick(rng, (13, 18)),
             axis=_signed(rng, axis, len(dims)),
         )
@@ -77,7 +94,7 @@ def scatter(rng: draw.Rng) -> Case:
     dims = draw.shape(rng)
     x = data(rng, dims)
     arguments = [("x", x), ("i", _indices(rng, dims[-1], dims)), ("u", np.resize(x + x, dims).astype(x.dtype))]
-    return one_node("Scatter", arguments, ["x", "u"], opset=10, axis=len(dims) - 1)
+    return one_node("Scatter", arguments, draw.pick(rng, (["x", "u"], ["x"])), opset=10, axis=len(dims) - 1)
 
 
 def scatter_nd(rng: draw.Rng) -> Case:
@@ -91,7 +108,7 @@ def scatter_nd(rng: draw.Rng) -> Case:
     return one_node(
         "ScatterND",
         [("x", x), ("i", indices), ("u", updates)],
-        ["x", "u"],
+        draw.pick(rng, (["x", "u"], ["x"])),
         opset=13 if reduction is None else 18,
         reduction=reduction,
     )
@@ -134,7 +151,7 @@ def one_hot(rng: draw.Rng) -> Case:
     return one_node(
         "OneHot",
         arguments,
-        ["x", "v"],
+        draw.pick(rng, (["x", "v"], ["x"])),
         opset=11,
         output=values.dtype,
         axis=int(rng.integers(-len(dims) - 1, len(dims) + 1)),
@@ -199,7 +216,9 @@ def max_unpool(rng: draw.Rng) -> Case:
     x = rng.normal(0, 1, dims).astype(F)
     indices = rng.permutation(int(np.prod(out)))[: x.size].reshape(dims).astype(np.int64)
     shape = ("s", np.array(out, np.int64)) if given else None
-    return one_node("MaxUnpool", [("x", x), ("i", indices), shape], kernel_shape=kernel, strides=strides)
+    return one_node(
+        "MaxUnpool", [("x", x), ("i", indices), *([shape] if given else [])], kernel_shape=kernel, strides=strides
+    )
 
 
 INDEXED: Mapping[str, Callable[[draw.Rng], Case]] = {
