@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qdqnp
-from qdqnp.errors import InputError, ModelError
+from qdqnp.errors import ModelError, ProfileError
 from qdqnp.ops.origin import origin_of
 from tests.ops.case import Case, assert_same, computed, one_node
 from tests.ops.cases.indexed import INDEXED, with_indices_fed
@@ -33,7 +33,7 @@ def test_an_index_outside_is_refused_when_it_is_known(op: str, rng: np.random.Ge
         case = with_indices_fed(INDEXED[op])(rng)
         wrong = np.full(case.inputs["i"].shape, value, np.int64).astype(case.inputs["i"].dtype)
         wrong = wrong if wrong.flat[0] else np.full_like(wrong, 100)
-        with pytest.raises(InputError, match="outside of what it counts"):
+        with pytest.raises(ProfileError, match="beyond what it counts"):
             qdqnp.load(case.model).run({**case.inputs, "i": wrong})
 
 

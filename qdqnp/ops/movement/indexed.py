@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from qdqnp.errors import InputError, Problem
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
@@ -81,7 +81,7 @@ class Indexed(Operator):
         wrong = self._beyond(attributes, x.shape, indices)
         if wrong is not None:
             problem = Problem(f"step {binding.step.label}, indices", *wrong)
-            raise InputError("an index lies outside of what it counts", [problem])
+            raise ProfileError("an index is beyond what it counts", [problem])
         return (self.move(attributes, x, self._from_the_front(attributes, x, indices), *updates),)
 
     def _beyond(self, attributes: Any, x: tuple[int, ...], indices: Array) -> tuple[str, str] | None:
