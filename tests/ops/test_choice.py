@@ -110,7 +110,7 @@ REFUSED = {
     "Resize: attribute": (model("Resize", None, scales(1, 1, 2, 2), cubic=1), "attribute 'cubic'"),
     "ReduceMax: axis": (model("ReduceMax", [4]), r"an axis in \[-4, 3\]"),
     "ReduceMax: of nothing": (model("ReduceMax", [2], shape=(1, 4, 0, 4)), "something to choose from"),
-    "ReduceMin: type": (model("ReduceMin", [2], dtype=np.int16), "float32 or int8 or uint8"),
+    "ReduceMin: type": (model("ReduceMin", [2], dtype=np.int16), "float32 or float64 or int8 or uint8"),
     "ReduceMin: attribute": (model("ReduceMin", [2], axes=[2]), "an input since opset 18"),
     "ArgMax: axis": (model("ArgMax", axis=4), r"an axis in \[-4, 3\]"),
     "ArgMax: of nothing": (model("ArgMax", axis=2, shape=(1, 4, 0, 4)), "something to choose from"),
