@@ -85,7 +85,7 @@ def _bounds(device: Device, name: str, case: int) -> tuple[Array, Array] | str:
     """Return the lowest and highest codes, or in words why they cannot be computed. The segment may have one layer that
     computes, followed only by layers that move codes."""
     known, steps, codes = device.values(case), device.segments[name].steps, device.tensors[name].target.codes
-    computing = [bound.step for bound in map(device.reference.step, steps) if not bound.operator.monotone]
+    computing = [bound.step for bound in map(device.reference.step, steps) if not bound.operator.only_moves(bound.step)]
     if len(computing) > 1:
         return f"not every layer was dumped: {computing[0].label} and {computing[1].label} both lie between"
     if not computing:

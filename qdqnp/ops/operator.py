@@ -128,6 +128,10 @@ class Operator(ABC):
     def check_profile(self, binding: Binding) -> None:  # noqa: B027 - most operators need nothing of a profile
         """Raise ProfileError where the profile does not define the operator, before anything is computed."""
 
+    def only_moves(self, step: Step) -> bool:
+        """Tell whether a step only moves or selects elements, as `monotone` says of all that the operator does."""
+        return self.monotone
+
     def fixed(self, binding: Binding) -> bool:
         """Tell whether the numbers of the arithmetic are the same for every input of the same shape."""
         return True

@@ -76,7 +76,7 @@ GROUPS = (
     _group(
         "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
         FLOAT_PART,
-        "Attention ConvTranspose CumProd CumSum DeformConv Det Einsum GlobalLpPool GroupNormalization "
+        "Attention CumProd CumSum DeformConv Det Einsum GlobalLpPool GroupNormalization "
         "InstanceNormalization LRN LayerNormalization LpNormalization LpPool MeanVarianceNormalization "
         "RMSNormalization ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSum ReduceSumSquare "
         "RotaryEmbedding",

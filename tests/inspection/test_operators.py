@@ -123,9 +123,6 @@ def test_the_first_opset_is_the_listed_one(op: str) -> None:
 @pytest.mark.parametrize(
     ("op", "inputs", "attributes", "said"),
     [
-        ("Resize", ["x", "", "s"], {"mode": "linear"}, "mode nearest"),
-        ("Resize", ["x", "", "s"], {"antialias": 1}, "without antialias"),
-        ("Resize", ["x", "", "s"], {"keep_aspect_ratio_policy": "not_larger"}, "aspect ratio stretch"),
         ("BatchNormalization", ["x", *"bbbb"], {"training_mode": 1}, "for inference"),
     ],
 )

@@ -32,7 +32,7 @@ F = np.float32
 # The most elements of all inputs together, and of an output.
 SMALL = 70
 # Operators that fill in what no input has.
-FILLING = ("Pad", "Trilu", "CenterCropPad")
+FILLING = ("Pad", "Trilu", "CenterCropPad", "Resize")
 AS_IT_STANDS = Lowering("as it stands", ())
 Layer = tuple[BoundStep, list[Array | None]]
 
@@ -146,7 +146,9 @@ def test_nothing_else_changes_an_element(name: str, rng: np.random.Generator) ->
         layer = layer_of(DRAWN[name](rng))
         if not small(layer):
             continue
-        moves = layer[0].operator.monotone and layer[0].step.op != "Gather"  # whose second input is no code
+        moves = (
+            layer[0].operator.only_moves(layer[0].step) and layer[0].step.op != "Gather"
+        )  # whose second input is no code
         if moves:
             layer = all_different(layer)
         for output, made in enumerate(computed(layer)):
@@ -261,7 +263,14 @@ def scattered(op: str, x: Array, indices: Any, updates: Array) -> Case:
     return one_node(op, arguments, ["x", "u"], opset=18, reduction="add")
 
 
+def resized(rng: draw.Rng, mode: str, **attributes: Any) -> Case:
+    """To sizes that put no position onto an element."""
+    arguments = [("x", reals(rng, 1, 1, 5, 4)), None, None, ("sizes", np.array([1, 1, 2, 3]))]
+    return one_node("Resize", arguments, opset=19, mode=mode, **attributes)
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
+SPREAD = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 
 SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
@@ -312,6 +321,12 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "ScatterND": lambda rng: scattered("ScatterND", codes(rng, 3, 2), [[1], [1], [0]], codes(rng, 3, 2)),
     "GlobalMaxPool": lambda rng: one_node("GlobalMaxPool", [("x", reals(rng, 2, 2, 3))]),
     "float ReduceMean": lambda rng: reduced("ReduceMean", reals(rng, 2, 3, 2), axes=[-1, 0], keepdims=0),
+    "float ConvTranspose": lambda rng: float_sums(
+        "ConvTranspose", reals(rng, 1, 4, 2, 3), reals(rng, 4, 2, 2, 2), (4,), group=2, **SPREAD
+    ),
+    "Resize linear": lambda rng: resized(rng, "linear"),
+    "Resize cubic": lambda rng: resized(rng, "cubic"),
+    "Resize without aliasing": lambda rng: resized(rng, "linear", antialias=1),
     "float Conv": lambda rng: float_sums("Conv", reals(rng, 2, 2, 4, 5), reals(rng, 2, 2, 2, 2), (2,), **WINDOWED),
     "float Conv in groups": lambda rng: float_sums("Conv", reals(rng, 1, 4, 5), reals(rng, 4, 2, 3), group=2),
     "float Gemm": lambda rng: float_sums("Gemm", reals(rng, 3, 2), reals(rng, 4, 3), (2, 1), transA=1, transB=1),

@@ -52,7 +52,7 @@ def facts(
 def _done(bound: BoundStep, count: int) -> str:
     if count == 0:
         return FILLED
-    if not bound.operator.monotone:
+    if not bound.operator.only_moves(bound.step):
         return COMPUTED
     return COPIED if count == 1 else CHOSEN
 

@@ -1,166 +1,218 @@
-"""Resize to the nearest element; interpolation is refused.
-
-Float32 arithmetic on coordinates decides which element is nearest, as in ONNX Runtime 1.32,
-core/providers/cpu/tensor/upsamplebase.h.
-"""
+"""Resize repeats the nearest element, or computes what lies between elements: linear, cubic, or without aliasing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Dim, Shape, concrete
-from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.kernels.interpolation import (
+    HALF,
+    Places,
+    cubic,
+    cubic_weights,
+    filter_for,
+    linear,
+    linear_codes,
+    neighbours,
+    without_aliasing,
+)
+from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.axes import int_list
+from qdqnp.ops.geometry.resizing import (
+    COORDINATES,
+    CROP,
+    LARGEST,
+    NEAREST,
+    ResizeAttributes,
+    nearest,
+    places_of,
+    resized_axes,
+)
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import ShapeError
-from qdqnp.quant import Array, Float32, Int64
+from qdqnp.ops.operator import Inferred, ShapeError
+from qdqnp.program import Step
+from qdqnp.quant import Array
 
 F = np.float32
-LARGEST = 2**31 - 1  # the largest output axis: ONNX Runtime's coordinates are int32
-
-
-@dataclass(frozen=True)
-class ResizeAttributes:
-    """The attributes of Resize, and its constant inputs."""
-
-    mode: str = "nearest"
-    coordinate_transformation_mode: str = "half_pixel"
-    nearest_mode: str = "round_prefer_floor"
-    axes: tuple[int, ...] = ()
-    keep_aspect_ratio_policy: str = "stretch"
-    antialias: int = 0
-    exclude_outside: int = 0
-    #: This and the next belong to modes that are refused, so they have no effect.
-    cubic_coeff_a: float = -0.75
-    extrapolation_value: float = 0.0
-    #: The factor of each axis; () where sizes are given.
-    _scales: tuple[float, ...] = ()
-    #: The output size of each axis; () where scales are given.
-    _sizes: tuple[int, ...] = ()
-
-
-Coordinates = Callable[[Float32, np.float32, int, int], Float32]
-
-# Each function maps output positions x, the scale, and the sizes before and after, to positions in the input.
-COORDINATES: Mapping[str, Coordinates] = {
-    "asymmetric": lambda x, scale, before, after: x / scale,
-    "half_pixel": lambda x, scale, before, after: (x + F(0.5)) / scale - F(0.5),
-    "pytorch_half_pixel": lambda x, scale, before, after: (x + F(0.5)) / scale - F(0.5) if after > 1 else x * F(0),
-    "tf_half_pixel_for_nn": lambda x, scale, before, after: (x + F(0.5)) / scale,
-    "align_corners": lambda x, scale, before, after: x * F(before - 1) / F(after - 1) if after > 1 else x * F(0),
-}
-
-
-# ONNX Runtime 1.32 takes fractions this close to a half for halves; the limit was measured to lie in 9.6e-7 to 1.01e-6.
-TOLERANCE = F(1e-6)
-
-
-def _rounded(x: Float32, halves_up: bool) -> Float32:
-    """Round to the nearest whole number; halves, and what nearly is one, go in the stated direction."""
-    low = np.floor(x)
-    fraction = x - low  # exact
-    tie = np.abs(fraction - F(0.5)) < TOLERANCE
-    rounded: Float32 = low + np.where(tie, F(halves_up), (fraction > F(0.5)).astype(F))
-    return rounded
-
-
-NEAREST: Mapping[str, Callable[[Float32], Float32]] = {
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "round_prefer_ceil": partial(_rounded, halves_up=True),
-    "round_prefer_floor": partial(_rounded, halves_up=False),
-}
+#: The element types that are interpolated.
+INTERPOLATED = {"linear": (np.float32, np.int8, np.uint8), "cubic": (np.float32,)}
+POLICIES = ("stretch", "not_larger", "not_smaller")
 
 
 class Resize(Movement):
     op = "Resize"
-    only = "mode nearest, without antialias, aspect ratio stretch"
     arity = (1, 4)
     Attributes = ResizeAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
         given: ResizeAttributes = super().attributes(check)
         for name, allowed in (
-            ("mode", ("nearest",)),
+            ("mode", ("nearest", "linear", "cubic")),
             ("coordinate_transformation_mode", tuple(COORDINATES)),
             ("nearest_mode", tuple(NEAREST)),
-            ("keep_aspect_ratio_policy", ("stretch",)),
-            ("antialias", (0,)),
-            ("exclude_outside", (0,)),
+            ("keep_aspect_ratio_policy", POLICIES),
+            ("antialias", (0, 1) if given.mode != "nearest" else (0,)),
+            ("exclude_outside", (0, 1) if given.mode == "cubic" or given.antialias else (0,)),
         ):
             if getattr(given, name) not in allowed:
                 check.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))
         if check.opset < 11:
             given = replace(given, coordinate_transformation_mode="asymmetric", nearest_mode="simple")
-        scales = _scales(check, 1 if check.opset < 11 else 2)
+        scales = _floats(check, 1 if check.opset < 11 else 2, "scales", "finite float32 > 0, one for each axis")
         sizes = int_list(check, 3, "sizes") if check.given(3) else ()
         if bool(scales) == bool(sizes):
             check.refuse("inputs scales and sizes", "one of them", "both" if scales else "neither")
         if any(not 0 < size <= LARGEST for size in sizes):
             check.refuse("input 3 (sizes)", f"sizes in [1, {LARGEST}]", list(sizes))
-        return replace(given, _scales=scales, _sizes=sizes)
+        if any(not scale > 0 for scale in scales):
+            check.refuse("input 2 (scales)", "finite float32 > 0, one for each axis", list(scales[:64]))
+        if given.keep_aspect_ratio_policy != "stretch" and any(axis < 0 for axis in given.axes):
+            hint = "ONNX Runtime leaves such axes as they are."
+            check.refuse("attribute 'axes'", "axes from the front where a ratio is kept", list(given.axes), hint)
+        crops = check.opset >= 11 and given.coordinate_transformation_mode == CROP
+        roi = _floats(check, 1, "roi", "finite float32") if crops else ()
+        return replace(given, _scales=scales, _sizes=sizes, _roi=roi)
+
+    def infer(self, check: NodeCheck, attributes: ResizeAttributes) -> Inferred:
+        if attributes.mode != "nearest":
+            kinds = (np.float32,) if attributes.antialias else INTERPOLATED[attributes.mode]
+            check.dtype_in(0, kinds, "x")
+        return super().infer(check, attributes)
+
+    def only_moves(self, step: Step) -> bool:
+        return bool(step.attributes.mode == "nearest")
 
     def shape(self, attributes: ResizeAttributes, x: Shape) -> Shape:
         result = list(x)
-        for axis, scale, size in _changes(attributes, len(x)):
-            if x[axis] == 0:
-                raise ShapeError(f"elements to repeat on axis {axis}", str(list(x)))
-            result[axis] = size or _scaled(x[axis], scale)
+        for axis in resized_axes(attributes, x):
+            result[axis.axis] = axis.size
+        if attributes.mode != "nearest":
+            _planes(attributes, x)
         return tuple(result)
+
+    def work(self, attributes: ResizeAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
+        """Count what is in between: the longer of both on each axis, and a filter's weights."""
+        if attributes.mode == "nearest":
+            return 0
+        between = 1
+        for before, after in zip(inputs[0], output, strict=True):
+            between *= max(before, after)
+        filters = sum(40 * (before + after) for before, after in zip(inputs[0], output, strict=True))
+        return between + filters
 
     def move(self, attributes: ResizeAttributes, x: Array) -> Array:
         sizes = concrete(self.shape(attributes, x.shape))
         if sizes == x.shape:  # ONNX Runtime then copies, whatever its mode would compute for scales near 1
             return x
-        for axis, scale, size in _changes(attributes, x.ndim):
-            before = x.shape[axis]
-            by = F(size) / F(before) if size else scale
-            if by != 1:  # ONNX Runtime leaves an axis of scale 1 alone
-                x = np.take(x, nearest(attributes, before, sizes[axis], by), axis)
-        return x
+        changed = [places_of(attributes, axis, x.shape[axis.axis]) for axis in resized_axes(attributes, x.shape)]
+        if attributes.mode == "nearest":
+            changed = [places for places in changed if places.scale != 1]  # ONNX Runtime leaves the others alone
+            result = x
+            for places in changed:
+                result = np.take(result, nearest(attributes, places), places.axis)
+        else:
+            changed = _chosen(attributes, changed, x.shape)
+            result = _interpolated(attributes, x, changed)
+        if attributes.coordinate_transformation_mode == CROP:
+            filling = x.dtype.type(attributes.extrapolation_value)
+            for places in changed:
+                shape = tuple(-1 if at == places.axis else 1 for at in range(x.ndim))
+                result = np.where(_outside(attributes, places).reshape(shape), filling, result)
+        return result
+
+    def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
+        attributes: ResizeAttributes = step.attributes
+        if attributes.mode == "nearest":
+            return self.move(replace(attributes, extrapolation_value=0.0), x)[index]
+        if concrete(self.shape(attributes, x.shape)) == x.shape:
+            return x[index]
+        changed = [places_of(attributes, axis, x.shape[axis.axis]) for axis in resized_axes(attributes, x.shape)]
+        sources: list[Any] = [[at] for at in index]
+        for places in _chosen(attributes, changed, x.shape):
+            at = index[places.axis]
+            if attributes.coordinate_transformation_mode == CROP and _outside(attributes, places)[at]:
+                return 0
+            sources[places.axis] = _sources(attributes, places)[at]
+        return np.unique(x[np.ix_(*sources)])
 
 
-def nearest(attributes: ResizeAttributes, before: int, after: int, scale: np.float32) -> Int64:
-    """Return, for each of `after` output positions, which of `before` elements it repeats."""
-    x = COORDINATES[attributes.coordinate_transformation_mode](np.arange(after).astype(F), scale, before, after)
-    if attributes.nearest_mode == "simple":  # Resize before opset 11
-        x = np.ceil(x) if scale < 1 else np.trunc(x)
-    else:
-        x = NEAREST[attributes.nearest_mode](x)
-    return np.clip(x, 0, before - 1).astype(np.int64)
+def _planes(attributes: ResizeAttributes, x: Shape) -> tuple[int, ...]:
+    """Return the axes that are interpolated, the slowest first. Raises ShapeError where ONNX Runtime has no kernel."""
+    scales = dict.fromkeys(range(len(x)), F(1))
+    # an axis of unknown size is resized unless its size stays
+    scales |= {a.axis: F(0) if a.scale is None else a.scale for a in resized_axes(attributes, x)}
+    changed = {axis for axis, scale in scales.items() if scale != 1}
+    if len(x) == 2:
+        return (0, 1)
+    if len(x) == 4 and changed <= {2, 3}:
+        return (2, 3)
+    upwards = all(scales[axis] >= 1 or scales[axis] == 0 for axis in changed)
+    crops = attributes.coordinate_transformation_mode == CROP
+    last = attributes.mode == "linear" and not (attributes.antialias and crops)
+    last = last or (attributes.mode == "cubic" and not crops and (upwards or bool(attributes.antialias)))
+    if len(x) == 4 and changed <= {1, 2} and last:
+        return (1, 2)
+    if len(x) == 3 and attributes.mode == "linear":
+        return (0, 1, 2)
+    if len(x) == 5 and attributes.mode == "linear" and changed <= {2, 3, 4}:
+        return (2, 3, 4)
+    axes = "2 axes, or 4 of which the last two" if attributes.mode == "cubic" else "2 or 3 axes, or the last of 4 or 5"
+    raise ShapeError(f"{axes} resized", f"{list(x)}, axes {sorted(changed)} resized in mode {attributes.mode}")
 
 
-def _scales(check: NodeCheck, index: int) -> tuple[float, ...]:
-    """Return the factors, float32 > 0; () where none are given."""
+def _chosen(attributes: ResizeAttributes, places: Sequence[Places], x: Sizes) -> list[Places]:
+    """Return the places of the axes that are interpolated, those that are not resized among them."""
+    found = {each.axis: each for each in places}
+    return [
+        found.get(axis, Places(axis, x[axis], np.arange(x[axis]).astype(F), F(1))) for axis in _planes(attributes, x)
+    ]
+
+
+def _interpolated(attributes: ResizeAttributes, x: Array, axes: Sequence[Places]) -> Array:
+    last = axes[-1].axis < x.ndim - 1
+    excluded = bool(attributes.exclude_outside)
+    if attributes.mode == "cubic":
+        # with channels last, ONNX Runtime takes the filter that does not alias: upwards it differs by its order alone
+        if attributes.antialias or last:
+            return without_aliasing(x, axes, attributes.cubic_coeff_a, excluded)
+        return cubic(x, axes, attributes.cubic_coeff_a, excluded)
+    if attributes.antialias:
+        return without_aliasing(x, axes, None, excluded)
+    if x.dtype.kind == "f":
+        return linear(x, axes)
+    return linear_codes(x, axes) if last else linear(x, axes).astype(x.dtype)
+
+
+def _outside(attributes: ResizeAttributes, places: Places) -> Array:
+    """Return which places lie outside of the input, as ONNX Runtime's filter finds it out or its other kernels do."""
+    if not attributes.antialias:
+        return places.outside
+    return replace(places, original=(HALF + places.original) - HALF).outside
+
+
+def _sources(attributes: ResizeAttributes, places: Places) -> list[Any]:
+    """Return, for each output element, which elements of the axis it is made of."""
+    if attributes.antialias:
+        if len(places.original) == places.before:
+            return [[at] for at in range(places.before)]
+        found = filter_for(places, attributes.cubic_coeff_a if attributes.mode == "cubic" else None, False)
+        return [range(first, first + count) for first, count in zip(found.first, found.count, strict=True)]
+    if attributes.mode == "cubic":
+        return [np.unique(near) for near in cubic_weights(places, attributes.cubic_coeff_a, False)[0]]
+    first, second = neighbours(places)[0]
+    return [sorted({a, b}) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+
+
+def _floats(check: NodeCheck, index: int, what: str, expected: str) -> tuple[float, ...]:
+    """Return a constant input of float32 numbers, finite and of rank 1; () where none are given."""
     if not check.given(index):
         return ()
-    values = check.const(index, "scales")
-    if values.dtype != F or values.ndim != 1 or values.size > 64 or not (np.isfinite(values) & (values > 0)).all():
-        shown = values.reshape(-1)[:64].tolist()
-        check.refuse(f"input {index} (scales)", "finite float32 > 0, one for each axis", shown)
+    values = check.const(index, what)
+    if values.dtype != F or values.ndim != 1 or values.size > 64 or not np.isfinite(values).all():
+        check.refuse(f"input {index} ({what})", expected, values.reshape(-1)[:64].tolist())
     return tuple(values.tolist())
-
-
-def _changes(attributes: ResizeAttributes, rank: int) -> list[tuple[int, np.float32, int]]:
-    """Return (axis, scale, size) of each axis that is named; size is 0 where a scale is given."""
-    axes = [axis_of(axis, rank) for axis in attributes.axes] or list(range(rank))
-    count = len(attributes._scales or attributes._sizes)
-    if len(axes) != count or len(set(axes)) != count:
-        raise ShapeError(f"{len(axes)} scales or sizes for different axes", f"{count} for axes {axes}")
-    scales = [F(scale) for scale in attributes._scales] or [F(0)] * count
-    return list(zip(axes, scales, attributes._sizes or (0,) * count, strict=True))
-
-
-def _scaled(size: Dim, scale: np.float32) -> Dim:
-    if not isinstance(size, int):
-        return size if scale == 1 else None
-    with np.errstate(over="ignore"):
-        product = float(F(size) * scale)
-    if not 1 <= product <= LARGEST:
-        raise ShapeError(f"an output axis of 1 to {LARGEST} elements", f"{size} elements times {scale}")
-    return int(product)

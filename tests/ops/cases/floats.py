@@ -10,7 +10,9 @@ from tests.ops import draw
 from tests.ops.case import Case, one_node
 from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
+from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.indexed import INDEXED
+from tests.ops.cases.interpolation import INTERPOLATION
 from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
 
@@ -195,6 +197,8 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "GlobalAveragePool": global_average_pool,
     **LOGIC,
     **INDEXED,
+    **INTERPOLATION,
+    **CONV_TRANSPOSE,
 }
 
 # sums, and functions that are not specified to the last bit
