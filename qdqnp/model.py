@@ -12,6 +12,7 @@ import onnx
 from qdqnp.errors import InputError, Problems
 from qdqnp.executor.events import Events
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.settle import settled
 from qdqnp.executor.threads import ONE
 from qdqnp.executor.walk import Notes, walk
 from qdqnp.graph import Graph
@@ -58,6 +59,7 @@ class Model:
         self.graph = graph
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
+        self._settled: dict[tuple[Profile, Lowering], Lowering] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the graph alone; programs and plans are made again where they are needed."""
@@ -74,7 +76,7 @@ class Model:
         >>> len(model.program("ort").steps), len(model.program("ort-unfused").steps)
         (75, 342)
         """
-        chosen = _lowering(profile_named(profile), lowering)
+        chosen = self._lowering(profile_named(profile), lowering)
         if chosen not in self._programs:  # no lock, which a fork would leave locked: two threads may both do it
             self._programs.setdefault(chosen, lower(self.graph, chosen))
         return self._programs[chosen]
@@ -99,10 +101,18 @@ class Model:
         [('base_layer.2_QuantizeLinear_Output', (1, 16, 32, 32))]
         """
         named = profile_named(profile)
-        key = (named, _lowering(named, lowering), strategy)
+        key = (named, self._lowering(named, lowering), strategy)
         if key not in self._plans:
             self._plans.setdefault(key, Plan(self.program(named, lowering), named, strategy))
         return self._plans[key]
+
+    def _lowering(self, profile: Profile, lowering: str | Lowering | None) -> Lowering:
+        """Return the lowering that the profile's steps come from."""
+        chosen = _lowering(profile, lowering)
+        key = (profile, chosen)
+        if key not in self._settled:
+            self._settled.setdefault(key, settled(self.graph, profile, chosen))
+        return self._settled[key]
 
     def run(
         self,

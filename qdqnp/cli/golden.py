@@ -12,11 +12,13 @@ from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     force_option,
     format_option,
+    host_float_option,
     layers_option,
     listed,
     model_argument,
     out_option,
     profile_option,
+    profile_with,
 )
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 from qdqnp.golden.options import LANES, LIMIT_BYTES, ROLES, Options
@@ -24,7 +26,7 @@ from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
 from qdqnp.limits import readable_bytes
 from qdqnp.model import load
-from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.numerics.profile import Profile
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 
 
@@ -32,6 +34,7 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @model_argument
 @input_options()
 @profile_option()
+@host_float_option
 @out_option
 @layers_option
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
@@ -83,6 +86,7 @@ def golden_command(
     model: Path,
     inputs: Inputs,
     profile: str,
+    host_float: bool,
     out: Path,
     roles: tuple[str, ...],
     formats: tuple[str, ...],
@@ -107,7 +111,7 @@ def golden_command(
         **options,
     )
     chosen.check()
-    made = _write(model, inputs, profile, out, chosen, force)
+    made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force)
     total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
     CONSOLE.print(
@@ -133,12 +137,11 @@ def _warn(made: Document) -> None:
 def _write(
     model: Path,
     inputs: Inputs,
-    profile: str,
+    arithmetic: Profile,
     out: Path,
     options: Options,
     force: bool,
 ) -> Document:
-    arithmetic = profile_from(profile)
     feeds, total = inputs.feeds(load(model).program(arithmetic))
     with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
         return write(

@@ -8,25 +8,25 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.options import json_option, model_argument, profile_option
+from qdqnp.cli.options import host_float_option, json_option, model_argument, profile_option, profile_with
 from qdqnp.inspection.layers import inspect
 from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table
 
 
 @click.command("inspect")
 @model_argument
 @profile_option()
+@host_float_option
 @click.option(
     "--lowering",
     type=click.Choice(list(LOWERINGS)),
     help="Show instead what this lowering makes of each node, or why it leaves it.",
 )
 @json_option
-def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bool) -> None:
+def inspect_command(model: Path, profile: str, host_float: bool, lowering: str | None, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
 
     Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.
@@ -34,7 +34,7 @@ def inspect_command(model: Path, profile: str, lowering: str | None, as_json: bo
     if lowering is not None:
         _inspect_lowering(load(model), model.name, lowering, as_json)
         return
-    found = inspect(load(model).plan(profile_from(profile)))
+    found = inspect(load(model).plan(profile_with(profile, host_float)))
     if as_json:
         print_json({"model": model.name, **found})
     else:
@@ -72,7 +72,7 @@ def _print(found: dict[str, Any]) -> None:
         right=("MACs", "bytes", "K", "zero"),
     )
     for layer in found["layers"]:
-        proof = layer["proof"].replace("every partial ", "") + ("" if layer["promise"] == "exact" else "* no promise")
+        proof = layer["proof"].replace("every partial ", "") + _marked(layer)
         rows.add_row(
             name(layer["label"]),
             layer["op"],
@@ -96,6 +96,12 @@ def _print(found: dict[str, Any]) -> None:
     ways = ", ".join(f"{count} by {way}" for way, count in totals["requantizations"].items())
     CONSOLE.print(f"codes: {ways}; the profile's arithmetic is {found['status']}")
     CONSOLE.print("sums: " + ", ".join(f"{count} by {proof}" for proof, count in totals["proofs"].items()))
+
+
+def _marked(layer: dict[str, Any]) -> str:
+    """Say whether a host computes a layer, and that its result is not promised."""
+    host = "on the host" if layer["host_float"] else ""
+    return host + ("" if layer["promise"] == "exact" else "* no promise")
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,19 @@ def force_option(what: str) -> Decorator:
     what: the thing that may be in the way, such as 'a golden set'.
     """
     return click.option("--force", is_flag=True, help=f"Replace {what} that is in the way.")
+
+
+host_float_option = click.option(
+    "--host-float",
+    is_flag=True,
+    help="Run in float32 what the profile does not define, as a host would; such values are marked as not promised.",
+)
+
+
+def profile_with(text: str, host_float: bool) -> Profile:
+    """Return the profile that a text names; with `host_float`, floats run. Raises ProfileError."""
+    profile = profile_from(text)
+    return replace(profile, host_float=True) if host_float else profile
 
 
 def listed(texts: Iterable[str]) -> tuple[str, ...]:

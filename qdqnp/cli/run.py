@@ -10,7 +10,15 @@ from typing import Any
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import PATH, force_option, json_option, model_argument, profile_option
+from qdqnp.cli.options import (
+    PATH,
+    force_option,
+    host_float_option,
+    json_option,
+    model_argument,
+    profile_option,
+    profile_with,
+)
 from qdqnp.cli.pictures import picture_options, settings_of
 from qdqnp.errors import InputError, Problem
 from qdqnp.files.atomic import Target, target
@@ -27,7 +35,6 @@ from qdqnp.inspection.outputs import (
     summary,
 )
 from qdqnp.model import load
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
 
 # Rows of a table on the terminal; --json and --output contain all of them.
@@ -51,6 +58,7 @@ MAX_SHOWN = 50
 @click.option("--output", type=PATH, metavar="OUT.npz", help="Write the outputs to a file.")
 @force_option("the file of --output")
 @profile_option()
+@host_float_option
 @json_option
 def run_command(
     model: Path,
@@ -62,6 +70,7 @@ def run_command(
     output: Path | None,
     force: bool,
     profile: str,
+    host_float: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -77,7 +86,7 @@ def run_command(
     settings = settings_of(preprocess, options)
     known = read_labels(labels) if labels is not None else None
     loaded = load(model)
-    arithmetic = profile_from(profile)
+    arithmetic = profile_with(profile, host_float)
     program = loaded.program(arithmetic)
     runs = runs_of(program, inputs.files, settings)
     if any(run.unscaled for run in runs):

@@ -55,6 +55,8 @@ def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
     if given is not None:
         return profile_from(given)
     named = PROFILES.get(golden.profile)
+    if named is not None and not _made_by(golden, named):
+        named = replace(named, host_float=True)
     if named is None or not _made_by(golden, named):
         problem = Problem(
             f"profile '{golden.profile}' of the golden set",

@@ -17,6 +17,7 @@ from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import MAX_TENSOR_BYTES, SHAPES_KEPT, bytes_needed
+from qdqnp.lowering.device.levels import ROUNDED
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -25,7 +26,8 @@ from qdqnp.ops.registry import operator_of
 from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
 
-FLOAT_HINT = "Use 'ort', or quantize this layer."
+FLOAT_HINT = "Use 'ort', quantize this layer, or let the host compute it in float32 (--host-float)."
+ON_HOST = "a host computes it in float32, in an order of its own"
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,8 @@ class Plan:
         bound: list[BoundStep] = []
         kind: type[QdqnpError] = ProfileError if self.profile.name != "ort" else ModelError
         self._check_overrides(problems)
-        for refusal in self.program.refusals if self.profile.host_float else ():
+        device = self.program.lowering in ROUNDED
+        for refusal in self.program.refusals if self.profile.host_float and not device else ():
             if refusal.session:
                 problems.add(f"node {refusal.node}", "what the profile's session accepts", refusal.reason)
         for step in self.program.steps:
@@ -183,8 +186,11 @@ class Plan:
         found = dict.fromkeys(self.program.tensors, EXACT)
         for bound in self.steps:
             step, own = bound.step, EXACT
+            floats = self.on_host(step)
             doubt = bound.operator.doubt(bound.binding)
-            if step.doubt:
+            if floats:
+                own = Promise(f"'{step.label}', {floats}: {ON_HOST}", step.label)
+            elif step.doubt:
                 own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
             elif doubt:
                 own = Promise(f"float32 {step.op} '{step.label}': {doubt}", step.label)
@@ -192,6 +198,10 @@ class Plan:
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
             found.update(dict.fromkeys(step.output_names, promise))
         return found
+
+    def on_host(self, step: Step) -> str:
+        """Describe what a host computes of a step in place of the profile's device; '' where that is nothing."""
+        return float_work(self.program, step) if self.program.lowering in ROUNDED else ""
 
     def _check_overrides(self, problems: Problems) -> None:
         """Reject overrides for unknown layers; otherwise a typo would be ignored silently."""

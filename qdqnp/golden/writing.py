@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qdqnp.errors import GoldenError, InputError, Problem
+from qdqnp.errors import GoldenError, InputError, Problem, Problems, ProfileError
+from qdqnp.executor.host import why_float
 from qdqnp.executor.plan import Plan
 from qdqnp.files.folder import Folder, Kind, new_folder
 from qdqnp.find import find_steps
@@ -27,8 +28,9 @@ from qdqnp.golden.replace import contents_of, replaceable
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.limits import MAX_MANIFEST_BYTES, readable_bytes
-from qdqnp.model import load
+from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profiles import profile_named
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
@@ -90,8 +92,7 @@ def write(
     old = replaceable(out, force)
     model = load(source)
     data = single_file(source)
-    plan = model.plan(profile)
-    steps = frozenset(find_steps(plan.program, chosen.layers))
+    plan, steps = _chosen(model, profile_named(profile), chosen.layers)
     with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
@@ -118,6 +119,30 @@ def write(
                 raise GoldenError("the golden set would be too large", [problem])
             folder.append(MANIFEST, memoryview(text.encode()))
     return document
+
+
+def _chosen(model: Model, profile: Profile, layers: Sequence[str]) -> tuple[Plan, frozenset[int]]:
+    """Return the plan, and the steps that are meant.
+
+    Where layers are named, the rest of the network need not be defined: what is not runs in float32, and its values
+    are marked. Raises ProfileError where a layer that is meant is not defined.
+    """
+    try:
+        plan = model.plan(profile)
+    except ProfileError:
+        if not layers or profile.host_float:
+            raise
+        plan = model.plan(replace(profile, host_float=True))
+        steps = frozenset(find_steps(plan.program, layers))
+        problems = Problems()
+        for index in sorted(steps):
+            step = plan.program.steps[index]
+            if floats := plan.on_host(step):
+                got = f"{floats}: {why_float(plan.program, step)}"
+                problems.add(f"layer '{step.label}'", "what the profile defines", got)
+        problems.raise_if_any(f"the profile '{profile.name}' does not define layers of the set", ProfileError)
+        return plan, steps
+    return plan, frozenset(find_steps(plan.program, layers))
 
 
 class _Run:

@@ -52,6 +52,8 @@ class LayerInfo:
     status: str
     #: What is promised of the output's values.
     promise: str
+    #: What a host computes of the step in float32; '' where that is nothing.
+    host_float: str
 
 
 def rule_status(profile: Profile, step: Step) -> str:
@@ -131,6 +133,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         requantization=str(bound.kernel.certificate or ""),
         status=rule_status(plan.profile, step),
         promise=str(plan.promises[output.name]),
+        host_float=plan.on_host(step),
     )
 
 

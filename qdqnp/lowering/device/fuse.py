@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from qdqnp.graph import MICROSOFT, ONNX, Graph, Node
-from qdqnp.lowering.base import Log
+from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.device.activations import joined
 from qdqnp.lowering.device.clip import code_clip
 from qdqnp.lowering.device.fusions import FUSIONS
@@ -22,28 +22,45 @@ NAME = "fuse"
 ROWS: Mapping[str, Fusion] = {row.op: row for row in FUSIONS}
 
 
-def fuse(graph: Graph, log: Log) -> Graph:
-    """Apply the table of fusions; then turn what is left of DQ -> Q, and Clips of codes, into steps on codes.
+def fusion(left: Mapping[str, str]) -> PassFunction:
+    """Return the pass that makes integer operators.
 
-    Of DQ -> Q with equal parameters only the limits of Q are left; with other parameters it is a Concat of one tensor,
+    It applies the table of fusions, then turns what is left of DQ -> Q, and Clips of codes, into steps on codes. Of
+    DQ -> Q with equal parameters only the limits of Q are left; with other parameters it is a Concat of one tensor,
     which rescales its codes as a converter's QUANTIZE does. A Clip of codes becomes limits of the integer operator
     before it.
+
+    left: labels of nodes that stay as they are, with the reason.
     """
-    edit = Edit(graph)
-    for node in edit.nodes():
-        if node.domain == ONNX and node.op in ROWS:
-            _try(edit, node, ROWS[node.op], log)
-    for node in edit.nodes():
-        if is_dq(node):
-            _requantize(edit, node, log)
-    for node in edit.nodes():
-        if is_op(node, "Clip") and edit.dtype(node.input(0)) in EIGHT_BIT:
-            _limit(edit, node)
-    return edit.done()
+
+    def fuse(graph: Graph, log: Log) -> Graph:
+        edit = Edit(graph)
+        for node in edit.nodes():
+            if node.domain == ONNX and node.op in ROWS:
+                _unless_left(edit, node, left, log, _try)
+        for node in edit.nodes():
+            q = edit.only_user(node) if is_dq(node) else None
+            if q is not None and is_q(q):
+                _unless_left(edit, q, left, log, _requantize)
+        for node in edit.nodes():
+            if is_op(node, "Clip") and edit.dtype(node.input(0)) in EIGHT_BIT:
+                _limit(edit, node)
+        return edit.done()
+
+    return fuse
 
 
-def _try(edit: Edit, node: Node, row: Fusion, log: Log) -> None:
-    group = find_group(edit, node)
+def _unless_left(
+    edit: Edit, node: Node, left: Mapping[str, str], log: Log, make: Callable[[Edit, Node, Log], None]
+) -> None:
+    if node.label in left:
+        log.refuse(node, NAME, left[node.label])
+    else:
+        make(edit, node, log)
+
+
+def _try(edit: Edit, node: Node, log: Log) -> None:
+    row, group = ROWS[node.op], find_group(edit, node)
     if isinstance(group, str):
         log.refuse(node, NAME, group)
         return
@@ -69,9 +86,9 @@ def _limits_unknown(edit: Edit, group: Group) -> str | None:
     return "an activation follows it, and a scale or zero point of it is computed" if limited and not known else None
 
 
-def _requantize(edit: Edit, dq: Node, log: Log) -> None:
-    q = edit.only_user(dq)
-    if q is None or not is_q(q) or not per_tensor(edit, dq) or not per_tensor(edit, q):
+def _requantize(edit: Edit, q: Node, log: Log) -> None:
+    dq = edit.producer(q.input(0))
+    if dq is None or not per_tensor(edit, dq) or not per_tensor(edit, q):
         return
     kinds = [edit.dtype(dq.input(0)), edit.dtype(q.outputs[0])]
     if kinds[0] != kinds[1] or kinds[0] not in EIGHT_BIT:

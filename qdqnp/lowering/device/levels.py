@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.device.activations import Rounded, activations, rounded_away, rounded_even
 from qdqnp.lowering.device.bias import bias
-from qdqnp.lowering.device.fuse import fuse
+from qdqnp.lowering.device.fuse import fusion
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
 from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, MATMUL_ADD, UNIQUE_DQ
@@ -19,12 +22,17 @@ from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.share_constants import share_constants
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
 
+#: The lowerings by name: how the bounds of an activation become codes.
+ROUNDED: Mapping[str, Rounded] = {"device": rounded_away, "device-exact": rounded_even}
 
-def device(name: str, rounded: Rounded) -> Lowering:
+
+@cache
+def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowering:
     """Return a lowering that makes integer what a device's converter would.
 
-    rounded: how the bounds of an activation become codes.
+    left: labels of nodes that stay in float, each with the reason.
     """
+    rounded, fuse = ROUNDED[name], fusion(dict(left))
     prepared = (
         Pass("eliminate", eliminate),
         GEMM_TRANSPOSE,
@@ -46,5 +54,5 @@ def device(name: str, rounded: Rounded) -> Lowering:
     return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse)))
 
 
-DEVICE = device("device", rounded_away)
-EXACT = device("device-exact", rounded_even)
+DEVICE = device("device")
+EXACT = device("device-exact")
