@@ -10,7 +10,6 @@ from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import STATUSES, UNKNOWN
 
-
 HINT = "Give the profile a rule of its own for this operator, or let the host compute it in float32 (--host-float)."
 
 
