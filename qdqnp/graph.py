@@ -33,6 +33,10 @@ class Value:
     shape: Shape
     #: The read-only array of an initializer or a folded constant; None for computed tensors and graph inputs.
     const: Array | None = None
+    #: What is known before a run of a small tensor that is computed from sizes and constants alone. Elements in the
+    #: tensor's dtype where all are known; else objects, each a number, the name of a size, or None. None for tensors
+    #: that depend on data, and for constants.
+    known: Array | None = None
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         const = state["const"]  # a copy, which came out writeable

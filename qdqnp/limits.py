@@ -60,6 +60,14 @@ RUN_PRODUCTS_PER_BYTE = 2**22
 RUN_BYTES = 2**30
 RUN_BYTES_PER_BYTE = 2**10
 
+# Elements of a tensor that is computed from sizes and constants when a model is loaded, or before a run; and of all of
+# them together. Scales of 65,536 channels are among them; lists of sizes have a handful.
+KNOWN_ELEMENTS = 2**16
+KNOWN_WORK = 2**22
+
+# Elements of a graph input that may say sizes, as the shape of a Reshape.
+KNOWN_INPUT = 2**10
+
 # Random inputs of one run, which a file of a few bytes can declare as large as it likes. The largest pictures that
 # vision models declare, 4,096 x 4,096 in three channels, have 192 MiB as float32.
 MAX_RANDOM_BYTES = 2**28

@@ -234,7 +234,8 @@ def feeds_for(plan: Plan, inputs: Inputs, keep_all: bool = False) -> dict[str, A
         if name not in program.inputs:
             problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
     problems.raise_if_any("the inputs do not fit the model", InputError)
-    plan.admit({name: np.shape(given[name]) for name in program.inputs}, keep_all)
+    values = {name: np.asarray(given[name]) for name in plan.size_inputs}
+    plan.admit({name: np.shape(given[name]) for name in program.inputs}, keep_all, values)
     return feeds
 
 

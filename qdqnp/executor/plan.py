@@ -12,16 +12,17 @@ from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError
 from qdqnp.executor.fast import kernel_for
 from qdqnp.executor.fast.kernel import Answered, Kernel
 from qdqnp.executor.host import float_work, why_float
+from qdqnp.executor.shapes import Key, Settled, deciding, settle
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
-from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.graph import Sizes
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
-from qdqnp.limits import MAX_TENSOR_BYTES, SHAPES_KEPT, bytes_needed
+from qdqnp.limits import SHAPES_KEPT, bytes_needed
 from qdqnp.lowering.device.levels import ROUNDED
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
-from qdqnp.ops.operator import Binding, Operator, ShapeError
+from qdqnp.ops.operator import Binding, Operator
 from qdqnp.ops.registry import operator_of
 from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
@@ -149,9 +150,13 @@ class Plan:
         self.last_use = {name: index for index, step in enumerate(program.steps) for name in step.input_names}
         #: What is promised of each tensor's values under the profile.
         self.promises = self._promises()
-        #: By the shapes of the inputs.
-        self._shapes: dict[tuple[Sizes, ...], Mapping[str, Sizes]] = {}
-        self._admitted: set[tuple[tuple[Sizes, ...], bool]] = set()
+        #: The tensors whose elements decide sizes: a run knows them when it begins.
+        self._deciding = deciding(program)
+        #: The inputs among them.
+        self.size_inputs = tuple(name for name in program.inputs if name in self._deciding)
+        #: By the shapes of the inputs, and the elements of those that decide sizes.
+        self._settled: dict[Key, Settled] = {}
+        self._admitted: set[tuple[Key, bool]] = set()
 
     def _bind(self) -> tuple[BoundStep, ...]:
         """Bind every step; what the profile does not define is reported for all layers at once."""
@@ -194,7 +199,7 @@ class Plan:
                 own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
             elif doubt:
                 own = Promise(f"float32 {step.op} '{step.label}': {doubt}", step.label)
-            inherited = (found[name] for name in step.input_names)
+            inherited = (found[name] for name in step.input_names if not bound.operator.of_shapes)
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
             found.update(dict.fromkeys(step.output_names, promise))
         return found
@@ -211,40 +216,51 @@ class Plan:
                 if label not in labels:
                     problems.add(f"profile '{self.profile.name}', {rule}.overrides", "a layer of the model", label)
 
-    def shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
+    def shapes(
+        self, inputs: Mapping[str, tuple[int, ...]], values: Mapping[str, Array] | None = None
+    ) -> Mapping[str, tuple[int, ...]]:
         """Return the concrete shape of every tensor for these input shapes.
+
+        values: the elements of the inputs that decide sizes (`size_inputs`), by name.
 
         Raises InputError where the shapes do not fit a step, or a tensor would need more memory than is allowed.
         """
-        key = tuple(inputs[name] for name in self.program.inputs)
-        found = self._shapes.get(key)
-        if found is None:
-            found = self._infer(inputs)
-            self._make_room()
-            self._shapes[key] = found
-        return found
+        return self._settle(inputs, values or {})[1].shapes
 
-    def admit(self, inputs: Mapping[str, Sizes], keep_all: bool = False) -> None:
+    def _settle(self, inputs: Mapping[str, Sizes], values: Mapping[str, Array]) -> tuple[Key, Settled]:
+        elements = tuple(values[name].tobytes() if name in values else b"" for name in self.size_inputs)
+        key = (tuple(inputs[name] for name in self.program.inputs), elements)
+        found = self._settled.get(key)
+        if found is None:
+            found = settle(self.steps, {**self.consts, **values}, inputs, self._deciding)
+            self._make_room()
+            self._settled[key] = found
+        return key, found
+
+    def admit(
+        self, inputs: Mapping[str, Sizes], keep_all: bool = False, values: Mapping[str, Array] | None = None
+    ) -> None:
         """Check that a run for these input shapes is in proportion to what the model is given.
 
             keep_all: whether every tensor is kept to the end, as in a trace.
+            values: the elements of the inputs that decide sizes (`size_inputs`), by name.
 
         Raises InputError where the shapes do not fit, or the run would take far more memory or time than the constants
         and inputs explain.
         """
-        key = (tuple(inputs[name] for name in self.program.inputs), keep_all)
-        if key in self._admitted:
+        key, settled = self._settle(inputs, values or {})
+        if (key, keep_all) in self._admitted:
             return
-        shapes = self.shapes(inputs)
+        shapes = settled.shapes
         budget = Budget(given_bytes(self.program, inputs, self.consts))
         held = 0
-        for index, bound in enumerate(self.steps):
-            budget.spend(bound.operator, bound.step, shapes, held)
+        for index, (bound, (operator, step)) in enumerate(zip(self.steps, settled.steps, strict=True)):
+            budget.spend(operator, step, shapes, held)
             held += sum(self._nbytes(name, shapes) for name in bound.step.output_names)
             if not keep_all:
                 read = dict.fromkeys(bound.step.input_names)
                 held -= sum(self._nbytes(name, shapes) for name in read if self.last_use[name] == index)
-        self._admitted.add(key)
+        self._admitted.add((key, keep_all))
 
     def _nbytes(self, name: str, shapes: Mapping[str, Sizes]) -> int:
         """Count the bytes of a tensor that a step makes; constants and inputs are there anyway."""
@@ -253,16 +269,9 @@ class Plan:
 
     def _make_room(self) -> None:
         """Forget what is known of shapes where there are many, as of pictures of every size."""
-        if len(self._shapes) >= SHAPES_KEPT:
-            self._shapes.clear()
+        if len(self._settled) >= SHAPES_KEPT:
+            self._settled.clear()
             self._admitted.clear()
-
-    def _infer(self, inputs: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:
-        shapes: dict[str, Shape] = {name: array.shape for name, array in self.consts.items()}
-        shapes.update(inputs)
-        for bound in self.steps:
-            shapes.update(_output_shapes(bound, shapes))
-        return {name: concrete(shape) for name, shape in shapes.items()}
 
     def macs(self, bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Count the multiply-accumulates of one step for concrete shapes."""
@@ -292,10 +301,9 @@ def checked(bound: BoundStep, inputs: Mapping[str, Array] | Array) -> dict[str, 
         elif name in bound.tensors:
             _check_array(found[name], bound.tensors[name], problems)
     problems.raise_if_any(f"the inputs do not fit step {bound.step.label}", InputError)
-    shapes: dict[str, Shape] = {name: array.shape for name, array in found.items()}
-    shapes.update(_output_shapes(bound, shapes))
-    sizes = {name: concrete(shape) for name, shape in shapes.items()}
-    Budget(sum(array.nbytes for array in found.values())).spend(bound.operator, bound.step, sizes)
+    settled = settle((bound,), found, {}, ())
+    ((operator, step),) = settled.steps
+    Budget(sum(array.nbytes for array in found.values())).spend(operator, step, settled.shapes)
     return found
 
 
@@ -307,42 +315,6 @@ def _check_array(array: Array, tensor: Tensor, problems: Problems) -> None:
     sizes = zip(array.shape, tensor.shape, strict=False)
     if array.ndim != len(tensor.shape) or any(isinstance(want, int) and size != want for size, want in sizes):
         problems.add(f"input '{tensor.name}'", f"shape {list(tensor.shape)}", list(array.shape))
-
-
-def _output_shapes(bound: BoundStep, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Return the shapes of a step's outputs by name.
-
-    Raises InputError where those of its inputs do not fit, or where it would need more memory than is allowed.
-    """
-    step = bound.step
-    read = [shapes[operand.name] if operand is not None else None for operand in step.inputs]
-    try:
-        made = bound.operator.shapes(step.attributes, *read)
-    except ShapeError as error:
-        problem = Problem(f"step {step.label}", error.expected, error.got)
-        raise InputError("the inputs' shapes do not fit the model", [problem]) from error
-    _check_slices(step, read, made)
-    found = dict(zip(step.output_names, made, strict=False))
-    for name, shape in found.items():
-        need = bytes_needed(bound.tensors[name].dtype, shape) if name in bound.tensors else 0
-        if need > MAX_TENSOR_BYTES:
-            problem = Problem(f"tensor '{name}'", f"at most {MAX_TENSOR_BYTES} bytes", f"{need} bytes")
-            raise InputError("the inputs' shapes need too much memory", [problem])
-    return found
-
-
-def _check_slices(step: Step, read: Sequence[Shape | None], made: Sequence[Shape]) -> None:
-    """Check that as many slices exist as scales per slice, which only concrete shapes tell."""
-    for operand, shape in (*zip(step.inputs, read, strict=True), *zip(step.outputs, made, strict=False)):
-        quant = operand.quant if operand is not None else None
-        if quant is not None and shape is not None and not quant.fits(shape):
-            blocks = f" of {quant.block_size}" if quant.block_size else ""
-            problem = Problem(
-                f"step {step.label}, axis {quant.axis}",
-                f"{quant.scale.size} {'blocks' if blocks else 'slices'}{blocks}, one for each scale",
-                f"shape {list(shape)}",
-            )
-            raise InputError("the inputs' shapes do not fit the model", [problem])
 
 
 def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:

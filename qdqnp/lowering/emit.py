@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,15 @@ import numpy as np
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
+from qdqnp.ops.examine import examine
+from qdqnp.ops.known import Knowledge, value_known
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, ShapeError
 from qdqnp.ops.registry import lookup
 from qdqnp.ops.runtime_scales import with_runtime_scales
+from qdqnp.ops.runtime_sizes import with_runtime_sizes
 from qdqnp.program import Program, Step, Tensor
-from qdqnp.quant import CODE_DTYPES, Quant
+from qdqnp.quant import CODE_DTYPES, Array, Quant
 from qdqnp.reader.check import check_operators
 
 MADE = "ONNX Runtime's optimizer makes these of the file's nodes; --profile ort-unfused runs the file's own"
@@ -38,11 +42,12 @@ class _Emitter:
         self.steps: list[Step] = []
         self.tensors: dict[str, Tensor] = {}
         self.values: dict[str, Value] = {}
+        self._knowledge = Knowledge()
 
     def run(self) -> None:
         for name in self.graph.inputs:
             value = self.graph.values[name]
-            self.values[name] = value
+            self.values[name] = value_known(value)
             self.tensors[name] = Tensor(name, value.dtype, value.shape)
         if check_operators(self.graph.nodes, (), self.problems):
             self.problems.advice.append(MADE)
@@ -51,6 +56,7 @@ class _Emitter:
                 self._node(node)
             except Refused:
                 continue
+        self._drop_sizes()
         for name in self.graph.outputs:
             if self._value(name) is not None:
                 self._constant(name, None)
@@ -72,27 +78,48 @@ class _Emitter:
         if operator is None:
             raise Refused  # noted by check_operators
         try:
-            attributes = operator.attributes(check)
-            inferred = operator.infer(check, attributes)
+            attributes, inferred = examine(operator, check)
         except ShapeError as error:
             check.refuse("shapes", error.expected, error.got)
         step = operator.step(check, attributes)
         if check.runtime_scales:
             step = with_runtime_scales(operator, check, step)
+        if check.runtime_sizes:
+            step = with_runtime_sizes(check, step, inferred)
+        elements = self._knowledge.of(operator, check, attributes, inferred)
         step = replace(step, doubt=node.doubt)
-        self._emit(node, step if node.limits is None else limited(step, node.limits), inferred)
+        self._emit(node, step if node.limits is None else limited(step, node.limits), inferred, elements)
 
-    def _emit(self, node: Node, step: Step, inferred: Inferred) -> None:
+    def _emit(self, node: Node, step: Step, inferred: Inferred, known: Sequence[Array | None]) -> None:
         for operand in step.inputs:
             if operand is not None:
                 self._constant(operand.name, operand.quant)
         names = [name for name in node.outputs if name]
-        for operand, (dtype, shape) in zip(step.outputs, inferred, strict=False):
+        made = [(*kind, found) for name, kind, found in zip(node.outputs, inferred, known, strict=False) if name]
+        for operand, (dtype, shape, elements) in zip(step.outputs, made, strict=False):
             quant = operand.quant or self._inherited(step, dtype.type)
-            self.values[operand.name] = Value(operand.name, dtype, shape)
+            self.values[operand.name] = Value(operand.name, dtype, shape, None, elements)
             self.tensors[operand.name] = Tensor(operand.name, dtype, shape, quant)
         assert len(names) == len(step.outputs)
         self.steps.append(step)
+
+    def _drop_sizes(self) -> None:
+        """Drop steps that compute sizes which are known, where nobody reads them: they are in attributes already."""
+        read = set(self.graph.outputs)
+        kept: list[Step] = []
+        for step in reversed(self.steps):
+            values = [self.values[name].known for name in step.output_names]
+            known = all(value is not None and value.dtype != object for value in values)
+            if known and read.isdisjoint(step.output_names):
+                for name in step.output_names:
+                    del self.tensors[name]
+                continue
+            kept.append(step)
+            read.update(step.input_names)
+        self.steps = kept[::-1]
+        unread = [n for n, t in self.tensors.items() if t.const is not None and n not in read]
+        for name in unread:
+            del self.tensors[name]
 
     def _value(self, name: str) -> Value | None:
         found = self.values.get(name)

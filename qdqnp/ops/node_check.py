@@ -35,6 +35,8 @@ class NodeCheck:
     problems: Problems
     #: The scales and zero points that are no constants, by their number: `quant` puts ones and zeros in their place.
     runtime_scales: set[int] = field(default_factory=set, init=False)
+    #: The inputs that say sizes, axes and the like and are known when a run begins, by their number.
+    runtime_sizes: set[int] = field(default_factory=set, init=False)
 
     def refuse(self, what: str, expected: str, got: object, hint: str = "") -> typing.NoReturn:
         """Note a problem of this node and stop checking it."""
@@ -60,17 +62,49 @@ class NodeCheck:
             self.refuse("outputs", "a name for each in front of the last", "an unnamed one", hint)
         return names
 
-    def const(self, index: int, what: str) -> Array:
+    def known(self, index: int) -> Array | None:
+        """Return an input that is a constant, or computed from constants and sizes; None for others.
+
+        Its elements are objects where some of them are not known yet: numbers, names of sizes, and None.
+        """
         value = self.value(index)
-        if value.const is None:
+        return value.const if value.const is not None else value.known
+
+    def whole(self, index: int) -> Array | None:
+        """Return an input all of whose elements are known; None for others."""
+        found = self.known(index)
+        return None if found is None or found.dtype == object else found
+
+    def const(self, index: int, what: str) -> Array:
+        found = self.whole(index)
+        if found is None:
+            depends = "on the sizes of the inputs" if self.known(index) is not None else "on data"
             self.refuse(
-                f"input {index} ({what}) '{value.name}'",
+                f"input {index} ({what}) '{self.value(index).name}'",
                 "a constant",
-                "a computed tensor",
-                "qdqnp needs it when the model is loaded. Where it is made of constants (but by DequantizeLinear) or "
-                "of fixed sizes, python -m onnxruntime.quantization.preprocess makes an initializer of it.",
+                f"a tensor that depends {depends}",
+                "qdqnp needs it when the model is loaded. Fix the sizes of the inputs, or let the model end in front "
+                "of it (outputs=[...], --outputs).",
             )
-        return value.const
+        return found
+
+    def late(self, index: int, what: str) -> Array:
+        """Return an input that must be known before a run, as objects: numbers, names of sizes, and None.
+
+        Where some are not known, `runtime_sizes` has its number, and the step is made anew when they are.
+        """
+        found = self.known(index)
+        if found is None:
+            self.refuse(
+                f"input {index} ({what}) '{self.value(index).name}'",
+                "a constant, or a tensor that is computed from sizes alone",
+                "a tensor that depends on data",
+                "The sizes that follow from it are not known before a run. Let the model end in front of it "
+                "(outputs=[...], --outputs).",
+            )
+        if found.dtype == object:
+            self.runtime_sizes.add(index)
+        return found.astype(object)
 
     def optional_const(self, index: int, what: str) -> Array | None:
         return self.const(index, what) if self.given(index) else None
@@ -104,8 +138,9 @@ class NodeCheck:
         rank: how many axes it may have where it has any.
         """
         value = self.value(index)
-        if value.const is not None:
-            return value.const
+        known = self.whole(index)
+        if known is not None:
+            return known
         sizes = [size for size in value.shape if isinstance(size, int)]
         if len(value.shape) not in (0, rank) or len(sizes) < len(value.shape) or math.prod(sizes) > MAX_RUNTIME_SCALES:
             expected = (
@@ -220,7 +255,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(isinstance(item, element) for item in value)
     if hint is bool:
         return isinstance(value, int) and value in (0, 1)
-    return isinstance(value, hint)
+    return isinstance(value, typing.get_origin(hint) or hint)
 
 
 def _type_name(hint: Any) -> str:

@@ -74,6 +74,14 @@ class Operator(ABC):
     copies: ClassVar[bool] = False
     #: Whether the operator only moves or selects elements, so that bounds of its input's codes bound its output's.
     monotone: ClassVar[bool] = False
+    #: Whether the operator only arranges the elements of its first input, or of all, whatever they are.
+    arranges: ClassVar[bool] = False
+    #: Whether each output element is computed from one element of each input, which broadcast.
+    elementwise: ClassVar[bool] = False
+    #: Whether the outputs depend on the shapes of the inputs alone.
+    of_shapes: ClassVar[bool] = False
+    #: Whether `infer` and `shapes` take sizes in the attributes that are not known (None, or a name).
+    takes_unknown: ClassVar[bool] = False
     #: Bytes of memory that a run takes at most for each element that it reads, makes or works with (`work`).
     bytes_per_element: ClassVar[int] = 32
     #: The field of a profile that decides the operator's codes; '' where the operator computes none.
@@ -124,6 +132,13 @@ class Operator(ABC):
 
         Raises ProfileError where the profile does not define the operator for them.
         """
+
+    def known(self, attributes: Any, *shapes: Array) -> Sequence[Array] | None:
+        """Return what is known of the outputs from the shapes of the inputs, for operators that are `of_shapes`.
+
+        Shapes are arrays of objects: numbers, names of sizes, and None. The result is None where nothing is known.
+        """
+        return None
 
     def check_profile(self, binding: Binding) -> None:  # noqa: B027 - most operators need nothing of a profile
         """Raise ProfileError where the profile does not define the operator, before anything is computed."""

@@ -15,6 +15,7 @@ import numpy as np
 from qdqnp.graph import Sizes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.operator import Operator
+from qdqnp.ops.runtime_sizes import WithRuntimeSizes
 from qdqnp.program import Step
 from qdqnp.quant import Array, Int64
 
@@ -76,10 +77,13 @@ def numbered(inputs: Sequence[Array | None]) -> list[Array | None]:
 def origin_of(operator: Operator, step: Step, inputs: Sequence[Array | None], output: int, index: Index) -> Origin:
     """Return where one output element comes from.
 
-    inputs: the step's inputs in the order of its operands; only their shapes matter.
+    inputs: the step's inputs in the order of its operands; only their shapes matter, but of those that say sizes.
     output: which output of the step.
     index: the element's index in that output.
     """
-    found = np.asarray(operator.origin(step, output, index, *numbered(inputs)), np.int64)
+    numbers = numbered(inputs)
+    if isinstance(operator, WithRuntimeSizes):
+        operator, step, numbers = operator.for_origin(step, inputs, numbers)
+    found = np.asarray(operator.origin(step, output, index, *numbers), np.int64)
     terms = found.reshape(-1, 1) if found.ndim < 2 else found
     return Origin(terms, tuple(None if array is None else array.shape for array in inputs))

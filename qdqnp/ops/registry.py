@@ -5,12 +5,13 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from qdqnp.ops import float, integer, logic, movement
+from qdqnp.ops import float, integer, logic, movement, sizes
 from qdqnp.ops.operator import DEFINED, Operator
 from qdqnp.ops.runtime_scales import RuntimeScales, WithRuntimeScales
+from qdqnp.ops.runtime_sizes import RuntimeSizes, WithRuntimeSizes
 from qdqnp.program import Step
 
-for _room in (float, integer, logic, movement):
+for _room in (float, integer, logic, movement, sizes):
     for _module in pkgutil.iter_modules(_room.__path__, f"{_room.__name__}."):
         import_module(_module.name)
 
@@ -37,6 +38,8 @@ def lookup(domain: str, op: str) -> Operator | None:
 def operator_of(step: Step) -> Operator:
     """Return the operator that runs a step of a program."""
     found = operators()[step.domain, step.op]
+    if isinstance(step.attributes, RuntimeSizes):
+        return WithRuntimeSizes(found)
     return WithRuntimeScales(found) if isinstance(step.attributes, RuntimeScales) else found
 
 

@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from qdqnp.graph import MICROSOFT, ONNX
 
 PREPROCESS = "run python -m onnxruntime.quantization.preprocess, best before quantizing"
-FIX_SIZES = (
-    f"fix the size of every input (python -m onnxruntime.tools.make_dynamic_shape_fixed), then {PREPROCESS}: what is "
-    "computed from sizes becomes constants"
-)
 CUT_TAIL = "let the model end in front of them, and do outside what they do"
 FLOAT_PART = "export the model with operators that are there, or cut it in front of them"
 
@@ -41,11 +37,6 @@ GROUPS = (
         "are control flow, where data decide what is computed",
         "export the model with fixed sizes, without branches and loops",
         "If Loop Scan",
-    ),
-    _group(
-        "compute from sizes, which are numbers at run time only",
-        FIX_SIZES,
-        "Shape Size ConstantOfShape Range EyeLike",
     ),
     _group("convert between types of other sizes", CUT_TAIL, "BitCast"),
     _group("make outputs whose size depends on data", CUT_TAIL, "NonZero NonMaxSuppression Unique Compress"),

@@ -11,9 +11,12 @@ from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node, Value
 from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
 from qdqnp.ops import registry
+from qdqnp.ops.examine import examine
+from qdqnp.ops.known import Knowledge
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, Operator, ShapeError
 from qdqnp.ops.unsupported import why_not
+from qdqnp.quant import Array
 from qdqnp.reader.calls import trimmed
 from qdqnp.reader.report import listing
 from qdqnp.reader.schema import check_version
@@ -99,6 +102,7 @@ class Inference:
         self.values = values
         self._declared, self._skipped, self._unknown = declared, skipped, unknown
         self._opset, self._bad_domains, self._problems = opsets.get(ONNX, 1), bad_domains, problems
+        self._knowledge = Knowledge()
         self._constants = {name: value for name, value in values.items() if value.const is not None}
         self._use = CONSTANT_USE + CONSTANT_USE_PER_BYTE * sum(map(_bytes, self._constants.values()))
 
@@ -131,12 +135,12 @@ class Inference:
         check = NodeCheck(node, self._opset, inputs, self._problems)
         before = self._problems.count
         try:
-            inferred = self._infer(operator, check)
+            inferred, known = self._infer(operator, check)
         except Refused:
             return
         check_version(node, inputs, self._opset, self._problems)
         if self._problems.count == before:
-            self._keep(node, inferred)
+            self._keep(node, inferred, known)
 
     def _assume(self, node: Node) -> None:
         """Take the declarations of a missing operator's float32 outputs as true, so that what reads them is checked."""
@@ -148,24 +152,25 @@ class Inference:
                     if fits_limits(value, declared.where, self._problems):
                         self.values[name] = value
 
-    def _infer(self, operator: Operator, check: NodeCheck) -> Inferred:
+    def _infer(self, operator: Operator, check: NodeCheck) -> tuple[Inferred, list[Array | None]]:
+        """Return dtype and shape of the outputs, and what is known of their elements."""
         fewest, most = operator.arity
         if not fewest <= len(check.inputs) <= most:
             check.refuse("inputs", f"{fewest}" if fewest == most else f"{fewest} to {most}", len(check.inputs))
         try:
-            inferred = operator.infer(check, operator.attributes(check))
+            attributes, inferred = examine(operator, check)
         except ShapeError as error:
             check.refuse("input shapes", error.expected, error.got)
         if len(trimmed(check.node.outputs)) > len(inferred):
             check.refuse("outputs", f"at most {len(inferred)}", len(check.node.outputs))
-        return inferred
+        return inferred, self._knowledge.of(operator, check, attributes, inferred)
 
-    def _keep(self, node: Node, inferred: Inferred) -> None:
+    def _keep(self, node: Node, inferred: Inferred, known: Sequence[Array | None]) -> None:
         folds = all(name in self._constants for name in node.inputs if name)
-        for name, (dtype, shape) in zip(node.outputs, inferred, strict=False):
+        for name, (dtype, shape), elements in zip(node.outputs, inferred, known, strict=False):
             if not name or name in self._unknown:
                 continue
-            value = Value(name, dtype, shape)
+            value = Value(name, dtype, shape, None, elements)
             if fits_limits(value, f"node {node.label}, output '{name}'", self._problems):
                 self.values[name] = value
                 if folds:

@@ -10,6 +10,7 @@ from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems
 from qdqnp.graph import Dim, Shape, Value
 from qdqnp.limits import MAX_RANK, MAX_TENSOR_BYTES, bytes_needed, readable_bytes
+from qdqnp.ops.known import value_known
 from qdqnp.reader.tensors import SUPPORTED, type_name
 from qdqnp.reader.text import read_text
 
@@ -47,15 +48,7 @@ def read_declared(info: onnx.ValueInfoProto, source: str, problems: Problems) ->
 def _dim(dim: onnx.TensorShapeProto.Dimension, where: str, problems: Problems) -> Dim:
     match dim.WhichOneof("value"):
         case "dim_value":
-            if dim.dim_value < 0:
-                problems.add(
-                    f"{where}, shape",
-                    "sizes of at least 0",
-                    dim.dim_value,
-                    "Give a size that varies a name (dim_param).",
-                )
-                return None
-            return int(dim.dim_value)
+            return int(dim.dim_value) if dim.dim_value >= 0 else None  # exporters write -1 for a size that varies
         case "dim_param":
             return read_text(dim.dim_param, f"{where}, shape", problems) or None
         case _:
@@ -84,7 +77,7 @@ def input_value(declared: Declared, problems: Problems) -> Value | None:
     if declared.shape is None:
         problems.add(declared.where, "a shape (its sizes may vary, its rank not)", "no shape")
         return None
-    value = Value(declared.name, dtype, declared.shape)
+    value = value_known(Value(declared.name, dtype, declared.shape))
     return value if fits_limits(value, declared.where, problems) else None
 
 

@@ -37,6 +37,7 @@ NUMBERS = (*FLOATS, *INTEGERS)
 class Elementwise(Operator):
     """An operator from one array to one of the same shape and dtype."""
 
+    elementwise = True
     #: The dtypes that the input may have.
     dtypes: ClassVar[tuple[Any, ...]] = (F,)
     #: The dtype of the output; None for that of the input.
@@ -67,6 +68,7 @@ class Elementwise(Operator):
 class Broadcast(Operator):
     """An operator from two arrays of one dtype that broadcast to one."""
 
+    elementwise = True
     arity = (2, 2)
     #: The dtypes that the inputs may have.
     dtypes: ClassVar[tuple[Any, ...]] = (F,)

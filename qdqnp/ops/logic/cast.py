@@ -42,6 +42,8 @@ class CastLikeAttributes:
 class Conversion(Operator):
     """Converts the first input to a type that the attributes say."""
 
+    elementwise = True
+
     @abstractmethod
     def target(self, attributes: Any) -> np.dtype[Any]:
         """Return the dtype of the output."""

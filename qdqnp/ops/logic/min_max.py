@@ -29,6 +29,7 @@ class Extreme(Operator):
     #: np.maximum or np.minimum; a NaN wins.
     best: ClassVar[np.ufunc]
 
+    elementwise = True
     arity = (1, MANY)
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:

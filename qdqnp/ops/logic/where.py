@@ -19,6 +19,7 @@ class Where(Operator):
     """(condition, x, y), which broadcast together."""
 
     op = "Where"
+    elementwise = True
     arity = (3, 3)
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:

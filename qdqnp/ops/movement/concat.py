@@ -46,6 +46,7 @@ def concat_shape(axis: int | None, shapes: Sequence[Shape]) -> Shape:
 
 class Concat(Operator):
     op = "Concat"
+    arranges = True
     arity = (1, MANY)
     Attributes = ConcatAttributes
     monotone = True

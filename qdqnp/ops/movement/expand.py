@@ -1,4 +1,4 @@
-"""Expand broadcasts with a constant shape, either way."""
+"""Expand broadcasts with a shape, either way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, concrete
-from qdqnp.ops.geometry.axes import int_list
+from qdqnp.ops.geometry.axes import dim_list
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
@@ -17,17 +17,19 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class ExpandAttributes:
-    _shape: tuple[int, ...] = ()
+    _shape: Shape = ()
 
 
 class Expand(Movement):
     op = "Expand"
+    arranges = True
+    takes_unknown = True
     arity = (2, 2)
     Attributes = ExpandAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        shape = int_list(check, 1, "shape")
-        if any(size < 0 for size in shape):
+        shape = dim_list(check, 1, "shape")
+        if any(isinstance(size, int) and size < 0 for size in shape):
             check.refuse("input 1 (shape)", "sizes >= 0", list(shape))
         return replace(super().attributes(check), _shape=shape)
 

@@ -26,6 +26,7 @@ def product(dims: Shape) -> Dim:
 
 class Flatten(Movement):
     op = "Flatten"
+    arranges = True
     Attributes = FlattenAttributes
 
     def shape(self, attributes: FlattenAttributes, x: Shape) -> Shape:

@@ -26,6 +26,7 @@ class GatherAttributes:
 
 class Gather(Operator):
     op = "Gather"
+    arranges = True
     arity = (2, 2)
     Attributes = GatherAttributes
     views = True
@@ -34,7 +35,7 @@ class Gather(Operator):
     def attributes(self, check: NodeCheck) -> Any:
         check.dtype_in(1, (np.int32, np.int64), "indices")
         given: GatherAttributes = super().attributes(check)
-        indices = check.value(1).const
+        indices = check.whole(1)
         return given if indices is None else replace(given, _indices=indices.astype(np.int64))
 
     def infer(self, check: NodeCheck, attributes: GatherAttributes) -> Inferred:

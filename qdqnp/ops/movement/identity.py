@@ -11,6 +11,7 @@ from qdqnp.quant import Array
 
 class Identity(Movement):
     op = "Identity"
+    arranges = True
     copies = True
 
     def shape(self, attributes: Any, x: Shape) -> Shape:

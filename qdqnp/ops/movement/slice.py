@@ -1,4 +1,4 @@
-"""Slice takes every step-th element from start to end, on some axes, by constant inputs."""
+"""Slice takes every step-th element from start to end, on some axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Dim, Shape
-from qdqnp.ops.geometry.axes import axis_of, int_list
+from qdqnp.ops.geometry.axes import all_known, axis_of, dim_list
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
@@ -20,25 +20,27 @@ TO_THE_END = (2**31 - 1, 2**63 - 1)
 
 @dataclass(frozen=True)
 class SliceAttributes:
-    """The constant inputs of Slice, one entry for each axis that is cut."""
+    """The inputs of Slice, one entry for each axis that is cut; None or the name of a size where a run knows it."""
 
-    _starts: tuple[int, ...] = ()
-    _ends: tuple[int, ...] = ()
+    _starts: tuple[Dim, ...] = ()
+    _ends: tuple[Dim, ...] = ()
     #: The axes that are cut; () means the first ones.
-    _axes: tuple[int, ...] = ()
+    _axes: tuple[Dim, ...] = ()
     #: The step on each axis; () means 1 on all.
-    _steps: tuple[int, ...] = ()
+    _steps: tuple[Dim, ...] = ()
 
 
 class Slice(Movement):
     op = "Slice"
+    arranges = True
+    takes_unknown = True
     arity = (3, 5)
     Attributes = SliceAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
         super().attributes(check)  # Slice has no attributes
-        starts, ends = int_list(check, 1, "starts"), int_list(check, 2, "ends")
-        axes, steps = (int_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+        starts, ends = dim_list(check, 1, "starts"), dim_list(check, 2, "ends")
+        axes, steps = (dim_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
             check.refuse(
                 "inputs starts, ends, axes and steps",
@@ -52,6 +54,8 @@ class Slice(Movement):
     def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
         if not x:
             raise ShapeError("an axis to cut", "a scalar")
+        if not all_known(attributes._axes):
+            return (None,) * len(x)
         result = list(x)
         for axis, start, end, step in _cuts(attributes, len(x)):
             result[axis] = _count(x[axis], start, end, step)
@@ -60,16 +64,17 @@ class Slice(Movement):
     def move(self, attributes: SliceAttributes, x: Array) -> Array:
         cuts = [slice(None)] * x.ndim
         for axis, start, end, step in _cuts(attributes, x.ndim):
+            assert isinstance(start, int) and isinstance(end, int) and isinstance(step, int)
             first, last = _bounds(x.shape[axis], start, end, step)
             # no index stands before element 0: -1 would mean the last element
             cuts[axis] = slice(first, None if last < 0 else last, step)
         return np.asarray(x[tuple(cuts)], order="C")
 
 
-def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, int, int, int]]:
+def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, Dim, Dim, Dim]]:
     """Return (axis, start, end, step) for each axis that is cut."""
     count = len(attributes._starts)
-    axes = [axis_of(axis, rank) for axis in attributes._axes or range(count)]
+    axes = [axis_of(axis, rank) for axis in attributes._axes or range(count) if isinstance(axis, int)]
     if len(set(axes)) != count:
         raise ShapeError("each axis once", str(list(attributes._axes)))
     return list(zip(axes, attributes._starts, attributes._ends, attributes._steps or (1,) * count, strict=True))
@@ -88,9 +93,9 @@ def _bounds(size: int, start: int, end: int, step: int) -> tuple[int, int]:
     return min(max(start, 0), size - 1), min(max(end, -1), size - 1)
 
 
-def _count(size: Dim, start: int, end: int, step: int) -> Dim:
-    if not isinstance(size, int):
-        whole = step == 1 and start == 0 and end in TO_THE_END
+def _count(size: Dim, start: Dim, end: Dim, step: Dim) -> Dim:
+    if not (isinstance(size, int) and isinstance(start, int) and isinstance(end, int) and isinstance(step, int)):
+        whole = step == 1 and start == 0 and (end in TO_THE_END or (isinstance(end, str) and end == size))
         return size if whole else None
     first, last = _bounds(size, start, end, step)
     return max(0, -(-(last - first) // step))

@@ -34,6 +34,7 @@ class SplitAttributes:
 
 class Split(Operator):
     op = "Split"
+    arranges = True
     arity = (1, 2)
     Attributes = SplitAttributes
     views = True

@@ -31,6 +31,7 @@ def axes_attributes(check: NodeCheck, attributes: AxesAttributes) -> AxesAttribu
 
 class Squeeze(Movement):
     op = "Squeeze"
+    arranges = True
     arity = (1, 2)
     Attributes = AxesAttributes
 

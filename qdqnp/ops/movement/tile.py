@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape
-from qdqnp.ops.geometry.axes import int_list
+from qdqnp.graph import Dim, Shape, concrete
+from qdqnp.ops.geometry.axes import dim_list
 from qdqnp.ops.movement.depth_to_space import multiplied
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
@@ -18,24 +18,30 @@ from qdqnp.quant import Array
 
 @dataclass(frozen=True)
 class TileAttributes:
-    _repeats: tuple[int, ...] = ()
+    _repeats: tuple[Dim, ...] = ()
 
 
 class Tile(Movement):
     op = "Tile"
+    arranges = True
+    takes_unknown = True
     arity = (2, 2)
     Attributes = TileAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        repeats = int_list(check, 1, "repeats")
-        if any(count < 0 for count in repeats):
+        repeats = dim_list(check, 1, "repeats")
+        if any(isinstance(count, int) and count < 0 for count in repeats):
             check.refuse("input 1 (repeats)", "numbers >= 0", list(repeats))
         return replace(super().attributes(check), _repeats=repeats)
 
     def shape(self, attributes: TileAttributes, x: Shape) -> Shape:
         if len(attributes._repeats) != len(x):
             raise ShapeError(f"{len(x)} repeats, one for each axis", str(list(attributes._repeats)))
-        return tuple(multiplied(size, count) for size, count in zip(x, attributes._repeats, strict=True))
+        pairs = zip(x, attributes._repeats, strict=True)
+        return tuple(
+            multiplied(size, count) if isinstance(count, int) else (count if size == 1 else None)
+            for size, count in pairs
+        )
 
     def move(self, attributes: TileAttributes, x: Array) -> Array:
-        return np.tile(x, attributes._repeats)
+        return np.tile(x, concrete(attributes._repeats))

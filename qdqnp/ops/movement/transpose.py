@@ -19,6 +19,7 @@ class TransposeAttributes:
 
 class Transpose(Movement):
     op = "Transpose"
+    arranges = True
     Attributes = TransposeAttributes
 
     def shape(self, attributes: TransposeAttributes, x: Shape) -> Shape:

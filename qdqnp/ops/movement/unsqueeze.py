@@ -14,6 +14,7 @@ from qdqnp.quant import Array
 
 class Unsqueeze(Movement):
     op = "Unsqueeze"
+    arranges = True
     arity = (1, 2)
     Attributes = AxesAttributes
 

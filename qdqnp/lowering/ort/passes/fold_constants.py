@@ -8,8 +8,9 @@ from qdqnp.errors import Problems, QdqnpError
 from qdqnp.graph import Graph, Node, concrete
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_dq, is_q
+from qdqnp.lowering.qdq import is_dq, is_op, is_q
 from qdqnp.numerics.profiles.ort import ORT
+from qdqnp.ops.examine import examine
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.ops.registry import lookup
@@ -31,12 +32,27 @@ def fold_constants(graph: Graph, log: Log) -> Graph:
     """
     edit = Edit(graph)
     for node in edit.nodes():
+        if is_op(node, "Shape"):
+            _fold_shape(edit, node)
+            continue
         read = [name for name in node.inputs if name]
         if not read or any(edit.constant(name) is None for name in read):
             continue
         if not is_dq(node) or _is_of_a_whole_unit(edit, node):
             _fold(edit, node)
     return edit.done()
+
+
+def _fold_shape(edit: Edit, node: Node) -> None:
+    """Make a constant of the shape of a tensor all of whose sizes are declared, or follow from what is."""
+    value = edit.values.get(node.input(0))
+    if value is None or not all(isinstance(size, int) for size in value.shape):
+        return
+    end = node.attributes.get("end")
+    start = node.attributes.get("start", 0)
+    shape = np.array(value.shape, np.int64)[slice(start, end)]
+    edit.replace(node)
+    edit.set_constant(node.outputs[0], shape)
 
 
 def _is_of_a_whole_unit(edit: Edit, dq: Node) -> bool:
@@ -70,8 +86,8 @@ def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
     values = tuple(edit.values[name] if name else None for name in node.inputs)
     check = NodeCheck(node, edit.opset, values, Problems())
     try:
-        attributes = operator.attributes(check)
-        shapes = [shape for _, shape in operator.infer(check, attributes)]
+        attributes, inferred = examine(operator, check)
+        shapes = [shape for _, shape in inferred]
         step = operator.step(check, attributes)
     except (Refused, ShapeError):
         return None, ""

@@ -1,0 +1,1 @@
+"""Operators that compute from sizes: shapes, and tensors that are filled in."""
