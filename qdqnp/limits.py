@@ -65,8 +65,8 @@ RUN_BYTES_PER_BYTE = 2**10
 KNOWN_ELEMENTS = 2**16
 KNOWN_WORK = 2**22
 
-# Elements of a graph input that may say sizes, as the shape of a Reshape.
-KNOWN_INPUT = 2**10
+# Elements of a graph input that may say sizes, as the shape of a Reshape or the scales of a Resize.
+KNOWN_INPUT = 64
 
 # Random inputs of one run, which a file of a few bytes can declare as large as it likes. The largest pictures that
 # vision models declare, 4,096 x 4,096 in three channels, have 192 MiB as float32.

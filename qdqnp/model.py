@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from qdqnp.errors import InputError, Problems
 from qdqnp.executor.events import Events
@@ -23,6 +21,7 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
+from qdqnp.reader.proto import Cut, Source
 
 Inputs = Mapping[str, Array] | Array
 
@@ -189,16 +188,25 @@ class Model:
         return Trace(walk(plan, feeds_for(plan, inputs, keep_all=True), None, notes, threads), notes)
 
 
-def load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Model:
-    """Read and check an ONNX model. Raises ModelError, which lists every problem of the file.
+def load(source: Source, outputs: Sequence[str] | None = None) -> Model:
+    """Read and check an ONNX model.
+
+    outputs: names of tensors that are the outputs, in place of those of the file. What only the rest of the model needs
+        is not looked at, so that an operator that qdqnp does not have, or sizes that depend on data, cost only what is
+        behind them.
+
+    Raises ModelError, which lists every problem of the file.
 
     >>> import qdqnp
     >>> from qdqnp.inputs.shipped import shipped_model
     >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
     >>> model.graph.inputs, model.graph.outputs
     (('input',), ('output',))
+    >>> first = qdqnp.load(shipped_model("dla46_c_int8"), outputs=["base_layer.2_QuantizeLinear_Output"])
+    >>> len(model.program().steps), len(first.program().steps)
+    (75, 2)
     """
-    return Model(read(source))
+    return Model(read(source if outputs is None else Cut(source, tuple(outputs))))
 
 
 def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import model_argument, out_option
+from qdqnp.cli.options import ModelFile, model_argument, out_option
 from qdqnp.diagnosis.dump_writer import MAPPING, write_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE
 from qdqnp.model import load
@@ -26,7 +26,7 @@ from qdqnp.render.console import CONSOLE, dims, name, table, tracked
 @input_options()
 @click.option("--codes", is_flag=True, help="Hand the device integer codes in place of inputs that are quantized.")
 @out_option
-def capture_command(model: Path, device: str, inputs: Inputs, codes: bool, out: Path) -> None:
+def capture_command(model: ModelFile, device: str, inputs: Inputs, codes: bool, out: Path) -> None:
     """Run a device on MODEL's inputs, and write every tensor that it shows as a dump for compare and identify.
 
     MODULE is imported with the current folder on Python's path, and NAME is called once for each input.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import json_option, model_argument, profiles_of, profiles_option
+from qdqnp.cli.options import ModelFile, json_option, model_argument, profiles_of, profiles_option
 from qdqnp.cli.options import listed as texts
 from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
 from qdqnp.diagnosis.tally import Tally
@@ -25,7 +24,7 @@ INFERRED_MARK = "*"
 @profiles_option("Two or more: names, or paths that end in .toml; the first is the reference.", required=True)
 @json_option
 def diff_command(
-    model: Path,
+    model: ModelFile,
     inputs: Inputs,
     listed: tuple[str, ...],
     as_json: bool,

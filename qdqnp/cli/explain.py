@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import json_option, layer_option, model_argument, profiles_of, profiles_option
+from qdqnp.cli.options import ModelFile, json_option, layer_option, model_argument, profiles_of, profiles_option
 from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
 from qdqnp.diagnosis.explain.facts import CHOSEN, COMPUTED, COPIED, FILLED, LISTED
 from qdqnp.diagnosis.explain.lines import Line
@@ -40,7 +39,7 @@ SAID = {
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @json_option
 def explain_command(
-    model: Path, inputs: Inputs, layer: str, place: str, listed: tuple[str, ...], got: int | None, as_json: bool
+    model: ModelFile, inputs: Inputs, layer: str, place: str, listed: tuple[str, ...], got: int | None, as_json: bool
 ) -> None:
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.

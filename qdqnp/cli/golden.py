@@ -10,6 +10,7 @@ import click
 
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
+    ModelFile,
     force_option,
     format_option,
     host_float_option,
@@ -83,7 +84,7 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @click.option("--no-model", is_flag=True, help="Leave the model itself out of the set.")
 @force_option("a golden set")
 def golden_command(
-    model: Path,
+    model: ModelFile,
     inputs: Inputs,
     profile: str,
     host_float: bool,
@@ -135,7 +136,7 @@ def _warn(made: Document) -> None:
 
 
 def _write(
-    model: Path,
+    model: ModelFile,
     inputs: Inputs,
     arithmetic: Profile,
     out: Path,

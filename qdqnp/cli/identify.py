@@ -9,7 +9,17 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.fit import print_fit
-from qdqnp.cli.options import PATH, case_option, force_option, json_option, mapping_option, profiles_of, profiles_option
+from qdqnp.cli.options import (
+    PATH,
+    case_option,
+    force_option,
+    json_option,
+    mapping_option,
+    model_of,
+    outputs_option,
+    profiles_of,
+    profiles_option,
+)
 from qdqnp.cli.probe import print_answers
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
@@ -30,6 +40,7 @@ SHOWN_CLASSES = 4
 @click.argument("golden", type=PATH)
 @click.argument("dump", type=PATH)
 @click.option("--model", type=PATH, help="The model, where the golden set does not hold it.")
+@outputs_option
 @mapping_option
 @case_option
 @profiles_option("Which to try; .toml files too.  [default: all]")
@@ -46,6 +57,7 @@ def identify_command(
     golden: Path,
     dump: Path,
     model: Path | None,
+    outputs: tuple[str, ...],
     mapping: Path | None,
     first: int,
     listed: tuple[str, ...],
@@ -68,6 +80,9 @@ def identify_command(
     Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
     none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
+    if outputs and model is None:
+        raise click.UsageError("--outputs cuts the model of --model; a golden set's own is cut already")
+    named = None if model is None else model_of(model, outputs)
     out = target(fitted, "the profile", force) if fitted is not None else None
     profiles = [profile for _, profile in profiles_of(listed)] or list(PROFILES.values())
     answers: list[Answer] = []
@@ -77,7 +92,7 @@ def identify_command(
         answers = read_answers(dump, made)
         devices = [sort_dump(answer.probe.model, [observed(answer)]) for answer in answers]
     else:
-        devices = [sort_dump(*open_device(golden, dump, model, mapping, first))]
+        devices = [sort_dump(*open_device(golden, dump, named, mapping, first))]
     report = identify_all(devices, profiles)
     found, left_out = _fitted(out, answers, devices)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -26,7 +25,7 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table
     help="Show instead what this lowering makes of each node, or why it leaves it.",
 )
 @json_option
-def inspect_command(model: Path, profile: str, host_float: bool, lowering: str | None, as_json: bool) -> None:
+def inspect_command(model: ModelFile, profile: str, host_float: bool, lowering: str | None, as_json: bool) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
 
     Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.

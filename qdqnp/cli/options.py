@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ import click
 from qdqnp.golden import FORMATS
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
+from qdqnp.reader.proto import Cut
 
+#: A model as a command line names it.
+ModelFile = Path | Cut
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -31,7 +35,30 @@ seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of whatever is random."
 )
 out_option = click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to make.")
-model_argument = click.argument("model", type=PATH)
+outputs_option = click.option(
+    "--outputs",
+    multiple=True,
+    metavar="NAME,NAME...",
+    help="Tensors to cut the model at: they are its outputs, and what is behind them is not looked at.",
+)
+
+
+def model_of(path: Path, outputs: Iterable[str]) -> ModelFile:
+    """Return the model of a command line, cut at the tensors that `--outputs` names."""
+    names = listed(outputs)
+    return Cut(path, names) if names else path
+
+
+def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add MODEL and `--outputs`; the command gets both as `model`."""
+
+    @functools.wraps(command)
+    def with_model(*positional: Any, model: Path, outputs: tuple[str, ...], **others: Any) -> Any:
+        return command(*positional, model=model_of(model, outputs), **others)
+
+    return click.argument("model", type=PATH)(outputs_option(with_model))
+
+
 format_option = click.option(
     "--format",
     "formats",

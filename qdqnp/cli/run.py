@@ -12,6 +12,7 @@ import click
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     PATH,
+    ModelFile,
     force_option,
     host_float_option,
     json_option,
@@ -61,7 +62,7 @@ MAX_SHOWN = 50
 @host_float_option
 @json_option
 def run_command(
-    model: Path,
+    model: ModelFile,
     inputs: Inputs,
     preprocess: Path | None,
     labels: Path | None,
@@ -110,7 +111,7 @@ def run_command(
 
 
 def _print_json(
-    model: Path,
+    model: ModelFile,
     profile: str,
     names: Sequence[str],
     summaries: dict[str, dict[str, Any]],

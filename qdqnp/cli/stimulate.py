@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from qdqnp.cli.options import (
+    ModelFile,
     force_option,
     format_option,
     json_option,
@@ -72,7 +73,7 @@ Pair = tuple[Profile, Profile]
 @force_option("a golden set")
 @json_option
 def stimulate_command(
-    model: Path,
+    model: ModelFile,
     out: Path,
     layer: str | None,
     profile: str,

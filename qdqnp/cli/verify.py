@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import json_option, model_argument, profile_option
+from qdqnp.cli.options import ModelFile, json_option, model_argument, profile_option
 from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
@@ -24,7 +23,7 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 @input_options()
 @profile_option(f"Which session to hold against: {', '.join(KINDS)}.")
 @json_option
-def verify_command(model: Path, inputs: Inputs, profile: str, as_json: bool) -> None:
+def verify_command(model: ModelFile, inputs: Inputs, profile: str, as_json: bool) -> None:
     """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
 
     Exit code 0: no element differs of the tensors that both have, all outputs among them. 1: some differ. 2: nothing to

@@ -19,7 +19,7 @@ from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import EIGHT_BIT, Array
 
 #: Numbers that leave the other operand as it is, by operator; and whether they may be the first operand.
 NEUTRAL = {"Add": (0, True), "Sub": (0, False), "Mul": (1, True), "Div": (1, False)}
@@ -89,7 +89,8 @@ def _computed(
         return None if operator.doubt(binding) else operator.compute(binding, *read)
     arrays = [array for array in read if array is not None]
     if operator.arranges and all(array.dtype != object for array in arrays[1:] if operator.op == "Gather"):
-        return operator.compute(binding, *(array.astype(object) for array in arrays))
+        made = operator.compute(binding, *(array.astype(object) for array in arrays))
+        return [np.asarray(array, object) for array in made]  # NumPy gives a single object itself
     if operator.elementwise:
         dtypes = [check.value(check.node.inputs.index(operand.name)).dtype for operand in step.inputs if operand]
         return [_elementwise(operator, binding, arrays, dtypes)]
@@ -98,10 +99,10 @@ def _computed(
 
 def _elementwise(operator: Operator, binding: Binding, arrays: Sequence[Array], dtypes: Sequence[Any]) -> Array:
     """Compute the elements of which all that is read is known; the others are None, or pass through."""
-    known = [np.frompyfunc(_is_number, 1, 1)(array).astype(bool) for array in arrays]
+    known = [np.asarray(np.frompyfunc(_is_number, 1, 1)(array), bool) for array in arrays]
     filled = [np.where(mask, array, 1).astype(dtype) for array, mask, dtype in zip(arrays, known, dtypes, strict=True)]
     (made,) = operator.compute(binding, *filled)
-    shown = np.empty(made.shape, object)
+    shown = _nothing(made.shape)
     shown[...] = made
     wide = [np.broadcast_to(array, made.shape).astype(object) for array in arrays]
     masks = [np.broadcast_to(mask, made.shape) for mask in known]
@@ -149,9 +150,9 @@ def _settled(array: Array, dtype: np.dtype[Any]) -> Array:
 def input_known(dtype: np.dtype[Any], shape: Sequence[Any]) -> Array | None:
     """Return what is known of a graph input that may say sizes: nothing yet, but that a run knows it when it begins.
 
-    None for inputs that are data: of other types than integers and bool, of unknown size, or large.
+    None for inputs that are data: of 8 bits, of unknown size, of several axes, or large.
     """
-    if dtype not in (np.int32, np.int64, np.bool_) or any(not isinstance(size, int) for size in shape):
+    if dtype in EIGHT_BIT or any(not isinstance(size, int) for size in shape):
         return None
     if len(shape) > 1 or math.prod(shape) > KNOWN_INPUT:
         return None

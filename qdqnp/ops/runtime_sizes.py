@@ -10,14 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qdqnp.errors import InputError, Problems
+import numpy as np
+
+from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.graph import Shape, Sizes, Value
+from qdqnp.limits import RUN_BYTES, RUN_BYTES_PER_BYTE, bytes_needed
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.examine import unknown
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
+
+#: The widest type of an element.
+LARGEST = np.dtype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +140,17 @@ class WithRuntimeSizes(Operator):
         names = [operand.name if operand is not None else "" for operand in step.inputs]
         arrays = {name: array for name, array in zip(names, inputs, strict=True) if array is not None}
         made = settled(self.operator, step, {name: array.shape for name, array in arrays.items()}, arrays)
+        self._check_bytes(made, arrays)
         return made, [None if operand is None else arrays[operand.name] for operand in made.inputs]
+
+    def _check_bytes(self, step: Step, arrays: Mapping[str, Array]) -> None:
+        """Check what the step makes: a device's dump may hold any sizes. Raises InputError where it is too much."""
+        shapes = self.operator.shapes(step.attributes, *(arrays[o.name].shape if o else None for o in step.inputs))
+        need = sum(bytes_needed(LARGEST, shape) for shape in shapes)
+        allowed = RUN_BYTES + RUN_BYTES_PER_BYTE * sum(array.nbytes for array in arrays.values())
+        if need > allowed:
+            problem = Problem(f"step {step.label}", f"at most {allowed} bytes for what it reads", str(need))
+            raise InputError("the sizes ask for too much memory", [problem])
 
     def origin(self, step: Step, output: int, index: Index, *inputs: Any, **_: Any) -> Any:
         raise AssertionError("an origin is asked of the step that is settled")  # qdqnp/ops/origin.py

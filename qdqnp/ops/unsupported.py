@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from qdqnp.graph import MICROSOFT, ONNX
 
 PREPROCESS = "run python -m onnxruntime.quantization.preprocess, best before quantizing"
-CUT_TAIL = "let the model end in front of them, and do outside what they do"
-FLOAT_PART = "export the model with operators that are there, or cut it in front of them"
+CUT_TAIL = "let the model end in front of them (outputs=[...], --outputs), and do outside what they do"
+FLOAT_PART = "export the model with operators that are there, or cut it in front of them (outputs=[...], --outputs)"
 
 
 @dataclass(frozen=True)

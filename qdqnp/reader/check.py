@@ -70,8 +70,10 @@ def advise_cut(
         else:
             made.update(node.outputs)
     if missing and 0 < len(ends) <= OPERATORS_NAMED and len(inputs) <= OPERATORS_NAMED:
-        lists = ", ".join(str([shorten(name, 80) for name in part]) for part in (inputs, ends))
-        problems.advice.append(f"the part in front of them: onnx.utils.extract_model(MODEL, 'part.onnx', {lists})")
+        shown = [shorten(name, 80) for name in ends]
+        problems.advice.append(
+            f"the part in front of them: qdqnp.load(MODEL, outputs={shown}), or --outputs {','.join(shown)}"
+        )
 
 
 def _name(domain: str, op: str) -> str:

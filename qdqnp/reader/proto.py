@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -14,8 +14,24 @@ from qdqnp.errors import ModelError, Problem, shorten
 from qdqnp.files.paths import reason
 from qdqnp.files.regular import open_regular, read_all
 from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
+from qdqnp.reader.cut import cut_model
 
-Source = str | os.PathLike[str] | bytes | onnx.ModelProto
+
+@dataclass(frozen=True)
+class Cut:
+    """A model that is cut: tensors of the graph are its outputs, and what only the rest needs is not read."""
+
+    source: Source
+    #: The names of the tensors.
+    outputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the model's file; '' where it has none."""
+        return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
+
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | Cut"
 
 # Formats that people hand over by mistake: (offset, the bytes there, the format in words).
 OTHER_FORMATS = (
@@ -40,10 +56,13 @@ class Opened:
 
 
 def open_model(source: Source) -> Opened:
-    """Parse a model.
+    """Parse a model, and cut it where that is asked for.
 
     Raises ModelError if the model cannot be read or is not an ONNX model, TypeError for other arguments.
     """
+    if isinstance(source, Cut):
+        whole = open_model(source.source)
+        return Opened(cut_model(whole.model, source.outputs, whole.name), whole.folder, whole.name)
     if isinstance(source, onnx.ModelProto):
         return Opened(_looks_like_model(source, "the given ModelProto", b""), None, "the given ModelProto")
     if isinstance(source, (bytes, bytearray, memoryview)):

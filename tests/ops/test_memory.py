@@ -12,7 +12,7 @@ import pytest
 
 import qdqnp
 from qdqnp.executor.work import shapes_of
-from tests.ops.case import Case
+from tests.ops.case import Case, one_node
 from tests.ops.cases import CASES, Generator
 from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.ops.cases.indexed import INDEXED, with_indices_fed
@@ -62,7 +62,11 @@ def peak(case: Case) -> tuple[int, float]:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+#: Cases whose inputs say sizes, so that more of them is no more of anything.
+OF_SIZES = ("float ConstantOfShape", "float Range")
+
+
+@pytest.mark.parametrize("name", [name for name in GENERATORS if name not in OF_SIZES])
 def test_memory_grows_no_faster_than_declared(name: str) -> None:
     compared = 0
     for seed in range(200):
@@ -77,3 +81,18 @@ def test_memory_grows_no_faster_than_declared(name: str) -> None:
         if compared == CASES_EACH:
             return
     assert compared, "no case that can grow"
+
+
+@pytest.mark.parametrize("count", [2**14, 2**16])
+def test_what_is_filled_in_takes_no_more_than_declared(count: int) -> None:
+    """ConstantOfShape and Range make as much as an input says."""
+    for op, values in (("ConstantOfShape", [count]), ("Range", [0, count, 1])):
+        names = [f"n{index}" for index in range(len(values))]
+        dims = (np.array([value] if op == "ConstantOfShape" else value, np.int64) for value in values)
+        case = one_node(op, list(zip(names, dims, strict=True)), names, output=np.float32 if len(names) == 1 else None)
+        tracemalloc.start()
+        try:
+            made = qdqnp.load(case.model).run(case.inputs)["y"]
+            assert tracemalloc.get_traced_memory()[1] < 2**20 + 32 * made.size
+        finally:
+            tracemalloc.stop()

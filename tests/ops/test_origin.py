@@ -14,13 +14,14 @@ import pytest
 
 import qdqnp
 from qdqnp.element_types import is_float
-from qdqnp.errors import ProfileError
+from qdqnp.errors import InputError, ProfileError
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import MICROSOFT
 from qdqnp.lowering.base import Lowering
 from qdqnp.ops.operator import DEFINED, Operator
 from qdqnp.ops.origin import Origin, origin_of
 from qdqnp.ops.registry import operators
+from qdqnp.ops.runtime_sizes import WithRuntimeSizes
 from tests.ops import draw
 from tests.ops.case import MS, Array, Case, one_node
 from tests.ops.cases import CASES
@@ -33,6 +34,8 @@ F = np.float32
 SMALL = 70
 # Operators that fill in what no input has.
 FILLING = ("Pad", "Trilu", "CenterCropPad", "Resize")
+# Cases whose outputs are filled in, or which read nothing but constants.
+FILLED = ("float ConstantOfShape", "float Range")
 AS_IT_STANDS = Lowering("as it stands", ())
 Layer = tuple[BoundStep, list[Array | None]]
 
@@ -102,7 +105,10 @@ def seen(layer: Layer, output: int, values: Callable[[Any], Array]) -> Array:
                 other.reshape(-1)[number] = value
                 try:
                     after = computed((bound, [*arrays[:operand], other, *arrays[operand + 1 :]]))[output]
-                except ProfileError:  # a division by zero, an index beyond the axis
+                except (
+                    ProfileError,
+                    InputError,
+                ):  # by zero, beyond the axis, of no size
                     continue
                 changed |= (after != before) & ~((after != after) & (before != before))  # a NaN stays one
             rows.append(changed)
@@ -146,6 +152,8 @@ def test_nothing_else_changes_an_element(name: str, rng: np.random.Generator) ->
         layer = layer_of(DRAWN[name](rng))
         if not small(layer):
             continue
+        if not layer[0].step.inputs or isinstance(layer[0].operator, WithRuntimeSizes):
+            continue  # other sizes make other shapes
         moves = (
             layer[0].operator.only_moves(layer[0].step) and layer[0].step.op != "Gather"
         )  # whose second input is no code
@@ -160,7 +168,8 @@ def test_nothing_else_changes_an_element(name: str, rng: np.random.Generator) ->
         checked += 1
         if checked == 10:
             break
-    assert checked >= 3 and changing
+    of_shapes = layer_of(DRAWN[name](rng))[0].operator.of_shapes  # no element matters
+    assert name in FILLED or (checked >= 3 and (of_shapes or changing))
 
 
 def check_moved(layer: Layer, output: int, made: Array) -> None:

@@ -12,10 +12,11 @@ from qdqnp.diagnosis.mapping import read_mapping
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
 from qdqnp.model import Model, load
+from qdqnp.reader.proto import Source
 
 
 def open_device(
-    golden_set: Path, dump: Path, model: Path | None = None, mapping: Path | None = None, first: int = 0
+    golden_set: Path, dump: Path, model: Source | None = None, mapping: Path | None = None, first: int = 0
 ) -> tuple[Model, list[Observed]]:
     """Return the model of a golden set, and each run of the dump with the network inputs that it was given.
 

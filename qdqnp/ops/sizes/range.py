@@ -1,4 +1,4 @@
-"""Range counts from a start up to a limit, in steps: start + i * delta."""
+"""Range counts from a start up to a limit, adding delta again and again, as ONNX Runtime 1.32 does."""
 
 from __future__ import annotations
 
@@ -66,18 +66,19 @@ class Range(Operator):
         attributes: RangeAttributes = binding.step.attributes
         start: Any = attributes._start
         assert isinstance(attributes._count, int)
-        return (start + np.arange(attributes._count).astype(start.dtype) * attributes._delta,)
+        steps = np.full(attributes._count, attributes._delta, start.dtype)
+        steps[:1] = start
+        return (np.add.accumulate(steps, dtype=start.dtype),)
 
     def origin(self, step: Step, output: int, index: Index, *inputs: Array) -> Any:
         return 0  # it is filled in
 
 
 def _count(check: NodeCheck, start: float, limit: float, delta: float, dtype: np.dtype[Any]) -> int:
-    """Return ceil((limit - start) / delta), at least 0; of floats the difference is rounded to their type."""
+    """Return ceil((limit - start) / delta), at least 0; of floats in float64."""
     if dtype.kind == "i":
         return max(0, -((int(start) - int(limit)) // int(delta)))
-    with np.errstate(all="ignore"):
-        steps = float(dtype.type(limit) - dtype.type(start)) / float(delta)
+    steps = (float(limit) - float(start)) / float(delta)
     if not math.isfinite(steps) or steps >= 2**62:
         check.refuse("inputs start, limit and delta", "finite numbers", [start, limit, delta])
     return max(0, math.ceil(steps))

@@ -38,6 +38,7 @@ from qdqnp.peers.ort.session import (
 from qdqnp.program import Program
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
+from qdqnp.reader.proto import Cut, Source
 
 _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
@@ -67,7 +68,7 @@ class OrtPeer:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+        source: Source,
         profile: str = "ort",
         threads: int = 1,
         sessions: Sessions | None = None,
@@ -75,7 +76,8 @@ class OrtPeer:
         self.kind = KINDS[profile]
         self._sessions: Sessions = sessions or Here()
         self._threads = threads
-        model: Any = source.SerializeToString() if isinstance(source, onnx.ModelProto) else source
+        model: Any = single_file(source) if isinstance(source, Cut) else source
+        model = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
         self._plain, self.config = self._plain_session(model)
         self._users = self._plain

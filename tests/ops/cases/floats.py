@@ -15,6 +15,7 @@ from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
 from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
+from tests.ops.cases.sizes import SIZES
 
 F = np.float32
 
@@ -199,6 +200,7 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     **INDEXED,
     **INTERPOLATION,
     **CONV_TRANSPOSE,
+    **SIZES,
 }
 
 # sums, and functions that are not specified to the last bit

@@ -1,0 +1,88 @@
+"""Cuts a model in front of tensors that the user names: they become the outputs, and what only the rest needs goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from itertools import islice
+
+import onnx
+
+from qdqnp.errors import ModelError, Problem, shorten
+
+# Names among which near ones are looked for, which takes a millisecond for ten of them.
+LOOKED_AT = 5000
+
+
+def cut_model(model: onnx.ModelProto, outputs: Sequence[str], source: str) -> onnx.ModelProto:
+    """Return a model whose outputs are these tensors, with the nodes, initializers and inputs that they need.
+
+        outputs: names of tensors of the graph, each once.
+        source: the name of the model in messages.
+
+    Raises ModelError for names that no tensor of the graph has.
+    """
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output if name}
+    known = {**dict.fromkeys(_given(graph)), **makers}
+    _check(outputs, known, source)
+    needed: set[str] = set()
+    kept: set[int] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        node = makers.get(name)
+        if node is not None and id(node) not in kept:
+            kept.add(id(node))
+            waiting.extend(_read(node))
+    result = onnx.ModelProto(
+        ir_version=model.ir_version, producer_name=model.producer_name, producer_version=model.producer_version
+    )
+    result.opset_import.extend(model.opset_import)
+    result.functions.extend(model.functions)
+    result.graph.name = graph.name
+    result.graph.node.extend(node for node in graph.node if id(node) in kept)
+    result.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name in needed)
+    result.graph.sparse_initializer.extend(item for item in graph.sparse_initializer if item.values.name in needed)
+    result.graph.input.extend(info for info in graph.input if info.name in needed)
+    declared = {info.name: info for info in (*graph.input, *graph.value_info, *graph.output)}
+    result.graph.output.extend(declared.get(name, onnx.ValueInfoProto(name=name)) for name in outputs)
+    made = {name for node in result.graph.node for name in node.output} - set(outputs)
+    result.graph.value_info.extend(declared[name] for name in declared if name in made)
+    return result
+
+
+def _check(outputs: Sequence[str], known: dict[str, object], source: str) -> None:
+    problems = []
+    if not outputs:
+        problems.append(Problem("outputs", "at least one name of a tensor", "none"))
+    for name in dict.fromkeys(outputs):
+        if name not in known:
+            near = get_close_matches(name, islice((text for text in known if text), LOOKED_AT), 3, 0.5)
+            hint = f"Near it: {', '.join(repr(shorten(text, 80)) for text in near)}." if near else ""
+            problems.append(Problem(f"output '{shorten(name)}'", "the name of a tensor of the graph", "another", hint))
+        elif outputs.count(name) > 1:
+            problems.append(Problem(f"output '{shorten(name)}'", "each output once", f"{outputs.count(name)} times"))
+    if problems:
+        raise ModelError(f"cannot cut {source}", problems)
+
+
+def _given(graph: onnx.GraphProto) -> Iterator[str]:
+    yield from (info.name for info in graph.input)
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (item.values.name for item in graph.sparse_initializer)
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield what a node reads, and what the graphs inside it read of the graph around them."""
+    yield from node.input
+    inner = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+    while inner:
+        graph = inner.pop()
+        yield from (info.name for info in graph.output)
+        for item in graph.node:
+            yield from item.input
+            inner += [graph for attribute in item.attribute for graph in (attribute.g, *attribute.graphs)]
