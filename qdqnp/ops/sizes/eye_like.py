@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.element_types import DTYPES
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
-from qdqnp.ops.logic.cast import TYPES
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
-KINDS = ", ".join(map(str, TYPES.values()))
+KINDS = ", ".join(map(str, DTYPES.values()))
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class EyeLike(Operator):
 
     def attributes(self, check: NodeCheck) -> Any:
         given: EyeLikeAttributes = super().attributes(check)
-        if given.dtype is not None and given.dtype not in TYPES:
+        if given.dtype is not None and given.dtype not in DTYPES:
             check.refuse("attribute 'dtype'", f"the number of one of {KINDS}", given.dtype)
         return given
 
     def infer(self, check: NodeCheck, attributes: EyeLikeAttributes) -> Inferred:
         check.rank_in(0, (2,), "x")
-        dtype = check.value(0).dtype if attributes.dtype is None else TYPES[attributes.dtype]
+        dtype = check.value(0).dtype if attributes.dtype is None else DTYPES[attributes.dtype]
         return ((dtype, check.value(0).shape),)
 
     def shapes(self, attributes: EyeLikeAttributes, x: Shape) -> tuple[Shape, ...]:
@@ -48,7 +48,7 @@ class EyeLike(Operator):
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: EyeLikeAttributes = binding.step.attributes
-        dtype: Any = x.dtype if attributes.dtype is None else TYPES[attributes.dtype]
+        dtype: Any = x.dtype if attributes.dtype is None else DTYPES[attributes.dtype]
         k = max(min(attributes.k, x.shape[1]), -x.shape[0])
         return (np.eye(x.shape[0], x.shape[1], k, dtype),)
 
