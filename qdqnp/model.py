@@ -21,7 +21,7 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
-from qdqnp.reader.proto import Cut, Source
+from qdqnp.reader.proto import CutModel, Source
 
 Inputs = Mapping[str, Array] | Array
 
@@ -206,7 +206,7 @@ def load(source: Source, outputs: Sequence[str] | None = None) -> Model:
     >>> len(model.program().steps), len(first.program().steps)
     (75, 2)
     """
-    return Model(read(source if outputs is None else Cut(source, tuple(outputs))))
+    return Model(read(source if outputs is None else CutModel(source, tuple(outputs))))
 
 
 def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:

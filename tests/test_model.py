@@ -327,7 +327,7 @@ def test_what_is_remembered_of_shapes_is_bounded() -> None:
     for size in range(3 * SHAPES_KEPT):
         assert model.run(np.full(size, -1, np.float32))["y"].shape == (size,)
     plan = model.plan()
-    assert len(plan._shapes) <= SHAPES_KEPT and len(plan._admitted) <= SHAPES_KEPT
+    assert len(plan._settled) <= SHAPES_KEPT and len(plan._admitted) <= SHAPES_KEPT
 
 
 def test_nothing_returned_shares_memory(model: qdqnp.Model, x: np.ndarray) -> None:

@@ -13,10 +13,10 @@ import click
 from qdqnp.golden import FORMATS
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.reader.proto import Cut
+from qdqnp.reader.proto import CutModel
 
 #: A model as a command line names it.
-ModelFile = Path | Cut
+ModelFile = Path | CutModel
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -46,7 +46,7 @@ outputs_option = click.option(
 def model_of(path: Path, outputs: Iterable[str]) -> ModelFile:
     """Return the model of a command line, cut at the tensors that `--outputs` names."""
     names = listed(outputs)
-    return Cut(path, names) if names else path
+    return CutModel(path, names) if names else path
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:

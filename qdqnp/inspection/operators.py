@@ -110,6 +110,12 @@ class Listening(NodeCheck):
             raise Wanted(index)
         return self.constants[index]
 
+    def whole(self, index: int) -> Array | None:
+        return self.constants.get(index)
+
+    def late(self, index: int, what: str) -> Array:
+        return self.const(index, what).astype(object)
+
     def dtype_in(self, index: int, allowed: Any, what: str = "") -> Dtype:
         self.named[index] = what
         self.dtypes.setdefault(index, np.dtype(allowed[0]))
@@ -261,6 +267,8 @@ def _types(trial: Trial, check: Listening) -> tuple[dict[str, list[str]], str]:
     """Return the types of each data input by its name, and of the output."""
     data = sorted(check.asked - check.parameters - check.constant_names.keys())
     schema = _schema(trial.operator)
+    if not data:
+        return {}, ", ".join(str(dtype) for dtype, _ in trial.infer(check) or ())
     found: dict[str, list[str]] = {}
     same: list[str] = []
     for index in data:

@@ -18,7 +18,7 @@ from qdqnp.reader.cut import cut_model
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutModel:
     """A model that is cut: tensors of the graph are its outputs, and what only the rest needs is not read."""
 
     source: Source
@@ -31,7 +31,7 @@ class Cut:
         return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | Cut"
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel"
 
 # Formats that people hand over by mistake: (offset, the bytes there, the format in words).
 OTHER_FORMATS = (
@@ -60,7 +60,7 @@ def open_model(source: Source) -> Opened:
 
     Raises ModelError if the model cannot be read or is not an ONNX model, TypeError for other arguments.
     """
-    if isinstance(source, Cut):
+    if isinstance(source, CutModel):
         whole = open_model(source.source)
         return Opened(cut_model(whole.model, source.outputs, whole.name), whole.folder, whole.name)
     if isinstance(source, onnx.ModelProto):

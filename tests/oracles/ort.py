@@ -38,7 +38,8 @@ def run(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _is_small(info: onnx.ValueInfoProto) -> bool:
-    return onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type) not in NUMPY_S
+    kind = info.type.tensor_type.elem_type  # 0 where the output has no type
+    return kind != 0 and onnx.helper.tensor_dtype_to_np_dtype(kind) not in NUMPY_S
 
 
 NUMPY_S = tuple(np.dtype(code) for code in "?bBhHiIqQefdU")

@@ -52,7 +52,7 @@ def test_computed_scale() -> None:
         [info("y", (2, 3), TensorProto.INT8)],
         [tensor("z", 0, np.int8)],
     )
-    refused_once(made, "'s'", "a constant, or a tensor of shape [] or [n]", "shape [2, 3]")
+    refused_once(made, "'s'", "a constant, or a tensor of rank 0 or 1", "shape [2, 3]")
 
 
 @pytest.mark.parametrize("version", [9, 99, 0, -1, 2**31, 2**40])

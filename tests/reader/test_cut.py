@@ -14,7 +14,7 @@ import qdqnp
 from qdqnp.cli import cli
 from qdqnp.errors import ModelError
 from qdqnp.reader.embed import single_file
-from qdqnp.reader.proto import Cut
+from qdqnp.reader.proto import CutModel
 from tests.oracles import ort
 
 F = np.float32
@@ -66,14 +66,14 @@ def _without_text() -> onnx.ModelProto:
 
 
 def test_a_branch_needs_what_it_reads_from_outside() -> None:
-    (cut,) = (onnx.load_from_string(single_file(Cut(tailed(), ("chosen",)))),)
+    (cut,) = (onnx.load_from_string(single_file(CutModel(tailed(), ("chosen",)))),)
     assert [node.op_type for node in cut.graph.node] == ["Relu", "Add", "If"]
     assert {item.name for item in cut.graph.input} == {"x", "flag"}
     assert {item.name for item in cut.graph.initializer} == {"one", "two"}
 
 
 def test_onnx_runtime_runs_what_is_cut() -> None:
-    cut = onnx.load_from_string(single_file(Cut(tailed(), ("sum",))))
+    cut = onnx.load_from_string(single_file(CutModel(tailed(), ("sum",))))
     x = np.array([[-1, 0.5, 2]], F)
     assert ort.run(cut, {"x": x})["sum"].tolist() == qdqnp.load(cut).run(x)["sum"].tolist()
 

@@ -18,8 +18,8 @@ def dim_list(check: NodeCheck, index: int, what: str, most: int = 64) -> tuple[D
 
     most: how many numbers make sense; axes are few.
     """
-    dtype = check.value(index).dtype
-    values = check.late(index, what)
+    values, whole = check.late(index, what), check.whole(index)
+    dtype = check.value(index).dtype if whole is None else whole.dtype
     if dtype.kind != "i" or values.ndim > 1:
         check.refuse(f"input {index} ({what})", "int64 of rank 1", f"{dtype} of shape {list(values.shape)}")
     if values.size > most:

@@ -61,8 +61,8 @@ class Reshape(Movement):
         given = [size for size in attributes._shape if size != -1 and not (size == 0 and zero_copies)]
         for name in [size for size in given if isinstance(size, str) and size in left]:  # named sizes cancel too
             if name in left:
-                left.remove(name)
-                given.remove(name)
+                left.pop(left.index(name))
+                given.pop(given.index(name))
         have, fixed = product(tuple(left)), product(tuple(given))
         if not isinstance(have, int) or not isinstance(fixed, int):
             return None

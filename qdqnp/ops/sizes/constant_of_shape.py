@@ -25,6 +25,7 @@ class ConstantOfShapeAttributes:
 
 class ConstantOfShape(Operator):
     op = "ConstantOfShape"
+    only = "of any type, by its value"
     Attributes = ConstantOfShapeAttributes
     takes_unknown = True
 

@@ -27,10 +27,11 @@ class RangeAttributes:
     _count: Dim = 0
 
 
-class Range(Operator):
+class Counting(Operator):
     """(start, limit, delta), one number each."""
 
     op = "Range"
+    only = "also of float64, int16, int32, int64"
     arity = (3, 3)
     Attributes = RangeAttributes
     takes_unknown = True

@@ -38,7 +38,7 @@ from qdqnp.peers.ort.session import (
 from qdqnp.program import Program
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
-from qdqnp.reader.proto import Cut, Source
+from qdqnp.reader.proto import CutModel, Source
 
 _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
@@ -76,7 +76,7 @@ class OrtPeer:
         self.kind = KINDS[profile]
         self._sessions: Sessions = sessions or Here()
         self._threads = threads
-        model: Any = single_file(source) if isinstance(source, Cut) else source
+        model: Any = single_file(source) if isinstance(source, CutModel) else source
         model = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
         self._plain, self.config = self._plain_session(model)
