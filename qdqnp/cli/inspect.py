@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.options import host_float_option, json_option, model_argument, profile_option, profile_with
+from qdqnp.cli.options import ModelFile, host_float_option, json_option, model_argument, profile_option, profile_with
 from qdqnp.inspection.layers import inspect
 from qdqnp.inspection.what_became import counts, fates
 from qdqnp.lowering import LOWERINGS
