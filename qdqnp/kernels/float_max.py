@@ -40,10 +40,10 @@ def float_max_pool(x: Float32, window: Window, rows: int, cols: int, planar: boo
     if planar and window.strides[1] <= 2 and fits and min(pads) >= 0:
         return _vectorized(x, window, rows, cols)
     padded = pad_plane(x, window, rows, cols, LOWEST)
-    return reduce(_first, _taps(padded, window, rows, cols), np.full((*x.shape[:2], rows, cols), LOWEST))
+    return reduce(first_of_equals, _taps(padded, window, rows, cols), np.full((*x.shape[:2], rows, cols), LOWEST))
 
 
-def _first(best: Array, x: Array) -> Array:
+def first_of_equals(best: Array, x: Array) -> Array:
     """Return the larger; the first of equals, and where one is a NaN. As std::max."""
     return np.where(best < x, x, best)
 
@@ -82,7 +82,7 @@ def largest(x: Float32) -> Float32:
         lanes = _last(lanes, x[..., start : start + LANES])
     lanes = _last(lanes[..., :2], lanes[..., 2:])
     best = _last(lanes[..., 0], lanes[..., 1])
-    return reduce(_first, (x[..., at] for at in range(full, x.shape[-1])), best)
+    return reduce(first_of_equals, (x[..., at] for at in range(full, x.shape[-1])), best)
 
 
 def _vectorized(x: Float32, window: Window, rows: int, cols: int) -> Float32:
@@ -95,7 +95,7 @@ def _vectorized(x: Float32, window: Window, rows: int, cols: int) -> Float32:
     for row in range(rows):
         start = row * window.strides[0] - top
         lines = [x[..., at, :] for at in range(max(start, 0), min(start + window.kernel[0], height))]
-        for part, choose in ((slice(0, full), _last), (slice(full, width), _first)):
+        for part, choose in ((slice(0, full), _last), (slice(full, width), first_of_equals)):
             buffer[..., row, left : left + width][..., part] = reduce(choose, (line[..., part] for line in lines))
     ends = (cols - 1) * window.strides[1] + 1
     return reduce(_last, (buffer[..., at : at + ends : window.strides[1]] for at in range(window.kernel[1])))

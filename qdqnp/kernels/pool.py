@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
 import numpy as np
 
 from qdqnp.kernels.sums import Window
-from qdqnp.quant import Array, Codes
+from qdqnp.quant import Array, Codes, Int64
+
+#: Stride, dilation, padding before and padding after of one axis.
+Axis = tuple[int, int, int, int]
 
 
 def pad_plane(x: Array, window: Window, rows_out: int, cols_out: int, fill: object) -> Array:
@@ -64,3 +71,52 @@ def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Ar
     for index in range(2, window.kernel[side]):
         np.maximum(out, tap_at(index), out=out)
     return out
+
+
+def window_taps(
+    x: Array, axes: Sequence[Axis], kernel: Sequence[int], out: Sequence[int], fill: object
+) -> Iterator[Array]:
+    """Yield the element at each place of every window, row-major, as views of shape (..., *out), along the last axes.
+
+    Padding is `fill`; negative padding cuts off.
+    """
+    lead: tuple[Any, ...] = (slice(None),) * (x.ndim - len(axes))
+    x = x[(*lead, *(slice(max(-before, 0), None) for _, _, before, _ in axes))]
+    shape, inner = list(x.shape[: len(lead)]), list(lead)
+    for (stride, dilation, before, _), taps, count, size in zip(axes, kernel, out, x.shape[len(lead) :], strict=True):
+        head = max(before, 0)
+        shape.append(max((count - 1) * stride + dilation * (taps - 1) + 1, head + size))
+        inner.append(slice(head, head + size))
+    padded = np.full(shape, fill, x.dtype)
+    padded[tuple(inner)] = x
+    for tap_ in product(*map(range, kernel)):
+        place = list(lead)
+        for t, (stride, dilation, _, _), count in zip(tap_, axes, out, strict=True):
+            place.append(slice(t * dilation, t * dilation + (count - 1) * stride + 1, stride))
+        yield padded[tuple(place)]
+
+
+def choose_one_by_one(
+    x: Array, axes: Sequence[Axis], kernel: Sequence[int], out: Sequence[int], by_rows: bool
+) -> tuple[Array, Int64]:
+    """Return the first element of each window of x (N, C, ...), from there on whatever is truly larger; and its place.
+
+    by_rows: how the places of one channel are counted, along the last axis first or along the first one.
+    """
+    spatial = x.shape[2:]
+    lowest: Any = np.finfo(x.dtype).min if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    counted = np.arange(int(np.prod(spatial, dtype=np.int64))).reshape(spatial, order="C" if by_rows else "F")
+    best = np.full((*x.shape[:2], *out), lowest, x.dtype)
+    place = np.full(best.shape, -1, np.int64)
+    begun = np.zeros(tuple(out), bool)
+    parts = zip(
+        window_taps(x, axes, kernel, out, lowest),
+        window_taps(counted, axes, kernel, out, -1),
+        strict=True,
+    )
+    for values, at in parts:
+        here = at >= 0
+        better = here & (~begun | (values > best))
+        best, place = np.where(better, values, best), np.where(better, at, place)
+        begun |= here
+    return best, place

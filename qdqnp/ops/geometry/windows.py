@@ -1,4 +1,4 @@
-"""Sliding windows of Conv and the pools: attributes, padding and output sizes, in 1-D and 2-D."""
+"""Sliding windows of Conv and the pools: attributes, padding and output sizes, in 1-D to 3-D."""
 
 from __future__ import annotations
 
@@ -118,11 +118,15 @@ def padded_plane(attributes: WindowAttributes, kernel: Sequence[int], spatial: S
     return tuple(sizes)
 
 
+def axes_for(attributes: WindowAttributes, kernel: Sequence[int], spatial: Sizes) -> list[tuple[int, int, int, int]]:
+    """Return (stride, dilation, padding before, padding after) of each axis for concrete sizes."""
+    return [_axis(attributes, kernel, axis, size) for axis, size in enumerate(spatial)]
+
+
 @lru_cache(maxsize=4096)  # the same few shapes again in every run
 def window_for(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes) -> Window:
     """Return the 2-D window for concrete sizes; a 1-D window becomes a single row."""
-    axes = [_axis(attributes, kernel, axis, size) for axis, size in enumerate(spatial)]
-    sizes = list(kernel)
+    axes, sizes = axes_for(attributes, kernel, spatial), list(kernel)
     if len(axes) == 1:
         axes, sizes = [(1, 1, 0, 0), *axes], [1, *sizes]
     (sh, dh, top, bottom), (sw, dw, left, right) = axes
@@ -134,11 +138,9 @@ def taps_at(attributes: WindowAttributes, kernel: Sizes, spatial: Sizes, place: 
 
     place: the position of the window, an index of the output without image and channel.
     """
-    rank, window = len(kernel), window_for(attributes, kernel, spatial)  # a 1-D window is the last row of a 2-D one
-    strides, dilations, pads = window.strides[-rank:], window.dilations[-rank:], window.pads[:2][-rank:]
-    starts = [p * stride - pad for p, stride, pad in zip(place, strides, pads, strict=True)]
+    axes = axes_for(attributes, kernel, spatial)
     for tap in product(*(range(size) for size in kernel)):
-        at = tuple(start + t * d for start, t, d in zip(starts, tap, dilations, strict=True))
+        at = tuple(p * axis[0] - axis[2] + t * axis[1] for p, t, axis in zip(place, tap, axes, strict=True))
         yield at if all(0 <= i < size for i, size in zip(at, spatial, strict=True)) else None
 
 

@@ -17,12 +17,13 @@ def pooling(rng: draw.Rng, sizes: tuple[int, ...], dilate: bool = True) -> dict[
     return {**attributes, "kernel_shape": kernel, "ceil_mode": ceil_mode}
 
 
-def spatial(rng: draw.Rng) -> tuple[int, ...]:
-    return tuple(draw.size(rng, 8) for _ in range(draw.pick(rng, (1, 2, 2, 2))))
+def spatial(rng: draw.Rng, most: int = 2) -> tuple[int, ...]:
+    """Sizes of one axis, two, or as many as `most`."""
+    return tuple(draw.size(rng, 8 if most == 2 else 6) for _ in range(draw.pick(rng, (1, 2, 2, most))))
 
 
 def max_pool(rng: draw.Rng) -> Case:
-    sizes = spatial(rng)
+    sizes = spatial(rng, 3)
     x = draw.codes(rng, draw.pick(rng, draw.EIGHT), (draw.size(rng, 2), draw.size(rng, 4), *sizes))
     return one_node("MaxPool", [("x", x)], opset=int(draw.pick(rng, (12, 17, 22))), **pooling(rng, sizes))
 
