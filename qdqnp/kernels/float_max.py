@@ -6,12 +6,12 @@ for all that MLAS lacks, core/providers/cpu/nn/pool_functors.h. Compared with on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 
 import numpy as np
 
-from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.kernels.pool import Axis, pad_plane, tap, window_taps
 from qdqnp.kernels.sums import Window
 from qdqnp.quant import Array, Float32
 
@@ -85,17 +85,46 @@ def largest(x: Float32) -> Float32:
     return reduce(first_of_equals, (x[..., at] for at in range(full, x.shape[-1])), best)
 
 
+def float_max_volume(x: Float32, axes: Sequence[Axis], kernel: tuple[int, ...], out: tuple[int, ...]) -> Float32:
+    """Return the maximum of each window of x (N, C, D, H, W), of shape (N, C, *out), as MLAS computes it."""
+    if kernel == x.shape[2:] and all(axis == (1, 1, 0, 0) for axis in axes):
+        return largest(x.reshape(*x.shape[:2], -1)).reshape(*x.shape[:2], 1, 1, 1)
+    stride, _, left, right = axes[2]
+    if stride > 2 or max(kernel) > LARGEST_KERNEL or x.shape[4] + left + right > WIDEST:
+        taps = window_taps(x, axes, kernel, out, LOWEST)
+        return reduce(first_of_equals, taps, np.full((*x.shape[:2], *out), LOWEST))
+    found = np.empty((*x.shape[:2], *out), np.float32)
+    for place in np.ndindex(*out[:2]):
+        ranges = [
+            range(max(at * axis[0] - axis[2], 0), min(at * axis[0] - axis[2] + taps, size))
+            for at, axis, taps, size in zip(place, axes[:2], kernel[:2], x.shape[2:4], strict=True)
+        ]
+        lines = [x[:, :, depth, row] for depth in ranges[0] for row in ranges[1]]
+        line = _reduced([np.full_like(lines[0], LOWEST), *lines], x.shape[4])
+        buffer = np.full((*x.shape[:2], max((out[2] - 1) * stride + kernel[2], left + x.shape[4])), LOWEST)
+        buffer[..., left : left + x.shape[4]] = line
+        ends = (out[2] - 1) * stride + 1
+        parts = (buffer[..., at : at + ends : stride] for at in range(kernel[2]))
+        found[(slice(None), slice(None), *place)] = reduce(_last, parts)
+    return found
+
+
+def _reduced(lines: Sequence[Float32], width: int) -> Float32:
+    """Reduce lines of an image to one: four columns at once, those left over one by one."""
+    full = width // LANES * LANES
+    parts = ((slice(0, full), _last), (slice(full, width), first_of_equals))
+    return np.concatenate([reduce(choose, (line[..., part] for line in lines)) for part, choose in parts], axis=-1)
+
+
 def _vectorized(x: Float32, window: Window, rows: int, cols: int) -> Float32:
     """Reduce the rows of each window, four columns at once, those left over one by one; then the columns."""
     top, left = window.pads[:2]
     height, width = x.shape[-2:]
-    full = width // LANES * LANES
     reach = (cols - 1) * window.strides[1] + window.kernel[1]
     buffer = np.full((*x.shape[:2], rows, max(reach, left + width)), LOWEST)
     for row in range(rows):
         start = row * window.strides[0] - top
         lines = [x[..., at, :] for at in range(max(start, 0), min(start + window.kernel[0], height))]
-        for part, choose in ((slice(0, full), _last), (slice(full, width), first_of_equals)):
-            buffer[..., row, left : left + width][..., part] = reduce(choose, (line[..., part] for line in lines))
+        buffer[..., row, left : left + width] = _reduced(lines, width)
     ends = (cols - 1) * window.strides[1] + 1
     return reduce(_last, (buffer[..., at : at + ends : window.strides[1]] for at in range(window.kernel[1])))

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 import qdqnp
 from qdqnp.ops.origin import origin_of
 from tests.ops import draw
+from tests.ops.case import assert_same, computed, one_node
 from tests.ops.cases.pool import pooling
 from tests.oracles import ort
 
@@ -51,6 +52,18 @@ def test_with_zeros_of_both_signs_and_nan(rng: np.random.Generator) -> None:
         wanted, found = ort.run(made, {"x": x}), qdqnp.load(made).run({"x": x})
         assert found["i"].tolist() == wanted["i"].tolist()
         assert found["y"].tobytes() == wanted["y"].tobytes()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_three_axes_with_zeros_of_both_signs_and_nan(stride: int, rng: np.random.Generator) -> None:
+    """Without indices, where MLAS computes: its order decides between them."""
+    rare = np.array([0.0, -0.0, np.nan, -np.inf, np.inf, -1.0], F)
+    for _ in range(30):
+        x = rng.choice(rare, (1, 2, 3, 4, draw.size(rng, 9)))
+        kernel = [2, 2, min(2, x.shape[4])]
+        given = {"kernel_shape": kernel, "strides": [1, 1, stride], "pads": [1, 0, 0, 0, 1, 0]}
+        case = one_node("MaxPool", [("x", x)], **given)
+        assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
 
 
 def test_where_an_index_comes_from() -> None:

@@ -7,6 +7,7 @@ n * 2^-24 * sum |products| of the exact one, to first order; the bounds here all
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def average_pool(inputs: Inputs, attributes: Attributes) -> Bounded:
     if attributes.get("count_include_pad"):
         # ceil_mode's last window counts only as far as the padding goes
         reach = [(axis.positions() < axis.size + axis.after).sum(axis=1) for axis in axes]
-        count = reach[0] if len(reach) == 1 else np.multiply.outer(*reach)
+        count = reduce(np.multiply.outer, reach)
     magnitude = abs(taps).sum(axis=window) / count
     return bounded(taps.sum(axis=window) / count, magnitude, int(np.prod(attributes["kernel_shape"])) + 1)
 

@@ -14,8 +14,8 @@ from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.geometry.pool import check_mlas, check_pool, pool_origin, pool_shape, pool_work
-from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
-from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of, volume_taps
+from qdqnp.ops.geometry.windows import axes_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -42,7 +42,7 @@ class AveragePool(Operator):
 
     def infer(self, check: NodeCheck, attributes: AverageAttributes) -> Inferred:
         check.dtype_in(0, (np.float32,), "x")
-        check_pool(check, attributes)
+        check_pool(check, attributes, (3, 4, 5))
         return ((FLOAT32, pool_shape(attributes, check.value(0).shape)),)
 
     def shapes(self, attributes: AverageAttributes, x: Shape) -> tuple[Shape, ...]:
@@ -54,7 +54,7 @@ class AveragePool(Operator):
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: FloatAverageAttributes = binding.step.attributes
         if not _beyond_mlas(attributes):
-            check_mlas(binding.step.label, window_for(attributes, attributes.kernel_shape, x.shape[2:]))
+            check_mlas(binding.step.label, _pads(attributes, x.shape))
         values, taps, shape = _window_taps(attributes, x)
         total = _total(binding.profile.float_sum, attributes, values, x.shape)
         return ((total / taps.count.astype(np.float32)).reshape(shape),)
@@ -73,8 +73,20 @@ class AveragePool(Operator):
 def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
     """Return the taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
     shape = concrete(pool_shape(attributes, x.shape))
-    taps = taps_of(attributes, x, *(1, *shape[2:])[-2:])
+    taps = volume_taps(attributes, x, shape[2:]) if x.ndim == 5 else taps_of(attributes, x, *(1, *shape[2:])[-2:])
     return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
+
+
+def _pads(attributes: AverageAttributes, x: Sizes) -> list[int]:
+    """Return the padding of every side."""
+    return [pad for axis in axes_for(attributes, attributes.kernel_shape, x[2:]) for pad in axis[2:]]
+
+
+def _whole(attributes: AverageAttributes, x: Sizes) -> bool:
+    """Tell whether the one window is the whole image."""
+    strides = [axis[0] for axis in axes_for(attributes, attributes.kernel_shape, x[2:])]
+    same = tuple(attributes.kernel_shape) == x[2:]
+    return same and not any(_pads(attributes, x)) and all(stride == 1 for stride in strides)
 
 
 def _beyond_mlas(attributes: FloatAverageAttributes) -> bool:
@@ -89,15 +101,14 @@ def _total(rule: FloatSumRule, attributes: FloatAverageAttributes, values: Array
     has a kernel for one window that is the whole image, and one for narrow strides. Sums that start at 0, or meet a
     padded column, are never -0.0.
     """
-    window = window_for(attributes, attributes.kernel_shape, x[2:])
-    if _beyond_mlas(attributes):
-        return rule.window_sums(values, window.kernel, False) + ZERO
-    if tuple(attributes.kernel_shape) == x[2:] and not any(window.pads) and window.strides == (1, 1):
+    if not _beyond_mlas(attributes) and _whole(attributes, x):
         return rule.global_sums(values.reshape(values.shape[0], -1).T).reshape(values.shape[1:])
-    vector = len(x) == 4 and window.strides[1] <= 2 and max(window.kernel) <= 32
-    sums = rule.window_sums(values, window.kernel, vector)
+    kernel = attributes.kernel_shape
+    stride, _, before, _ = axes_for(attributes, kernel, x[2:])[-1]
+    vector = not _beyond_mlas(attributes) and len(x) > 3 and stride <= 2 and max(kernel) <= 32
+    sums = rule.window_sums(values, (values.shape[0] // kernel[-1], kernel[-1]), vector)
     if not vector:
         return sums + ZERO
-    first = np.arange(values.shape[-1]) * window.strides[1] - window.pads[1]
-    padded = (first < 0) | (first + window.kernel[1] > x[-1])
+    first = np.arange(values.shape[-1]) * stride - before
+    padded = (first < 0) | (first + kernel[-1] > x[-1])
     return np.where(padded, sums + ZERO, sums)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from qdqnp.kernels.strategy import FLOAT32 as FLOAT32_PRODUCT
 from qdqnp.kernels.strategy import FLOAT64, Proof
 from qdqnp.kernels.sums import Weights, Window, convolve
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.geometry.conv import ConvAttributes, check_conv, conv_macs, conv_origin, conv_shape, conv_work
-from qdqnp.ops.geometry.windows import as_planes, window_for
+from qdqnp.ops.geometry.windows import as_planes, axes_for, window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -34,7 +35,7 @@ class Conv(Operator):
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         for index in range(2 + check.given(2)):
             check.dtype_in(index, (np.float32,))
-        check_conv(check, attributes, 0, 1)
+        check_conv(check, attributes, 0, 1, (3, 4, 5))
         shape = conv_shape(attributes, check.value(0).shape, check.value(1).shape)
         if check.given(2) and check.value(2).shape != (shape[1],):
             check.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(check.value(2).shape))
@@ -51,17 +52,29 @@ class Conv(Operator):
 
     def compute(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, ...]:
         attributes, rule = binding.step.attributes, binding.profile.float_sum
+        if x.ndim == 5:
+            out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
+            positions = math.prod(out.shape[2:])
+            for at, (planes, plane_attributes, plane_weights) in enumerate(_slices(attributes, x, w, out.shape[2])):
+                out[:, :, at] = self._planar(rule, plane_attributes, planes, plane_weights, bias, positions)
+            return (out,)
+        return (self._planar(rule, attributes, x, w, bias, None),)
+
+    def _planar(
+        self, rule: FloatSumRule, attributes: ConvAttributes, x: Array, w: Array, bias: Array | None, volume: int | None
+    ) -> Array:
+        """Compute a convolution along one or two axes. volume: the pixels of all slices where it is one of several."""
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
         grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
         weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
         offset: Any = 0 if bias is None else bias[:, None]
         window = window_for(attributes, w.shape[2:], x.shape[2:])
-        positions = math.prod(out.shape[2:])
-        if _whole_rows(window, w.shape, grouped.shape[1], x.shape[-1]):
+        positions = volume or math.prod(out.shape[2:])
+        if volume is None and _whole_rows(window, w.shape, grouped.shape[1], x.shape[-1]):
             for image, result in zip(as_planes(x), out, strict=True):
                 sums = rule.conv(weights.array, _rows_as_columns(image, window.kernel[0]), positions, True)
                 result[...] = (sums.reshape(w.shape[0], positions) + offset).reshape(result.shape)
-            return (out,)
+            return out
 
         def product(left: Array, right: Array, proof: Proof, tile: Array, scratch: Scratch) -> None:
             np.copyto(tile, rule.conv(left, right, positions, False))
@@ -71,7 +84,7 @@ class Conv(Operator):
             return tile
 
         convolve(as_planes(x), 0, weights, window, finish, as_planes(out), Scratch(), product)
-        return (out,)
+        return out
 
     def origin(self, step: Step, output: int, index: Index, x: Array, w: Array, bias: Array | None = None) -> Any:
         return conv_origin(step.attributes, index, x, w, bias)
@@ -82,6 +95,13 @@ class Conv(Operator):
     def error(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> Array:
         """Bound the error of sums of K products and a bias: K + 1 roundings each way, on the sum of the magnitudes."""
         attributes = binding.step.attributes
+        if x.ndim == 5:
+            depth = concrete(conv_shape(attributes, x.shape, w.shape))[2]
+            parts = [self._bound(*part, bias) for part in _slices(attributes, x, w, depth)]
+            return np.stack(parts, axis=2)
+        return self._bound(x, attributes, w, bias)
+
+    def _bound(self, x: Array, attributes: ConvAttributes, w: Array, bias: Array | None) -> Array:
         magnitude = np.zeros(concrete(conv_shape(attributes, x.shape, w.shape)), np.float64)
         shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
         grouped = np.abs(w).astype(np.float64).reshape(shape)
@@ -95,6 +115,25 @@ class Conv(Operator):
 # Real products are rounded, whatever their order, so exactness cannot be proved and the proof is empty.
 _NO_PROOF = Proof(FLOAT32_PRODUCT, 0, 0, (), 0)
 _WIDE = Proof(FLOAT64, 0, 0, (), 0)
+
+
+def _slices(
+    attributes: ConvAttributes, x: Array, w: Array, depth: int
+) -> Iterator[tuple[Array, ConvAttributes, Array]]:
+    """Yield, for each slice of the output of (N, C, D, H, W), the convolution along two axes that it is.
+
+    The slices of the image that the kernel meets are channels of it: sums then add up in the same order.
+    """
+    axes = axes_for(attributes, w.shape[2:], x.shape[2:])
+    stride, dilation, before, after = axes[0]
+    padded = np.pad(x, ((0, 0), (0, 0), (before, max(after, 0)), (0, 0), (0, 0)))
+    pads = tuple(axis[side] for side in (2, 3) for axis in axes[1:])
+    strides, dilations = (tuple(axis[at] for axis in axes[1:]) for at in (0, 1))
+    plane = ConvAttributes(strides=strides, dilations=dilations, pads=pads, group=attributes.group)
+    weights = w.reshape(w.shape[0], w.shape[1] * w.shape[2], *w.shape[3:])
+    for at in range(depth):
+        met = padded[:, :, at * stride : at * stride + dilation * (w.shape[2] - 1) + 1 : dilation]
+        yield met.reshape(x.shape[0], x.shape[1] * w.shape[2], *x.shape[3:]), plane, weights
 
 
 def _whole_rows(window: Window, w: tuple[int, ...], filters: int, width: int) -> bool:

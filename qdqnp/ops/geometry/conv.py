@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -38,8 +38,8 @@ class ConvAttributes(WindowAttributes):
 @lru_cache(maxsize=4096)  # the same few shapes again in every run
 def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
     """Return the output shape of a convolution. Raises ShapeError where x, w and group do not fit."""
-    if len(x) not in (3, 4) or len(w) != len(x):
-        raise ShapeError("input and weights of the same rank 3 or 4", f"{list(x)} and {list(w)}")
+    if len(x) not in (3, 4, 5) or len(w) != len(x):
+        raise ShapeError("input and weights of the same rank 3 to 5", f"{list(x)} and {list(w)}")
     channels, out_channels, per_group = x[1], w[0], w[1]
     kernel = w[2:]
     if not all(isinstance(size, int) for size in kernel):
@@ -52,9 +52,9 @@ def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
     return (x[0], out_channels, *spatial_output(attributes, sizes, x[2:]))
 
 
-def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int) -> None:
-    """Check what every convolution needs; x and w are input indices."""
-    rank = check.rank_in(x, (3, 4), "x")
+def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int, ranks: Sequence[int] = (3, 4)) -> None:
+    """Check what every convolution needs; x and w are input indices, ranks those that they may have."""
+    rank = check.rank_in(x, ranks, "x")
     check.rank_in(w, (rank,), "w")
     kernel = [size for size in check.value(w).shape[2:] if isinstance(size, int)]
     if len(kernel) != rank - 2:
@@ -76,6 +76,8 @@ def conv_work(attributes: ConvAttributes, x: Sizes, w: Sizes, out: Sizes) -> int
     """
     plane = padded_plane(attributes, w[2:], x[2:], out[2:])
     row = x[1] * math.prod(w[2:]) * max(plane[-1], out[-1])
+    if len(out) == 5:  # one slice of the output after the other, of as many slices of the image as the kernel has
+        return x[1] * math.prod(plane) * (1 + w[2]) + row + x[0] * out[2] * (1000 + row * out[3] // 16)
     return x[1] * math.prod(plane) + row + x[0] * (1000 + row * (out[2] if len(out) == 4 else 1) // 16)
 
 

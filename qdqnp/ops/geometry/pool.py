@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Shape, Sizes
-from qdqnp.kernels.sums import Window
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.windows import WindowAttributes, check_window, padded_plane, spatial_output, taps_at
 from qdqnp.ops.node_check import NodeCheck
@@ -45,11 +44,11 @@ def check_pool(check: NodeCheck, attributes: PoolAttributes, ranks: Sequence[int
         check.refuse("attribute 'ceil_mode'", "0 or 1", attributes.ceil_mode)
 
 
-def check_mlas(label: str, window: Window) -> None:
+def check_mlas(label: str, pads: Sequence[int]) -> None:
     """Raise ProfileError for a window that MLAS's pools refuse: auto_pad SAME cuts off what strides leave over."""
-    if min(window.pads) < 0:
+    if min(pads) < 0:
         hint = "The stride is larger than the window; write auto_pad VALID, or the pads."
-        problem = Problem(f"step {label}, padding by auto_pad SAME", "at least 0", str(list(window.pads)), hint)
+        problem = Problem(f"step {label}, padding by auto_pad SAME", "at least 0", str(list(pads)), hint)
         raise ProfileError("ONNX Runtime's pool of floats does not run", [problem])
 
 

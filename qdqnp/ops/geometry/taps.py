@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.graph import Sizes
+from qdqnp.kernels.pool import pad_plane, tap, window_taps
 from qdqnp.kernels.sums import Window
 from qdqnp.ops.geometry.pool import PoolAttributes
-from qdqnp.ops.geometry.windows import as_planes, window_for
+from qdqnp.ops.geometry.windows import as_planes, axes_for, window_for
 from qdqnp.quant import Array, Int64
 
 
@@ -45,6 +46,22 @@ def taps_of(attributes: AverageAttributes, x: Array, rows_out: int, cols_out: in
     inside = np.stack([tap(ones, window, *place, rows_out, cols_out) for place in places])
     counted = _within_pads(planes.shape[2:], window, rows_out, cols_out) if attributes.count_include_pad else inside
     return Taps(values, inside, counted.sum(axis=0, dtype=np.int64))
+
+
+def volume_taps(attributes: AverageAttributes, x: Array, out: Sizes) -> Taps:
+    """Return what `taps_of` does for windows in three axes: values (taps, N, C, *out), the others without N and C."""
+    kernel, spatial = attributes.kernel_shape, x.shape[2:]
+    axes = axes_for(attributes, kernel, spatial)
+    values = np.stack(list(window_taps(x, axes, kernel, out, 0)))
+    inside = np.stack(list(window_taps(np.ones(spatial, bool), axes, kernel, out, False)))
+    counted = np.ones((1, *out), np.int64)
+    for at, ((stride, dilation, before, after), taps, count, size) in enumerate(
+        zip(axes, kernel, out, spatial, strict=True)
+    ):
+        places = np.arange(count)[:, None] * stride + np.arange(taps) * dilation - before
+        within = places < size + after if attributes.count_include_pad else (places >= 0) & (places < size)
+        counted = counted * within.sum(axis=1).reshape(tuple(-1 if axis == at else 1 for axis in range(len(out))))
+    return Taps(values, inside, counted[0])
 
 
 def _within_pads(size: tuple[int, ...], window: Window, rows_out: int, cols_out: int) -> Array:

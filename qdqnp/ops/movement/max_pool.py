@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
-from qdqnp.kernels.float_max import LOWEST, first_of_equals, float_max_pool, largest
-from qdqnp.kernels.pool import choose_one_by_one, max_pool, window_taps
+from qdqnp.kernels.float_max import float_max_pool, float_max_volume
+from qdqnp.kernels.pool import choose_one_by_one, max_pool
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.pool import PoolAttributes, check_mlas, check_pool, pool_origin, pool_shape, pool_work
 from qdqnp.ops.geometry.windows import as_planes, axes_for, window_for
@@ -62,25 +61,23 @@ class MaxPool(Operator):
         attributes: MaxPoolAttributes = binding.step.attributes
         shape = concrete(pool_shape(attributes, x.shape))
         if attributes._indices or x.ndim == 5:
-            return self._one_by_one(attributes, x, shape)
+            return self._one_by_one(binding.step.label, attributes, x, shape)
         rows, cols = (1, *shape[2:])[-2:]
         window = window_for(attributes, attributes.kernel_shape, x.shape[2:])
         if x.dtype.kind == "f":
             plain = attributes.storage_order == 0 and window.dilations == (1, 1)
             if plain:
-                check_mlas(binding.step.label, window)
+                check_mlas(binding.step.label, window.pads)
             return (float_max_pool(as_planes(x), window, rows, cols, x.ndim == 4, plain).reshape(shape),)
         return (max_pool(as_planes(x), window, rows, cols).reshape(shape),)
 
-    def _one_by_one(self, attributes: MaxPoolAttributes, x: Array, shape: Sizes) -> tuple[Array, ...]:
+    def _one_by_one(self, label: str, attributes: MaxPoolAttributes, x: Array, shape: Sizes) -> tuple[Array, ...]:
         """Compare the elements of each window in turn, as ONNX Runtime does for indices, and in three axes."""
         axes = axes_for(attributes, attributes.kernel_shape, x.shape[2:])
         plain = attributes.storage_order == 0 and all(dilation == 1 for _, dilation, _, _ in axes)
         if x.dtype.kind == "f" and plain and not attributes._indices:
-            if attributes.kernel_shape == x.shape[2:] and all(axis == (1, 1, 0, 0) for axis in axes):
-                return (largest(x.reshape(*x.shape[:2], -1)).reshape(shape),)
-            taps = window_taps(x, axes, attributes.kernel_shape, shape[2:], LOWEST)
-            return (reduce(first_of_equals, taps, np.full(shape, LOWEST)),)
+            check_mlas(label, [pad for axis in axes for pad in axis[2:]])
+            return (float_max_volume(x, axes, attributes.kernel_shape, shape[2:]),)
         by_rows = attributes.storage_order == 0
         best, place = choose_one_by_one(x, axes, attributes.kernel_shape, shape[2:], by_rows)
         if not attributes._indices:

@@ -87,7 +87,8 @@ def _without_cropping(attributes: dict[str, object]) -> dict[str, object]:
 
 def conv(rng: draw.Rng) -> Case:
     """Few and many terms per sum, one output channel or pixel, depthwise, and kernels as large as the image."""
-    sizes = tuple(draw.size(rng, 9) for _ in range(draw.pick(rng, (1, 2, 2))))
+    rank = draw.pick(rng, (1, 2, 2, 3))
+    sizes = tuple(draw.size(rng, 9 if rank < 3 else 5) for _ in range(rank))
     kernel, attributes = window(rng, sizes)
     way = draw.pick(rng, ("few", "few", "many", "pixel", "rows"))
     if way == "pixel":
@@ -142,7 +143,7 @@ def matmul(rng: draw.Rng) -> Case:
 
 
 def average_pool(rng: draw.Rng) -> Case:
-    sizes = spatial(rng)
+    sizes = spatial(rng, 3)
     attributes = _without_cropping(pooling(rng, sizes, dilate=False))
     attributes.pop("dilations", None)
     if draw.chance(rng, 0.2):
