@@ -39,7 +39,7 @@ def conv(inputs: Inputs, attributes: Attributes) -> Bounded:
     taps = gathered(x, axes_of(attributes, x.shape[2:], w.shape[2:]), 0)
     taps = taps.reshape(x.shape[0], groups, -1, *taps.shape[2:])
     grouped = w.reshape(groups, -1, *w.shape[1:])
-    windows, kernel = "HW"[:spatial], "hw"[:spatial]
+    windows, kernel = "HWD"[:spatial], "hwd"[:spatial]
     rule = f"ngi{windows}{kernel},gfi{kernel}->ngf{windows}"
     value, magnitude = np.einsum(rule, taps, grouped), np.einsum(rule, abs(taps), abs(grouped))
     shape = (x.shape[0], w.shape[0], *value.shape[3:])

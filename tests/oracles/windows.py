@@ -70,7 +70,7 @@ def _axis(
 
 
 def gathered(x: Array, axes: Sequence[Axis], fill: Any) -> Array:
-    """x (N, C, spatial...) to (N, C, windows..., kernel...), `fill` outside the image. One or two spatial axes."""
+    """x (N, C, spatial...) to (N, C, windows..., kernel...), `fill` outside the image. One spatial axis or more."""
     result = x
     for number, axis in enumerate(axes):
         places = axis.positions()
@@ -79,6 +79,5 @@ def gathered(x: Array, axes: Sequence[Axis], fill: Any) -> Array:
         shape = [1] * taken.ndim
         shape[2 + 2 * number : 4 + 2 * number] = places.shape
         result = np.where(inside.reshape(shape), taken, np.asarray(fill, x.dtype))
-    if len(axes) == 2:
-        result = result.transpose(0, 1, 2, 4, 3, 5)
-    return result
+    rank = len(axes)
+    return result.transpose(0, 1, *range(2, 2 + 2 * rank, 2), *range(3, 2 + 2 * rank, 2))

@@ -23,7 +23,7 @@ def spatial(rng: draw.Rng, most: int = 2) -> tuple[int, ...]:
 
 
 def max_pool(rng: draw.Rng) -> Case:
-    sizes = spatial(rng)
+    sizes = spatial(rng, 3)
     x = draw.codes(rng, draw.pick(rng, draw.EIGHT), (draw.size(rng, 2), draw.size(rng, 4), *sizes))
     return one_node("MaxPool", [("x", x)], opset=int(draw.pick(rng, (12, 17, 22))), **pooling(rng, sizes))
 
