@@ -19,7 +19,7 @@ from qdqnp.golden.options import Options
 from qdqnp.golden.tensor import Document
 from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profile_writer import to_document
-from qdqnp.ops.geometry.windows import WindowAttributes, window_for
+from qdqnp.ops.geometry.windows import WindowAttributes, axes_for
 from qdqnp.program import Step
 from qdqnp.version import __version__
 
@@ -71,21 +71,20 @@ def layer_documents(plan: Plan, chosen: Collection[int], shapes: Mapping[str, tu
 
 
 def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document:
-    """Return the operator's attributes. Attributes of windows are given as they apply to these shapes, always for two
-    axes: kernel_shape, strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved."""
+    """Return the operator's attributes. Attributes of windows are given as they apply to these shapes, for two axes at
+    least: kernel_shape, strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved.
+    Of three axes the depth comes first."""
     attributes = step.attributes
     fields = {field.name.lstrip("_"): getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
     found = {name: _plain(value) for name, value in fields.items() if value is not None}
     if isinstance(attributes, WindowAttributes):
         names = step.input_names
-        kernel = attributes.kernel_shape or shapes[names[1]][2:]
-        window = window_for(attributes, tuple(kernel), tuple(shapes[names[0]][2:]))
-        found |= {
-            "kernel_shape": list(window.kernel),
-            "strides": list(window.strides),
-            "dilations": list(window.dilations),
-            "pads": list(window.pads),
-        }
+        kernel = list(attributes.kernel_shape or shapes[names[1]][2:])
+        axes = axes_for(attributes, kernel, shapes[names[0]][2:])
+        if len(axes) == 1:
+            axes, kernel = [(1, 1, 0, 0), *axes], [1, *kernel]
+        strides, dilations, before, after = map(list, zip(*axes, strict=True))
+        found |= {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": before + after}
         del found["auto_pad"]
     return found
 

@@ -25,7 +25,17 @@ from qdqnp.quant import Array
 
 
 @dataclass(frozen=True)
-class ConvTransposeAttributes(WindowAttributes):
+class ConvTransposeAttributes:
+    """The attributes of ConvTranspose; () stands for the ONNX default.
+
+    They are those of a window over the output, so that nothing which asks for windows over the input may take them.
+    """
+
+    auto_pad: str = "NOTSET"
+    kernel_shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
     group: int = 1
     #: What is added to the end of each axis; () for nothing.
     output_padding: tuple[int, ...] = ()
@@ -62,7 +72,14 @@ class ConvTranspose(Operator):
         kernel = [size for size in w[2:] if isinstance(size, int)]
         if len(kernel) != rank:
             check.refuse("input 1 (w)", "a known kernel size", w)
-        check_window(check, attributes, rank, kernel)
+        window = (
+            attributes.auto_pad,
+            attributes.kernel_shape,
+            attributes.strides,
+            attributes.dilations,
+            attributes.pads,
+        )
+        check_window(check, WindowAttributes(*window), rank, kernel)
         if attributes.group < 1:
             check.refuse("attribute 'group'", "at least 1", attributes.group)
         for name, counts, least in (("output_padding", (rank,), 0), ("output_shape", (rank, rank + 2), 1)):
