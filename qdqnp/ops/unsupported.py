@@ -91,7 +91,7 @@ GROUPS = (
     _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",
         "quantize the activations too, statically, in 8 bits (onnxruntime.quantization.quantize_static)",
-        "MatMulNBits MatMulBnb4 GatherBlockQuantized QMoE",
+        "MatMulBnb4 GatherBlockQuantized QMoE",
         MICROSOFT,
     ),
     _group(

@@ -28,11 +28,13 @@ def run(*arguments: object) -> Result:
 
 def test_what_helps_under_every_profile_is_said_once(tmp_path: Path) -> None:
     net = Net()
-    net.output(net.node("MatMul", net.input((4, 8)), net.weight(8, 5)))
+    x = net.input((4, 8))
+    chosen = net.node("Where", net.const(np.ones((4, 8), bool)), *(net.qdq(x, s, 9, np.uint8) for s in (0.1, 0.2)))
+    net.output(net.q(chosen, 0.03, 9, np.uint8))
     onnx.save(net.model(), tmp_path / "weights.onnx")
     result = run("diff", tmp_path / "weights.onnx", "--profiles", "ort-unfused,ort,ort-x64")
     assert result.exit_code == 2
-    assert result.stderr.count("operator com.microsoft.MatMulNBits") == 2
+    assert result.stderr.count("operator com.microsoft.QLinearWhere") == 2
     assert result.stderr.count("what helps:") == result.stderr.count("--profile ort-unfused") == 1
 
 

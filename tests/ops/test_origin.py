@@ -278,6 +278,16 @@ def resized(rng: draw.Rng, mode: str, **attributes: Any) -> Case:
     return one_node("Resize", arguments, opset=19, mode=mode, **attributes)
 
 
+def in_blocks(rng: draw.Rng, level: int) -> Case:
+    """A product with weights of 4 bits in blocks of 16; one code in two is left out where K ends."""
+    weights = [("b", rng.integers(0, 256, (2, 1, 8)).astype(np.uint8)), ("s", np.ones((2, 1), F))]
+    others = [("z", np.full((2, 1), 8, np.uint8)), None, ("c", np.zeros(2, F))]
+    sizes = {"K": 16, "N": 2, "block_size": 16}
+    return one_node(
+        "MatMulNBits", [("x", reals(rng, 2, 16)), *weights, *others], domain=MS, accuracy_level=level, **sizes
+    )
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
 SPREAD = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
@@ -299,6 +309,8 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "MatMulIntegerToFloat": lambda rng: to_float(codes(rng, 2, 3), codes(rng, 3, 2), (2,)),
     "MatMulIntegerToFloat of stacks": lambda rng: to_float(codes(rng, 2, 1, 3), codes(rng, 2, 3, 2), (2, 1, 2)),
     "DynamicQuantizeMatMul": lambda rng: to_float(reals(rng, 2, 3), codes(rng, 3, 2), (2,)),
+    "MatMulNBits": lambda rng: in_blocks(rng, 0),
+    "MatMulNBits of codes": lambda rng: in_blocks(rng, 4),
     "DynamicQuantizeLinear": lambda rng: one_node(
         "DynamicQuantizeLinear", [("x", reals(rng, 2, 3))], output=np.uint8, others=("s", "z")
     ),
@@ -369,7 +381,7 @@ def test_everything_that_is_named_matters(name: str, rng: np.random.Generator) -
         layer = layer_of(SHARP[name](rng))
         made = computed(layer)[0]
         needed = said(layer, 0, made.shape) & ~in_the_padding(layer, made.shape)
-        now = seen(layer, 0, lambda dtype: np.array([-90, 3, 9], dtype))
+        now = seen(layer, 0, lambda dtype: np.array([-90, 3, 9]).astype(dtype))
         found = now if found is None else found | now
         if np.array_equal(found, needed):
             return

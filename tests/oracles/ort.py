@@ -70,9 +70,12 @@ def _in_numpy_s_types(model: onnx.ModelProto, feeds: dict[str, Array], small: Ma
 def comparable(model: onnx.ModelProto) -> bool:
     """Whether this CPU's ONNX Runtime computes what qdqnp stands for.
 
-    That arithmetic is x86-64's. Without VNNI, pairs of uint8 x int8 products saturate to int16 there.
+    That arithmetic is x86-64's. Without VNNI, pairs of uint8 x int8 products saturate to int16 there; without AVX512,
+    products of blocks are added up in other lanes.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    if any(node.op_type == "MatMulNBits" for node in model.graph.node) and not has_avx512_vnni():
         return False
     return _sums_are_exact() or not _mixes_signs(model)
 
@@ -87,10 +90,17 @@ def _mixes_signs(model: onnx.ModelProto) -> bool:
     )
 
 
-@functools.cache
+def has_avx512_vnni() -> bool:
+    return "avx512_vnni" in _cpu()
+
+
 def _sums_are_exact() -> bool:
+    return "vnni" in _cpu()
+
+
+@functools.cache
+def _cpu() -> str:
     try:
-        info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return "vnni" in info
+        return ""

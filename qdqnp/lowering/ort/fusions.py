@@ -14,6 +14,7 @@ import numpy as np
 
 from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
+from qdqnp.lowering.ort import nbits
 from qdqnp.lowering.qdq import is_shared, per_tensor, same_pair, scalar
 from qdqnp.quant import EIGHT_BIT, Array
 
@@ -317,10 +318,9 @@ def _right_dq(group: Group) -> tuple[Node, ...]:
     return tuple(dq for dq in group.dqs if dq.outputs[0] == group.node.input(1))
 
 
-def weight_only_inputs(group: Group) -> tuple[str, ...]:
-    """Return the inputs without ONNX Runtime's packing: the node exists only to be refused."""
-    dq = group.edit.producer(group.node.input(1))
-    return (group.node.input(0), *(dq.inputs if dq is not None else ()), group.node.input(2))
+def _weight(group: Group) -> Node:
+    (dq,) = _right_dq(group)
+    return dq
 
 
 def nearest(group: Group) -> str | None:
@@ -499,8 +499,8 @@ FUSIONS: tuple[Fusion, ...] = (
             "MatMulNBits",
             MICROSOFT,
             (no_clip, weight_only),
-            weight_only_inputs,
-            lambda g: {},
+            lambda g: nbits.packed(g.edit, g.node, _weight(g)),
+            lambda g: nbits.attributes(g.edit, _weight(g)),
             _right_dq,
             lambda g: (),
         )

@@ -21,6 +21,7 @@ from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
 from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
+from qdqnp.lowering.ort.passes.nbits_bias import nbits_bias
 from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.propagate import propagate
 from qdqnp.lowering.ort.passes.quick_gelu import quick_gelu
@@ -87,6 +88,7 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         MATMUL_ADD,
         Pass("quick-gelu", quick_gelu, about="Sigmoid"),
         Pass("matmul-scale", matmul_scale),
+        Pass("nbits-bias", nbits_bias, about="MatMulNBits"),
         Pass("final-cleanup", final_cleanup),
     )
 

@@ -120,3 +120,24 @@ def dynamic_quantize_matmul(rng: draw.Rng) -> Case:
         _bias(rng, cols),
     ]
     return one_node("DynamicQuantizeMatMul", arguments, _chosen(rng, arguments), domain=MS, output=F)
+
+
+def matmul_nbits(rng: draw.Rng) -> Case:
+    """Weights of 4 and 8 bits in blocks of every length, at every accuracy level; one row, several, stacks of them."""
+    bits, block = draw.pick(rng, (4, 8)), draw.pick(rng, (16, 32, 32, 64, 128, 256))
+    terms, columns = draw.pick(rng, (draw.size(rng, 40), draw.size(rng, 600))), draw.size(rng, 9)
+    if draw.chance(rng, 0.2):
+        bits, block, terms, columns = 4, 16, 7, draw.size(rng, 3)  # few elements
+    blocks = -(-terms // block)
+    packed = -(-blocks * bits // 8)
+    zeros = draw.pick(rng, ((columns, packed), (columns * packed,)))
+    arguments = [
+        ("x", rng.normal(0, 1, (*draw.pick(rng, ((), (2,))), draw.size(rng, 5), terms)).astype(F)),
+        ("b", rng.integers(0, 256, (columns, blocks, block * bits // 8)).astype(np.uint8)),
+        ("s", rng.uniform(-0.02, 0.1, draw.pick(rng, ((columns, blocks), (columns * blocks,)))).astype(F)),
+        ("z", rng.integers(0, 256, zeros).astype(np.uint8)) if draw.chance(rng, 0.6) else None,
+        None,
+        ("c", rng.normal(0, 1, columns).astype(F)) if draw.chance(rng, 0.5) else None,
+    ]
+    sizes = {"K": terms, "N": columns, "block_size": block, "bits": bits}
+    return one_node("MatMulNBits", arguments, domain=MS, accuracy_level=int(rng.integers(0, 5)), **sizes)

@@ -13,6 +13,7 @@ from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
+from tests.ops.cases.dynamic import matmul_nbits
 from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
 from tests.ops.cases.sizes import SIZES
@@ -195,6 +196,7 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Conv": conv,
     "Gemm": gemm,
     "MatMul": matmul,
+    "MatMulNBits": matmul_nbits,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     **LOGIC,
