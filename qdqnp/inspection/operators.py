@@ -53,8 +53,6 @@ ATTRIBUTES: Mapping[str, Any] = {
     "fmod": 1,
     "to": 1,
 }
-#: Those that only one operator has.
-OWN_ATTRIBUTES: Mapping[str, Mapping[str, Any]] = {"MatMulNBits": {"K": 1, "N": 1, "block_size": 16}}
 #: What constant inputs may be: axes, sizes, steps, scales, pads; and one element of the first input's type.
 CONSTANTS = (*(np.array(value) for value in ([0], [1], [1] * 4, [0] * 8)), np.ones(4, np.float32))
 #: How the operators of a room come to their results.
@@ -182,8 +180,8 @@ def _trials(operator: Operator, opset: int) -> Iterator[Trial]:
     known = {item.name for item in fields(operator.Attributes)}
     needed = {name: value for name, value in ATTRIBUTES.items() if name in known}
     given = [dict(part) for part in {(), tuple(needed.items()), *(((name, value),) for name, value in needed.items())}]
-    if operator.op in OWN_ATTRIBUTES:
-        given = [dict(OWN_ATTRIBUTES[operator.op])]
+    if operator.example:
+        given = [dict(operator.example)]
     fewest, most = operator.arity
     for count in range(min(most, max(fewest, MOST_INPUTS)), fewest - 1, -1):
         for shapes in SHAPES:

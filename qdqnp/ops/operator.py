@@ -64,6 +64,8 @@ class Operator(ABC):
     #: The fewest and the most inputs.
     arity: ClassVar[tuple[int, int]] = (1, 1)
     Attributes: ClassVar[type] = NoAttributes
+    #: Attributes that it cannot do without, as a small node has them; {} where there are none of its own.
+    example: ClassVar[Mapping[str, Any]] = {}
     #: Attributes that change no number, accepted and dropped, for example QLinearConv's channels_last = 0 spelled out.
     ignored: ClassVar[frozenset[str]] = frozenset()
     #: The part of ONNX's operator that there is, for docs/operators.md; '' where it is the whole.

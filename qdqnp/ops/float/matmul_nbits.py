@@ -51,6 +51,7 @@ class MatMulNBits(Operator):
     only = "4 and 8 bits"
     arity = (3, 6)
     Attributes = MatMulNBitsAttributes
+    example = {"K": 1, "N": 1, "block_size": 16}  # noqa: RUF012 - is not changed
     reads = ("float_sum", "accumulate")
     bytes_per_element = 64
 
