@@ -36,6 +36,26 @@ def test_all_three_outputs(rng: np.random.Generator) -> None:
         assert found["s"] == scale and found["z"] == zero
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [np.nan, 1, 2, 3],
+        [np.inf, 1, 2],
+        [-np.inf, 1, -2],
+        [np.nan, np.nan],
+        [np.inf, -np.inf, 0],
+        [1e-45, 0],
+        [3e38, -3e38],
+        [-1e-42, 5e-43],
+    ],
+)
+def test_ranges_without_end_and_values_that_are_no_numbers(values: list[float]) -> None:
+    case = quantizer(np.array(values, F))
+    found, wanted = qdqnp.load(case.model).run(case.inputs), ort.run(case.model, case.inputs)
+    for name in "ysz":
+        assert_same(found[name], wanted[name], "ONNX Runtime", case)
+
+
 def test_no_values_have_the_scale_1() -> None:
     case = quantizer(np.zeros((0, 3), F))
     found = qdqnp.load(case.model).run(case.inputs)

@@ -68,7 +68,8 @@ class ConvInteger(Operator):
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.int32)
         zero = as_zero(w_zero).astype(w.dtype)
         one = Quant(x.dtype, np.ones((), np.float32), as_zero(x_zero).reshape(()).astype(x.dtype))
-        each = Quant(w.dtype, np.ones((), np.float32), zero if zero.size > 1 else zero.reshape(()), 0)
+        zero = zero if zero.size > 1 else zero.reshape(())
+        each = Quant(w.dtype, np.ones(zero.shape, np.float32), zero, 0)
         for at in range(x.shape[0]):
             products = Convolution(attributes, x[at : at + 1], w, one, each)
             columns, weights = products.columns().astype(np.int64), products.weights

@@ -45,12 +45,15 @@ class DynamicQuantizeLinear(Operator):
 def parameters_of(x: Float32) -> tuple[Float32, Codes]:
     """Return scale and zero point of the range of values, 0 included: float32 and uint8, of shape ().
 
+    NaNs are passed over; ONNX Runtime forgets with them what came before in the same lane of a vector. Where the scale
+    is infinite, or 0, a zero point that is no number becomes 255.
     Source: ONNX Runtime 1.32, core/util/qmath.h (GetQuantizationParameter).
     """
-    low, high = np.float32(min(x.min(initial=0), 0)), np.float32(max(x.max(initial=0), 0))
+    values = x.reshape(-1)
+    low, high = np.fmin.reduce(values, initial=np.float32(0)), np.fmax.reduce(values, initial=np.float32(0))
     scale = np.float32(1) if high == low else np.float32(np.float32(high - low) / np.float32(255))
     start = np.float32(np.float32(0) - np.float32(low / scale))
-    zero = np.rint(np.clip(start, np.float32(0), np.float32(255)))
+    zero = 255 if np.isnan(start) else np.rint(np.clip(start, np.float32(0), np.float32(255)))
     return np.asarray(scale), np.asarray(zero, np.uint8)
 
 
