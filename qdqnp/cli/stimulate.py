@@ -69,6 +69,11 @@ Pair = tuple[Profile, Profile]
     metavar="[NAME=]1x3x32x32",
     help="Shape of an input of the network; symbolic sizes are 1 without it.",
 )
+@click.option(
+    "--exhaustive",
+    is_flag=True,
+    help="Try everything, however long it takes. Without it, less is tried where a small model has huge tensors.",
+)
 @format_option
 @force_option("a golden set")
 @json_option
@@ -82,6 +87,7 @@ def stimulate_command(
     steps: int,
     seed: int,
     shapes: tuple[str, ...],
+    exhaustive: bool,
     formats: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -100,7 +106,16 @@ def stimulate_command(
     sizes = _shapes(shapes, list(loaded.program(arithmetic).inputs))
     if layer is not None:
         with ERROR_CONSOLE.status("constructing"):
-            found = for_layer(loaded, layer, arithmetic, against=pair, seed=seed, count=count, shapes=sizes)
+            found = for_layer(
+                loaded,
+                layer,
+                arithmetic,
+                against=pair,
+                seed=seed,
+                count=count,
+                shapes=sizes,
+                exhaustive=exhaustive,
+            )
     else:
         with progress(disable=as_json) as bar:
             task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))
@@ -113,6 +128,7 @@ def stimulate_command(
                 steps=steps,
                 shapes=sizes,
                 notify=lambda: bar.advance(task),
+                exhaustive=exhaustive,
             )
     write(out, found, model, arithmetic, name=model.name, formats=listed(formats), force=force)
     if as_json:
@@ -186,6 +202,7 @@ def _print_network(found: StimulusSet) -> None:
     for number, stimulus in enumerate(found.stimuli):
         each.add_row(str(number), stimulus.kind, stimulus.method, *_sums(stimulus), *_differing([stimulus]))
     CONSOLE.print(each)
+    _print_verdicts(found.verdicts)
     CONSOLE.print("search: the best that was found; what no input met is not proven to be unreachable")
 
 

@@ -23,15 +23,16 @@ MOST_CASES = 256
 OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage)
 
 
-def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Sheet], bool]:
+def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]], inputs: int) -> tuple[list[Sheet], bool]:
     """Make one output element for each sum that a window can have, for each kind of window (by how much of it lies in
-    the padding). Also return whether no sum was left out."""
+    the padding), in at most so many inputs, but at least one for each kind. Also return whether no sum was left out."""
     sheets_made: list[Sheet] = []
-    complete = True
-    for sums in _kinds(bound, shapes):
+    complete, kinds = True, _kinds(bound, shapes)
+    for sums in kinds:
         reach = sums.reach(0, 0)
         count = reach.most - reach.least + 1
-        most = min(MOST_TOTALS, MOST_CASES * sums.channels * len(sums.sites[0]))
+        cases = min(MOST_CASES, max(1, inputs // len(kinds)))
+        most = min(MOST_TOTALS, cases * sums.channels * len(sums.sites[0]))
         complete &= count <= most
         totals = np.unique(np.linspace(reach.least, reach.most, min(count, most)).round().astype(np.int64))
         targets = [Goal(EVERY_SUM, index % sums.channels, int(total)) for index, total in enumerate(totals)]

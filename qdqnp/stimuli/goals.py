@@ -123,29 +123,30 @@ def _saturates(requantizer: Requantizer, totals: Int64) -> Array | None:
     return np.any([(before != after)[0] for before, after in pairs], axis=0) if pairs else None
 
 
-def ties(sums: SummingLayer, requantizer: Requantizer) -> Answer:
-    """Find for each channel a sum of each sign whose requantization meets an exact half."""
+def ties(sums: SummingLayer, requantizer: Requantizer, most: int) -> Answer:
+    """Find for each channel a sum of each sign whose requantization meets an exact half; try at most `most` sums."""
     if requantizer.y is None:
         reason = "the output is real: nothing is rounded to a code"
         return [], [Verdict(goal, None, UNREACHABLE, reason) for goal in TIE_GOALS.values()]
-    return _search(sums, [requantizer], requantizer.ties, TIE_GOALS, "a tie")
+    return _search(sums, [requantizer], requantizer.ties, TIE_GOALS, "a tie", most)
 
 
-def differences(sums: SummingLayer, first: Requantizer, second: Requantizer) -> Answer:
-    """Find for each channel a sum to which the two rules give different codes."""
+def differences(sums: SummingLayer, first: Requantizer, second: Requantizer, most: int) -> Answer:
+    """Find for each channel a sum to which the two rules give different codes; try at most `most` sums."""
 
     def differ(totals: Int64) -> Signs:
         return np.asarray(first(totals) != second(totals), np.int8)
 
-    return _search(sums, [first, second], differ, {1: DIFFERENCE}, "requantized differently")
+    return _search(sums, [first, second], differ, {1: DIFFERENCE}, "requantized differently", most)
 
 
 def _search(
-    sums: SummingLayer, rules: Sequence[Requantizer], marker: Marker, goals: dict[int, str], what: str
+    sums: SummingLayer, rules: Sequence[Requantizer], marker: Marker, goals: dict[int, str], what: str, most: int
 ) -> Answer:
     try:
         where = _where(sums, rules)
-        found = look(marker, where, tuple(goals), lambda channel, total: sums.site_for(channel, total) is not None)
+        reachable = lambda channel, total: sums.site_for(channel, total) is not None  # noqa: E731
+        found = look(marker, where, tuple(goals), reachable, most)
     except ProfileError as error:
         reason = f"the profile is not defined on every sum that inputs can make: {error.problems[0]}"
         return [], [Verdict(goal, None, UNDECIDED, reason) for goal in goals.values()]
@@ -175,7 +176,9 @@ def _not_found(goal: str, mark: int, channel: int, where: Range, found: Found, w
         return Verdict(goal, channel, UNREACHABLE, "every sum that inputs can make is clipped")
     span = f"the {count} sums in [{int(where.first[channel])}, {int(where.last[channel])}] with step {step}"
     if found.looked_at[channel] < count:
-        return Verdict(goal, channel, UNDECIDED, f"looked at {int(found.looked_at[channel])} of {span}")
+        return Verdict(
+            goal, channel, UNDECIDED, f"looked at {int(found.looked_at[channel])} of {span}; --exhaustive: all"
+        )
     what += {TIE_NEGATIVE: " below zero", TIE_POSITIVE: " above zero"}.get(goal, "")
     unmade = found.unmade.get((channel, mark), 0)
     text = f"of {span}, {unmade} would be {what}, but no input makes them" if unmade else f"none of {span} is {what}"

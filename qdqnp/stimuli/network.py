@@ -21,6 +21,7 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import EIGHT_BIT, Array
 from qdqnp.stimuli.coverage import Coverage, measured
+from qdqnp.stimuli.effort import effort
 from qdqnp.stimuli.find import Shapes, input_shapes, same_program
 from qdqnp.stimuli.patterns import PATTERNS, Slot, draw, random_codes
 from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH, Stimulus, StimulusSet
@@ -40,6 +41,7 @@ def for_network(
     steps: int = 10,
     shapes: Shapes | None = None,
     notify: Callable[[], None] = lambda: None,
+    exhaustive: bool = False,
 ) -> StimulusSet:
     """Make inputs for the whole network, as codes of the quantizers that read them.
 
@@ -51,6 +53,8 @@ def for_network(
         steps: number of inputs that are tried for each input to search for.
         shapes: shapes of the inputs by name; symbolic sizes that are not given are 1.
         notify: called after each input that was tried.
+        exhaustive: whether to try all of them, however long it takes; otherwise fewer, where the network is small and
+            its tensors are huge, and a verdict says how many.
 
     Raises InputError where an input does not have codes, ProfileError where a profile does not define a layer.
 
@@ -67,25 +71,53 @@ def for_network(
     for other in others:
         same_program(model, named, other)
     run = Runner(plan, tuple(model.plan(other, named.lowering) for other in others), notify)
-    slots = input_slots(plan.program, input_shapes(plan, shapes or {}))
+    shape_of = input_shapes(plan, shapes or {})
+    slots = input_slots(plan.program, shape_of)
+    plan.admit(shape_of, keep_all=True)
+    wanted = inputs_tried(count, steps, bool(others))
+    allowed = effort(plan.steps, plan.shapes(shape_of), exhaustive)
+    tries = Tries(min(wanted, allowed.inputs))
     stimuli = [
-        run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()}) for kind, make in PATTERNS.items()
+        run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()})
+        for kind, make in PATTERNS.items()
+        if tries.take()
     ]
-    stimuli += [run(RANDOM, RANDOM, inputs) for inputs in random_codes(slots, count, seed)]
+    stimuli += [run(RANDOM, RANDOM, inputs) for inputs in random_codes(slots, count, seed) if tries.take()]
     rng = np.random.default_rng([seed, 1])
     known = known_coverage(stimuli)
     for _ in range(count):
-        best = climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps)
-        known = united(known, best.coverage)
-        stimuli.append(best)
-    if others:
-        stimuli += [climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps) for _ in range(count)]
-    return StimulusSet(named.name, "", "", stimuli, against=tuple(other.name for other in others), seed=seed)
+        best = climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps, tries)
+        if best is not None:
+            known = united(known, best.coverage)
+            stimuli.append(best)
+    for _ in range(count if others else 0):
+        best = climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps, tries)
+        stimuli += [] if best is None else [best]
+    against_names = tuple(other.name for other in others)
+    verdicts = allowed.left_out(tries.taken, wanted)
+    return StimulusSet(named.name, "", "", stimuli, verdicts, against=against_names, seed=seed)
+
+
+@dataclass
+class Tries:
+    """The inputs that a search may still try."""
+
+    #: How many there are.
+    most: int
+    #: How many were taken.
+    taken: int = 0
+
+    def take(self) -> bool:
+        """Take one and return True, or return False where none is left."""
+        if self.taken >= self.most:
+            return False
+        self.taken += 1
+        return True
 
 
 def inputs_tried(count: int, steps: int, discriminating: bool) -> int:
     """Return how many inputs `for_network` runs."""
-    return len(PATTERNS) + count + count * steps * (2 if discriminating else 1)
+    return len(PATTERNS) + count + count * max(1, steps) * (2 if discriminating else 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +197,15 @@ def climb(
     slots: Mapping[str, Slot],
     rng: np.random.Generator,
     steps: int,
-) -> Stimulus:
-    """Return the best of `steps` inputs: first one start of each kind, then changes to the best so far."""
+    tries: Tries,
+) -> Stimulus | None:
+    """Return the best of `steps` inputs: first one start of each kind, then changes to the best so far; None where no
+    try is left."""
     best: Stimulus | None = None
     value = 0.0
     for step in range(max(1, steps)):
+        if not tries.take():
+            break
         if best is None or step < len(STARTS):
             inputs = {name: STARTS[step](slot, rng) for name, slot in slots.items()}
         else:
@@ -178,7 +214,6 @@ def climb(
         found = score(one)
         if best is None or found > value:
             best, value = one, found
-    assert best is not None
     return best
 
 

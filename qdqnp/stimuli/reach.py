@@ -11,6 +11,9 @@ order, and S is kept exactly:
   Adding a term of magnitude m leaves the middle without gaps as long as it is at least m long, because its shifts by m
   then touch each other; below `edge` only the bits there and the shifts of these matter.
 
+Where the smallest magnitude is larger than g, each magnitude is two terms: two of its weights come first, and the
+others when the middle has no gaps any more.
+
 So the whole set costs little more than its irregular ends, whatever K is.
 """
 
@@ -23,6 +26,9 @@ import numpy as np
 
 from qdqnp.lazy import lazy
 from qdqnp.quant import Int64
+
+# Weights of each magnitude that are added before the others: with 8-bit codes they close all gaps that can be closed.
+FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -107,9 +113,13 @@ class Reach:
 
     @lazy
     def _terms(self) -> list[tuple[int, Int64]]:
-        """List (magnitude, which weights have it), ascending."""
+        """List (magnitude, which weights have it), ascending; see above for a magnitude that is listed twice."""
         size = np.abs(self.weights)
-        return [(int(value), np.flatnonzero(size == value)) for value in np.unique(size) if value]
+        found = [(int(value), np.flatnonzero(size == value)) for value in np.unique(size) if value]
+        if not found or found[0][0] == self.step:
+            return found
+        first = [(value, which[:FIRST]) for value, which in found]
+        return first + [(value, which[FIRST:]) for value, which in found if which.size > FIRST]
 
     @lazy
     def _sets(self) -> list[Numbers]:

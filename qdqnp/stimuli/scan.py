@@ -21,9 +21,8 @@ Marker = Callable[[Int64], Signs]
 # (channel, sum) -> whether the layer's inputs can make it.
 Reachable = Callable[[int, int], bool]
 
-# Sums that are tried together, and in one search at most. MOST_SUMS takes a few minutes.
+# Sums that are tried together.
 BLOCK = 2**19
-MOST_SUMS = 2**28
 # At most this many sums are tried to see whether a rule is monotone.
 FEW_SUMS = 2**24
 
@@ -62,8 +61,9 @@ class Found:
     looked_at: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reachable) -> Found:
-    """Find the first sum of each channel with each wanted mark, from the middle of the channel's range outwards."""
+def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reachable, most: int = 2**62) -> Found:
+    """Find the first sum of each channel with each wanted mark, from the middle of the channel's range outwards, until
+    `most` sums were tried."""
     channels = sums.first.size
     found = Found(looked_at=np.zeros(channels, np.int64))
     for rows in _outwards(int(sums.count.max(initial=0)) + 1, max(1, BLOCK // max(1, channels))):
@@ -74,7 +74,7 @@ def look(marker: Marker, sums: Range, wanted: tuple[int, ...], reachable: Reacha
         found.looked_at += valid.sum(axis=0)
         for mark in wanted:
             _note(found, mark, marks == mark, totals, reachable)
-        if len(found.found) == channels * len(wanted) or int(found.looked_at.sum()) > MOST_SUMS:
+        if len(found.found) == channels * len(wanted) or int(found.looked_at.sum()) >= most:
             break
     return found
 

@@ -18,7 +18,7 @@ from qdqnp.lowering import LOWERINGS, Lowering
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.profiles.neural_art import NEURAL_ART, TIE
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
-from qdqnp.stimuli import goals, scan
+from qdqnp.stimuli import effort, goals, scan
 from qdqnp.stimuli.find import for_one_layer
 from qdqnp.stimuli.goals import REACHED, UNREACHABLE
 from qdqnp.stimuli.layer import EXTREMES, for_layer
@@ -447,14 +447,17 @@ def test_a_negative_multiplier_makes_a_rule_that_falls() -> None:
 
 
 def test_searches_that_were_given_up_are_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "MOST_SUMS", 100)
+    monkeypatch.setattr(effort, "SUMS", 100)
+    monkeypatch.setattr(effort, "SUMS_PER_BYTE", 0)
     monkeypatch.setattr(scan, "BLOCK", 64)
     model = qdqnp.load(layers.gemm(np.array([[1, 2, 3]]), 1, (0.1, [0.1], 0.37)))
     found = for_layer(model, "node", "tflite-single", count=0)
     reasons = {one.goal: (one.verdict, one.reason) for one in found.verdicts}
     verdict, reason = reasons[goals.TIE_POSITIVE]
     assert verdict == "undecided"
-    assert re.fullmatch(r"looked at 1\d\d of the 1531 sums in \[-768, 762\] with step 1", reason)
+    assert re.fullmatch(r"looked at 1\d\d of the 1531 sums in \[-768, 762\] with step 1; --exhaustive: all", reason)
+    every = for_layer(model, "node", "tflite-single", count=0, exhaustive=True)
+    assert "undecided" not in {one.verdict for one in every.verdicts}
 
 
 def test_inner_saturations_are_decided_by_the_extremes() -> None:

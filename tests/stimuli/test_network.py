@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 import qdqnp
 from qdqnp.stimuli.layer import for_layer
-from qdqnp.stimuli.network import climb, for_network, gain, inputs_tried, known_coverage, worth
+from qdqnp.stimuli.network import Tries, climb, for_network, gain, inputs_tried, known_coverage, worth
 from qdqnp.stimuli.patterns import Slot
 from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH, Stimulus
 from tests.networks import dla
@@ -91,7 +91,7 @@ def test_climbing_keeps_the_best_it_has_met_and_changes_that_one() -> None:
         return tried[-1]
 
     scores = iter([1, 9, 3, 2, 8, 7])
-    best = climb(run, lambda one: next(scores), slots, np.random.default_rng(0), 6)
+    best = climb(run, lambda one: next(scores), slots, np.random.default_rng(0), 6, Tries(6))
     assert best is tried[1]
     # after one start of each kind, all are changes of the best: boxes of it, drawn anew
     for one in tried[3:]:

@@ -72,3 +72,13 @@ def test_sums_that_nothing_makes_are_refused() -> None:
         reach.inputs_for(2)
     nothing = Reach(np.array([0, 0]), -3, -1)
     assert (0 in nothing, 1 in nothing, nothing.inputs_for(0).tolist()) == (True, False, [-1, -1])
+
+
+@pytest.mark.parametrize("others", [[127], [125, 127], [254, 255]])
+def test_sums_of_many_equal_weights_are_kept_short(others: list[int]) -> None:
+    """A hundred thousand weights of 126, of which every multiple is a sum, become an interval by the few others."""
+    reach = Reach(np.array([126] * 100_000 + others), -128, 127)
+    assert reach._sets[-1].top > 3 * 10**9
+    assert max(kept.edge for kept in reach._sets) < 10**6
+    total = reach.least + reach._sets[-1].top // 2
+    assert int((reach.weights * reach.inputs_for(total)).sum()) == total

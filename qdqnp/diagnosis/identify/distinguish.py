@@ -21,6 +21,11 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
+# Weights that are looked at, one after the other, in all tries to make one sum.
+SOLVER_WEIGHTS = 2**17
+# Codes of the windows with one of each sum of a layer, and of its random windows; where they would be more, evenly
+# spaced sums are taken. Windows of 7x7 need a tenth.
+WINDOW_CODES = 2**23
 
 
 @dataclass(frozen=True)
@@ -140,8 +145,9 @@ def _signature(layer: Any, rule: Any) -> _Signature:
         return _Signature(None, False, "rows of a softmax are not searched")
     what = "every pair of codes" if isinstance(layer, Pairs) else "every code"
     if isinstance(layer, Windows):  # a float32 sum depends on the order of its terms
-        note = "they agree on windows of every sum of these layers"
-        return _Signature(layer.codes(rule), not isinstance(rule, FloatAverage), note)
+        every = _every_sum(layer)
+        note = f"they agree on windows of {'every sum' if every else 'evenly spaced sums'} of these layers"
+        return _Signature(layer.codes(rule), every and not isinstance(rule, FloatAverage), note)
     return _Signature(layer.codes(rule), True, f"they agree on {what} of these layers")
 
 
@@ -180,7 +186,7 @@ def _at_sum(layer: Summed, rules: tuple[Any, Any], channel: int, total: int) -> 
         text = f"channel {channel}, sum {total} without bias"
     else:
         assert isinstance(layer, Means)
-        weights, x = np.ones(layer.count, np.int64), layer.x
+        weights, x = np.ones(min(layer.count, SOLVER_WEIGHTS + 1), np.int64), layer.x
         text = f"{layer.count} elements, sum {total} without zero points"
     row = np.full((1, _reach(layer)[0].size), total, np.int64)
     codes = [int(_bound(layer, rule)(row)[0, channel]) for rule in rules]
@@ -246,13 +252,15 @@ def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant) -> Int64:
 
 def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
     """Find codes whose sum of (code - zero point) * weight is `total`. Large weights are served first, each as near as
-    possible; other orders are tried where a rest remains. Returns None where no try succeeds."""
+    possible; other orders are tried where a rest remains. Returns None where no try succeeds, and for too many
+    weights."""
+    tries = min(SOLVER_TRIES, SOLVER_WEIGHTS // max(1, len(weights)))
     if total % (int(np.gcd.reduce(weights)) or 1):
         return None  # no integers at all
     low, high = (code - int(x.zero_point) for code in x.range)
     order = np.argsort(-np.abs(weights), kind="stable")
     rng = np.random.default_rng(0)
-    for _ in range(SOLVER_TRIES):
+    for _ in range(tries):
         rest, chosen = total, np.zeros(len(weights), np.int64)
         for index in order:
             weight = int(weights[index])
@@ -268,9 +276,10 @@ def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:
 # -- windows -----------------------------------------------------------------------------------------------------------
 def _all_windows(one: Windows) -> Windows:
     """Make, for every number of elements that a window of the layer has inside, one window for each sum, and random
-    windows."""
-    counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True)}
-    parts = [(count, inside, _windows(inside, one.x)) for count, inside in sorted(counted, reverse=True) if inside]
+    windows; no more than WINDOW_CODES allows."""
+    counted = {(int(n), int(inside)) for n, inside in zip(one.count, one.inside.sum(axis=0), strict=True) if inside}
+    most = max(2, WINDOW_CODES // max(1, len(one.taps) * len(counted)))
+    parts = [(count, inside, _windows(inside, one.x, most)) for count, inside in sorted(counted, reverse=True)]
     taps = np.concatenate([_padded(windows, len(one.taps)) for _, _, windows in parts], axis=1)
     sizes = [windows.shape[1] for _, _, windows in parts]
     inside = np.arange(len(one.taps))[:, None] < np.repeat([inside for _, inside, _ in parts], sizes)
@@ -278,14 +287,23 @@ def _all_windows(one: Windows) -> Windows:
     return replace(one, taps=taps, inside=inside, count=count)
 
 
-def _windows(size: int, x: Quant) -> Codes:
-    """Make windows (size, n): one for each sum of codes, as level as possible, and random windows."""
+def _windows(size: int, x: Quant, most: int) -> Codes:
+    """Make windows (size, n): one for each sum of codes, as level as possible, and random windows; at most so many of
+    each sort."""
     low, high = x.range
-    totals = np.arange(size * low, size * high + 1)
+    count = size * (high - low) + 1
+    totals = size * low + np.arange(min(count, most)) * (count - 1) // max(1, min(count, most) - 1)
     level = totals // size + (np.arange(size)[:, None] < totals % size)
-    random = np.random.default_rng(0).integers(low, high, (size, RANDOM_WINDOWS), endpoint=True)
+    random = np.random.default_rng(0).integers(low, high, (size, min(RANDOM_WINDOWS, most)), endpoint=True)
     windows: Codes = np.concatenate([level, random], axis=1).astype(x.dtype)
     return windows
+
+
+def _every_sum(layer: Windows) -> bool:
+    """Tell whether windows that `_all_windows` made have every sum."""
+    low, high = layer.x.range
+    sizes, made = np.unique(layer.inside.sum(axis=0), return_counts=True)
+    return bool((made >= sizes * (high - low) + 1).all())
 
 
 def _padded(windows: Codes, taps: int) -> Codes:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from qdqnp.executor.plan import BoundStep
-from qdqnp.numerics.questions import Question, Singles, Sums
-from qdqnp.quant import Array, Codes
+from qdqnp.numerics.questions import Pairs, Question, Singles, Sums
+from qdqnp.quant import EIGHT_BIT, Array, Codes
+
+CODES = 256  # of eight bits
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    #: The question, with the device's inputs.
     """One question that a layer asked, and the device's answer."""
 
+    #: The question, with the device's inputs.
     question: Question
     #: The codes that the device answered, in the shape of the question's codes.
     device: Codes
@@ -41,6 +45,26 @@ class Evidence:
         first = (elements.start or 0) // max(1, width) * width
         device = self.device.reshape(-1)[first : first + math.prod(question.shape)]
         return Evidence(question, device.reshape(question.shape))
+
+    def distinct(self) -> Evidence:
+        """Return the evidence without repetitions, which a rule gives if and only if it gives all of this.
+
+        Of pairs of codes, each pair with each answer is there once; of sums, each sum of a channel with each answer,
+        and the first ones again where a channel has fewer. Other evidence is returned as it is.
+        """
+        question, answers = self.question, self.device.astype(np.int64) % CODES
+        if self.device.dtype not in EIGHT_BIT:
+            return self
+        if isinstance(question, Pairs) and question.a.dtype in EIGHT_BIT and question.b.dtype in EIGHT_BIT:
+            keys = (question.a.astype(np.int64) % CODES * CODES + question.b.astype(np.int64) % CODES) * CODES + answers
+            first = np.unique(keys, return_index=True)[1]
+            return Evidence(replace(question, a=question.a[first], b=question.b[first]), self.device[first])
+        if isinstance(question, Sums) and not question.by_row:
+            firsts = [np.unique(column, return_index=True)[1] for column in (question.sums * CODES + answers).T]
+            rows = np.stack([np.resize(first, max(map(len, firsts))) for first in firsts], axis=-1)
+            sums, device = (np.take_along_axis(array, rows, 0) for array in (question.sums, self.device))
+            return Evidence(question.with_sums(sums), device)
+        return self
 
 
 def evidence_of(bound: BoundStep, values: Mapping[str, Array], device: Codes) -> list[Evidence]:

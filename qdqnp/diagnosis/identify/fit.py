@@ -169,11 +169,12 @@ def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
     """Find the rules of one field that give every code of all its layers."""
     made = Fit(key, list(dict.fromkeys(one.label for one in found)), sum(one.device.size for one in found))
     rules = candidates(key)
-    made.fitting = [rule for rule in rules if _gives(rule, found)]
+    few, whole = [one.part(slice(0, FEW)) for one in found], [one.distinct() for one in found]
+    made.fitting = [rule for rule in rules if _gives(rule, few) and _gives(rule, whole)]
     if made.fitting:
         made.chosen = made.fitting[0]
-    elif isinstance(found[0].question, Sums):
-        made.narrow = fit_narrow([one for one in found if isinstance(one.question, Sums)])
+    elif all(isinstance(one.question, Sums) and not one.question.by_row for one in found):
+        made.narrow = fit_narrow(whole)
         made.chosen = made.narrow.rule if made.narrow is not None else None
     if made.chosen is None:
         made.nearest = _nearest(key, rules, found)
@@ -181,9 +182,8 @@ def fit_field(key: str, found: Sequence[Evidence]) -> Fit:
 
 
 def _gives(rule: Any, found: Sequence[Evidence]) -> bool:
-    """Return whether a rule gives every code; a few elements of each layer are compared first."""
-    few = (one.part(slice(0, FEW)) for one in found)
-    return all(_mismatches(rule, one) == 0 for one in few) and all(_mismatches(rule, one) == 0 for one in found)
+    """Return whether a rule gives every code."""
+    return all(_mismatches(rule, one) == 0 for one in found)
 
 
 def _mismatches(rule: Any, one: Evidence) -> int:

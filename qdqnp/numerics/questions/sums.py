@@ -124,6 +124,12 @@ class Sums(Summed):
         bias = self.context.wide_bias
         return self.sums if bias is None else self.sums + bias
 
+    @property
+    def by_row(self) -> bool:
+        """Whether the bias differs by row, as QGemm's may: a channel's sum alone does not say the code."""
+        bias = self.context.bias
+        return bias is not None and bias.ndim > 1 and bias.shape[0] > 1
+
     def with_sums(self, sums: Int64) -> Self:
         return replace(self, products=None, known=sums)
 
@@ -151,7 +157,7 @@ class Sums(Summed):
     def part(self, elements: slice) -> Self:
         rows = rows_of(elements, self.sums.shape[-1])
         bias = self.context.bias
-        if bias is not None and bias.ndim > 1 and bias.shape[0] > 1:  # QGemm's bias by row
+        if bias is not None and self.by_row:
             bias = bias[rows]
         return replace(self, context=replace(self.context, bias=bias), products=None, known=self.sums[rows])
 

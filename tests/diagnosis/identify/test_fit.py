@@ -13,7 +13,7 @@ from qdqnp.diagnosis.identify.fit import Fit, Fitted, fit
 from qdqnp.diagnosis.identify.fit_toml import fit_toml
 from qdqnp.diagnosis.identify.identify import identify
 from qdqnp.diagnosis.identify.observations import Observed
-from qdqnp.model import Model
+from qdqnp.model import Model, load
 from qdqnp.numerics.multiplier import PRECISIONS, PowerOfTwo
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_toml
@@ -28,6 +28,7 @@ from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyShift
 from tests.diagnosis.identify.simulated import device, network, observe
+from tests.stimuli.layers import gemm
 
 ART = PROFILES["neural-art-1.1.3"]
 TIES = tuple(ROUNDINGS)
@@ -182,3 +183,17 @@ def test_a_layers_name_cannot_leave_its_comment() -> None:
 def test_network_is_what_the_tests_think() -> None:
     ops = {node.op_type for node in network(1).graph.node}
     assert {"Conv", "Gemm", "Add", "Concat", "AveragePool", "GlobalAveragePool", "MaxPool"} <= ops
+
+
+def test_sums_with_a_bias_for_each_row_are_fitted_by_what_a_sum_decides() -> None:
+    """QGemm's bias may be a matrix: Neural-ART's numbers are not solved for then, and nothing is sorted away."""
+    rng = np.random.default_rng(0)
+    bias = rng.integers(-90, 90, (5, 3)).astype(np.int32)
+    model = load(gemm(rng.integers(-9, 9, (3, 7)), 5, (0.5, [0.25], 0.75), bias=bias))
+    x = rng.integers(-128, 128, (5, 7)).astype(np.int8)
+    right = model.trace({"x": x})
+    for change in (0, 1):
+        codes = right["y"] ^ np.int8(change)
+        (made,) = fit(model, [Observed({"x": x}, {"y": codes})]).fits
+        assert (made.chosen is None) == bool(change)
+        assert made.narrow is None

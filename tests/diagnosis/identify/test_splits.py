@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qdqnp.diagnosis.identify import distinguish
 from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable, thresholds
 from qdqnp.diagnosis.identify.evidence import Evidence
+from qdqnp.diagnosis.identify.families import candidates
+from qdqnp.diagnosis.identify.fit import _gives
 from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.neural_art import TIE
@@ -174,3 +177,41 @@ def test_dense_data_leave_one_bias_constant(tie: str, rng: np.random.Generator) 
     assert found is not None and np.array_equal(found.offsets, units)
     codes[1000] = -codes[1000] - 1  # a code that contradicts the others
     assert _solve(_Data(layer, part, codes), part, tie, formula) is None
+
+
+@pytest.mark.parametrize(("kernel", "every"), [(7, True), (90, False)])
+def test_windows_of_a_large_kernel_are_few_and_said_to_be(kernel: int, every: bool) -> None:
+    size = kernel**2
+    taps, inside = np.zeros((size, 1), np.int8), np.ones((size, 1), bool)
+    made = distinguish._all_windows(Windows("avg", quant(0.1, 3), quant(0.07, 0), taps, inside, np.array([size])))
+    assert made.taps.size <= 2 * distinguish.WINDOW_CODES
+    sums = np.unique(made.taps.astype(np.int64).sum(axis=0))
+    assert distinguish._every_sum(made) == every
+    assert (sums.size == 255 * size + 1) == every
+    assert {int(sums[0]), int(sums[-1])} == {-128 * size, 127 * size}
+
+
+def test_codes_for_a_sum_of_very_many_weights_are_not_looked_for() -> None:
+    x = quant(0.5, 3)
+    assert codes_for(np.ones(distinguish.SOLVER_WEIGHTS + 1, np.int64), 5, x) is None
+    assert codes_for(np.ones(distinguish.SOLVER_WEIGHTS // 2, np.int64), 5, x) is not None
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_evidence_without_repetitions_says_the_same(wrong: bool, rng: np.random.Generator) -> None:
+    """A rule gives all of it if and only if it gives what is left, right or wrong as the device may be."""
+    layer, pair = small_layer(rng), (quant(0.5, 0), quant(0.25, 7), quant(1.0, -3))
+    a, b = (rng.integers(-6, 6, 3000).astype(np.int8) for _ in range(2))
+    sums = np.concatenate([rng.integers(-300, 300, (2000, 3)), [[9000, -9000, 12345]]])
+    for asked in (Sums("conv", layer, known=sums), Pairs("add", "add", pair, a, b)):
+        device = asked.codes(getattr(PROFILES["tflite"], asked.rule))
+        if wrong:  # one answer of many to the same element
+            device.reshape(-1)[int(rng.integers(device.size))] ^= 1
+        one = Evidence(asked, device)
+        few = one.distinct()
+        assert few.device.size < one.device.size / 2
+        given = []
+        for rule in candidates(asked.rule):
+            given.append(_gives(rule, [one]))
+            assert _gives(rule, [few]) == given[-1]
+        assert any(given) != wrong
