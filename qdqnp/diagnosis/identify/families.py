@@ -21,6 +21,7 @@ from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rule import Rule, kinds
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.average import ReciprocalAverage
+from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean, NarrowMean, RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
@@ -86,6 +87,7 @@ _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     DividedMean: lambda: iter(dict.fromkeys(p.global_average_pool for p in NAMED if _divides(p.global_average_pool))),
     RescaledMul: lambda: variants(RescaledMul, rescale=rescales()),
     RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
+    TfliteFunctions: lambda: variants(TfliteFunctions, rescale=_plain_rescales()),
     ThreeRescaleAdd: _additions,
     ReciprocalAverage: lambda: variants(ReciprocalAverage, mean=variants(NarrowMean)),
 }
