@@ -22,6 +22,7 @@ AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple
 
 ONNX = ""  # ONNX's spelling of the default operator domain
 MICROSOFT = "com.microsoft"
+DEVICES = "qdqnp"  # operators that a lowering makes, and that no other software has
 
 
 @dataclass(frozen=True, eq=False)

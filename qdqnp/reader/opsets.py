@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import onnx
 
 from qdqnp.errors import Problems
-from qdqnp.graph import MICROSOFT, ONNX
+from qdqnp.graph import DEVICES, MICROSOFT, ONNX
 from qdqnp.limits import OLDEST_OPSET
 from qdqnp.reader.text import domain_name, read_domain
 
@@ -16,7 +16,7 @@ def supported_range(domain: str) -> tuple[int, int] | None:
     """Return the oldest and the newest version that qdqnp reads; None for a domain that it does not know."""
     if domain == ONNX:
         return OLDEST_OPSET, onnx.defs.onnx_opset_version()
-    return (1, 1) if domain == MICROSOFT else None
+    return (1, 1) if domain in (MICROSOFT, DEVICES) else None
 
 
 def read_opsets(imports: Iterable[onnx.OperatorSetIdProto], where: str, problems: Problems) -> dict[str, int]:

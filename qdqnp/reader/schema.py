@@ -14,14 +14,14 @@ from onnx import TensorProto
 
 from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems
-from qdqnp.graph import MICROSOFT, ONNX, Node, Value
+from qdqnp.graph import DEVICES, MICROSOFT, ONNX, Node, Value
 from qdqnp.limits import OLDEST_OPSET
 from qdqnp.ops import registry
 from qdqnp.reader.attributes import Attribute, kind_name
 from qdqnp.reader.calls import Call, trimmed
 
-#: Domains whose operators are ONNX Runtime's own: a model-local function of one of their names is not called.
-BUILT_IN = (ONNX, MICROSOFT)
+#: Domains whose operators are built in: a model-local function of one of their names is not called.
+BUILT_IN = (ONNX, MICROSOFT, DEVICES)
 
 
 def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, where: str, problems: Problems) -> bool:

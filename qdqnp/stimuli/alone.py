@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from qdqnp.executor.plan import BoundStep
-from qdqnp.graph import MICROSOFT
+from qdqnp.graph import DEVICES, MICROSOFT
 from qdqnp.lowering.device.clip import CODE_CLIP
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand, Step
@@ -50,6 +50,8 @@ def alone(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
         [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in constants.items()],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    if step.domain == DEVICES:
+        opsets.append(helper.make_opsetid(DEVICES, 1))
     model = helper.make_model(
         graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="qdqnp", producer_version=__version__
     )

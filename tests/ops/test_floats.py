@@ -12,6 +12,7 @@ from qdqnp.lowering import Lowering
 from qdqnp.ops.registry import operators
 from tests.ops.case import Case, assert_same, computed, one_node
 from tests.ops.cases import CASES
+from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.oracles import floats, ort
 from tests.oracles.node import attributes, operands
@@ -95,6 +96,6 @@ def test_clip_with_every_kind_of_limit(low: float | None, high: float | None) ->
 
 def test_every_operator_is_in_one_of_the_tables() -> None:
     several_outputs = {"Split", "TopK"}  # in test_split.py, test_top_k.py
-    named = {name.split(" ")[0] for name in (*CASES, *BITWISE, *CLOSE)}  # 'Add of numbers' is Add
+    named = {name.split(" ")[0] for name in (*CASES, *DEVICE_CASES, *BITWISE, *CLOSE)}  # 'Add of numbers' is Add
     assert {op for _, op in operators()} == named | several_outputs
     assert CLOSE.keys() == floats.ORACLES.keys()

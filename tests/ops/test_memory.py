@@ -14,11 +14,13 @@ import qdqnp
 from qdqnp.executor.work import shapes_of
 from tests.ops.case import Case, one_node
 from tests.ops.cases import CASES, Generator
+from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.ops.cases.indexed import INDEXED, with_indices_fed
 
 GENERATORS: Mapping[str, Generator] = {
     **CASES,
+    **DEVICE_CASES,
     **{f"float {name}": make for name, make in {**BITWISE, **CLOSE}.items()},
     "float MaxUnpool": with_indices_fed(INDEXED["MaxUnpool"]),
 }

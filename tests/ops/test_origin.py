@@ -25,6 +25,7 @@ from qdqnp.ops.runtime_sizes import WithRuntimeSizes
 from tests.ops import draw
 from tests.ops.case import MS, Array, Case, one_node
 from tests.ops.cases import CASES
+from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
 from tests.ops.test_split import split
 from tests.ops.test_top_k import model as top_k
@@ -54,6 +55,7 @@ def choosing(rng: draw.Rng) -> Case:
 
 DRAWN: Mapping[str, Callable[[draw.Rng], Case]] = {
     **CASES,
+    **DEVICE_CASES,
     **{f"float {name}": generator for name, generator in {**CLOSE, **BITWISE}.items()},
     "Split": splitting,
     "TopK": choosing,

@@ -26,12 +26,15 @@ VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
+    "HARD_SWISH": 1,
     "LEAKY_RELU": 2,
     "LOGISTIC": 2,
     "MEAN": 2,
     "MUL": 2,
     "QUANTIZE": 2,
     "SOFTMAX": 2,
+    "SUB": 2,
+    "TANH": 2,
 }
 
 
@@ -108,6 +111,7 @@ def options(kind: str, **values: Any) -> Any:
         "MUL": "Mul",
         "QUANTIZE": "Quantize",
         "SOFTMAX": "Softmax",
+        "SUB": "Sub",
     }
     made = getattr(schema, f"{names[kind]}OptionsT")()
     for name, value in values.items():

@@ -14,6 +14,7 @@ import qdqnp
 from qdqnp.errors import QdqnpError
 from tests.lowering.nets import Builder
 from tests.ops.cases import CASES
+from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
 
 CASES_EACH = 6  # of every operator
@@ -49,7 +50,7 @@ def seeds() -> list[onnx.ModelProto]:
 
 
 def _models() -> Iterator[onnx.ModelProto]:
-    for generators in (CASES, BITWISE, CLOSE):
+    for generators in (CASES, DEVICE_CASES, BITWISE, CLOSE):
         for generator in generators.values():
             for seed in range(CASES_EACH):
                 yield generator(np.random.default_rng(seed)).model

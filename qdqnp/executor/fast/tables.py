@@ -57,9 +57,9 @@ class FastPairs(Kernel):
         super().__init__(operator, binding)
         self._rule = getattr(binding.profile, operator.rule)
         step = binding.step
-        nothing = Pairs(operator.rule, step.label, (step.quant(0), step.quant(1), step.y), NOTHING, NOTHING)
+        (nothing,) = operator.questions(step, NOTHING, NOTHING)
         # a profile that does not define the step fails here; the numbers are those of the operands in their own order
-        self.numbers = operator.parameters(binding, [Part(nothing)])
+        self.numbers = operator.parameters(binding, [nothing])
         self._tables: dict[bool, BinaryTable] = {}
 
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:

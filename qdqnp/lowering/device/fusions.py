@@ -5,7 +5,7 @@ Operators that only move codes are not in it: `movement` has them run on codes.
 
 from __future__ import annotations
 
-from qdqnp.graph import MICROSOFT, ONNX
+from qdqnp.graph import DEVICES, MICROSOFT, ONNX
 from qdqnp.lowering.ort import fusions as ort
 from qdqnp.lowering.ort.fusions import Fusion, dq_inputs
 
@@ -14,8 +14,8 @@ ALL_DQ = (dq_inputs(), ort.quantized_output)
 ONE_DQ = (dq_inputs(1), ort.quantized_output)
 
 
-def _unary(op: str, integer_op: str) -> Fusion:
-    return Fusion(op, integer_op, MICROSOFT, (*ONE_DQ, ort.same_codes, ort.single_parameters()), ort.unary)
+def _unary(op: str, integer_op: str, domain: str = MICROSOFT) -> Fusion:
+    return Fusion(op, integer_op, domain, (*ONE_DQ, ort.same_codes, ort.single_parameters()), ort.unary)
 
 
 FUSIONS: tuple[Fusion, ...] = (
@@ -24,6 +24,7 @@ FUSIONS: tuple[Fusion, ...] = (
     _unary("LeakyRelu", "QLinearLeakyRelu"),
     _unary("GlobalAveragePool", "QLinearGlobalAveragePool"),
     _unary("Sigmoid", "QLinearSigmoid"),
+    *(_unary(op, f"QLinear{op}", DEVICES) for op in ("Tanh", "HardSwish", "HardSigmoid")),
     Fusion(
         "Softmax",
         "QLinearSoftmax",
@@ -33,6 +34,7 @@ FUSIONS: tuple[Fusion, ...] = (
         ort.softmax_opset,
     ),
     Fusion("Add", "QLinearAdd", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.binary),
+    Fusion("Sub", "QLinearSub", DEVICES, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.binary),
     Fusion("Mul", "QLinearMul", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.binary),
     Fusion("Concat", "QLinearConcat", MICROSOFT, (*ALL_DQ, ort.same_codes, ort.single_parameters()), ort.variadic),
     Fusion(

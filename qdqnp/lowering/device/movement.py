@@ -44,6 +44,10 @@ MOVERS = (
 )
 
 
+#: Operators that join or compare codes of the same parameters.
+JOINING = ("Concat", "Max", "Min")
+
+
 def movement(graph: Graph, log: Log) -> Graph:
     """Put a DQ behind the operator that moves its codes, and a Q before the operator whose result it reads."""
     edit = Edit(graph)
@@ -64,8 +68,8 @@ def _sink(edit: Edit, dq: Node) -> None:
         mover = edit.only_user(dq)
         if mover is None or mover.domain != ONNX:
             continue
-        if mover.op == "Concat":
-            pending += _sink_concat(edit, mover)
+        if mover.op in JOINING:
+            pending += _sink_joining(edit, mover)
         elif mover.op == "Relu":
             pending += _sink_relu(edit, dq, mover)
         elif mover.op == "Pad":
@@ -74,10 +78,10 @@ def _sink(edit: Edit, dq: Node) -> None:
             pending += _behind(edit, dq, (dq,), mover, (dq.input(0), *mover.inputs[1:]))
 
 
-def _sink_concat(edit: Edit, concat: Node) -> list[Node]:
-    """Concat of codes with the same parameters joins them."""
-    dqs = [edit.producer(name) for name in concat.inputs]
-    found = [dq for dq in dqs if is_dq(dq) and dq is not None and edit.only_user(dq) is concat]
+def _sink_joining(edit: Edit, joining: Node) -> list[Node]:
+    """Concat of codes with the same parameters joins them, and Max and Min compare them."""
+    dqs = [edit.producer(name) for name in joining.inputs]
+    found = [dq for dq in dqs if is_dq(dq) and dq is not None and edit.only_user(dq) is joining]
     given = [parameters(edit, dq) for dq in found]
     if len(found) != len(dqs) or any(one is None for one in given):
         return []
@@ -85,7 +89,9 @@ def _sink_concat(edit: Edit, concat: Node) -> list[Node]:
     assert first is not None
     if any(one is None or one[0] != first[0] or one[1] != first[1] or one[1].dtype != first[1].dtype for one in given):
         return []
-    return _behind(edit, found[0], tuple(found), concat, tuple(dq.input(0) for dq in found))
+    if joining.op != "Concat" and (edit.opset < 12 or not first[0] > 0 or first[1].dtype not in EIGHT_BIT):
+        return []
+    return _behind(edit, found[0], tuple(found), joining, tuple(dq.input(0) for dq in found))
 
 
 def _sink_relu(edit: Edit, dq: Node, relu: Node) -> list[Node]:

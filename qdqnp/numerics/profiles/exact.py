@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles.families import NO_FLOATS, UNDEFINED
+from qdqnp.numerics.profiles.families import NO_FLOATS
 from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.add import RationalAdd
 from qdqnp.numerics.rules.average import MeanAverage
@@ -12,6 +12,7 @@ from qdqnp.numerics.rules.lookup import RationalLookup
 from qdqnp.numerics.rules.mean import RationalMean
 from qdqnp.numerics.rules.mul import RationalMul
 from qdqnp.numerics.rules.requantize.rational import RationalScale
+from qdqnp.numerics.rules.softmax import RationalSoftmax
 
 EXACT = Profile(
     name="exact",
@@ -31,7 +32,7 @@ EXACT = Profile(
     lookup=RationalLookup(),
     average_pool=MeanAverage(RationalMean()),
     global_average_pool=RationalMean(),
-    softmax=UNDEFINED,
+    softmax=RationalSoftmax(),
     float_sum=NO_FLOATS,
 )
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Quant, all_codes
@@ -26,9 +27,17 @@ class Pairs(Question):
     b: Codes
     #: Which inputs of the layer a and b are.
     operands: tuple[int, int] = (0, 1)
+    #: Whether b is subtracted, which not every rule of additions defines.
+    subtracted: bool = False
 
     def bind(self, rule: Any) -> Any:
-        return rule.bind(*self.quants)
+        if not self.subtracted:
+            return rule.bind(*self.quants)
+        if not hasattr(rule, "bind_difference"):
+            reason = getattr(rule, "reason", "a rule of sums alone")
+            problem = Problem("arithmetic", "a rule of differences", reason)
+            raise ProfileError("an operator that the profile does not define", [problem])
+        return rule.bind_difference(*self.quants)
 
     @property
     def arguments(self) -> tuple[Array, ...]:

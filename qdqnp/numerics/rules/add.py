@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,10 @@ class FloatAdd(Rule, family="add"):
             ratio_a, ratio_b = as_f32(a.scale / y.scale), as_f32(b.scale / y.scale)
             zeros = float32.fma32(ratio_a, as_f32(a.zero_point), as_f32(ratio_b * as_f32(b.zero_point)))
             return FloatAdded(ratio_a, ratio_b, as_f32(as_f32(y.zero_point) - zeros), y)
+
+    def bind_difference(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        """Bind the rule to a - b: what it would be, as ONNX Runtime has no such operator."""
+        return self.bind(a, replace(b, scale=-b.scale), y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +159,15 @@ class ThreeRescaleAdd(Rule, family="add"):
     left_shift: int = choice(20, of=range(0, 23), kind="inner shift", text="sum shifted left by {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+    def bind(self, a: Quant, b: Quant, y: Quant) -> ThreeRescaled:
         twice = 2.0 * max(float(a.scale), float(b.scale))
         fixed_a, fixed_b = (self.rescale.fix(np.asarray(float(q.scale) / twice)) for q in (a, b))
         fixed_y = self.rescale.fix(np.asarray(twice / ((1 << self.left_shift) * float(y.scale))))
         return ThreeRescaled(self, a, b, y, fixed_a, fixed_b, fixed_y)
+
+    def bind_difference(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        """Bind the rule to a - b: y = clip(rescale(u_a - u_b, t / (2^20 * s_y)) + z_y), as TFLite's Sub."""
+        return replace(self.bind(a, b, y), sign=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +181,8 @@ class ThreeRescaled(BoundRule):
     fixed_a: Fixed
     fixed_b: Fixed
     fixed_y: Fixed
+    #: 1, or -1 where b is subtracted.
+    sign: int = 1
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -195,14 +205,14 @@ class ThreeRescaled(BoundRule):
     def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         left = self._operand("a", a, self.a, self.fixed_a)
         right = self._operand("b", b, self.b, self.fixed_b)
-        total = left[-1].array + right[-1].array
+        total = left[-1].array + self.sign * right[-1].array
         values = self.rule.rescale.values(total, self.fixed_y)
         return [*left, *right, StageValue("total", total), *_of("total", values), *shifted(values[-1].array, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         left = self._operand("a", a, self.a, self.fixed_a)
         right = self._operand("b", b, self.b, self.fixed_b)
-        return self.rule.rescale.ties(left[-1].array + right[-1].array, self.fixed_y)
+        return self.rule.rescale.ties(left[-1].array + self.sign * right[-1].array, self.fixed_y)
 
 
 def _of(letter: str, values: list[StageValue]) -> list[StageValue]:
@@ -220,6 +230,10 @@ class RationalAdd(Rule, family="add"):
     def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
         return RationalAdded(a, b, y)
 
+    def bind_difference(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        """Bind the rule to a - b."""
+        return RationalAdded(a, b, y, -1)
+
 
 @dataclass(frozen=True, eq=False)
 class RationalAdded(BoundRule):
@@ -228,9 +242,12 @@ class RationalAdded(BoundRule):
     a: Quant
     b: Quant
     y: Quant
+    #: 1, or -1 where b is subtracted.
+    sign: int = 1
 
     def _sum(self, a: Codes, b: Codes) -> RationalSum:
-        factors = [[fraction(q.scale) / fraction(self.y.scale)] for q in (self.a, self.b)]
+        units = (fraction(self.a.scale), self.sign * fraction(self.b.scale))
+        factors = [[unit / fraction(self.y.scale)] for unit in units]
         return RationalSum([self.a.centered(a), self.b.centered(b)], factors)
 
     def stages(self, a: Codes, b: Codes) -> list[StageValue]:

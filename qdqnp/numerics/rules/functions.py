@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +9,31 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics import gemmlowp
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, real_multiplier
-from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.lookup import LeakyReluFunction, RealFunction, SigmoidFunction, UnaryFunction
+from qdqnp.numerics.rules.fixed_functions import SIGMOID, TANH, fixed_function, hard_swish
+from qdqnp.numerics.rules.lookup import (
+    HardSigmoidFunction,
+    HardSwishFunction,
+    LeakyReluFunction,
+    RealFunction,
+    SigmoidFunction,
+    TanhFunction,
+    UnaryFunction,
+)
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted, signs
-from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
+from qdqnp.quant import Codes, Float32, Quant, Signs
+
+NO_KERNEL = ("a kernel of TFLite", "none: a converter makes several operators of it")
 
 
 @dataclass(frozen=True)
 class TfliteFunctions(Rule, family="lookup"):
-    """A kernel for each function: LeakyRelu by two rescales, others by a float table (LiteRT) or in fixed point.
-
-    TFLite Micro has fixed-point kernels; of those there is Sigmoid.
-    """
+    """A kernel for each function: LeakyRelu by two rescales, HardSwish in 16 bits; Sigmoid and Tanh by a float table
+    (LiteRT), or in fixed point (TFLite Micro). There is none for HardSigmoid."""
 
     #: What rescales, and of fixed-point functions the input.
     rescale: Rescale
@@ -38,10 +44,16 @@ class TfliteFunctions(Rule, family="lookup"):
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         if isinstance(function, LeakyReluFunction):
             return leaky_relu(self.rescale, x, y, function.alpha)
+        if isinstance(function, HardSwishFunction):
+            return hard_swish(x, y)
+        if isinstance(function, HardSigmoidFunction):
+            raise ProfileError("a function that the profile does not define", [Problem("arithmetic", *NO_KERNEL)])
         if not self.fixed:
             return FloatTabled(x, y, function)
         if isinstance(function, SigmoidFunction):
-            return fixed_sigmoid(self.rescale, x, y)
+            return fixed_function(SIGMOID, self.rescale, x, y)
+        if isinstance(function, TanhFunction):
+            return fixed_function(TANH, self.rescale, x, y)
         name = type(function).__name__.removesuffix("Function")
         problem = Problem(
             "arithmetic", "a rule", f"none for {name}", "Give the profile a rule of your own for `lookup`."
@@ -146,68 +158,3 @@ class LeakyRescaled(BoundRule):
         found = [self.rescale.ties(part, fixed) for part, fixed in self._parts(codes)]
         met: Signs = np.where(self.x.centered(codes) >= 0, found[0], found[1]).astype(np.int8)
         return met
-
-
-# -- gemmlowp ----------------------------------------------------------------------------------------------------------
-#: Integer bits of the input of gemmlowp's functions in TFLite Micro's int8 kernels.
-INPUT_BITS = 4
-
-
-def fixed_sigmoid(rescale: Rescale, x: Quant, y: Quant) -> FixedSigmoid:
-    """Return TFLite Micro's int8 Logistic in gemmlowp's fixed point; y has scale 1/256 and zero point -128:
-
-        v = rescale(x - z_x, s_x * 2^27), with 4 integer bits; far from zero y is the lowest or the highest code
-        y = sat8(round(sigmoid(v) / 2^23) - 128)
-
-    Source: tensorflow/tflite-micro, kernels/logistic_common.cc and kernels/internal/reference/integer_ops/logistic.h.
-    Raises ProfileError for another output, and where the input's scale has no such multiplier.
-    """
-    if y.dtype != np.int8 or float(y.scale) != 1 / 256 or int(y.zero_point) != -128:
-        problem = Problem("output", "int8 of scale 1/256 and zero point -128", str(y))
-        raise ProfileError("an output that the kernel does not make", [problem])
-    fraction, shift = math.frexp(float(x.scale) * 2.0 ** (31 - INPUT_BITS))
-    value = math.floor(fraction * 2.0**31 + 0.5)
-    radius = math.floor((2**INPUT_BITS - 1) * 2.0 ** (31 - INPUT_BITS) / 2.0**shift)
-    if value == 2**31 or not 0 <= shift <= 31:
-        problem = Problem("input scale", "one below 16, and no multiplier of 2^31", str(x.scale))
-        raise ProfileError("a scale outside the kernel's domain", [problem])
-    fixed = Fixed(np.asarray(value, np.int64), np.asarray(31 - shift, np.int64))
-    return FixedSigmoid(rescale, x, y, fixed, radius)
-
-
-@dataclass(frozen=True, eq=False)
-class FixedSigmoid(BoundRule):
-    """TFLite Micro's Logistic of one input scale."""
-
-    rescale: Rescale
-    x: Quant
-    y: Quant
-    fixed: Fixed
-    #: From this distance to the zero point on, y is one of the ends.
-    radius: int
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {**self.fixed.as_parameters(), "radius": np.int64(self.radius)}
-
-    def _last(self, codes: Codes) -> tuple[Int64, Quotient]:
-        """Return the centered codes, and sigmoid in units of 2^-31, whose quotient is the code."""
-        centered = self.x.centered(codes)
-        inside = np.where(np.abs(centered) < self.radius, centered, 0)
-        value = gemmlowp.sigmoid(self.rescale.apply(inside, self.fixed), INPUT_BITS)
-        value = np.where(centered <= -self.radius, 0, np.where(centered >= self.radius, 255 << 23, value))
-        return centered, Quotient(value, 23)
-
-    def stages(self, codes: Codes) -> list[StageValue]:
-        centered, quotient = self._last(codes)
-        rounded = quotient.rounded("half-away")
-        return [
-            StageValue("x - z_x", centered),
-            StageValue("sigmoid", quotient.value),
-            StageValue("rounded", rounded, quotient.exact),
-            *shifted(rounded, self.y),
-        ]
-
-    def ties(self, codes: Codes) -> Signs:
-        _, quotient = self._last(codes)
-        return signs(quotient.value, quotient.is_tie())

@@ -96,6 +96,53 @@ class SigmoidFunction:
         return Fraction(value)
 
 
+@dataclass(frozen=True)
+class TanhFunction:
+    """tanh(x)."""
+
+    def float32(self, x: Float32) -> Float32:
+        return self.libm(x)
+
+    def libm(self, x: Float32) -> Float32:
+        return np.tanh(x.astype(np.float64)).astype(np.float32)
+
+    def exact(self, x: Fraction) -> Fraction:
+        return 2 * SigmoidFunction().exact(2 * x) - 1
+
+
+@dataclass(frozen=True)
+class HardSigmoidFunction:
+    """max(0, min(1, alpha * x + beta)); alpha and beta are float32."""
+
+    alpha: float
+    beta: float
+
+    def float32(self, x: Float32) -> Float32:
+        line = np.float32(self.alpha) * x + np.float32(self.beta)
+        return np.maximum(np.minimum(line, np.float32(1)), np.float32(0)).astype(np.float32)
+
+    def libm(self, x: Float32) -> Float32:
+        return self.float32(x)
+
+    def exact(self, x: Fraction) -> Fraction:
+        line = fraction(np.float32(self.alpha)) * x + fraction(np.float32(self.beta))
+        return max(min(line, Fraction(1)), Fraction(0))
+
+
+@dataclass(frozen=True)
+class HardSwishFunction:
+    """x * max(0, min(1, x / 6 + 1/2))."""
+
+    def float32(self, x: Float32) -> Float32:
+        return np.multiply(x, HardSigmoidFunction(float(np.float32(1 / 6)), 0.5).float32(x))
+
+    def libm(self, x: Float32) -> Float32:
+        return self.float32(x)
+
+    def exact(self, x: Fraction) -> Fraction:
+        return x * max(min(x / 6 + Fraction(1, 2), Fraction(1)), Fraction(0))
+
+
 class UnaryFunction(Protocol):
     """A bound rule of codes. Calling it maps codes of x to codes of y."""
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.lazy import lazy
 from qdqnp.numerics import gemmlowp
 from qdqnp.numerics.choices import choice
+from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
@@ -186,3 +190,55 @@ class FixedRows(BoundRule):
     def ties(self, codes: Codes) -> Signs:
         _, _, quotient = self._products(codes)
         return signs(quotient.value, quotient.is_tie())
+
+
+# -- the ideal ---------------------------------------------------------------------------------------------------------
+#: Bits of the exponentials' fractions: far more than decide between two codes.
+EXPONENTIAL_BITS = 200
+
+
+@dataclass(frozen=True)
+class RationalSoftmax(Rule, family="softmax"):
+    """The real softmax in units of s_y, rounded half to even; its exponentials are within 2^-200."""
+
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction:
+        return RationalRows(x, y)
+
+
+@dataclass(frozen=True, eq=False)
+class RationalRows(BoundRule):
+    """The bound RationalSoftmax."""
+
+    x: Quant
+    y: Quant
+
+    @lazy
+    def powers(self) -> tuple[int, ...]:
+        """exp(-d * s_x) * 2^200 for d from 0 to 255."""
+        scale = fraction(self.x.scale)
+        with localcontext() as context:
+            context.prec = 80
+            step = Decimal(scale.numerator) / Decimal(scale.denominator)
+            return tuple(int((-step * below).exp() * 2**EXPONENTIAL_BITS) for below in range(256))
+
+    def _halves(self, codes: Codes) -> tuple[Int64, Signs, Array]:
+        """Return the rounded quotients, whether each was an exact half, and the quotients as float64."""
+        unit = fraction(self.y.scale)
+        limit = 2**20  # far outside every code
+        rounded, ties, real = np.zeros(codes.shape, np.int64), np.zeros(codes.shape, np.int8), np.zeros(codes.shape)
+        for at, row in enumerate(codes.astype(np.int64)):
+            entries = [self.powers[below] for below in (row.max() - row).tolist()]
+            bottom = sum(entries) * unit.numerator
+            for place, entry in enumerate(entries):
+                value = min(Fraction(entry * unit.denominator, bottom), Fraction(limit))
+                rounded[at, place], ties[at, place], real[at, place] = round(value), value.denominator == 2, value
+        return rounded, ties, real
+
+    def stages(self, codes: Codes) -> list[StageValue]:
+        rounded, _, real = self._halves(codes)
+        return [StageValue("real", real), StageValue("rounded", rounded, exact_float(real)), *shifted(rounded, self.y)]
+
+    def ties(self, codes: Codes) -> Signs:
+        return self._halves(codes)[1]

@@ -20,6 +20,9 @@ from tests.numerics.profiles.tflite_operators import (
     MUL,
     QUANTIZE,
     SOFTMAX,
+    SUB,
+    SWISH,
+    TANH,
 )
 from tests.oracles.tflite import Operator, Tensor
 from tests.oracles.tflite_kernels import options
@@ -160,6 +163,17 @@ def logistic(rng: Rng) -> Operator:
     return Operator(LOGISTIC, (x,), empty((1, 256), 1 / 256, -128), None)
 
 
+def tanh(rng: Rng) -> Operator:
+    x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), some_scales(rng, 1), zero_point(rng))
+    return Operator(TANH, (x,), empty((1, 256), 1 / 128, 0), None)
+
+
+def swish(rng: Rng) -> Operator:
+    (s,) = some_scales(rng, 1)
+    x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), s, zero_point(rng))
+    return Operator(SWISH, (x,), empty((1, 256), output_scale(rng, float(s), -2, 3), zero_point(rng)), None)
+
+
 def leaky(rng: Rng) -> Operator:
     (s,) = some_scales(rng, 1)
     x = tensor(np.arange(-128, 128, dtype=np.int8).reshape(1, -1), s, zero_point(rng))
@@ -183,6 +197,7 @@ MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     FULL: layer(FULL),
     MATMUL: matmul,
     ADD: pair(ADD, -1, 3),
+    SUB: pair(SUB, -1, 3),
     MUL: pair(MUL, 3, 9),
     AVERAGE: average,
     MEAN: mean,
@@ -190,4 +205,6 @@ MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     LOGISTIC: logistic,
     LEAKY: leaky,
     SOFTMAX: softmax,
+    TANH: tanh,
+    SWISH: swish,
 }

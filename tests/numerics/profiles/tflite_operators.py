@@ -9,7 +9,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.rules.lookup import IdentityFunction, LeakyReluFunction, RealFunction, SigmoidFunction
+from qdqnp.numerics.rules.lookup import (
+    HardSwishFunction,
+    IdentityFunction,
+    LeakyReluFunction,
+    RealFunction,
+    SigmoidFunction,
+    TanhFunction,
+)
 from qdqnp.numerics.rules.requantize.protocol import RequantizeRule, SumContext
 from qdqnp.quant import Quant
 from tests.oracles.tflite import Operator, Tensor
@@ -17,7 +24,8 @@ from tests.oracles.tflite import Operator, Tensor
 Array = Any
 CONV, DEPTHWISE, FULL, MATMUL = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"
 ADD, MUL, AVERAGE, MEAN, QUANTIZE = "ADD", "MUL", "AVERAGE_POOL_2D", "MEAN", "QUANTIZE"
-LOGISTIC, LEAKY, SOFTMAX = "LOGISTIC", "LEAKY_RELU", "SOFTMAX"
+SUB = "SUB"
+LOGISTIC, LEAKY, SOFTMAX, TANH, SWISH = "LOGISTIC", "LEAKY_RELU", "SOFTMAX", "TANH", "HARD_SWISH"
 
 
 def quant(tensor: Tensor) -> Quant:
@@ -80,6 +88,13 @@ def add(op: Operator, profile: Profile) -> Array:
     a, b = op.inputs
     assert a is not None and b is not None
     return profile.add.bind(quant(a), quant(b), quant(op.output))(a.values, b.values)
+
+
+def subtract(op: Operator, profile: Profile) -> Array:
+    a, b = op.inputs
+    assert a is not None and b is not None
+    rule: Any = profile.add
+    return rule.bind_difference(quant(a), quant(b), quant(op.output))(a.values, b.values)
 
 
 def mul(op: Operator, profile: Profile) -> Array:
@@ -145,6 +160,9 @@ COMPUTE: Mapping[str, Callable[[Operator, Profile], Array]] = {
     LOGISTIC: function(lambda op: SigmoidFunction()),
     LEAKY: function(lambda op: LeakyReluFunction(op.options.alpha)),
     SOFTMAX: softmax,
+    TANH: function(lambda op: TanhFunction()),
+    SUB: subtract,
+    SWISH: function(lambda op: HardSwishFunction()),
 }
 
 
@@ -171,4 +189,7 @@ FIELD: Mapping[str, str] = {
     LOGISTIC: "lookup",
     LEAKY: "lookup",
     SOFTMAX: "softmax",
+    TANH: "lookup",
+    SWISH: "lookup",
+    SUB: "add",
 }
