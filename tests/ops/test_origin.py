@@ -402,7 +402,7 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
                     several.add(layer[0].step.op)
     sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
     pairs = {"Add", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
-    pairs |= {"And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
+    pairs |= {"QLinearSub", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
     assert several - sharp == pairs | {
         "Where",
         "Gather",
