@@ -104,7 +104,7 @@ class NodeCheck:
             )
         if found.dtype == object:
             self.runtime_sizes.add(index)
-        return found.astype(object)
+        return np.asarray(found).astype(object)
 
     def optional_const(self, index: int, what: str) -> Array | None:
         return self.const(index, what) if self.given(index) else None

@@ -10,6 +10,7 @@ from qdqnp.errors import Problems, shorten
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.limits import MAX_ENTRIES
 from qdqnp.quant import Array
+from qdqnp.reader.branches import without_branches
 from qdqnp.reader.calls import Call, read_call
 from qdqnp.reader.check import Inference, advise_cut, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
@@ -45,8 +46,8 @@ class _Assembly:
     """One reading of one model."""
 
     def __init__(self, opened: Opened, problems: Problems) -> None:
-        self._model, self._problems = opened.model, problems
-        self._proto = opened.model.graph
+        self._model, self._problems = without_branches(opened.model), problems
+        self._proto = self._model.graph
         self._external = ExternalData(opened.folder, problems)
         self._definitions = Definitions(problems)
         self._values: dict[str, Value] = {}

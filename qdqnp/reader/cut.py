@@ -23,7 +23,7 @@ def cut_model(model: onnx.ModelProto, outputs: Sequence[str], source: str) -> on
     Raises ModelError for names that no tensor of the graph has.
     """
     graph = model.graph
-    makers = {name: node for node in graph.node for name in node.output if name}
+    makers = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
     known = {**dict.fromkeys(_given(graph)), **makers}
     _check(outputs, known, source)
     needed: set[str] = set()
@@ -34,17 +34,17 @@ def cut_model(model: onnx.ModelProto, outputs: Sequence[str], source: str) -> on
         if name in needed:
             continue
         needed.add(name)
-        node = makers.get(name)
-        if node is not None and id(node) not in kept:
-            kept.add(id(node))
-            waiting.extend(_read(node))
+        at = makers.get(name)
+        if at is not None and at not in kept:
+            kept.add(at)
+            waiting.extend(_read(graph.node[at]))
     result = onnx.ModelProto(
         ir_version=model.ir_version, producer_name=model.producer_name, producer_version=model.producer_version
     )
     result.opset_import.extend(model.opset_import)
     result.functions.extend(model.functions)
     result.graph.name = graph.name
-    result.graph.node.extend(node for node in graph.node if id(node) in kept)
+    result.graph.node.extend(node for at, node in enumerate(graph.node) if at in kept)
     result.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name in needed)
     result.graph.sparse_initializer.extend(item for item in graph.sparse_initializer if item.values.name in needed)
     result.graph.input.extend(info for info in graph.input if info.name in needed)

@@ -22,6 +22,7 @@ from qdqnp.lowering.ort.passes.inline_functions import inline_functions
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
 from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
 from qdqnp.lowering.ort.passes.nbits_bias import nbits_bias
+from qdqnp.lowering.ort.passes.not_where import not_where
 from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.propagate import propagate
 from qdqnp.lowering.ort.passes.quick_gelu import quick_gelu
@@ -53,6 +54,7 @@ BASIC = (
     Pass("eliminate", eliminate),
     Pass("div-mul", div_mul, about="Div"),
     Pass("relu-clip", relu_clip, about="Clip"),
+    Pass("not-where", not_where, about="Not"),
     GEMM_TRANSPOSE,
     Pass("conv-constants", conv_constants, about="Conv"),
     Pass("pad-fusion", pad_fusion, about="Pad"),

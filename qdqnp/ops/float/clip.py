@@ -34,9 +34,15 @@ class Clip(Elementwise):
         return replace(given, min=self._limit(check, 1, "min"), max=self._limit(check, 2, "max"))
 
     def _limit(self, check: NodeCheck, index: int, what: str) -> float | int | None:
-        value = check.optional_const(index, what)
-        if value is None:
+        if not check.given(index):
             return None
+        value = check.whole(index)
+        if value is None:  # computed, and read when the step runs
+            shape = check.value(index).shape
+            if any(size != 1 for size in shape):
+                check.refuse(f"input {index} ({what})", f"one {check.value(0).dtype}", f"shape {list(shape)}")
+            value = np.zeros((1,) * len(shape), check.value(index).dtype)
+            check.runtime_scales.add(index)
         if value.size != 1 or value.dtype != check.value(0).dtype:
             check.refuse(f"input {index} ({what})", f"one {check.value(0).dtype}", f"{value.size} of {value.dtype}")
         limit: float | int = value.reshape(()).item()

@@ -159,6 +159,16 @@ def cast_like(rng: draw.Rng) -> Case:
     return one_node("CastLike", arguments, ["x"], output=target, opset=opset)
 
 
+def clip(rng: draw.Rng) -> Case:
+    """Of the numbers that ONNX Runtime has a kernel of, between bounds that are inputs, constants or absent."""
+    dtype = draw.pick(rng, (F, D, np.int8, np.uint8, np.int32, np.int64, np.uint32, np.uint64))
+    bounds = [draw.pick(rng, (None, (name, elements(rng, dtype, ())))) for name in ("low", "high")]
+    if np.dtype(dtype).kind == "f":
+        bounds = [None if bound is None else (bound[0], np.nan_to_num(bound[1])) for bound in bounds]
+    feeds = ["x", *(bound[0] for bound in bounds if bound is not None and draw.chance(rng, 0.6))]
+    return one_node("Clip", [("x", elements(rng, dtype, draw.shape(rng))), *bounds], feeds, opset=13)
+
+
 def gather_computed(rng: draw.Rng) -> Case:
     """Of any type, by indices that are an input, as of an embedding."""
     dims = draw.shape(rng)
@@ -207,5 +217,6 @@ LOGIC: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Where": where,
     "Cast": cast,
     "CastLike": cast_like,
+    "Clip of numbers": clip,
     "Gather by an input": gather_computed,
 }

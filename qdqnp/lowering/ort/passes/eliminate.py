@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
+from qdqnp.element_types import DTYPES
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
@@ -13,11 +15,12 @@ from qdqnp.lowering.qdq import is_op, is_removable
 
 
 def eliminate(graph: Graph, log: Log) -> Graph:
-    """Take out Identity, Dropout (inference), x+0, x-0, x*1, x/1, a Slice of everything and an Expand to no more.
+    """Take out Identity, Dropout (inference), x+0, x-0, x*1, x/1, a Cast to the same type, a Slice of everything and an
+    Expand to no more.
 
     A node that makes a graph output stays, except an Identity whose source has no other use: the source then
     makes the output. ONNX Runtime 1.32, core/optimizer/
-    {identity,dropout,noop,slice,expand}_elimination.cc.
+    {identity,dropout,noop,cast,slice,expand}_elimination.cc.
     """
     edit = Edit(graph)
     for node in edit.nodes():
@@ -41,6 +44,12 @@ def passed_on(edit: Edit, node: Node) -> str | None:
 
 def _identity(edit: Edit, node: Node) -> int | None:
     return 0
+
+
+def _cast(edit: Edit, node: Node) -> int | None:
+    """A Cast to the type that its input has."""
+    dtype = edit.dtype(node.input(0))
+    return 0 if dtype is not None and DTYPES.get(cast(int, node.attributes.get("to"))) == dtype else None
 
 
 def _dropout(edit: Edit, node: Node) -> int | None:
@@ -89,6 +98,7 @@ def _expand(edit: Edit, node: Node) -> int | None:
 
 RULES: dict[str, Callable[[Edit, Node], int | None]] = {
     "Identity": _identity,
+    "Cast": _cast,
     "Dropout": _dropout,
     "Add": _neutral(0, True),
     "Sub": _neutral(0, False),
