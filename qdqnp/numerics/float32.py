@@ -2,11 +2,12 @@
 
 NumPy's float32 ufuncs round each operation once, to nearest-even: `a * b + c` on float32 arrays is two roundings,
 exactly as in the C of a kernel that does not contract. Where a kernel does contract, `fma32` says so.
-Source of the formulas: ONNX Runtime 1.32, core/mlas/lib/quantize.cpp and logistic.cpp.
+Source of the formulas: ONNX Runtime 1.32, core/mlas/lib/quantize.cpp.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from qdqnp.quant import Codes, Float32, Int64, code_range
 
 Float64 = NDArray[np.float64]
+#: Elements worked on at a time, so that they stay in cache and the temporaries small. It decides speed only.
+PIECE = 4 * 1024
 
 
 def as_f32(value: Codes | Float32) -> Float32:
@@ -116,40 +119,21 @@ def to_int32_x86(v: Float32) -> Int64:
         return np.where(inside, rounded, -(2.0**31)).astype(np.int64)
 
 
-# Numerator and denominator of the rational approximation of the logistic function, highest power first.
-_SIGMOID_ALPHA = (
-    4.37031012579801e-11,
-    1.15627324459942e-07,
-    6.08574864600143e-05,
-    8.51377133304701e-03,
-    2.48287947061529e-01,
-)
-_SIGMOID_BETA = (
-    6.10247389755681e-13,
-    5.76102136993427e-09,
-    6.29106785017040e-06,
-    1.70198817374094e-03,
-    1.16817656904453e-01,
-    9.93151921023180e-01,
-)
+def piecewise(function: Callable[[Float32], Float32]) -> Callable[[Float32], Float32]:
+    """Return the function of each element, computed piece by piece, without warnings of infinities and NaNs."""
+
+    def computed(x: Float32) -> Float32:
+        x = np.asarray(x, np.float32)
+        flat, out = x.reshape(-1), np.empty(x.size, np.float32)
+        with np.errstate(all="ignore"):
+            for start in range(0, x.size, PIECE):
+                out[start : start + PIECE] = function(flat[start : start + PIECE])
+        return out.reshape(x.shape)
+
+    computed.__doc__, computed.__name__ = function.__doc__, function.__name__
+    return computed
 
 
-def sigmoid(x: Float32) -> Float32:
-    """Compute MLAS's logistic function: a rational approximation in x, evaluated with fused multiply-adds.
-
-    The result is within a few float32 ulps of 1/(1+exp(-x)), and bit-exact to
-    core/mlas/lib/x86_64/LogisticKernelFma3.S.
-    """
-    clamped = np.minimum(np.maximum(x, np.float32(-18)), np.float32(18))
-    square = clamped * clamped
-    p = _horner(square, _SIGMOID_ALPHA) * clamped
-    q = _horner(square, _SIGMOID_BETA)
-    result: Float32 = np.maximum(p / q + np.float32(0.5), np.float32(0))
-    return result
-
-
-def _horner(x: Float32, coefficients: tuple[float, ...]) -> Float32:
-    total = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total = fma32(total, x, np.asarray(coefficient, np.float32))
-    return total
+def times_power_of_two(x: Float32, m: NDArray[np.int32]) -> Float32:
+    """Compute x 2^m with one rounding: the float64 product is exact."""
+    return np.ldexp(x.astype(np.float64), m).astype(np.float32)

@@ -12,8 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qdqnp.numerics import float32
-from tests.ops.case import one_node, same
-from tests.oracles import integers, ort, rounding
+from tests.oracles import rounding
 
 Array = np.ndarray[Any, np.dtype[Any]]
 F = np.float32
@@ -191,33 +190,3 @@ def test_dequantize_rounds_the_difference_then_the_product() -> None:
         for c in codes
     ]
     assert bits(found) == bits(wanted)
-
-
-# -- sigmoid -------------------------------------------------------------------------------------------------------
-GRID = np.concatenate(
-    [
-        np.linspace(-20, 20, 40001, dtype=F),
-        np.geomspace(1e-45, 1, 2000).astype(F),
-        -np.geomspace(1e-45, 1, 2000).astype(F),
-        np.array([0.0, -0.0, 18, -18, np.nextafter(F(18), F(19)), 100, -100, HUGE, -HUGE, np.inf, -np.inf, np.nan], F),
-    ]
-)
-
-
-def test_sigmoid_is_onnx_runtimes() -> None:
-    case = one_node("Sigmoid", [("x", GRID)])
-    if not ort.comparable(case.model):
-        pytest.skip("ONNX Runtime computes it otherwise on this CPU")
-    assert same(float32.sigmoid(GRID), ort.run(case.model, case.inputs)["y"])
-
-
-def test_sigmoid_is_the_approximation_with_exact_fused_steps() -> None:
-    some = GRID[~np.isnan(GRID)][::53]
-    assert bits(float32.sigmoid(some)) == bits([integers.logistic(x) for x in some])
-
-
-def test_sigmoid_is_close_to_the_logistic_function() -> None:
-    """Four steps of float32 at 1/2: an approximation, but of nothing else."""
-    x = np.linspace(-18, 18, 10001, dtype=F)
-    wanted = 1 / (1 + np.exp(-x.astype(np.float64)))
-    assert np.abs(float32.sigmoid(x) - wanted).max() < 2.0**-22

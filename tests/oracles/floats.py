@@ -113,6 +113,21 @@ def softmax(inputs: Inputs, attributes: Attributes) -> Bounded:
     return bounded(value, value * slack, x.shape[axis] + 8)
 
 
+def function(value: Callable[[Array], Array], slack: float = 0.0) -> Callable[[Inputs, Attributes], Bounded]:
+    """A function of each element, by NumPy in float64. slack: how much is added to its magnitude."""
+
+    def oracle(inputs: Inputs, attributes: Attributes) -> Bounded:
+        (x,) = wide(inputs, 1)
+        found = value(x)
+        return bounded(found, abs(found) + slack, 8)
+
+    return oracle
+
+
+def softplus(x: Array) -> Array:
+    return np.logaddexp(0, x)
+
+
 ORACLES: Mapping[str, Callable[[Inputs, Attributes], Bounded]] = {
     "Conv": conv,
     "Gemm": gemm,
@@ -122,4 +137,9 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Bounded]] = {
     "ReduceMean": reduce_mean,
     "BatchNormalization": batch_normalization,
     "Softmax": softmax,
+    "Softplus": function(softplus),
+    "Mish": function(lambda x: x * np.tanh(softplus(x)), 1e-30),
+    **{op: function(getattr(np, op.lower()), 1.0) for op in ("Sin", "Cos")},
+    **{op: function(getattr(np, op.lower())) for op in ("Tan", "Sinh", "Cosh")},
+    **{f"A{op}": function(getattr(np, f"arc{op}"), 1e-7) for op in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
 }

@@ -91,15 +91,16 @@ def _mixes_signs(model: onnx.ModelProto) -> bool:
 
 
 def has_avx512_vnni() -> bool:
-    return "avx512_vnni" in _cpu()
+    return "avx512_vnni" in cpu_flags()
 
 
 def _sums_are_exact() -> bool:
-    return "vnni" in _cpu()
+    return "vnni" in cpu_flags()
 
 
 @functools.cache
-def _cpu() -> str:
+def cpu_flags() -> str:
+    """What Linux tells of the CPU; '' where it does not."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

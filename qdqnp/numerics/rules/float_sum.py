@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qdqnp.numerics import products
+from qdqnp.numerics import mlas, products
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES, UNKNOWN
@@ -58,6 +58,10 @@ class FloatSumRule(Protocol):
         """Return the sum of each row, (R, n) to (R,), of a pool over the whole image."""
         ...
 
+    def softmax(self, rows: Float32, logarithm: bool) -> Float32:
+        """Return Softmax of each row of (R, n), or its logarithm."""
+        ...
+
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         """Add up the first axis: the taps of an average pool's window by rows; taps outside the image are 0.
 
@@ -75,6 +79,8 @@ class MlasSums(Rule, family="float_sum"):
 
     #: Whether the session may use the blocked layout (NCHWc) where an operator allows it; the order there is not known.
     blocked: bool = False
+    #: Lanes in which Softmax adds up its exponentials: 16 on CPUs with AVX-512, 8 on those with AVX2 alone.
+    lanes: int = 16
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def doubt(self, movable: bool) -> str:
@@ -116,6 +122,9 @@ class MlasSums(Rule, family="float_sum"):
     def global_sums(self, rows: Float32) -> Float32:
         return products.lane_sums(rows)
 
+    def softmax(self, rows: Float32, logarithm: bool) -> Float32:
+        return (mlas.log_softmax if logarithm else mlas.softmax)(rows, self.lanes)
+
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         if vector:  # down each column of the window first, then along
             by_row = taps.reshape(*kernel, *taps.shape[1:])
@@ -143,6 +152,9 @@ class AnySum(Rule, family="float_sum"):
 
     def global_sums(self, rows: Float32) -> Float32:
         return np.asarray(rows.sum(axis=1, dtype=np.float32))
+
+    def softmax(self, rows: Float32, logarithm: bool) -> Float32:
+        return (mlas.log_softmax if logarithm else mlas.softmax)(rows, 8)
 
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         return np.asarray(taps.sum(axis=0, dtype=np.float32))

@@ -14,7 +14,7 @@ import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.lazy import lazy
-from qdqnp.numerics import float32
+from qdqnp.numerics import float32, mlas
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import fraction
@@ -81,7 +81,7 @@ class SigmoidFunction:
     """1 / (1 + exp(-x)); in float32 by MLAS's approximation."""
 
     def float32(self, x: Float32) -> Float32:
-        return float32.sigmoid(x)
+        return mlas.sigmoid(x)
 
     def libm(self, x: Float32) -> Float32:
         with np.errstate(all="ignore"):

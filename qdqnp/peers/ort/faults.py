@@ -12,6 +12,7 @@ import numpy as np
 from onnx import helper
 
 from qdqnp.errors import PeerError
+from qdqnp.numerics.mlas import softmax
 from qdqnp.numerics.rules.softmax import TableSoftmax
 from qdqnp.peers.ort.probe import MICROSOFT, PAIR, make_model, one_node, optimized_operators, pair
 from qdqnp.quant import Quant
@@ -129,6 +130,12 @@ def _refuses_moved_quantizers() -> bool:
     return False
 
 
+def _narrow_registers() -> bool:
+    """Probe for CPUs without AVX-512, whose Softmax adds up in eight lanes."""
+    x = np.random.default_rng(0).normal(0, 2, (50, 40)).astype(F)
+    return not np.array_equal(one_node("Softmax", {"x": x}, axis=-1), softmax(x, 16))
+
+
 FAULTS = (
     Fault(
         "a computed int32 bias of QLinearConv (uint8 x int8, constant weights) is dropped",
@@ -152,6 +159,7 @@ FAULTS = (
         _drops_pairs_around_linear_resize,
     ),
     Fault("QLinearSoftmax by another formula (float32; int8 wraps above 127 up to 1.27)", "up to 1.31", _other_softmax),
+    Fault("float Softmax and LogSoftmax in eight lanes: the CPU has no AVX-512", "any", _narrow_registers),
     Fault("MatMulInteger has no kernel for int8 times uint8", "up to 1.22", _lacks_signed_matmul_integer),
     Fault(
         "a default session refuses int8 models of opset 21 and later in which it moves a DequantizeLinear",

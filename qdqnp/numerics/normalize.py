@@ -1,0 +1,90 @@
+"""ONNX Runtime's layer normalization and its kin, row by row, bit for bit.
+
+Long rows have a kernel of their own on x86-64 with AVX2 and FMA; short ones, and those that are added to a skip
+connection, go one by one.
+Source: ONNX Runtime 1.32, core/mlas/lib/layernorm_kernel_avx2.cpp and core/providers/cpu/nn/layer_norm_impl.cc;
+compared with it bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.numerics.float32 import Float64, fma32
+from qdqnp.quant import Float32
+
+F = np.float32
+#: The shortest rows that have the kernel: of layer normalization, and of the normalization by the root mean square.
+LONG, LONG_ROOT = 8, 16
+
+
+def layer_norm(rows: Float32, scale: Float32, bias: Float32 | None, epsilon: float) -> tuple[Float32, Float32, Float32]:
+    """Compute (x - mean) / deviation * scale + bias of each row of (R, n).
+
+    The answer is the result, the means and the reciprocals of the deviations, (R,).
+    """
+    if rows.shape[1] < LONG:
+        return layer_norm_one_by_one(rows, scale, bias, epsilon)
+    mean = (_double_sums(rows.astype(np.float64)) / rows.shape[1]).astype(F)
+    centered = rows - mean[:, None]
+    inverse = F(1) / np.sqrt(_square_sums(centered) / F(rows.shape[1]) + F(epsilon))
+    normal = centered * inverse[:, None]
+    return (normal * scale if bias is None else fma32(normal, scale, bias)), mean, np.asarray(inverse)
+
+
+def layer_norm_one_by_one(
+    rows: Float32, scale: Float32, bias: Float32 | None, epsilon: float
+) -> tuple[Float32, Float32, Float32]:
+    """Do the same with mean and variance updated by one element after the other (Welford)."""
+    mean = squares = np.zeros(rows.shape[0], F)
+    for index in range(rows.shape[1]):
+        difference = rows[:, index] - mean
+        mean = mean + difference / F(index + 1)
+        squares = squares + difference * (rows[:, index] - mean)
+    deviation = np.sqrt(squares / F(rows.shape[1]) + F(epsilon))
+    result = (rows - mean[:, None]) / deviation[:, None] * scale
+    return (result if bias is None else result + bias), mean, np.asarray(F(1) / deviation)
+
+
+def root_norm(rows: Float32, scale: Float32, epsilon: float) -> Float32:
+    """Compute x / root mean square * scale of each row of (R, n)."""
+    if rows.shape[1] < LONG_ROOT:
+        return root_norm_one_by_one(rows, scale, epsilon)
+    inverse = F(1) / np.sqrt(_square_sums(rows) / F(rows.shape[1]) + F(epsilon))
+    return np.asarray(rows * inverse[:, None] * scale)
+
+
+def root_norm_one_by_one(rows: Float32, scale: Float32, epsilon: float) -> Float32:
+    squares = np.zeros(rows.shape[0], F)
+    for index in range(rows.shape[1]):
+        squares = squares + rows[:, index] * rows[:, index]
+    return np.asarray(rows / np.sqrt(squares / F(rows.shape[1]) + F(epsilon))[:, None] * scale)
+
+
+def _double_sums(rows: Float64) -> Float64:
+    """Add up rows of float64: four lanes, (0 + 2) + (1 + 3), then what is left one by one."""
+    whole = rows.shape[1] // 4 * 4
+    lanes = np.zeros((rows.shape[0], 4))
+    for start in range(0, whole, 4):
+        lanes = lanes + rows[:, start : start + 4]
+    total = (lanes[:, 0] + lanes[:, 2]) + (lanes[:, 1] + lanes[:, 3])
+    for index in range(whole, rows.shape[1]):
+        total = total + rows[:, index]
+    return np.asarray(total)
+
+
+def _square_sums(rows: Float32) -> Float32:
+    """Add up squares: eight lanes of fused multiply-adds, then across the lanes.
+
+    Of what is left the compiler squares four at once and adds the squares; the last ones are fused again.
+    """
+    whole = rows.shape[1] // 8 * 8
+    lanes = np.zeros((rows.shape[0], 8), F)
+    for start in range(0, whole, 8):
+        lanes = fma32(rows[:, start : start + 8], rows[:, start : start + 8], lanes)
+    fours = lanes[:, :4] + lanes[:, 4:]
+    total = (fours[:, 0] + fours[:, 2]) + (fours[:, 1] + fours[:, 3])
+    for index in range(whole, rows.shape[1]):
+        x = rows[:, index]
+        total = total + x * x if index < whole + (rows.shape[1] - whole) // 4 * 4 else fma32(x, x, total)
+    return np.asarray(total)
