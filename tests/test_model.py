@@ -460,11 +460,11 @@ def test_values_for_a_layer_that_does_not_exist_are_refused(model: qdqnp.Model) 
 
 
 # -- promises --------------------------------------------------------------------------------------------------------
-def softmaxes() -> qdqnp.Model:
-    """y = Softmax(Softmax(x)); z = Softmax(x) + y: three tensors in doubt, for which the first Softmax is to blame."""
+def softpluses() -> qdqnp.Model:
+    """y = Softplus(Softplus(x)); z = Softplus(x) + y: three tensors in doubt, for which the first one is to blame."""
     nodes = [
-        helper.make_node("Softmax", ["x"], ["s"], name="first"),
-        helper.make_node("Softmax", ["s"], ["y"], name="second"),
+        helper.make_node("Softplus", ["x"], ["s"], name="first"),
+        helper.make_node("Softplus", ["s"], ["y"], name="second"),
         helper.make_node("Add", ["s", "y"], ["z"], name="sum"),
     ]
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xyz"]
@@ -473,7 +473,7 @@ def softmaxes() -> qdqnp.Model:
 
 
 def test_the_first_step_that_is_not_exact_is_named() -> None:
-    promises = softmaxes().plan().promises
+    promises = softpluses().plan().promises
     assert promises["x"].exact
     assert [promises[name].step for name in "syz"] == ["first"] * 3
     assert all("'first'" in promises[name].reason for name in "syz")

@@ -40,6 +40,7 @@ SHAPES: tuple[tuple[Shape, Shape, Shape], ...] = (
     ((1, 1), (1, 1), (1, 1)),
     ((1, 1), (1,), (2,)),
     ((1, 1, 1), (1, 1, 1), (3,)),
+    ((1, 1), (1,), (1,)),
 )
 #: Attributes that some operators cannot do without.
 ATTRIBUTES: Mapping[str, Any] = {

@@ -294,6 +294,19 @@ PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil
 SPREAD = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 
+
+def rows_of(op: str, rng: draw.Rng, *vectors: str, **options: Any) -> Case:
+    """An operator of rows of three elements, and of vectors of as many."""
+    arguments = [("x", reals(rng, 2, 3)), *((name, reals(rng, 3)) for name in vectors)]
+    return one_node(op, arguments, [name for name, _ in arguments], **options)
+
+
+def skipped(op: str, rng: draw.Rng, *vectors: str) -> Case:
+    """A normalization of a sum of two arrays; the second has no first axis."""
+    arguments = [("x", reals(rng, 2, 2, 3)), ("skip", reals(rng, 2, 3)), *((name, reals(rng, 3)) for name in vectors)]
+    return one_node(op, arguments, [name for name, _ in arguments], domain=MS)
+
+
 SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "QLinearConv": lambda rng: sums("QLinearConv", codes(rng, 2, 2, 4, 5), codes(rng, 2, 2, 2, 2), (2,), **WINDOWED),
     "QLinearConv in groups": lambda rng: sums("QLinearConv", codes(rng, 1, 4, 5), codes(rng, 4, 2, 3), group=2),
@@ -363,6 +376,36 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "float Softmax": lambda rng: one_node("Softmax", [("x", reals(rng, 2, 3, 2))], axis=1),
     "float Softmax of all": lambda rng: one_node("Softmax", [("x", reals(rng, 2, 2, 2))], axis=1, opset=11),
     "float BatchNormalization": normalized,
+    **{
+        f"float {op}": lambda rng, op=op: reduced(op, reals(rng, 2, 3, 2), axes=[0, 2])
+        for op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "ReduceLogSumExp")
+    },
+    "float ReduceLogSum": lambda rng: reduced("ReduceLogSum", 200 + reals(rng, 2, 3), axes=[1]),
+    "float ReduceSum": lambda rng: one_node(
+        "ReduceSum", [("x", reals(rng, 2, 3, 2)), ("axes", np.array([0, -1]))], keepdims=0
+    ),
+    "float LogSoftmax": lambda rng: one_node("LogSoftmax", [("x", reals(rng, 2, 3, 2))], axis=1),
+    "float Hardmax": lambda rng: one_node("Hardmax", [("x", reals(rng, 2, 3, 2))], axis=1),
+    "float Pow": lambda rng: one_node("Pow", [("x", abs(reals(rng, 2, 1))), ("e", reals(rng, 3))], ["x", "e"]),
+    "float PRelu": lambda rng: one_node("PRelu", [("x", reals(rng, 2, 3)), ("s", reals(rng, 3))], ["x", "s"]),
+    "float BiasGelu": lambda rng: rows_of("BiasGelu", rng, "bias", domain=MS),
+    "float FastGelu": lambda rng: rows_of("FastGelu", rng, "bias", domain=MS),
+    "float LayerNormalization": lambda rng: rows_of("LayerNormalization", rng, "scale", "bias"),
+    "float RMSNormalization": lambda rng: rows_of("RMSNormalization", rng, "scale", opset=23),
+    "float SkipLayerNormalization": lambda rng: skipped("SkipLayerNormalization", rng, "gamma", "beta", "bias"),
+    "float SkipSimplifiedLayerNormalization": lambda rng: skipped(
+        "SkipSimplifiedLayerNormalization", rng, "gamma", "bias"
+    ),
+    "float InstanceNormalization": lambda rng: one_node(
+        "InstanceNormalization",
+        [("x", reals(rng, 2, 2, 3)), ("s", reals(rng, 2)), ("b", reals(rng, 2))],
+        ["x", "s", "b"],
+    ),
+    "float LpNormalization": lambda rng: one_node("LpNormalization", [("x", reals(rng, 2, 3, 2))], axis=1),
+    "float CumSum": lambda rng: one_node("CumSum", [("x", reals(rng, 2, 3)), ("a", np.array(1))], exclusive=1),
+    "float CumSum from the end": lambda rng: one_node(
+        "CumSum", [("x", reals(rng, 3, 2)), ("a", np.array(0))], reverse=1
+    ),
 }
 
 

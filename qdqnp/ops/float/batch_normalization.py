@@ -1,4 +1,4 @@
-"""BatchNormalization in float32, inference form: (x - mean) / sqrt(var + epsilon) * scale + bias."""
+"""BatchNormalization in float32, inference form: x * f + (bias - mean * f), f = scale * (1 / sqrt(var + epsilon))."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class BatchNormalizationAttributes:
 class BatchNormalization(Operator):
     op = "BatchNormalization"
     only = "for inference"
+    reads = ("float_sum",)
     arity = (5, 5)
     Attributes = BatchNormalizationAttributes
     ignored = frozenset({"momentum", "spatial"})  # momentum serves training; spatial is an attribute before opset 9
@@ -49,14 +50,15 @@ class BatchNormalization(Operator):
 
     def compute(self, binding: Binding, x: Array, *statistics: Array) -> tuple[Array, ...]:
         scale, bias, mean, var = _by_channel(statistics, x.ndim)
-        factor = scale / np.sqrt(var + np.float32(binding.step.attributes.epsilon))
-        return (x * factor + (bias - mean * factor),)
+        with np.errstate(all="ignore"):
+            factor = np.float32(1) / np.sqrt(var + np.float32(binding.step.attributes.epsilon)) * scale
+            return (x * factor + (bias - mean * factor),)
 
     def origin(self, step: Step, output: int, index: Index, x: Array, *statistics: Array) -> Any:
         return [x[index], *(array[index[1]] for array in statistics)]
 
     def doubt(self, binding: Binding) -> str:
-        return "whether its multiply and add are fused is not specified"
+        return binding.profile.float_sum.doubt(False)
 
     def error(self, binding: Binding, x: Array, *statistics: Array) -> Array:
         scale, bias, mean, var = (array.astype(np.float64) for array in _by_channel(statistics, x.ndim))

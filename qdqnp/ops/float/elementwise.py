@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from qdqnp.graph import Shape
-from qdqnp.numerics import float32
+from qdqnp.numerics import mlas
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.lookup import LeakyReluFunction
 from qdqnp.ops.float.hard_sigmoid import HardSigmoidAttributes, hard_sigmoid, hard_swish
@@ -145,7 +145,7 @@ OPERATORS = (
     unary("Sign", sign, *NUMBERS),
     unary("Sqrt", np.sqrt, *FLOATS),
     unary("Relu", relu, *FLOATS, *SIGNED),
-    unary("Sigmoid", float32.sigmoid),  # by MLAS's approximation
+    unary("Sigmoid", mlas.sigmoid),  # by MLAS's approximation
     unary("HardSwish", hard_swish),
     with_attributes("HardSigmoid", hard_sigmoid, HardSigmoidAttributes),
     with_attributes("LeakyRelu", leaky_relu, LeakyReluAttributes),

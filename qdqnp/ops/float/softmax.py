@@ -1,7 +1,9 @@
-"""Softmax in float32. Its exponential and its order of sums are not specified, so its result carries no promise."""
+"""Softmax, LogSoftmax and Hardmax in float32: rows along one axis, added up in the order of the float_sum rule."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,11 +11,13 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.reduce import check_settled, first_choice
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, Float32
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,14 @@ class SoftmaxAttributes:
         return (1 if self._flat else -1) if self.axis is None else self.axis
 
 
-class Softmax(Operator):
-    op = "Softmax"
+class AlongRows(Operator):
+    """An operator on rows of float32, each of which becomes a row of the same length."""
+
     Attributes = SoftmaxAttributes
+
+    @abstractmethod
+    def along(self, rows: Float32, rule: FloatSumRule) -> Float32:
+        """Compute the rows of the output from those of the input, (R, n)."""
 
     def attributes(self, check: NodeCheck) -> Any:
         return replace(super().attributes(check), _flat=check.opset < 13)
@@ -51,15 +60,27 @@ class Softmax(Operator):
         if x.size == 0:
             return (x.copy(),)
         axes = _axes(binding.step.attributes, x.ndim)
-        power = np.exp(x - x.max(axis=axes, keepdims=True))
-        return ((power / power.sum(axis=axes, keepdims=True, dtype=np.float32)).astype(np.float32),)
+        moved = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
+        rows = moved.reshape(-1, math.prod(x.shape[axis] for axis in axes))
+        with np.errstate(all="ignore"):
+            found = self.along(rows, binding.profile.float_sum).reshape(moved.shape)
+        return (np.ascontiguousarray(np.moveaxis(found, range(x.ndim - len(axes), x.ndim), axes)),)
 
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
         axes = _axes(step.attributes, x.ndim)
         return x[tuple(slice(None) if axis in axes else i for axis, i in enumerate(index))].reshape(-1)
 
+
+class Softmax(AlongRows):
+    op = "Softmax"
+    bytes_per_element = 64
+    reads = ("float_sum",)
+
+    def along(self, rows: Float32, rule: FloatSumRule) -> Float32:
+        return rule.softmax(rows, logarithm=False)
+
     def doubt(self, binding: Binding) -> str:
-        return "its exponential and order of sums are not specified"
+        return binding.profile.float_sum.doubt(False)
 
     def error(self, binding: Binding, x: Array) -> Array:
         """Bound the error of the result.
@@ -73,6 +94,28 @@ class Softmax(Operator):
         total = power.sum(axis=axes, keepdims=True)
         slack = 1 + np.abs(shifted).max(axis=axes, keepdims=True)
         return sums_apart(power / total * slack, x.size // max(1, total.size) + 8)
+
+
+class LogSoftmax(AlongRows):
+    op = "LogSoftmax"
+    bytes_per_element = 64
+    reads = ("float_sum",)
+
+    def along(self, rows: Float32, rule: FloatSumRule) -> Float32:
+        return rule.softmax(rows, logarithm=True)
+
+    def doubt(self, binding: Binding) -> str:
+        return binding.profile.float_sum.doubt(False)
+
+
+class Hardmax(AlongRows):
+    """1 for the first of the largest elements, 0 for the others."""
+
+    op = "Hardmax"
+
+    def along(self, rows: Float32, rule: FloatSumRule) -> Float32:
+        check_settled(rows, None)
+        return np.asarray(np.arange(rows.shape[1]) == first_choice(rows, np.fmax)[:, None], np.float32)
 
 
 def _axes(attributes: SoftmaxAttributes, rank: int) -> tuple[int, ...]:

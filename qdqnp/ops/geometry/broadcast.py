@@ -43,3 +43,22 @@ def innermost_run(a: Sizes, b: Sizes) -> tuple[int, int | None]:
         run, advance = run * max(one, other), now
     repeated = {(True, True): None, (True, False): 1}.get(advance or (False, False), 0)
     return run, repeated
+
+
+def may_equal(a: Shape, b: Shape) -> bool:
+    """Tell whether two shapes are equal as far as their sizes are known."""
+    known = [(one, other) for one, other in zip(a, b, strict=False) if isinstance(one, int) and isinstance(other, int)]
+    return len(a) == len(b) and all(one == other for one, other in known)
+
+
+def first_is_scalar(a: Shape, b: Shape) -> bool:
+    """Tell whether ONNX Runtime's broadcasting takes a for the scalar operand of the innermost span.
+
+    ONNX Runtime looks at the axes that both shapes have, from the last on, for one longer than 1 (rank 0 counts as one
+    axis of size 1). If a is 1 there, or such an axis does not exist, a is the scalar. Compared on all pairs of small
+    shapes.
+    """
+    for size_a, size_b in zip(reversed(a or (1,)), reversed(b or (1,)), strict=False):
+        if size_a != 1 or size_b != 1:
+            return size_a == 1
+    return True

@@ -54,6 +54,22 @@ def reduced_shape(x: Shape, gone: tuple[int, ...], keepdims: int) -> Shape:
     return tuple(size for axis, size in enumerate(x) if axis not in gone)
 
 
+def runs(x: Shape, gone: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return neighbouring axes taken together: 'K' for those that stay and 'R' for those that go, and their sizes.
+
+    >>> runs((2, 3, 4, 5), (2, 3))
+    ('KR', (6, 20))
+    """
+    kinds, sizes = "", list[int]()
+    for axis, size in enumerate(concrete(x)):
+        kind = "R" if axis in gone else "K"
+        if kinds.endswith(kind):
+            sizes[-1] *= size
+        else:
+            kinds, sizes = kinds + kind, [*sizes, size]
+    return kinds, tuple(sizes)
+
+
 def reduced_rows(x: Array, gone: tuple[int, ...]) -> Array:
     """Return what each element of a reduction is made of, a row for each: n elements along the axes that go, (R, n)."""
     count = math.prod(x.shape[axis] for axis in gone)

@@ -14,6 +14,7 @@ from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.dynamic import matmul_nbits
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
+from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
 from tests.ops.cases.sizes import SIZES
@@ -204,6 +205,7 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     **INTERPOLATION,
     **CONV_TRANSPOSE,
     **SIZES,
+    **FUNCTIONS,
 }
 
 # sums, and functions that are not specified to the last bit
@@ -216,4 +218,5 @@ CLOSE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "ReduceMean": reduce_mean,
     "BatchNormalization": batch_normalization,
     "Softmax": softmax,
+    **CLOSE_FUNCTIONS,
 }
