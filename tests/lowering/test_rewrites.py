@@ -108,10 +108,10 @@ def test_a_large_product_of_constants_loses_its_promise(monkeypatch: pytest.Monk
 
 def test_what_reads_a_doubtful_constant_inherits_the_doubt() -> None:
     net = Net()
-    weight = net.node("Softmax", net.floats(4, 8), axis=-1)
+    weight = net.node("Softplus", net.floats(4, 8))
     net.output(net.node("Gemm", net.qdq(net.input((2, 8))), weight, transB=1))
     promise = outcome(net, "ort")[1]
-    assert promise.reason.startswith("float32 Softmax")
+    assert promise.reason.startswith("float32 Softplus")
 
 
 def test_a_whole_unit_of_constants_becomes_codes() -> None:
@@ -189,31 +189,6 @@ def test_a_transpose_passes_several_readers_only_to_be_cancelled(readers: int) -
     assert outcome(net, "ort") == (0, Promise())
 
 
-# -- float operators that are computed otherwise -----------------------------------------------------------------------
-def silu(factor: float | None) -> Net:
-    net = Net()
-    x = net.node("Neg", net.input((64, 64)))
-    inner = x if factor is None else net.node("Mul", net.const(F(factor)), x)
-    net.output(net.node("Mul", net.node("Sigmoid", inner), x))
-    return net
-
-
-@pytest.mark.parametrize("factor", [None, 1.702])
-def test_silu_loses_its_promise_by_name(factor: float | None) -> None:
-    for profile, exact in (("ort", False), ("ort-x64", False), ("ort-unfused", True)):
-        differing, promise = outcome(silu(factor), profile)
-        assert promise.exact is exact
-        assert exact or "QuickGelu" in promise.reason
-        assert differing == 0 or not exact
-
-
-def test_a_sigmoid_of_something_else_keeps_its_promise() -> None:
-    net = Net()
-    x = net.node("Neg", net.input((64, 64)))
-    net.output(net.node("Mul", net.node("Sigmoid", net.node("Relu", x)), x))
-    assert outcome(net, "ort") == (0, Promise())
-
-
 def reciprocal() -> Net:
     net = Net()
     x, y = net.input((64, 64)), net.node("Add", net.node("Relu", net.input((64, 64))), net.const(F(0.3)))
@@ -263,10 +238,7 @@ REWRITTEN = {
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", REWRITTEN)
 def test_reproduced(name: str, profile: str) -> None:
-    differing, promise = outcome(REWRITTEN[name](), profile)
-    unspecified = (name, profile) == ("matmul-bn", "ort-unfused")  # BatchNormalization by itself
-    assert promise.exact is not unspecified
-    assert differing == 0 or unspecified
+    assert outcome(REWRITTEN[name](), profile) == (0, Promise())
 
 
 @pytest.mark.parametrize("name", REWRITTEN)

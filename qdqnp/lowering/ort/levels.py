@@ -17,20 +17,22 @@ from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.ort.passes.fold_constants import fold_constants
 from qdqnp.lowering.ort.passes.fuse import fusion
 from qdqnp.lowering.ort.passes.fused_matmul import expand_fused_matmul, matmul_scale, matmul_transpose
+from qdqnp.lowering.ort.passes.gelu import fast_gelu, gelu
 from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
+from qdqnp.lowering.ort.passes.layer_norm import layer_norm, root_norm
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
 from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
 from qdqnp.lowering.ort.passes.nbits_bias import nbits_bias
 from qdqnp.lowering.ort.passes.not_where import not_where
 from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.propagate import propagate
-from qdqnp.lowering.ort.passes.quick_gelu import quick_gelu
 from qdqnp.lowering.ort.passes.relu_clip import relu_clip
 from qdqnp.lowering.ort.passes.relu_quant import relu_quant
 from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.s8_to_u8 import s8_to_u8
 from qdqnp.lowering.ort.passes.share_constants import share_constants
+from qdqnp.lowering.ort.passes.skip_layer_norm import attention, bias_skip_layer_norm, skip_layer_norm
 from qdqnp.lowering.ort.passes.slices_to_split import slices_to_split
 from qdqnp.lowering.ort.passes.space_to_depth import space_to_depth
 from qdqnp.lowering.ort.passes.unique_dq import unique_dq
@@ -66,6 +68,8 @@ BASIC = (
     MATMUL_ADD,
     Pass("reshapes", reshapes, about="Reshape"),
     Pass("space-to-depth", space_to_depth, about="Slice"),
+    Pass("gelu", gelu(basic=True), about="Erf"),
+    Pass("layer-norm", layer_norm(basic=True), about="ReduceMean"),
     Pass("propagate", propagate),
     Pass("weight-bias", weight_bias),
     UNIQUE_DQ,
@@ -85,10 +89,16 @@ def extended(int8_allowed: bool) -> tuple[Pass, ...]:
         Pass("fuse", fusion(int8_allowed)),
         Pass("integer-to-float", integer_to_float, about="MatMulInteger"),
         Pass("dynamic-matmul", dynamic_matmul, about="DynamicQuantizeLinear"),
+        Pass("gelu", gelu(basic=False), about="Erf"),
+        Pass("layer-norm", layer_norm(basic=False), about="ReduceMean"),
+        Pass("root-norm", root_norm, about="ReduceMean"),
+        Pass("attention", attention, about="LayerNormalization"),
         Pass("slices-to-split", slices_to_split),
         Pass("matmul-transpose", matmul_transpose),
         MATMUL_ADD,
-        Pass("quick-gelu", quick_gelu, about="Sigmoid"),
+        Pass("skip-layer-norm", skip_layer_norm, about="LayerNormalization"),
+        Pass("bias-skip-layer-norm", bias_skip_layer_norm, about="SkipLayerNormalization"),
+        Pass("fast-gelu", fast_gelu, about="Tanh"),
         Pass("matmul-scale", matmul_scale),
         Pass("nbits-bias", nbits_bias, about="MatMulNBits"),
         Pass("final-cleanup", final_cleanup),

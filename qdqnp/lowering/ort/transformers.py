@@ -61,7 +61,6 @@ def _not_run(name: str, why: str, rule: bool = False) -> Transformer:
     return Transformer(name, (), NOT_RUN, why, rule=rule)
 
 
-SOFTMAX = "ends in Softmax, which carries no promise here"
 BOTH = (BASIC, EXTENDED)
 
 TRANSFORMERS: tuple[Transformer, ...] = (
@@ -108,8 +107,8 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     ),
     _harmless("FreeDimensionOverrideTransformer", "a session without overrides has nothing for it", (BASIC,)),
     _does("SliceConcatToSpaceToDepthFusion", "space-to-depth"),
-    _harmless("GeluFusion", _needs("Erf"), BOTH),
-    _harmless("LayerNormFusion", "needs ReduceMean, which carries no promise, and Pow, which qdqnp refuses", BOTH),
+    _does("GeluFusion", "gelu", BOTH, "BASIC since opset 20, before that EXTENDED"),
+    _does("LayerNormFusion", "layer-norm", BOTH, "BASIC since opset 17, before that EXTENDED"),
     _does("QDQPropagationTransformer", "propagate"),
     _does("WeightBiasQuantization", "weight-bias"),
     _does("EnsureUniqueDQForNodeUnit", "unique-dq", why="at every level, optimization off included"),
@@ -127,9 +126,9 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _does("MatMulIntegerToFloatFusion", "integer-to-float", (EXTENDED,)),
     _does("DynamicQuantizeMatMulFusion", "dynamic-matmul", (EXTENDED,)),
     _harmless("ConvActivationFusion", "FusedConv gives the bits of Conv and the activation: compared"),
-    _harmless("SimplifiedLayerNormFusion", "needs ReduceMean, which carries no promise, and Pow, which qdqnp refuses"),
-    _harmless("AttentionFusion", _needs("LayerNormalization")),
-    _harmless("EmbedLayerNormFusion", _needs("LayerNormalization")),
+    _does("SimplifiedLayerNormFusion", "root-norm", (EXTENDED,), "to RMSNormalization, which is the same"),
+    _unpromised("AttentionFusion", "three products of one layer normalization", "attention"),
+    _unpromised("EmbedLayerNormFusion", "the layer normalization of a sum of looked up vectors", "attention"),
     _does("GatherSliceToSplitFusion", "slices-to-split", (EXTENDED,)),
     _harmless("GatherToSliceFusion", "a Gather by a Range; the Slice moves the same elements"),
     _unpromised(
@@ -138,15 +137,15 @@ TRANSFORMERS: tuple[Transformer, ...] = (
         "first behind the others, before MatMul",
         "matmul-transpose expand-fused-matmul",
     ),
-    _harmless("BiasGeluFusion", _needs("Gelu")),
+    _harmless("BiasGeluFusion", "BiasGelu gives the bits of Add and Gelu: compared"),
     _harmless("GroupQueryAttentionFusion", "of CUDA's execution provider"),
     _harmless("GroupQueryAttentionPreNormFusion", _needs("GroupQueryAttention")),
-    _harmless("SkipLayerNormFusion", _needs("LayerNormalization")),
-    _harmless("BiasSkipLayerNormFusion", _needs("SkipLayerNormalization")),
-    _harmless("FastGeluFusion", _needs("Tanh")),
-    _unpromised("QuickGeluFusion", "x * Sigmoid(x), x * Sigmoid(c x)", "quick-gelu"),
-    _harmless("SwiGluFusion", "needs QuickGelu or x * Sigmoid(x), which carry no promise"),
-    _harmless("BiasSoftmaxFusion", SOFTMAX),
+    _does("SkipLayerNormFusion", "skip-layer-norm", (EXTENDED,)),
+    _does("BiasSkipLayerNormFusion", "bias-skip-layer-norm", (EXTENDED,)),
+    _does("FastGeluFusion", "fast-gelu", (EXTENDED,)),
+    _harmless("QuickGeluFusion", "QuickGelu gives the bits of Sigmoid and the products: compared"),
+    _harmless("SwiGluFusion", "QuickGelu and the product behind it stay two operators on the CPU"),
+    _harmless("BiasSoftmaxFusion", "Add and Softmax stay two operators on the CPU"),
     _harmless("BiasDropoutFusion", "of CUDA's execution provider"),
     _unpromised(
         "MatMulScaleFusion",
