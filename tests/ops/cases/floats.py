@@ -179,6 +179,7 @@ def softmax(rng: draw.Rng) -> Case:
 
 # one rounding per element, or none, or sums in an order that is known
 BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
+    **FUNCTIONS,
     "Add": _binary("Add"),
     "Mul": _binary("Mul"),
     "Sub": _binary("Sub"),
@@ -205,7 +206,6 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     **INTERPOLATION,
     **CONV_TRANSPOSE,
     **SIZES,
-    **FUNCTIONS,
 }
 
 # sums, and functions that are not specified to the last bit
