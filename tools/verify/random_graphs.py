@@ -3,6 +3,7 @@ its optimized graph with those of ours. What differs is shrunk.
 
     python -m tools.verify.random_graphs --count 20000 --profile ort
     python -m tools.verify.random_graphs --count 2000 --without transposes     what the graphs find without a pass
+    python -m tools.verify.random_graphs --theme transformers                 functions and normalizations by parts
     python -m tools.verify.random_graphs --seed 4711                          one graph again, shrunk and printed
 """
 
@@ -19,7 +20,7 @@ import click
 from qdqnp.lowering import LOWERINGS
 from qdqnp.peers.ort.session import KINDS
 from tools.verify.graphs.compare import Comparison, Verdict
-from tools.verify.graphs.genes import Genome, build, genome
+from tools.verify.graphs.genes import THEMES, Genome, build, genome
 from tools.verify.graphs.shrink import listing, shrink
 
 
@@ -33,10 +34,10 @@ class Tally:
         self.examples.setdefault(verdict.kind, []).append(f"{seed} {verdict.detail}")
 
 
-def run(comparison: Comparison, seeds: range, show: int, kinds: Sequence[str]) -> Tally:
+def run(comparison: Comparison, seeds: range, show: int, kinds: Sequence[str], theme: str = "") -> Tally:
     tally, shown, start = Tally(), 0, time.time()
     for seed in seeds:
-        given = genome(seed)
+        given = genome(seed, theme)
         verdict = _judge(comparison, given)
         tally.add(seed, verdict)
         if verdict.kind in kinds and shown < show:
@@ -60,6 +61,9 @@ def _judge(comparison: Comparison, given: Genome) -> Verdict:
 @click.option("--first", type=int, default=0, help="seed of the first graph")
 @click.option("--seed", type=int, help="this graph alone")
 @click.option("--without", multiple=True, help="name of a pass of ours to leave out")
+@click.option(
+    "--theme", type=click.Choice(list(THEMES)), default=None, help="what graphs are made of; drawn by default"
+)
 @click.option("--show", type=int, default=5, help="how many differences to shrink and print")
 @click.option("--also", multiple=True, help="verdicts to shrink besides 'wrong' and 'crash', e.g. nodes")
 def main(
@@ -68,12 +72,13 @@ def main(
     first: int,
     seed: int | None,
     without: tuple[str, ...],
+    theme: str | None,
     show: int,
     also: tuple[str, ...],
 ) -> None:
     """Compare random graphs with ONNX Runtime; exit code 1 where something promised differs."""
     seeds = range(first, first + count) if seed is None else range(seed, seed + 1)
-    tally = run(Comparison(profile, without), seeds, show, ["wrong", "crash", *also])
+    tally = run(Comparison(profile, without), seeds, show, ["wrong", "crash", *also], theme or "")
     for kind, examples in tally.examples.items():
         if kind != "equal":
             print(f"{kind}: {'; '.join(examples[:8])}")

@@ -136,8 +136,8 @@ def _operators(node: onnx.NodeProto) -> list[str]:
         return [node.op_type.removeprefix("Fused"), values["activation"].decode()]
     if node.op_type == "QuickGelu":
         return ["Sigmoid", "Mul"] + ["Mul"] * (values.get("alpha", 1.0) != 1.0)
-    if node.op_type == "BiasGelu":
-        return ["Add", "Gelu"]
+    if node.op_type == "BiasGelu" or (node.op_type == "FastGelu" and len(node.input) == 2):
+        return ["Add", node.op_type.replace("Bias", "")]
     renamed = {"NhwcMaxPool": "MaxPool", "SimplifiedLayerNormalization": "RMSNormalization"}
     return [renamed.get(node.op_type, node.op_type)]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from tools.verify.graphs import elementwise, layers, movement
+from tools.verify.graphs import elementwise, layers, movement, transformer
 from tools.verify.graphs.maker import Maker
 
 
@@ -30,6 +30,7 @@ GENES: dict[str, Callable[[Maker], None]] = {
         *(movement.transpose, movement.sandwich, movement.squeeze, movement.reshape, movement.flatten),
         *(movement.concat, movement.split, movement.slice, movement.parts, movement.gather, movement.pad),
         *(movement.tile, movement.blocks, movement.focus, movement.resize, output),
+        *(transformer.function, transformer.gelu, transformer.norm, transformer.residual, transformer.mask),
     )
 }
 # What a graph may be made of; the number of mentions is the weight.
@@ -44,7 +45,19 @@ ALL = (
     *("concat", "split", "slice", "parts", "gather", "pad", "tile", "pool_op", "reduce", "arg_max", "softmax"),
     *("blocks", "resize", "matmul", "gemm", "output", "focus"),
 )
-THEMES = {"all": ALL, "transposes": TRANSPOSES, "constants": CONSTANTS, "matrices": MATRICES}
+TRANSFORMERS = (
+    *("function", "gelu", "gelu", "norm", "norm", "residual", "residual", "mask", "matmul", "gemm", "silu", "reduce"),
+    *("binary", "activation", "transpose", "reshape"),
+)
+# Drawn where none is asked for: a seed makes the same graph as ever.
+DRAWN = ("all", "transposes", "constants", "matrices")
+THEMES = {
+    "transformers": TRANSFORMERS,
+    "all": ALL,
+    "transposes": TRANSPOSES,
+    "constants": CONSTANTS,
+    "matrices": MATRICES,
+}
 
 
 @dataclass(frozen=True)
@@ -67,10 +80,11 @@ class Genome:
     genes: tuple[Gene, ...]
 
 
-def genome(seed: int) -> Genome:
+def genome(seed: int, theme: str = "") -> Genome:
+    """Draw a graph. theme: one of THEMES; '' for one that is drawn too."""
     rng = np.random.default_rng(seed)
-    theme = rng.choice(["all", "transposes", "constants", "matrices"])
-    kinds = THEMES[str(theme)]
+    drawn = str(rng.choice(DRAWN))
+    kinds = THEMES[theme or drawn]
     count = int(rng.integers(2, 12))
     return Genome(seed, tuple(Gene(str(rng.choice(kinds)), int(rng.integers(2**31))) for _ in range(count)))
 
