@@ -12,9 +12,9 @@ from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.dynamic import matmul_nbits
+from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
-from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.logic import LOGIC
 from tests.ops.cases.pool import pooling, spatial
 from tests.ops.cases.sizes import SIZES
