@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.options import PATH, case_option, force_option, json_option, mapping_option, profile_option
+from qdqnp.cli.options import (
+    PATH,
+    case_option,
+    force_option,
+    host_float_option,
+    json_option,
+    mapping_option,
+    profile_option,
+)
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
@@ -31,6 +39,7 @@ LEAST_BYTES = 64 * 2**20
 @click.argument("golden", type=PATH)
 @click.argument("dump", type=PATH)
 @profile_option("Another arithmetic than the golden set's: a name, or a .toml file.", default=None)
+@host_float_option
 @case_option
 @mapping_option
 @click.option(
@@ -72,6 +81,7 @@ def compare_command(
     golden: Path,
     dump: Path,
     profile: str | None,
+    host_float: bool,
     first: int,
     mapping: Path | None,
     write_mapping: Path | None,
@@ -100,7 +110,7 @@ def compare_command(
     mapping_out = target(write_mapping, "the mapping", force) if write_mapping is not None else None
     junit_out = target(junit_file, "the report", force) if junit_file is not None else None
     html_out = target(html_file, "the report", force) if html_file is not None else None
-    reference = reference_from(golden, profile, first)
+    reference = reference_from(golden, profile, first, host_float)
     read = read_dump(dump, _limit(reference))
     if mapping_out is not None:
         _write_mapping(reference, read, len(reference.cases) - first, mapping_out)

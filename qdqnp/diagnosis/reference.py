@@ -18,12 +18,13 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.quant import Array
 
 
-def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Reference:
+def reference_from(path: Path, profile: str | None = None, first: int = 0, host_float: bool = False) -> Reference:
     """Open a golden set and run its model on every input that it has.
 
         path: the golden set.
         profile: a profile to use in place of the set's.
         first: the case of the set that the comparison begins with.
+        host_float: whether what the profile does not define runs in float32; it does where it did for the set.
 
     Raises GoldenError for a damaged set; InputError for a set without its model, for a case that it does not have, and
     where this version computes other values than the set holds.
@@ -42,6 +43,7 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0) -> Re
         raise InputError("the golden set has fewer inputs", [Problem("--case", f"below {golden.inputs}", str(first))])
     feeds = [golden.feeds(case) for case in range(golden.inputs)]
     chosen = profile_of(golden, profile)
+    chosen = replace(chosen, host_float=True) if host_float else chosen
     reference = Reference(load(data), chosen, feeds)
     _name_as_in(golden, reference)
     if _made_by(golden, chosen):

@@ -95,6 +95,10 @@ def test_a_dump_is_compared_with_a_set_that_has_a_host(tmp_path: Path) -> None:
     write_dump(tmp_path / "dump", {target.name: [reference.cases[0][target.codes]] for target in reference.targets})
     report = compare(reference, align(read_dump(tmp_path / "dump"), reference.targets, 1))
     assert report.equal
+    again = reference_from(tmp_path / "set", "neural-art", host_float=True)
+    assert again.profile == HOST
+    words = ("compare", tmp_path / "set", tmp_path / "dump", "--profile", "neural-art")
+    assert run(*words).exit_code == 2 and run(*words, "--host-float").exit_code == 0
 
 
 def test_the_commands_take_the_option(tmp_path: Path) -> None:

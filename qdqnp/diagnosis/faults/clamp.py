@@ -49,7 +49,11 @@ def no_clamp(question: Question, rule: Any) -> Iterator[Changed]:
     """Codes beyond the dtype keep their low bits; or those beyond the limits of an activation are there."""
     y = question.y
     if y is not None and y.limits is not None:
+        (low, high), (_, highest) = y.limits, code_range(y.dtype)
         yield Changed(question.with_y(replace(y, limits=None)), "codes beyond the limits of the activation")
+        if high < highest:
+            above = question.with_y(replace(y, limits=(low, highest)))
+            yield Changed(above, "codes above the upper limit of the activation")
     if y is not None:
         yield Changed(_unclipped(question), "codes beyond the dtype wrap", finish=lambda codes: codes.astype(y.dtype))
 
