@@ -278,3 +278,25 @@ def test_a_relu_that_others_read_stays_and_says_so() -> None:
         qdqnp.QdqnpError, match="Relu in float32: the Relu's float output has another use than one QuantizeLinear"
     ):
         qdqnp.load(network(made)).plan("tflite")
+
+
+def clipped(net: Net, x: str, scale: float, limits: tuple[int, int]) -> str:
+    """Q, a Clip of the codes, DQ: Brevitas' QCDQ, narrow or of few bits."""
+    codes = net.q(x, scale)
+    kept = net.node("Clip", codes, *(net.const(np.int8(limit)) for limit in limits))
+    net.kinds[kept] = net.kinds[codes]
+    return net.dq(kept, scale)
+
+
+def test_a_clip_between_q_and_dq_is_the_limits_of_the_layer() -> None:
+    net = Net(seed=1)
+    x = clipped(net, net.input(SHAPE), 1 / 16, (-127, 127))
+    w = net.const((net.rng.integers(-8, 8, (4, 4, 3, 3)) / 32).astype(F))
+    made = net.node("Conv", x, clipped(net, w, 1 / 32, (-8, 7)), pads=[1, 1, 1, 1])
+    net.output(clipped(net, net.node("Relu", made), 1 / 8, (-8, 7)))
+    model = qdqnp.load(net.model())
+    steps = model.program("exact").steps
+    assert [step.op for step in steps] == ["QuantizeLinear", "Clip", "QLinearConv", "DequantizeLinear"]
+    assert steps[2].y.limits == (0, 7)
+    found = next(iter(model.run(codes_in(4), profile="exact").values()))
+    assert np.array_equal(found, unfused(net.model(), codes_in(4)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from qdqnp.lowering.device.activations import rounded_away
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.tflite import DOUBLE, FC_FLOAT, FLOAT32_PRODUCT, RUY, SINGLE
@@ -27,6 +28,7 @@ from tests.numerics.profiles.tflite_operators import (
     MEAN,
     MUL,
     QUANTIZE,
+    SUB,
 )
 from tests.oracles.tflite import DEFAULT, OPTIMIZED, REFERENCE
 from tests.oracles.tflite_kernels import MICRO, missing, run
@@ -117,3 +119,24 @@ def test_single_rounding_differs_but_in_averages(kernels: str, kind: str) -> Non
     needs(kernels)
     found = compare(kernels, kind, PROFILES["tflite-single"], 1, 60_000)
     assert (found.differing > 0) == (kind != AVERAGE)
+
+
+# TFLite's numbers of Relu, ReluN1To1 and Relu6, and their bounds
+ACTIVATIONS: Mapping[int, tuple[float, float]] = {1: (0, np.inf), 2: (-1, 1), 3: (0, 6)}
+
+
+@pytest.mark.parametrize("kind", [CONV, DEPTHWISE, FULL, ADD, MUL, SUB, AVERAGE])
+def test_a_fused_activation_is_the_limits_that_the_lowering_computes(kind: str, rng: np.random.Generator) -> None:
+    """Whatever the zero point is, 0 among them."""
+    needs(REFERENCE)
+    for activation, bounds in ACTIVATIONS.items():
+        for zero in (0, int(rng.integers(-128, 128))):
+            op = MAKE[kind](rng)
+            op.options.fusedActivationFunction = activation
+            if kind != AVERAGE:  # whose input and output have the same parameters
+                op = replace(op, output=replace(op.output, zero_point=np.array([zero])))
+            want = run(op, REFERENCE)
+            scale, offset = np.float32(op.output.scale[0]), int(op.output.zero_point[0])
+            low, high = (int(np.clip(rounded_away(np.float32(bound), scale) + offset, -128, 127)) for bound in bounds)
+            got = np.clip(COMPUTE[kind](op, PROFILES["tflite"]).reshape(want.shape), low, high)
+            assert np.array_equal(got, want)
