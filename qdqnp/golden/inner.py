@@ -16,7 +16,7 @@ from qdqnp.quant import EIGHT_BIT, Array
 # Stages that are not stored: the accumulator has its own role; the code before its clip, its real value and that
 # value rounded add nothing to it; and the last stage is the output.
 _LEFT_OUT = ("acc", "real", "rounded", "unclipped", "y")
-_DTYPES: Mapping[str, Any] = {"x16": np.int16, "affine": np.int64}
+_DTYPES: Mapping[str, Any] = {"x16": np.int16, "m16": np.int16, "scaled": np.int64, "affine": np.int64}
 INNER_ROLES = ("sum", "accumulator", "stage")
 
 

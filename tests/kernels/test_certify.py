@@ -37,6 +37,7 @@ NAMES = (
     "pow2-even",
     "exact",
     "neural-art-1.1.3",
+    "neural-art-1.1.1",
 )
 
 

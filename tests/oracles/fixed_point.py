@@ -356,22 +356,57 @@ def largest_shift(real: float) -> int:
     return shift - 1 if round(Fraction(real) * Fraction(2) ** shift) == 2**15 else shift
 
 
-def neural_art_parameters(
-    weights: list[list[int]], reals: list[float], bias: list[int], zero: int
-) -> tuple[int, int, list[int], list[int]]:
-    """S1, S2, A and BC of a convolution."""
+def first_shift(weights: list[list[int]]) -> int:
     largest, s1 = max(abs(sum(row)) for row in weights), 0
     while largest > 2 ** (7 + s1):
         s1 += 1
+    return s1
+
+
+def neural_art_addend(scales: tuple[float, list[float], float], bias: list[int], zero: int, shift: int) -> list[int]:
+    """BC of each channel, of the bias's float32 value; the quotient is in float64. `scales` are those of x, w and y."""
+    x, channels, y = scales
+    reals = [f32(f32(b) * f32(x * w)) for b, w in zip(bias, channels, strict=True)]
+    return [limited(math.floor(Fraction(zero + real / y) * 2**shift), 32) for real in reals]
+
+
+def neural_art_parameters(
+    weights: list[list[int]], scales: tuple[float, list[float], float], bias: list[int], zero: int
+) -> tuple[int, int, list[int], list[int]]:
+    """S1, S2, A and BC of a convolution, compiler 1.1.3."""
+    s1, (x, channels, y) = first_shift(weights), scales
+    reals = [x * w / y for w in channels]
     s2 = largest_shift(max(reals) * 2.0**s1)
     a = [round(Fraction(real) * 2 ** (s1 + s2)) for real in reals]
-    bc = [limited(math.floor((zero + b * Fraction(real)) * 2**s2), 32) for b, real in zip(bias, reals, strict=True)]
-    return s1, s2, a, bc
+    return s1, s2, a, neural_art_addend(scales, bias, zero, s2)
 
 
 def neural_art(acc: int, s1: int, s2: int, a: int, bc: int, tie: str = "half-up") -> int:
     x16 = limited(ROUNDING[tie](acc, s1), 16)
     return limited(ROUNDING[tie](a * x16 + bc, s2), 8)
+
+
+def neural_art_1_1_1_parameters(
+    weights: list[list[int]], scales: tuple[float, list[float], float], bias: list[int], zero: int
+) -> tuple[int, int, list[int], int, list[int]]:
+    """S1, sh1, A1, A2 and BC of a convolution, compilers 1.1.0 and 1.1.1."""
+    s1, (x, channels, y) = first_shift(weights), scales
+    exponent = -200
+    while Fraction(2) ** exponent < Fraction(y):
+        exponent += 1
+    middle = Fraction(2) ** (exponent - 6)
+    reals = [x * w / float(middle) for w in channels]
+    sh1 = largest_shift(max(reals) * 2.0**s1)
+    a1 = [round(Fraction(real) * 2 ** (s1 + sh1)) for real in reals]
+    return s1, sh1, a1, round(middle / Fraction(y) * 2**20), neural_art_addend(scales, bias, zero, 20)
+
+
+def neural_art_1_1_1(
+    acc: int, s1: int, sh1: int, a1: int, a2: int, bc: int, ties: tuple[str, str, str] = ("half-up",) * 3
+) -> int:
+    x16 = limited(ROUNDING[ties[0]](acc, s1), 16)
+    m16 = limited(ROUNDING[ties[1]](a1 * x16, sh1), 16)
+    return limited(ROUNDING[ties[2]](a2 * m16 + bc, 20), 8)
 
 
 def neural_art_add(a: Q, b: Q, y: Q, tie: str = "half-up") -> Callable[[int, int], int]:

@@ -92,8 +92,8 @@ def neural_art(name: str, rng: np.random.Generator) -> Count:
     channels = (w * rng.uniform(0.01, 1, 4)).astype(np.float32)
     weights = rng.integers(-128, 128, (4, int(rng.integers(1, 300))))
     bias = rng.integers(-2000, 2000, 4)
-    reals = [float(x) * float(c) / float(y) for c in channels]
-    s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), reals, bias.tolist(), zero)
+    given = (float(x), [float(c) for c in channels], float(y))
+    s1, s2, a, bc = oracle.neural_art_parameters(weights.tolist(), given, bias.tolist(), zero)
     layer = SumContext(quant(x), quant(channels, axis=0), quant(y, zero), bias.astype(np.int32), weights=weights)
     bound = PROFILES[name].conv.bind(layer)
     found = bound.parameters

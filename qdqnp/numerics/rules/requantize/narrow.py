@@ -1,8 +1,7 @@
-"""ST Neural-ART narrows twice and adds the bias between the two narrowings."""
+"""ST Neural-ART narrows twice and adds the bias between the two narrowings; older compilers narrow three times."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +36,7 @@ class NarrowThenAffine(Rule, family="requantize"):
         S1 = max(0, ceil(log2(max_c |sum_k w|)) - 7)
         S2: puts the largest A in [2^14, 2^15)
         A = rint(M * 2^(S1+S2))
-        BC = floor((z_y + bias * M) * 2^S2)
+        BC = floor((z_y + b / s_y) * 2^S2), b the float32 value of the bias
 
     `Narrowed` computes with these numbers.
     """
@@ -76,24 +75,70 @@ class NarrowThenAffine(Rule, family="requantize"):
         y = context.output
         given = dict(dict(self.overrides).get(context.label, ()))
         real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, y.scale)
-        if context.weights is None:
-            raise ProfileError("weights that the profile needs", [Problem("weights", "constants", "a computed tensor")])
-        s1 = int(given.get("S1", self.first_shift(context.weights)))
+        weights = constant_weights(context)
+        s1 = int(given.get("S1", first_shift(weights)))
         s2 = int(given.get("S2", largest_shift(float(real.max(initial=0.0)) * 2.0**s1)))
-        bias = 0 if context.bias is None else context.bias.astype(np.int64)
         a = np.asarray(given.get("A", np.rint(np.ldexp(real, s1 + s2))), np.int64)
-        constant = np.floor(np.ldexp(int(y.zero_point) + bias * real, s2))
-        bc = np.asarray(given.get("BC", np.clip(constant, -(2.0**31), 2.0**31 - 1)), np.int64)
-        for name, value in (("A", a), ("BC", bc)):
-            if value.size not in (1, real.size, len(context.weights)):
-                problem = Problem(f"override {name}", f"1 or {len(context.weights)} values", str(value.size))
-                raise ProfileError("an override that does not fit its layer", [problem])
+        bc = np.asarray(given.get("BC", addend(context, s2)), np.int64)
+        check_sizes({"A": a, "BC": bc}, real.size, len(weights))
         return Narrowed(self, s1, s2, a, bc, y, context.wide_bias)
 
-    @staticmethod
-    def first_shift(weights: Int64) -> int:
-        largest = int(np.abs(weights.sum(axis=-1)).max(initial=0))
-        return max(0, math.ceil(math.log2(largest)) - 7) if largest else 0
+
+def constant_weights(context: SumContext) -> Int64:
+    """Return the weights less their zero points. Raises ProfileError where they are computed."""
+    if context.weights is None:
+        raise ProfileError("weights that the profile needs", [Problem("weights", "constants", "a computed tensor")])
+    return context.weights
+
+
+def first_shift(weights: Int64) -> int:
+    """Return S1 of a layer's weights (channels, K): max(0, ceil(log2(max_c |sum_k w|)) - 7)."""
+    largest = int(np.abs(weights.sum(axis=-1)).max(initial=0))
+    return max(0, (largest - 1).bit_length() - 7) if largest else 0
+
+
+def addend(context: SumContext, shift: int) -> Int64:
+    """Return BC of each channel: floor((z_y + b / s_y) * 2^shift), in 32 bits.
+
+    b is the float32 value of the bias, as DequantizeLinear makes it of the codes with the scale f32(s_x * s_w).
+    """
+    y = context.output
+    codes = np.asarray(0 if context.bias is None else context.bias)
+    value = codes.astype(np.float32) * (np.float32(context.alpha) * context.x.scale * context.w.scale)
+    constant = np.floor(np.ldexp(int(y.zero_point) + value.astype(np.float64) / float(y.scale), shift))
+    found: Int64 = np.clip(constant, -(2.0**31), 2.0**31 - 1).astype(np.int64)
+    return found
+
+
+def check_sizes(numbers: Mapping[str, Int64], scales: int, channels: int) -> None:
+    """Raise ProfileError where a number has neither one value nor one for each channel."""
+    for name, value in numbers.items():
+        if value.size not in (1, scales, channels):
+            problem = Problem(f"override {name}", f"1 or {channels} values", str(value.size))
+            raise ProfileError("an override that does not fit its layer", [problem])
+
+
+def accumulated(sums: Int64, accumulator: str) -> Int64:
+    """Return what an accumulator, one of ACCUMULATORS, holds of sums."""
+    if accumulator == "exact":
+        return wrap(sums, 32)
+    return saturate(sums, 24) if accumulator == "saturate-24" else wrap(sums, 24)
+
+
+def monotone_to(accumulator: str) -> int:
+    """Return the size of sums up to which an accumulator is monotone: saturation is, only a wrap is not."""
+    return 2**23 - 1 if accumulator == "wrap-24" else 2**31 - 1
+
+
+def first_narrowing(acc: Int64, shift: int, tie: str) -> list[StageValue]:
+    """Return 'acc', 'narrowed' and 'x16' = sat16(RSR(acc, shift))."""
+    quotient = Quotient(acc, shift)
+    narrowed = quotient.rounded(tie)
+    return [
+        StageValue("acc", acc),
+        StageValue("narrowed", narrowed, quotient.exact),
+        StageValue("x16", saturate(narrowed, 16), saturated=True),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,21 +162,9 @@ class Narrowed(BoundRule):
     def parameters(self) -> Mapping[str, Any]:
         return {"S1": np.int64(self.s1), "S2": np.int64(self.s2), "A": self.a, "BC": self.bc}
 
-    def _accumulated(self, sums: Int64) -> Int64:
-        if self.rule.accumulator == "exact":
-            return wrap(sums, 32)
-        return saturate(sums, 24) if self.rule.accumulator == "saturate-24" else wrap(sums, 24)
-
     def first(self, sums: Int64) -> list[StageValue]:
         """Return 'acc', 'narrowed' and 'x16'."""
-        acc = self._accumulated(sums)
-        quotient = Quotient(acc, self.s1)
-        narrowed = quotient.rounded(self.rule.inner_tie)
-        return [
-            StageValue("acc", acc),
-            StageValue("narrowed", narrowed, quotient.exact),
-            StageValue("x16", saturate(narrowed, 16), saturated=True),
-        ]
+        return first_narrowing(accumulated(sums, self.rule.accumulator), self.s1, self.rule.inner_tie)
 
     def second(self, x16: Int64) -> list[StageValue]:
         """Return 'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
@@ -156,6 +189,5 @@ class Narrowed(BoundRule):
     @property
     def slope(self) -> Slope:
         unit = np.ldexp(1.0, -self.s2)
-        # both saturations are monotone; only a wrap is not
-        limit = 2**23 - 1 if self.rule.accumulator == "wrap-24" else 2**31 - 1
+        limit = monotone_to(self.rule.accumulator)
         return Slope(self.a * unit, self.bc * unit, (), self.s1, -limit, limit)

@@ -1,0 +1,186 @@
+"""ST Neural-ART, older compilers: a narrowing to a power-of-two scale stands between the two of narrow.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qdqnp.numerics.choices import OVERRIDES, Override, choice, resolved
+from qdqnp.numerics.multiplier import largest_shift, real_multiplier
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.requantize.narrow import (
+    ACCUMULATORS,
+    accumulated,
+    addend,
+    check_sizes,
+    constant_weights,
+    first_narrowing,
+    first_shift,
+    monotone_to,
+)
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
+from qdqnp.numerics.status import INFERRED, STATUSES
+from qdqnp.numerics.values import BoundRule, StageValue, clipped, signs
+from qdqnp.numerics.width import saturate
+from qdqnp.quant import Float32, Int64, Quant, Signs
+
+LAST_SHIFT = 20
+# The middle scale lies this many bits below the power of two above the output's.
+MIDDLE_BITS = 6
+# The numbers of one layer that may be known.
+NUMBERS: Mapping[str, Override] = {
+    "S1": Override(range(0, 32)),
+    "sh1": Override(range(0, 47)),
+    "A1": Override(range(-(2**15), 2**15), per_channel=True),
+    "A2": Override(range(-(2**15), 2**15)),
+    "BC": Override(range(-(2**31), 2**31), per_channel=True),
+}
+
+
+@dataclass(frozen=True)
+class NarrowThrice(Rule, family="requantize"):
+    """ST Neural-ART, compilers 1.1.0 and 1.1.1, as read in the C that they generated for nine networks:
+
+        S1 = max(0, ceil(log2(max_c |sum_k w|)) - 7)
+        s_mid = 2^(ceil(log2 s_y) - 6)
+        sh1: puts the largest A1 in [2^14, 2^15)
+        A1 = rint(s_x * s_w / s_mid * 2^(S1+sh1))
+        A2 = rint(s_mid / s_y * 2^20)
+        BC = floor((z_y + b / s_y) * 2^20), b the float32 value of the bias
+
+    Exact for 37 convolutions and 8 dense layers, but for A1 in 2 of them and 24 of 1,210 BC, each off by 1.
+    `NarrowedThrice` computes with these numbers.
+    """
+
+    #: How all roundings round ties, or those that the fields below do not give.
+    tie: str = choice(
+        of=ROUNDINGS,
+        kind="tie rule",
+        text="last rounding {value}",
+        together="all roundings {value}",
+        unknown=NEAREST,
+    )
+    #: The accumulator's arithmetic: 'exact' is int32, the others have 24 bits.
+    accumulator: str = choice(
+        "exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS
+    )
+    #: (layer label, (('S1', value), ...)) for layers whose S1, A1, sh1, A2 or BC are known.
+    overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
+    status: str = choice(INFERRED, of=STATUSES)
+    #: How the first rounding rounds ties; 'same' is `tie`.
+    first_tie: str = choice(
+        "same",
+        of=("same", *ROUNDINGS),
+        kind="tie rule",
+        text="first rounding {value}",
+        unknown=NEAREST,
+        follows="tie",
+    )
+    #: How the middle rounding rounds ties; 'same' is `tie`.
+    middle_tie: str = choice(
+        "same",
+        of=("same", *ROUNDINGS),
+        kind="tie rule",
+        text="middle rounding {value}",
+        unknown=NEAREST,
+        follows="tie",
+    )
+
+    def bind(self, context: SumContext) -> Requantizer:
+        y, weights = context.output, constant_weights(context)
+        given = dict(dict(self.overrides).get(context.label, ()))
+        middle = middle_scale(y.scale)
+        real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, middle)
+        s1 = int(given.get("S1", first_shift(weights)))
+        sh1 = int(given.get("sh1", largest_shift(float(real.max(initial=0.0)) * 2.0**s1)))
+        a1 = np.asarray(given.get("A1", np.rint(np.ldexp(real, s1 + sh1))), np.int64)
+        a2 = np.int64(given.get("A2", round(math.ldexp(float(middle) / float(y.scale), LAST_SHIFT))))
+        bc = np.asarray(given.get("BC", addend(context, LAST_SHIFT)), np.int64)
+        check_sizes({"A1": a1, "BC": bc}, real.size, len(weights))
+        return NarrowedThrice(self, s1, sh1, a1, a2, bc, y, context.wide_bias)
+
+
+def middle_scale(scale: Float32) -> Float32:
+    """Return 2^(ceil(log2 scale) - 6), the scale between the second narrowing and the third.
+
+    >>> float(middle_scale(np.float32(0.3))), float(middle_scale(np.float32(0.25)))
+    (0.0078125, 0.00390625)
+    """
+    fraction, exponent = math.frexp(float(scale))
+    return np.asarray(math.ldexp(1.0, exponent - (fraction == 0.5) - MIDDLE_BITS), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class NarrowedThrice(BoundRule):
+    """x16 = sat16(RSR(sum, S1)); m16 = sat16(RSR(A1 * x16, sh1)); y = sat8(RSR(A2 * m16 + BC, 20))."""
+
+    rule: NarrowThrice
+    #: The shift of the first narrowing.
+    s1: int
+    #: The shift of the second narrowing.
+    sh1: int
+    #: The multiplier of the second narrowing: one for all channels or one per channel.
+    a1: Int64
+    #: The multiplier of the third narrowing.
+    a2: np.int64
+    #: The addend, zero point and bias included; one for all channels or one per channel.
+    bc: Int64
+    y: Quant
+    bias: Int64 | None
+    expression: None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        shifts = {"S1": np.int64(self.s1), "sh1": np.int64(self.sh1)}
+        return {**shifts, "A1": self.a1, "A2": self.a2, "BC": self.bc}
+
+    def first(self, sums: Int64) -> list[StageValue]:
+        """Return 'acc', 'narrowed' and 'x16'."""
+        acc = accumulated(sums, self.rule.accumulator)
+        return first_narrowing(acc, self.s1, str(resolved(self.rule, "first_tie")))
+
+    def _scaled(self, x16: Int64) -> Quotient:
+        return Quotient(self.a1 * x16, self.sh1)
+
+    def _middle(self, scaled: Quotient) -> Int64:
+        return scaled.rounded(str(resolved(self.rule, "middle_tie")))
+
+    def _affine(self, m16: Int64) -> Quotient:
+        return Quotient(self.a2 * m16 + self.bc, LAST_SHIFT)
+
+    def second(self, x16: Int64) -> list[StageValue]:
+        """Return 'scaled', 'middle', 'm16', 'affine', 'unclipped' and 'y' of what the first narrowing leaves."""
+        scaled = self._scaled(x16)
+        middle = self._middle(scaled)
+        m16 = saturate(middle, 16)
+        affine = self._affine(m16)
+        return [
+            StageValue("scaled", scaled.value),
+            StageValue("middle", middle, scaled.exact),
+            StageValue("m16", m16, saturated=True),
+            StageValue("affine", affine.value),
+            *clipped(affine.rounded(self.rule.tie), self.y, affine.exact),
+        ]
+
+    def stages(self, sums: Int64) -> list[StageValue]:
+        first = self.first(sums)
+        return [*first, *self.second(first[-1].array)]
+
+    def ties(self, sums: Int64) -> Signs:
+        first = self.first(sums)
+        acc, scaled = first[0].array, self._scaled(first[-1].array)
+        affine = self._affine(saturate(self._middle(scaled), 16))
+        inner = signs(scaled.value, scaled.is_tie(), signs(acc, Quotient(acc, self.s1).is_tie()))
+        return signs(affine.value, affine.is_tie(), inner)
+
+    @property
+    def slope(self) -> Slope:
+        unit = np.ldexp(1.0, -LAST_SHIFT)
+        multiplier = self.a1 * (float(self.a2) * unit) * np.ldexp(1.0, -self.sh1)
+        limit = monotone_to(self.rule.accumulator)
+        return Slope(multiplier, self.bc * unit, (), self.s1, -limit, limit)
