@@ -136,6 +136,16 @@ def largest_shift(real: float) -> int:
     return shift if round(math.ldexp(real, shift)) < 2**15 else shift - 1
 
 
+def ceil_log2(real: float) -> int:
+    """Return the exponent of the smallest power of two that is not below a number > 0.
+
+    >>> ceil_log2(0.25), ceil_log2(0.3)
+    (-2, -1)
+    """
+    fraction, exponent = math.frexp(real)
+    return exponent - (fraction == 0.5)
+
+
 def _refuse(expected: str, real: Real) -> None:
     found = float(np.asarray(real).reshape(-1)[0])
     raise ProfileError("a multiplier outside the profile's domain", [Problem("multiplier", expected, f"{found!r}")])

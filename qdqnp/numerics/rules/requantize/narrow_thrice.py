@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.numerics.choices import OVERRIDES, Override, choice, resolved
-from qdqnp.numerics.multiplier import largest_shift, real_multiplier
+from qdqnp.numerics.multiplier import ceil_log2, largest_shift, real_multiplier
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.narrow import (
@@ -111,8 +111,7 @@ def middle_scale(scale: Float32) -> Float32:
     >>> float(middle_scale(np.float32(0.3))), float(middle_scale(np.float32(0.25)))
     (0.0078125, 0.00390625)
     """
-    fraction, exponent = math.frexp(float(scale))
-    return np.asarray(math.ldexp(1.0, exponent - (fraction == 0.5) - MIDDLE_BITS), np.float32)
+    return np.asarray(math.ldexp(1.0, ceil_log2(float(scale)) - MIDDLE_BITS), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
