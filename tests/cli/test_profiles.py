@@ -17,7 +17,7 @@ from qdqnp.numerics.profiles import PROFILES
 COVERAGE = {
     "ort": "complete",
     "exact": "all but Softmax",
-    "tflite": "all but LeakyRelu, Sigmoid, Softmax",
+    "tflite": "complete",
     "neural-art-1.1.3": "all but Mul, LeakyRelu, Sigmoid, Softmax",
     "tosa-single": "requantization only",
 }
