@@ -105,7 +105,7 @@ GROUPS = (
         "FusedConv FusedGemm FusedMatMul NhwcMaxPool",
         MICROSOFT,
     ),
-    _group("compute with codes, and are not there yet", FLOAT_PART, "QLinearReduceMean QLinearWhere", MICROSOFT),
+    _group("compute with codes, and are not there yet", FLOAT_PART, "QLinearReduceMean", MICROSOFT),
 )
 
 LATER = Unsupported("are not there yet", FLOAT_PART, ())

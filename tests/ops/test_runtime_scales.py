@@ -31,7 +31,11 @@ PARAMETERS = {
     "QLinearAveragePool": (1, 2, 3, 4),
     "QLinearGlobalAveragePool": (1, 2, 3, 4),
     "QLinearConcat": (0, 1, 3, 4),
+    "QLinearWhere": (2, 3, 5, 6, 7, 8),
 }
+
+#: Operators of which a session of onnxruntime 1.32 with computed scales ends its process.
+CRASHES = ("QLinearWhere",)
 
 
 def at_run_time(case: Case, rng: draw.Rng, chosen: float = 0.6) -> Case:
@@ -57,7 +61,7 @@ def test_as_with_constants(name: str, rng: np.random.Generator) -> None:
         moved += len(other.inputs) > len(case.inputs)
         found = computed(other)
         assert_same(found, computed(case), "the same of constants", other)
-        if ort.comparable(other.model):
+        if ort.comparable(other.model) and name not in CRASHES:
             assert_same(found, ort.run(other.model, other.inputs)["y"], "ONNX Runtime", other)
     assert moved > 20
 

@@ -287,6 +287,20 @@ def qlinear_concat(inputs: Inputs, attributes: Attributes) -> Array:
     return np.concatenate(parts, attributes["axis"])
 
 
+def qlinear_where(inputs: Inputs, attributes: Attributes) -> Array:
+    condition, (y_scale, y_zero) = inputs[0], (*inputs[7:], None)[:2]
+    assert condition is not None and y_scale is not None
+    parts = []
+    for start in (1, 4):
+        x, scale, zero = inputs[start : start + 3]
+        assert x is not None and scale is not None
+        if scalar(scale).tobytes() == scalar(y_scale).tobytes() and scalar(zero) == scalar(y_zero):
+            parts.append(x)
+        else:
+            parts.append(looked_up(x, (scale, zero, y_scale, y_zero), lambda real: real))
+    return np.where(condition, *parts)
+
+
 def qlinear_leaky_relu(inputs: Inputs, attributes: Attributes) -> Array:
     x, slope = inputs[0], F(attributes.get("alpha", 0.01))
     assert x is not None
@@ -487,6 +501,7 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearConcat": qlinear_concat,
+    "QLinearWhere": qlinear_where,
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSigmoid": qlinear_sigmoid,
     "QLinearSoftmax": qlinear_softmax,

@@ -16,9 +16,11 @@ from tests.lowering.nets import Builder
 from tests.ops.cases import CASES
 from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
+from tests.ops.cases.sizes import sized
 
 CASES_EACH = 6  # of every operator
 NETS = 60
+SIZED = 30  # models whose sizes are computed
 LARGEST = 12_000  # bytes: mutations of small files find the same faults, many times as often
 # The files that worker.Sandbox lays beside a model; those of the second line must never be read.
 EXTERNAL_FILES = ("w.bin", "sub/v.bin", "inner", "hard.bin")
@@ -56,10 +58,13 @@ def _models() -> Iterator[onnx.ModelProto]:
                 yield generator(np.random.default_rng(seed)).model
     for seed in range(NETS):
         yield Builder(random.Random(seed).choice).build().model()
+    for seed in range(SIZED):
+        yield sized(np.random.default_rng(seed)).model
     yield function_model()
     yield external_model()
     yield constant_nodes()
     yield symbolic()
+    yield branching()
 
 
 def _loads(model: onnx.ModelProto) -> bool:
@@ -148,3 +153,13 @@ def symbolic() -> onnx.ModelProto:
         helper.make_node("Softmax", ["t"], ["y"]),
     ]
     return _model(nodes, SCALES, shape=("N", None, "M"))
+
+
+def branching() -> onnx.ModelProto:
+    """Make an If with a constant condition, whose branches read what is outside."""
+    branches = [
+        helper.make_graph([helper.make_node(op, ["x"], ["made"])], op, [], [onnx.ValueInfoProto(name="made")])
+        for op in ("Relu", "Neg")
+    ]
+    node = helper.make_node("If", ["flag"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    return _model([node], {"flag": np.array(True)})

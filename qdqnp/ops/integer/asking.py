@@ -60,7 +60,11 @@ class Part:
     def put(self, output: Array, answers: Array) -> None:
         """Write answers, in the shape of the question's codes, to where they stand in the output."""
         view = self.view(output)
-        view[...] = np.broadcast_to(answers, self.question.shape).reshape(view.shape)
+        given = np.broadcast_to(answers, self.question.shape).reshape(view.shape)
+        if self.last is None:
+            output[self.where] = given  # a mask makes no view
+        else:
+            view[...] = given
 
 
 class IntegerOperator(Operator):

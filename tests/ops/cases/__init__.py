@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tests.ops.case import Case
-from tests.ops.cases.binary import qlinear_add, qlinear_concat, qlinear_mul
+from tests.ops.cases.binary import qlinear_add, qlinear_concat, qlinear_mul, qlinear_where
 from tests.ops.cases.choice import (
     arg_max,
     depth_to_space,
@@ -50,6 +50,7 @@ CASES: Mapping[str, Generator] = {
     "QLinearAdd": qlinear_add,
     "QLinearMul": qlinear_mul,
     "QLinearConcat": qlinear_concat,
+    "QLinearWhere": qlinear_where,
     "QLinearLeakyRelu": qlinear_leaky_relu,
     "QLinearSigmoid": qlinear_sigmoid,
     "QLinearSoftmax": qlinear_softmax,

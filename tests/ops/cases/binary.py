@@ -61,6 +61,19 @@ def qlinear_mul(rng: draw.Rng) -> Case:
     return _binary(rng, "QLinearMul", a_scale, b_scale, draw.output_scale(rng, typical))
 
 
+def qlinear_where(rng: draw.Rng) -> Case:
+    """Two inputs of the output's own parameters, which are copied, or of others; all three broadcast."""
+    dtype, (a, b) = draw.pick(rng, draw.EIGHT), broadcast_pair(rng)
+    y_scale, y_zero = draw.scale(rng), draw.zero_point(rng, dtype)
+    arguments = [("c", np.asarray(rng.random(draw.pick(rng, (a, b, a[-1:], ()))) < 0.5))]
+    for name, dims in (("a", a), ("b", b)):
+        scale = y_scale if draw.chance(rng, 0.4) else draw.scale(rng)
+        zero = y_zero if draw.chance(rng, 0.6) else draw.zero_point(rng, dtype)
+        arguments += [(name, draw.codes(rng, dtype, dims)), (f"{name}s", scale), (f"{name}z", zero)]
+    arguments += [("ys", y_scale), ("yz", y_zero)]
+    return one_node("QLinearWhere", arguments, ["c", "a", "b"], domain=MS, output=dtype)
+
+
 def qlinear_concat(rng: draw.Rng) -> Case:
     """One to four inputs; some with the output's own parameters, which are copied."""
     dtype = draw.pick(rng, draw.EIGHT)
