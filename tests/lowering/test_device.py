@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import qdqnp
+from qdqnp.element_types import INT4, UINT4
 from qdqnp.lowering.device.activations import joined, rounded_away, rounded_even
 from tests.lowering.models import F, Net
 
@@ -300,3 +301,26 @@ def test_a_clip_between_q_and_dq_is_the_limits_of_the_layer() -> None:
     assert steps[2].y.limits == (0, 7)
     found = next(iter(model.run(codes_in(4), profile="exact").values()))
     assert np.array_equal(found, unfused(net.model(), codes_in(4)))
+
+
+@pytest.mark.parametrize("dtype", [INT4, UINT4])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_weights_of_four_bits_are_int8_codes(dtype: np.dtype[Any], per_channel: bool) -> None:
+    """Convolution and product; the same numbers as int8 give the same program's codes."""
+    low = 0 if dtype == UINT4 else -8
+    codes = np.random.default_rng(2).integers(low, low + 16, (4, 4, 1, 1))
+    scale, zero = np.full(4, 1 / 32, F) if per_channel else F(1 / 32), np.full(4, low + 7) if per_channel else low + 7
+
+    def model(kind: np.dtype[Any]) -> onnx.ModelProto:
+        net = Net(opset=21)
+        numbers = [net.const(codes.astype(kind)), net.const(scale), net.const(np.asarray(zero).astype(kind))]
+        weight = net.node("DequantizeLinear", *numbers, axis=0)
+        net.kinds[weight] = onnx.TensorProto.FLOAT
+        net.output(net.qdq(net.node("Conv", net.qdq(net.input(SHAPE), 1 / 16), weight), 1 / 8))
+        return net.model()
+
+    narrow, wide = (qdqnp.load(model(kind)) for kind in (dtype, np.dtype(np.int8)))
+    assert [step.op for step in narrow.program("tflite").steps] == ["QuantizeLinear", "QLinearConv", "DequantizeLinear"]
+    for profile in ("tflite", "exact"):
+        made = [next(iter(each.run(codes_in(5), profile=profile).values())) for each in (narrow, wide)]
+        assert np.array_equal(*made)

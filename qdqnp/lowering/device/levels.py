@@ -11,6 +11,7 @@ from qdqnp.lowering.device.bias import bias
 from qdqnp.lowering.device.fuse import fusion
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
+from qdqnp.lowering.device.widen import widen
 from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, MATMUL_ADD, UNIQUE_DQ
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
@@ -48,6 +49,7 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         Pass("activations", activations(rounded), about="QuantizeLinear"),
         Pass("weight-bias", weight_bias),
         UNIQUE_DQ,
+        Pass("widen", widen, about="DequantizeLinear"),
         Pass("movement", movement),
         Pass("bias", bias, about="DequantizeLinear"),
     )
