@@ -29,6 +29,20 @@ def gelu(net: Net, before: bool, add: Any = None) -> None:
         net.output(net.node("Mul", net.node("Mul", x, more), half))
 
 
+def gelu_of_silu(net: Net) -> None:
+    """What makes x is a product, which counts as the half, until QuickGelu takes it."""
+    x = net.node("Neg", net.input((16, 36)))
+    x = net.node("Mul", x, net.node("Sigmoid", net.node("Mul", x, net.const(F(1.7)))))
+    erf = net.node("Erf", net.node("Div", x, net.const(F(2**0.5))))
+    net.output(net.node("Mul", net.node("Mul", x, net.node("Add", erf, net.const(F(1)))), net.const(F(0.5))))
+
+
+def turned(net: Net) -> None:
+    """Transposes move through the parts, which then go over the first axis."""
+    x = net.node("Sigmoid", net.node("Transpose", net.input((36, 9)), perm=[1, 0]))
+    net.output(net.node("Transpose", normalized(net, x, 36), perm=[1, 0]))
+
+
 def fast_gelu(net: Net, by_pow: bool) -> None:
     x, one, b, c = net.node("Neg", net.input((16, 36))), F(1), F(0.7978846), F(0.044715)
     if by_pow:
@@ -75,6 +89,8 @@ BY_PARTS: dict[str, tuple[Callable[[Net], None], str]] = {
     "gelu": (lambda net: gelu(net, False), "gelu"),
     "gelu, halved before": (lambda net: gelu(net, True), "gelu"),
     "gelu of a sum": (lambda net: gelu(net, False, np.arange(36, dtype=F) / 9), "gelu"),
+    "gelu of silu": (gelu_of_silu, "gelu"),
+    "layer norm between transposes": (turned, ""),
     "fast gelu": (lambda net: fast_gelu(net, False), "fast-gelu"),
     "fast gelu by Pow": (lambda net: fast_gelu(net, True), "fast-gelu"),
     "layer norm": (lambda net: net.output(normalized(net, net.node("Neg", net.input((9, 36))), 36)), "layer-norm"),

@@ -25,7 +25,7 @@ def gelu(basic: bool) -> PassFunction:
         if basic != (edit.opset >= GELU_SINCE):
             return graph
         for div in edit.nodes():
-            found = _by_erf(edit, div) if is_op(div, "Div") else None
+            found = _by_erf(edit, div, basic) if is_op(div, "Div") else None
             if found is not None:
                 origins = tuple(label for node in found for label in node.origins)
                 domain = ONNX if basic else MICROSOFT
@@ -41,8 +41,11 @@ def _next(edit: Edit, node: Node | None, op: str) -> Node | None:
     return user if user is not None and is_op(user, op) else None
 
 
-def _by_erf(edit: Edit, div: Node) -> tuple[Node, ...] | None:
-    """The nodes from a Div on, the last one last."""
+def _by_erf(edit: Edit, div: Node, basic: bool) -> tuple[Node, ...] | None:
+    """The nodes from a Div on, the last one last.
+
+    A Mul that makes x counts as the one by 0.5, and nothing fuses; at level EXTENDED not if it has become QuickGelu.
+    """
     root = div.inputs[0]
     erf = _next(edit, div, "Erf") if is_scalar(edit, div.inputs[1], math.sqrt(2)) else None
     add = _next(edit, erf, "Add")
@@ -51,11 +54,24 @@ def _by_erf(edit: Edit, div: Node) -> tuple[Node, ...] | None:
         return None
     other = partner(mul, add.outputs[0])
     half = edit.producer(other)
-    if half is not None and is_op(half, "Mul"):
+    if half is not None and is_op(half, "Mul") and (basic or not _is_quick_gelu(edit, half)):
         taken = edit.only_user(half) is mul and times(edit, half, 0.5) == root
         return (div, erf, add, half, mul) if taken else None
     last = _next(edit, mul, "Mul") if other == root else None
     return (div, erf, add, mul, last) if last is not None and times(edit, last, 0.5) is not None else None
+
+
+def _is_quick_gelu(edit: Edit, product: Node) -> bool:
+    """Whether a Mul is x * Sigmoid(x), or x * Sigmoid(c x) with a constant scalar c."""
+    for gate, x in (product.inputs, product.inputs[::-1]):
+        sigmoid = edit.producer(gate)
+        if sigmoid is None or not is_op(sigmoid, "Sigmoid") or edit.only_user(sigmoid) is not product:
+            continue
+        scaled = edit.producer(sigmoid.inputs[0])
+        const = edit.constant(partner(scaled, x)) if scaled is not None and x in scaled.inputs[:2] else None
+        if sigmoid.inputs[0] == x or (is_op(scaled, "Mul") and const is not None and const.size == 1):
+            return True
+    return False
 
 
 def fast_gelu(graph: Graph, log: Log) -> Graph:

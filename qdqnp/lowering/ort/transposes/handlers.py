@@ -205,7 +205,7 @@ def reduce(push: Push) -> bool:
     """The axes move along; of those that are kept, the order remains."""
     moves, node, rank = push.moves, push.node, len(push.perm)
     keep = bool(node.attributes.get("keepdims", 1))
-    by_input = moves.edit.opset >= 18
+    by_input = moves.edit.opset >= (13 if node.op == "ReduceSum" else 18)
     given: Any = (moves.ints(node, 1) or None) if by_input else node.attributes.get("axes")
     if given is None:
         kept = keep or (by_input and bool(node.attributes.get("noop_with_empty_axes", 0)))
@@ -348,14 +348,36 @@ SOFTMAX = Handler(softmax, first)
 POOL = Handler(never, first)
 TWO_CODES = Handler(broadcasting, both_codes)
 
-# Operators that qdqnp refuses are left out: Cast, Exp, Where and others.
+#: Operators that compute element by element, of one operand and of several; and reductions.
+UNARY = (
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Cos", "Cosh", "Erf", "Exp"),
+    *("Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Neg", "Not"),
+    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign"),
+    *("Sqrt", "Tan", "Tanh", "ThresholdedRelu"),
+)
+SEVERAL = (
+    *(
+        "Add",
+        "And",
+        "BitShift",
+        "Div",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Mean",
+        "Min",
+    ),
+    *("Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Xor"),
+)
+REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+
 HANDLERS: Mapping[tuple[str, str], Handler] = {
-    **{
-        ("", op): ALL
-        for op in ("Identity", "LeakyRelu", "Relu", "Sigmoid", "Sqrt", "Neg", "HardSigmoid", "HardSwish", "Shrink")
-    },
-    **{("", op): BROADCAST for op in ("Add", "Mul", "Sub", "Div")},
-    **{("", op): REDUCE for op in ("ReduceMax", "ReduceMean", "ReduceMin")},
+    **{("", op): ALL for op in UNARY},
+    **{("", op): BROADCAST for op in SEVERAL},
+    **{("", f"Reduce{op}"): REDUCE for op in REDUCTIONS},
     **{("", op): QUANTIZE for op in ("QuantizeLinear", "DequantizeLinear")},
     **{(MICROSOFT, op): QUANTIZE for op in ("QuantizeLinear", "DequantizeLinear")},
     ("", "Clip"): ONE,
@@ -369,7 +391,7 @@ HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("", "Unsqueeze"): Handler(unsqueeze, first),
     ("", "Slice"): Handler(slice_, first),
     ("", "Tile"): Handler(tile, first),
-    ("", "Softmax"): SOFTMAX,
+    **{("", op): SOFTMAX for op in ("Softmax", "Hardmax", "LogSoftmax")},
     ("", "Resize"): Handler(resize, first),
     ("", "MaxPool"): POOL,
     (MICROSOFT, "QLinearAveragePool"): POOL,
