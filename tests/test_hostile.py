@@ -194,9 +194,9 @@ def test_products_of_all_steps_count_together(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_tensor_may_have_as_many_bytes_as_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes, x = [node("Relu", ["x"], ["y"])], np.ones((8, 8), F)
-    monkeypatch.setattr("qdqnp.executor.plan.MAX_TENSOR_BYTES", 256)
+    monkeypatch.setattr("qdqnp.executor.shapes.MAX_TENSOR_BYTES", 256)
     assert model(nodes, (8, 8)).run(x)["y"].nbytes == 256
-    monkeypatch.setattr("qdqnp.executor.plan.MAX_TENSOR_BYTES", 255)
+    monkeypatch.setattr("qdqnp.executor.shapes.MAX_TENSOR_BYTES", 255)
     refused(model(nodes, (8, 8)), x, "tensor 'y': expected at most 255 bytes, got 256 bytes")
 
 
@@ -244,7 +244,7 @@ def test_every_operator_can_say_its_work() -> None:
         for name, generator in generators.items():
             case = generator(np.random.default_rng(3))
             plan = qdqnp.load(case.model).plan()
-            shapes = plan.shapes({key: array.shape for key, array in case.inputs.items()})
+            shapes = plan.shapes({key: array.shape for key, array in case.inputs.items()}, case.inputs)
             for bound in plan.steps:
                 assert bound.operator.work(bound.step.attributes, *shapes_of(bound.step, shapes)) >= 0, name
                 Budget(10_000).spend(bound.operator, bound.step, shapes)
