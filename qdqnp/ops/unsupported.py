@@ -78,7 +78,7 @@ GROUPS = (
     _group(
         "move or choose elements, and are not there yet",
         FLOAT_PART,
-        "Col2Im TensorScatter Upsample",
+        "TensorScatter Upsample",
     ),
     _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",

@@ -85,3 +85,27 @@ def test_under_another_order_of_sums_it_is_close_and_not_promised() -> None:
     other = qdqnp.load(case.model).run(case.inputs, profile="ort-arm64")["y"]
     assert (np.abs(other.astype(float) - exact) <= error).all()
     assert_same(exact, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+
+
+def col2im(image: list[int], block: list[int], shape: tuple[int, ...] = (1, 4, 4), **attributes: Any) -> Any:
+    arguments = [("x", np.zeros(shape, F)), ("i", np.array(image)), ("b", np.array(block))]
+    return one_node("Col2Im", arguments, opset=18, **attributes).model
+
+
+COL2IM_REFUSED = {
+    "rows": (col2im([3, 3], [2, 2], (1, 5, 4)), "blocks of 4 elements, got 5 rows"),
+    "columns": (col2im([3, 3], [2, 2], (1, 4, 5)), "2 x 2 blocks, at least one, got 5"),
+    "too small": (col2im([1, 3], [2, 2]), "0 x 2 blocks, at least one"),
+    "sizes": (col2im([3, 3], [2]), r"input 2 \(block_shape\): expected 2 integers"),
+    "no sizes": (col2im([], []), r"input 1 \(image_shape\)"),
+    "dilations": (col2im([5], [2], (1, 4, 3), dilations=[2]), "1, or two axes"),
+    "pads": (col2im([3, 3], [2, 2], pads=[1]), "'pads': expected 4 integers"),
+    "large": (col2im([2**20, 2**20], [2, 2]), "2 x 2 blocks|1048575 x 1048575 blocks"),
+}
+
+
+@pytest.mark.parametrize("name", COL2IM_REFUSED)
+def test_col2im_refused(name: str) -> None:
+    wrong, message = COL2IM_REFUSED[name]
+    with pytest.raises(ModelError, match=message):
+        qdqnp.load(wrong)

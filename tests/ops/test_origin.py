@@ -357,6 +357,12 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "ScatterND": lambda rng: scattered("ScatterND", codes(rng, 3, 2), [[1], [1], [0]], codes(rng, 3, 2)),
     "GlobalMaxPool": lambda rng: one_node("GlobalMaxPool", [("x", reals(rng, 2, 2, 3))]),
     "float ReduceMean": lambda rng: reduced("ReduceMean", reals(rng, 2, 3, 2), axes=[-1, 0], keepdims=0),
+    "Col2Im": lambda rng: one_node(
+        "Col2Im",
+        [("x", reals(rng, 1, 8, 4)), ("i", np.array([3, 4])), ("b", np.array([2, 2]))],
+        opset=18,
+        strides=[1, 2],
+    ),
     "float ConvTranspose": lambda rng: float_sums(
         "ConvTranspose", reals(rng, 1, 4, 2, 3), reals(rng, 4, 2, 2, 2), (4,), group=2, **SPREAD
     ),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape
+from qdqnp.ops.geometry.axes import int_list
 from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import ShapeError
@@ -29,12 +30,10 @@ class Trilu(Movement):
 
     def attributes(self, check: NodeCheck) -> Any:
         given = super().attributes(check)
-        k = check.optional_const(1, "k")
-        if k is None:
-            return given
-        if k.dtype != np.int64 or k.size != 1:
-            check.refuse("input 1 (k)", "one int64", f"{k.size} of {k.dtype}")
-        return replace(given, _k=int(k.reshape(())))
+        k = int_list(check, 1, "k") if check.given(1) else (0,)
+        if len(k) != 1:
+            check.refuse("input 1 (k)", "one int64", f"{len(k)} numbers")
+        return replace(given, _k=k[0])
 
     def shape(self, attributes: TriluAttributes, x: Shape) -> Shape:
         if len(x) < 2:

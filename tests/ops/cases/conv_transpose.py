@@ -47,4 +47,23 @@ def conv_transpose(rng: draw.Rng) -> Case:
     return one_node("ConvTranspose", arguments, draw.pick(rng, (["x"], ["x", "w"])), group=groups, **given)
 
 
-CONV_TRANSPOSE = {"ConvTranspose": conv_transpose}
+def col2im(rng: draw.Rng) -> Case:
+    rank = draw.pick(rng, (1, 2, 2, 3))
+    image, block = ([draw.size(rng, most) for _ in range(rank)] for most in (7, 3))
+    given = {"strides": [draw.size(rng, 2) for _ in range(rank)]}
+    if rank == 2 and draw.chance(rng, 0.4):
+        given["dilations"] = [draw.size(rng, 2) for _ in range(rank)]
+    dilations = given.get("dilations", [1] * rank)
+    reach = [d * (b - 1) + 1 for d, b in zip(dilations, block, strict=True)]
+    pads = [int(rng.integers(0, 3)) for _ in range(2 * rank)] if draw.chance(rng, 0.6) else [0] * 2 * rank
+    image = [max(size, r - pads[at] - pads[at + rank]) for at, (size, r) in enumerate(zip(image, reach, strict=True))]
+    counts = [
+        (size + pads[at] + pads[at + rank] - r) // stride + 1
+        for at, (size, r, stride) in enumerate(zip(image, reach, given["strides"], strict=True))
+    ]
+    dims = (draw.size(rng, 2), draw.size(rng, 3) * int(np.prod(block)), int(np.prod(counts)))
+    arguments = [("x", rng.normal(0, 1, dims).astype(F)), ("i", np.array(image)), ("b", np.array(block))]
+    return one_node("Col2Im", arguments, opset=18, pads=pads, **given)
+
+
+CONV_TRANSPOSE = {"ConvTranspose": conv_transpose, "Col2Im": col2im}
