@@ -106,6 +106,16 @@ class NodeCheck:
             self.runtime_sizes.add(index)
         return np.asarray(found).astype(object)
 
+    def late_array(self, index: int, what: str, stand_in: int) -> Array:
+        """Return an input that must be known before a run; where a run alone knows it, numbers that stand in its place.
+
+        `runtime_sizes` has the number of the input then, as `late` says.
+        """
+        found = self.whole(index)
+        if found is not None:
+            return found
+        return np.full(self.late(index, what).shape, stand_in, self.value(index).dtype)
+
     def optional_const(self, index: int, what: str) -> Array | None:
         return self.const(index, what) if self.given(index) else None
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import Shape, Sizes
+from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.numerics.questions.sums import Index
-from qdqnp.ops.geometry.axes import int_list
+from qdqnp.ops.geometry.axes import all_known, dim_list
 from qdqnp.ops.geometry.windows import LARGEST
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
@@ -31,18 +31,18 @@ class Col2ImAttributes:
     pads: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     #: The sizes of the image, and of a block.
-    _image: tuple[int, ...] = ()
-    _block: tuple[int, ...] = ()
+    _image: Shape = ()
+    _block: Shape = ()
 
     @property
     def axes(self) -> list[tuple[int, int, int, int]]:
         """Stride, dilation, padding in front, and how many blocks there are along each axis."""
-        rank = len(self._image)
+        rank, image, block = len(self._image), concrete(self._image), concrete(self._block)
         strides, dilations = self.strides or (1,) * rank, self.dilations or (1,) * rank
         pads = self.pads or (0,) * 2 * rank
         return [
             (s, d, pads[at], (size + pads[at] + pads[at + rank] - d * (taps - 1) - 1) // s + 1)
-            for at, (s, d, size, taps) in enumerate(zip(strides, dilations, self._image, self._block, strict=True))
+            for at, (s, d, size, taps) in enumerate(zip(strides, dilations, image, block, strict=True))
         ]
 
 
@@ -50,19 +50,20 @@ class Col2Im(Operator):
     op = "Col2Im"
     arity = (3, 3)
     Attributes = Col2ImAttributes
+    takes_unknown = True
 
     def attributes(self, check: NodeCheck) -> Any:
-        image, block = int_list(check, 1, "image_shape"), int_list(check, 2, "block_shape")
+        image, block = dim_list(check, 1, "image_shape"), dim_list(check, 2, "block_shape")
         given: Col2ImAttributes = super().attributes(check)
         rank = len(image)
         for name, values, count, least in (
-            ("input 1 (image_shape)", image, max(rank, 1), 1),
-            ("input 2 (block_shape)", block, max(rank, 1), 1),
+            ("input 1 (image_shape)", [1 if size is None else size for size in image], max(rank, 1), 1),
+            ("input 2 (block_shape)", [1 if size is None else size for size in block], max(rank, 1), 1),
             ("attribute 'strides'", given.strides or (1,) * rank, rank, 1),
             ("attribute 'dilations'", given.dilations or (1,) * rank, rank, 1),
             ("attribute 'pads'", given.pads or (0,) * 2 * rank, 2 * rank, 0),
         ):
-            if len(values) != count or not all(least <= value <= LARGEST for value in values):
+            if len(values) != count or not all(isinstance(v, str) or least <= v <= LARGEST for v in values):
                 check.refuse(name, f"{count} integers in [{least}, {LARGEST}]", list(values))
         if rank != 2 and any(dilation != 1 for dilation in given.dilations):
             hint = "ONNX Runtime takes other elements than ONNX says."
@@ -78,7 +79,9 @@ class Col2Im(Operator):
         return self.make_step(check, attributes, (Operand(check.node.inputs[0]),), (Operand(check.node.outputs[0]),))
 
     def shapes(self, attributes: Col2ImAttributes, x: Shape) -> tuple[Shape, ...]:
-        taps, counts = math.prod(attributes._block), [axis[3] for axis in attributes.axes]
+        if not all_known(attributes._image, attributes._block):
+            return ((x[0], None, *attributes._image),)
+        taps, counts = math.prod(concrete(attributes._block)), [axis[3] for axis in attributes.axes]
         channels, columns = x[1:]
         if isinstance(channels, int) and channels % taps:
             raise ShapeError(f"blocks of {taps} elements", f"{channels} rows")
@@ -88,19 +91,18 @@ class Col2Im(Operator):
 
     def work(self, attributes: Col2ImAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         """Count what takes time: a few elements for each element of a block, and the index of each block."""
-        return math.prod(attributes._block) * (40 + sum(axis[3] for axis in attributes.axes))
+        return math.prod(concrete(attributes._block)) * (40 + sum(axis[3] for axis in attributes.axes))
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
         attributes: Col2ImAttributes = binding.step.attributes
         counts = [axis[3] for axis in attributes.axes]
-        columns = x.reshape(x.shape[0], -1, *attributes._block, *counts)
-        out = np.zeros((*columns.shape[:2], *attributes._image), x.dtype)
-        for tap in product(*map(range, attributes._block)):
+        image, block = concrete(attributes._image), concrete(attributes._block)
+        columns = x.reshape(x.shape[0], -1, *block, *counts)
+        out = np.zeros((*columns.shape[:2], *image), x.dtype)
+        for tap in product(*map(range, block)):
             inside: list[slice] = []
             place: list[slice] = []
-            for at, (stride, dilation, before, count), size in zip(
-                tap, attributes.axes, attributes._image, strict=True
-            ):
+            for at, (stride, dilation, before, count), size in zip(tap, attributes.axes, image, strict=True):
                 places = np.arange(count) * stride + at * dilation - before
                 kept = np.flatnonzero((places >= 0) & (places < size))
                 first, last = (int(kept[0]), int(kept[-1]) + 1) if kept.size else (0, 0)
@@ -116,13 +118,13 @@ class Col2Im(Operator):
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
         attributes: Col2ImAttributes = step.attributes
         counts = [axis[3] for axis in attributes.axes]
-        columns = x.reshape(x.shape[0], -1, *attributes._block, *counts)
+        columns = x.reshape(x.shape[0], -1, *concrete(attributes._block), *counts)
         return [columns[(*index[:2], *tap, *block)] for tap, block in _met(attributes, index[2:])]
 
 
 def _met(attributes: Col2ImAttributes, place: Index) -> Iterator[tuple[Index, Index]]:
     """Yield the elements of blocks that lie at a place of the image: the place in the block, and the block."""
-    for tap in product(*map(range, attributes._block)):
+    for tap in product(*map(range, concrete(attributes._block))):
         found = [
             divmod(p + before - at * dilation, stride)
             for p, at, (stride, dilation, before, _) in zip(place, tap, attributes.axes, strict=True)

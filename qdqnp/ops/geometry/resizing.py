@@ -42,6 +42,8 @@ class ResizeAttributes:
     _sizes: tuple[int, ...] = ()
     #: The starts of the region of interest on each axis, then its ends; () stands for all.
     _roi: tuple[float, ...] = ()
+    #: Whether a run alone knows scales or sizes.
+    _late: bool = False
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,6 @@ class ConvInteger(Operator):
         attributes, accumulate = binding.step.attributes, binding.profile.accumulate
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.int32)
         zero = as_zero(w_zero).astype(w.dtype)
-        zero = zero if zero.size > 1 else zero.reshape(())
         one = Quant(x.dtype, np.ones((), np.float32), as_zero(x_zero).reshape(()).astype(x.dtype))
         zero = zero if zero.size > 1 else zero.reshape(())
         each = Quant(w.dtype, np.ones(zero.shape, np.float32), zero, 0)

@@ -32,6 +32,11 @@ def check_block(check: NodeCheck, attributes: BlockAttributes) -> None:
         check.refuse("attribute 'blocksize'", f"an integer in [1, {LARGEST}]", attributes.blocksize)
 
 
+def check_mode(check: NodeCheck, attributes: DepthToSpaceAttributes) -> None:
+    if attributes.mode not in ("DCR", "CRD"):
+        check.refuse("attribute 'mode'", "DCR or CRD", repr(attributes.mode))
+
+
 def divided(size: Dim, by: int, what: str) -> Dim:
     if not isinstance(size, int):
         return size if by == 1 else None
@@ -51,8 +56,7 @@ class DepthToSpace(Movement):
     def attributes(self, check: NodeCheck) -> Any:
         given: DepthToSpaceAttributes = super().attributes(check)
         check_block(check, given)
-        if given.mode not in ("DCR", "CRD"):
-            check.refuse("attribute 'mode'", "DCR or CRD", repr(given.mode))
+        check_mode(check, given)
         return given
 
     def shape(self, attributes: DepthToSpaceAttributes, x: Shape) -> Shape:

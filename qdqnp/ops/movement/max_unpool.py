@@ -25,6 +25,8 @@ class MaxUnpoolAttributes(IndexedAttributes):
     pads: tuple[int, ...] = ()
     #: The shape of the output where it is given; else ().
     _shape: tuple[int, ...] = ()
+    #: Whether a run alone knows it.
+    _late: bool = False
 
 
 class MaxUnpool(Indexed):
@@ -44,7 +46,8 @@ class MaxUnpool(Indexed):
                 len(values) != count or not all(least <= value <= LARGEST for value in values)
             ):
                 check.refuse(f"attribute '{name}'", f"{count} integers in [{least}, {LARGEST}]", list(values))
-        return replace(given, _shape=int_list(check, 2, "output_shape") if check.given(2) else ())
+        shape = int_list(check, 2, "output_shape") if check.given(2) else ()
+        return replace(given, _shape=shape, _late=2 in check.runtime_sizes)
 
     def infer(self, check: NodeCheck, attributes: MaxUnpoolAttributes) -> Inferred:
         dtype = check.dtype_in(0, (np.float32,), "x")
@@ -55,6 +58,8 @@ class MaxUnpool(Indexed):
             a != b for a, b in zip(x, indices, strict=True) if isinstance(a, int) and isinstance(b, int)
         ):
             raise ShapeError("an index for each element", f"{list(x)} and {list(indices)}")
+        if attributes._late:
+            return (None,) * len(x)
         inferred = tuple(self._size(attributes, axis, size) for axis, size in enumerate(x[2:]))
         given = attributes._shape
         if not given:

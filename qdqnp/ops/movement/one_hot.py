@@ -9,7 +9,6 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
-from qdqnp.ops.geometry.axes import int_list
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
@@ -33,8 +32,7 @@ class OneHot(Operator):
     Attributes = OneHotAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        integer = check.value(1).dtype.kind == "i"
-        depth = np.array(int_list(check, 1, "depth")) if integer else check.const(1, "depth")
+        depth = check.late_array(1, "depth", 1)
         if depth.size != 1 or depth.dtype.kind not in "iuf" or not 1 <= depth.reshape(()) <= LARGEST:
             check.refuse("input 1 (depth)", f"one number in [1, {LARGEST}]", depth.reshape(-1)[:20].tolist())
         return replace(super().attributes(check), _depth=int(depth.reshape(())))

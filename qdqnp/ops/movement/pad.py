@@ -66,8 +66,18 @@ class Pad(Movement):
         return replace(given, pads=int_list(check, 1, "pads"), _axes=axes, _filling=self._filling(check))
 
     def _filling(self, check: NodeCheck) -> Array | None:
-        value = check.optional_const(2, "constant_value")
-        if value is not None and (value.size != 1 or value.dtype != check.value(0).dtype):
+        if not check.given(2):
+            return None
+        if check.known(2) is not None:
+            value = check.late_array(2, "constant_value", 0)
+        elif check.runtime_sizes:
+            what = f"input 2 (constant_value) '{check.value(2).name}'"
+            check.refuse(what, "a constant where the sizes are computed", "a tensor that depends on data")
+        else:  # computed, and read when the step runs
+            shape = [size if isinstance(size, int) else 1 for size in check.value(2).shape]
+            value = np.zeros(shape, check.value(2).dtype)
+            check.runtime_scales.add(2)
+        if value.size != 1 or value.dtype != check.value(0).dtype:
             check.refuse("input 2 (constant_value)", f"one {check.value(0).dtype}", f"{value.size} of {value.dtype}")
         return value
 

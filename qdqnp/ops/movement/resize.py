@@ -76,7 +76,7 @@ class Resize(Movement):
             check.refuse("attribute 'axes'", "axes from the front where a ratio is kept", list(given.axes), hint)
         crops = check.opset >= 11 and given.coordinate_transformation_mode == CROP
         roi = _floats(check, 1, "roi", "finite float32") if crops else ()
-        return replace(given, _scales=scales, _sizes=sizes, _roi=roi)
+        return replace(given, _scales=scales, _sizes=sizes, _roi=roi, _late=bool(check.runtime_sizes))
 
     def infer(self, check: NodeCheck, attributes: ResizeAttributes) -> Inferred:
         if attributes.mode != "nearest":
@@ -91,7 +91,7 @@ class Resize(Movement):
         result = list(x)
         for axis in resized_axes(attributes, x):
             result[axis.axis] = axis.size
-        if attributes.mode != "nearest":
+        if attributes.mode != "nearest" and not attributes._late:
             _planes(attributes, x)
         return tuple(result)
 

@@ -30,6 +30,8 @@ class SplitAttributes:
     _parts: int = 0
     #: Whether the last part may be smaller.
     _uneven: bool = False
+    #: Whether a run alone knows the sizes.
+    _late: bool = False
 
 
 class Split(Operator):
@@ -52,7 +54,7 @@ class Split(Operator):
         if check.opset >= 13 and given.split is not None:
             check.refuse("attribute 'split'", "an input since opset 13", given.split)
         if check.given(1):
-            given = replace(given, split=int_list(check, 1, "split", parts))
+            given = replace(given, split=int_list(check, 1, "split", parts), _late=1 in check.runtime_sizes)
         self._check_count(check, given, parts)
         return replace(given, _parts=parts, _uneven=given.num_outputs is not None)
 
@@ -97,6 +99,8 @@ def _parts(attributes: SplitAttributes, x: Array) -> list[Array]:
 def _sizes(attributes: SplitAttributes, size: Dim) -> tuple[Dim, ...]:
     """Return the sizes of the parts; they are unknown where the axis is of unknown size and no sizes are given."""
     parts = attributes._parts
+    if attributes._late:
+        return (None,) * parts
     if attributes.split is not None:
         if isinstance(size, int) and sum(attributes.split) != size:
             raise ShapeError(f"parts of {size} elements together", str(list(attributes.split)))
