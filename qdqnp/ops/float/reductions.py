@@ -6,6 +6,7 @@ that go. Source: ONNX Runtime 1.32, core/providers/cpu/reduction/reduction_ops.{
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -200,9 +201,26 @@ class ReduceProd(Reduction):
     operation = np.multiply
 
 
+@dataclass(frozen=True)
+class LogSumAttributes(ReduceAttributes):
+    """The attributes of ReduceLogSum, and the opset that decides how ONNX Runtime computes it."""
+
+    #: The node's opset.
+    _opset: int = 0
+
+
 class ReduceLogSum(Reduction):
     op = "ReduceLogSum"
+    Attributes = LogSumAttributes
     empty = -np.inf
+
+    def attributes(self, check: NodeCheck) -> Any:
+        return replace(super().attributes(check), _opset=check.opset)
+
+    def doubt(self, binding: Binding) -> str:
+        if binding.step.attributes._opset >= 28:  # compared with onnxruntime 1.32
+            return "ONNX Runtime has no kernel of opset 28, and takes the Log of a ReduceSum"
+        return super().doubt(binding)
 
     def finish(self, total: Float32) -> Float32:
         return libm.log(total)
