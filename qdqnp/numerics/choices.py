@@ -47,6 +47,12 @@ class Choice:
     follows: str = ""
     #: What a neighbour is called in which this field and the field it follows change together.
     together: str = ""
+    #: The values that neighbours and `fit` try, where they are not all that are allowed.
+    tried: tuple[Any, ...] = ()
+
+    @property
+    def worth_trying(self) -> Sequence[Any]:
+        return self.tried or self.of
 
 
 def choice(
@@ -58,10 +64,11 @@ def choice(
     unknown: Iterable[Any] = (),
     follows: str = "",
     together: str = "",
+    tried: Iterable[Any] = (),
 ) -> Any:
     """Declare a dataclass field with a `Choice`; the field must be given where it has no default."""
     allowed = of if isinstance(of, range) else tuple(of)
-    made = Choice(allowed, kind, text, tuple(unknown), follows, together)
+    made = Choice(allowed, kind, text, tuple(unknown), follows, together, tuple(tried))
     return field(default=default, metadata={_CHOICE: made})
 
 
@@ -139,7 +146,7 @@ def _others(rule: Any, name: str, declared: Choice) -> Iterator[Neighbour]:
     current = resolved(rule, name)
     followers = [item.name for item in _fields(rule) if _follows(item) == name]
     pinned = {follower: resolved(rule, follower) for follower in followers}
-    for value in declared.of:
+    for value in declared.worth_trying:
         if value == current or (declared.follows and value == "same"):
             continue
         text = declared.text.format(name=name, value=value, rule=type(rule).__name__)
@@ -201,7 +208,7 @@ def variants(kind: type, **given: Iterable[Any]) -> Iterator[Any]:
         if item.name in given:
             options[item.name] = list(given[item.name])
         elif declared is not None and declared.kind:
-            options[item.name] = list(declared.of)
+            options[item.name] = list(declared.worth_trying)
         elif held and item.default is dataclasses.MISSING:
             options[item.name] = [inner for one in held for inner in variants(one)]
     names = list(reversed(options))

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from qdqnp.quant import Int64
+from qdqnp.quant import Array, Int64
 
 Shift = int | Int64
 
@@ -55,6 +55,38 @@ ROUNDINGS: Mapping[str, Rounding] = {
     "floor": floor,
     "truncate": truncate,
 }
+
+
+def divided(value: Int64, divisor: Int64, rounding: str) -> Int64:
+    """Return value / divisor, rounded by the rounding of that name in ROUNDINGS; divisor > 0, both int64, broadcast.
+
+    >>> divided(np.array([-5, 5]), np.array(2), "half-away").tolist()
+    [-3, 3]
+    """
+    low = value // divisor
+    rest = value - low * divisor
+    found: Int64 = low + _goes_up(rounding, low, np.sign(2 * rest - divisor), rest > 0)
+    return found
+
+
+def round_real(real: NDArray[np.float64], rounding: str) -> Int64:
+    """Round float64 numbers of less than 2^53 by the rounding of that name in ROUNDINGS.
+
+    >>> round_real(np.array([-2.5, 2.5]), "half-up").tolist()
+    [-2, 3]
+    """
+    below = np.floor(real)
+    low, rest = below.astype(np.int64), real - below
+    found: Int64 = low + _goes_up(rounding, low, np.sign(rest - 0.5), rest > 0)
+    return found
+
+
+def _goes_up(rounding: str, low: Int64, side: Array, inexact: Array) -> Array:
+    """Tell whether a number goes to low + 1. low: its floor. side: the sign of what it exceeds low by, less a half."""
+    ties_go_up = {"half-up": True, "half-away": low >= 0, "half-even": low % 2 == 1}
+    if rounding in ties_go_up:
+        return np.asarray((side > 0) | ((side == 0) & ties_go_up[rounding]))
+    return np.asarray(inexact & (low < 0) & (rounding == "truncate"))
 
 
 # The roundings that go to the nearest integer: they differ in ties only.

@@ -54,6 +54,20 @@ class ShiftLeft(Stage, family="stage"):
 
 
 @dataclass(frozen=True)
+class FixedLeftShift(Stage, family="stage"):
+    """value * 2^by in a register of `bits` bits, which wraps or saturates: a shift that is the same for every layer."""
+
+    by: int = choice(of=range(0, 32))
+    bits: int = choice(32, of=range(8, 63))
+    overflow: str = choice("wrap", of=("wrap", "saturate"), kind="accumulator wrap", text="left shift {value}")
+
+    def __call__(self, value: Int64, fixed: Fixed) -> StageValue:
+        wide = saturate(value, 32) << self.by
+        kept = wrap(wide, self.bits) if self.overflow == "wrap" else saturate(wide, self.bits)
+        return StageValue("FixedLeftShift", kept)
+
+
+@dataclass(frozen=True)
 class MultiplyHigh(Rounding, family="stage"):
     """round(value * multiplier / 2^31): gemmlowp's SRDHM with half-up.
 

@@ -9,6 +9,7 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
+from qdqnp.numerics.rules.reciprocal_average import FixedReciprocalAverage
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.stimuli.goals import Goal
 from qdqnp.stimuli.place import Sheet, sheets
@@ -20,7 +21,7 @@ MOST_TOTALS = 8192
 MOST_CASES = 256
 
 # Rules whose result depends only on a window's sum and count; a float32 sum also depends on the order of its terms.
-OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage)
+OF_THE_SUM = (DividedAverage, MeanAverage, ReciprocalAverage, FixedReciprocalAverage)
 
 
 def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]], inputs: int) -> tuple[list[Sheet], bool]:

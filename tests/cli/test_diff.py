@@ -95,7 +95,7 @@ def test_inputs_from_files(path: Path, tmp_path: Path) -> None:
         ("ort", "expected two or more"),
         ("ort,nonsense", "no such profile"),
         ("ort,missing.toml", "cannot read a profile"),
-        ("ort,tosa-single", "profile 'tosa-single', step "),
+        ("ort,nvdla", "profile 'nvdla', step "),
     ],
 )
 def test_bad_profiles_exit_with_2(path: Path, profiles: str, message: str) -> None:

@@ -131,7 +131,7 @@ def test_what_is_in_the_way_stays(path: Path, labels: dict[str, str], tmp_path: 
         (("--layer", "Flatten"), "no integer arithmetic"),
         (("--discriminate", "tflite"), "expected two profiles"),
         (("--discriminate", "tflite,tflute"), "no such profile"),
-        (("--profile", "tosa-single"), "cannot run under profile 'tosa-single'"),
+        (("--profile", "nvdla"), "cannot run under profile 'nvdla'"),
         (("--shape", "1x3x8"), "shapes that do not fit the model"),
         (("--shape", "1x3x8x-8"), "expected sizes such as"),
         (("--shape", "other=1x3x8x8"), "an input of the model"),

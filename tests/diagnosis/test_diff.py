@@ -125,7 +125,7 @@ def test_codes_are_accepted_in_place_of_the_input(model: Model) -> None:
 
 def test_profiles_that_cannot_run_list_all_their_layers(model: Model) -> None:
     with pytest.raises(ProfileError) as caught:
-        run(model, "tosa-single", "ort", "nvdla")
+        run(model, "ethos-u-natural", "ort", "nvdla")
     refused = [s for s in model.program().steps if s.op in ("QLinearAdd", "QLinearConcat", "QLinearGlobalAveragePool")]
     where = [problem.where for problem in caught.value.problems]
     for index in (0, 2):

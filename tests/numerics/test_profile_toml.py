@@ -146,12 +146,22 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
     [
         ("extra = 1", "extra", "one of the keys name, summary", "an unknown key"),
         ("[conv]\nextra = 1", "conv.extra", "one of the keys kind, scheme, stages", "an unknown key"),
-        ('[conv]\nkind = "nonsense"', "conv.kind", "one of float-round, float-scale, narrow-then-affine", '"nonsense"'),
-        ("[conv]\nkind = 7", "conv.kind", "one of float-round", "7"),
+        (
+            '[conv]\nkind = "nonsense"',
+            "conv.kind",
+            "one of by-symmetry, float-round, float-scale, narrow-then-affine",
+            '"nonsense"',
+        ),
+        ("[conv]\nkind = 7", "conv.kind", "one of by-symmetry", "7"),
         ('[conv]\nkind = "rescale"\nscheme = 3', "conv.scheme", "a table with a kind", "3"),
         ("[conv.scheme]\nsingle = 1", "conv.scheme.single", "true or false", "1"),
         ("[conv]\nstages = []", "conv.stages", "a list of tables, at least one", "[]"),
-        ("[conv]\nstages = [{}]", "conv.stages[0].kind", "one of double-round, multiply-high", "nothing"),
+        (
+            "[conv]\nstages = [{}]",
+            "conv.stages[0].kind",
+            "one of double-round, fixed-left-shift, multiply-high",
+            "nothing",
+        ),
         (
             '[conv]\nstages = [{kind = "shift-left"}, {kind = "shift-right"}]',
             "conv.stages[1].rounding",
@@ -166,7 +176,7 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
         ),
         ('[conv]\nstages = [{kind = "saturate", bits = 1}]', "conv.stages[0].bits", "an integer from 2 to 32", "1"),
         ('[conv]\nstages = [{kind = "saturate", bits = true}]', "conv.stages[0].bits", "an integer from 2", "true"),
-        ("[conv]\naccumulator = 33", "conv.accumulator", "one of 32, 64", "33"),
+        ("[conv]\naccumulator = 65", "conv.accumulator", "an integer from 8 to 64", "65"),
         ('[conv]\nprecision = "half"', "conv.precision", "one of float64, float32-product, float32", '"half"'),
         ("[conv]\nshifts = [0, 63]", "conv.shifts[1]", "an integer from 0 to 62", "63"),
         ("[conv]\nshifts = [5, 4]", "conv.shifts", "the lowest before the highest", "[5, 4]"),
@@ -220,13 +230,18 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
             "an integer from -32768 to 32767, or a list of them",
             "[1, 40000]",
         ),
-        ('[add]\nkind = "float-mul"', "add.kind", "one of aligned-add, fixed-add, float-add", '"float-mul"'),
+        (
+            '[add]\nkind = "float-mul"',
+            "add.kind",
+            "one of aligned-add, code-add, common-shift-add, fixed-add, float-add",
+            '"float-mul"',
+        ),
         ('[add]\nkind = "aligned-add"\ntie = "half-up"\ninner = 3', "add.inner", ROUNDING_NAMES, "3"),
         ("[add]\nleft_shift = 23", "add.left_shift", "an integer from 0 to 22", "23"),
         (
             '[lookup]\nkind = "rescaled-lookup"',
             "lookup.kind",
-            "one of float-lookup, float-table-lookup, rational-lookup, tflite-functions",
+            "one of delegated-lookup, float-lookup, float-table-lookup, rational-lookup, rounded-table",
             "rescaled",
         ),
         ('gemm = "nothing"', "gemm", "a table, or one of the profile's tables (convert, accumulate, ", '"nothing"'),
@@ -257,7 +272,8 @@ def test_without_a_base_every_missing_rule_is_listed() -> None:
 
 def test_all_faults_are_listed_at_once_and_once() -> None:
     text = to_toml(CMSIS).replace("accumulator = 32", "accumulator = 1").replace('"half-away"', '"up"')
-    assert set(problems(text + "[extra]")) == {"extra", "conv.accumulator", "conv.stages[2].rounding"}
+    roundings = {"conv.stages[2].rounding", "average_pool.rounding", "global_average_pool.rounding"}
+    assert set(problems(text + "[extra]")) == {"extra", "conv.accumulator", *roundings}
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

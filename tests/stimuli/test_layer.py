@@ -366,7 +366,9 @@ def test_unknown_layers_and_layers_without_arithmetic_are_refused_with_names() -
     with pytest.raises(qdqnp.InputError, match=r"no integer arithmetic[\s\S]*got Flatten[\s\S]*Conv_conv"):
         for_layer(model, "Flatten")
     with pytest.raises(qdqnp.ProfileError, match="expected a rule"):
-        for_layer(model, next(step.label for step in model.program().steps if step.op == "QLinearAdd"), "tosa-single")
+        for_layer(
+            model, next(step.label for step in model.program().steps if step.op == "QLinearAdd"), "ethos-u-natural"
+        )
     with pytest.raises(qdqnp.InputError, match="shape of 'input'"):
         for_layer(model, label, shapes={"input": (1, 3, 17, 16)})
 
@@ -375,8 +377,8 @@ def test_a_profile_needs_to_define_no_other_layer() -> None:
     model = qdqnp.load(dla())
     label = next(step.label for step in model.program().steps if step.op == "QLinearConv")
     with pytest.raises(qdqnp.ProfileError):
-        model.plan("tosa-single")
-    found = for_layer(model, label, "tosa-single", against=("tosa-double", "tflite"), count=0)
+        model.plan("ethos-u-natural")
+    found = for_layer(model, label, "ethos-u-natural", against=("tosa-double", "tflite"), count=0)
     assert channels(found, goals.MOST_POSITIVE, REACHED)
 
 

@@ -1,4 +1,4 @@
-"""The TFLite family's profiles against the libraries' own kernels: LiteRT, TFLite Micro, CMSIS-NN.
+"""The profiles of whole networks against the libraries' own kernels: LiteRT, TFLite Micro, CMSIS-NN, TOSA's model.
 
     python -m tools.verify.kernel_tier                          1,000,000 codes of each operator
     python -m tools.verify.kernel_tier -n 100000 --cmsis-nn ~/CMSIS-NN
@@ -20,6 +20,9 @@ import click
 from tests.numerics.profiles.test_cmsis_nn import EQUAL as CMSIS_EQUAL
 from tests.numerics.profiles.test_cmsis_nn import compare as compare_cmsis
 from tests.numerics.profiles.test_tflite_kernels import EQUAL, Count, compare_named
+from tests.numerics.profiles.test_tosa import MODES, OPERATORS
+from tests.numerics.profiles.test_tosa import compare_operators as compare_tosa
+from tests.oracles import tosa
 from tests.oracles.tflite_kernels import missing
 
 CHUNK = 50_000
@@ -39,6 +42,8 @@ def main(codes: int, workers: int, cmsis_nn: Path | None) -> None:
     for build, kinds in CMSIS_EQUAL.items() if cmsis_nn else ():
         for kind, name in kinds.items():
             rows.append((f"CMSIS-NN, {build}", kind, name, partial(compare_cmsis, cmsis_nn, build, kind, name)))
+    for mode in MODES if not tosa.missing() else ():
+        rows += [("TOSA reference model", kind, mode, partial(compare_tosa, kind, mode)) for kind in OPERATORS]
     with ProcessPoolExecutor(workers) as pool:
         for kernels, kind, name, count in rows:
             if kernels in EQUAL and missing(kernels):

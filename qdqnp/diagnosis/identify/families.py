@@ -20,16 +20,20 @@ from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rule import Rule, kinds
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
-from qdqnp.numerics.rules.average import ReciprocalAverage
+from qdqnp.numerics.rules.average import DividedAverage, ReciprocalAverage
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
-from qdqnp.numerics.rules.mean import DividedMean, NarrowMean, RescaleMean
+from qdqnp.numerics.rules.mean import DividedMean, NarrowMean, RescaleMean, SummedMean
 from qdqnp.numerics.rules.mul import RescaledMul
+from qdqnp.numerics.rules.raw_mean import RoundedOffsetMean
+from qdqnp.numerics.rules.reciprocal_average import FixedReciprocalAverage
+from qdqnp.numerics.rules.requantize.by_symmetry import BySymmetry
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.rational import RationalScale
 from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.tables import DelegatedLookup
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
@@ -79,15 +83,36 @@ def _divides(rule: Any) -> bool:
     return isinstance(rule, DividedMean)
 
 
+def _averages() -> Iterator[DividedAverage]:
+    """Yield every rounding of the quotient with one mean: with equal scales, for which it counts, no mean is asked."""
+    named = [profile.average_pool for profile in NAMED if isinstance(profile.average_pool, DividedAverage)]
+    yield from (DividedAverage(mean) for kind in kinds("mean") for mean in searched(kind))
+    yield from variants(DividedAverage, mean=[named[0].mean])
+
+
+def _reciprocals() -> Iterator[FixedReciprocalAverage]:
+    named = [profile.average_pool for profile in NAMED if isinstance(profile.average_pool, FixedReciprocalAverage)]
+    stages: list[Stage] = [*(MultiplyShift(tie) for tie in ROUNDINGS), DoubleRound(), DoubleRound(signed=False)]
+    given = {"bits": (30, 31), "centered": (True, False), "rescale": dict.fromkeys(rule.rescale for rule in named)}
+    yield from variants(FixedReciprocalAverage, stage=stages, **given)
+
+
 # The rules for which not every combination of choices is one to try. All others are searched whole.
 _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     Rescale: rescales,
     RescaleMean: lambda: variants(RescaleMean, rescale=_plain_rescales()),
     # whatever its rescale, it differs from a RescaleMean for equal scales only, and there not by its rescale
     DividedMean: lambda: iter(dict.fromkeys(p.global_average_pool for p in NAMED if _divides(p.global_average_pool))),
-    RescaledMul: lambda: variants(RescaledMul, rescale=rescales()),
+    # each half is searched by itself
+    DelegatedLookup: lambda: iter(dict.fromkeys(p.lookup for p in NAMED if isinstance(p.lookup, DelegatedLookup))),
+    BySymmetry: lambda: iter(dict.fromkeys(p.matmul for p in NAMED if isinstance(p.matmul, BySymmetry))),
+    RescaledMul: lambda: variants(RescaledMul, rescale=(*rescales(), *variants(FloatRound))),
     RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
     TfliteFunctions: lambda: variants(TfliteFunctions, rescale=_plain_rescales()),
+    SummedMean: lambda: variants(SummedMean, rescale=_plain_rescales()),
+    RoundedOffsetMean: lambda: variants(RoundedOffsetMean, rescale=_plain_rescales()),
+    DividedAverage: lambda: _averages(),
+    FixedReciprocalAverage: lambda: _reciprocals(),
     ThreeRescaleAdd: _additions,
     ReciprocalAverage: lambda: variants(ReciprocalAverage, mean=variants(NarrowMean)),
 }
@@ -135,7 +160,7 @@ def describe(rule: Any) -> str:
         stages = ", ".join(_stage(stage) for stage in rule.stages)
         return f"Rescale({type(rule.scheme).__name__}; {stages}; {rule.precision} scale product)"
     parts = [
-        describe(value) if isinstance(value, Rescale | NarrowMean | RescaleMean | DividedMean) else f"{name}={value}"
+        describe(value) if isinstance(value, Rule) else f"{name}={value}"
         for name, value in vars(rule).items()
         if name not in ("status", "overrides")
     ]

@@ -140,7 +140,7 @@ def identify(model: Model, runs: Sequence[Observed], profiles: Iterable[Profile]
     >>> x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)}
     >>> device = model.trace(x, profile="tflite")
     >>> identify(model, [Observed(x, device)]).everywhere
-    ['tflite', 'tflm', 'tflm-2026-08', 'cmsis-nn']
+    ['tflite', 'tflm', 'tflm-2026-08', 'cmsis-nn', 'tosa-double']
     """
     return identify_all([sort_dump(model, runs)], profiles)
 

@@ -12,10 +12,12 @@ from dataclasses import replace
 from qdqnp.numerics.multiplier import QuantizeMultiplier, Reduced16
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import complete, requantization
+from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean
 from qdqnp.numerics.rules.mul import RescaledMul
+from qdqnp.numerics.rules.raw_mean import RoundedOffsetMean
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.softmax import FixedSoftmax
@@ -90,13 +92,20 @@ def cmsis_nn(name: str, summary: str, rescale: Rescale) -> Profile:
 
 CMSIS_NN = cmsis_nn("cmsis-nn", "CMSIS-NN: two roundings, as tflm; averages of raw codes", DOUBLE)
 CMSIS_NN_SINGLE = cmsis_nn("cmsis-nn-single", "CMSIS-NN built with single rounding", SINGLE)
-TFLITE_RUY = requantization(
+TFLITE_RUY = complete(
     "tflite-ruy",
-    "LiteRT's optimized kernels (NEON, ruy): both roundings half up",
-    "google/ruy, ruy/apply_multiplier.cc",
+    "LiteRT's optimized kernels (NEON, ruy): both roundings half up in products, means and rescales of codes",
+    "google/ruy, ruy/apply_multiplier.cc; google-ai-edge/LiteRT, tflite/kernels/internal/optimized",
     RUY,
     matmul=FLOAT32_PRODUCT,
     gemm=replace(RUY, precision="float32-product"),
+    add=ThreeRescaleAdd(DOUBLE),
+    mul=RescaledMul(replace(DOUBLE, precision="float32")),
+    # codes beyond a multiple of 16 take another path, with halves away from zero
+    concat=RescaledLookup(RUY, INFERRED),
+    global_average_pool=RoundedOffsetMean(RUY),
+    lookup=TfliteFunctions(DOUBLE),
+    softmax=FixedSoftmax(),
 )
 TFLITE_FC_FLOAT = requantization(
     "tflite-fc-float",

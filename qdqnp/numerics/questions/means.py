@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.questions.question import Summed
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
@@ -28,6 +29,8 @@ class Means(Summed):
     #: What is added up, codes, shape (planes, count); None where only the sums are known.
     planes: Codes | None = None
     rule: str = "global_average_pool"
+    #: Dimensions of a plane: 2 of an image.
+    dims: int = 2
 
     @property
     def total(self) -> Int64:
@@ -38,6 +41,10 @@ class Means(Summed):
         return replace(self, sums=sums, planes=None)
 
     def bind(self, rule: MeanRule) -> Requantizer:
+        held = getattr(rule, "dims", self.dims)
+        if self.dims != held:
+            problem = Problem("average", f"over {held} dimensions, as the profile's kernel", f"over {self.dims}")
+            raise ProfileError("an average that the profile does not define", [problem])
         return rule.bind(self.x, self.y, self.count)
 
     @property

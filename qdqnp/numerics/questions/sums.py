@@ -8,10 +8,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.lazy import lazy
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
-from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum
+from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum, SumTerms
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
 from qdqnp.quant import Array, Codes, Int64, Quant
 
@@ -64,27 +65,16 @@ class Products(Protocol):
         ...
 
 
-def integer_product(left: Array, right: Array) -> Int64:
-    """Multiply integers (..., M, K) by (..., K, N), exactly, as int64.
-
-    Through float64 where K times the largest magnitudes is below 2^53, so that every sum is exact in any order.
-    """
-    bound = left.shape[-1] * _magnitude(left) * _magnitude(right)
-    wide = np.float64 if bound < 2**53 else np.int64
-    found: Int64 = np.matmul(left.astype(wide), right.astype(wide)).astype(np.int64)
-    return found
-
-
-def _magnitude(values: Array) -> int:
-    return max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0
-
-
 def add_up(products: Products, accumulate: AccumulateRule) -> Int64:
-    """Add up the products without bias, int64 (positions, channels): the definition, in integers."""
-    columns, weights = products.columns(), products.weights
-    sums = integer_product(weights.centered, columns.astype("int64") - int(products.x.zero_point))
-    if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
-        sums = sums + accumulate.lost(columns.astype("int64"), weights.raw, weights.pairing)
+    """Add up the products without bias, int64 (positions, channels): the definition, in integers.
+
+    Where the order of sums matters, it is that of the rule.
+    """
+    columns, weights = products.columns().astype(np.int64), products.weights
+    factors = columns - int(products.x.zero_point)
+    terms = SumTerms(columns, factors, weights.raw, weights.centered, weights.pairing)
+    differs = accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise)
+    sums = accumulate.total(terms) if differs else terms.exact()
     groups, channels, positions = sums.shape
     return sums.reshape(groups * channels, positions).T
 
@@ -162,7 +152,12 @@ class Sums(Summed):
         return replace(self, context=replace(self.context, bias=bias), products=None, known=self.sums[rows])
 
     def under(self, profile: Profile) -> Self:
-        if self.products is None or profile.accumulate == self.accumulate:
+        if profile.accumulate == self.accumulate:
+            return self
+        if self.products is None:
+            if any(rule.needs_products for rule in (profile.accumulate, self.accumulate)):
+                problem = Problem("sums", "the products that they add up", "sums alone")
+                raise ProfileError("sums whose order matters cannot be told from exact ones", [problem])
             return self
         weights = self.products.weights
         x, w = self.products.x.dtype, self.products.w.dtype

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.width import saturate
-from qdqnp.quant import Int64
+from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
+from qdqnp.numerics.width import saturate, wrap
+from qdqnp.quant import Array, Int64
+
+
+def integer_product(left: Array, right: Array) -> Int64:
+    """Multiply integers (..., M, K) by (..., K, N), exactly, as int64.
+
+    Through float64 where K times the largest magnitudes is below 2^53, so that every sum is exact in any order.
+    """
+    bound = left.shape[-1] * _magnitude(left) * _magnitude(right)
+    wide = np.float64 if bound < 2**53 else np.int64
+    found: Int64 = np.matmul(left.astype(wide), right.astype(wide)).astype(np.int64)
+    return found
+
+
+def _magnitude(values: Array) -> int:
+    return max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0
+
+
+@dataclass(frozen=True, eq=False)
+class SumTerms:
+    """The factors of a layer's products, by groups of output channels that read the same inputs."""
+
+    #: Codes of x (groups, K, positions), int64; padding holds the zero point.
+    columns: Int64
+    #: Codes of x less their zero points, the same shape.
+    factors: Int64
+    #: Codes of the weights (groups, channels, K), int64.
+    raw: Int64
+    #: Weights less their zero points, the same shape.
+    centered: Int64
+    #: The positions of K in the order (kernel row, kernel column, channel).
+    order: Int64
+
+    def exact(self) -> Int64:
+        """Return the exact sums of (x - z_x)(w - z_w), (groups, channels, positions)."""
+        return integer_product(self.centered, self.factors)
 
 
 class AccumulateRule(Protocol):
@@ -20,17 +55,17 @@ class AccumulateRule(Protocol):
     @property
     def status(self) -> str: ...
 
-    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
-        """Tell whether pairs of products of these codes are added up in 16 bits, with saturation."""
+    @property
+    def needs_products(self) -> bool:
+        """Whether sums depend on the order of the products, so that a sum alone does not tell them."""
         ...
 
-    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
-        """Return what saturation adds to the exact sums, (groups, channels, positions): 0 where nothing saturates.
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        """Tell whether sums of products of these codes may be other than exact."""
+        ...
 
-        columns: raw codes (groups, K, positions).
-        weights: raw codes (groups, channels, K).
-        pairing: the positions of K as they are paired; an odd last one never saturates.
-        """
+    def total(self, terms: SumTerms) -> Int64:
+        """Return the sums of (x - z_x)(w - z_w) as the device has them, (groups, channels, positions)."""
         ...
 
 
@@ -39,12 +74,13 @@ class ExactSum(Rule, family="accumulate"):
     """Every sum is exact (or wraps at 32 bits, which the requantization rule does)."""
 
     status: str = choice(ESTABLISHED, of=STATUSES)
+    needs_products: ClassVar[bool] = False
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return False
 
-    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
-        return np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
+    def total(self, terms: SumTerms) -> Int64:
+        return terms.exact()
 
 
 @dataclass(frozen=True)
@@ -57,13 +93,44 @@ class SaturatedPairs(Rule, family="accumulate"):
     """
 
     status: str = choice(ESTABLISHED, of=STATUSES)
+    needs_products: ClassVar[bool] = False
 
     def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
         return x == np.uint8 and w == np.int8 and not depthwise
 
-    def lost(self, columns: Int64, weights: Int64, pairing: Int64) -> Int64:
-        total = np.zeros((*weights.shape[:2], columns.shape[2]), np.int64)
-        for pair in pairing[: pairing.size // 2 * 2].reshape(-1, 2):
-            exact = weights[:, :, pair] @ columns[:, pair]
+    def total(self, terms: SumTerms) -> Int64:
+        total = terms.exact()
+        for pair in terms.order[: terms.order.size // 2 * 2].reshape(-1, 2):
+            exact = integer_product(terms.raw[:, :, pair], terms.columns[:, pair])
             total += saturate(exact, 16) - exact
+        return total
+
+
+@dataclass(frozen=True)
+class BlockSum(Rule, family="accumulate"):
+    """A multiply-accumulate unit with an accumulator of so many bits, which saturates or wraps after each block.
+
+    The products (x - z_x)(w - z_w) of a block are added up exactly and added to the accumulator, k in the order (kernel
+    row, kernel column, channel); padding counts as products of 0, and the last block may be smaller. The bias is added
+    by the requantization rule.
+    """
+
+    #: Products of one block.
+    block: int = choice(of=range(1, 4097))
+    #: The accumulator's width.
+    bits: int = choice(of=range(8, 63))
+    overflow: str = choice("saturate", of=("saturate", "wrap"), kind="accumulator wrap", text="sums that {value}")
+    status: str = choice(INFERRED, of=STATUSES)
+    needs_products: ClassVar[bool] = True
+
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        return True
+
+    def total(self, terms: SumTerms) -> Int64:
+        keep = saturate if self.overflow == "saturate" else wrap
+        groups, channels, terms_each = terms.centered.shape
+        total = np.zeros((groups, channels, terms.columns.shape[2]), np.int64)
+        for start in range(0, terms_each, self.block):
+            part = terms.order[start : start + self.block]
+            total = keep(total + integer_product(terms.centered[:, :, part], terms.factors[:, part]), self.bits)
         return total

@@ -151,17 +151,21 @@ class ThreeRescaleAdd(Rule, family="add"):
         u_a = rescale((a - z_a) * 2^20, s_a / t), u_b likewise
         y = clip(rescale(u_a + u_b, t / (2^20 * s_y)) + z_y)
 
-    Source: tensorflow/tflite-micro, kernels/add.
+    Folded, u_a is rescale(a - z_a, s_a / t * 2^20): Ethos-U has the left shift in its multipliers.
+    Source: tensorflow/tflite-micro, kernels/add; ethos-u-vela, scaling.py: advanced_elementwise_add_sub_scale.
     """
 
     rescale: Rescale
     #: The 20 above; codes differ by up to 255, so that beyond 22 the shifted value leaves int32.
     left_shift: int = choice(20, of=range(0, 23), kind="inner shift", text="sum shifted left by {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
+    #: Whether the left shift is part of the operands' multipliers; else it comes before them.
+    folded: bool = choice(False, of=(False, True), kind="inner shift", text="left shift folded: {value}")
 
     def bind(self, a: Quant, b: Quant, y: Quant) -> ThreeRescaled:
         twice = 2.0 * max(float(a.scale), float(b.scale))
-        fixed_a, fixed_b = (self.rescale.fix(np.asarray(float(q.scale) / twice)) for q in (a, b))
+        unit = 1 << self.left_shift if self.folded else 1
+        fixed_a, fixed_b = (self.rescale.fix(np.asarray(float(q.scale) * unit / twice)) for q in (a, b))
         fixed_y = self.rescale.fix(np.asarray(twice / ((1 << self.left_shift) * float(y.scale))))
         return ThreeRescaled(self, a, b, y, fixed_a, fixed_b, fixed_y)
 
@@ -194,7 +198,7 @@ class ThreeRescaled(BoundRule):
         }
 
     def _operand(self, letter: str, codes: Codes, quant: Quant, fixed: Fixed) -> list[StageValue]:
-        wide = quant.centered(codes) << self.rule.left_shift
+        wide = quant.centered(codes) << (0 if self.rule.folded else self.rule.left_shift)
         values = self.rule.rescale.values(wide, fixed)
         return [
             StageValue(f"wide {letter}", wide),

@@ -11,9 +11,9 @@ import numpy as np
 
 from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice, part
-from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient, divided
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.mean import MeanRule, half_of, mean_away
+from qdqnp.numerics.rules.mean import MeanRule, half_of
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, Exact, Index, StageValue, clipped, exact_float, real_ties, signs
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
@@ -173,7 +173,7 @@ def _merged(values: tuple[StageValue, ...], counts: tuple[int, ...], divisors: I
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class DividedAverage(Rule, family="average"):
-    """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero.
+    """TFLite, CMSIS-NN: with equal scales the sum of raw codes divided by the count, halves away from zero by default.
 
     Neither has a kernel for unequal scales; they get the arithmetic of a global average, per count, which is inferred.
     """
@@ -181,9 +181,11 @@ class DividedAverage(Rule, family="average"):
     #: of unequal scales
     mean: MeanRule = part("mean", "undefined")
     status: str = choice(ESTABLISHED, of=STATUSES)
+    #: How the quotient is rounded with equal scales.
+    rounding: str = choice("half-away", of=ROUNDINGS, kind="tie rule", text="average {value}")
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
-        return Divided(y) if x.same_as(y) else MeansByCount(self.mean, x, y)
+        return Divided(y, self.rounding) if x.same_as(y) else MeansByCount(self.mean, x, y)
 
     def status_between(self, x: Quant, y: Quant) -> str:
         """The status for these two quantizations."""
@@ -195,6 +197,7 @@ class Divided(BoundAverage):
     """The bound DividedAverage with equal scales."""
 
     y: Quant
+    rounding: str
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         raw = raw_sum(taps, inside)
@@ -203,7 +206,7 @@ class Divided(BoundAverage):
         def exact(index: Index) -> Fraction:
             return Fraction(int(raw[index]), int(divisors[index]))
 
-        return [StageValue("sum", raw), *clipped(mean_away(raw, count), self.y, exact)]
+        return [StageValue("sum", raw), *clipped(divided(raw, divisors, self.rounding), self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
         raw = raw_sum(taps, inside)

@@ -15,16 +15,19 @@ import numpy as np
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.lazy import lazy
 from qdqnp.numerics import float32, mlas
-from qdqnp.numerics.choices import choice
-from qdqnp.numerics.multiplier import Fixed, largest_shift
+from qdqnp.numerics.choices import choice, part
+from qdqnp.numerics.multiplier import largest_shift
 from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, Index, StageValue, clipped, exact_float, real_ties, shifted, signs
 from qdqnp.numerics.width import limited
 from qdqnp.quant import Codes, Float32, Quant, Signs, code_range
+
+#: A weight that changes nothing.
+ONE = Quant(np.dtype(np.int8), np.asarray(1, np.float32), np.asarray(0, np.int8))
 
 
 class RealFunction(Protocol):
@@ -214,35 +217,35 @@ class FloatTable(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RescaledLookup(Rule, family="rescaling"):
-    """TFLite, CMSIS-NN: y = clip(rescale(x - z_x, s_x / s_y) + z_y). The rule serves only the identity (Concat)."""
+    """TFLite, CMSIS-NN, TOSA: y = clip(rescale(x - z_x, s_x / s_y) + z_y). The rule serves only the identity (Concat).
 
-    rescale: Rescale
+    The ratio is formed as `rescale` forms the multiplier of a convolution whose weight has the scale 1.
+    """
+
+    rescale: RequantizeRule = part("requantize")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        return RescaledCodes(self.rescale, x, y, self.rescale.fix(np.asarray(float(x.scale) / float(y.scale))))
+        return RescaledCodes(x, self.rescale.bind(SumContext(x, ONE, y)))
 
 
 @dataclass(frozen=True, eq=False)
 class RescaledCodes(BoundRule):
-    """The bound RescaledLookup."""
+    """The bound RescaledLookup: a code less its zero point takes the place of a convolution's sum."""
 
-    rescale: Rescale
     x: Quant
-    y: Quant
-    fixed: Fixed
+    rescaled: Requantizer
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return self.fixed.as_parameters()
+        return self.rescaled.parameters
 
     def stages(self, codes: Codes) -> list[StageValue]:
         centered = self.x.centered(codes)
-        values = self.rescale.values(centered, self.fixed)
-        return [StageValue("x - z_x", centered), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue("x - z_x", centered), *self.rescaled.stages(centered)[1:]]
 
     def ties(self, codes: Codes) -> Signs:
-        return self.rescale.ties(self.x.centered(codes), self.fixed)
+        return self.rescaled.ties(self.x.centered(codes))
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------

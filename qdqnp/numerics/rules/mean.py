@@ -14,7 +14,7 @@ from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import fraction
-from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient, divided
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
 from qdqnp.numerics.rules.requantize.narrow import Narrowed, NarrowThenAffine
@@ -76,8 +76,23 @@ class RescaleMean(Rule, family="mean"):
 
 
 @dataclass(frozen=True)
+class SummedMean(Rule, family="mean"):
+    """TOSA: y = clip(rescale(sum of (x - z_x), 1 / N * s_x / s_y) + z_y), a REDUCE_SUM and one RESCALE.
+
+    That is how TensorFlow's converter makes a MEAN (tensorflow/compiler/mlir/tosa/transforms/legalize_common.cc).
+    """
+
+    rescale: Rescale
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
+        real = 1 / count * float(x.scale) / float(y.scale)
+        return Rescaled(self.rescale, self.rescale.fix(np.asarray(real)), None, y)
+
+
+@dataclass(frozen=True)
 class DividedMean(Rule, family="mean"):
-    """CMSIS-NN: with equal scales the sum of raw codes divided by their count, halves away from zero.
+    """CMSIS-NN: with equal scales the sum of raw codes divided by their count, halves away from zero by default.
 
     That is arm_avgpool_s8 over the whole plane. CMSIS-NN does not have a kernel for unequal scales; TFLite Micro then
     runs its own MEAN, as `RescaleMean`.
@@ -86,9 +101,11 @@ class DividedMean(Rule, family="mean"):
     #: The requantization between unequal scales.
     rescale: Rescale
     status: str = choice(ESTABLISHED, of=STATUSES)
+    #: How the quotient is rounded with equal scales.
+    rounding: str = choice("half-away", of=ROUNDINGS, kind="tie rule", text="mean {value}")
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
-        return PlaneMean(x, y, count) if x.same_as(y) else RescaleMean(self.rescale).bind(x, y, count)
+        return PlaneMean(x, y, count, self.rounding) if x.same_as(y) else RescaleMean(self.rescale).bind(x, y, count)
 
     def status_between(self, x: Quant, y: Quant) -> str:
         """Return the status for these two quantizations."""
@@ -102,6 +119,7 @@ class PlaneMean(BoundRule):
     x: Quant
     y: Quant
     count: int
+    rounding: str
     bias: None = None
     expression: None = None
     slope: None = None
@@ -116,20 +134,11 @@ class PlaneMean(BoundRule):
         def exact(index: Index) -> Fraction:
             return Fraction(int(raw[index]), self.count)
 
-        return [StageValue("acc", raw), *clipped(mean_away(raw, count), self.y, exact)]
+        return [StageValue("acc", raw), *clipped(divided(raw, count, self.rounding), self.y, exact)]
 
     def ties(self, sums: Int64) -> Signs:
         raw = self._raw(sums)
         return signs(raw, half_of(raw, np.asarray(self.count, np.int64)))
-
-
-def mean_away(total: Int64, count: Int64) -> Int64:
-    """Return total / count, halves away from zero.
-
-    Source: (sum +- count / 2) / count of TFLite and CMSIS-NN, truncated.
-    """
-    found: Int64 = np.sign(total) * ((np.abs(total) + count // 2) // count)
-    return found
 
 
 def half_of(total: Int64, count: Int64) -> Array:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from qdqnp.numerics import float32
-from qdqnp.numerics.choices import choice
+from qdqnp.numerics.choices import choice, part
 from qdqnp.numerics.float32 import as_f32
-from qdqnp.numerics.multiplier import Fixed, real_multiplier
 from qdqnp.numerics.rational import RationalSum, fraction
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
-from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted
 from qdqnp.quant import Codes, Float32, Int64, Quant, Signs
@@ -73,44 +72,40 @@ class FloatMultiplied(BoundRule):
 # -- TFLite ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class RescaledMul(Rule, family="mul"):
-    """TFLite, CMSIS-NN: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y).
+    """TFLite, CMSIS-NN, XNNPACK, TOSA: y = clip(rescale((a - z_a)(b - z_b), s_a * s_b / s_y) + z_y).
 
-    The multiplier is formed in the precision of `rescale`: float32 in LiteRT, float64 in TFLite Micro.
+    The multiplier is formed as `rescale` forms that of a convolution: in float32 in LiteRT, in float64 in TFLite Micro.
     Source: kernels/mul.cc of google-ai-edge/LiteRT, micro/kernels/mul_common.cc of tensorflow/tflite-micro.
     """
 
-    rescale: Rescale
+    rescale: RequantizeRule = part("requantize")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
     def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
-        real = real_multiplier(a.scale, b.scale, y.scale, self.rescale.precision)
-        return RescaledProduct(self.rescale, a, b, y, self.rescale.fix(real))
+        return RescaledProduct(a, b, self.rescale.bind(SumContext(a, b, y)))
 
 
 @dataclass(frozen=True, eq=False)
 class RescaledProduct(BoundRule):
-    """The bound RescaledMul."""
+    """The bound RescaledMul: the product takes the place of a convolution's sum."""
 
-    rescale: Rescale
     a: Quant
     b: Quant
-    y: Quant
-    fixed: Fixed
+    rescaled: Requantizer
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return self.fixed.as_parameters()
+        return self.rescaled.parameters
 
     def _product(self, a: Codes, b: Codes) -> Int64:
         return self.a.centered(a) * self.b.centered(b)
 
     def stages(self, a: Codes, b: Codes) -> list[StageValue]:
         product = self._product(a, b)
-        values = self.rescale.values(product, self.fixed)
-        return [StageValue(PRODUCT, product), *values, *shifted(values[-1].array, self.y)]
+        return [StageValue(PRODUCT, product), *self.rescaled.stages(product)[1:]]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
-        return self.rescale.ties(self._product(a, b), self.fixed)
+        return self.rescaled.ties(self._product(a, b))
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------

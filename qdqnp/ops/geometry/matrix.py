@@ -10,8 +10,8 @@ import numpy as np
 
 from qdqnp.graph import Shape, Sizes
 from qdqnp.lazy import lazy
-from qdqnp.numerics.questions.sums import Index, SumWeights, integer_product
-from qdqnp.numerics.rules.accumulate import AccumulateRule
+from qdqnp.numerics.questions.sums import Index, SumWeights
+from qdqnp.numerics.rules.accumulate import AccumulateRule, SumTerms, integer_product
 from qdqnp.numerics.width import wrap
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.operator import ShapeError
@@ -75,14 +75,19 @@ def integer_matmul(a: Codes, b: Codes, a_zero: Array, b_zero: Array, accumulate:
     a_zero: int64, broadcastable to a; b_zero likewise.
     accumulate: how a CPU adds up products of raw codes: it may saturate pairs of them.
     """
-    sums = integer_product(a.astype(np.int64) - a_zero, b.astype(np.int64) - b_zero)
-    if accumulate.saturates(a.dtype, b.dtype, False):
-        left, right = batches(a, b)
-        lost = np.zeros((*left.shape[:-1], right.shape[-1]), np.int64)
-        for index in np.ndindex(*left.shape[:-2]):
-            columns, weights = (side[index].T[None].astype(np.int64) for side in (left, right))
-            lost[index] = accumulate.lost(columns, weights, np.arange(left.shape[-1]))[0].T
-        sums = sums + lost.reshape(sums.shape)
+    centered = a.astype(np.int64) - a_zero, b.astype(np.int64) - b_zero
+    if not accumulate.saturates(a.dtype, b.dtype, False):
+        return wrap(integer_product(*centered), 32).astype(np.int32)
+    (left, right), (left_centered, right_centered) = batches(a, b), batches(*centered)
+    sums = np.zeros((*left.shape[:-1], right.shape[-1]), np.int64)
+    for index in np.ndindex(*left.shape[:-2]):
+        columns, weights, factors, others = (
+            side[index].T[None].astype(np.int64) for side in (left, right, left_centered, right_centered)
+        )
+        terms = SumTerms(columns, factors, weights, others, np.arange(left.shape[-1]))
+        sums[index] = accumulate.total(terms)[0].T
+    vectors = (sums.ndim - 2,) * (a.ndim == 1) + (sums.ndim - 1,) * (b.ndim == 1)
+    sums = np.squeeze(sums, vectors)
     return wrap(sums, 32).astype(np.int32)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
-from qdqnp.numerics.questions.sums import Index, integer_product
+from qdqnp.numerics.questions.sums import Index
+from qdqnp.numerics.rules.accumulate import SumTerms
 from qdqnp.numerics.width import wrap
 from qdqnp.ops.geometry.conv import (
     ConvAttributes,
@@ -73,9 +74,9 @@ class ConvInteger(Operator):
         for at in range(x.shape[0]):
             products = Convolution(attributes, x[at : at + 1], w, one, each)
             columns, weights = products.columns().astype(np.int64), products.weights
-            sums = integer_product(weights.centered, columns - int(one.zero_point))
-            if accumulate.saturates(w.dtype, x.dtype, False):
-                sums += accumulate.lost(columns, weights.raw, np.arange(columns.shape[1]))
+            order = np.arange(columns.shape[1])
+            terms = SumTerms(columns, columns - int(one.zero_point), weights.raw, weights.centered, order)
+            sums = accumulate.total(terms) if accumulate.saturates(w.dtype, x.dtype, False) else terms.exact()
             out[at] = wrap(sums, 32).reshape(out.shape[1:])
         return (out,)
 

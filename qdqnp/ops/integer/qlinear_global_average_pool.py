@@ -23,7 +23,7 @@ def plane_means(step: Step, x: Codes) -> Means:
     """Return the question about the mean over each plane of x (N, C, ...)."""
     planes = x.reshape(x.shape[0] * x.shape[1], math.prod(x.shape[2:]))
     sums = planes.sum(axis=1, dtype=np.int64) - int(step.quant(0).zero_point) * planes.shape[1]
-    return Means(step.label, step.quant(0), step.y, planes.shape[1], sums, planes)
+    return Means(step.label, step.quant(0), step.y, planes.shape[1], sums, planes, dims=x.ndim - 2)
 
 
 class QLinearGlobalAveragePool(FromOneInput):

@@ -170,5 +170,5 @@ def test_a_dump_of_another_dtype_or_of_nothing_useful_is_refused() -> None:
 def test_profiles_of_requantization_only_have_no_plan_but_are_judged(seed: int) -> None:
     model, runs = device(seed, "tflite", count=1)
     with pytest.raises(QdqnpError):
-        model.plan("ethos-u")
+        model.plan("ethos-u85-dasym")
     assert "ethos-u" in verdict_of(identify(model, runs), "QLinearConv").matched

@@ -13,15 +13,17 @@ from qdqnp.lowering.device.activations import rounded_away
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.tflite import DOUBLE, FC_FLOAT, FLOAT32_PRODUCT, RUY, SINGLE
+from qdqnp.numerics.rules.lookup import RescaledLookup
+from qdqnp.numerics.rules.mean import RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
-from qdqnp.numerics.status import ESTABLISHED
+from qdqnp.numerics.rules.raw_mean import RoundedOffsetMean
+from qdqnp.numerics.status import ESTABLISHED, INFERRED
 from tests.numerics.profiles.tflite_cases import MAKE
 from tests.numerics.profiles.tflite_operators import (
     ADD,
     AVERAGE,
     COMPUTE,
     CONV,
-    DEPTHWISE,
     FIELD,
     FULL,
     MATMUL,
@@ -36,8 +38,8 @@ from tests.oracles.tflite_kernels import MICRO, missing, run
 # kernels -> operator -> the profile that it equals
 EQUAL: Mapping[str, Mapping[str, str]] = {
     REFERENCE: dict.fromkeys(MAKE, "tflite"),
-    OPTIMIZED: dict.fromkeys((CONV, DEPTHWISE, FULL, MATMUL), "tflite-ruy"),
-    DEFAULT: dict.fromkeys((CONV, DEPTHWISE, FULL), "xnnpack-fp32"),
+    OPTIMIZED: dict.fromkeys(MAKE, "tflite-ruy"),
+    DEFAULT: dict.fromkeys(MAKE, "xnnpack-fp32"),
     MICRO: dict.fromkeys(MAKE, "tflm"),
 }
 pytestmark = pytest.mark.oracle
@@ -61,6 +63,8 @@ def compare(kernels: str, kind: str, profile: Profile, seed: int, codes: int) ->
     rng, total = np.random.default_rng(seed), Count()
     while total.codes < codes:
         op = MAKE[kind](rng)
+        if kernels == OPTIMIZED and kind == MEAN and op.inputs[1].values.size == 1:  # type: ignore[union-attr]
+            continue  # the reference kernel's: a question about planes of one dimension is refused
         want = run(op, kernels)
         got = COMPUTE[kind](op, profile).reshape(want.shape)
         total += Count(1, want.size, int((got != want).sum()))
@@ -80,7 +84,9 @@ def needs(kernels: str) -> None:
 @pytest.mark.parametrize(("kernels", "kind", "name"), PAIRS)
 def test_a_profile_equals_the_kernels(kernels: str, kind: str, name: str, seed: int) -> None:
     needs(kernels)
-    assert getattr(PROFILES[name], FIELD[kind]).status == ESTABLISHED
+    # LiteRT's optimized kernels take another path for what is left over of a multiple of 16; these cases leave nothing
+    inferred = kernels == OPTIMIZED and kind in (MEAN, QUANTIZE)
+    assert getattr(PROFILES[name], FIELD[kind]).status == (INFERRED if inferred else ESTABLISHED)
     found = compare(kernels, kind, PROFILES[name], seed, 40_000 if kind not in (MEAN, QUANTIZE) else 10_000)
     assert found.codes >= 10_000 and found.differing == 0
 
@@ -101,6 +107,15 @@ REJECTED = [
     (REFERENCE, CONV, SINGLE),
     (OPTIMIZED, CONV, DOUBLE),
     (DEFAULT, CONV, SINGLE),
+    (DEFAULT, MATMUL, FLOAT32_PRODUCT),
+    (DEFAULT, MATMUL, PROFILES["xnnpack-fp32"].conv),
+    (DEFAULT, ADD, PROFILES["tflite"].add),
+    (DEFAULT, MUL, RescaledMul(SINGLE)),
+    (DEFAULT, MEAN, RescaleMean(SINGLE)),
+    (DEFAULT, QUANTIZE, RescaledLookup(SINGLE)),
+    (OPTIMIZED, MEAN, RoundedOffsetMean(DOUBLE)),
+    (OPTIMIZED, MEAN, RescaleMean(RUY)),
+    (OPTIMIZED, QUANTIZE, RescaledLookup(DOUBLE)),
 ]
 
 
