@@ -21,6 +21,7 @@ from qdqnp.numerics.rules.lookup import (
     LookupRule,
     RealFunction,
     SigmoidFunction,
+    TanhFunction,
     UnaryFunction,
 )
 from qdqnp.numerics.rules.requantize.rescale import Rescale
@@ -103,6 +104,7 @@ class VelaTable(Rule, family="lookup"):
     """Ethos-U: the tables that Vela computes.
 
         Sigmoid     y = clip(trunc(v +- 0.5)), v = z_y + f(s_x * (x - z_x)) / s_y in float64; f is 0 below -8, 1 above 8
+        Tanh        likewise, not cut
         LeakyRelu   y = clip(MBQM(x - z_x, M) + z_y), M = f32(s_x / s_y), below z_x f32(f32(s_x * alpha) / s_y); MBQM is
                     TFLite's two roundings
 
@@ -115,9 +117,9 @@ class VelaTable(Rule, family="lookup"):
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         if isinstance(function, LeakyReluFunction):
             return leaky_relu(TWO_ROUNDINGS, x, y, function.alpha)
-        if isinstance(function, SigmoidFunction | IdentityFunction):
+        if isinstance(function, SigmoidFunction | TanhFunction | IdentityFunction):
             return VelaRounded(x, y, function)
-        problem = Problem("function", "Sigmoid or LeakyRelu", type(function).__name__.removesuffix("Function"))
+        problem = Problem("function", "Sigmoid, Tanh or LeakyRelu", type(function).__name__.removesuffix("Function"))
         raise ProfileError("a table that is not known of Vela", [problem])
 
 
