@@ -33,8 +33,8 @@ def test_the_list_has_every_profile_with_status_and_coverage() -> None:
     assert result.exit_code == 0, result.output
     for name, profile in PROFILES.items():
         line = next(line for line in result.output.splitlines() if line.split(",")[0].split()[:1] == [name])
-        beginning = " ".join(profile.summary.split()[:4])  # long cells are folded
-        assert profile.status in line and beginning in line and coverage(profile) in line
+        beginning, some = " ".join(profile.summary.split()[:4]), " ".join(coverage(profile).split()[:3])
+        assert profile.status in line and beginning in line and some in line  # long cells are folded
     assert "neural-art-1.1.3, neural-art" in result.output
 
 

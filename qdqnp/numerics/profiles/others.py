@@ -18,14 +18,13 @@ from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.offset_shift import OffsetScaleShift, RequantShift
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.shift_add import CodeAdd, CommonShiftAdd
-from qdqnp.numerics.rules.softmax import FixedSoftmax
 from qdqnp.numerics.rules.tables import DelegatedLookup, RoundedTable
 from qdqnp.numerics.stages import MultiplyShift, Saturate
 from qdqnp.numerics.status import INFERRED
 
 FLOAT32 = FloatRound("float32", "float32", "half-even")
 CONVERSION = Rescale(FixedShift(8), (MultiplyShift("half-up"),), precision="float32")
-# XNNPACK's delegate leaves to LiteRT: Softmax, Sigmoid, windowed averages, and products whose right operand is not
+# XNNPACK's delegate leaves to LiteRT: Sigmoid, windowed averages, and products whose right operand is not
 # symmetric.
 XNNPACK = whole(
     "xnnpack-fp32",
@@ -37,7 +36,6 @@ XNNPACK = whole(
     mul=RescaledMul(FLOAT32),
     concat=RescaledLookup(CONVERSION),
     lookup=DelegatedLookup(TfliteFunctions(CONVERSION), TfliteFunctions(DOUBLE)),
-    softmax=FixedSoftmax(),
     average_pool=DividedAverage(FloatOffsetMean()),
     global_average_pool=FloatOffsetMean(),
 )
