@@ -16,9 +16,9 @@ from qdqnp.numerics.profiles import PROFILES
 
 COVERAGE = {
     "ort": "complete",
-    "exact": "all but Softmax",
+    "exact": "complete",
     "tflite": "complete",
-    "neural-art-1.1.3": "all but Mul, LeakyRelu, Sigmoid, Softmax",
+    "neural-art-1.1.3": "all but Mul, LeakyRelu, Tanh, HardSwish, HardSigmoid, Sigmoid, Softmax",
     "tosa-single": "all but Softmax",
     "nvdla": "requantization only",
 }

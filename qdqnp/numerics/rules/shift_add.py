@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class CommonShiftAdd(Rule, family="add"):
     rounding: str = choice("half-up", of=ROUNDINGS, kind="tie rule", text="sum {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+    def bind(self, a: Quant, b: Quant, y: Quant) -> CommonShiftAdded:
         with np.errstate(all="ignore"):
             ratios = [float(as_f32(q.scale / y.scale)) for q in (a, b)]
         if not (min(ratios) >= 2.0**-10 and max(ratios) < 2.0**8):
@@ -44,6 +44,11 @@ class CommonShiftAdd(Rule, family="add"):
         shift = 21 - int(np.frexp(max(ratios))[1])  # frexp's exponent is one more than that of 1.f * 2^e
         m_a, m_b = (int(np.rint(np.ldexp(ratio, shift))) for ratio in ratios)
         return CommonShiftAdded(self, a, b, y, m_a, m_b, shift)
+
+    def bind_difference(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        """Bind the rule to a - b: M_b is negative, as in XNNPACK's Sub."""
+        bound = self.bind(a, b, y)
+        return replace(bound, m_b=-bound.m_b)
 
 
 @dataclass(frozen=True, eq=False)
