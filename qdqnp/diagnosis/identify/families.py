@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from qdqnp.numerics.choices import Neighbour, families_of, neighbours, variants
-from qdqnp.numerics.multiplier import PowerOfTwo, QuantizeMultiplier, Scheme
+from qdqnp.numerics.multiplier import FixedShift, PowerOfTwo, QuantizeMultiplier, Scheme, TopMantissa, VelaPooling
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rounding import ROUNDINGS
@@ -41,13 +41,18 @@ from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, Shif
 NAMED = tuple(profile for profile in PROFILES.values() if profile.lowers_like(PROFILES["ort"]))
 # Left shifts of an Add's wide sum: smaller ones lose bits that the codes need, larger ones leave int32.
 LEFT_SHIFTS = tuple(range(8, 23))
+# Multipliers of one device each; two of them serve rescales of codes only.
+OWN_SCHEMES = (FixedShift, TopMantissa, VelaPooling)
 # The two roundings of TFLite.
 TWICE: tuple[Stage, ...] = (ShiftLeft(), MultiplyHigh(), ShiftRight("half-away"))
 
 
 def schemes() -> list[Scheme]:
-    """List every way to make a multiplier's integers."""
-    return [kind() for kind in kinds("scheme")]  # type: ignore[misc]
+    """List the ways to make a multiplier's integers that are combined with every rounding.
+
+    Those of one device come with its named profile only.
+    """
+    return [kind() for kind in kinds("scheme") if kind not in OWN_SCHEMES]  # type: ignore[misc]
 
 
 def rescales(**given: Iterable[Any]) -> Iterator[Rescale]:
