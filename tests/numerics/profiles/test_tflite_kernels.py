@@ -24,6 +24,7 @@ from tests.numerics.profiles.tflite_operators import (
     AVERAGE,
     COMPUTE,
     CONV,
+    DEPTHWISE,
     FIELD,
     FULL,
     MATMUL,
