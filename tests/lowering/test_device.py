@@ -324,3 +324,33 @@ def test_weights_of_four_bits_are_int8_codes(dtype: np.dtype[Any], per_channel: 
     for profile in ("tflite", "exact"):
         made = [next(iter(each.run(codes_in(5), profile=profile).values())) for each in (narrow, wide)]
         assert np.array_equal(*made)
+
+
+def check_exact(net: Net) -> None:
+    """The network is the real values, rounded once."""
+    found = next(iter(qdqnp.load(net.model()).run(codes_in(6), profile="exact").values()))
+    assert np.array_equal(found, unfused(net.model(), codes_in(6)))
+
+
+@pytest.mark.parametrize("zero", [0, 9])
+def test_codes_of_other_zero_points_are_not_joined_as_they_are(zero: int) -> None:
+    net = Net()
+    x = net.qdq(net.input(SHAPE), 1 / 16)
+    net.output(net.qdq(net.node("Concat", x, net.qdq(x, 1 / 16, zero), axis=1), 1 / 16))
+    check_exact(net)
+
+
+def test_a_relu_behind_a_concat_of_the_same_parameters() -> None:
+    net = Net()
+    x = net.qdq(net.input(SHAPE), 1 / 16)
+    net.output(net.qdq(net.node("Relu", net.node("Concat", x, net.qdq(x, 1 / 8), axis=1)), 1 / 16))
+    check_exact(net)
+
+
+def test_a_constant_without_a_code_is_not_padded_as_codes() -> None:
+    net = Net(opset=17)
+    x = net.qdq(net.input(SHAPE), 1 / 16)
+    sizes = net.const(np.array([0, 0, 1, 1, 0, 0, 0, 0]))
+    net.output(net.qdq(net.node("Pad", x, sizes, net.const(F(0.3))), 1 / 16))
+    with pytest.raises(qdqnp.ProfileError, match="Pad in float32"):
+        qdqnp.load(net.model()).plan("exact")
