@@ -25,7 +25,10 @@ Signs = NDArray[np.int8]  # -1, 0 or 1
 #: their own, so that nothing takes them for 8-bit ones; in memory each takes a byte.
 QUANTIZED = (*(np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16)), INT4, UINT4, INT2, UINT2)
 CODE_DTYPES = (*QUANTIZED, np.dtype(np.int32))
-EIGHT_BIT = tuple(np.dtype(t) for t in (np.int8, np.uint8))
+EIGHT_BIT: tuple[np.dtype[Any], ...] = tuple(np.dtype(t) for t in (np.int8, np.uint8))
+SIXTEEN_BIT: tuple[np.dtype[Any], ...] = tuple(np.dtype(t) for t in (np.int16, np.uint16))
+#: Types of codes that integer operators take; of 16 bits only where a profile's lowering makes such operators.
+ACTIVATIONS = (*EIGHT_BIT, *SIXTEEN_BIT)
 
 
 def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:

@@ -31,7 +31,7 @@ RULES = (
 )
 
 #: Lowerings that make one integer operator of DQ -> operator -> Q in the types of the file, however many they make.
-ONE_INTEGER_OPERATOR = {"ort", "device", "device-exact"}
+ONE_INTEGER_OPERATOR = {"ort", "device", "device-16x8", "device-exact"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ KERNELS = (*LITERT, MICRO)
 CONSTANT = (1, 2)  # inputs of a layer with weights that are part of the network: weights and bias
 WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
-# operator -> its version with int8 operands
+# operator -> its version with int8 operands; with int16 ones below
 VERSIONS = {
     "ADD": 2,
     "AVERAGE_POOL_2D": 2,
@@ -35,6 +35,17 @@ VERSIONS = {
     "SOFTMAX": 2,
     "SUB": 2,
     "TANH": 2,
+}
+VERSIONS_16X8 = {
+    "ADD": 5,
+    "AVERAGE_POOL_2D": 3,
+    "BATCH_MATMUL": 3,
+    "CONV_2D": 4,
+    "DEPTHWISE_CONV_2D": 5,
+    "FULLY_CONNECTED": 7,
+    "MEAN": 3,
+    "MUL": 5,
+    "QUANTIZE": 2,
 }
 
 
@@ -63,7 +74,7 @@ def network(op: Operator) -> bytes:
 
     model, graph, call, code = schema.ModelT(), schema.SubGraphT(), schema.OperatorT(), schema.OperatorCodeT()
     model.version, model.buffers, graph.tensors = 3, [schema.BufferT()], []
-    types = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
+    types = {name: getattr(schema.TensorType, name.upper()) for name in ("int8", "int16", "int32", "int64")}
     tensors = [tensor for tensor in (*op.inputs, op.output) if tensor is not None]
     for index, tensor in enumerate(tensors):
         made, made.quantization = schema.TensorT(), schema.QuantizationParametersT()
@@ -81,7 +92,8 @@ def network(op: Operator) -> bytes:
         graph.tensors.append(made)
     last = len(tensors) - 1
     code.builtinCode = getattr(schema.BuiltinOperator, op.kind)
-    code.deprecatedBuiltinCode, code.version = code.builtinCode, VERSIONS[op.kind]
+    versions = VERSIONS_16X8 if op.output.values.dtype == np.int16 else VERSIONS
+    code.deprecatedBuiltinCode, code.version = code.builtinCode, versions[op.kind]
     model.operatorCodes = [code]
     call.opcodeIndex, call.inputs, call.outputs = 0, list(range(last)), [last]
     if op.options is not None:

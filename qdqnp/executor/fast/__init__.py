@@ -12,7 +12,7 @@ from qdqnp.executor.fast.kernel import Definition, Kernel
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.fast.tables import FastPairs, FastSingles
 from qdqnp.numerics.questions import Pairs, Question, Singles, Sums
-from qdqnp.ops.integer.asking import IntegerOperator
+from qdqnp.ops.integer.asking import IntegerOperator, has_wide_codes
 from qdqnp.ops.operator import Binding, Operator
 
 #: The fast form of each kind of question; the definition serves the others, and operators that ask none.
@@ -33,7 +33,8 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: b
     step.
     """
     operator.check_profile(binding)
-    if isinstance(operator, IntegerOperator):
+    wide = has_wide_codes(binding.step)  # there is no table of them
+    if isinstance(operator, IntegerOperator) and not (wide and not issubclass(operator.asks, Sums)):
         if issubclass(operator.asks, Sums) and binding.profile.accumulate.needs_products:
             return Definition(operator, binding)  # a fast product adds up in an order of its own
         for asked, fast in FAST.items():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +25,17 @@ NAME = "fuse"
 ROWS: Mapping[str, Fusion] = {row.op: row for row in FUSIONS}
 
 
-def fusion(left: Mapping[str, str]) -> PassFunction:
+@dataclass(frozen=True)
+class Codes:
+    """The types of activations that a device has kernels of."""
+
+    #: All of them.
+    kinds: tuple[np.dtype[Any], ...] = EIGHT_BIT
+    #: Those whose zero points must be 0.
+    symmetric: tuple[np.dtype[Any], ...] = ()
+
+
+def fusion(left: Mapping[str, str], codes: Codes) -> PassFunction:
     """Return the pass that makes integer operators.
 
     It applies the table of fusions, then turns what is left of DQ -> Q, and Clips of codes, into steps on codes. Of
@@ -31,19 +44,20 @@ def fusion(left: Mapping[str, str]) -> PassFunction:
     before it.
 
     left: labels of nodes that stay as they are, with the reason.
+    codes: the types of activations that there are kernels of.
     """
 
     def fuse(graph: Graph, log: Log) -> Graph:
         edit = Edit(graph)
         for node in edit.nodes():
             if node.domain == ONNX and node.op in ROWS:
-                _unless_left(edit, node, left, log, _try)
+                _unless_left(edit, node, left, log, partial(_try, codes))
         for node in edit.nodes():
             q = edit.only_user(node) if is_dq(node) else None
             if q is not None and is_q(q):
-                _unless_left(edit, q, left, log, _requantize)
+                _unless_left(edit, q, left, log, partial(_requantize, codes))
         for node in edit.nodes():
-            if is_op(node, "Clip") and edit.dtype(node.input(0)) in EIGHT_BIT:
+            if is_op(node, "Clip") and edit.dtype(node.input(0)) in codes.kinds:
                 _limit(edit, node)
         return edit.done()
 
@@ -59,14 +73,18 @@ def _unless_left(
         make(edit, node, log)
 
 
-def _try(edit: Edit, node: Node, log: Log) -> None:
+def _try(codes: Codes, edit: Edit, node: Node, log: Log) -> None:
     row, group = ROWS[node.op], find_group(edit, node)
     if isinstance(group, str):
         log.refuse(node, NAME, group)
         return
     if not group.dqs and not group.qs:
         return
-    reason = row.why_not(group) or _limits_unknown(edit, group)
+    group = replace(group, kinds=codes.kinds)
+    reason = row.why_not(group) or _limits_unknown(edit, group) or _off_centre(edit, (*group.dqs, *group.qs), codes)
+    if reason is None and node.op == "MatMul" and group.code_in(0) in codes.symmetric:
+        same = group.code_in(0) == group.code_in(1)
+        reason = None if same else f"there is no kernel of {group.code_in(0)} and {group.code_in(1)} matrices"
     if reason is not None:
         log.refuse(node, NAME, reason)
         return
@@ -86,13 +104,26 @@ def _limits_unknown(edit: Edit, group: Group) -> str | None:
     return "an activation follows it, and a scale or zero point of it is computed" if limited and not known else None
 
 
-def _requantize(edit: Edit, q: Node, log: Log) -> None:
+def _off_centre(edit: Edit, parts: tuple[Node, ...], codes: Codes) -> str | None:
+    """Require zero points of 0 of the types whose kernels have no others. parts: the DQs and Qs around an operator."""
+    for part in parts:
+        kind = edit.dtype(part.input(0) if is_dq(part) else part.outputs[0])
+        zero = edit.constant(part.input(2)) if part.input(2) else np.zeros((), np.int8)
+        if kind in codes.symmetric and (zero is None or zero.any()):
+            return f"there are kernels of {kind} codes with zero point 0 only"
+    return None
+
+
+def _requantize(codes: Codes, edit: Edit, q: Node, log: Log) -> None:
     dq = edit.producer(q.input(0))
     if dq is None or not per_tensor(edit, dq) or not per_tensor(edit, q):
         return
     kinds = [edit.dtype(dq.input(0)), edit.dtype(q.outputs[0])]
-    if kinds[0] != kinds[1] or kinds[0] not in EIGHT_BIT:
-        log.refuse(q, NAME, f"no kernel rescales {kinds[0]} codes to {kinds[1]} codes")
+    reason = _off_centre(edit, (dq, q), codes)
+    if kinds[0] != kinds[1] or kinds[0] not in codes.kinds:
+        reason = f"no kernel rescales {kinds[0]} codes to {kinds[1]} codes"
+    if reason:
+        log.refuse(q, NAME, reason)
         return
     origin = (*q.origins, *dq.origins)
     if same_pair(edit, q, dq):

@@ -8,7 +8,7 @@ from functools import cache
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.device.activations import Rounded, activations, rounded_away, rounded_even
 from qdqnp.lowering.device.bias import bias
-from qdqnp.lowering.device.fuse import fusion
+from qdqnp.lowering.device.fuse import Codes, fusion
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
 from qdqnp.lowering.device.widen import widen
@@ -22,9 +22,20 @@ from qdqnp.lowering.ort.passes.pad_fusion import pad_fusion
 from qdqnp.lowering.ort.passes.reshapes import reshapes
 from qdqnp.lowering.ort.passes.share_constants import share_constants
 from qdqnp.lowering.ort.passes.weight_bias import weight_bias
+from qdqnp.quant import ACTIVATIONS, EIGHT_BIT, SIXTEEN_BIT
 
 #: The lowerings by name: how the bounds of an activation become codes.
-ROUNDED: Mapping[str, Rounded] = {"device": rounded_away, "device-exact": rounded_even}
+ROUNDED: Mapping[str, Rounded] = {
+    "device": rounded_away,
+    "device-16x8": rounded_away,
+    "device-exact": rounded_even,
+}
+#: The types of activations that they have kernels of: TFLite's 16-bit ones have no zero points.
+CODES: Mapping[str, Codes] = {
+    "device": Codes(),
+    "device-16x8": Codes((*EIGHT_BIT, SIXTEEN_BIT[0]), SIXTEEN_BIT[:1]),
+    "device-exact": Codes(ACTIVATIONS),
+}
 
 
 @cache
@@ -33,7 +44,7 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
 
     left: labels of nodes that stay in float, each with the reason.
     """
-    rounded, fuse = ROUNDED[name], fusion(dict(left))
+    rounded, fuse = ROUNDED[name], fusion(dict(left), CODES[name])
     prepared = (
         Pass("eliminate", eliminate),
         GEMM_TRANSPOSE,
@@ -57,4 +68,5 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
 
 
 DEVICE = device("device")
+DEVICE_16X8 = device("device-16x8")
 EXACT = device("device-exact")

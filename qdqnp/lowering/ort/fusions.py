@@ -36,6 +36,8 @@ class Group:
     clip: Node | None
     #: Whether the session allows int8 activations.
     int8_allowed: bool
+    #: The types of activations that there are integer kernels of.
+    kinds: tuple[np.dtype[Any], ...] = EIGHT_BIT
 
     def code_in(self, index: int) -> np.dtype[Any] | None:
         return self.edit.dtype(self.dqs[index].input(0))
@@ -114,15 +116,15 @@ def no_clip(group: Group) -> str | None:
 
 
 def same_codes(group: Group) -> str | None:
-    """Require one 8-bit code type in and out."""
+    """Require one code type in and out, of which there are kernels."""
     kinds = [group.code_in(at) for at in range(len(group.dqs))] + [group.code_out]
     if len(set(kinds)) > 1:
         return f"its codes differ in type ({', '.join(map(str, kinds))})"
-    return _eight_bit(kinds)
+    return _without_kernel(group, kinds)
 
 
-def _eight_bit(kinds: list[np.dtype[Any] | None]) -> str | None:
-    bad = [kind for kind in kinds if kind not in EIGHT_BIT]
+def _without_kernel(group: Group, kinds: list[np.dtype[Any] | None]) -> str | None:
+    bad = [kind for kind in kinds if kind not in group.kinds]
     return f"{bad[0]} codes have no integer kernel" if bad else None
 
 
@@ -150,7 +152,7 @@ def constant_parameters(group: Group) -> str | None:
 
 
 def eight_bit_input(group: Group) -> str | None:
-    return _eight_bit([group.code_in(0)])
+    return _without_kernel(group, [group.code_in(0)])
 
 
 def _shapes(group: Group, node: Node) -> list[Shape]:
@@ -199,11 +201,15 @@ def constant_input(group: Group) -> str | None:
 
 
 def matrix_codes(group: Group) -> str | None:
-    """Require 8-bit activation and weight; signed activations need signed weights, and permission."""
+    """Require activation and weight of which there are kernels: all but uint8 activations need int8 weights.
+
+    A MatMul of 16-bit codes may be of two activations.
+    """
     kinds = [group.code_in(0), group.code_in(1)]
-    if kinds[0] == INT8 and kinds[1] != INT8:
-        return f"int8 activations need int8 weights, not {kinds[1]}"
-    return _eight_bit(kinds)
+    two = group.node.op == "MatMul" and kinds[0] == kinds[1]
+    if kinds[0] in group.kinds and kinds[0] != np.uint8 and kinds[1] != INT8 and not two:
+        return f"{kinds[0]} activations need int8 weights, not {kinds[1]}"
+    return _without_kernel(group, kinds)
 
 
 def int8_permitted(group: Group) -> str | None:

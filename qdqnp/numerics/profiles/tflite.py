@@ -15,7 +15,7 @@ from qdqnp.numerics.profiles.families import UNDEFINED, complete, requantization
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
-from qdqnp.numerics.rules.mean import DividedMean
+from qdqnp.numerics.rules.mean import DividedMean, RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.raw_mean import RoundedOffsetMean
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
@@ -115,12 +115,18 @@ TFLITE_FC_FLOAT = requantization(
     FC_FLOAT,
     inferred=("conv", "matmul"),
 )
-TFLITE_16X8 = requantization(
+TFLITE_16X8 = complete(
     "tflite-16x8",
-    "TFLite's 16x8 kernels: 16-bit multiplier, 64-bit accumulator",
-    TFLM_COMMON,
+    "LiteRT's kernels of int16 codes and int8 weights: 16-bit multiplier, 64-bit sums; FullyConnected in float64",
+    LITERT,
     WIDE,
-    inferred=("matmul",),
+    lowering="device-16x8",
+    matmul=replace(WIDE, precision="float32-product"),
+    gemm=FC_FLOAT,
+    add=ThreeRescaleAdd(DOUBLE, left_shift=15),
+    mul=RescaledMul(replace(DOUBLE, precision="float32")),
+    concat=RescaledLookup(DOUBLE),
+    global_average_pool=RescaleMean(DOUBLE),
 )
 
 ORDER = 2

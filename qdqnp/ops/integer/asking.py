@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import Sizes, concrete
 from qdqnp.numerics.questions import Products, Question, Sums, SumWeights
 from qdqnp.numerics.questions.sums import Index
@@ -20,11 +21,21 @@ from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.ops.operator import Binding, Operator
 from qdqnp.program import Operand, Step
-from qdqnp.quant import Array, Codes
+from qdqnp.quant import SIXTEEN_BIT, Array, Codes
 
 #: Where a question's answers stand: an index into the output.
 Where = tuple[Any, ...]
 EVERYWHERE: Where = (...,)
+#: Lowerings that make integer operators on 16-bit codes; the rules of their profiles are defined for these.
+SIXTEEN_BIT_LOWERINGS = ("device-16x8", "device-exact")
+
+
+def has_wide_codes(step: Step) -> bool:
+    """Tell whether a step reads or makes 16-bit codes."""
+    return any(
+        operand is not None and operand.quant is not None and operand.quant.dtype in SIXTEEN_BIT
+        for operand in (*step.inputs, *step.outputs)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +131,10 @@ class IntegerOperator(Operator):
 
     def check_profile(self, binding: Binding) -> None:
         rule = getattr(binding.profile, self.rule)
+        if has_wide_codes(binding.step) and binding.profile.lowering not in SIXTEEN_BIT_LOWERINGS:
+            hint = "tflite-16x8 and exact have 16-bit codes."
+            problem = Problem(f"step {binding.step.label}", "8-bit codes", "16-bit codes", hint)
+            raise ProfileError(f"the profile has no {self.op} of 16-bit codes", [problem])
         if isinstance(rule, Undefined):
             rule.bind()
 

@@ -14,7 +14,7 @@ from qdqnp.ops.integer.asking import IntegerOperator, Part
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Codes, Quant
+from qdqnp.quant import ACTIVATIONS, Codes, Quant
 
 
 class PairwiseOperator(IntegerOperator):
@@ -27,7 +27,7 @@ class PairwiseOperator(IntegerOperator):
         return False
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        dtype = check.dtype_in(0, EIGHT_BIT, "a")
+        dtype = check.dtype_in(0, ACTIVATIONS, "a")
         check.dtype_in(3, (dtype,), "b")
         if not all(quant.per_tensor for quant in self._quants(check)):
             check.refuse("scales", "one value each", "several")

@@ -13,7 +13,7 @@ from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array, Codes, Quant
+from qdqnp.quant import ACTIVATIONS, EIGHT_BIT, Array, Codes, Quant
 
 
 class QGemm(SumOperator):
@@ -26,8 +26,8 @@ class QGemm(SumOperator):
     sums_over = MatrixProduct
 
     def infer(self, check: NodeCheck, attributes: MatrixAttributes) -> Inferred:
-        a_dtype = check.dtype_in(0, EIGHT_BIT, "a")
-        check.dtype_in(3, (np.int8,) if a_dtype == np.int8 else EIGHT_BIT, "b")
+        a_dtype = check.dtype_in(0, ACTIVATIONS, "a")
+        check.dtype_in(3, EIGHT_BIT if a_dtype == np.uint8 else (np.int8,), "b")
         if check.given(6):
             check.dtype_in(6, (np.int32,), "C")
         c = check.value(6).shape if check.given(6) else None

@@ -19,7 +19,7 @@ from qdqnp.ops.integer.unary import FromOneInput, input_and_output
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred
 from qdqnp.program import Step
-from qdqnp.quant import EIGHT_BIT, Codes
+from qdqnp.quant import ACTIVATIONS, Codes
 
 
 class QLinearAveragePool(FromOneInput):
@@ -35,7 +35,7 @@ class QLinearAveragePool(FromOneInput):
         return super().attributes(check)
 
     def infer(self, check: NodeCheck, attributes: AverageAttributes) -> Inferred:
-        dtype = check.dtype_in(0, EIGHT_BIT, "x")
+        dtype = check.dtype_in(0, ACTIVATIONS, "x")
         check_pool(check, attributes)
         if any(d != 1 for d in attributes.dilations):
             check.refuse("attribute 'dilations'", "1 on every axis", attributes.dilations)

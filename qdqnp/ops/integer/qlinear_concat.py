@@ -16,7 +16,7 @@ from qdqnp.ops.movement.concat import MANY, ConcatAttributes, concat_shape
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Codes, Quant
+from qdqnp.quant import ACTIVATIONS, Codes, Quant
 
 
 class QLinearConcat(SinglesOperator):
@@ -31,7 +31,7 @@ class QLinearConcat(SinglesOperator):
     def infer(self, check: NodeCheck, attributes: ConcatAttributes) -> Inferred:
         if (len(check.inputs) - 2) % 3:
             check.refuse("inputs", "2 + 3 per joined tensor", len(check.inputs))
-        dtype = check.dtype_in(2, EIGHT_BIT)
+        dtype = check.dtype_in(2, ACTIVATIONS)
         for index in self._tensors(check):
             check.dtype_in(index, (dtype,))
         if not all(quant.per_tensor for quant in self._quants(check)):

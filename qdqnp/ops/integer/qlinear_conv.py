@@ -23,7 +23,7 @@ from qdqnp.ops.integer.asking import EVERYWHERE, PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Array, Codes, Quant
+from qdqnp.quant import ACTIVATIONS, EIGHT_BIT, Array, Codes, Quant
 
 
 class QLinearConv(SumOperator):
@@ -39,9 +39,9 @@ class QLinearConv(SumOperator):
         return super().attributes(check)
 
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
-        x_dtype = check.dtype_in(0, EIGHT_BIT, "x")
-        # ONNX Runtime has no kernel for int8 inputs with uint8 weights.
-        check.dtype_in(3, (np.int8,) if x_dtype == np.int8 else EIGHT_BIT, "w")
+        x_dtype = check.dtype_in(0, ACTIVATIONS, "x")
+        # ONNX Runtime has no kernel for int8 inputs with uint8 weights, TFLite none for 16-bit ones.
+        check.dtype_in(3, EIGHT_BIT if x_dtype == np.uint8 else (np.int8,), "w")
         check_conv(check, attributes, 0, 3)
         shape = conv_shape(attributes, check.value(0).shape, check.value(3).shape)
         x, w, y = self._quants(check)

@@ -16,7 +16,7 @@ from qdqnp.ops.integer.unary import FromOneInput, input_and_output
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Step
-from qdqnp.quant import EIGHT_BIT, Codes
+from qdqnp.quant import ACTIVATIONS, Codes
 
 
 def plane_means(step: Step, x: Codes) -> Means:
@@ -38,7 +38,7 @@ class QLinearGlobalAveragePool(FromOneInput):
         return super().attributes(check)
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        dtype = check.dtype_in(0, EIGHT_BIT, "x")
+        dtype = check.dtype_in(0, ACTIVATIONS, "x")
         check.rank_in(0, (3, 4, 5), "x")
         input_and_output(check)
         return ((dtype, global_shape(check.value(0).shape)),)

@@ -16,7 +16,7 @@ from qdqnp.ops.integer.asking import PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred
 from qdqnp.program import Operand, Step
-from qdqnp.quant import EIGHT_BIT, Codes, Quant
+from qdqnp.quant import ACTIVATIONS, EIGHT_BIT, Codes, Quant
 
 
 class QLinearMatMul(SumOperator):
@@ -28,8 +28,8 @@ class QLinearMatMul(SumOperator):
     bias_operand = None
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
-        a_dtype = check.dtype_in(0, EIGHT_BIT, "a")
-        check.dtype_in(3, (np.int8,) if a_dtype == np.int8 else EIGHT_BIT, "b")
+        a_dtype = check.dtype_in(0, ACTIVATIONS, "a")
+        check.dtype_in(3, EIGHT_BIT if a_dtype == np.uint8 else (np.int8, a_dtype), "b")
         shape = matmul_shape(check.value(0).shape, check.value(3).shape)
         a, b, y = self._quants(check)
         if not (a.per_tensor and y.per_tensor):

@@ -208,3 +208,91 @@ MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     TANH: tanh,
     SWISH: swish,
 }
+
+
+# -- int16 codes -------------------------------------------------------------------------------------------------------
+def wide_codes(rng: Rng, shape: tuple[int, ...]) -> Array:
+    """int16; one time in three small ones."""
+    found = rng.integers(-(2**15), 2**15, shape)
+    return (found >> int(rng.integers(1, 10)) if rng.random() < 0.3 else found).astype(np.int16)
+
+
+def wide_empty(shape: tuple[int, ...], scale: Any) -> Tensor:
+    return tensor(np.zeros(shape, np.int16), scale)
+
+
+def wide_layer(kind: str) -> Callable[[Rng], Operator]:
+    """As `layer`, with sums of the size of int16 codes, and biases in 64 bits."""
+
+    def make(rng: Rng) -> Operator:
+        made = layer(kind)(rng)
+        x, w, bias = made.inputs
+        assert x is not None and w is not None and bias is not None
+        large = bias.values.astype(np.int64) * 256
+        one = w.scale[:1] if kind == FULL else w.scale  # LiteRT's FullyConnected of int16 takes one scale
+        inputs = (
+            tensor(wide_codes(rng, x.values.shape), x.scale),
+            tensor(w.values, one, 0, w.axis),
+            tensor(large, (x.scale * one).astype(np.float32)),
+        )
+        return Operator(kind, inputs, wide_empty(made.output.values.shape, made.output.scale), made.options)
+
+    return make
+
+
+def wide_pair(kind: str, low: int, high: int) -> Callable[[Rng], Operator]:
+    def make(rng: Rng) -> Operator:
+        (a, b), shape = some_scales(rng, 2), (1, SIDE * SIDE)
+        unit = float(a) * float(b) if kind == MUL else float(max(a, b))
+        inputs = (tensor(wide_codes(rng, shape), a), tensor(wide_codes(rng, shape), b))
+        chosen = options(kind, potScaleInt16=False) if kind == ADD else options(kind)
+        return Operator(kind, inputs, wide_empty(shape, output_scale(rng, unit, low, high)), chosen)
+
+    return make
+
+
+def wide_matmul(rng: Rng) -> Operator:
+    terms, (a, b) = int(rng.integers(1, 9)), some_scales(rng, 2)
+    inputs = (tensor(wide_codes(rng, (SIDE, terms)), a), tensor(wide_codes(rng, (terms, SIDE)), b))
+    output = wide_empty((SIDE, SIDE), output_scale(rng, float(a) * float(b), 12, 17))
+    return Operator(MATMUL, inputs, output, options(MATMUL))
+
+
+def wide_average(rng: Rng) -> Operator:
+    made = average(rng)
+    (x,) = made.inputs
+    assert x is not None
+    values = wide_codes(rng, x.values.shape)
+    values[..., :4] = rng.integers(-1, 2, (*x.values.shape[:3], 4))
+    output = wide_empty(made.output.values.shape, x.scale)
+    return Operator(AVERAGE, (tensor(values, x.scale),), output, made.options)
+
+
+def wide_mean(rng: Rng) -> Operator:
+    made = mean(rng)
+    x, axes = made.inputs
+    assert x is not None and axes is not None
+    inputs = (tensor(wide_codes(rng, x.values.shape), x.scale), axes)
+    return Operator(MEAN, inputs, wide_empty(made.output.values.shape, made.output.scale), made.options)
+
+
+def wide_quantize(rng: Rng) -> Operator:
+    (s,) = some_scales(rng, 1)
+    x = tensor(wide_codes(rng, (1, SIDE * SIDE)), s)
+    output = wide_empty((1, SIDE * SIDE), output_scale(rng, float(s), -3, 5))
+    return Operator(QUANTIZE, (x,), output, options(QUANTIZE))
+
+
+#: Operators of int16 codes and int8 weights, by names of their own.
+WIDE = "int16 "
+MAKE_16X8: Mapping[str, Callable[[Rng], Operator]] = {
+    WIDE + CONV: wide_layer(CONV),
+    WIDE + DEPTHWISE: wide_layer(DEPTHWISE),
+    WIDE + FULL: wide_layer(FULL),
+    WIDE + MATMUL: wide_matmul,
+    WIDE + ADD: wide_pair(ADD, -1, 3),
+    WIDE + MUL: wide_pair(MUL, 10, 17),
+    WIDE + AVERAGE: wide_average,
+    WIDE + MEAN: wide_mean,
+    WIDE + QUANTIZE: wide_quantize,
+}
