@@ -146,7 +146,7 @@ def test_inputs_and_outputs_are_told() -> None:
     told = {name: (row.inputs, row.outputs) for name, row in BY_NAME.items()}
     parameters = "constant scales and zero points"
     assert told["QLinearConv"] == (f"x: int8, uint8; w: int8, uint8; bias: int32; {parameters}", "as x")
-    assert told["com.microsoft.QLinearConcat"] == (f"x: int8, uint8; {parameters}", "as x")
+    assert told["com.microsoft.QLinearConcat"] == (f"x: int8, uint8, int16, uint16; {parameters}", "as x")
     codes = "int8, uint8, int16, uint16, int4, uint4"
     assert told["com.microsoft.QuantizeLinear"] == (f"x: float32, float16; {parameters}", codes)
     assert told["QuantizeLinear"][0] == f"x: float32, float16, bfloat16; {parameters}"

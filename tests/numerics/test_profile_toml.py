@@ -249,7 +249,7 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
         ("gemm = 3", "gemm", "a table with a kind", "3"),
         ("host_float = 1", "host_float", "true or false", "1"),
         ("summary = 1", "summary", "a string", "1"),
-        ('lowering = "none"', "lowering", "one of device, device-exact, ort", '"none"'),
+        ('lowering = "none"', "lowering", "one of device, device-16x8, device-exact, ort", '"none"'),
         ('name = "ort"', "name", "a name of its own, because this is not qdqnp's 'ort'", "'ort'"),
     ],
 )

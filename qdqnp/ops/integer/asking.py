@@ -133,7 +133,7 @@ class IntegerOperator(Operator):
         rule = getattr(binding.profile, self.rule)
         if has_wide_codes(binding.step) and binding.profile.lowering not in SIXTEEN_BIT_LOWERINGS:
             hint = "tflite-16x8 and exact have 16-bit codes."
-            problem = Problem(f"step {binding.step.label}", "8-bit codes", "16-bit codes", hint)
+            problem = Problem("the codes", "8 bits", "16 bits", hint)
             raise ProfileError(f"the profile has no {self.op} of 16-bit codes", [problem])
         if isinstance(rule, Undefined):
             rule.bind()

@@ -269,11 +269,12 @@ def wide_average(rng: Rng) -> Operator:
 
 
 def wide_mean(rng: Rng) -> Operator:
-    made = mean(rng)
-    x, axes = made.inputs
-    assert x is not None and axes is not None
-    inputs = (tensor(wide_codes(rng, x.values.shape), x.scale), axes)
-    return Operator(MEAN, inputs, wide_empty(made.output.values.shape, made.output.scale), made.options)
+    """Means of planes, their scales equal one time in three."""
+    (height, width), channels, (s,) = (int(n) for n in rng.integers(1, 9, 2)), 256, some_scales(rng, 1)
+    x = tensor(wide_codes(rng, (1, height, width, channels)), s)
+    scale = s if rng.random() < 1 / 3 else output_scale(rng, float(s), -2, 2)
+    axes = tensor(np.array([1, 2], np.int32))
+    return Operator(MEAN, (x, axes), wide_empty((1, 1, 1, channels), scale), options(MEAN, keepDims=True))
 
 
 def wide_quantize(rng: Rng) -> Operator:
