@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.element_types import INT2, INT4, UINT2, UINT4
 from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.ort import nbits
@@ -19,6 +20,10 @@ from qdqnp.lowering.qdq import is_shared, per_tensor, same_pair, scalar
 from qdqnp.quant import EIGHT_BIT, Array
 
 INT8, INT32 = np.dtype(np.int8), np.dtype(np.int32)
+
+
+#: Types of weights that MatMulNBits packs.
+WEIGHTS = (*EIGHT_BIT, INT4, UINT4, INT2, UINT2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,14 +277,16 @@ def unit_factors(group: Group) -> str | None:
 
 
 def weight_only(group: Group) -> str | None:
-    """Require a float (or 16-bit) activation and output, and a constant 8-bit weight that no other node reads.
+    """Require a float (or 16-bit) activation and output, and a constant weight that no other node reads.
+
+    The weight has 8, 4 or 2 bits.
 
     ONNX Runtime quantizes the activation on the fly here, so its results are not those of a float product.
     """
     edit, node = group.edit, group.node
-    dqs = [dq for dq in group.dqs if edit.dtype(dq.input(0)) in EIGHT_BIT and dq.outputs[0] != node.input(2)]
+    dqs = [dq for dq in group.dqs if edit.dtype(dq.input(0)) in WEIGHTS and dq.outputs[0] != node.input(2)]
     if len(dqs) != 1 or edit.producer(node.input(1)) is not dqs[0] or edit.only_user(dqs[0]) is not node:
-        return "not just its right side is dequantized from 8 bit"
+        return "not just its right side is dequantized from 8 bits or fewer"
     if any(edit.dtype(q.outputs[0]) in EIGHT_BIT for q in group.qs):
         return "an 8-bit QuantizeLinear follows"
     if not _column_scales(edit, dqs[0]):
@@ -294,6 +301,12 @@ def _column_scales(edit: Edit, dq: Node) -> bool:
         return False
     if len(edit.uses(dq.input(0))) != 1 or _shared(edit, dq.input(1), scale):
         return False
+    if scale.dtype != np.float32:
+        return False
+    block = dq.attributes.get("block_size", 0)
+    if isinstance(block, int) and block:
+        fits = scale.shape == zero.shape == (-(-len(weight) // block), weight.shape[1])
+        return fits and dq.attributes.get("axis", 1) == 0 and block >= 16 and block & (block - 1) == 0
     if scale.ndim == 0:
         return zero.ndim == 0
     return scale.shape == zero.shape == weight.shape[1:] and dq.attributes.get("axis", 1) == 1
