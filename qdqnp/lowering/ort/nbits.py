@@ -24,7 +24,7 @@ def packed(edit: Edit, node: Node, dq: Node) -> tuple[str, ...]:
     ONNX Runtime 1.32, core/optimizer/qdq_transformer/selectors_actions/qdq_actions.cc (DQMatMulToMatMulNBitsAction).
     """
     weight, scale = _constant(edit, dq.input(0)), _constant(edit, dq.input(1))
-    (terms, columns), length, bits = weight.shape, block_length(dq), bits_of(weight.dtype)
+    (terms, columns), length, bits = weight.shape, block_length(dq), weight_bits(weight.dtype)
     blocks = -(-terms // length)
     low = code_range(weight.dtype)[0]
     zero: Array | None = _constant(edit, dq.input(2)) if dq.input(2) else None
@@ -44,7 +44,7 @@ def packed(edit: Edit, node: Node, dq: Node) -> tuple[str, ...]:
     return (*names, "", node.input(2)) if node.input(2) else tuple(names)
 
 
-def bits_of(dtype: np.dtype[Any]) -> int:
+def weight_bits(dtype: np.dtype[Any]) -> int:
     """Return how many bits a weight of that type has."""
     return 8 // PACKED.get(dtype, 1)
 
@@ -70,7 +70,7 @@ def attributes(edit: Edit, dq: Node) -> Mapping[str, AttributeValue]:
     return {
         "K": terms,
         "N": columns,
-        "bits": bits_of(weight.dtype),
+        "bits": weight_bits(weight.dtype),
         "block_size": block_length(dq),
         "accuracy_level": LEVEL,
     }
