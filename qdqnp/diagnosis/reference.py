@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qdqnp.diagnosis.replay import Reference
+from qdqnp.element_types import plain
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.golden import GoldenSet, read
 from qdqnp.model import load
@@ -90,7 +91,7 @@ def _check(golden: GoldenSet, reference: Reference) -> None:
         if tensor.role not in ("output", "network_output"):
             continue
         for case, values in enumerate(reference.cases):
-            if tensor.name in values and not _equal(golden.array(tensor, case), values[tensor.name]):
+            if tensor.name in values and not _equal(golden.array(tensor, case), plain(values[tensor.name])):
                 problems.add(
                     f"tensor '{tensor.name}', input {case}",
                     "the golden set's values",

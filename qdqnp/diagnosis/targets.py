@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.element_types import is_float
 from qdqnp.executor.plan import Plan
 from qdqnp.program import Step
-from qdqnp.quant import Array, Quant
+from qdqnp.quant import Array, Quant, code_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,11 @@ class DumpTarget:
     def limits(self) -> tuple[int, int]:
         """Return the lowest and the highest code, as `tally.ordered` counts them: (-2**62, 2**62), which no real value
         exceeds, for real tensors."""
-        if self.dtype.kind == "f":
+        if is_float(self.dtype):
             return (-(2**62), 2**62)
         if self.dtype.kind == "b":
             return 0, 1
-        info = np.iinfo(self.dtype)
-        return int(info.min), int(info.max)
+        return code_range(self.dtype)
 
 
 def dump_targets(plan: Plan, values: Mapping[str, Array]) -> list[DumpTarget]:

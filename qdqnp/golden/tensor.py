@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.element_types import plain_dtype
 from qdqnp.golden.layouts import PLAIN, Layout
 from qdqnp.quant import Array, Quant
 
@@ -36,7 +37,7 @@ class GoldenTensor:
     index: int | None
     #: Which parameter or inner value it is, such as 'multiplier' or 'x16'; '' for other tensors.
     stage: str
-    #: Name of the element type, such as 'int8'.
+    #: Name of the element type, such as 'int8'; 4-bit codes are int8 or uint8, not packed.
     dtype: str
     #: Sizes in the order of ONNX.
     shape: tuple[int, ...]
@@ -101,7 +102,7 @@ def golden_tensor(
     varies: bool = True,
 ) -> GoldenTensor:
     """Describe an array that is to be written. The arguments are the fields of GoldenTensor."""
-    dtype, shape = str(array.dtype), array.shape
+    dtype, shape = str(plain_dtype(array.dtype)), array.shape
     scale, zero_point = (None, None) if quant is None else (quant.scale.tolist(), quant.zero_point.tolist())
     axis = None if quant is None else quant.axis
     where = (key, name, role, layer, op, index, stage)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from qdqnp.element_types import plain
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, ProfileError
 from qdqnp.executor.host import why_float
 from qdqnp.executor.plan import Plan
@@ -194,7 +195,7 @@ class _Run:
             if entry is None:
                 continue
             start = self._folder.written
-            stored = tensor.order.stored(array)
+            stored = tensor.order.stored(plain(array))
             self._catalog.note(entry, as_bytes(stored))
             for writer in self._writers.values():
                 writer.add(entry, stored, case)
