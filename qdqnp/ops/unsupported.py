@@ -87,16 +87,13 @@ GROUPS = (
         MICROSOFT,
     ),
     _group(
-        "quantize at run time, so that scales depend on data",
-        "quantize statically, with calibration data (onnxruntime.quantization.quantize_static)",
-        "DynamicQuantizeLSTM",
-        MICROSOFT,
-    ),
-    _group(
         "compute attention, embeddings and normalizations partly in float32",
         "quantize a model that was not optimized for transformers before",
         "QAttention QEmbedLayerNormalization QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedMatMul "
         "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization",
+        "QEmbedLayerNormalization QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedMatMul "
+        "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization SkipLayerNormalization "
+        "BiasGelu FastGelu Gelu QuickGelu",
         MICROSOFT,
     ),
     _group(

@@ -290,6 +290,31 @@ def in_blocks(rng: draw.Rng, level: int) -> Case:
     )
 
 
+def attending(rng: draw.Rng) -> Case:
+    """Two positions, two heads of one element, no mask."""
+    arguments = [
+        ("x", rng.integers(118, 139, (1, 2, 2)).astype(np.uint8)),
+        ("w", codes(rng, 2, 6)),
+        ("b", reals(rng, 6)),
+    ]
+    scales = [("xs", F(0.1).reshape(1)), ("ws", np.full(6, 0.1, F))]
+    zeros = [("xz", np.full(1, 128, np.uint8)), ("wz", np.zeros(6, np.int8))]
+    return one_node("QAttention", [*arguments, *scales, None, *zeros], domain=MS, output=F, num_heads=2)
+
+
+def remembering(rng: draw.Rng) -> Case:
+    """One step of one unit."""
+    weights = [("w", codes(rng, 1, 2, 4)), ("r", codes(rng, 1, 1, 4)), ("b", reals(rng, 1, 8)), None]
+    states = [("h", reals(rng, 1, 1, 1)), ("c", reals(rng, 1, 1, 1)), ("p", reals(rng, 1, 3) / 9)]
+    scales = [
+        (f"{name}{kind}", array)
+        for name in "wr"
+        for kind, array in (("s", F(0.1).reshape(1)), ("z", np.zeros(1, np.int8)))
+    ]
+    arguments = [("x", reals(rng, 1, 1, 2)), *weights, *states, *scales]
+    return one_node("DynamicQuantizeLSTM", arguments, domain=MS, hidden_size=1)
+
+
 PADDED = {"kernel_shape": [2, 3], "pads": [1, 1, 0, 2], "strides": [2, 1], "ceil_mode": 1}
 SPREAD = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
 WINDOWED = {"pads": [1, 0, 0, 1], "strides": [2, 1], "dilations": [1, 2]}
@@ -324,6 +349,8 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     "MatMulIntegerToFloat": lambda rng: to_float(codes(rng, 2, 3), codes(rng, 3, 2), (2,)),
     "MatMulIntegerToFloat of stacks": lambda rng: to_float(codes(rng, 2, 1, 3), codes(rng, 2, 3, 2), (2, 1, 2)),
     "DynamicQuantizeMatMul": lambda rng: to_float(reals(rng, 2, 3), codes(rng, 3, 2), (2,)),
+    "QAttention": attending,
+    "DynamicQuantizeLSTM": remembering,
     "MatMulNBits": lambda rng: in_blocks(rng, 0),
     "MatMulNBits of codes": lambda rng: in_blocks(rng, 4),
     "DynamicQuantizeLinear": lambda rng: one_node(

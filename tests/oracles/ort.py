@@ -80,9 +80,22 @@ def comparable(model: onnx.ModelProto) -> bool:
     return _sums_are_exact() or not _mixes_signs(model)
 
 
+#: Those whose codes have one type each, whatever their place among the inputs.
+INTEGER_PRODUCTS = {
+    "MatMulInteger",
+    "ConvInteger",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "QAttention",
+    "DynamicQuantizeLSTM",
+}
+
+
 def _mixes_signs(model: onnx.ModelProto) -> bool:
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
     kinds |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    if any(node.op_type in INTEGER_PRODUCTS for node in model.graph.node):
+        return True
     return any(
         {kinds.get(node.input[0]), kinds.get(node.input[3])} == {onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
         for node in model.graph.node

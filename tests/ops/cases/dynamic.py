@@ -141,3 +141,60 @@ def matmul_nbits(rng: draw.Rng) -> Case:
     ]
     sizes = {"K": terms, "N": columns, "block_size": block, "bits": bits}
     return one_node("MatMulNBits", arguments, domain=MS, accuracy_level=int(rng.integers(0, 5)), **sizes)
+
+
+def q_attention(rng: draw.Rng) -> Case:
+    """Every kind of mask; scales by tensor and by column; one direction and both."""
+    batch, positions, inner, heads, size = (draw.size(rng, most) for most in (3, 7, 12, 3, 9))
+    columns = 3 * heads * size
+    weights = ("w", draw.codes(rng, draw.pick(rng, draw.EIGHT), (inner, columns)))
+    ends, starts = rng.integers(0, positions + 1, batch), rng.integers(0, positions, batch)
+    mask = draw.pick(rng, (None, ends, np.concatenate([ends, starts]), rng.integers(0, 2, (batch, positions))))
+    by_column = draw.pick(rng, ((), (1,), (columns,)))
+    arguments = [
+        ("x", draw.codes(rng, np.uint8, (batch, positions, inner))),
+        weights,
+        ("b", rng.normal(0, 1, columns).astype(F)),
+        ("xs", F(rng.uniform(0.001, 0.05))),
+        ("ws", rng.uniform(0.001, 0.02, by_column).astype(F)),
+        None if mask is None else ("m", mask.astype(np.int32)),
+        _zero(rng, "xz", np.uint8),
+        _zero(rng, "wz", weights[1].dtype.type, by_column),
+    ]
+    more = {"scale": 0.3} if draw.chance(rng, 0.2) else {}
+    more |= {"mask_filter_value": -3.0} if draw.chance(rng, 0.3) else {}
+    direction = int(draw.chance(rng, 0.3))
+    return one_node("QAttention", arguments, domain=MS, output=F, num_heads=heads, unidirectional=direction, **more)
+
+
+def dynamic_quantize_lstm(rng: draw.Rng) -> Case:
+    """Every direction, with what is optional and without; scales by tensor and by column."""
+    steps, batch, inner, size = (draw.size(rng, most) for most in (5, 3, 6, 7))
+    direction = draw.pick(rng, ("forward", "reverse", "bidirectional"))
+    count = 2 if direction == "bidirectional" else 1
+
+    def maybe(name: str, *dims: int) -> tuple[str, draw.Array] | None:
+        return (name, rng.normal(0, 0.4, dims).astype(F)) if draw.chance(rng, 0.5) else None
+
+    kind = draw.pick(rng, draw.EIGHT)
+    weights = [(name, draw.codes(rng, kind, (count, terms, 4 * size))) for name, terms in (("w", inner), ("r", size))]
+    parameters = []
+    for name, codes in weights:
+        by_column = draw.chance(rng, 0.4)
+        dims = (count, 4 * size) if by_column else (count,)
+        zeros = np.zeros(dims, codes.dtype) if by_column else draw.zero_point(rng, codes.dtype, dims)
+        parameters += [(f"{name}s", rng.uniform(0.001, 0.02, dims).astype(F)), (f"{name}z", zeros)]
+    states = [maybe("h", count, batch, size), maybe("c", count, batch, size)]
+    arguments = [
+        ("x", rng.normal(0, 1, (steps, batch, inner)).astype(F)),
+        *weights,
+        maybe("b", count, 8 * size),
+        None,
+        *states,
+        maybe("p", count, 3 * size),
+        *parameters,
+    ]
+    more = {"clip": 0.5} if draw.chance(rng, 0.2) else {}
+    more |= {"input_forget": 1} if draw.chance(rng, 0.2) else {}
+    sizes = {"hidden_size": size, "direction": direction}
+    return one_node("DynamicQuantizeLSTM", arguments, domain=MS, others=("yh", "yc"), **sizes, **more)

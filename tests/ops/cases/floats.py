@@ -13,6 +13,7 @@ from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.dynamic import matmul_nbits
 from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
+from tests.ops.cases.dynamic import dynamic_quantize_lstm, matmul_nbits, q_attention
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
 from tests.ops.cases.logic import LOGIC
@@ -199,6 +200,8 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Gemm": gemm,
     "MatMul": matmul,
     "MatMulNBits": matmul_nbits,
+    "QAttention": q_attention,
+    "DynamicQuantizeLSTM": dynamic_quantize_lstm,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     **LOGIC,
