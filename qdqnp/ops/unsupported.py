@@ -89,11 +89,8 @@ GROUPS = (
     _group(
         "compute attention, embeddings and normalizations partly in float32",
         "quantize a model that was not optimized for transformers before",
-        "QAttention QEmbedLayerNormalization QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedMatMul "
-        "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization",
         "QEmbedLayerNormalization QOrderedAttention QOrderedGelu QOrderedLayerNormalization QOrderedMatMul "
-        "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization SkipLayerNormalization "
-        "BiasGelu FastGelu Gelu QuickGelu",
+        "QOrderedLongformerAttention Attention MultiHeadAttention EmbedLayerNormalization",
         MICROSOFT,
     ),
     _group(

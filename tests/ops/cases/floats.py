@@ -11,9 +11,8 @@ from tests.ops.case import Case, one_node
 from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
-from tests.ops.cases.dynamic import matmul_nbits
-from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.dynamic import dynamic_quantize_lstm, matmul_nbits, q_attention
+from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
 from tests.ops.cases.logic import LOGIC
