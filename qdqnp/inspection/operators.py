@@ -154,16 +154,14 @@ class Trial:
 
     operator: Operator
     opset: int
-    shapes: tuple[Shape, Shape, Shape]
+    #: The shape of each input.
+    shapes: tuple[Shape, ...]
     attributes: Mapping[str, Any]
-    inputs: int
     constants: Mapping[int, Array] = field(default_factory=dict)
 
     def check(self, dtypes: Mapping[int, Dtype], codes: Dtype = CODE_DTYPES[0]) -> Listening:
-        names = tuple(f"i{index}" for index in range(self.inputs))
-        first, others, last = self.shapes
-        shapes = (first, *[others] * (self.inputs - 2), last)[: self.inputs]
-        values = tuple(Value(name, FLOAT32, shape) for name, shape in zip(names, shapes, strict=True))
+        names = tuple(f"i{index}" for index in range(len(self.shapes)))
+        values = tuple(Value(name, FLOAT32, shape) for name, shape in zip(names, self.shapes, strict=True))
         node = Node(self.operator.op, self.operator.domain, names, ("y",), self.attributes)
         constants = dict(self.constants)
         return Listening(node, self.opset, values, Problems(), dict(dtypes), codes, constants)
@@ -183,11 +181,14 @@ def _trials(operator: Operator, opset: int) -> Iterator[Trial]:
     given = [dict(part) for part in {(), tuple(needed.items()), *(((name, value),) for name, value in needed.items())}]
     if operator.example:
         given = [dict(operator.example)]
+    if operator.example_shapes:
+        yield from (Trial(operator, opset, operator.example_shapes, attributes) for attributes in given)
     fewest, most = operator.arity
     for count in range(min(most, max(fewest, MOST_INPUTS)), fewest - 1, -1):
-        for shapes in SHAPES:
+        for first, others, last in SHAPES:
+            shapes = (first, *[others] * (count - 2), last)[:count]
             for attributes in given:
-                yield Trial(operator, opset, shapes, attributes, count)
+                yield Trial(operator, opset, shapes, attributes)
 
 
 def _accepted(trial: Trial, heard: list[Listening]) -> Trial | None:

@@ -66,6 +66,8 @@ class Operator(ABC):
     Attributes: ClassVar[type] = NoAttributes
     #: Attributes that it cannot do without, as a small node has them; {} where there are none of its own.
     example: ClassVar[Mapping[str, Any]] = {}
+    #: The shapes of its inputs, where small shapes of one form do not fit all; for docs/operators.md.
+    example_shapes: ClassVar[tuple[Shape, ...]] = ()
     #: Attributes that change no number, accepted and dropped, for example QLinearConv's channels_last = 0 spelled out.
     ignored: ClassVar[frozenset[str]] = frozenset()
     #: The part of ONNX's operator that there is, for docs/operators.md; '' where it is the whole.

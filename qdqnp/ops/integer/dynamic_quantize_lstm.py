@@ -66,6 +66,10 @@ class DynamicQuantizeLSTM(Operator):
     domain = MICROSOFT
     only = "Sigmoid and Tanh"
     example = {"hidden_size": 1}  # noqa: RUF012 - is not changed
+    example_shapes = (
+        *((1, 1, 1), (1, 1, 4), (1, 1, 4), (1, 8), (1,), (1, 1, 1), (1, 1, 1), (1, 3)),
+        *((1,), (1,), (1,), (1,)),
+    )
     arity = (12, 12)
     Attributes = LstmAttributes
     reads = ("accumulate",)

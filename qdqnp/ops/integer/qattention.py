@@ -48,6 +48,7 @@ class QAttention(Operator):
     domain = MICROSOFT
     only = "no past"
     example = {"num_heads": 1}  # noqa: RUF012 - is not changed
+    example_shapes = ((1, 1, 1), (1, 3), (3,), (1,), (1,), (1, 1), (1,), (1,))
     arity = (5, 8)
     Attributes = QAttentionAttributes
     reads = ("accumulate", "float_sum")
