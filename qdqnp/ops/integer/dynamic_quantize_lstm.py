@@ -43,7 +43,7 @@ class LstmAttributes:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class LstmWeights:
     """What one direction computes with."""
 
     #: Codes of the input and of the recurrence, (K, 4 H), gates in the order input, output, forget, cell.
@@ -176,7 +176,7 @@ class DynamicQuantizeLSTM(Operator):
             bias = None if b is None else b[at, : 4 * size] + b[at, 4 * size :]
             peepholes = None if p is None else p[at].reshape(3, size)
             scales, zeros = (w_scale[at], r_scale[at]), (as_zero(w_zero[at]), as_zero(r_zero[at]))
-            weights = Weights((w[at], r[at]), scales, zeros, bias, peepholes)
+            weights = LstmWeights((w[at], r[at]), scales, zeros, bias, peepholes)
             state = tuple(np.zeros((batch, size), F) if start is None else start[at] for start in (h, c))
             backwards = attributes.direction == "reverse" or at == 1
             given = _reversed(x, ends) if backwards else x
@@ -187,7 +187,7 @@ class DynamicQuantizeLSTM(Operator):
         return tuple((y, last_h, last_c)[index] for index in attributes._made)
 
     def _direction(
-        self, binding: Binding, weights: Weights, x: Float32, ends: Array, state: tuple[Float32, ...]
+        self, binding: Binding, weights: LstmWeights, x: Float32, ends: Array, state: tuple[Float32, ...]
     ) -> tuple[Float32, Float32]:
         """Return the hidden state of every step, 0 behind the end of a sequence, and the last cells, (batch, H).
 
@@ -245,7 +245,7 @@ def _reversed(x: Array, ends: Array) -> Array:
     return np.take_along_axis(x, order[..., None], axis=0)
 
 
-def _product(binding: Binding, rows: Float32, weights: Weights, which: int) -> Float32:
+def _product(binding: Binding, rows: Float32, weights: LstmWeights, which: int) -> Float32:
     """Quantize rows by their common range, and multiply them by the weights of the input (0) or recurrence (1)."""
     scale, zero = parameters_of(rows)
     codes = float32.quantize(rows, scale, zero, UINT8)
@@ -253,7 +253,7 @@ def _product(binding: Binding, rows: Float32, weights: Weights, which: int) -> F
     return np.asarray(sums.astype(F) * (scale * weights.scales[which]))
 
 
-def _gates(attributes: LstmAttributes, weights: Weights, gates: Float32, cells: Float32) -> tuple[Float32, Float32]:
+def _gates(attributes: LstmAttributes, weights: LstmWeights, gates: Float32, cells: Float32) -> tuple[Float32, Float32]:
     """Return the new hidden state and the new cells; each operation is rounded to float32.
 
     Source: ONNX Runtime 1.32, core/providers/cpu/rnn/uni_directional_lstm.cc (GateComputations).
