@@ -30,10 +30,10 @@ def run(folder: Path, *arguments: object) -> Result:
 
 
 def test_profiles_side_by_side(folder: Path) -> None:
-    result = run(folder, "--layer", 1, "--index", "0,3,0,5", "--profiles", "ort,tflite,neural-art,pow2")
+    result = run(folder, "--layer", 1, "--index", "0,3,0,5", "--profiles", "ort,tflite,neural-art,pow2,ort-arm64")
     assert result.exit_code == 0, result.output
     assert "the largest 8 of 27 products, 9 of them in the padding" in result.output
-    for text in ("ShiftRight", "narrowed", "from a tie", "neural-art-1.1.3 (inferred)", "powers of two"):
+    for text in ("ShiftRight", "narrowed", "from a tie", "neural-art-1.1.3", "ort-arm64 (inferred)", "powers of two"):
         assert text in result.output
     x = np.load(folder / "x.npy")
     model = qdqnp.load(folder / "net.onnx")
