@@ -1,6 +1,6 @@
 """ElementTypes are ONNX's types of tensor elements; here are the NumPy dtypes that stand for them.
 
-The types that NumPy does not have are those of ml_dtypes, the package by which onnx itself gives them to NumPy. Their
+The types that NumPy does not have are those that onnx gives it (onnx has them from the package ml_dtypes). Their
 elements take a byte or two each in memory; files pack two 4-bit elements, or four 2-bit ones, into a byte, the first in
 its low bits.
 """
@@ -10,25 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
+from onnx import TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 Dtype = np.dtype[Any]
 
-INT4, UINT4, INT2, UINT2 = (
-    np.dtype(kind) for kind in (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.int2, ml_dtypes.uint2)
-)
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-FLOAT8 = tuple(
-    np.dtype(kind)
+INT4, UINT4, INT2, UINT2, BFLOAT16, FLOAT4 = (
+    tensor_dtype_to_np_dtype(kind)
     for kind in (
-        ml_dtypes.float8_e4m3fn,
-        ml_dtypes.float8_e4m3fnuz,
-        ml_dtypes.float8_e5m2,
-        ml_dtypes.float8_e5m2fnuz,
+        *(TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2),
+        *(TensorProto.BFLOAT16, TensorProto.FLOAT4E2M1),
     )
 )
-FLOAT4 = np.dtype(ml_dtypes.float4_e2m1fn)
+FLOAT8 = tuple(
+    tensor_dtype_to_np_dtype(kind)
+    for kind in (
+        *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ),
+        *(TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ),
+    )
+)
 
 #: The dtype of each number that TensorProto, and attributes such as `to` and `output_dtype`, give an element type.
 DTYPES: Mapping[int, Dtype] = {

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from qdqnp.element_types import INT2, INT4, UINT2, UINT4
+from qdqnp.element_types import INT2, INT4, PACKED, UINT2, UINT4, plain_dtype
 
 Array = NDArray[Any]
 Codes = NDArray[Any]  # integer codes of one of CODE_DTYPES
@@ -37,8 +36,10 @@ def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     >>> code_range(np.dtype(np.int8)), code_range(INT4)
     ((-128, 127), (-8, 7))
     """
-    info: Any = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
-    return int(info.min), int(info.max)
+    bits = 8 * dtype.itemsize // PACKED.get(dtype, 1)
+    if plain_dtype(dtype).kind == "u":
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
 def all_codes(dtype: np.dtype[Any]) -> Codes:
