@@ -26,7 +26,7 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
     too. Those that are read as scales are between 2^-8 and 2^-4. Other floats are standard normal; integers are uniform
-    over their dtype.
+    over their dtype, or over the places that they name where an operator reads them as indices.
 
     >>> import qdqnp
     >>> from qdqnp.inputs.shipped import shipped_model
@@ -39,8 +39,26 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
     rng = np.random.default_rng(seed)
     shapes = _shapes(program)
     _check_size(program, shapes)
+    places = _places(program, shapes)
     for _ in range(count):
-        yield {name: _array(program, program.tensors[name], shapes[name], rng) for name in program.inputs}
+        yield {name: _array(program, program.tensors[name], shapes[name], places, rng) for name in program.inputs}
+
+
+def _places(program: Program, inputs: Mapping[str, Sizes]) -> Mapping[str, int]:
+    """Return how many places there are for each input that an operator reads as indices, moved or cast on the way."""
+    found: dict[str, int] = {}
+    shapes = _all_shapes(program, inputs) or {}
+    for step in reversed(program.steps) if shapes else ():
+        operator = operator_of(step)
+        count = operator.index_places(
+            step.attributes, *(shapes[x.name] if x is not None else None for x in step.inputs)
+        )
+        if count > 0:
+            name = step.input_names[1]
+            found[name] = min(count, found.get(name, count))
+        elif step.output_names[0] in found and (operator.only_moves(step) or step.op == "Cast"):
+            found[step.input_names[0]] = found[step.output_names[0]]
+    return found
 
 
 def _check_size(program: Program, shapes: Mapping[str, Sizes]) -> None:
@@ -62,7 +80,7 @@ def _shapes(program: Program) -> dict[str, Sizes]:
     Where no size that is tried fits, unknown ones are 1, and running says what is wrong.
     """
     tried = [_sized(program, size) for size in UNKNOWN]
-    return next((shapes for shapes in tried if _fits(program, shapes)), tried[0])
+    return next((shapes for shapes in tried if _all_shapes(program, shapes) is not None), tried[0])
 
 
 def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
@@ -72,8 +90,8 @@ def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
     return {name: sizes(program.tensors[name].shape) for name in program.inputs}
 
 
-def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
-    """Tell whether every operator accepts the shapes that follow."""
+def _all_shapes(program: Program, inputs: Mapping[str, Sizes]) -> Mapping[str, Shape] | None:
+    """Return the shape of every tensor; None where an operator does not accept those that follow."""
     shapes: dict[str, Shape] = {name: t.const.shape for name, t in program.tensors.items() if t.const is not None}
     shapes.update(inputs)
     for step in program.steps:
@@ -81,12 +99,16 @@ def _fits(program: Program, inputs: Mapping[str, Sizes]) -> bool:
         try:
             made = operator.shapes(step.attributes, *(shapes[x.name] if x is not None else None for x in step.inputs))
         except ShapeError:
-            return False
+            return None
         shapes.update(zip(step.output_names, made, strict=False))
-    return True
+    return shapes
 
 
-def _array(program: Program, tensor: Tensor, shape: Sizes, rng: np.random.Generator) -> Array:
+def _array(
+    program: Program, tensor: Tensor, shape: Sizes, places: Mapping[str, int], rng: np.random.Generator
+) -> Array:
+    if tensor.name in places:
+        return rng.integers(0, min(places[tensor.name], np.iinfo(tensor.dtype).max), shape, dtype=tensor.dtype)
     if tensor.dtype.kind in "iu":
         low, high = code_range(tensor.dtype)
         return rng.integers(low, high, shape, dtype=tensor.dtype, endpoint=True)

@@ -180,6 +180,10 @@ class Operator(ABC):
         `monotone` gives one of these.
         """
 
+    def index_places(self, attributes: Any, *inputs: Any) -> int:
+        """Return how many places each index that is input 1 may name; 0 where it is no index, or sizes are unknown."""
+        return 0
+
     def macs(self, attributes: Any, inputs: Sequence[Any], output: Any) -> int:
         """Count the multiply-accumulates for concrete shapes; 0 for operators that have none."""
         return 0

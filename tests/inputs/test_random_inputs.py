@@ -94,3 +94,26 @@ def test_inputs_out_of_proportion_are_refused_before_they_are_made() -> None:
     ):
         next(huge)
     assert next(small)["x"].nbytes == 2**28
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND"])
+def test_indices_name_places_that_are_there(op: str, moved: bool) -> None:
+    """Whatever lies between the input and the operator that reads it as indices."""
+    sizes = {"Gather": [3, 2], "GatherElements": [3, 7], "GatherND": [3, 2]}[op]
+    nodes = [
+        helper.make_node(op, ["table", "wide" if moved else "i"], ["y"], **({} if op == "GatherND" else {"axis": 0}))
+    ]
+    if moved:
+        nodes.insert(0, helper.make_node("Cast", ["t"], ["wide"], to=TensorProto.INT64))
+        nodes.insert(0, helper.make_node("Transpose", ["i"], ["t"], perm=[0, 1]))
+    kind = TensorProto.INT32 if moved else TensorProto.INT64
+    inputs = [helper.make_tensor_value_info("i", kind, sizes)]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    table = numpy_helper.from_array(np.ones((5, 7), np.float32), "table")
+    graph = helper.make_graph(nodes, "g", inputs, [output], [table])
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    drawn = [feeds["i"] for feeds in random_feeds(model.program(), 20, seed=1)]
+    assert set(np.concatenate(drawn, axis=None).tolist()) == set(range(5))
+    for indices in drawn:
+        model.run({"i": indices})

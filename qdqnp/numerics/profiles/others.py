@@ -17,7 +17,7 @@ from qdqnp.numerics.rules.requantize.by_symmetry import BySymmetry
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.offset_shift import OffsetScaleShift, RequantShift
 from qdqnp.numerics.rules.requantize.rescale import Rescale
-from qdqnp.numerics.rules.shift_add import CodeAdd, CommonShiftAdd
+from qdqnp.numerics.rules.shift_add import CommonShiftAdd, PowerAdd
 from qdqnp.numerics.rules.tables import DelegatedLookup, RoundedTable
 from qdqnp.numerics.stages import MultiplyShift, Saturate
 from qdqnp.numerics.status import INFERRED
@@ -51,7 +51,7 @@ def pow2(name: str, summary: str, tie: str) -> Profile:
         "espressif/esp-dl, esp-dl/dl",
         conv=rescale,
         matmul=replace(rescale, status=INFERRED),
-        add=CodeAdd(),
+        add=PowerAdd(tie),
         mul=RescaledMul(rescale),
         concat=RescaledLookup(rescale),
         lookup=RoundedTable(tie),

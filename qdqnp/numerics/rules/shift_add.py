@@ -1,7 +1,8 @@
-"""Additions of codes with one shift: XNNPACK's, and ESP-DL's, which needs none."""
+"""Additions of codes with one shift: XNNPACK's, and those of scales that are powers of two."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from qdqnp.numerics.float32 import as_f32
 from qdqnp.numerics.rounding import ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.binary import BinaryFunction
-from qdqnp.numerics.status import ESTABLISHED, STATUSES
+from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs
 from qdqnp.quant import Codes, Int64, Quant, Signs
 
@@ -53,9 +54,9 @@ class CommonShiftAdd(Rule, family="add"):
 
 @dataclass(frozen=True, eq=False)
 class CommonShiftAdded(BoundRule):
-    """The bound CommonShiftAdd."""
+    """The bound CommonShiftAdd or PowerAdd."""
 
-    rule: CommonShiftAdd
+    rule: CommonShiftAdd | PowerAdd
     a: Quant
     b: Quant
     y: Quant
@@ -87,34 +88,38 @@ class CommonShiftAdded(BoundRule):
         return signs(left + right, Quotient(left + right, self.shift).is_tie())
 
 
-# -- ESP-DL ------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class CodeAdd(Rule, family="add"):
-    """ESP-DL: y = clip(a - z_a + b - z_b + z_y), codes of one scale, which its quantizer sees to. Nothing is rounded.
+# -- powers of two -----------------------------------------------------------------------------------------------------
+MOST_SHIFT = 24
 
-    Other scales are refused. Source: espressif/esp-dl, dl/base/dl_base_add.cpp.
+
+@dataclass(frozen=True)
+class PowerAdd(Rule, family="add"):
+    """Scales that are powers of two: the sum is exact, in units of the finest scale, and shifted once:
+
+        sh = max(0, log2 s_y - min(log2 s_a, log2 s_b));  M = s / s_y * 2^sh
+        y = clip(round((a - z_a) M_a + (b - z_b) M_b, sh) + z_y)
+
+    For equal scales, to which ESP-DL's quantizer brings them, nothing is rounded: established by espressif/esp-dl,
+    dl/base/dl_base_add.cpp. For others the form is inferred, from what every such device does after a convolution.
     """
 
+    rounding: str = choice(of=ROUNDINGS, kind="tie rule", text="sum {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
-        if not a.scale == b.scale == y.scale:
-            problem = Problem("scales", "one scale for both operands and the sum", f"{a.scale}, {b.scale}, {y.scale}")
+    def status_between(self, x: Quant, y: Quant) -> str:
+        return self.status if x.scale == y.scale else INFERRED
+
+    def bind(self, a: Quant, b: Quant, y: Quant) -> CommonShiftAdded:
+        parts = [math.frexp(float(quant.scale)) for quant in (a, b, y)]
+        exponents = [exponent - parts[2][1] for _, exponent in parts[:2]]
+        if len({fraction for fraction, _ in parts}) > 1 or max(map(abs, exponents)) > MOST_SHIFT:
+            expected = f"ratios that are powers of two, up to 2^{MOST_SHIFT}"
+            problem = Problem("scales", expected, f"{a.scale}, {b.scale}, {y.scale}")
             raise ProfileError("an addition that the profile does not define", [problem])
-        return CodesAdded(a, b, y)
+        shift = max(0, -min(exponents))
+        return CommonShiftAdded(self, a, b, y, 1 << (exponents[0] + shift), 1 << (exponents[1] + shift), shift)
 
-
-@dataclass(frozen=True, eq=False)
-class CodesAdded(BoundRule):
-    """The bound CodeAdd."""
-
-    a: Quant
-    b: Quant
-    y: Quant
-
-    def stages(self, a: Codes, b: Codes) -> list[StageValue]:
-        total = self.a.centered(a) + self.b.centered(b)
-        return [StageValue("total", total), *shifted(total, self.y)]
-
-    def ties(self, a: Codes, b: Codes) -> Signs:
-        return np.zeros(np.broadcast_shapes(a.shape, b.shape), np.int8)
+    def bind_difference(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
+        """Bind the rule to a - b."""
+        bound = self.bind(a, b, y)
+        return replace(bound, m_b=-bound.m_b)

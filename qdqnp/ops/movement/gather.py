@@ -54,6 +54,10 @@ class Gather(Operator):
             indices = constant.shape
         return ((*x[:axis], *indices, *x[axis + 1 :]),)
 
+    def index_places(self, attributes: GatherAttributes, x: Shape, *others: Any) -> int:
+        size = x[axis_of(attributes.axis, len(x))]
+        return size if isinstance(size, int) and attributes._indices is None else 0
+
     def compute(self, binding: Binding, x: Array, indices: Array | None = None) -> tuple[Array, ...]:
         attributes: GatherAttributes = binding.step.attributes
         axis = axis_of(attributes.axis, x.ndim)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, concrete
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
@@ -52,6 +52,11 @@ class Indexed(Operator):
     def attributes(self, check: NodeCheck) -> Any:
         check.dtype_in(1, self.index_dtypes, "indices")
         return replace(super().attributes(check), _indices=check.value(1).const)
+
+    def index_places(self, attributes: Any, x: Shape, *others: Any) -> int:
+        if attributes._indices is not None or not all(isinstance(size, int) for size in (*x, *others[0])):
+            return 0
+        return int(np.min(self.limits(attributes, concrete(x), concrete(others[0])), initial=np.iinfo(np.int64).max))
 
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         values = [check.value(index) for index in range(len(check.inputs))]

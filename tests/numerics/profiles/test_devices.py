@@ -3,6 +3,8 @@ against tests.oracles.device_operators."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
 from tests.numerics.profiles.test_operators import CODES, drawn, grid, quant
 from tests.oracles.device_operators import EspDl, EthosU, Ruy, Tosa, Xnnpack
-from tests.oracles.fixed_point import Operators, Q
+from tests.oracles.fixed_point import Operators, Q, by_definition, limited
 
 TFLITE = Operators("tflite")
 DEVICES: dict[str, Any] = {
@@ -58,6 +60,22 @@ def test_add_on_all_pairs(name: str, rng: np.random.Generator) -> None:
             a, b, y = some(rng, name), some(rng, name), some(rng, name, 4)
             got = PROFILES[name].add.bind(quant(a), quant(b), quant(y))(CODES[:, None], CODES[None, :])
             np.testing.assert_array_equal(got, grid(DEVICES[name].add(a, b, y)))
+
+
+def exact_sum(tie: str, a: Q, b: Q, y: Q, sign: int) -> Callable[[int, int], int]:
+    """One rounding of the exact sum or difference of two codes' real values."""
+    left, right = (Fraction(q[0]) / Fraction(y[0]) for q in (a, b))
+    return lambda p, q: limited(by_definition(tie, left * (p - a[1]) + sign * right * (q - b[1])) + y[1], 8)
+
+
+@pytest.mark.parametrize(("name", "tie"), [("pow2", "half-up"), ("pow2-floor", "floor"), ("pow2-even", "half-even")])
+def test_add_of_scales_that_are_powers_of_two_apart(name: str, tie: str, rng: np.random.Generator) -> None:
+    rule = PROFILES[name].add
+    for _ in range(6):
+        a, b, y = some(rng, name), some(rng, name), some(rng, name, 2)
+        for sign, bound in ((1, rule.bind), (-1, rule.bind_difference)):
+            got = bound(quant(a), quant(b), quant(y))(CODES[:, None], CODES[None, :])
+            np.testing.assert_array_equal(got, grid(exact_sum(tie, a, b, y, sign)))
 
 
 @pytest.mark.parametrize("name", with_("mul"))
@@ -179,7 +197,7 @@ def test_xnnpack_leaves_asymmetric_products_to_litert() -> None:
         ("xnnpack-fp32", "concat", (2.0**-9, 1.0)),
         ("xnnpack-fp32", "concat", (256.0, 1.0)),
         ("ethos-u", "concat", (2.0**-31, 1.0)),
-        ("pow2", "add", (1.0, 2.0, 2.0)),
+        ("pow2", "add", (1.0, 0.3, 1.0)),
         ("pow2", "mul", (1.0, 0.3, 1.0)),
         ("pow2", "concat", (0.3, 1.0)),
     ],
