@@ -45,7 +45,7 @@ def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, 
 
 
 def _places(program: Program, inputs: Mapping[str, Sizes]) -> Mapping[str, int]:
-    """Return how many places there are for each input that an operator reads as indices, moved or cast on the way."""
+    """Return how many places there are for each tensor of indices, and for what is moved or converted to be one."""
     found: dict[str, int] = {}
     shapes = _all_shapes(program, inputs) or {}
     for step in reversed(program.steps) if shapes else ():
@@ -56,7 +56,7 @@ def _places(program: Program, inputs: Mapping[str, Sizes]) -> Mapping[str, int]:
         if count > 0:
             name = step.input_names[1]
             found[name] = min(count, found.get(name, count))
-        elif step.output_names[0] in found and (operator.only_moves(step) or step.op == "Cast"):
+        elif step.output_names[0] in found and (operator.only_moves(step) or len(step.input_names) == 1):
             found[step.input_names[0]] = found[step.output_names[0]]
     return found
 
