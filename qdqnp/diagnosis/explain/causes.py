@@ -10,7 +10,7 @@ from qdqnp.diagnosis.faults import FAULTS
 from qdqnp.diagnosis.faults.fault import Changed, ChangedQuestions, ElementPlace, Layer, Variant, place
 from qdqnp.diagnosis.faults.rounding import TIE, TRUNCATION, kind_of
 from qdqnp.diagnosis.identify.families import NAMED, describe, structural
-from qdqnp.errors import ProfileError
+from qdqnp.errors import QdqnpError
 from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.rules.undefined import Undefined
 
@@ -37,7 +37,7 @@ def causes(layer: Layer, index: Index) -> list[Cause]:
     for kind, variant in (*_faults(layer), *_rules(layer, where)):
         try:
             code = variant.code(where)
-        except ProfileError:
+        except QdqnpError:  # outside the arithmetic's domain: then this is not what happened
             continue
         if code is not None:
             found.append(Cause(kind, variant.text, code))

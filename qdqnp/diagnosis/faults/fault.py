@@ -46,6 +46,13 @@ class Layer:
         assert isinstance(self.bound.operator, IntegerOperator)
         return self.bound.operator.output_shape(self.bound.step, self.bound.arrays(self.values))
 
+    @property
+    def sized(self) -> bool:
+        """Whether the sizes of the outputs follow from those of the inputs, whatever the inputs hold."""
+        shapes = [None if array is None else array.shape for array in self.bound.arrays(self.values)]
+        made = self.bound.operator.shapes(self.bound.step.attributes, *shapes)
+        return all(isinstance(size, int) for shape in made for size in shape)
+
     def rule(self, question: Question) -> Any:
         """The rule that answers."""
         return getattr(self.bound.profile, question.rule)

@@ -33,7 +33,9 @@ ALIASED = "aliased operand"
 # -- of several inputs -------------------------------------------------------------------------------------------------
 @fault_of_layer(ALIASED)
 def aliased(layer: Layer) -> Iterator[Variant]:
-    """One input holds what another one holds: both pointers lead to one buffer."""
+    """One input holds what another one holds: both pointers lead to one buffer. Not where sizes follow from values."""
+    if not layer.sized:
+        return
     arrays, names = layer.bound.arrays(layer.values), [None if o is None else o.name for o in layer.bound.step.inputs]
     changing = [i for i, name in enumerate(names) if name is not None and not layer.bound.binding.constant(i)]
     for here, other in permutations(changing[:MAX_JOINED], 2):

@@ -35,6 +35,7 @@ class ConvInteger(Operator):
     Attributes = ConvAttributes
     reads = ("accumulate",)
     bytes_per_element = 64
+    weight_operand = 1
 
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         for index, what in enumerate("xw"):

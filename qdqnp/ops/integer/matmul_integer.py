@@ -34,6 +34,7 @@ class MatMulInteger(Operator):
     Attributes = MatMulIntegerAttributes
     reads = ("accumulate",)
     bytes_per_element = 48
+    weight_operand = 1
 
     def attributes(self, check: NodeCheck) -> MatMulIntegerAttributes:
         return MatMulIntegerAttributes(check.given(2) and check.value(2).shape not in ((), (1,)))
