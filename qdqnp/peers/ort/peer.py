@@ -21,7 +21,7 @@ import onnx
 from qdqnp.errors import PeerError, Problem
 from qdqnp.files.regular import read_bytes
 from qdqnp.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES
-from qdqnp.lowering.ort.transformers import REPRODUCED, TRANSFORMERS, UNPROMISED
+from qdqnp.lowering.ort.transformers import HARMLESS, REPRODUCED, TRANSFORMERS, UNPROMISED
 from qdqnp.peers.ort.names import Pairs, pairs
 from qdqnp.peers.ort.probe import saturates
 from qdqnp.peers.ort.session import (
@@ -127,7 +127,7 @@ class OrtPeer:
         found: dict[str, str] = {}
         if self.kind.level == OFF:
             return found
-        for effect in (UNPROMISED, REPRODUCED):  # the rarer ones first
+        for effect in (UNPROMISED, REPRODUCED, HARMLESS):  # the rarer ones first
             for name in (item.name for item in TRANSFORMERS if item.effect == effect and item.levels):
                 missing = [tensor for tensor in names if tensor not in found and tensor not in self.fused.tensors]
                 if not missing:
