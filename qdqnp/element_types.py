@@ -107,6 +107,28 @@ def plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(plain_dtype(array.dtype), copy=False)
 
 
+def from_plain(array: np.ndarray[Any, Any], dtype: Dtype) -> np.ndarray[Any, Any]:
+    """Return the values of an array file in a dtype that such files cannot name; as they are where they are others.
+
+        array: values in the dtype that `plain` gives; or the bytes of the dtype, which np.save calls void.
+        dtype: the element type that a model asks for.
+
+    >>> from_plain(np.array([-8, 7], np.int8), INT4)
+    array([-8, 7], dtype=int4)
+    >>> from_plain(np.array([-8, 8], np.int8), INT4)
+    array([-8,  8], dtype=int8)
+    """
+    if dtype not in _WIDER:
+        return array
+    if array.dtype == np.dtype((np.void, dtype.itemsize)):
+        return array.view(dtype)
+    if array.dtype != _WIDER[dtype]:
+        return array
+    with np.errstate(all="ignore"):
+        made = array.astype(dtype)
+    return made if np.array_equal(plain(made), array, equal_nan=is_float(dtype)) else array
+
+
 def bytes_in_file(dtype: Dtype, count: int) -> int:
     """Return the bytes that so many elements take in a model file.
 

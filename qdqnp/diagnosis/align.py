@@ -11,6 +11,7 @@ import numpy as np
 
 from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.targets import DumpTarget
+from qdqnp.element_types import PACKED, from_plain, is_float, is_integer, plain_dtype
 from qdqnp.errors import InputError, Problems
 from qdqnp.quant import Array, Quant
 
@@ -182,7 +183,7 @@ def _could_be(target: DumpTarget, entry: DumpEntry, count: int) -> bool:
     """Compare the sizes and, where the entry has a shape, also the axes in any order."""
     if entry.raw:
         return entry.array.size == count * target.elements * target.dtype.itemsize
-    if entry.array.dtype.kind != "f" and target.dtype.kind == "f" and target.quant is None:
+    if entry.array.dtype.kind not in "fV" and is_float(target.dtype) and target.quant is None:
         return False
     if entry.array.ndim <= 1:
         return entry.array.size == count * target.elements
@@ -239,24 +240,29 @@ def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Pro
     possible."""
     array, where = entry.array, f"dump entry '{entry.name}' for '{target.name}'"
     if entry.raw:
-        whole = array.size - array.size % target.dtype.itemsize
-        return array[:whole].view(target.dtype.newbyteorder("<"))
+        bytewise = plain_dtype(target.dtype) if is_integer(target.dtype) else target.dtype
+        array = array[: array.size - array.size % bytewise.itemsize].view(bytewise.newbyteorder("<"))
+        if bytewise == target.dtype:
+            return array
+    array = from_plain(array, target.dtype)
+    if array.dtype == target.dtype != plain_dtype(target.dtype):
+        return array
     if array.dtype.kind == "f":
         bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-        if bad and (target.quant is not None or target.dtype.kind != "f"):
+        if bad and (target.quant is not None or not is_float(target.dtype)):
             problems.add(where, "finite values", f"{bad} of {array.size} are NaN or infinite")
             return None
         if target.dtype.kind in "iu" and target.quant is None:
             problems.add(where, str(target.dtype), array.dtype)
             return None
         return array if target.quant is None else array.astype(np.float64)
-    if target.dtype.kind == "f" or array.dtype.kind not in "iub":
+    if is_float(target.dtype) or array.dtype.kind not in ("iub" if target.dtype.kind == "b" else "iu"):
         problems.add(where, f"{target.dtype} values or codes", array.dtype)
         return None
     if target.dtype.kind == "b" and not bool(np.isin(array, (0, 1)).all()):
         problems.add(where, "bool values 0 or 1", f"{array.dtype} in [{array.min()}, {array.max()}]")
         return None
-    if array.dtype.itemsize == target.dtype.itemsize:
+    if array.dtype.itemsize == target.dtype.itemsize and target.dtype not in PACKED:
         if array.dtype != target.dtype:
             notes.append(f"{array.dtype} bytes read as {target.dtype}")
         return array.astype(array.dtype.newbyteorder("=")).view(target.dtype)

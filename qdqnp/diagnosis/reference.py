@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from qdqnp.diagnosis.replay import Reference
-from qdqnp.element_types import plain
+from qdqnp.element_types import from_plain, plain
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.golden import GoldenSet, read
-from qdqnp.model import load
+from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.profile_writer import to_document
@@ -42,14 +42,27 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0, host_
         raise InputError("the golden set has no model", [problem])
     if first >= golden.inputs:
         raise InputError("the golden set has fewer inputs", [Problem("--case", f"below {golden.inputs}", str(first))])
-    feeds = [golden.feeds(case) for case in range(golden.inputs)]
     chosen = profile_of(golden, profile)
     chosen = replace(chosen, host_float=True) if host_float else chosen
-    reference = Reference(load(data), chosen, feeds)
+    model = load(data)
+    reference = Reference(model, chosen, inputs_of(golden, model))
     _name_as_in(golden, reference)
     if _made_by(golden, chosen):
         _check(golden, reference)
     return reference
+
+
+def inputs_of(golden: GoldenSet, model: Model) -> list[dict[str, Array]]:
+    """Return all inputs of a set, by name, in the model's element types, some of which a set cannot name.
+
+    Raises GoldenError for a damaged set.
+    """
+    tensors = model.program().tensors
+    sets = [golden.feeds(case) for case in range(golden.inputs)]
+    return [
+        {name: from_plain(array, tensors[name].dtype) if name in tensors else array for name, array in feeds.items()}
+        for feeds in sets
+    ]
 
 
 def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:

@@ -23,6 +23,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from qdqnp.element_types import plain
 from qdqnp.files.atomic import Target, new_file
 from qdqnp.files.regular import open_regular
 from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES, UNPACKED, UNPACKED_PER_BYTE, readable_bytes
@@ -258,13 +259,14 @@ def open_arrays(path: Path, limit: int = MAX_TENSOR_BYTES) -> Iterator[Arrays]:
 def write_npz(target: Target, arrays: Mapping[str, Array]) -> None:
     """Write the arrays under their names as an uncompressed .npz: whole or not at all, with the same bytes each time.
 
+    Types that NumPy has no name for are written in one of its own that holds their values (`element_types.plain`).
     np.savez is not used: it takes names as keyword arguments, where an array named "file" would be its own parameter.
     Raises QdqnpError as new_file does.
     """
     with new_file(target) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.save(member, np.asanyarray(array), allow_pickle=False)
+                np.save(member, plain(np.asanyarray(array)), allow_pickle=False)
 
 
 def npy_bytes(array: Array) -> bytes:

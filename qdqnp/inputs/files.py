@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from qdqnp.element_types import from_plain
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.files.npy import Header
 from qdqnp.inputs.arrays import input_arrays
@@ -35,7 +36,7 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
         for name, held in names.items():
             _check(arrays.header(held), program.tensors[name], path, problems)
         problems.raise_if_any("the inputs do not fit the model", InputError)
-        found = {name: arrays.read(held) for name, held in names.items()}
+        found = {name: from_plain(arrays.read(held), program.tensors[name].dtype) for name, held in names.items()}
     yield from split_batches(found, program)
 
 

@@ -9,6 +9,7 @@ from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE, Observed
 from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.diagnosis.reference import inputs_of
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
 from qdqnp.model import Model, load
@@ -30,7 +31,7 @@ def open_device(
     """
     found = golden.read(golden_set)
     loaded = load(model if model is not None else _stored(found))
-    feeds = [found.feeds(case) for case in range(found.inputs)]
+    feeds = inputs_of(found, loaded)
     reference = Reference(loaded, REFERENCE, feeds)
     pairs = read_mapping(mapping) if mapping is not None else None
     device = Device(reference, align(read_dump(dump), reference.targets, len(feeds), pairs), first)
