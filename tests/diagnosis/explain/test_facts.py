@@ -20,7 +20,7 @@ from tests.ops.test_split import split
 
 ORT = [PROFILES["ort"]]
 # The operators that fill in what no input element is, and those that the lowering leaves out or makes constants of.
-FILLING = ["CenterCropPad", "ConstantOfShape", "EyeLike", "MaxUnpool", "Pad", "Range", "Size", "Trilu"]
+FILLING = ["CenterCropPad", "Col2Im", "ConstantOfShape", "EyeLike", "MaxUnpool", "Pad", "Range", "Size", "Trilu"]
 GONE = ("float Identity", "float Shape")
 
 
