@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from qdqnp.cli import COMMANDS, explain, inspect
+from qdqnp.element_types import plain
+from qdqnp.model import load
 from tests.networks import dla
 from tools.verify import sweep as module
 from tools.verify.sweep import FAULTS, OPERATORS, Subject, Tally, main, operator_subjects, sweep
@@ -22,10 +24,23 @@ def found(tally: Tally) -> str:
     return "\n\n".join(f"{len(places)} x {what}\n{places[0]}" for what, places in tally.findings.items())
 
 
+def values_of(subject: Subject) -> int:
+    """How many values a model makes; 0 where the lowering leaves no step of it."""
+    model = load(subject.data)
+    made = model.trace(subject.inputs)
+    return sum(np.unique(plain(made[name])).size for step in model.program().steps for name in step.output_names)
+
+
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 def test_every_operator_through_every_command(name: str) -> None:
-    tally, models = sweep(operator_subjects([name], 1, 0), 0, short=True)
+    """On a case that makes several values, if there is one; where no step is left of any, a golden set is written."""
+    subjects = [subject for seed in range(10) for subject in operator_subjects([name], 1, seed)]
+    values = [values_of(subject) for subject in subjects]
+    tally, models = sweep([subjects[int(np.argmax(np.minimum(values, 2)))]], 0, short=True)
     assert not tally.findings, found(tally)
+    if not any(values):
+        assert tally.ends["golden", "0"]
+        return
     assert models == 1 and {command for command, _ in tally.ends} == set(COMMANDS) - LEFT_OUT
     assert tally.ends["golden", "0"] and tally.ends["explain", "0"] and tally.ends["compare", "1"]
 
