@@ -176,8 +176,19 @@ def _power(x: Float32, y: Float32) -> Float32:
     size = np.select([high, low], [F(np.inf), F(0)], size).astype(F)
     whole, odd = exponent == np.rint(exponent), np.abs(np.fmod(exponent, 2)) == 1
     found = np.where(x < 0, np.where(whole, np.where(odd, -size, size), F(np.nan)), size)
-    # of zeros, infinities and NaNs IEEE 754 says what the power is, and so does every library
-    return np.where(special, np.power(x, y), found).astype(F)
+    return np.where(special, power_outside(x, y), found).astype(F)
+
+
+def power_outside(x: Float32, y: Float32) -> Float32:
+    """Return the powers of zeros, infinities and NaNs, and those with such exponents, as IEEE 754 defines pow.
+
+    NumPy's own power takes square roots for an exponent of 0.5 in some of its releases, which differ for -0 and -inf.
+    """
+    grows = (np.abs(x) > 1) == (y > 0)
+    size = np.where(grows, F(np.inf), F(0))
+    signed = np.where(np.signbit(x) & (np.abs(np.fmod(y, 2)) == 1), -size, size)
+    known = np.where(np.isnan(x) | np.isnan(y), F(np.nan), signed)
+    return np.where((y == 0) | (x == 1) | ((x == -1) & np.isinf(y)), F(1), known).astype(F)
 
 
 def _log2(x: Float32) -> Float64:
