@@ -232,17 +232,17 @@ class OperatorRow:
 
 
 @cache
-def rows() -> tuple[OperatorRow, ...]:
-    """Return the supported operators, ONNX's own first.
+def rows(opset: int | None = None) -> tuple[OperatorRow, ...]:
+    """Return the supported operators as they are at an opset of ONNX, None for the newest; ONNX's own first.
 
     >>> [row.inputs for row in rows() if row.name == "MatMul"]
     ['a: float32; b: as a']
     """
-    return tuple(_row(operator) for _, operator in sorted(operators().items()))
+    return tuple(_row(operator, opset) for _, operator in sorted(operators().items()))
 
 
-def _row(operator: Operator) -> OperatorRow:
-    found, heard = _find(operator, newest(operator.domain))
+def _row(operator: Operator, opset: int | None) -> OperatorRow:
+    found, heard = _find(operator, newest(operator.domain) if opset is None or operator.domain != ONNX else opset)
     if found is None:
         raise AssertionError(f"no node was found that {operator.op} accepts")
     check = found.check({})
@@ -442,7 +442,7 @@ def missing(opset: int | None = None) -> list[tuple[Unsupported, list[str]]]:
 def markdown(opset: int | None = None) -> str:
     """Return the lists of docs/operators.md, of ONNX's operators up to an opset; None means the newest."""
     lines = ["| operator | opsets | inputs | outputs | computed | only |", "|---|---|---|---|---|---|"]
-    for row in rows():
+    for row in rows(opset):
         lines.append(f"| {row.name} | {row.opsets} | {row.inputs} | {row.outputs} | {row.computed} | {row.only} |")
     lines += ["", "## What is not there, and why", ""]
     for group, names in missing(opset):
