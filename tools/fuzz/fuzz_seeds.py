@@ -65,6 +65,8 @@ def _models() -> Iterator[onnx.ModelProto]:
     yield constant_nodes()
     yield symbolic()
     yield branching()
+    yield largest_elements()
+    yield contributed_quantizer()
 
 
 def _loads(model: onnx.ModelProto) -> bool:
@@ -94,6 +96,20 @@ def _model(
     graph = helper.make_graph(nodes, "seed", [_info("x", list(shape))], [_info("y", None)], tensors)
     imports = [helper.make_opsetid(domain, version) for domain, version in {"": 17, **(extra or {})}.items()]
     return helper.make_model(graph, opset_imports=imports, functions=list(functions), ir_version=10)
+
+
+def largest_elements() -> onnx.ModelProto:
+    """The two largest of each row: values, and where they are."""
+    return _model([helper.make_node("TopK", ["x", "k"], ["y", "i"], axis=-1)], {"k": np.array([2])})
+
+
+def contributed_quantizer() -> onnx.ModelProto:
+    """QuantizeLinear and DequantizeLinear of ONNX Runtime's domain, 16 bits."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], domain="com.microsoft"),
+    ]
+    return _model(nodes, {"s": np.float32(0.1), "z": np.int16(3)}, extra={"com.microsoft": 1})
 
 
 SCALES: dict[str, Any] = {"s": np.float32(0.1), "z": np.int8(3)}

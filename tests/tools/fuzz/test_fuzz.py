@@ -44,7 +44,7 @@ def test_a_file_depends_on_seed_and_index_alone(tmp_path: Path) -> None:
 def test_every_mutation_changes_models(mutation: str, seed: int) -> None:
     function = next(item for item in MUTATIONS if item.__name__ == mutation)
     changed = 0
-    for index in range(60):
+    for index in range(240):
         rng = random.Random(seed + index)
         model = onnx.ModelProto()
         model.CopyFrom(SEEDS[index * 7 % len(SEEDS)])
@@ -77,7 +77,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Any, files: int = 60) -> fuzz_case.Tally:
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Any, files: int = 150) -> fuzz_case.Tally:
     """A run in which every load of a model with a Relu does something else."""
 
     def load(source: Any) -> Any:
@@ -98,7 +98,7 @@ def raising() -> None:
 
 def test_an_exception_is_found_kept_and_made_smaller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tally = planted(monkeypatch, tmp_path, raising)
-    assert tally.files == 60
+    assert tally.files == 150
     assert tally.findings["ValueError: planted"] > 3
     texts = sorted((tmp_path / "out").glob("*.txt"))
     assert 1 < len(texts) <= 2 * fuzz.KEPT
