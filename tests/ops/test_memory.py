@@ -27,6 +27,8 @@ GENERATORS: Mapping[str, Generator] = {
 #: Elements of the smaller of two inputs; the other has four times as many, so that what is always taken does not count.
 ELEMENTS = 2**12
 CASES_EACH = 3
+#: Operators that take long for each element; they get an eighth of the elements, and one case.
+SLOW = ("float ConvTranspose", "float DynamicQuantizeLSTM", "float QAttention")
 
 
 def grown(case: Case, times: int) -> Case | None:
@@ -70,17 +72,17 @@ OF_SIZES = ("float ConstantOfShape", "float Range")
 
 @pytest.mark.parametrize("name", [name for name in GENERATORS if name not in OF_SIZES])
 def test_memory_grows_no_faster_than_declared(name: str) -> None:
-    compared = 0
+    compared, elements, each = 0, *((ELEMENTS // 8, 1) if name in SLOW else (ELEMENTS, CASES_EACH))
     for seed in range(200):
         case = GENERATORS[name](np.random.default_rng(seed))
-        times = math.ceil(ELEMENTS / max((array.size for array in case.inputs.values()), default=1))
+        times = math.ceil(elements / max((array.size for array in case.inputs.values()), default=1))
         small, large = grown(case, times), grown(case, 4 * times)
         if small is None or large is None:
             continue
         (few, declared_few), (many, declared_many) = peak(small), peak(large)
         assert many - few <= declared_many - declared_few, (name, seed, (many - few) / (declared_many - declared_few))
         compared += 1
-        if compared == CASES_EACH:
+        if compared == each:
             return
     assert compared, "no case that can grow"
 

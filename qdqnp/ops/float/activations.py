@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from qdqnp.numerics import eigen, mlas
+from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.float.elementwise import Elementwise, binary, unary, with_attributes
-from qdqnp.ops.operator import Operator
+from qdqnp.ops.operator import Binding, Operator
 from qdqnp.quant import Array, Float32
 
 F = np.float32
@@ -88,7 +89,12 @@ def unpromised(op: str, function: Callable[[Any], Any], why: str = "") -> type[O
         with np.errstate(all="ignore"):
             return np.asarray(function(x.astype(np.float64)), F)
 
-    return type(op, (Elementwise,), {"op": op, "apply": apply, "doubt": lambda self, binding: doubt})
+    def error(self: Operator, binding: Binding, x: Array) -> Array:
+        """Two such functions are taken to be within 8 roundings of the result each."""
+        return sums_apart(np.abs(self.compute(binding, x)[0].astype(np.float64)), 16)
+
+    fields = {"op": op, "apply": apply, "doubt": lambda self, binding: doubt, "error": error}
+    return type(op, (Elementwise,), fields)
 
 
 LAST = "its last elements, up to three, are the C library's log1pf, whose last bits are not reproduced"
