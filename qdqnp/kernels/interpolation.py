@@ -82,7 +82,8 @@ def linear_codes(x: Array, axes: Sequence[Places]) -> Array:
             values = np.take(values, near[side], places.axis)
         total = total + weight * values.astype(np.int64)
     quotient = np.abs(total) >> 2 * BITS
-    return np.where(total < 0, -quotient, quotient).astype(x.dtype)
+    found: Array = np.where(total < 0, -quotient, quotient).astype(x.dtype)
+    return found
 
 
 def _fixed(places: Places) -> tuple[tuple[Int64, Int64], tuple[Int64, Int64]]:
@@ -141,7 +142,7 @@ def cubic(x: Float32, axes: Sequence[Places], a: float, exclude_outside: bool) -
         weight = _along(weights[:, at] / total, along.axis, x.ndim)
         rows = rows + weight * np.take(x, near[:, at], along.axis)
     near, weights, total = cubic_weights(down, a, exclude_outside)
-    result = np.zeros((), F)
+    result: Any = np.zeros((), F)
     for at in range(CUBIC):
         weight, divisor = (_along(values, down.axis, x.ndim) for values in (weights[:, at], total))
         result = result + np.take(rows, near[:, at], down.axis) * weight / divisor
@@ -188,7 +189,7 @@ def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> 
     window = math.ceil(float(support)) * 2 + 1
     at = np.arange(window)
     distance = ((low[:, None] + at).astype(F) - center[:, None] + HALF) * inverse
-    raw = np.where(at < (high - low)[:, None], _weight(np.abs(distance), cubic_a), F(0))
+    raw: Any = np.where(at < (high - low)[:, None], _weight(np.abs(distance), cubic_a), F(0))
     total = np.zeros(count, F)
     for column in raw.T:
         total = total + column

@@ -122,7 +122,8 @@ class HardSigmoidFunction:
 
     def float32(self, x: Float32) -> Float32:
         line = np.float32(self.alpha) * x + np.float32(self.beta)
-        return np.maximum(np.minimum(line, np.float32(1)), np.float32(0)).astype(np.float32)
+        found: Float32 = np.maximum(np.minimum(line, np.float32(1)), np.float32(0)).astype(np.float32)
+        return found
 
     def libm(self, x: Float32) -> Float32:
         return self.float32(x)

@@ -132,7 +132,7 @@ class QuantizeLinear(Operator):
         attributes: QuantizeAttributes = binding.step.attributes
         quant, kind = (attributes._small or binding.step.y).aligned(x.shape), attributes._divided_in
         with np.errstate(all="ignore"):
-            real = x.astype(kind)
+            real: Any = x.astype(kind)
             if kind != FLOAT32:
                 real = (real / quant.scale.astype(kind)).astype(np.float32)
                 quant = replace(quant, scale=np.ones((), np.float32))

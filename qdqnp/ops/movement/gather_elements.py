@@ -42,7 +42,7 @@ class GatherElements(Indexed):
 
 def along(indices: Int64, axis: int) -> tuple[Array, ...]:
     """Return the place in x of each index: its own, but along the axis the index itself."""
-    places = list(np.indices(indices.shape, sparse=True))
+    places: list[Array] = list(np.indices(indices.shape, sparse=True))
     places[axis] = indices
     return tuple(places)
 

@@ -187,6 +187,6 @@ class OffsetScaled(BoundRule):
 
     @property
     def slope(self) -> Slope:
-        real = np.ldexp(self.scale.astype(np.float64), -self.shift.astype(np.int32))
+        real = np.asarray(np.ldexp(self.scale.astype(np.float64), -self.shift.astype(np.int32)), np.float64)
         # a floor is a rounding half a unit lower
         return Slope(real, self.offset * real - 0.5, (), 0, -(2**40), 2**40)
