@@ -29,6 +29,23 @@ NUMBERS: Mapping[str, Override] = {
 }
 
 
+def tie_before_the_last(which: str) -> Any:
+    """Declare how a rounding before the last rounds ties: 'same' is the field `tie`."""
+    return choice(
+        "same",
+        of=("same", *ROUNDINGS),
+        kind="tie rule",
+        text=f"{which} rounding {{value}}",
+        unknown=NEAREST,
+        follows="tie",
+    )
+
+
+def accumulator_choice() -> Any:
+    """Declare which of ACCUMULATORS holds the sums."""
+    return choice("exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS)
+
+
 @dataclass(frozen=True)
 class NarrowThenAffine(Rule, family="requantize"):
     """ST Neural-ART, compiler 1.1.3, as inferred from compiled networks:
@@ -50,21 +67,12 @@ class NarrowThenAffine(Rule, family="requantize"):
         unknown=NEAREST,
     )
     #: The accumulator's arithmetic: 'exact' is int32, the others have 24 bits.
-    accumulator: str = choice(
-        "exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS
-    )
+    accumulator: str = accumulator_choice()
     #: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known.
     overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
     status: str = choice(INFERRED, of=STATUSES)
     #: How the first rounding rounds ties; 'same' is `tie`.
-    first_tie: str = choice(
-        "same",
-        of=("same", *ROUNDINGS),
-        kind="tie rule",
-        text="first rounding {value}",
-        unknown=NEAREST,
-        follows="tie",
-    )
+    first_tie: str = tie_before_the_last("first")
 
     @property
     def inner_tie(self) -> str:

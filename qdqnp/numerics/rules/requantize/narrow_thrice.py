@@ -14,14 +14,15 @@ from qdqnp.numerics.multiplier import ceil_log2, largest_shift, real_multiplier
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.narrow import (
-    ACCUMULATORS,
     accumulated,
+    accumulator_choice,
     addend,
     check_sizes,
     constant_weights,
     first_narrowing,
     first_shift,
     monotone_to,
+    tie_before_the_last,
 )
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import INFERRED, STATUSES
@@ -66,30 +67,14 @@ class NarrowThrice(Rule, family="requantize"):
         unknown=NEAREST,
     )
     #: The accumulator's arithmetic: 'exact' is int32, the others have 24 bits.
-    accumulator: str = choice(
-        "exact", of=ACCUMULATORS, kind="accumulator wrap", text="accumulator {value}", unknown=ACCUMULATORS
-    )
+    accumulator: str = accumulator_choice()
     #: (layer label, (('S1', value), ...)) for layers whose S1, A1, sh1, A2 or BC are known.
     overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
     status: str = choice(INFERRED, of=STATUSES)
     #: How the first rounding rounds ties; 'same' is `tie`.
-    first_tie: str = choice(
-        "same",
-        of=("same", *ROUNDINGS),
-        kind="tie rule",
-        text="first rounding {value}",
-        unknown=NEAREST,
-        follows="tie",
-    )
+    first_tie: str = tie_before_the_last("first")
     #: How the middle rounding rounds ties; 'same' is `tie`.
-    middle_tie: str = choice(
-        "same",
-        of=("same", *ROUNDINGS),
-        kind="tie rule",
-        text="middle rounding {value}",
-        unknown=NEAREST,
-        follows="tie",
-    )
+    middle_tie: str = tie_before_the_last("middle")
 
     def bind(self, context: SumContext) -> Requantizer:
         y, weights = context.output, constant_weights(context)
