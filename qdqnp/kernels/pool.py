@@ -73,12 +73,10 @@ def _max_along(x: Array, axis: int, side: int, window: Window, count: int) -> Ar
     return out
 
 
-def window_taps(
-    x: Array, axes: Sequence[Axis], kernel: Sequence[int], out: Sequence[int], fill: object
-) -> Iterator[Array]:
-    """Yield the element at each place of every window, row-major, as views of shape (..., *out), along the last axes.
+def pad_windows(x: Array, axes: Sequence[Axis], kernel: Sequence[int], out: Sequence[int], fill: object) -> Array:
+    """Surround x by `fill` along its last axes, far enough for every window of an output of sizes `out`.
 
-    Padding is `fill`; negative padding cuts off.
+    Negative padding cuts off.
     """
     lead: tuple[Any, ...] = (slice(None),) * (x.ndim - len(axes))
     x = x[(*lead, *(slice(max(-before, 0), None) for _, _, before, _ in axes))]
@@ -89,8 +87,20 @@ def window_taps(
         inner.append(slice(head, head + size))
     padded = np.full(shape, fill, x.dtype)
     padded[tuple(inner)] = x
+    return padded
+
+
+def window_taps(
+    x: Array, axes: Sequence[Axis], kernel: Sequence[int], out: Sequence[int], fill: object
+) -> Iterator[Array]:
+    """Yield the element at each place of every window, row-major, as views of shape (..., *out), along the last axes.
+
+    Padding is `fill`; negative padding cuts off.
+    """
+    padded = pad_windows(x, axes, kernel, out, fill)
+    lead: list[Any] = [slice(None)] * (x.ndim - len(axes))
     for tap_ in product(*map(range, kernel)):
-        place = list(lead)
+        place = lead.copy()
         for t, (stride, dilation, _, _), count in zip(tap_, axes, out, strict=True):
             place.append(slice(t * dilation, t * dilation + (count - 1) * stride + 1, stride))
         yield padded[tuple(place)]

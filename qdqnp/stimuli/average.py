@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage, ReciprocalAverage
 from qdqnp.numerics.rules.reciprocal_average import FixedReciprocalAverage
-from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.geometry.windows import axes_for
 from qdqnp.stimuli.goals import Goal
 from qdqnp.stimuli.place import Sheet, sheets
 from qdqnp.stimuli.sums import SummingLayer, window_sites
@@ -47,10 +48,10 @@ def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[Summ
     x = bound.step.inputs[0]
     assert x is not None
     shape, attributes = shapes[x.name], bound.step.attributes
-    window = window_for(attributes, attributes.kernel_shape, shape[2:])
-    sites = window_sites(shape, 1, window, shapes[bound.step.output_names[0]], maximal=False)
+    axes = axes_for(attributes, attributes.kernel_shape, shape[2:])
+    sites = window_sites(shape, 1, axes, attributes.kernel_shape, shapes[bound.step.output_names[0]], maximal=False)
     channels, area = shape[1], int(np.prod(shape[2:], dtype=np.int64))
-    ones = np.ones((channels, window.kernel[0] * window.kernel[1]), np.int64)
+    ones = np.ones((channels, math.prod(attributes.kernel_shape)), np.int64)
     return [SummingLayer(x, shape, ones, np.arange(channels), area, (site,)) for site in sites]
 
 

@@ -9,18 +9,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice, product
+from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
-from qdqnp.kernels.pool import pad_plane
-from qdqnp.kernels.sums import Window
+from qdqnp.graph import Sizes
+from qdqnp.kernels.pool import Axis, pad_windows
 from qdqnp.lazy import lazy
 from qdqnp.numerics.questions import Means, Sums
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.matrix import MatrixProduct
-from qdqnp.ops.geometry.windows import as_planes
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.program import Operand
 from qdqnp.quant import Int64, Quant
@@ -152,7 +153,7 @@ def _convolution(x: Operand, products: Convolution, output: tuple[int, ...]) -> 
     rows, shape = products.weights.rows, products.image.shape
     per_group = products.kernel.shape[1]
     group_of = np.arange(len(rows)) // (len(rows) // products.attributes.group)
-    places = window_sites(shape, per_group, products.window, output)
+    places = window_sites(shape, per_group, products.axes, products.kernel.shape[2:], output)
     return SummingLayer(x, shape, rows, group_of, per_group * math.prod(shape[2:]), places)
 
 
@@ -181,60 +182,63 @@ def _indices(shape: Sequence[int]) -> Int64:
 
 # -- sliding windows ---------------------------------------------------------------------------------------------------
 def window_sites(
-    shape: tuple[int, ...], channels: int, window: Window, output: tuple[int, ...], maximal: bool = True
+    shape: tuple[int, ...],
+    channels: int,
+    axes: Sequence[Axis],
+    kernel: Sizes,
+    output: tuple[int, ...],
+    maximal: bool = True,
 ) -> tuple[tuple[Place, ...], ...]:
     """Find the places of a sliding window over the first channels of an input.
 
-    shape: (N, C, H, W) or (N, C, W).
+    shape: (N, C, ...).
     channels: how many of the input's channels the window covers.
-    window: the window.
+    axes: stride, dilation and padding of each spatial axis.
+    kernel: the size of the window along each.
     output: shape of the output.
     maximal: leave out positions that see fewer taps than another because more of the window lies in the padding. They
         do not make other sums, because an input at its zero point adds as little as padding does.
     """
-    indices = as_planes(_indices(shape))[:, :channels]
-    rows_out, cols_out = (output[2] if len(output) == 4 else 1), output[-1]
-    height, width = indices.shape[2:]
-    padded = pad_plane(indices, window, rows_out, cols_out, -1)
+    spatial = shape[2:]
+    padded = pad_windows(_indices(shape)[:, :channels], axes, kernel, output[2:], -1)
+    alike = [_alike(*each, maximal) for each in zip(spatial, axes, kernel, output[2:], strict=True)]
     sites = []
-    for rows in _alike(height, window, 0, rows_out, maximal):
-        for cols in _alike(width, window, 1, cols_out, maximal):
-            # as many places as possible over all images, without shared inputs
-            spots = [(n, y, x) for n in range(shape[0]) for y in rows for x in cols][:MOST_PLACES]
-            sites.append(tuple(Place(_index(spot, len(shape)), _taps(padded, window, spot)) for spot in spots))
+    for kind in product(*alike):
+        # as many places as possible over all images, without shared inputs
+        spots = list(islice(product(range(shape[0]), *kind), MOST_PLACES))
+        sites.append(tuple(Place(spot, _taps(padded, axes, kernel, spot)) for spot in spots))
     return tuple(sites)
 
 
-def _index(spot: tuple[int, int, int], rank: int) -> tuple[int, ...]:
-    return spot if rank == 4 else (spot[0], spot[2])
+def _taps(padded: Int64, axes: Sequence[Axis], kernel: Sizes, spot: tuple[int, ...]) -> Int64:
+    """Return the inputs under the window at one spot, (channels * places of the kernel,)."""
+    image, *place = spot
+    under = (
+        slice(at * stride, at * stride + dilation * (taps - 1) + 1, dilation)
+        for at, (stride, dilation, _, _), taps in zip(place, axes, kernel, strict=True)
+    )
+    met: tuple[Any, ...] = (image, slice(None), *under)
+    return np.asarray(padded[met]).reshape(-1)
 
 
-def _taps(padded: Int64, window: Window, spot: tuple[int, int, int]) -> Int64:
-    """Return the inputs under the window at one spot, (channels * rows * columns,)."""
-    image, row, col = spot
-    top, left = row * window.strides[0], col * window.strides[1]
-    (kh, kw), (dh, dw) = window.kernel, window.dilations
-    return padded[image, :, top : top + dh * (kh - 1) + 1 : dh, left : left + dw * (kw - 1) + 1 : dw].reshape(-1)
-
-
-def _alike(size: int, window: Window, axis: int, count: int, maximal: bool) -> list[list[int]]:
+def _alike(size: int, axis: Axis, taps: int, count: int, maximal: bool) -> list[list[int]]:
     """Group the output positions along one axis by which taps they see inside the image; each group keeps positions
     whose windows do not overlap.
 
         size: length of the axis.
-        window: the window.
-        axis: which axis of the window.
+        axis: its stride, dilation and padding.
+        taps: length of the window.
         count: number of output positions.
         maximal: keep only the groups whose taps are not part of another group's.
     """
-    first = np.arange(count) * window.strides[axis] - window.pads[axis]
-    taps = first[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
-    inside = (taps >= 0) & (taps < size)
+    stride, dilation, before, _ = axis
+    met = (np.arange(count) * stride - before)[:, None] + np.arange(taps) * dilation
+    inside = (met >= 0) & (met < size)
     kinds = np.unique(inside, axis=0)
     found = []
     for kind in kinds:
         if not (maximal and any((kind <= other).all() and (kind != other).any() for other in kinds)):
-            found.append(_apart(np.flatnonzero((inside == kind).all(axis=1)), taps))
+            found.append(_apart(np.flatnonzero((inside == kind).all(axis=1)), met))
     return found
 
 

@@ -44,7 +44,7 @@ def parameters(rng: draw.Rng, channels: int, terms: int) -> dict[str, Array]:
 
 def conv(rng: draw.Rng) -> Case:
     """Dense and grouped, never depthwise."""
-    sizes = tuple(draw.size(rng, 7) for _ in range(draw.pick(rng, (1, 2, 2))))
+    sizes = tuple(draw.size(rng, 7) for _ in range(draw.pick(rng, (1, 2, 3))))
     kernel, more = window(rng, sizes)
     groups, per_group, filters = draw.pick(rng, (1, 1, 2)), draw.pick(rng, (1, 2, 3, 8, 21)), draw.pick(rng, (2, 3, 5))
     p = parameters(rng, groups * filters, per_group * int(np.prod(kernel)))

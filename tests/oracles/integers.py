@@ -104,7 +104,7 @@ def conv_accumulators(inputs: Inputs, attributes: Attributes) -> Array:
     taps = gathered(real_x, axes_of(attributes, x.shape[2:], w.shape[2:]), 0)
     taps = taps.reshape(x.shape[0], groups, x.shape[1] // groups, *taps.shape[2:])
     grouped = real_w.reshape(groups, filters // groups, *w.shape[1:])
-    windows, kernel = "HW"[: x.ndim - 2], "hw"[: x.ndim - 2]
+    windows, kernel = "DHW"[: x.ndim - 2], "dhw"[: x.ndim - 2]
     sums = np.einsum(f"ngi{windows}{kernel},gfi{kernel}->ngf{windows}", taps, grouped)
     sums = sums.reshape(x.shape[0], filters, *sums.shape[3:])
     return rounding.int32(sums if bias is None else sums + along(bias, x.ndim, 1))

@@ -40,7 +40,7 @@ def _codes(acc: Array, multiplier: Array, y_zero: Any) -> Array:
 
 
 def conv(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
-    """QLinearConv of uint8 with int8 weights, one or two spatial axes."""
+    """QLinearConv of uint8 with int8 weights, one to three spatial axes."""
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (*inputs, None)[:9]
     assert x is not None and w is not None and w_scale is not None and w_zero is not None
     groups, filters = attributes.get("group", 1), w.shape[0]

@@ -20,8 +20,7 @@ def with_products(question: Sums, products: Products) -> Sums:
 
 def pads_of(products: Convolution) -> tuple[int, ...]:
     """Padding before each spatial axis, then after each."""
-    pads, rank = products.window.pads, products.image.ndim - 2  # a 1-D window is the last row of a 2-D one
-    return (*pads[:2][-rank:], *pads[2:][-rank:])
+    return tuple(axis[side] for side in (2, 3) for axis in products.axes)
 
 
 def padded(products: Convolution, pads: Sequence[int], code: int) -> Convolution:

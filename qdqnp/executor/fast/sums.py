@@ -23,9 +23,8 @@ from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Finish, Weights, convolve, multiply
 from qdqnp.numerics.questions import Products, Sums, SumWeights
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.ops.geometry.conv import Convolution
+from qdqnp.ops.geometry.conv import Convolution, planar
 from qdqnp.ops.geometry.matrix import MatrixProduct
-from qdqnp.ops.geometry.windows import as_planes
 from qdqnp.ops.integer.asking import Part, SumOperator
 from qdqnp.ops.operator import Binding
 from qdqnp.quant import Array, Codes, Int64, Quant, code_range
@@ -128,9 +127,9 @@ CHANNEL_AXIS: Mapping[type, int] = {Convolution: 0, MatrixProduct: 1}
 def _multiply(products: Products, layer: Linear, finish: Finish, out: Array, scratch: Scratch) -> None:
     """Write what `finish` makes of the raw sums to out, as it stands in the operator's output."""
     if isinstance(products, Convolution):
-        image, out_planes = as_planes(products.image), as_planes(out)
-        pad_code = int(products.x.zero_point)
-        convolve(image, pad_code, layer.weights, products.window, finish, out_planes, scratch)
+        pad_code, kernel = int(products.x.zero_point), products.kernel.shape[2:]
+        for image, window, part in planar(products.attributes, products.image, kernel, out, pad_code):
+            convolve(image, pad_code, layer.weights, window, finish, part, scratch)
         return
     assert isinstance(products, MatrixProduct)
     rows = out.reshape(products.a.shape[0], layer.correction.size)

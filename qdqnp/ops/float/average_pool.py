@@ -14,7 +14,7 @@ from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
 from qdqnp.ops.geometry.pool import check_mlas, check_pool, pool_origin, pool_shape, pool_work
-from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of, volume_taps
+from qdqnp.ops.geometry.taps import AverageAttributes, Taps, taps_of
 from qdqnp.ops.geometry.windows import axes_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
@@ -42,7 +42,7 @@ class AveragePool(Operator):
 
     def infer(self, check: NodeCheck, attributes: AverageAttributes) -> Inferred:
         check.dtype_in(0, (np.float32,), "x")
-        check_pool(check, attributes, (3, 4, 5))
+        check_pool(check, attributes)
         return ((FLOAT32, pool_shape(attributes, check.value(0).shape)),)
 
     def shapes(self, attributes: AverageAttributes, x: Shape) -> tuple[Shape, ...]:
@@ -73,7 +73,7 @@ class AveragePool(Operator):
 def _window_taps(attributes: AverageAttributes, x: Array) -> tuple[Array, Taps, Sizes]:
     """Return the taps, those outside the image as -0.0, which adds nothing; all about them; and the output's shape."""
     shape = concrete(pool_shape(attributes, x.shape))
-    taps = volume_taps(attributes, x, shape[2:]) if x.ndim == 5 else taps_of(attributes, x, *(1, *shape[2:])[-2:])
+    taps = taps_of(attributes, x, shape[2:])
     return np.where(taps.inside[:, None, None], taps.values, x.dtype.type(-0.0)), taps, shape
 
 

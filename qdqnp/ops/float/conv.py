@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,19 @@ from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32 as FLOAT32_PRODUCT
 from qdqnp.kernels.strategy import FLOAT64, Proof
-from qdqnp.kernels.sums import Weights, Window, convolve
+from qdqnp.kernels.sums import Weights, convolve
 from qdqnp.numerics.questions.sums import Index
-from qdqnp.numerics.rules.float_sum import FloatSumRule
 from qdqnp.ops.float.apart import sums_apart
-from qdqnp.ops.geometry.conv import ConvAttributes, check_conv, conv_macs, conv_origin, conv_shape, conv_work
-from qdqnp.ops.geometry.windows import as_planes, axes_for, window_for
+from qdqnp.ops.geometry.conv import (
+    ConvAttributes,
+    check_conv,
+    conv_macs,
+    conv_origin,
+    conv_shape,
+    conv_work,
+    planar,
+)
+from qdqnp.ops.geometry.windows import as_planes, window_for
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -35,7 +42,7 @@ class Conv(Operator):
     def infer(self, check: NodeCheck, attributes: ConvAttributes) -> Inferred:
         for index in range(2 + check.given(2)):
             check.dtype_in(index, (np.float32,))
-        check_conv(check, attributes, 0, 1, (3, 4, 5))
+        check_conv(check, attributes, 0, 1)
         shape = conv_shape(attributes, check.value(0).shape, check.value(1).shape)
         if check.given(2) and check.value(2).shape != (shape[1],):
             check.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(check.value(2).shape))
@@ -52,29 +59,16 @@ class Conv(Operator):
 
     def compute(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, ...]:
         attributes, rule = binding.step.attributes, binding.profile.float_sum
-        if x.ndim == 5:
-            out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
-            positions = math.prod(out.shape[2:])
-            for at, (planes, plane_attributes, plane_weights) in enumerate(_slices(attributes, x, w, out.shape[2])):
-                out[:, :, at] = self._planar(rule, plane_attributes, planes, plane_weights, bias, positions)
-            return (out,)
-        return (self._planar(rule, attributes, x, w, bias, None),)
-
-    def _planar(
-        self, rule: FloatSumRule, attributes: ConvAttributes, x: Array, w: Array, bias: Array | None, volume: int | None
-    ) -> Array:
-        """Compute a convolution along one or two axes. volume: the pixels of all slices where it is one of several."""
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
         grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
         weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
         offset: Any = 0 if bias is None else bias[:, None]
-        window = window_for(attributes, w.shape[2:], x.shape[2:])
-        positions = volume or math.prod(out.shape[2:])
-        if volume is None and _whole_rows(window, w.shape, grouped.shape[1], x.shape[-1]):
+        positions = math.prod(out.shape[2:])
+        if x.ndim < 5 and _whole_rows(attributes, x.shape, w.shape):
             for image, result in zip(as_planes(x), out, strict=True):
-                sums = rule.conv(weights.array, _rows_as_columns(image, window.kernel[0]), positions, True)
+                sums = rule.conv(weights.array, _rows_as_columns(image, math.prod(w.shape[2:-1])), positions, True)
                 result[...] = (sums.reshape(w.shape[0], positions) + offset).reshape(result.shape)
-            return out
+            return (out,)
 
         def product(left: Array, right: Array, proof: Proof, tile: Array, scratch: Scratch) -> None:
             np.copyto(tile, rule.conv(left, right, positions, False))
@@ -83,8 +77,9 @@ class Conv(Operator):
             tile += offset
             return tile
 
-        convolve(as_planes(x), 0, weights, window, finish, as_planes(out), Scratch(), product)
-        return out
+        for image, window, part in planar(attributes, x, w.shape[2:], out, 0):
+            convolve(image, 0, weights, window, finish, part, Scratch(), product)
+        return (out,)
 
     def origin(self, step: Step, output: int, index: Index, x: Array, w: Array, bias: Array | None = None) -> Any:
         return conv_origin(step.attributes, index, x, w, bias)
@@ -95,20 +90,12 @@ class Conv(Operator):
     def error(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> Array:
         """Bound the error of sums of K products and a bias: K + 1 roundings each way, on the sum of the magnitudes."""
         attributes = binding.step.attributes
-        if x.ndim == 5:
-            depth = concrete(conv_shape(attributes, x.shape, w.shape))[2]
-            parts = [self._bound(*part, bias) for part in _slices(attributes, x, w, depth)]
-            return np.stack(parts, axis=2)
-        return self._bound(x, attributes, w, bias)
-
-    def _bound(self, x: Array, attributes: ConvAttributes, w: Array, bias: Array | None) -> Array:
         magnitude = np.zeros(concrete(conv_shape(attributes, x.shape, w.shape)), np.float64)
         shape = (attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
         grouped = np.abs(w).astype(np.float64).reshape(shape)
-        weights, window = Weights(_WIDE, grouped), window_for(attributes, w.shape[2:], x.shape[2:])
         added: Any = 0 if bias is None else np.abs(bias[:, None])
-        planes = as_planes(np.abs(x).astype(np.float64))
-        convolve(planes, 0, weights, window, lambda tile, _: np.add(tile, added), as_planes(magnitude), Scratch())
+        for image, window, part in planar(attributes, np.abs(x).astype(np.float64), w.shape[2:], magnitude, 0):
+            convolve(image, 0, Weights(_WIDE, grouped), window, lambda tile, _: np.add(tile, added), part, Scratch())
         return sums_apart(magnitude, grouped.shape[2] + 1)
 
 
@@ -117,34 +104,16 @@ _NO_PROOF = Proof(FLOAT32_PRODUCT, 0, 0, (), 0)
 _WIDE = Proof(FLOAT64, 0, 0, (), 0)
 
 
-def _slices(
-    attributes: ConvAttributes, x: Array, w: Array, depth: int
-) -> Iterator[tuple[Array, ConvAttributes, Array]]:
-    """Yield, for each slice of the output of (N, C, D, H, W), the convolution along two axes that it is.
-
-    The slices of the image that the kernel meets are channels of it: sums then add up in the same order.
-    """
-    axes = axes_for(attributes, w.shape[2:], x.shape[2:])
-    stride, dilation, before, after = axes[0]
-    padded = np.pad(x, ((0, 0), (0, 0), (before, max(after, 0)), (0, 0), (0, 0)))
-    pads = tuple(axis[side] for side in (2, 3) for axis in axes[1:])
-    strides, dilations = (tuple(axis[at] for axis in axes[1:]) for at in (0, 1))
-    plane = ConvAttributes(strides=strides, dilations=dilations, pads=pads, group=attributes.group)
-    weights = w.reshape(w.shape[0], w.shape[1] * w.shape[2], *w.shape[3:])
-    for at in range(depth):
-        met = padded[:, :, at * stride : at * stride + dilation * (w.shape[2] - 1) + 1 : dilation]
-        yield met.reshape(x.shape[0], x.shape[1] * w.shape[2], *x.shape[3:]), plane, weights
-
-
-def _whole_rows(window: Window, w: tuple[int, ...], filters: int, width: int) -> bool:
+def _whole_rows(attributes: ConvAttributes, x: Sizes, w: Sizes) -> bool:
     """Tell whether MLAS multiplies by rows of the image as they lie.
 
     It does so with one input channel per group, a kernel of the image's width but not of one element, nothing padded,
     no strides or dilations. For images of one column it makes a difference only with one filter per group.
     """
+    window = window_for(attributes, w[2:], x[2:])
     plain = not any(window.pads) and window.strides == window.dilations == (1, 1)
-    fits = w[1] == 1 and window.kernel[1] == width and window.kernel != (1, 1)
-    return plain and fits and (width > 1 or filters == 1)
+    fits = w[1] == 1 and window.kernel[1] == x[-1] and window.kernel != (1, 1)
+    return plain and fits and (x[-1] > 1 or w[0] == attributes.group)
 
 
 def _rows_as_columns(image: Array, height: int) -> Array:

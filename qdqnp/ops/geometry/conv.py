@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from qdqnp.graph import Shape, Sizes, concrete
-from qdqnp.kernels.pool import pad_plane, tap
+from qdqnp.kernels.pool import Axis, window_taps
 from qdqnp.kernels.sums import Window
 from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.ops.geometry.windows import (
     WindowAttributes,
     as_planes,
+    axes_for,
     check_window,
     padded_plane,
     spatial_output,
@@ -52,9 +52,9 @@ def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
     return (x[0], out_channels, *spatial_output(attributes, sizes, x[2:]))
 
 
-def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int, ranks: Sequence[int] = (3, 4)) -> None:
-    """Check what every convolution needs; x and w are input indices, ranks those that they may have."""
-    rank = check.rank_in(x, ranks, "x")
+def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int) -> None:
+    """Check what every convolution needs; x and w are input indices."""
+    rank = check.rank_in(x, (3, 4, 5), "x")
     check.rank_in(w, (rank,), "w")
     kernel = [size for size in check.value(w).shape[2:] if isinstance(size, int)]
     if len(kernel) != rank - 2:
@@ -111,12 +111,37 @@ def conv_origin(attributes: ConvAttributes, index: Index, x: Array, w: Array, bi
     return np.reshape([(0 if spot is None else x[spot], w[at]) for spot, at in terms] + added, (-1, 2))
 
 
+def planar(
+    attributes: ConvAttributes, x: Array, kernel: Sizes, out: Array, fill: int
+) -> Iterator[tuple[Array, Window, Array]]:
+    """Yield the convolutions along two axes that make up one: (image (N, C, H, W), window, its part of out).
+
+    One along three axes is one for each slice of the output. The slices of the image that the kernel meets are channels
+    of it, so that the weights are the same matrix, and sums add up in the same order.
+
+        kernel: the spatial sizes of the weights.
+        out: the output, which is to be filled; the parts are views of it.
+        fill: the value or code with which x is padded.
+    """
+    if x.ndim < 5:
+        yield as_planes(x), window_for(attributes, kernel, x.shape[2:]), as_planes(out)
+        return
+    (stride, dilation, before, after), *plane = axes_for(attributes, kernel, x.shape[2:])
+    (down, down_dilation, top, bottom), (across, across_dilation, left, right) = plane
+    strides, dilations = (down, across), (down_dilation, across_dilation)
+    window = Window((kernel[1], kernel[2]), strides, dilations, (top, left, bottom, right))
+    padded = np.pad(x, ((0, 0), (0, 0), (before, max(after, 0)), (0, 0), (0, 0)), constant_values=fill)
+    for at in range(out.shape[2]):
+        met = padded[:, :, at * stride : at * stride + dilation * (kernel[0] - 1) + 1 : dilation]
+        yield met.reshape(x.shape[0], x.shape[1] * kernel[0], *x.shape[3:]), window, out[:, :, at]
+
+
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """The products of a convolution. Positions count images, then rows, then columns of the output."""
+    """The products of a convolution. Positions count images, then the places of the output, row-major."""
 
     attributes: ConvAttributes
-    #: Codes, shape (N, C, H, W) or (N, C, W).
+    #: Codes, shape (N, C, W), (N, C, H, W) or (N, C, D, H, W).
     image: Codes
     #: Codes, shape (M, C / group, kernel ...).
     kernel: Codes
@@ -124,8 +149,9 @@ class Convolution:
     w: Quant
 
     @property
-    def window(self) -> Window:
-        return window_for(self.attributes, self.kernel.shape[2:], self.image.shape[2:])
+    def axes(self) -> list[Axis]:
+        """Stride, dilation, padding before and padding after of each axis."""
+        return axes_for(self.attributes, self.kernel.shape[2:], self.image.shape[2:])
 
     @property
     def out(self) -> Sizes:
@@ -142,14 +168,12 @@ class Convolution:
         return conv_weights(self.kernel, self.w, self.attributes.group)
 
     def columns(self) -> Codes:
-        planes, window, group = as_planes(self.image), self.window, self.attributes.group
-        rows, cols = (1, *self.out[2:])[-2:]
-        padded = pad_plane(planes, window, rows, cols, int(self.x.zero_point))
-        places = product(range(window.kernel[0]), range(window.kernel[1]))
-        taps = np.stack([tap(padded, window, *place, rows, cols) for place in places], axis=2)
+        group, out, kernel = self.attributes.group, self.out, self.kernel.shape[2:]
+        places = window_taps(self.image, self.axes, kernel, out[2:], int(self.x.zero_point))
+        taps = np.stack(list(places), axis=2)
         images, channels, count = taps.shape[:3]
-        grouped = taps.reshape(images, group, channels // group * count, rows * cols)
-        return np.moveaxis(grouped, 0, 2).reshape(group, grouped.shape[2], images * rows * cols)
+        grouped = taps.reshape(images, group, channels // group * count, math.prod(out[2:]))
+        return np.moveaxis(grouped, 0, 2).reshape(group, grouped.shape[2], self.shape[0])
 
     def terms(self, position: int, channel: int) -> Iterator[tuple[Index | None, Index]]:
         image, *place = (int(i) for i in np.unravel_index(position, (self.out[0], *self.out[2:])))

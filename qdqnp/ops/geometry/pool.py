@@ -29,9 +29,9 @@ def pool_shape(attributes: PoolAttributes, x: Shape) -> Shape:
     return (*x[:2], *spatial_output(attributes, attributes.kernel_shape, x[2:], bool(attributes.ceil_mode)))
 
 
-def check_pool(check: NodeCheck, attributes: PoolAttributes, ranks: Sequence[int] = (3, 4)) -> None:
-    """Refuse attributes that are out of range. ranks: those that the input may have."""
-    rank = check.rank_in(0, ranks, "x")
+def check_pool(check: NodeCheck, attributes: PoolAttributes) -> None:
+    """Refuse attributes that are out of range."""
+    rank = check.rank_in(0, (3, 4, 5), "x")
     if not attributes.kernel_shape:
         check.refuse("attribute 'kernel_shape'", f"{rank - 2} sizes", "nothing")
     check_window(check, attributes, rank - 2, attributes.kernel_shape)

@@ -12,7 +12,7 @@ from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.numerics.questions import Means, Windows
 from qdqnp.ops.geometry.pool import check_pool, pool_shape, pool_work
 from qdqnp.ops.geometry.taps import AverageAttributes, taps_of
-from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.geometry.windows import axes_for
 from qdqnp.ops.integer.asking import Part
 from qdqnp.ops.integer.qlinear_global_average_pool import plane_means
 from qdqnp.ops.integer.unary import FromOneInput, input_and_output
@@ -56,8 +56,7 @@ class QLinearAveragePool(FromOneInput):
         attributes: AverageAttributes = step.attributes
         if covers_all(attributes, x.shape[2:]):
             return [Part(plane_means(step, x))]
-        rows, cols = (1, *concrete(pool_shape(attributes, x.shape))[2:])[-2:]
-        taps = taps_of(attributes, x, rows, cols)
+        taps = taps_of(attributes, x, concrete(pool_shape(attributes, x.shape))[2:])
         # unlike AveragePool, the operator counts the elements that ceil_mode puts beyond the padding
         count = np.full_like(taps.count, len(taps.values)) if attributes.count_include_pad else taps.count
         inside = taps.inside[:, None, None]
@@ -71,4 +70,5 @@ class QLinearAveragePool(FromOneInput):
 def covers_all(attributes: AverageAttributes, spatial: Sizes) -> bool:
     """Tell whether one window, unpadded (auto_pad may pad as well), is the whole image."""
     kernel = attributes.kernel_shape
-    return tuple(kernel) == tuple(spatial) and not any(window_for(attributes, kernel, spatial).pads)
+    pads = [pad for axis in axes_for(attributes, kernel, spatial) for pad in axis[2:]]
+    return tuple(kernel) == tuple(spatial) and not any(pads)

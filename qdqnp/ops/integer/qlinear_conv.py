@@ -1,4 +1,4 @@
-"""QLinearConv: y = requantize(sum of (x - z_x)(w - z_w), + bias). Groups, strides, dilations, pads, 1-D and 2-D."""
+"""QLinearConv: y = requantize(sum of (x - z_x)(w - z_w), + bias). Groups, strides, dilations, pads, 1-D to 3-D."""
 
 from __future__ import annotations
 

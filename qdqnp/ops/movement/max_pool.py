@@ -39,7 +39,7 @@ class MaxPool(Operator):
 
     def infer(self, check: NodeCheck, attributes: MaxPoolAttributes) -> Inferred:
         dtype = check.dtype_in(0, (np.int8, np.uint8, np.float32), "x")
-        check_pool(check, attributes, (3, 4, 5))
+        check_pool(check, attributes)
         if attributes.storage_order not in (0, 1):
             check.refuse("attribute 'storage_order'", "0 or 1", attributes.storage_order)
         shape = pool_shape(attributes, check.value(0).shape)

@@ -36,10 +36,10 @@ def window(rng: draw.Rng, sizes: tuple[int, ...], dilate: bool = True) -> tuple[
 
 
 def qlinear_conv(rng: draw.Rng) -> Case:
-    """Dense, grouped and depthwise; 1-D and 2-D; constant and computed weights."""
+    """Dense, grouped and depthwise; 1-D to 3-D; constant and computed weights."""
     x_dtype, w_dtype = draw.sums_dtypes(rng)
-    rank = draw.pick(rng, (1, 2, 2, 2))
-    sizes = tuple(draw.size(rng, 9) for _ in range(rank))
+    rank = draw.pick(rng, (1, 2, 2, 3))
+    sizes = tuple(draw.size(rng, 9 if rank < 3 else 5) for _ in range(rank))
     kernel, attributes = window(rng, sizes)
     groups = draw.pick(rng, (1, 1, 1, 2, 3))
     per_group, filters = draw.pick(rng, (1, 2, 3, 5)), draw.pick(rng, (1, 2, 3))

@@ -9,6 +9,7 @@ import numpy as np
 from tests.ops import draw
 from tests.ops.case import MS, Case, one_node
 from tests.ops.cases.conv import window
+from tests.ops.cases.pool import spatial
 
 F = np.float32
 
@@ -63,7 +64,7 @@ def matmul_integer(rng: draw.Rng) -> Case:
 def conv_integer(rng: draw.Rng) -> Case:
     """Every pair of types that ONNX Runtime has; in groups, padded, strided, dilated."""
     x_dtype, w_dtype = draw.pick(rng, draw.EIGHT), draw.pick(rng, draw.EIGHT)
-    sizes = tuple(draw.size(rng, 8) for _ in range(draw.pick(rng, (1, 2, 2))))
+    sizes = spatial(rng, 3)
     kernel, attributes = window(rng, sizes)
     groups, inner, filters = (draw.size(rng, 3) for _ in range(3))
     arguments = [

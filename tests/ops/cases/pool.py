@@ -30,7 +30,7 @@ def max_pool(rng: draw.Rng) -> Case:
 
 def qlinear_average_pool(rng: draw.Rng) -> Case:
     """Windows that overlap the border, and the window that is the whole image, which is computed otherwise."""
-    sizes = spatial(rng)
+    sizes = spatial(rng, 3)
     attributes = pooling(rng, sizes, dilate=False)
     attributes.pop("dilations", None)
     if draw.chance(rng, 0.15):
