@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdqnp.numerics.chain import chained_sums
 from qdqnp.numerics.float32 import DROPPED, MIDDLE, SMALLEST_NORMAL, fma32
 from qdqnp.quant import Float32
 
@@ -22,7 +23,13 @@ TILE = 16 * 1024
 
 
 def fused_sums(left: Float32, right: Float32) -> Float32:
-    """Add up with one accumulator per element, from k = 0 on: acc = fma(left[k], right[k], acc)."""
+    """Add up with one accumulator per element, from k = 0 on: acc = fma(left[k], right[k], acc), acc = 0 at first."""
+    quick = chained_sums(left, right)
+    return by_definition(left, right) if quick is None else quick
+
+
+def by_definition(left: Float32, right: Float32) -> Float32:
+    """Compute `fused_sums` one fused multiply-add after the other."""
     groups, rows, terms = left.shape
     columns = right.shape[2]
     out = np.zeros((groups, rows, columns), F32)
@@ -93,7 +100,10 @@ def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tu
     result, factor = start, np.asarray(alpha, F32)
     for begin, end in pairwise(parts):
         sums = fused_sums(left[:, :, begin:end], right[:, begin:end])
-        result = sums * factor if result is None else fma32(sums, factor, result)
+        if factor == 1:  # the fused step is an addition
+            result = sums if result is None else sums + result
+        else:
+            result = sums * factor if result is None else fma32(sums, factor, result)
     assert result is not None
     return result
 
