@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import ProfileError
+from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.events import Events, events
 from qdqnp.executor.plan import BoundStep, Plan, accumulators
 from qdqnp.executor.threads import ONE, blas_threads
@@ -101,7 +102,7 @@ def made_by(
 
     Arguments and errors are those of `fold`.
     """
-    with blas_threads(ONE):
+    with blas_threads(ONE), small_buffer():
         return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
 
@@ -121,7 +122,7 @@ def walk(
     The returned arrays are fresh: they do not share memory with inputs, constants or work memory.
     """
     kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
-    with blas_threads(threads), plan.scratch.lend() as scratch:
+    with blas_threads(threads), small_buffer(), plan.scratch.lend() as scratch:
         for done in fold(plan.steps, feeds, last_use=plan.last_use, scratch=scratch):
             if notes is not None:
                 with np.errstate(all="ignore"):  # as when steps are bound and evaluated

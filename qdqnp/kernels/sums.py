@@ -28,10 +28,10 @@ Product = Callable[[Array, Array, Proof, Array, Scratch], None]
 # Elements of one im2col band, as measured: smaller bands pay for more calls, larger ones leave the caches.
 BAND_ELEMENTS = 768 * 1024
 
-# OpenBLAS multiplies up to 10^6 products without packing, a third faster for few rows; below some hundred columns
+# OpenBLAS multiplies up to 10^6 products without packing, a third faster for few rows; below some thirty columns
 # the calls cost more than that gains. Both numbers were measured; they decide speed only.
 SMALL_PRODUCT = 1_000_000
-FEWEST_COLUMNS = 128
+FEWEST_COLUMNS = 32
 
 _PRODUCT_DTYPE = {FLOAT32: np.float32, SPLIT: np.float32, FLOAT64: np.float64, INT64: np.int64}
 _TILE_DTYPE = {FLOAT32: np.float32, SPLIT: np.float64, FLOAT64: np.float64, INT64: np.int64}

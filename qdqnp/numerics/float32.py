@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdqnp.quant import Codes, Float32, Int64, code_range
+from qdqnp.quant import Array, Codes, Float32, Int64, code_range
 
 Float64 = NDArray[np.float64]
 #: Elements worked on at a time, so that they stay in cache and the temporaries small. It decides speed only.
 PIECE = 4 * 1024
+#: The same where few temporaries are alive at a time.
+LONG_PIECE = 64 * 1024
 
 
 def as_f32(value: Codes | Float32) -> Float32:
@@ -38,22 +40,51 @@ def round_clamped(v: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
     A NaN becomes the lowest code: the clamp is MAXPS(v, low), which returns its second operand for a NaN.
     """
     low, high = clamp_limits(dtype, zero_point)
-    clamped = np.minimum(np.fmax(v, low), high)
-    # code and zero point are integers far below 2^24: their float32 sum is exact
-    codes: Codes = (np.rint(clamped) + zero_point.astype(np.float32)).astype(dtype)
-    return codes
+    codes = np.asarray(np.clip(v, low, high))
+    if np.isnan(codes.min(initial=0)):  # a minimum is NaN where any element is
+        codes = np.where(np.isnan(codes), low, codes)
+    np.rint(codes, out=codes)
+    codes += zero_point.astype(np.float32)  # both are integers far below 2^24: their float32 sum is exact
+    return codes.astype(dtype)
 
 
 def quantize(x: Float32, scale: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
     """Turn real values into codes (QUANT), by a true float32 division, never a multiplication by the reciprocal."""
+
+    def quantized(piece: Float32) -> Codes:
+        return round_clamped(np.divide(piece, scale, dtype=np.float32), zero_point, dtype)
+
     with np.errstate(all="ignore"):  # infinities and NaN saturate; they are not errors here
-        return round_clamped(np.divide(x, scale, dtype=np.float32), zero_point, dtype)
+        return _in_pieces(quantized, x, np.dtype(dtype), LONG_PIECE) if _uniform(x, scale, zero_point) else quantized(x)
 
 
 def dequantize(codes: Codes, scale: Float32, zero_point: Codes) -> Float32:
     """Compute f32(f32(int32(code) - int32(zero point)) * scale); the int32 difference wraps."""
-    difference = codes.astype(np.int32) - zero_point.astype(np.int32)
-    return np.multiply(difference.astype(np.float32), scale, dtype=np.float32)
+
+    def real(piece: Codes) -> Float32:
+        if piece.dtype.itemsize <= 2 and piece.dtype.kind in "iu":  # float32 holds every difference of such codes
+            difference = piece.astype(np.float32)
+            difference = np.subtract(difference, zero_point.astype(np.float32), dtype=np.float32)
+        else:
+            difference = (piece.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32)
+        return np.multiply(difference, scale, dtype=np.float32)
+
+    return (
+        _in_pieces(real, codes, np.dtype(np.float32), LONG_PIECE) if _uniform(codes, scale, zero_point) else real(codes)
+    )
+
+
+def _uniform(x: Array, scale: Float32, zero_point: Codes) -> bool:
+    """Tell whether all elements have one scale and one zero point, and keep their shape with them."""
+    return scale.size == zero_point.size == 1 and max(scale.ndim, zero_point.ndim) <= x.ndim
+
+
+def _in_pieces(function: Callable[[Array], Array], x: Array, dtype: np.dtype[Any], size: int) -> Array:
+    """Return the function of each element, computed piece by piece."""
+    flat, out = x.reshape(-1), np.empty(x.size, dtype)
+    for start in range(0, x.size, size):
+        out[start : start + size] = function(flat[start : start + size])
+    return out.reshape(x.shape)
 
 
 def requantize(acc: Int64, multiplier: Float32, zero_point: Codes, dtype: np.dtype[Any]) -> Codes:
@@ -123,12 +154,8 @@ def piecewise(function: Callable[[Float32], Float32]) -> Callable[[Float32], Flo
     """Return the function of each element, computed piece by piece, without warnings of infinities and NaNs."""
 
     def computed(x: Float32) -> Float32:
-        x = np.asarray(x, np.float32)
-        flat, out = x.reshape(-1), np.empty(x.size, np.float32)
         with np.errstate(all="ignore"):
-            for start in range(0, x.size, PIECE):
-                out[start : start + PIECE] = function(flat[start : start + PIECE])
-        return out.reshape(x.shape)
+            return _in_pieces(function, np.asarray(x, np.float32), np.dtype(np.float32), PIECE)
 
     computed.__doc__, computed.__name__ = function.__doc__, function.__name__
     return computed

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import qdqnp
 from qdqnp.errors import InputError, Problem, ProfileError
+from qdqnp.executor import buffer
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.executor.walk import fold, made_by, walk
 from qdqnp.model import feeds_for
@@ -103,3 +105,22 @@ def _folds(module: ast.Module) -> bool:
 def _evaluates(loop: ast.AST) -> bool:
     calls = (node.func for node in ast.walk(loop) if isinstance(node, ast.Call))
     return any(isinstance(called, ast.Attribute) and called.attr in ("evaluate", "compute") for called in calls)
+
+
+def test_the_ufunc_buffer_is_small_during_a_run_and_the_callers_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = np.getbufsize(), []
+    compute = BoundStep.compute
+
+    def watched(*args: Any) -> dict[str, Any]:
+        seen.append(np.getbufsize())
+        if len(seen) == 4:
+            raise ProfileError("outside the domain", [Problem("multiplier", "below 1", "2", "Use another.")])
+        return compute(*args)
+
+    monkeypatch.setattr(BoundStep, "compute", watched)
+    for run in (lambda: walk(plan(), given(), None), lambda: made_by(plan().steps, given())):
+        seen.clear()
+        with pytest.raises(ProfileError):
+            run()
+        assert seen == [buffer.ELEMENTS] * 4
+        assert np.getbufsize() == before
