@@ -6,10 +6,12 @@ saturation takes away is added to the exact sum.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from qdqnp.lazy import lazy
 from qdqnp.quant import Array, Int64
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
@@ -54,10 +56,38 @@ class SaturatingPairs:
     def correct(self, columns: Array, sums: Array) -> None:
         """Add to exact sums what saturation changes.
 
-        columns: raw codes (groups, K, n) in any dtype.
+        columns: raw codes (groups, K, n), never negative, in any dtype.
         sums: exact sums (groups, rows, n), changed in place.
+
+        Rows that the largest codes at both positions do not make saturate are left out.
         """
-        for pair in self.pairs:
+        if not self.pairs or not columns.size:
+            return
+        largest = columns.max(axis=2).astype(np.float32)
+        for pair in self._within_reach(largest):
+            most = largest[pair.group, [pair.first, pair.second]]
+            reaches = (most @ np.maximum(pair.weights, 0) > HIGHEST) | (most @ np.minimum(pair.weights, 0) < LOWEST)
+            if not reaches.any():
+                continue
+            weights = pair.weights[:, reaches]
             one, other = (columns[pair.group, at].astype(np.float32) for at in (pair.first, pair.second))
-            total = pair.weights[0, :, None] * one + pair.weights[1, :, None] * other
-            sums[pair.group, pair.rows] += (np.clip(total, LOWEST, HIGHEST) - total).astype(sums.dtype)
+            total = weights[0, :, None] * one + weights[1, :, None] * other
+            sums[pair.group, pair.rows[reaches]] += (total.clip(LOWEST, HIGHEST) - total).astype(sums.dtype)
+
+    def _within_reach(self, largest: Array) -> Iterable[Pair]:
+        """Return the pairs of which a row might saturate. largest: of the codes at each place of K, (groups, K)."""
+        group, first, second, up, down = self._places
+        most = np.stack([largest[group, first], largest[group, second]])
+        reaches = ((most * up).sum(axis=0) > HIGHEST) | ((most * down).sum(axis=0) < LOWEST)
+        return (self.pairs[at] for at in np.flatnonzero(reaches))
+
+    @lazy
+    def _places(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Return group, first and second of all pairs, (pairs,), and the largest and lowest weights there, (2, pairs).
+
+        Where no weight is positive, or negative, 0 stands for the largest, or the lowest.
+        """
+        group, first, second = np.array([(pair.group, pair.first, pair.second) for pair in self.pairs]).T
+        up = np.array([pair.weights.max(axis=1, initial=0) for pair in self.pairs]).T
+        down = np.array([pair.weights.min(axis=1, initial=0) for pair in self.pairs]).T
+        return group, first, second, up, down
