@@ -38,7 +38,7 @@ LANES = 16
 
 
 @dataclass(frozen=True)
-class Cut:
+class Tiling:
     """How products are cut so that every element is one chain."""
 
     #: Rows come in multiples of this many.
@@ -51,7 +51,7 @@ class Cut:
 
 #: Found by probing: the first holds for OpenBLAS's kernels with AVX-512, the second for those with AVX2, which add in
 #: two accumulators at both ends of a row.
-CUTS = (Cut(4, 0, MOST), Cut(12, 8, 320))
+TILINGS = (Tiling(4, 0, MOST), Tiling(12, 8, 320))
 
 
 def chained_sums(left: Float32, right: Float32) -> Float32 | None:
@@ -63,8 +63,8 @@ def chained_sums(left: Float32, right: Float32) -> Float32 | None:
     columns = right.shape[2]
     if rows * terms * columns < FEWEST or not is_openblas():
         return None
-    for cut in CUTS:
-        sums = _cut_sums(left, right, cut)
+    for tiling in TILINGS:
+        sums = _cut_sums(left, right, tiling)
         # what is not a number has a sign and a payload, of which no probe tells
         if sums is not None:
             return sums if np.isfinite(sums).all() else None
@@ -79,36 +79,38 @@ def is_openblas() -> bool:
     return "openblas" in str(built.get("Build Dependencies", {}).get("blas", {}).get("name", ""))
 
 
-def _cut_sums(left: Float32, right: Float32, cut: Cut) -> Float32 | None:
+def _cut_sums(left: Float32, right: Float32, tiling: Tiling) -> Float32 | None:
     """Compute the product in pieces of one shape; None where such a piece is no chain.
 
     The last columns are computed in a piece that overlaps the one before: no second shape has to be probed.
     """
     groups, rows, terms = left.shape
     columns = right.shape[2]
-    height, width = _piece(rows, terms, columns, cut)
-    if height * terms * (width + 2 * cut.margin) > MOST:
+    height, width = _piece(rows, terms, columns, tiling)
+    if height * terms * (width + 2 * tiling.margin) > MOST:
         return None
     high, wide = -(-rows // height) * height, max(columns, width)
     left = _padded(left, high, terms, 0).reshape(groups, -1, 1, height, terms)
-    right = _padded(right, terms, wide, cut.margin)
+    right = _padded(right, terms, wide, tiling.margin)
     out = np.empty((groups, high, wide), F32)
-    if not is_chain(height, terms, width, cut.margin, right.strides[1] // F32().itemsize, wide):
+    if not is_chain(height, terms, width, tiling.margin, right.strides[1] // F32().itemsize, wide):
         return None
-    windows = sliding_window_view(right, width + 2 * cut.margin, axis=2).swapaxes(1, 2)[:, None]  # (G, 1, at, K, width)
+    windows = sliding_window_view(right, width + 2 * tiling.margin, axis=2).swapaxes(1, 2)[
+        :, None
+    ]  # (G, 1, at, K, width)
     whole = wide // width * width
     for start, end in ((0, whole), (wide - width, wide))[: 1 if whole == wide else 2]:
         place = out[:, :, start:end].reshape(groups, -1, height, (end - start) // width, width).swapaxes(2, 3)
-        _multiply(left, windows[:, :, start:end:width], place, cut.margin)
+        _multiply(left, windows[:, :, start:end:width], place, tiling.margin)
     return out[:, :rows, :columns]
 
 
-def _piece(rows: int, terms: int, columns: int, cut: Cut) -> tuple[int, int]:
+def _piece(rows: int, terms: int, columns: int, tiling: Tiling) -> tuple[int, int]:
     """Return the height and the width of a piece, the margins not counted."""
     area = MOST // terms
-    most = max(cut.rows, math.isqrt(area) // cut.rows * cut.rows)
-    height = -(-rows // (-(-rows // most) * cut.rows)) * cut.rows
-    widest = min(area // height, cut.columns) - 2 * cut.margin
+    most = max(tiling.rows, math.isqrt(area) // tiling.rows * tiling.rows)
+    height = -(-rows // (-(-rows // most) * tiling.rows)) * tiling.rows
+    widest = min(area // height, tiling.columns) - 2 * tiling.margin
     # a call costs as much as some columns
     width = min(range(LANES, max(widest, LANES) + 1, LANES), key=lambda w: -(-columns // w) * (w + LANES // 2))
     return height, width

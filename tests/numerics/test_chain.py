@@ -27,10 +27,10 @@ def stacks(rng: np.random.Generator, sizes: tuple[int, int, int, int]) -> tuple[
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 140), st.integers(1, 150)),
-    cut=st.sampled_from(chain.CUTS),
+    cut=st.sampled_from(chain.TILINGS),
 )
 @settings(max_examples=60, deadline=None)
-def test_pieces_are_the_definition(seed: int, sizes: tuple[int, int, int, int], cut: chain.Cut) -> None:
+def test_pieces_are_the_definition(seed: int, sizes: tuple[int, int, int, int], cut: chain.Tiling) -> None:
     """Every cut of a product, with whatever margin, gives the definition's bits where the probe admits it."""
     left, right = stacks(np.random.default_rng(seed), sizes)
     found = chain._cut_sums(left, right, cut)
@@ -38,9 +38,9 @@ def test_pieces_are_the_definition(seed: int, sizes: tuple[int, int, int, int], 
         np.testing.assert_array_equal(found.view(np.int32), products.by_definition(left, right).view(np.int32))
 
 
-@pytest.mark.parametrize("cut", chain.CUTS)
+@pytest.mark.parametrize("cut", chain.TILINGS)
 @pytest.mark.parametrize("sizes", [(1, 5, 7, 3), (2, 13, 9, 49), (1, 50, 33, 100), (3, 4, 1, 16), (1, 1, 200, 61)])
-def test_cutting_alone(cut: chain.Cut, sizes: tuple[int, int, int, int]) -> None:
+def test_cutting_alone(cut: chain.Tiling, sizes: tuple[int, int, int, int]) -> None:
     """What is cut, padded and put together is the whole product: integers have one sum in every order."""
     rng = np.random.default_rng(1)
     left, right = (np.rint(8 * part) for part in stacks(rng, sizes))
@@ -104,7 +104,7 @@ def last_one_rounded(left: Array, right: Array) -> Array:
 
 
 def two_parts(left: Array, right: Array) -> Array:
-    """Cut K, as a library does that packs its operands."""
+    """Tiling K, as a library does that packs its operands."""
     half = left.shape[1] // 2
     return np.asarray(fused(left[:, :half], right[:half]) + fused(left[:, half:], right[half:]))
 
