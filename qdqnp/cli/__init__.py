@@ -29,6 +29,7 @@ COMMANDS = (
     "probe",
     "golden",
     "compare",
+    "st",
     "profiles",
     "operators",
     "host",

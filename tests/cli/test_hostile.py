@@ -267,6 +267,8 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("probe", "--out", place.folder),
             ("profiles", "show", odd),
             ("profiles", odd),
+            ("st", "read", place.folder),
+            ("st", odd),
             ("verify", model, "--profile", place.profile),
             ("demo", "--model", odd),
             ("schema", odd),

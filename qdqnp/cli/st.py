@@ -1,0 +1,112 @@
+"""`qdqnp st`: what ST's compiler for the Neural-ART NPU made of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from qdqnp.cli.options import PATH, json_option
+from qdqnp.quant import Int64
+from qdqnp.render.console import CONSOLE, name, print_json, table
+from qdqnp.st.compiled import CompiledNetwork, CompiledSum
+from qdqnp.st.document import network_json
+from qdqnp.st.read import read
+
+
+@click.group("st")
+def st_command() -> None:
+    """Read what `stedgeai generate` leaves of a network for ST's Neural-ART NPU.
+
+    Exit code 0: done. 2: bad usage or bad input.
+    """
+
+
+@st_command.command("read")
+@click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
+@json_option
+def read_command(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Show the integers that the compiler chose for each layer, from the files in DIR.
+
+    DIR is st_ai_output, or neural_art__NAME of st_ai_ws; give both where the network runs on the epoch controller. What
+    is read: network.c, *_blob_trace.c, *atonbuf.*.raw, *_c_info.json, *_Q.json.
+
+    Exit code 0: done. 2: bad usage, or files that are missing, damaged, or of an unknown release of the compiler.
+    """
+    network = read(folders)
+    if as_json:
+        print_json(network_json(network))
+    else:
+        _print(network)
+
+
+def _print(network: CompiledNetwork) -> None:
+    if network.sums:
+        _print_sums(network.sums)
+    if network.adds:
+        rows = table("addition", "epoch", "A", "B", "C", "A_shift", "B_shift", "C_shift", "S", right=("A", "B", "C"))
+        for add in network.adds:
+            rows.add_row(name(add.name), _epochs(add.epochs), *(str(number) for _, number in add.numbers))
+        CONSOLE.print(rows)
+    if network.poolings:
+        rows = table("pooling", "epoch", "operation", "window", "multiplier", "shift", "bits")
+        for pool in network.poolings:
+            window = "x".join(map(str, pool.window)) if any(pool.window) else "all"
+            numbers = (str(pool.multiplier), str(pool.shift), str(pool.bits))
+            rows.add_row(name(pool.name), _epochs(pool.epochs), pool.operation, window, *numbers)
+        CONSOLE.print(rows)
+    for lookup in network.lookups:
+        tables = ", ".join(f"{label} of {len(data)} bytes" for label, data in lookup.tables) or "no tables"
+        CONSOLE.print(f"{name(lookup.operator)} {name(lookup.name)}: {lookup.operation}, {tables}")
+    for node, reason in network.unexplained:
+        CONSOLE.print(f"not a layer that is known: {name(node)}: {name(reason, 200)}")
+    _print_totals(network)
+
+
+def _print_sums(sums: Iterable[CompiledSum]) -> None:
+    rows = table("layer", "epochs", "channels", "S1", "A or A1", "sh1", "A2", "BC", "S2", "zero point", "split")
+    for layer in sums:
+        parts = [f"{len(layer.parts)} parts"] if layer.parts else []
+        chained = [f"{layer.chained} units in a chain"] if layer.chained > 1 else []
+        zero = f"fsub {layer.fsub}" if layer.zero_point == "fsub" else layer.zero_point
+        rows.add_row(
+            name(layer.name),
+            _epochs(layer.epochs),
+            str(layer.channels),
+            str(layer.s1),
+            _range(layer.a),
+            "" if layer.sh1 is None else str(layer.sh1),
+            "" if layer.a2 is None else str(layer.a2),
+            _range(layer.bc),
+            str(layer.s2),
+            zero,
+            ", ".join((*parts, *chained)),
+        )
+    CONSOLE.print(rows)
+
+
+def _print_totals(network: CompiledNetwork) -> None:
+    counts = {
+        "sums": len(network.sums),
+        "additions": len(network.adds),
+        "poolings": len(network.poolings),
+        "functions": len(network.lookups),
+        "nodes on the CPU": len(network.processor),
+    }
+    what = ", ".join(f"{count} {text}" for text, count in counts.items() if count) or "nothing that runs on the NPU"
+    release = name(network.compiler) or "unknown"
+    CONSOLE.print(f"compiler {release}, arithmetic of the profile {network.profile}: {what}")
+    held = [pool for pool in network.pools if pool.content]
+    used = ", ".join(f"{name(pool.name)} {len(pool.content or b''):,} bytes" for pool in held) or "none"
+    CONSOLE.print(f"{len(network.epochs)} epochs, {len(network.places)} tensors; constants in memory: {used}")
+
+
+def _epochs(epochs: tuple[int, ...]) -> str:
+    return ", ".join(map(str, epochs))
+
+
+def _range(numbers: Int64) -> str:
+    """Write one number, or the least and the largest of several."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if numbers.size == 1 else f"{low} to {high}"

@@ -1,0 +1,1 @@
+"""Tests of qdqnp/st, on folders that writing.py makes: none of ST's files is here."""
