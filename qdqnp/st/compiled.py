@@ -33,7 +33,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """Where a tensor lies, and how its numbers are read."""
 
     #: The compiler's name for it.
@@ -67,7 +67,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Part:
+class KernelPart:
     """A part of a convolution that is too large for one unit."""
 
     #: The unit's node.
@@ -104,7 +104,7 @@ class CompiledSum:
     #: The number that is subtracted where that is 'fsub'.
     fsub: int
     #: Parts of the kernel, each narrowed and then added with saturation; empty where one unit has it all.
-    parts: tuple[Part, ...] = ()
+    parts: tuple[KernelPart, ...] = ()
     #: Units that pass sums of 24 bits on to each other; 1 where one unit has all input channels.
     chained: int = 1
     #: The tensor that it makes, by the compiler's name; '' where it goes straight into another unit.
@@ -186,7 +186,7 @@ class CompiledNetwork:
     poolings: tuple[CompiledPool, ...]
     lookups: tuple[CompiledLookup, ...]
     processor: tuple[OnProcessor, ...]
-    places: tuple[Place, ...]
+    places: tuple[TensorPlace, ...]
     #: Nodes of the NPU whose units are none of these, with the reason.
     unexplained: tuple[tuple[str, str], ...] = ()
     #: Names of the model's own nodes, by the node of the compiled graph.

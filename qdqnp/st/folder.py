@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 
 from qdqnp.errors import InputError, Problems
 from qdqnp.files.documents import read_json
-from qdqnp.files.paths import reason
+from qdqnp.files.paths import names_in, reason
 from qdqnp.files.regular import read_bytes
 from qdqnp.st.structures import MAX_SOURCE_BYTES
 
@@ -83,19 +82,16 @@ def _kind(name: str) -> str:
     return "graph" if "_OE_" in name and name.endswith(".onnx") else ""
 
 
-def _listed(folder: Path, problems: Problems) -> Iterable[Path]:
+def _listed(folder: Path, problems: Problems) -> list[Path]:
     try:
-        with os.scandir(folder) as entries:
-            names = []
-            for entry in entries:
-                names.append(entry.name)
-                if len(names) > MAX_FILES:
-                    problems.add(f"folder {folder}", f"at most {MAX_FILES} files", "more")
-                    return []
-    except (OSError, ValueError) as error:
-        problems.add(f"folder {folder}", "a folder that can be read", reason(error))
+        names = names_in(folder)
+    except InputError as error:
+        problems.found.extend(error.problems)
         return []
-    return [folder / name for name in sorted(names)]
+    if len(names) > MAX_FILES:
+        problems.add(f"folder {folder}", f"at most {MAX_FILES} files", str(len(names)))
+        return []
+    return [folder / name for name in names]
 
 
 def _sources(paths: Iterable[Path], found: Files, problems: Problems) -> None:

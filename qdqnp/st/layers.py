@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from qdqnp.errors import Problems
 from qdqnp.quant import Int64
-from qdqnp.st.compiled import CompiledAdd, CompiledLookup, CompiledPool, CompiledSum, Part
+from qdqnp.st.compiled import CompiledAdd, CompiledLookup, CompiledPool, CompiledSum, KernelPart
 from qdqnp.st.units import ACTIVATION, ARITHMETIC, CONVOLUTION, POOLING, Unit, Wiring
 
 _ROLE = re.compile(r"(.+)_(suboff|subm|add|mul_scale|off_bias)_([0-9]{1,9})")
@@ -34,7 +34,7 @@ _ACTIVATIONS = {
 
 
 @dataclass
-class Layers:
+class CompiledLayers:
     """What the units compute."""
 
     sums: list[CompiledSum] = field(default_factory=list)
@@ -53,9 +53,9 @@ class _Group:
     arithmetic: dict[str, Unit] = field(default_factory=dict)
 
 
-def layers_of(units: Iterable[Unit], wiring: Wiring, problems: Problems) -> Layers:
+def layers_of(units: Iterable[Unit], wiring: Wiring, problems: Problems) -> CompiledLayers:
     """Return the layers that the units compute."""
-    found, groups, others = Layers(), dict[str, _Group](), list[Unit]()
+    found, groups, others = CompiledLayers(), dict[str, _Group](), list[Unit]()
     listed = list(units)
     for unit in listed:
         if unit.structure.type == CONVOLUTION:
@@ -88,7 +88,7 @@ def _base_of(node: str) -> tuple[str, str]:
     return (role[1], role[2]) if role else (own, "")
 
 
-def _sum(name: str, group: _Group, wiring: Wiring, found: Layers, problems: Problems) -> None:
+def _sum(name: str, group: _Group, wiring: Wiring, found: CompiledLayers, problems: Problems) -> None:
     last = group.arithmetic.get("off_bias")
     if last is None:
         found.unexplained.append((name, "a convolution without a last narrowing, such as a Pad, which moves codes"))
@@ -172,7 +172,7 @@ def _expect(unit: Unit, fields: dict[str, int], problems: Problems) -> None:
             problems.add(unit.where(name), f"{value}, as in every network that was compared", repr(got))
 
 
-def _parts(group: _Group, wiring: Wiring) -> tuple[Part, ...]:
+def _parts(group: _Group, wiring: Wiring) -> tuple[KernelPart, ...]:
     """Return the parts of a kernel in the order of their numbers."""
     found = {}
     for unit in group.convolutions:
@@ -183,28 +183,28 @@ def _parts(group: _Group, wiring: Wiring) -> tuple[Part, ...]:
         begin, size = (tuple(map(int, mask.groups()[at : at + 4])) for at in (0, 4)) if mask else (None, None)
         end = None if begin is None or size is None else tuple(a + b for a, b in zip(begin, size, strict=True))
         kernel = (unit.number("kernelHeight", 1, 255), unit.number("kernelWidth", 1, 255))
-        found[int(role[3])] = Part(unit.node, begin, end, kernel)  # type: ignore[arg-type]
+        found[int(role[3])] = KernelPart(unit.node, begin, end, kernel)  # type: ignore[arg-type]
     return tuple(found[key] for key in sorted(found))
 
 
-def _other(unit: Unit, wiring: Wiring, found: Layers) -> None:
+def _other(unit: Unit, wiring: Wiring, found: CompiledLayers) -> None:
     output = wiring.written.get(unit.node, "")
     kind = unit.structure.type
     if kind == POOLING:
         _pool(unit, output, found)
     elif kind == ACTIVATION:
         _lookup(unit, output, found)
-    elif kind == ARITHMETIC and unit.structure.kind == "Add" and unit.number("dualinput", 0, 1):
+    elif kind == ARITHMETIC and unit.number("dualinput", 0, 1) and unit.word("operation") == "ARITH_AFFINE":
         _add(unit, wiring, output, found)
     else:
         operation = unit.word("operation")
         found.unexplained.append((unit.node, f"{unit.structure.kind or 'a node'} as {operation or 'an unknown unit'}"))
 
 
-def _add(unit: Unit, wiring: Wiring, output: str, found: Layers) -> None:
+def _add(unit: Unit, wiring: Wiring, output: str, found: CompiledLayers) -> None:
     """Take an addition: ((A * x) >> Ax) + ((B * y) >> By) + (C << Cs), shifted by S."""
-    if unit.word("operation") != "ARITH_AFFINE" or any(unit.pointer(f"{letter}_vector") for letter in "ABC"):
-        found.unexplained.append((unit.node, "an addition with coefficients by channel, or of another form"))
+    if any(unit.pointer(f"{letter}_vector") for letter in "ABC"):
+        found.unexplained.append((unit.node, "an addition with coefficients by channel"))
         return
     letters = {letter: unit.short(f"{letter}_scalar") for letter in "ABC"}
     shifts = {
@@ -219,7 +219,7 @@ def _add(unit: Unit, wiring: Wiring, output: str, found: Layers) -> None:
     found.adds.append(CompiledAdd(unit.node, (unit.epoch,), numbers, operands, output))
 
 
-def _pool(unit: Unit, output: str, found: Layers) -> None:
+def _pool(unit: Unit, output: str, found: CompiledLayers) -> None:
     operation = unit.word("operation")
     name = {**_POOLS, **_GLOBAL_POOLS}.get(operation)
     if name is None:
@@ -232,7 +232,7 @@ def _pool(unit: Unit, output: str, found: Layers) -> None:
     found.poolings.append(CompiledPool(unit.node, (unit.epoch,), name, window, multiplier, shift, bits, output))
 
 
-def _lookup(unit: Unit, output: str, found: Layers) -> None:
+def _lookup(unit: Unit, output: str, found: CompiledLayers) -> None:
     operation = _ACTIVATIONS.get(unit.word("operation"))
     if operation is None:
         expected = f"one of {', '.join(_ACTIVATIONS)}"

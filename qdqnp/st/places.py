@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qdqnp.errors import Problems
-from qdqnp.st.compiled import Place, Pool
-from qdqnp.st.structures import Source
+from qdqnp.st.compiled import Pool, TensorPlace
+from qdqnp.st.structures import CSource
 
 BUFFER = "LL_Buffer_InfoTypeDef"
 #: More dimensions than any of ST's tensors has.
@@ -16,9 +16,11 @@ _LIMIT = 2**40
 _POSITIONS = {"CHPos_First": "first", "CHPos_Last": "last", "CHPos_Mixed": "mixed"}
 
 
-def places_of(sources: Sequence[Source], info: Any, pools: Sequence[Pool], problems: Problems) -> tuple[Place, ...]:
+def places_of(
+    sources: Sequence[CSource], info: Any, pools: Sequence[Pool], problems: Problems
+) -> tuple[TensorPlace, ...]:
     """Return the places of all tensors; where both list one, that of c_info.json."""
-    found: dict[str, Place] = {}
+    found: dict[str, TensorPlace] = {}
     for place in (*_listed(info, problems), *_described(sources, pools, problems)):
         found.setdefault(place.name, place)
     _check(found.values(), pools, problems)
@@ -39,7 +41,7 @@ def _check(places: Any, pools: Sequence[Pool], problems: Problems) -> None:
 
 
 # -- c_info.json -------------------------------------------------------------------------------------------------------
-def _listed(info: Any, problems: Problems) -> Iterator[Place]:
+def _listed(info: Any, problems: Problems) -> Iterator[TensorPlace]:
     if info is None:
         return
     if not isinstance(info, dict) or not isinstance(info.get("buffers", []), list):
@@ -60,7 +62,7 @@ def _list(value: Any) -> list[Any]:
     return [item for item in value if isinstance(item, int)] if isinstance(value, list) else []
 
 
-def _buffer(row: Any, memories: Mapping[Any, Any], roles: Mapping[int, str]) -> Place:
+def _buffer(row: Any, memories: Mapping[Any, Any], roles: Mapping[int, str]) -> TensorPlace:
     memory = memories[row["mpool_id"]]
     intq, qmn, epochs = row.get("intq") or {}, row.get("qmn") or {}, row.get("epochs") or {}
     file = str(memory.get("fname", ""))
@@ -68,7 +70,7 @@ def _buffer(row: Any, memories: Mapping[Any, Any], roles: Mapping[int, str]) -> 
     base = 0 if user else _size(int(memory["address"])) + _size(int(memory.get("offset_start", 0)))
     first, last = bool(row.get("channel_first")), bool(row.get("channel_last"))
     role = "parameter" if row.get("is_param") else roles.get(row.get("id"), "activation")
-    return Place(
+    return TensorPlace(
         name=str(row["name"]),
         address=None if user else base + _size(row["offset_start"]),
         size=_size(row["size_bytes"]),
@@ -101,7 +103,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 # -- the C file --------------------------------------------------------------------------------------------------------
-def _described(sources: Sequence[Source], pools: Sequence[Pool], problems: Problems) -> Iterator[Place]:
+def _described(sources: Sequence[CSource], pools: Sequence[Pool], problems: Problems) -> Iterator[TensorPlace]:
     for source in sources:
         arrays: dict[str, list[Any]] = {}
         seen = 0  # the input's buffers are described first, then the outputs'
@@ -122,7 +124,7 @@ def _described(sources: Sequence[Source], pools: Sequence[Pool], problems: Probl
                     problems.add(where, "a buffer with name, place and shape", repr(error))
 
 
-def _info(row: dict[str, Any], arrays: Mapping[str, list[Any]], pools: Sequence[Pool], role: str) -> Place:
+def _info(row: dict[str, Any], arrays: Mapping[str, list[Any]], pools: Sequence[Pool], role: str) -> TensorPlace:
     start = _size(row.get("offset_start", 0))
     address = row["addr_base"]
     address = address[0] if isinstance(address, list) and len(address) == 1 else address
@@ -131,7 +133,7 @@ def _info(row: dict[str, Any], arrays: Mapping[str, list[Any]], pools: Sequence[
     shape = _shape(list(arrays.get(str(row.get("mem_shape")), [])))
     scales, zeros = arrays.get(str(row.get("scale")), []), arrays.get(str(row.get("offset")), [])
     epoch = int(row.get("epoch", -1))
-    return Place(
+    return TensorPlace(
         name=str(row["name"]),
         address=None if base is None else _size(base) + start,
         size=_size(_size(row.get("offset_end", start)) - start),

@@ -13,7 +13,7 @@ from qdqnp.st.folder import Files, files_of
 from qdqnp.st.layers import layers_of
 from qdqnp.st.memory import Memory, controller_bytes, pools_of
 from qdqnp.st.places import BUFFER, places_of
-from qdqnp.st.structures import Source, structures
+from qdqnp.st.structures import CSource, structures
 from qdqnp.st.units import STREAM, UNITS, Unit, wiring_of
 
 #: The types whose variables are read.
@@ -44,7 +44,7 @@ def read(folders: Sequence[Path]) -> CompiledNetwork:
     return found
 
 
-def _sources(files: Files, problems: Problems) -> list[Source]:
+def _sources(files: Files, problems: Problems) -> list[CSource]:
     found = []
     for name, text in files.sources.items():
         try:
@@ -54,7 +54,7 @@ def _sources(files: Files, problems: Problems) -> list[Source]:
     return found
 
 
-def _network(files: Files, sources: list[Source], problems: Problems) -> CompiledNetwork:
+def _network(files: Files, sources: list[CSource], problems: Problems) -> CompiledNetwork:
     listed = [structure for source in sources for structure in source.structures]
     comments = [comment for source in sources for comment in source.comments]
     tables = [structure for structure in listed if structure.type == "mpool_reloc_info_t"]
@@ -111,7 +111,7 @@ def _generation(compiler: str, sums: Sequence[CompiledSum], problems: Problems) 
     return GENERATIONS[least]
 
 
-def _epochs(sources: Sequence[Source]) -> tuple[Epoch, ...]:
+def _epochs(sources: Sequence[CSource]) -> tuple[Epoch, ...]:
     found: dict[int, dict[str, str]] = {}
     for source in sources:
         for mention in source.nodes:
@@ -126,7 +126,7 @@ def _runs(nodes: dict[str, str]) -> str:
     return "software" if any(nodes.values()) else "none"
 
 
-def _processor(sources: Sequence[Source]) -> tuple[OnProcessor, ...]:
+def _processor(sources: Sequence[CSource]) -> tuple[OnProcessor, ...]:
     found = {
         mention.node: OnProcessor(mention.node, mention.epoch, mention.kind)
         for source in sources

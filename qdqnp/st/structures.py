@@ -79,7 +79,7 @@ class Mention:
 
 
 @dataclass
-class Source:
+class CSource:
     """What is kept of a C file."""
 
     structures: list[Structure] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Source:
     comments: list[tuple[int, str]] = field(default_factory=list)
 
 
-def structures(source: str, file: str, kept: Collection[str]) -> Source:
+def structures(source: str, file: str, kept: Collection[str]) -> CSource:
     """Return the initialized variables of some types in a C file, and its comments.
 
         kept: the names of the types.
@@ -130,12 +130,12 @@ class _Scan:
     def __init__(self, source: str, file: str, kept: Collection[str]) -> None:
         self.source, self.file, self.kept = source, file, kept
         self.stream: Iterator[Token] = tokens(source, file)
-        self.found = Source()
+        self.found = CSource()
         self.epoch, self.unit, self.kind, self.node = -1, "", "", ""
         self.values = 0
         self.lines = _Lines(source)
 
-    def run(self) -> Source:
+    def run(self) -> CSource:
         for token in self.stream:
             if token.kind == COMMENT:
                 self._comment(token.text)

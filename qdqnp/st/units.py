@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.errors import Problems
 from qdqnp.quant import Int64
 from qdqnp.st.memory import Memory
-from qdqnp.st.structures import Address, Source, Structure
+from qdqnp.st.structures import Address, CSource, Structure
 
 CONVOLUTION = "LL_Convacc_InitTypeDef"
 ARITHMETIC = "LL_Arithacc_InitTypeDef"
@@ -159,7 +159,7 @@ class Wiring:
         return self.read.get((epoch, self.wires.get((epoch, node, port), "")))
 
 
-def wiring_of(sources: Iterable[Source]) -> Wiring:
+def wiring_of(sources: Iterable[CSource]) -> Wiring:
     """Return the wiring that structures and comments of the C files state."""
     found = Wiring({}, {}, {}, {})
     for source in sources:

@@ -20,10 +20,10 @@ from qdqnp.st.compiled import (
     CompiledPool,
     CompiledSum,
     Epoch,
+    KernelPart,
     OnProcessor,
-    Part,
-    Place,
     Pool,
+    TensorPlace,
 )
 
 FLASH, RAM = Pool("xSPI2", 0x71000000, 2**20), Pool("AXISRAM5", 0x342E0000, 2**18)
@@ -318,8 +318,8 @@ def _random_sum(rng: np.random.Generator, name: str, epoch: int, older: bool) ->
     split = rng.integers(4) == 0
     rows = int(rng.integers(1, 4))
     parts = (
-        Part(f"{name}_subm_0", (0, 0, 0, 0), (channels, 3, rows, 5), (rows, 5)),
-        Part(f"{name}_subm_1", (0, 0, rows, 0), (channels, 3, 5, 5), (5 - rows, 5)),
+        KernelPart(f"{name}_subm_0", (0, 0, 0, 0), (channels, 3, rows, 5), (rows, 5)),
+        KernelPart(f"{name}_subm_1", (0, 0, rows, 0), (channels, 3, 5, 5), (5 - rows, 5)),
     )
     zero = str(rng.choice(["to uint8", "fsub", "none"]))
     return CompiledSum(
@@ -361,9 +361,9 @@ def _random_lookup(rng: np.random.Generator, name: str, epoch: int) -> CompiledL
     return CompiledLookup(name, (epoch,), "Sigmoid", "function", numbers, tables, f"{name}_out_0")
 
 
-def _random_place(rng: np.random.Generator, name: str, role: str) -> Place:
+def _random_place(rng: np.random.Generator, name: str, role: str) -> TensorPlace:
     user = bool(rng.integers(2)) and role != "activation"
-    return Place(
+    return TensorPlace(
         name=name,
         address=None if user else RAM.base + int(rng.integers(0, 1000)),
         size=48,
