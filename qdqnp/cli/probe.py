@@ -21,8 +21,9 @@ SHOWN = 4
 @out_option
 def probe_command(out: Path) -> None:
     """Write small quantized models, their inputs and a page of instructions to a new folder. Run on a board, they tell
-    how it rounds halves in the first and the last stage, how Add rounds the operand that it shifts, where its
-    accumulator ends (past 2^23 and 2^31), how it averages 49 elements, and whether it splits a large kernel.
+    how it rounds halves in the first and the last stage, how Add rounds the operand that it shifts, which generation of
+    ST's compiler it has, where its accumulator ends (past 2^23 and 2^31), what one unit of a chain hands to the next,
+    whether it splits a large kernel, how it averages 49 elements, and how a Sigmoid's table is filled.
 
     `qdqnp identify DIR ANSWERS --fit device.toml` reads what the board gave.
 

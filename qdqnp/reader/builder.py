@@ -89,7 +89,23 @@ def add(name: str, shape: Sequence[int], scales: tuple[float, float, float], zer
 
 def global_average(name: str, shape: Sequence[int], scales: tuple[float, float], zeros: tuple[int, int]) -> ModelProto:
     """Build x -> GlobalAveragePool -> y."""
+    return _of_one("GlobalAveragePool", name, shape, [*shape[:2], 1, 1], scales, zeros)
+
+
+def sigmoid(name: str, shape: Sequence[int], scales: tuple[float, float], zeros: tuple[int, int]) -> ModelProto:
+    """Build x -> Sigmoid -> y."""
+    return _of_one("Sigmoid", name, shape, shape, scales, zeros)
+
+
+def _of_one(
+    op: str,
+    name: str,
+    shape: Sequence[int],
+    made: Sequence[int],
+    scales: tuple[float, float],
+    zeros: tuple[int, int],
+) -> ModelProto:
     layer = ModelBuilder(name)
     operand = layer.quantized("x", scales[0], zeros[0])
-    layer.nodes.append(helper.make_node("GlobalAveragePool", [operand], ["y"], name=f"{name}_GlobalAveragePool"))
-    return layer.model([("x", shape)], layer.quantized("y", scales[1], zeros[1]), [*shape[:2], 1, 1])
+    layer.nodes.append(helper.make_node(op, [operand], ["y"], name=f"{name}_{op}"))
+    return layer.model([("x", shape)], layer.quantized("y", scales[1], zeros[1]), made)

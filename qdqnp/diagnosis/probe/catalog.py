@@ -6,25 +6,25 @@ from itertools import product
 
 import numpy as np
 
-from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, on_sums, telling
-from qdqnp.diagnosis.probe.split import split_answers
-from qdqnp.numerics.multiplier import QuantizeMultiplier
+from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, telling
+from qdqnp.diagnosis.probe.widths import accumulator_24, accumulator_32, chained_units, large_kernel
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Pairs
-from qdqnp.numerics.rounding import ROUNDINGS
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS
 from qdqnp.numerics.rules.add import AlignedAdd
 from qdqnp.numerics.rules.mean import NarrowMean
-from qdqnp.numerics.rules.requantize.narrow import ACCUMULATORS, NarrowThenAffine
-from qdqnp.numerics.rules.requantize.rational import RationalScale
-from qdqnp.numerics.rules.requantize.rescale import Rescale
-from qdqnp.numerics.stages import MultiplyShift
-from qdqnp.numerics.width import saturate, wrap
-from qdqnp.quant import Codes, Int64, Quant
+from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow_thrice import NarrowThrice
+from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.tables import RoundedTable
+from qdqnp.quant import Quant
 from qdqnp.reader import builder as models
 
 INT8 = np.dtype(np.int8)
 EVERY = np.arange(-128, 128, dtype=np.int8)
+#: What the two generations of Neural-ART's compiler do.
+TWO, THREE = "two narrowings (ST Edge AI 3)", "three narrowings (ST Edge AI 2)"
 
 
 def probes() -> list[Probe]:
@@ -35,10 +35,13 @@ def probes() -> list[Probe]:
         add_tie(),
         add_inner(),
         add_inner_2(),
+        generation(),
         accumulator_24(),
         accumulator_32(),
-        average_49(),
+        chained_units(),
         large_kernel(),
+        average_49(),
+        activation(),
     ]
 
 
@@ -71,6 +74,39 @@ def second_tie() -> Probe:
         proto,
         {"x": EVERY.reshape(1, 1, 16, 16)},
         tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in ROUNDINGS),
+    )
+
+
+def generation() -> Probe:
+    """Show the generation of Neural-ART's compiler: a narrowing to a power-of-two scale between the two others, or
+    none. Few codes differ, and by one, so 1,024 of 65,536 pairs are chosen; the sum of weights is 136: S1 = 1. Only the
+    first rounding meets ties."""
+    scales, channels = (2.0**-5, 0.0063, 0.0437), (3, 113, 20)
+    weights = np.array(channels, np.int8).reshape(1, 3, 1, 1)
+    proto = models.conv("generation", (1, 3, 32, 32), weights, scales, zero=5, bias=np.array([77]))
+    hypotheses = [
+        *(Hypothesis(f"{TWO}, first {first}", NarrowThenAffine(TIE, first_tie=first)) for first in NEAREST),
+        *(Hypothesis(f"{THREE}, first {first}", NarrowThrice(TIE, first_tie=first)) for first in NEAREST),
+        *(Hypothesis(f"as {one}", PROFILES[one].conv) for one in ("ort", "tflite", "tflite-single", "exact")),
+    ]
+    pairs = np.stack(np.meshgrid(EVERY, EVERY)).reshape(2, -1)
+    x, w, y = (
+        Quant(INT8, np.asarray(np.float32(scale)), np.asarray(np.int8(zero)))
+        for scale, zero in zip(scales, (0, 0, 5), strict=True)
+    )
+    context = SumContext(x, w, y, np.array([77]), weights=np.array([channels]))
+    sums = (np.array(channels[:2]) @ pairs.astype(np.int64))[:, None]
+    answers = [h.rule.bind(context)(sums)[:, 0] for h in hypotheses]
+    chosen = telling(answers, 1024, np.random.default_rng(4))
+    codes = np.zeros((1, 3, 32, 32), np.int8)
+    codes[0, :2] = pairs[:, chosen].reshape(2, 32, 32)
+    return Probe(
+        "generation",
+        "Which generation of ST's compiler narrows: twice, or three times?",
+        "1,024 sums, those first on which the generations, their ties and other arithmetics differ.",
+        proto,
+        {"x": codes},
+        tuple(hypotheses),
     )
 
 
@@ -137,61 +173,6 @@ def _add(
     return Probe(name, question, how, proto, codes, tuple(hypotheses))
 
 
-def accumulator_24() -> Probe:
-    """Show a 24-bit accumulator. 640 products of 127 * 127 pass 2^23 = 8,388,608 from the 521st on. M keeps them apart
-    in the codes."""
-    channels, n = 640, 64
-    weights = np.full((1, channels, 1, 1), 127, np.int8)
-    proto = models.conv("accumulator_24", (1, channels, 8, 8), weights, (2.0**-5, 2.0**-7, 2.0**5))
-    counts = np.linspace(-channels, channels, n).round().astype(int)
-    x = np.where(np.arange(channels)[:, None] < np.abs(counts), np.sign(counts) * 127, 0).astype(np.int8)
-    art = [Hypothesis(f"two stages, accumulator {kind}", NarrowThenAffine(TIE, kind)) for kind in ACCUMULATORS]
-    single = Rescale(QuantizeMultiplier(), (MultiplyShift("half-up"),))
-    once = [
-        Hypothesis("one stage, accumulator exact", single),
-        Hypothesis("one stage, accumulator saturate-24", answer=on_sums(lambda sums: saturate(sums, 24), single)),
-        Hypothesis("one stage, accumulator wrap-24", answer=on_sums(lambda sums: wrap(sums, 24), single)),
-    ]
-    return Probe(
-        "accumulator_24",
-        "Does the accumulator end at 24 bits?",
-        "Sums from -10.3 to 10.3 million; past 2^23 a 24-bit accumulator saturates or wraps.",
-        proto,
-        {"x": x.reshape(1, channels, 8, 8)},
-        (*art, *once),
-    )
-
-
-def accumulator_32() -> Probe:
-    """Show what happens beyond 32 bits: a bias just below 2^31, and sums of up to 20.6 million on both sides of it.
-    2^31 is the real 128, less 64."""
-    channels, n = 1280, 16
-    bias = np.array([2**31 - 2**23], np.int64)
-    weights = np.full((1, channels, 1, 1), 127, np.int8)
-    scales = (2.0**-4, 2.0**-4, 2.0**16)
-    proto = models.conv("accumulator_32", (1, channels, 4, 4), weights, scales, zero=-64, bias=bias)
-    counts = np.linspace(-channels, channels, n).round().astype(int)
-    x = np.where(np.arange(channels)[:, None] < np.abs(counts), np.sign(counts) * 127, 0).astype(np.int8)
-
-    def held(sums: Int64) -> Int64:
-        return saturate(sums + bias, 32) - bias
-
-    hypotheses = (
-        Hypothesis("wraps at 32 bits", PROFILES["tflite-single"].conv),
-        Hypothesis("wider than 32 bits", RationalScale()),
-        Hypothesis("saturates at 32 bits", answer=on_sums(held, RationalScale())),
-        Hypothesis("the bias is not in the accumulator (Neural-ART: BC)", NarrowThenAffine(TIE)),
-    )
-    return Probe(
-        "accumulator_32",
-        "Does the accumulator, bias included, end at 32 bits?",
-        "Sum and bias together pass 2^31; a wrapped one becomes the lowest code.",
-        proto,
-        {"x": x.reshape(1, channels, 4, 4)},
-        hypotheses,
-    )
-
-
 def average_49() -> Probe:
     """Show the mean's arithmetic. 1/49 is not a binary fraction: the 16-bit reciprocal, its shift and the rounding of
     each stage show in the mean. These scales, of 3,000 tried, separate every hypothesis."""
@@ -218,38 +199,19 @@ def average_49() -> Probe:
     )
 
 
-def large_kernel() -> Probe:
-    """Show a split of an 11x11 kernel over 16 channels, 1,936 products: too large for one unit of some accelerators.
-    |sum of w| = 64 keeps S1 = 0, so that 16 bits do saturate, and a split shows in what saturates when."""
-    rng = np.random.default_rng(3)
-    size, channels = 11, 16
-    weights = rng.integers(-24, 25, (1, channels, size, size))
-    weights.reshape(-1)[0] += 64 - weights.sum()
-    weights = _within(weights, rng)
-    proto = models.conv("large_kernel", (1, channels, 18, 18), weights, (2.0**-4, 2.0**-6, 2.0**-2))
-    x = rng.integers(-128, 128, (1, channels, 18, 18)).astype(np.int8)
-    x[:, :, ::3] = np.where(rng.random((1, channels, 6, 18)) < 0.5, 127, -128)
+def activation() -> Probe:
+    """Show how a table of 256 codes is filled: every code of a Sigmoid. Whoever interpolates shows as a third way."""
+    shape, scales, zeros = (1, 1, 16, 16), (0.047, 1 / 256), (7, -128)
+    proto = models.sigmoid("activation", shape, scales, zeros)
     hypotheses = (
-        Hypothesis("not split, 16 bits between two stages", NarrowThenAffine(TIE)),
-        Hypothesis("not split, one stage", RationalScale()),
-        *(Hypothesis(text, answer=answer) for text, answer in split_answers(weights, x)),
+        Hypothesis("a table, rounded to nearest (as ort, tflite, cmsis-nn, exact)", RoundedTable("half-away")),
+        Hypothesis("a table, cut off", RoundedTable("floor")),
     )
     return Probe(
-        "large_kernel",
-        "Is a large kernel split, and its 16-bit parts added with saturation?",
-        "The sums of parts pass 16 bits where their total does not.",
+        "activation",
+        "How is a Sigmoid computed: by a table, and how is that filled?",
+        "All 256 codes: the answer is the table itself.",
         proto,
-        {"x": x},
+        {"x": EVERY.reshape(shape)},
         hypotheses,
     )
-
-
-def _within(weights: Int64, rng: np.random.Generator) -> Codes:
-    """Keep the sum, and bring every weight within int8: what is too much for one weight goes to others."""
-    flat = weights.reshape(-1)
-    while np.abs(flat).max() > 127:
-        at = int(np.argmax(np.abs(flat)))
-        step = int(np.sign(flat[at]))
-        flat[at] -= step
-        flat[int(rng.integers(1, flat.size))] += step
-    return weights.astype(np.int8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -116,6 +117,68 @@ def test_an_average_over_49() -> None:
         codes = answered(probe, f"16-bit reciprocal, two stages, {tie}")
         inside = [(code, value) for code, value in zip(codes, real, strict=True) if -128 < code < 127]
         assert len(inside) > 60 and all(abs(code + 14 - value) < most for code, value in inside)
+
+
+def float32(value: float) -> Fraction:
+    return Fraction(float(np.float32(value)))
+
+
+def in_range(value: Fraction) -> tuple[int, int]:
+    """The integer in [2^14, 2^15) and the shift that stand for a multiplier."""
+    shift = 0
+    while value * 2 ** (shift + 1) < 2**15:
+        shift += 1
+    return round(value * 2**shift), shift
+
+
+@pytest.mark.parametrize("first", ["half-up", "half-away", "half-even"])
+def test_both_generations(first: str) -> None:
+    """S1 = 1; a bias of 77; with three narrowings the middle scale is 2^(ceil(log2 0.0437) - 6) = 2^-10."""
+    probe = ALL["generation"]
+    x = probe.codes["x"].astype(int)[0].reshape(3, -1)
+    sums = (3 * x[0] + 113 * x[1] + 20 * x[2]).tolist()
+    x16 = [held(int(by_definition(first, Fraction(total, 2))), 16) for total in sums]
+    s_x, s_w, s_y = Fraction(1, 32), float32(0.0063), float32(0.0437)
+    bias = float32(77 * float(float32(float(s_x * s_w))))
+    a, s2 = in_range(s_x * s_w / s_y * 2)
+    bc = (5 + bias / s_y) * 2**s2 // 1
+    wanted = codes_of([Fraction(a * value + bc, 2**s2) for value in x16], "half-up")
+    assert answered(probe, f"two narrowings (ST Edge AI 3), first {first}") == wanted
+    a1, sh1 = in_range(s_x * s_w * 2**10 * 2)
+    m16 = [held(int(by_definition("half-up", Fraction(a1 * value, 2**sh1))), 16) for value in x16]
+    a2, bc = round(2**10 / s_y), (5 + bias / s_y) * 2**20 // 1
+    wanted = codes_of([Fraction(a2 * value + bc, 2**20) for value in m16], "half-up")
+    assert answered(probe, f"three narrowings (ST Edge AI 2), first {first}") == wanted
+
+
+def test_what_a_chain_hands_on() -> None:
+    probe = ALL["chained_units"]
+    w = probe.model.program().tensors["w_codes"].const.astype(int).reshape(-1, 1)
+    products = w * probe.codes["x"].astype(int)[0].reshape(1920, 64)
+    totals = products.sum(axis=0).tolist()
+    assert max(totals) > 30_000 and min(totals) < -30_000 and max(map(abs, totals)) < 2**15
+    whole = codes_of([Fraction(total, 2**8) for total in totals], "half-up")
+    assert answered(probe, "every unit hands on the whole sum, or one that wraps and comes back") == whole
+    for count in (2, 3, 4):
+        narrow, wide = [], []
+        for parts in np.stack([part.sum(axis=0) for part in np.array_split(products, count)], axis=1).tolist():
+            small = large = 0
+            for part in parts:
+                small, large = held(small + held(part, 16), 16), held(large + part, 24)
+            narrow.append(Fraction(small, 2**8))
+            wide.append(Fraction(held(large, 16), 2**8))
+        assert answered(probe, f"{count} parts, each narrowed to 16 bits") == codes_of(narrow, "half-up")
+        found = answered(probe, f"{count} units, sums saturate at 24 bits between them")
+        assert found == codes_of(wide, "half-up") != whole
+
+
+def test_a_table_of_256_codes() -> None:
+    probe = ALL["activation"]
+    scale = float(np.float32(0.047))
+    reals = [Fraction(256 / (1 + math.exp(-scale * (code - 7)))) for code in flat(probe, "x")]
+    nearest, cut = probe.answers().values()
+    assert nearest.reshape(-1).tolist() == codes_of(reals, "half-away", -128)
+    assert cut.reshape(-1).tolist() == codes_of(reals, "floor", -128)
 
 
 def parts_of(probe: Probe, axis: int, count: int) -> np.ndarray:

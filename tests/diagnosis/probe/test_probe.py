@@ -49,10 +49,16 @@ def engine(profile: Profile) -> Device:
     return lambda probe: probe.model.run(probe.feeds, profile=profile, codes=True)["y_dq"]
 
 
+def table(profile: Profile) -> Device:
+    """A device that fills a Sigmoid's table as ONNX Runtime does, where Neural-ART's is not known."""
+    return engine(replace(profile, lookup=PROFILES["ort"].lookup))
+
+
 def answered(out: Path, device: Device, others: Mapping[str, Device] | None = None) -> Path:
     out.mkdir()
+    devices = {"activation": table(ART), **(others or {})}
     for name, probe in ALL.items():
-        np.save(out / f"{name}.npy", (others or {}).get(name, device)(probe))
+        np.save(out / f"{name}.npy", devices.get(name, device)(probe))
     return out
 
 
@@ -94,6 +100,9 @@ def test_answers_are_what_the_engine_gives() -> None:
         "accumulator_32": "conv",
         "average_49": "global_average_pool",
         "large_kernel": "conv",
+        "generation": "conv",
+        "chained_units": "conv",
+        "activation": "lookup",
     }
     for name, probe in ALL.items():
         answers, checked = probe.answers(), 0
@@ -113,6 +122,11 @@ def test_what_a_probe_is_for_is_told_apart() -> None:
     for outer in TIES:  # which add_tie tells
         pairs = {(near[text].tobytes(), far[text].tobytes()) for text in near if text.endswith(f"outer {outer}")}
         assert len(pairs) == len(TIES) - (outer == "floor")
+    codes = [one.tobytes() for one in ALL["generation"].answers().values()]
+    assert len(set(codes)) == len(codes) - 2  # ort, tflite-single and exact are alike
+    chained = ALL["chained_units"].answers()
+    whole, *others = chained.values()
+    assert not any(np.array_equal(whole, other) for other in others)
     for name in ("accumulator_24", "accumulator_32"):
         assert len({codes.tobytes() for codes in ALL[name].answers().values()}) >= 3
 
@@ -157,6 +171,33 @@ def test_devices_that_round_once_are_named(folder: Path, tmp_path: Path, name: s
     assert found["accumulator_32"] == ["wider than 32 bits" if name == "exact" else "wraps at 32 bits"]
     report = json.loads(result.stdout)
     assert name in report["everywhere"] and report["fit"]["unfitted"] == []
+
+
+@pytest.mark.parametrize("name, words", [("neural-art-1.1.3", "two"), ("neural-art-1.1.1", "three")])
+def test_the_generation_of_the_compiler_is_named(folder: Path, tmp_path: Path, name: str, words: str) -> None:
+    answers = answered(tmp_path / "answers", engine(PROFILES[name]))
+    found, result = remaining(folder, answers, "--fit", tmp_path / "mine.toml")
+    (text,) = found["generation"]
+    assert text.startswith(f"{words} narrowings") and "first half-up" in text
+    assert found["chained_units"] == ["every unit hands on the whole sum, or one that wraps and comes back"]
+    assert load_profile(tmp_path / "mine.toml").conv == PROFILES[name].conv
+    assert result.exit_code == 0
+
+
+def cut_device(probe: Probe) -> np.ndarray:
+    """Two units, between which sums saturate at 24 bits; written out here for the one layer."""
+    x = probe.codes["x"].astype(int)[0].reshape(1920, 64)
+    products = x * probe.model.program().tensors["w_codes"].const.astype(int).reshape(1920, 1)
+    handed = np.clip(products[:960].sum(axis=0), -(2**23), 2**23 - 1)
+    total = np.clip(handed + products[960:].sum(axis=0), -(2**15), 2**15 - 1)  # the first narrowing, S1 = 0
+    return np.clip(np.floor(total / 2**8 + 0.5), -128, 127).astype(np.int8).reshape(1, 1, 8, 8)
+
+
+def test_a_chain_that_loses_bits_between_its_units_is_recognized(folder: Path, tmp_path: Path) -> None:
+    answers = answered(tmp_path / "answers", engine(ART), {"chained_units": cut_device})
+    found, result = remaining(folder, answers, "--fit", tmp_path / "mine.toml")
+    assert "2 units, sums saturate at 24 bits between them" in found["chained_units"]
+    assert json.loads(result.stdout)["fit"]["left_out"] == ["chained_units"]
 
 
 def split_device(parts: int) -> Device:
