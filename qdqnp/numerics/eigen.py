@@ -78,7 +78,7 @@ def elementwise(packet: Callable[[Float32], Float32], scalar: Callable[[Float32]
 
 def exp(x: Float32) -> Float32:
     """Compute the exponential function of an array."""
-    return elementwise(_exp, libm.exp, x)
+    return elementwise(exp_packet, libm.exp, x)
 
 
 def log(x: Float32) -> Float32:
@@ -87,7 +87,8 @@ def log(x: Float32) -> Float32:
 
 
 @piecewise
-def _exp(x: Float32) -> Float32:
+def exp_packet(x: Float32) -> Float32:
+    """Compute the exponential function of whole registers."""
     limited = np.minimum(x, F(88.723))
     m = np.floor(limited * F(1.44269504088896341) + F(0.5))
     r = m * F(2.12194440e-4) + (m * F(-0.693359375) + limited)
@@ -116,7 +117,7 @@ def _log(x: Float32) -> Float32:
 @piecewise
 def softplus(x: Float32) -> Float32:
     """Compute log(1 + exp(x)) as whole registers do; of what is left the C library takes log1pf, which is close."""
-    power = _exp(-np.abs(x))
+    power = exp_packet(-np.abs(x))
     sum_ = F(1) + power
     logarithm = np.where(sum_ == 1, power, power * (_log(sum_) / (sum_ - F(1))))
     return np.where(x > 0, x + logarithm, logarithm)

@@ -61,24 +61,17 @@ GROUPS = (
     _group(
         "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
         FLOAT_PART,
-        "Attention CumProd DeformConv Det Einsum GlobalLpPool GroupNormalization LRN LpPool MeanVarianceNormalization "
-        "RotaryEmbedding",
+        "Attention CumProd DeformConv Det RotaryEmbedding",
     ),
     _group(
         "process signals and pictures in float32",
         "let the model begin behind them, and compute them outside",
-        "AffineGrid BlackmanWindow DFT GridSample HammingWindow HannWindow ImageDecoder MaxRoiPool MelWeightMatrix "
-        "RoiAlign STFT",
+        "AffineGrid BlackmanWindow DFT HammingWindow HannWindow ImageDecoder MaxRoiPool MelWeightMatrix RoiAlign STFT",
     ),
     _group(
-        "compute element by element, and are not there yet",
-        FLOAT_PART,
-        "Mean Sum",
-    ),
-    _group(
-        "move or choose elements, and are not there yet",
-        FLOAT_PART,
-        "TensorScatter Upsample",
+        "were taken out of ONNX with opset 10",
+        "convert the model to a later opset (onnx.version_converter), or export it anew",
+        "Upsample",
     ),
     _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",

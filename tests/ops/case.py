@@ -109,6 +109,15 @@ def check(case: Case) -> int:
     return found.size
 
 
+def check_bitwise(case: Case) -> int:
+    """qdqnp against ONNX Runtime, where it can be compared, of operators that are promised; the elements compared."""
+    assert qdqnp.load(case.model).plan("ort-unfused").promises["y"].exact
+    found = computed(case)
+    if ort.comparable(case.model):
+        assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+    return found.size
+
+
 def check_accumulators(case: Case) -> None:
     """The int32 accumulators of an operator that requantizes sums, against the integer oracle."""
     (node,) = case.model.graph.node

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import qdqnp
 from qdqnp.lowering import Lowering
 from qdqnp.ops.registry import operators
-from tests.ops.case import Case, assert_same, computed, one_node
+from tests.ops.case import Case, assert_same, check_bitwise, computed, one_node
 from tests.ops.cases import CASES
 from tests.ops.cases.device import DEVICE_CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
@@ -29,11 +29,7 @@ def exact(case: Case) -> bool:
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(seed=SEEDS)
 def test_bitwise(name: str, seed: int) -> None:
-    case = BITWISE[name](np.random.default_rng(seed))
-    assert exact(case)
-    found = computed(case)
-    if ort.comparable(case.model):
-        assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+    check_bitwise(BITWISE[name](np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("name", CLOSE)

@@ -434,6 +434,29 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
         [("x", reals(rng, 2, 2, 3)), ("s", reals(rng, 2)), ("b", reals(rng, 2))],
         ["x", "s", "b"],
     ),
+    "float LRN": lambda rng: one_node("LRN", [("x", reals(rng, 1, 4, 1, 2))], size=3, alpha=1.0),
+    "float LpPool": lambda rng: one_node("LpPool", [("x", reals(rng, 1, 2, 4, 4))], opset=18, **PADDED),
+    "float GlobalLpPool": lambda rng: one_node("GlobalLpPool", [("x", reals(rng, 2, 2, 3))]),
+    "float MeanVarianceNormalization": lambda rng: one_node(
+        "MeanVarianceNormalization", [("x", reals(rng, 2, 2, 3))], axes=[0, 2]
+    ),
+    "float GroupNormalization": lambda rng: one_node(
+        "GroupNormalization",
+        [("x", reals(rng, 1, 4, 3)), ("s", reals(rng, 4)), ("b", reals(rng, 4))],
+        ["x", "s", "b"],
+        opset=21,
+        num_groups=2,
+    ),
+    "float GroupNormalization by groups": lambda rng: one_node(
+        "GroupNormalization",
+        [("x", reals(rng, 1, 4, 3)), ("s", reals(rng, 2)), ("b", reals(rng, 2))],
+        ["x", "s", "b"],
+        opset=18,
+        num_groups=2,
+    ),
+    "float Einsum": lambda rng: one_node(
+        "Einsum", [("x", reals(rng, 2, 3)), ("w", reals(rng, 3, 2, 2))], ["x", "w"], equation="ij,jkk->ki"
+    ),
     "float LpNormalization": lambda rng: one_node("LpNormalization", [("x", reals(rng, 2, 3, 2))], axis=1),
     "float CumSum": lambda rng: one_node("CumSum", [("x", reals(rng, 2, 3)), ("a", np.array(1))], exclusive=1),
     "float CumSum from the end": lambda rng: one_node(
@@ -479,11 +502,13 @@ def test_the_operators_that_look_at_several_elements_are_sharp(rng: np.random.Ge
     sharp = {case.model.graph.node[0].op_type for case in (made(rng) for made in SHARP.values())}
     pairs = {"Add", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
     pairs |= {"QLinearSub", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"}
-    pairs |= {"QLinearWhere", "Clip"}  # Clip by bounds that are inputs
+    pairs |= {"Sum", "Mean", "QLinearWhere", "Clip"}  # Clip by bounds that are inputs
     assert several - sharp == pairs | {
         "Where",
         "Gather",
         "TopK",
+        "GridSample",
+        "TensorScatter",
     }  # pairs are as Sub is; the others choose by what they read
 
 

@@ -6,13 +6,15 @@ the results are exact. Operators with constant inputs or attributes to check hav
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 
-from qdqnp.graph import Shape
+from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics import mlas
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.lookup import LeakyReluFunction
@@ -21,6 +23,7 @@ from qdqnp.ops.float.shrink import ShrinkAttributes, shrink
 from qdqnp.ops.geometry.broadcast import broadcast_shapes
 from qdqnp.ops.geometry.integer_division import divided
 from qdqnp.ops.integer.qlinear_leaky_relu import LeakyReluAttributes
+from qdqnp.ops.movement.concat import MANY
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Operand, Step
@@ -93,6 +96,62 @@ class Broadcast(Operator):
 
     def origin(self, step: Step, output: int, index: Index, a: Array, b: Array) -> Any:
         return [array[index] for array in np.broadcast_arrays(a, b)]
+
+
+class Variadic(Operator):
+    """An operator from any number of arrays of one dtype that broadcast together, combined from left to right."""
+
+    elementwise = True
+    arity = (1, MANY)
+    #: The dtypes that the inputs may have.
+    dtypes: ClassVar[tuple[Any, ...]] = (F,)
+
+    @abstractmethod
+    def combine(self, a: Array, b: Array) -> Array:
+        """Return what becomes of two arrays, which broadcast."""
+
+    def finish(self, found: Array, count: int) -> Array:
+        """Return the output. found: all `count` arrays combined."""
+        return found
+
+    def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
+        dtype = check.dtype_in(0, self.dtypes, "x")
+        for index in range(1, len(check.inputs)):
+            check.dtype_in(index, (dtype,))
+        return ((dtype, broadcast_shapes([check.value(index).shape for index in range(len(check.inputs))])),)
+
+    def shapes(self, attributes: Any, *inputs: Shape) -> tuple[Shape, ...]:
+        return (broadcast_shapes(inputs),)
+
+    def compute(self, binding: Binding, *inputs: Array) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return (np.array(self.finish(reduce(self.combine, inputs), len(inputs))),)
+
+    def origin(self, step: Step, output: int, index: Index, *inputs: Array) -> Any:
+        return [array[index] for array in np.broadcast_arrays(*inputs)]
+
+    def work(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:
+        return 2 * math.prod(output)
+
+
+class Sum(Variadic):
+    op = "Sum"
+    dtypes = FLOATS
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return np.asarray(a + b)
+
+
+class Mean(Variadic):
+    """The sum times the reciprocal of the number of arrays, both rounded to float32."""
+
+    op = "Mean"
+
+    def combine(self, a: Array, b: Array) -> Array:
+        return np.asarray(a + b)
+
+    def finish(self, found: Array, count: int) -> Array:
+        return np.asarray(found * (F(1) / F(count)))
 
 
 def unary(op: str, function: Callable[[Array], Array], *dtypes: Any, result: Any = None) -> type[Operator]:

@@ -37,20 +37,23 @@ F = np.float32
 INTEGERS = (np.int32, np.int64)
 
 
-def sums(x: Float32, gone: tuple[int, ...], rule: FloatSumRule) -> Float32:
-    """Add up float32 along axes, for ReduceSum and ReduceMean; the answer has one axis."""
+def sums(x: Float32, gone: tuple[int, ...], rule: FloatSumRule, einsum: bool = False) -> Float32:
+    """Add up float32 along axes, for ReduceSum and ReduceMean; the answer has one axis.
+
+    einsum: whether an Einsum asks, which chooses among the same orders by other sizes.
+    """
     kinds, sizes = runs(x.shape, gone)
     view = x.reshape(sizes)
     if kinds == "R":
         return eigen.reduced(view[None], np.add)
     if kinds == "KR":
         return eigen.reduced(view, np.add, np.arange(sizes[0]) * sizes[1])
-    if kinds == "RK" and sizes[0] > 16 and max(sizes) > 256:
+    if kinds == "RK" and max(sizes) > 256 and (einsum or sizes[0] > 16):
         return eigen.one_by_one(view.T)
     if kinds == "KRK" and sizes[0] > 1:
         ones = np.ones((1, sizes[1]), F)
         return np.concatenate([rule.gemm(ones, part, None, GemmCall(packed=False))[0] for part in view])
-    if kinds == "RKR" and sizes[1] > 1:
+    if kinds == "RKR" and sizes[0 if einsum else 1] > 1:
         total = np.zeros(sizes[1], F)
         for number, part in enumerate(view):
             total = total + eigen.reduced(part, np.add, (number * sizes[1] + np.arange(sizes[1])) * sizes[2])

@@ -12,10 +12,12 @@ from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
 from tests.ops.cases.dynamic import dynamic_quantize_lstm, matmul_nbits, q_attention
+from tests.ops.cases.einsum import einsum
 from tests.ops.cases.functions import CLOSE_FUNCTIONS, FUNCTIONS
 from tests.ops.cases.indexed import INDEXED
 from tests.ops.cases.interpolation import INTERPOLATION
 from tests.ops.cases.logic import LOGIC
+from tests.ops.cases.normalization import NORMALIZATION
 from tests.ops.cases.pool import pooling, spatial
 from tests.ops.cases.sizes import SIZES
 
@@ -35,6 +37,18 @@ def _binary(op: str) -> Callable[[draw.Rng], Case]:
     def case(rng: draw.Rng) -> Case:
         a, b = broadcast_pair(rng)
         return one_node(op, [("a", reals(rng, a)), ("b", reals(rng, b))], ["a", "b"])
+
+    return case
+
+
+def _variadic(op: str) -> Callable[[draw.Rng], Case]:
+    def case(rng: draw.Rng) -> Case:
+        dims = draw.shape(rng)
+        arguments = []
+        for number in range(draw.size(rng, 5)):
+            narrow = tuple(size if draw.chance(rng, 0.7) else 1 for size in dims)
+            arguments.append((f"x{number}", reals(rng, narrow[int(rng.integers(len(dims))) :])))
+        return one_node(op, arguments, [name for name, _ in arguments])
 
     return case
 
@@ -184,6 +198,8 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Mul": _binary("Mul"),
     "Sub": _binary("Sub"),
     "Div": _binary("Div"),
+    "Sum": _variadic("Sum"),
+    "Mean": _variadic("Mean"),
     "Neg": _unary("Neg"),
     "Sqrt": _unary("Sqrt"),
     "HardSigmoid": hard_sigmoid,
@@ -203,6 +219,8 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "DynamicQuantizeLSTM": dynamic_quantize_lstm,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
+    "Einsum": einsum,
+    **NORMALIZATION,
     **LOGIC,
     **INDEXED,
     **INTERPOLATION,

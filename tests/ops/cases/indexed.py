@@ -221,6 +221,18 @@ def max_unpool(rng: draw.Rng) -> Case:
     )
 
 
+def tensor_scatter(rng: draw.Rng) -> Case:
+    dims = draw.shape(rng, draw.pick(rng, (2, 3, 4)))
+    axis, mode = int(rng.integers(1, len(dims))), draw.pick(rng, (None, "linear", "circular"))
+    length = draw.size(rng, dims[axis])
+    x, update = data(rng, dims), rng.normal(0, 9, (*dims[:axis], length, *dims[axis + 1 :]))
+    most = 2 * dims[axis] if mode == "circular" else dims[axis] - length
+    given = ("i", rng.integers(0, most, dims[0], endpoint=True)) if draw.chance(rng, 0.8) else None
+    arguments = [("x", x), ("u", update.astype(x.dtype)), given]
+    feeds = draw.pick(rng, (["x"], ["x", "u"], ["x", "u", "i"] if given else ["x"]))
+    return one_node("TensorScatter", arguments, feeds, opset=24, axis=_signed(rng, axis, len(dims)), mode=mode)
+
+
 INDEXED: Mapping[str, Callable[[draw.Rng], Case]] = {
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
@@ -239,4 +251,5 @@ INDEXED: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Shrink": shrink,
     "Dropout": dropout,
     "MaxUnpool": max_unpool,
+    "TensorScatter": tensor_scatter,
 }

@@ -1,4 +1,4 @@
-"""Resize in every mode but the nearest element of codes, which tests/ops/cases/choice.py draws."""
+"""GridSample, and Resize in every mode but the nearest element of codes, which tests/ops/cases/choice.py draws."""
 
 from __future__ import annotations
 
@@ -115,9 +115,36 @@ def nearest(rng: draw.Rng) -> Case:
     return _sized(rng, draw.codes(rng, np.int8, dims), axes, 19, **given)
 
 
+def grid_sample(rng: draw.Rng) -> Case:
+    """Points between elements, on them, on the borders and far beyond."""
+    rank = draw.pick(rng, (2, 2, 3))
+    opset = 20 if rank == 3 else draw.pick(rng, (16, 20, 22))
+    old, new = ("bilinear", "nearest", "bicubic"), ("linear", "nearest", "cubic")
+    mode = draw.pick(rng, (None, *(old if opset < 20 else new)[: 3 if rank == 2 else 2]))
+    images = draw.size(rng, 2)
+    x = rng.normal(0, 1, (images, draw.size(rng, 3), *draw.shape(rng, rank))).astype(F)
+    grid = rng.uniform(-1.7, 1.7, (images, *draw.shape(rng, rank, 4), rank))
+    if draw.chance(rng, 0.3):
+        grid = np.rint(grid * 4) / 4
+    if draw.chance(rng, 0.2):
+        grid = np.where(
+            rng.random(grid.shape) < 0.2, rng.choice([np.nan, np.inf, -np.inf, 1e30, -1e5, -7.3], grid.shape), grid
+        )
+    return one_node(
+        "GridSample",
+        [("x", x), ("grid", grid.astype(F))],
+        ["x", "grid"],
+        opset=opset,
+        mode=mode,
+        padding_mode=draw.pick(rng, (None, "zeros", "border", "reflection")),
+        align_corners=draw.pick(rng, (None, 0, 1)),
+    )
+
+
 INTERPOLATION: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Resize linear": linear,
     "Resize cubic": cubic,
     "Resize without aliasing": without_aliasing,
     "Resize nearest": nearest,
+    "GridSample": grid_sample,
 }
