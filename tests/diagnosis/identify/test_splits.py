@@ -61,6 +61,36 @@ def test_thresholds_are_those_of_counting(seed: int, name: str) -> None:
             assert found[row, channel] == (above[0] if above.size else high[channel] + 1)
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_thresholds_are_the_same_whatever_is_tried_first(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = small_layer(rng)
+    low, high = reachable(layer.weights, layer.x)
+    near = rng.integers(low - 20, high + 20, (255, 3))  # in no order, and past the ends
+    for name in ("ort", "exact", "tflite", "neural-art-1.1.3", "nvdla", "ethos-u"):
+        bound = PROFILES[name].conv.bind(layer)
+        found = thresholds(bound, low, high, layer.output)
+        assert np.array_equal(thresholds(bound, low, high, layer.output, near), found)
+        near = found
+
+
+def test_thresholds_of_a_rule_like_the_last_take_two_looks(rng: np.random.Generator) -> None:
+    layer = small_layer(rng)
+    low, high = reachable(layer.weights, layer.x)
+    bound, looks = PROFILES["ort"].conv.bind(layer), []
+
+    def counted(sums: np.ndarray) -> np.ndarray:
+        looks.append(sums.size)
+        return bound(sums)
+
+    near = thresholds(counted, low, high, layer.output)
+    assert sum(looks) > 5 * near.size
+    looks.clear()
+    assert np.array_equal(thresholds(counted, low, high, layer.output, near), near)
+    assert sum(looks) <= 2 * near.size
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_reachable_ends_are_reached_and_codes_make_their_sum(seed: int) -> None:
