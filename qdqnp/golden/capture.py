@@ -107,9 +107,11 @@ def _parts(bound: BoundStep) -> dict[int, str]:
     moving = [place for place in places if place not in constant]
     named = {place: numbered("input", number, len(moving)) for number, place in enumerate(moving)}
     weight, bias = bound.operator.weight_operand, bound.operator.bias_operand
-    if weight is not None:
-        return named | {place: {weight: "weight", bias: "bias"}.get(place, "constant") for place in constant}
-    return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
+    if weight is None:
+        return named | {place: numbered("weight", number, len(constant)) for number, place in enumerate(constant)}
+    rest = [place for place in constant if place not in (weight, bias)]
+    named |= {place: part for place, part in ((weight, "weight"), (bias, "bias")) if place in constant}
+    return named | {place: numbered("constant", number, len(rest)) for number, place in enumerate(rest)}
 
 
 def _order(array: Array, options: Options) -> Layout:

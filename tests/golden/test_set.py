@@ -294,3 +294,15 @@ def test_constants_of_every_rank_are_attributes(tmp_path: Path, indices: np.ndar
         assert layer["attributes"].get(key) == wanted
         (y,) = (tensor for tensor in found.tensors if tensor.role == "output")
         assert np.array_equal(found.array(y, 0), qdqnp.load(model).run(case.inputs)["y"])
+
+
+@pytest.mark.parametrize("op", ["ConvInteger", "MatMulInteger"])
+@pytest.mark.parametrize("zeros", [(), ("x_zero",), ("x_zero", "w_zero")])
+def test_each_constant_of_a_layer_has_a_file(tmp_path: Path, op: str, zeros: tuple[str, ...]) -> None:
+    shape = (2, 3, 1, 1) if op == "ConvInteger" else (3, 2)
+    x = np.arange(6, dtype=np.uint8).reshape((1, 3, 2, 1) if op == "ConvInteger" else (2, 3))
+    constants = [(name, np.array(7, np.uint8)) for name in zeros]
+    case = one_node(op, [("x", x), ("w", np.ones(shape, np.uint8)), *constants], output=np.int32)
+    write(tmp_path / "out", case.model.SerializeToString(), [case.inputs], 1, options=Options(formats=formats()))
+    kept = [tensor.key.rpartition("_")[2] for tensor in read(tmp_path / "out").tensors if tensor.role == "weight"]
+    assert kept == ["weight", *[["constant"], ["constant0", "constant1"]][len(zeros) - 1][: len(zeros)]]

@@ -23,6 +23,9 @@ from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted, signs
 from qdqnp.quant import Codes, Float32, Quant, Signs
 
+# Bits of what AlignedAdd adds and shifts by, so that int64 holds every sum with what rounds it.
+WIDEST = 60
+
 
 # -- ONNX Runtime on x86-64 --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
@@ -272,7 +275,8 @@ class AlignedAdd(Rule, family="add"):
         Aa, Bb: 0 for the larger ratio; the smaller one gets the inner shift that puts it in [2^14, 2^15) too
         C, Cs: C << Cs stands for z_y - z_a * s_a/s_y - z_b * s_b/s_y, C in int16 and Cs as small as that allows
 
-    The form is established; these choices and the inner rounding are inferred.
+    The form is established; these choices and the inner rounding are inferred. A ratio that asks for a left shift, or
+    for more than 60 bits, is refused.
     """
 
     #: How RSR, the rounding shift right, rounds ties.
@@ -290,6 +294,12 @@ class AlignedAdd(Rule, family="add"):
         shift = largest_shift(max(ratio_a, ratio_b))
         shift_a, shift_b = (largest_shift(ratio) - shift for ratio in (ratio_a, ratio_b))
         constant = int(y.zero_point) - ratio_a * int(a.zero_point) - ratio_b * int(b.zero_point)
+        exact = math.frexp(constant)[1] + shift <= WIDEST  # C << C_shift, before it is computed
+        if not (exact and all(0 <= each <= WIDEST for each in (shift, shift_a, shift_b))):
+            problem = Problem(
+                "scale ratios", f"shifts and a constant of at most {WIDEST} bits", f"{ratio_a} and {ratio_b}"
+            )
+            raise ProfileError("an addition outside the profile's domain", [problem])
         c_shift = 0
         while abs(round(math.ldexp(constant, shift - c_shift))) > 2**15 - 1:
             c_shift += 1

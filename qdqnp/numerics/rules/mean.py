@@ -17,7 +17,7 @@ from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient, divided
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
-from qdqnp.numerics.rules.requantize.narrow import Narrowed, NarrowThenAffine
+from qdqnp.numerics.rules.requantize.narrow import Narrowed, NarrowThenAffine, checked_shift
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.rules.requantize.rational import RationalScaled
 from qdqnp.numerics.rules.requantize.rescale import Rescale, Rescaled
@@ -193,12 +193,9 @@ class ReciprocalMean(BoundRule):
     def _affine(self) -> Narrowed:
         """Bind the step from codes with 8 fractional bits to y's codes."""
         ratio = float(self.x.scale) / float(self.y.scale)
-        s2 = largest_shift(ratio / 256)
+        s2 = checked_shift("S2", largest_shift(ratio / 256))
         a = np.asarray(np.rint(np.ldexp(ratio / 256, s2)), np.int64)
         constant = math.floor(math.ldexp(int(self.y.zero_point) - int(self.x.zero_point) * ratio, s2))
-        if not -(2**63) <= constant < 2**63:
-            problem = Problem("scale ratio", "a constant of 64 bits", f"{ratio:.6g}")
-            raise ProfileError("the constant of the mean is outside 64 bits", [problem])
         conv = NarrowThenAffine(tie=self.rule.tie)
         return Narrowed(conv, 0, s2, a, np.asarray(constant, np.int64), self.y, None)
 

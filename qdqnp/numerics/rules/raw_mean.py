@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import float32
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.float32 import as_f32
@@ -65,6 +66,9 @@ class RoundedOffsetMean(Rule, family="mean"):
             zero = as_f32(as_f32(as_f32(x.zero_point) * x.scale) / y.scale)
             rounded = np.trunc(as_f32(zero + np.copysign(np.float32(0.5), zero)))
         fixed = self.rescale.fix(np.asarray(real, np.float64))
+        if not -(2.0**31) <= rounded < 2.0**31:  # a conversion that C++ does not define
+            problem = Problem("scale ratio", "an offset of 32 bits", f"{float(rounded):.6g}")
+            raise ProfileError("the offset of the mean is outside 32 bits", [problem])
         return RoundedOffset(x, y, count, rule=self, fixed=fixed, offset=int(y.zero_point) - int(rounded))
 
 

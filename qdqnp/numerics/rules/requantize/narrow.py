@@ -20,10 +20,12 @@ from qdqnp.numerics.width import saturate, wrap
 from qdqnp.quant import Int64, Quant, Signs
 
 ACCUMULATORS = ("exact", "saturate-24", "wrap-24")
+# The shifts of the later narrowings for which the arithmetic is defined.
+SHIFTS = range(0, 47)
 # The numbers of one layer that may be known.
 NUMBERS: Mapping[str, Override] = {
     "S1": Override(range(0, 32)),
-    "S2": Override(range(0, 47)),
+    "S2": Override(SHIFTS),
     "A": Override(range(-(2**15), 2**15), per_channel=True),
     "BC": Override(range(-(2**31), 2**31), per_channel=True),
 }
@@ -85,7 +87,7 @@ class NarrowThenAffine(Rule, family="requantize"):
         real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, y.scale)
         weights = constant_weights(context)
         s1 = int(given.get("S1", first_shift(weights)))
-        s2 = int(given.get("S2", largest_shift(float(real.max(initial=0.0)) * 2.0**s1)))
+        s2 = checked_shift("S2", int(given.get("S2", largest_shift(float(real.max(initial=0.0)) * 2.0**s1))))
         a = np.asarray(given.get("A", np.rint(np.ldexp(real, s1 + s2))), np.int64)
         bc = np.asarray(given.get("BC", addend(context, s2)), np.int64)
         check_sizes({"A": a, "BC": bc}, real.size, len(weights))
@@ -116,6 +118,14 @@ def addend(context: SumContext, shift: int) -> Int64:
     constant = np.floor(np.ldexp(int(y.zero_point) + value.astype(np.float64) / float(y.scale), shift))
     found: Int64 = np.clip(constant, -(2.0**31), 2.0**31 - 1).astype(np.int64)
     return found
+
+
+def checked_shift(name: str, shift: int) -> int:
+    """Return a shift of a later narrowing. Raises ProfileError where the scales ask for one outside SHIFTS."""
+    if shift not in SHIFTS:
+        problem = Problem(name, f"a shift in [{SHIFTS[0]}, {SHIFTS[-1]}]", f"{shift}")
+        raise ProfileError("a multiplier outside the profile's domain", [problem])
+    return shift
 
 
 def check_sizes(numbers: Mapping[str, Int64], scales: int, channels: int) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.choices import OVERRIDES, Override, choice, resolved
 from qdqnp.numerics.multiplier import ceil_log2, largest_shift, real_multiplier
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.requantize.narrow import (
+    SHIFTS,
     accumulated,
     accumulator_choice,
     addend,
     check_sizes,
+    checked_shift,
     constant_weights,
     first_narrowing,
     first_shift,
@@ -36,7 +39,7 @@ MIDDLE_BITS = 6
 # The numbers of one layer that may be known.
 NUMBERS: Mapping[str, Override] = {
     "S1": Override(range(0, 32)),
-    "sh1": Override(range(0, 47)),
+    "sh1": Override(SHIFTS),
     "A1": Override(range(-(2**15), 2**15), per_channel=True),
     "A2": Override(range(-(2**15), 2**15)),
     "BC": Override(range(-(2**31), 2**31), per_channel=True),
@@ -81,8 +84,11 @@ class NarrowThrice(Rule, family="requantize"):
         given = dict(dict(self.overrides).get(context.label, ()))
         middle = middle_scale(y.scale)
         real = real_multiplier(np.float32(context.alpha) * context.x.scale, context.w.scale, middle)
+        if not np.isfinite(real).all():
+            problem = Problem("multiplier", "a finite number", f"{float(np.max(real))!r}")
+            raise ProfileError("a multiplier outside the profile's domain", [problem])
         s1 = int(given.get("S1", first_shift(weights)))
-        sh1 = int(given.get("sh1", largest_shift(float(real.max(initial=0.0)) * 2.0**s1)))
+        sh1 = checked_shift("sh1", int(given.get("sh1", largest_shift(float(real.max(initial=0.0)) * 2.0**s1))))
         a1 = np.asarray(given.get("A1", np.rint(np.ldexp(real, s1 + sh1))), np.int64)
         a2 = np.int64(given.get("A2", round(math.ldexp(float(middle) / float(y.scale), LAST_SHIFT))))
         bc = np.asarray(given.get("BC", addend(context, LAST_SHIFT)), np.int64)

@@ -52,6 +52,9 @@ class Rescale(Rule, family="requantize"):
 
     def fix(self, real: Real) -> Fixed:
         """Return the integers for real multipliers. Raises ProfileError outside the domain."""
+        if not np.isfinite(real).all():  # a product of scales that float32 does not hold
+            problem = Problem("multiplier", "a finite number", f"{float(np.max(real))!r}")
+            raise ProfileError("a multiplier outside the profile's domain", [problem])
         fixed = self.scheme(np.asarray(real, np.float64))
         self._check(fixed)
         return fixed
