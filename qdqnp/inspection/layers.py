@@ -11,6 +11,7 @@ from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
+from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.registry import operator_of
 from qdqnp.program import Step
 from qdqnp.quant import Array, Quant
@@ -58,10 +59,12 @@ class LayerInfo:
 
 def rule_status(profile: Profile, step: Step) -> str:
     """Return 'established', 'inferred' or 'unknown'; '' for operators that do not compute anything."""
-    field = operator_of(step).rule
-    if not field:
+    operator = operator_of(step)
+    if not operator.rule:
         return ""
-    rule = getattr(profile, field)
+    rule = getattr(profile, operator.rule)
+    if hasattr(rule, "status_of") and isinstance(operator, SinglesOperator):  # known for some functions only
+        return str(rule.status_of(step.quant(0), step.y, operator.function(step.attributes)))
     if hasattr(rule, "status_between"):  # known for some scales only
         return str(rule.status_between(step.quant(0), step.y))
     return str(rule.status)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qdqnp
-from qdqnp.numerics.profiles import PROFILES
+from qdqnp.inspection.layers import rule_status
 from tests.lowering.models import F, Net
 from tests.ops.case import Case
 from tests.ops.cases.device import DEVICE_CASES
@@ -78,14 +77,19 @@ def test_a_network_has_them_as_integer_operators(op: str) -> None:
     assert np.abs(made - real).max() <= 0.0201  # one code: float32 against the real value
 
 
-def test_tflite_has_no_hard_sigmoid_and_says_so() -> None:
+@pytest.mark.parametrize("name", ["tflite", "tflm", "cmsis-nn", "ethos-u", "xnnpack-fp32"])
+def test_hard_sigmoid_is_a_table_and_inferred(name: str) -> None:
+    """A converter makes several operators of it; a table of the whole function is what can be said without them."""
     net = Net()
-    net.output(net.qdq(net.node("HardSigmoid", net.qdq(net.input((2, 9)))), 0.02, -100))
-    model = qdqnp.load(net.model())
-    with pytest.raises(qdqnp.ProfileError, match="expected a kernel of TFLite, got none"):
-        model.plan("tflite")
-    host = replace(PROFILES["tflite"], host_float=True)
-    assert "HardSigmoid" in [step.op for step in model.program(host).steps]
+    net.output(net.q(net.node("HardSigmoid", net.qdq(net.input((2, 128)), 0.05, 3)), 0.02, -100))
+    plan = qdqnp.load(net.model()).plan(name)
+    (step,) = (bound.step for bound in plan.steps if bound.step.op == "QLinearHardSigmoid")
+    assert rule_status(plan.profile, step) == "inferred"
+    codes = np.arange(-128, 128)
+    real = np.clip(0.2 * 0.05 * (codes - 3) + 0.5, 0, 1) / 0.02
+    sure = np.abs(real - np.floor(real) - 0.5) > 1e-3
+    (made,) = qdqnp.load(net.model()).run(((codes - 3) * F(0.05)).astype(F).reshape(2, 128), profile=name).values()
+    assert np.array_equal(made.reshape(-1)[sure], np.clip(np.rint(real) - 100, -128, 127)[sure])
 
 
 def test_onnx_runtime_promises_nothing_of_them() -> None:

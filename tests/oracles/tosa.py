@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,11 +64,11 @@ class Graph:
 
     def op(self, name: str, inputs: Sequence[Value], shape: Sequence[int], dtype: Any, *attributes: Any) -> Value:
         """An operator; `attributes` are those of its TOSA name, `Conv2d` for CONV2D."""
-        upper = {"Conv2d": "CONV2D", "AvgPool2d": "AVG_POOL2D", "MaxPool2d": "MAX_POOL2D", "ReduceSum": "REDUCE_SUM"}
+        upper = {"Conv2d": "CONV2D", "AvgPool2d": "AVG_POOL2D", "MaxPool2d": "MAX_POOL2D"}
         attribute = self.ts.TosaSerializerAttribute()
         getattr(attribute, f"{name}Attribute")(*attributes)
         made = self.graph.addIntermediate(list(shape), self._type(dtype))
-        kind = getattr(self.ts.Op, upper.get(name, name.upper()))
+        kind = getattr(self.ts.Op, upper.get(name, re.sub("(?<!^)(?=[A-Z])", "_", name).upper()))
         self.graph.addOperator(kind, [value.name for value in inputs], [made.name], attribute)
         return Value(made.name, tuple(shape), np.dtype(dtype))
 

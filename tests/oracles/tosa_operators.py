@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tests.oracles.tflite import Operator, Tensor
 from tests.oracles.tosa import Graph, Value
+from tests.oracles.tosa_softmax import softmax
 
 Array = NDArray[Any]
 SAME = 0  # TFLite's number of that padding
@@ -36,6 +37,8 @@ def _made(graph: Graph, op: Operator, values: list[Value]) -> Value:
             return graph.add(*values, _pair(x), _pair(rest[0]), (s_y, z_y))
         case "MUL":
             return graph.mul(*values, _pair(x), _pair(rest[0]), (s_y, z_y))
+        case "SOFTMAX":
+            return softmax(graph, values[0], s_x, z_x, z_y)
         case "QUANTIZE":
             return graph.rescale(values[0], s_x / s_y, z_x, z_y)
         case "MEAN":

@@ -8,6 +8,7 @@ from functools import cache
 from qdqnp.lowering.base import Lowering, Pass, repeat
 from qdqnp.lowering.device.activations import Rounded, activations, rounded_away, rounded_even
 from qdqnp.lowering.device.bias import bias
+from qdqnp.lowering.device.constants import constants
 from qdqnp.lowering.device.fuse import Codes, fusion
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
@@ -62,6 +63,7 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         UNIQUE_DQ,
         Pass("widen", widen, about="DequantizeLinear"),
         Pass("movement", movement),
+        Pass("constants", constants, about="QuantizeLinear"),
         Pass("bias", bias, about="DequantizeLinear"),
     )
     return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse)))

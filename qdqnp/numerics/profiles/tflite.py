@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from qdqnp.numerics.multiplier import QuantizeMultiplier, Reduced16
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profiles.families import UNDEFINED, complete, requantization
+from qdqnp.numerics.profiles.families import complete, requantization
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
@@ -20,7 +20,7 @@ from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.raw_mean import RoundedOffsetMean
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.rescale import Rescale
-from qdqnp.numerics.rules.softmax import FixedSoftmax
+from qdqnp.numerics.rules.tflite_softmax import FixedSoftmax, FloatSoftmax
 from qdqnp.numerics.stages import MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight
 from qdqnp.numerics.status import INFERRED
 
@@ -48,7 +48,7 @@ TFLITE = complete(
     gemm=FC_FLOAT,
     mul=RescaledMul(replace(DOUBLE, precision="float32")),
     lookup=TfliteFunctions(DOUBLE),
-    softmax=FixedSoftmax(),
+    softmax=FixedSoftmax(RescaledLookup(DOUBLE)),
 )
 TFLM = complete(
     "tflm",
@@ -56,7 +56,7 @@ TFLM = complete(
     TFLM_COMMON,
     DOUBLE,
     lookup=TfliteFunctions(DOUBLE, fixed=True),
-    softmax=FixedSoftmax(),
+    softmax=FixedSoftmax(RescaledLookup(DOUBLE)),
 )
 TFLM_2026_08 = replace(
     TFLM,
@@ -72,7 +72,7 @@ TFLITE_SINGLE = complete(
     TFLM_COMMON,
     SINGLE,
     lookup=TfliteFunctions(SINGLE, True, INFERRED),
-    softmax=FixedSoftmax(INFERRED),
+    softmax=FixedSoftmax(RescaledLookup(SINGLE), INFERRED),
 )
 
 
@@ -85,7 +85,7 @@ def cmsis_nn(name: str, summary: str, rescale: Rescale) -> Profile:
         rescale,
         concat=RescaledLookup(rescale, INFERRED),
         lookup=TfliteFunctions(rescale, True, INFERRED),
-        softmax=FixedSoftmax(INFERRED),
+        softmax=FixedSoftmax(RescaledLookup(rescale, INFERRED), INFERRED),
         global_average_pool=DividedMean(rescale),
     )
 
@@ -105,8 +105,7 @@ TFLITE_RUY = complete(
     concat=RescaledLookup(RUY, INFERRED),
     global_average_pool=RoundedOffsetMean(RUY),
     lookup=TfliteFunctions(DOUBLE),
-    # 12 of 1,037,056 codes differ from the reference kernel's
-    softmax=UNDEFINED,
+    softmax=FloatSoftmax(RescaledLookup(RUY, INFERRED)),
 )
 TFLITE_FC_FLOAT = requantization(
     "tflite-fc-float",

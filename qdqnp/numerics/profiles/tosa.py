@@ -19,6 +19,7 @@ from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.reciprocal_average import FixedReciprocalAverage
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.tables import RoundedTable, VelaTable
+from qdqnp.numerics.rules.tflite_softmax import FixedSoftmax
 from qdqnp.numerics.stages import DoubleRound, MultiplyShift
 from qdqnp.numerics.status import INFERRED
 
@@ -40,6 +41,7 @@ def tosa(name: str, summary: str, rescale: Rescale) -> Profile:
         lookup=RoundedTable(),
         average_pool=FixedReciprocalAverage(MultiplyShift("half-up"), RescaledLookup(rescale)),
         global_average_pool=SummedMean(rescale),
+        softmax=FixedSoftmax(RescaledLookup(rescale)),
     )
 
 
@@ -61,6 +63,8 @@ ETHOS_U = whole(
     # windows that reach into the padding are scaled by the hardware itself
     average_pool=FixedReciprocalAverage(DoubleRound(), POOLED, bits=31, centered=False, status=INFERRED),
     global_average_pool=RescaleMean(TFL),
+    # the steps of Vela's softmax.py are gemmlowp's, with its table of exponentials; their roundings are inferred
+    softmax=FixedSoftmax(POOLED, INFERRED),
 )
 
 ORDER = 4

@@ -14,6 +14,7 @@ from qdqnp.numerics import gemmlowp
 from qdqnp.numerics.multiplier import Fixed, QuantizeMultiplier
 from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rules.requantize.rescale import Rescale
+from qdqnp.numerics.rules.requantized import own_output
 from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs
 from qdqnp.numerics.width import saturate
 from qdqnp.quant import Codes, Int64, Quant, Signs
@@ -37,6 +38,10 @@ class FixedKernel:
         """By how many bits the function's value is shifted to be a code."""
         return 31 + round(math.log2(self.scale))
 
+    def makes(self, y: Quant) -> bool:
+        """Tell whether the kernel makes these codes itself, or uint8 codes 128 above them."""
+        return y.same_as(own_output(self.scale, y, self.zero_point))
+
 
 SIGMOID = FixedKernel(gemmlowp.sigmoid, 1 / 256, -128)
 TANH = FixedKernel(gemmlowp.tanh, 1 / 128, 0)
@@ -51,7 +56,7 @@ def fixed_function(kernel: FixedKernel, rescale: Rescale, x: Quant, y: Quant) ->
     Source: tensorflow/tflite-micro, kernels/logistic_common.cc, tanh.cc and kernels/internal/reference/integer_ops.
     Raises ProfileError for another output, and where the input's scale has no such multiplier.
     """
-    if y.dtype != np.int8 or float(y.scale) != kernel.scale or int(y.zero_point) != kernel.zero_point:
+    if not kernel.makes(y):
         wanted = f"int8 of scale {kernel.scale} and zero point {kernel.zero_point}"
         raise ProfileError("an output that the kernel does not make", [Problem("output", wanted, str(y))])
     fraction, shift = math.frexp(float(x.scale) * 2.0 ** (31 - INPUT_BITS))

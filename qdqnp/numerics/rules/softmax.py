@@ -11,15 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qdqnp.errors import Problem, ProfileError
 from qdqnp.lazy import lazy
-from qdqnp.numerics import gemmlowp
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.rational import fraction
-from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
-from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted, signs
+from qdqnp.numerics.values import BoundRule, StageValue, exact_float, real_ties, shifted
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs, code_range
 
 
@@ -113,83 +110,6 @@ class TabledSoftmax(BoundRule):
 
     def ties(self, codes: Codes) -> Signs:
         return real_ties(self._scaled(codes)[2])
-
-
-# -- TFLite ------------------------------------------------------------------------------------------------------------
-#: Integer bits of differences to the row's maximum, and of the sum of exponentials.
-DIFFERENCE_BITS, SUM_BITS = 5, 12
-
-
-@dataclass(frozen=True)
-class FixedSoftmax(Rule, family="softmax"):
-    """TFLite's reference kernel and TFLite Micro's in gemmlowp's fixed point; y has scale 1/256 and zero point -128:
-
-        d = (x - max) * s_x with 5 integer bits; what is too far below the maximum counts as 0 and has the lowest code
-        e = exp(d), sum = the e with 12 integer bits
-        y = sat8(round(e / sum * 2^8) - 128)
-
-    Source: google-ai-edge/LiteRT, tflite/kernels/internal/reference/softmax.h.
-    """
-
-    status: str = choice(ESTABLISHED, of=STATUSES)
-
-    def bind(self, x: Quant, y: Quant, width: int) -> SoftmaxFunction:
-        if y.dtype != np.int8 or float(y.scale) != 1 / 256 or int(y.zero_point) != -128:
-            problem = Problem("output", "int8 of scale 1/256 and zero point -128", str(y))
-            raise ProfileError("an output that the kernel does not make", [problem])
-        real = min(float(x.scale) * 2.0 ** (31 - DIFFERENCE_BITS), 2.0**31 - 1)
-        fraction, shift = math.frexp(real)
-        value = math.floor(fraction * 2.0**31 + 0.5)
-        if value == 2**31:
-            value, shift = value >> 1, shift + 1
-        if shift < 0:
-            problem = Problem("input scale", "at least 2^-27", str(x.scale))
-            raise ProfileError("a scale outside the kernel's domain", [problem])
-        radius = (2**DIFFERENCE_BITS - 1) * 2 ** (31 - DIFFERENCE_BITS) >> shift
-        return FixedRows(x, y, value, shift, radius)
-
-
-@dataclass(frozen=True, eq=False)
-class FixedRows(BoundRule):
-    """The bound FixedSoftmax."""
-
-    x: Quant
-    y: Quant
-    multiplier: int
-    shift: int
-    #: Codes farther below the maximum count as 0.
-    radius: int
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {"multiplier": np.int64(self.multiplier), "shift": np.int64(self.shift), "radius": np.int64(self.radius)}
-
-    def _products(self, codes: Codes) -> tuple[Int64, Int64, Quotient]:
-        """Return exponentials, sums of rows, and e / sum."""
-        below = codes.astype(np.int64) - codes.max(axis=1, keepdims=True).astype(np.int64)
-        inside = below >= -self.radius
-        scaled = gemmlowp.high(np.where(inside, below, 0) << self.shift, self.multiplier)
-        exponential = np.where(inside, gemmlowp.exp_negative(scaled, DIFFERENCE_BITS), 0)
-        total = gemmlowp.over_power(exponential, SUM_BITS).sum(axis=1, keepdims=True)
-        room = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
-        part = ((total << room) & (2**32 - 1)) - 2**31
-        quotient = gemmlowp.high(gemmlowp.reciprocal(part), exponential)
-        return exponential, total, Quotient(quotient, np.broadcast_to(SUM_BITS - room + 31 - 8, quotient.shape))
-
-    def stages(self, codes: Codes) -> list[StageValue]:
-        exponential, total, quotient = self._products(codes)
-        rounded = quotient.rounded("half-away")
-        return [
-            StageValue("exponential", exponential),
-            StageValue("sum", total),
-            StageValue("product", quotient.value),
-            StageValue("rounded", rounded, quotient.exact),
-            *shifted(rounded, self.y),
-        ]
-
-    def ties(self, codes: Codes) -> Signs:
-        _, _, quotient = self._products(codes)
-        return signs(quotient.value, quotient.is_tie())
 
 
 # -- the ideal ---------------------------------------------------------------------------------------------------------

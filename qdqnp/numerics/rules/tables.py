@@ -14,8 +14,11 @@ from qdqnp.numerics.choices import choice, part
 from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.rounding import ROUNDINGS, round_real
 from qdqnp.numerics.rule import Rule
+from qdqnp.numerics.rules.fixed_functions import hard_swish
 from qdqnp.numerics.rules.functions import leaky_relu
 from qdqnp.numerics.rules.lookup import (
+    HardSigmoidFunction,
+    HardSwishFunction,
     IdentityFunction,
     LeakyReluFunction,
     LookupRule,
@@ -91,6 +94,11 @@ class DelegatedLookup(Rule, family="lookup"):
     other: LookupRule = part("lookup", "undefined")
     status: str = choice(ESTABLISHED, of=STATUSES)
 
+    def status_of(self, x: Quant, y: Quant, function: RealFunction) -> str:
+        """Return how sure the rule is of a function from codes of x to codes of y."""
+        found: str = getattr(self.delegate, "status_of", lambda *_: self.status)(x, y, function)
+        return found
+
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         try:
             return self.delegate.bind(x, y, function)
@@ -104,11 +112,13 @@ class VelaTable(Rule, family="lookup"):
     """Ethos-U: the tables that Vela computes.
 
         Sigmoid     y = clip(trunc(v +- 0.5)), v = z_y + f(s_x * (x - z_x)) / s_y in float64; f is 0 below -8, 1 above 8
-        Tanh        likewise, not cut
+        Tanh        likewise, not cut; HardSigmoid too, which TFLite does not have: Vela gets it as other operators
+        HardSwish   TFLite's, in 16 bits
         LeakyRelu   y = clip(MBQM(x - z_x, M) + z_y), M = f32(s_x / s_y), below z_x f32(f32(s_x * alpha) / s_y); MBQM is
                     TFLite's two roundings
 
-    Source: ethos-u-vela 5.2.0, tflite_graph_optimiser.py: convert_to_lut8, convert_lrelu_to_lut. Inferred, because
+    Source: ethos-u-vela 5.2.0, tflite_graph_optimiser.py: convert_to_lut8, convert_lrelu_to_lut,
+    convert_hardswish_to_lut. Inferred, because
     Vela's own float64 may round an exponential otherwise.
     """
 
@@ -117,9 +127,15 @@ class VelaTable(Rule, family="lookup"):
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         if isinstance(function, LeakyReluFunction):
             return leaky_relu(TWO_ROUNDINGS, x, y, function.alpha)
-        if isinstance(function, SigmoidFunction | TanhFunction | IdentityFunction):
+        if isinstance(function, HardSwishFunction):
+            return hard_swish(x, y)
+        if isinstance(function, HardSigmoidFunction | SigmoidFunction | TanhFunction | IdentityFunction):
             return VelaRounded(x, y, function)
-        problem = Problem("function", "Sigmoid, Tanh or LeakyRelu", type(function).__name__.removesuffix("Function"))
+        problem = Problem(
+            "function",
+            "Sigmoid, Tanh, HardSwish, HardSigmoid or LeakyRelu",
+            type(function).__name__.removesuffix("Function"),
+        )
         raise ProfileError("a table that is not known of Vela", [problem])
 
 

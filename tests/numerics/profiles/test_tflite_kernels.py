@@ -42,10 +42,10 @@ from tests.oracles.tflite_kernels import MICRO, missing, run
 # kernels -> operator -> the profile that it equals
 EQUAL: Mapping[str, Mapping[str, str]] = {
     REFERENCE: dict.fromkeys(MAKE, "tflite") | dict.fromkeys(MAKE_16X8, "tflite-16x8"),
-    # their Softmax is another, which is not known
-    OPTIMIZED: dict.fromkeys((kind for kind in MAKE if kind != SOFTMAX), "tflite-ruy")
-    | dict.fromkeys(MAKE_16X8, "tflite-16x8"),
-    DEFAULT: dict.fromkeys((kind for kind in MAKE if kind != SOFTMAX), "xnnpack-fp32"),
+    # their Add of int16 codes, with AVX2, is another: 3 of 1,064,960 codes differ
+    OPTIMIZED: dict.fromkeys(MAKE, "tflite-ruy")
+    | dict.fromkeys((kind for kind in MAKE_16X8 if kind != WIDE + ADD), "tflite-16x8"),
+    DEFAULT: dict.fromkeys(MAKE, "xnnpack-fp32"),
     MICRO: dict.fromkeys(MAKE, "tflm"),
 }
 pytestmark = pytest.mark.oracle
@@ -149,6 +149,21 @@ def test_single_rounding_differs_but_in_averages(kernels: str, kind: str) -> Non
     needs(kernels)
     found = compare(kernels, kind, PROFILES["tflite-single"], 1, 60_000)
     assert (found.differing > 0) == (kind != AVERAGE)
+
+
+def test_the_softmaxes_of_the_reference_and_the_optimized_kernels_part(rng: np.random.Generator) -> None:
+    """A dozen of a million codes differ: the cases are looked for first."""
+    needs(REFERENCE)
+    for _ in range(1500):
+        op = MAKE[SOFTMAX](rng)
+        fixed, float_table = (COMPUTE[SOFTMAX](op, PROFILES[name]) for name in ("tflite", "tflite-ruy"))
+        if not np.array_equal(fixed, float_table):
+            assert np.array_equal(run(op, REFERENCE), fixed)
+            assert np.array_equal(run(op, OPTIMIZED), float_table)
+            assert np.array_equal(run(op, DEFAULT), float_table)
+            break
+    else:
+        pytest.fail("no case separates them")
 
 
 # TFLite's numbers of Relu, ReluN1To1 and Relu6, and their bounds

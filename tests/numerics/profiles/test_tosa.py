@@ -18,7 +18,7 @@ from qdqnp.quant import Quant
 from tests.numerics.profiles.cases import draw, expected
 from tests.numerics.profiles.test_tflite_kernels import Count
 from tests.numerics.profiles.tflite_cases import MAKE
-from tests.numerics.profiles.tflite_operators import ADD, AVERAGE, COMPUTE, CONV, MEAN, MUL, QUANTIZE
+from tests.numerics.profiles.tflite_operators import ADD, AVERAGE, COMPUTE, CONV, MEAN, MUL, QUANTIZE, SOFTMAX
 from tests.oracles import tosa, tosa_network, tosa_operators
 
 DATA = Path(__file__).parents[3] / "qdqnp" / "data"
@@ -44,7 +44,7 @@ def compare(name: str, seed: int, count: int) -> tuple[int, int]:
     return compared, differing
 
 
-OPERATORS = (CONV, ADD, MUL, AVERAGE, MEAN, QUANTIZE)
+OPERATORS = (CONV, ADD, MUL, AVERAGE, MEAN, QUANTIZE, SOFTMAX)
 MODES = ("tosa-single", "tosa-double")
 
 
@@ -82,7 +82,7 @@ def test_operators(kind: str, name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", [CONV, ADD, MUL, MEAN, QUANTIZE])
 def test_the_cases_separate_the_modes(kind: str) -> None:
-    """AVG_POOL2D rounds once in both."""
+    """AVG_POOL2D rounds once in both, and Softmax shifts by itself."""
     rng, differing = np.random.default_rng(1), 0
     for _ in range(40 if kind not in (MEAN, QUANTIZE) else 200):
         op = MAKE[kind](rng)
