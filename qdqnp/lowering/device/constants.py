@@ -1,6 +1,6 @@
 """Float constants beside codes become codes: a converter quantizes the constant operand of an Add, Sub or Mul itself.
 
-tensorflow/tensorflow, compiler/mlir/quantization/common (GetUniformQuantizedTypeForWeight, not narrow) and llvm-project,
+tensorflow/tensorflow, compiler/mlir/quantization/common (GetUniformQuantizedTypeForWeight, not narrow) and LLVM,
 mlir/lib/Dialect/Quant (getNudgedScaleAndZeroPoint, quantizeF32ToInt8). What another device's compiler does is inferred.
 """
 
