@@ -273,7 +273,7 @@ def test_without_a_base_every_missing_rule_is_listed() -> None:
 def test_all_faults_are_listed_at_once_and_once() -> None:
     text = to_toml(CMSIS).replace("accumulator = 32", "accumulator = 1").replace('"half-away"', '"up"')
     averages = {f"{pool}.rounding" for pool in ("average_pool", "global_average_pool")}
-    roundings = {"conv.stages[2].rounding", "lookup.table.rounding", *averages}
+    roundings = {"conv.stages[2].rounding", *averages}
     assert set(problems(text + "[extra]")) == {"extra", "conv.accumulator", *roundings}
 
 

@@ -33,7 +33,8 @@ from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.rational import RationalScale
 from qdqnp.numerics.rules.requantize.rescale import Rescale
-from qdqnp.numerics.rules.tables import DelegatedLookup
+from qdqnp.numerics.rules.tables import DelegatedLookup, XnnpackFunctions
+from qdqnp.numerics.rules.tflite_softmax import FixedSoftmax, FloatSoftmax
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import DoubleRound, MultiplyHigh, MultiplyShift, ShiftLeft, ShiftRight, Stage
 
@@ -114,6 +115,9 @@ _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     RescaledMul: lambda: variants(RescaledMul, rescale=(*rescales(), *variants(FloatRound))),
     RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
     TfliteFunctions: lambda: variants(TfliteFunctions, rescale=_plain_rescales()),
+    XnnpackFunctions: lambda: variants(XnnpackFunctions, conversion=_plain_rescales()),
+    FixedSoftmax: lambda: variants(FixedSoftmax, rescale=variants(RescaledLookup, rescale=_plain_rescales())),
+    FloatSoftmax: lambda: variants(FloatSoftmax, rescale=variants(RescaledLookup, rescale=_plain_rescales())),
     SummedMean: lambda: variants(SummedMean, rescale=_plain_rescales()),
     RoundedOffsetMean: lambda: variants(RoundedOffsetMean, rescale=_plain_rescales()),
     DividedAverage: lambda: _averages(),

@@ -9,7 +9,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import requantization, whole
 from qdqnp.numerics.profiles.tflite import DOUBLE, FLOAT32_PRODUCT
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
-from qdqnp.numerics.rules.functions import FloatTableLookup, TfliteFunctions
+from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.raw_mean import FloatOffsetMean, FloatReciprocalMean
@@ -18,7 +18,7 @@ from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.offset_shift import OffsetScaleShift, RequantShift
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.shift_add import CommonShiftAdd, PowerAdd
-from qdqnp.numerics.rules.tables import DelegatedLookup, RoundedTable
+from qdqnp.numerics.rules.tables import DelegatedLookup, RoundedTable, XnnpackFunctions
 from qdqnp.numerics.rules.tflite_softmax import FloatSoftmax
 from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import MultiplyShift, Saturate
@@ -28,7 +28,6 @@ FLOAT32 = FloatRound("float32", "float32", "half-even")
 CONVERSION = Rescale(FixedShift(8), (MultiplyShift("half-up"),), precision="float32")
 # XNNPACK's delegate leaves to LiteRT: Softmax, HardSwish, windowed averages, and products whose right operand is not
 # symmetric.
-XNNPACK_TABLE = FloatTableLookup("half-even", nearest=True, status=INFERRED)
 XNNPACK = whole(
     "xnnpack-fp32",
     "LiteRT with XNNPACK, its usual desktop delegate: float32 requantization",
@@ -38,7 +37,7 @@ XNNPACK = whole(
     add=CommonShiftAdd(),
     mul=RescaledMul(FLOAT32),
     concat=RescaledLookup(CONVERSION),
-    lookup=DelegatedLookup(TfliteFunctions(CONVERSION, table=XNNPACK_TABLE), TfliteFunctions(DOUBLE)),
+    lookup=DelegatedLookup(XnnpackFunctions(CONVERSION), TfliteFunctions(DOUBLE)),
     average_pool=DividedAverage(FloatOffsetMean()),
     global_average_pool=FloatOffsetMean(),
     softmax=FloatSoftmax(RescaledLookup(CONVERSION)),

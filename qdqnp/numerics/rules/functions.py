@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.multiplier import Fixed, real_multiplier
-from qdqnp.numerics.rounding import ROUNDINGS, round_real
+from qdqnp.numerics.rounding import round_real
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.rules.fixed_functions import SIGMOID, TANH, FixedKernel, fixed_function, hard_swish
 from qdqnp.numerics.rules.lookup import (
@@ -37,27 +36,6 @@ KERNELS: Mapping[type, FixedKernel] = {SigmoidFunction: SIGMOID, TanhFunction: T
 
 
 @dataclass(frozen=True)
-class FloatTableLookup(Rule, family="lookup"):
-    """LiteRT's table of a function f, every operation rounded to float32:
-
-        real = f((x - z_x) * s_x), as C's float library computes it
-        y = clip(round(real * (1 / s_y)) + z_y), halves away from zero
-
-    Source: google-ai-edge/LiteRT, tflite/kernels/internal/common.h (LUTPopulate). XNNPACK rounds halves to even, and is
-    best fitted by functions that are rounded correctly: of a million codes none differed, within a unit of float32 of a
-    tie some may.
-    """
-
-    rounding: str = choice("half-away", of=ROUNDINGS, kind="tie rule", text="table {value}")
-    #: Whether the float32 of a function is the nearest to its real value.
-    nearest: bool = choice(False, of=(False, True), kind="function kernel", text="nearest float32: {value}")
-    status: str = choice(ESTABLISHED, of=STATUSES)
-
-    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
-        return FloatTabled(self, x, y, function)
-
-
-@dataclass(frozen=True)
 class TfliteFunctions(Rule, family="lookup"):
     """A kernel for each function: LeakyRelu by two rescales, HardSwish in 16 bits; Sigmoid and Tanh by a float table
     (LiteRT), or in fixed point (TFLite Micro).
@@ -71,8 +49,6 @@ class TfliteFunctions(Rule, family="lookup"):
     #: Whether functions are computed in fixed point and not looked up in a table.
     fixed: bool = choice(False, of=(False, True), kind="function kernel", text="functions in fixed point: {value}")
     status: str = choice(ESTABLISHED, of=STATUSES)
-    #: The table of functions that are not computed in fixed point.
-    table: FloatTableLookup = FloatTableLookup()
 
     def status_of(self, x: Quant, y: Quant, function: RealFunction) -> str:
         """Return how sure the rule is of a function from codes of x to codes of y."""
@@ -81,7 +57,7 @@ class TfliteFunctions(Rule, family="lookup"):
         kernel = KERNELS.get(type(function))
         if kernel is None:
             return self.status
-        return self.status if kernel.makes(y) and self.table.status == ESTABLISHED else INFERRED
+        return self.status if kernel.makes(y) else INFERRED
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         if isinstance(function, LeakyReluFunction):
@@ -89,7 +65,7 @@ class TfliteFunctions(Rule, family="lookup"):
         if isinstance(function, HardSwishFunction):
             return hard_swish(x, y)
         if isinstance(function, HardSigmoidFunction) or not self.fixed:
-            return self.table.bind(x, y, function)
+            return FloatTabled(x, y, function)
         kernel = KERNELS.get(type(function))
         if kernel is not None:
             return self._in_fixed_point(kernel, x, y)
@@ -108,32 +84,40 @@ class TfliteFunctions(Rule, family="lookup"):
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FloatTableLookup(Rule, family="lookup"):
+    """LiteRT's table of a function f, every operation rounded to float32:
+
+        real = f((x - z_x) * s_x), as C's float library computes it
+        y = clip(round(real * (1 / s_y)) + z_y), halves away from zero
+
+    Source: google-ai-edge/LiteRT, tflite/kernels/internal/common.h (LUTPopulate).
+    """
+
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
+        return FloatTabled(x, y, function)
+
+
 @dataclass(frozen=True, eq=False)
 class FloatTabled(BoundRule):
     """The bound FloatTableLookup."""
 
-    rule: FloatTableLookup
     x: Quant
     y: Quant
     function: RealFunction
 
-    def _real(self, codes: Codes) -> Float32:
-        inner = (self.x.centered(codes).astype(np.float32) * self.x.scale).astype(np.float32)
-        if not self.rule.nearest:
-            return self.function.libm(inner)
-        known = {one: np.float32(float(self.function.exact(Fraction(one)))) for one in set(inner.reshape(-1).tolist())}
-        return np.array([known[one] for one in inner.reshape(-1).tolist()], np.float32).reshape(inner.shape)
-
     def _scaled(self, codes: Codes) -> tuple[Float32, Float32]:
         with np.errstate(all="ignore"):
-            real = self._real(codes)
+            real = self.function.libm((self.x.centered(codes).astype(np.float32) * self.x.scale).astype(np.float32))
             return real, (real * (np.float32(1) / self.y.scale)).astype(np.float32)
 
     def stages(self, codes: Codes) -> list[StageValue]:
         real, scaled = self._scaled(codes)
         limit = np.float64(2**40)  # far outside every code, so that an infinity has one
         finite = np.clip(np.nan_to_num(scaled.astype(np.float64), nan=0.0), -limit, limit)
-        rounded = round_real(finite, self.rule.rounding)
+        rounded = round_real(finite, "half-away")
         return [
             StageValue("real", real),
             StageValue("real / s_y", scaled),

@@ -31,7 +31,7 @@ from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, clipped, exact_float, real_ties, shifted
-from qdqnp.quant import Codes, Quant, Signs, code_range
+from qdqnp.quant import Codes, Float32, Quant, Signs, code_range
 
 Real = NDArray[np.float64]
 #: gemmlowp's rescale, by which Vela fills the table of a LeakyRelu.
@@ -85,6 +85,57 @@ def real_values(function: RealFunction, x: Quant) -> Real:
     return np.array([float(function.exact(Fraction(scale * (code - zero)))) for code in range(low, high + 1)])
 
 
+# -- XNNPACK -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class XnnpackFunctions(Rule, family="lookup"):
+    """XNNPACK: LeakyRelu by its conversion of codes, Sigmoid and Tanh by a table in float32:
+
+        real = f((x - z_x) * s_x), the nearest float32
+        y = clip(rint(real * (1 / s_y) + z_y)), the sum rounded to float32
+
+    The tables were found by comparison with LiteRT 2.3.0; their source was not read.
+    """
+
+    #: What rescales the codes of a LeakyRelu.
+    conversion: Rescale
+    status: str = choice(ESTABLISHED, of=STATUSES)
+
+    def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
+        if isinstance(function, LeakyReluFunction):
+            return leaky_relu(self.conversion, x, y, function.alpha)
+        if isinstance(function, SigmoidFunction | TanhFunction):
+            return XnnpackTabled(x, y, function)
+        problem = Problem("function", "LeakyRelu, Sigmoid or Tanh", type(function).__name__.removesuffix("Function"))
+        raise ProfileError("a function that XNNPACK does not have", [problem])
+
+
+@dataclass(frozen=True, eq=False)
+class XnnpackTabled(BoundRule):
+    """The bound XnnpackFunctions of a Sigmoid or Tanh."""
+
+    x: Quant
+    y: Quant
+    function: RealFunction
+
+    @lazy
+    def values(self) -> Float32:
+        """The value before rounding for each of x's codes from the lowest on, zero point included."""
+        low, high = code_range(self.x.dtype)
+        inner = (np.arange(low, high + 1) - int(self.x.zero_point)).astype(np.float32) * np.float32(self.x.scale)
+        real = np.array([float(self.function.exact(Fraction(float(one)))) for one in inner]).astype(np.float32)
+        with np.errstate(all="ignore"):
+            found: Float32 = real * (np.float32(1) / self.y.scale) + np.float32(self.y.zero_point)
+            return found
+
+    def stages(self, codes: Codes) -> list[StageValue]:
+        value = self.values[codes.astype(np.int64) - code_range(self.x.dtype)[0]]
+        rounded = np.rint(np.clip(value.astype(np.float64), -FAR, FAR)).astype(np.int64)
+        return [StageValue("real / s_y + z_y", value), *clipped(rounded, self.y, exact_float(value))]
+
+    def ties(self, codes: Codes) -> Signs:
+        return real_ties(self.stages(codes)[0].array)
+
+
 # -- a delegate --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class DelegatedLookup(Rule, family="lookup"):
@@ -96,7 +147,7 @@ class DelegatedLookup(Rule, family="lookup"):
 
     def status_of(self, x: Quant, y: Quant, function: RealFunction) -> str:
         """Return how sure the rule is of a function from codes of x to codes of y."""
-        found: str = getattr(self.delegate, "status_of", lambda *_: self.status)(x, y, function)
+        found: str = getattr(self.other, "status_of", lambda *_: self.status)(x, y, function)
         return found
 
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
