@@ -22,7 +22,8 @@ UNKNOWN = tuple(2**power for power in range(10))
 def random_feeds(program: Program, count: int, seed: int) -> Iterator[dict[str, Array]]:
     """Yield `count` sets of inputs by name. The same seed gives the same arrays.
 
-    Unknown sizes become 1, or, behind the first axis, the smallest power of two that fits all windows and slices.
+    Unknown sizes become 1, or, behind the first axis, the smallest power of two that fits all windows and slices; where
+    none does, the first axis is of that size too.
 
     Float inputs that a QuantizeLinear reads are uniform over its real range and a little beyond, so that codes saturate
     too. Those that are read as scales are between 2^-8 and 2^-4. Other floats are standard normal; integers are uniform
@@ -79,13 +80,16 @@ def _shapes(program: Program) -> dict[str, Sizes]:
 
     Where no size that is tried fits, unknown ones are 1, and running says what is wrong.
     """
-    tried = [_sized(program, size) for size in UNKNOWN]
+    tried = [_sized(program, size, first) for first in (False, True) for size in UNKNOWN]
     return next((shapes for shapes in tried if _all_shapes(program, shapes) is not None), tried[0])
 
 
-def _sized(program: Program, unknown: int) -> dict[str, Sizes]:
+def _sized(program: Program, unknown: int, first: bool) -> dict[str, Sizes]:
+    """Return shapes with a size in place of those that are unknown; first: of the first axes too, which are 1 else."""
+
     def sizes(shape: Shape) -> Sizes:
-        return tuple(size if isinstance(size, int) else unknown if axis else 1 for axis, size in enumerate(shape))
+        one = unknown if first else 1
+        return tuple(size if isinstance(size, int) else unknown if axis else one for axis, size in enumerate(shape))
 
     return {name: sizes(program.tensors[name].shape) for name in program.inputs}
 

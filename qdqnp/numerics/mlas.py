@@ -75,6 +75,15 @@ def sigmoid(x: Float32) -> Float32:
 
 
 @piecewise
+def silu(x: Float32) -> Float32:
+    """Compute x sigmoid(x) as the kernel for AVX-512 does, where no sigmoid is more than 1; a NaN stays what it is.
+
+    Source: ONNX Runtime 1.32, core/mlas/lib/intrinsics/avx512/silu_avx512f.cpp.
+    """
+    return np.where(np.isnan(x), x, x * np.minimum(sigmoid(x), F(1)))
+
+
+@piecewise
 def tanh(x: Float32) -> Float32:
     """Compute the hyperbolic tangent: a rational approximation in x."""
     clamped = clamp(x, -9, 9)

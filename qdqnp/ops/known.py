@@ -40,7 +40,8 @@ class Knowledge:
             found = None
         if found is None:
             return [None] * len(inferred)
-        return [_settled(array, dtype) for array, (dtype, _) in zip(found, inferred, strict=True)]
+        made = dict(zip(_named(check, inferred), found, strict=True))
+        return [_settled(made[at], dtype) if at in made else None for at, (dtype, _) in enumerate(inferred)]
 
     def _outputs(
         self, operator: Operator, check: NodeCheck, attributes: Any, inferred: Inferred
@@ -60,7 +61,7 @@ class Knowledge:
         self._left -= sum(sizes) + 1
         if self._left < 0 or max(sizes, default=0) > KNOWN_ELEMENTS:
             return None
-        nothing = [_nothing(shape) for shape in shapes_made]
+        nothing = [_nothing(shapes_made[at]) for at in _named(check, inferred)]
         if check.runtime_sizes or check.runtime_scales:
             return nothing
         step = operator.step(check, attributes)
@@ -69,6 +70,12 @@ class Knowledge:
         if operator.macs(attributes, [None if a is None else a.shape for a in read], _first(shapes_made)):
             return None
         return _computed(operator, step, read, check, nothing)
+
+
+def _named(check: NodeCheck, inferred: Inferred) -> list[int]:
+    """Return the numbers of the outputs that have a name, which are those that a step makes."""
+    outputs = check.node.outputs
+    return [at for at in range(len(inferred)) if at < len(outputs) and outputs[at]]
 
 
 def _reads_profile(operator: Operator) -> bool:

@@ -110,6 +110,9 @@ class WithRuntimeSizes(Operator):
         """Return the ranks: the sizes are known of the step that is settled."""
         return tuple(unknown(shape) for shape in attributes.made)
 
+    def only_moves(self, step: Step) -> bool:
+        return self.operator.only_moves(step.attributes.step)
+
     def doubt(self, binding: Binding) -> str:
         return self.operator.doubt(replace(binding, step=binding.step.attributes.step))
 

@@ -5,7 +5,7 @@ it may list, empty names included, and the type of each attribute.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from qdqnp.ops import registry
 from qdqnp.reader.attributes import Attribute, kind_name
 from qdqnp.reader.calls import Call, trimmed
 
+#: Operators of ONNX that ONNX Runtime had before ONNX did, in ONNX's domain and with the same kernel, at any opset: its
+#: transformer tools write them (core/graph/contrib_ops/contrib_defs.cc).
+EARLIER = ("LayerNormalization",)
 #: Domains whose operators are built in: a model-local function of one of their names is not called.
 BUILT_IN = (ONNX, MICROSOFT, DEVICES)
 
@@ -34,11 +37,16 @@ def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, wh
             at = call.inputs.index("")
             problems.add(f"{where}, input {at}", "a tensor", "nothing", "This input is not optional.")
         _check_count(call.outputs, schema.max_output, f"{where}, outputs", problems)
+        if len(call.outputs) < schema.min_output:
+            problems.add(f"{where}, outputs", f"at least {schema.min_output}", len(call.outputs))
+        for at, (name, item) in enumerate(zip(call.outputs, schema.outputs, strict=False)):
+            if not name and item.option == onnx.defs.OpSchema.FormalParameterOption.Single:
+                problems.add(f"{where}, output {at}", "a name", "none", "This output is not optional.")
         for name, item in attributes.items():
             _check_attribute(schema, name, item, f"{where}, attribute '{name}'", problems)
         return problems.count == before
-    first = _first_version(call.op) if call.domain == ONNX else None
-    if first is not None and OLDEST_OPSET <= opset < first:
+    first = _first_versions().get(call.op) if call.domain == ONNX else None
+    if first is not None and OLDEST_OPSET <= opset < first and call.op not in EARLIER:
         problems.add(f"{where}, operator {call.op}", f"opset {first} or later, which has it", opset)
         return False
     operator = registry.lookup(call.domain, call.op)
@@ -89,10 +97,14 @@ def _schema(op: str, opset: int) -> onnx.defs.OpSchema | None:
         return None
 
 
-def _first_version(op: str) -> int | None:
-    """Return the opset since which ONNX has the operator; None where it has none of that name."""
-    known = onnx.defs.get_all_schemas_with_history()
-    return min((item.since_version for item in known if item.name == op and item.domain == ONNX), default=None)
+@cache
+def _first_versions() -> Mapping[str, int]:
+    """Return the opset since which ONNX has each of its operators, by name."""
+    found: dict[str, int] = {}
+    for item in onnx.defs.get_all_schemas_with_history():
+        if item.domain == ONNX:
+            found[item.name] = min(item.since_version, found.get(item.name, item.since_version))
+    return found
 
 
 def _check_attribute(schema: onnx.defs.OpSchema, name: str, item: Attribute, where: str, problems: Problems) -> None:

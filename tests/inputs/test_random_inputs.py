@@ -117,3 +117,43 @@ def test_indices_name_places_that_are_there(op: str, moved: bool) -> None:
     assert set(np.concatenate(drawn, axis=None).tolist()) == set(range(5))
     for indices in drawn:
         model.run({"i": indices})
+
+
+def test_a_first_axis_that_must_be_longer_is() -> None:
+    """Transposed, it is what a window moves over."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[2, 1, 0]),
+        helper.make_node("MaxPool", ["t"], ["y"], kernel_shape=[3]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (feeds,) = random_feeds(qdqnp.load(proto).program(), 1, seed=0)
+    assert feeds["x"].shape == (4, 2, 1)
+
+
+def test_indices_behind_a_computed_reshape_are_places() -> None:
+    nodes = [
+        helper.make_node("Shape", ["i"], ["sizes"]),
+        helper.make_node("Concat", ["sizes", "one"], ["longer"], axis=0),
+        helper.make_node("Reshape", ["i", "longer"], ["column"]),
+        helper.make_node("Gather", ["table", "column"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.zeros((3, 4), np.float32), "table"),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = qdqnp.load(proto)
+    for feeds in random_feeds(model.program(), 20, seed=0):
+        assert 0 <= feeds["i"].min() <= feeds["i"].max() < 3

@@ -19,6 +19,13 @@ def silu(net: Net, factor: float | None) -> None:
     net.output(net.node("Mul", net.node("Sigmoid", inner), x))
 
 
+def large_silu(net: Net) -> None:
+    """Of numbers whose sigmoid would be the one above 1."""
+    x = net.node("Add", net.input((8, 8)), net.const(np.full((8, 8), 1e9, F)))
+    x = net.node("Min", x, net.const(np.resize(np.array([17.482065, 17.631031, 17.695677, 2, -17.7, 30], F), (8, 8))))
+    net.output(net.node("Mul", x, net.node("Sigmoid", x)))
+
+
 def gelu(net: Net, before: bool, add: Any = None) -> None:
     x = net.node("Neg", net.input((16, 36))) if add is None else net.node("Add", net.input((16, 36)), net.const(add))
     erf = net.node("Erf", net.node("Div", x, net.const(F(2**0.5))))
@@ -85,6 +92,7 @@ def skipped(net: Net, bias: str = "") -> None:
 
 BY_PARTS: dict[str, tuple[Callable[[Net], None], str]] = {
     "silu": (lambda net: silu(net, None), ""),
+    "silu, at 1": (large_silu, "silu"),
     "silu of a multiple": (lambda net: silu(net, 1.702), ""),
     "gelu": (lambda net: gelu(net, False), "gelu"),
     "gelu, halved before": (lambda net: gelu(net, True), "gelu"),

@@ -74,7 +74,7 @@ def test_a_session_runs_those_of_a_level_and_no_others(
 
 
 def test_the_passes_are_ours_and_every_pass_is_there() -> None:
-    ours = {step.name for step in (*levels.BASIC, *levels.extended(int8_allowed=False), levels.CONV_ADD, levels.EXPAND)}
+    ours = {step.name for step in (*levels.BASIC, *levels.extended(int8_allowed=False), *levels.LAST)}
     named = {name for row in TRANSFORMERS for name in row.passes}
     assert named == ours
 

@@ -105,7 +105,7 @@ def test_a_zero_point_for_each_channel(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("zero", [(2,), (4, 1), (3, 1, 1)])
 def test_zero_points_that_do_not_fit(zero: tuple[int, ...]) -> None:
     arguments = [("x", np.zeros((3, 4), np.uint8)), ("b", np.zeros((4, 5), np.int8)), ("az", np.zeros(zero, np.uint8))]
-    with pytest.raises(qdqnp.ModelError, match=r"input 2 \(zero point\): expected one value, or one for each row"):
+    with pytest.raises(qdqnp.ModelError, match=r"input 2 \(zero point\) of one value, or one for each row"):
         qdqnp.load(one_node("MatMulInteger", arguments, output=np.int32).model)
 
 
@@ -158,3 +158,26 @@ def test_other_pairs_of_types_are_exact(rng: np.random.Generator) -> None:
         compared += 1
         found = qdqnp.load(case.model).run(case.inputs, profile="ort-avx2")["y"]
         assert_same(found, computed(case), "ort", case)
+
+
+@pytest.mark.parametrize("named", [("", "s", "z"), ("y", "", "z"), ("", "", "z")])
+def test_outputs_without_a_name(named: tuple[str, ...]) -> None:
+    """ONNX Runtime refuses them too."""
+    case = quantizer(np.linspace(-1, 2, 7, dtype=F))
+    del case.model.graph.node[0].output[:]
+    case.model.graph.node[0].output.extend(named)
+    kept = [output for output in case.model.graph.output if output.name in named]
+    del case.model.graph.output[:]
+    case.model.graph.output.extend(kept)
+    with pytest.raises(qdqnp.ModelError, match=f"output {named.index('')}: expected a name"):
+        qdqnp.load(case.model)
+    with pytest.raises(Exception, match="marked single but has an empty string"):
+        ort.run(case.model, case.inputs)
+
+
+def test_all_outputs_must_be_listed() -> None:
+    case = quantizer(np.ones(3, F))
+    del case.model.graph.node[0].output[1:]
+    del case.model.graph.output[1:]
+    with pytest.raises(qdqnp.ModelError, match="outputs: expected at least 3, got 1"):
+        qdqnp.load(case.model)

@@ -372,3 +372,35 @@ def test_float_conv_is_promised_only_where_the_default_level_computes_it_too() -
     assert not loaded.plan("ort").promises["y"].exact and not loaded.plan("ort-x64").promises["y"].exact
     assert loaded.plan("ort-unfused").promises["y"].exact
     same(made, feeds)
+
+
+def test_dropout_of_a_constant_of_which_one_output_is_read() -> None:
+    nodes = [helper.make_node("Dropout", ["c"], ["d"]), helper.make_node("Add", ["x", "d"], ["y"])]
+    x = np.ones((2, 3), F)
+    same(model(nodes, {"x": x}, {"c": np.arange(3, dtype=F)}), {"x": x}, "ort")
+
+
+def test_what_is_filled_in_outside_of_a_region_must_be_a_code() -> None:
+    """C++ does not say what becomes of 255 as int8; of 3.7 it makes 3."""
+    x = np.arange(4, dtype=np.int8).reshape(1, 1, 2, 2)
+    for value in (3.7, -128.9):
+        proto = cropped(value)
+        same(proto, {"x": x})
+    with pytest.raises(qdqnp.ModelError, match="a number that int8 holds"):
+        qdqnp.load(cropped(255.0))
+
+
+def cropped(value: float) -> onnx.ModelProto:
+    attributes = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": value}
+    node = helper.make_node("Resize", ["x", "roi", "", "sizes"], ["y"], name="n", mode="nearest", **attributes)
+    roi = np.array([0, 0, -1, -1, 1, 1, 2, 2], F)
+    return model([node], {"x": np.zeros((1, 1, 2, 2), np.int8)}, {"roi": roi, "sizes": np.array([1, 1, 4, 4])})
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-unfused"])
+def test_layer_normalization_of_an_opset_before_it(profile: str) -> None:
+    """ONNX Runtime's own, in ONNX's domain: its transformer tools write it into models of any opset."""
+    rng = np.random.default_rng(0)
+    x, scale, bias = (rng.standard_normal(shape).astype(F) for shape in ((3, 8), 8, 8))
+    node = helper.make_node("LayerNormalization", ["x", "g", "b"], ["y"], name="n", epsilon=1e-4)
+    same(model([node], {"x": x}, {"g": scale, "b": bias}, opset=12), {"x": x}, profile)

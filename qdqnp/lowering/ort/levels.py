@@ -17,7 +17,7 @@ from qdqnp.lowering.ort.passes.final_cleanup import final_cleanup
 from qdqnp.lowering.ort.passes.fold_constants import fold_constants
 from qdqnp.lowering.ort.passes.fuse import fusion
 from qdqnp.lowering.ort.passes.fused_matmul import expand_fused_matmul, matmul_scale, matmul_transpose
-from qdqnp.lowering.ort.passes.gelu import fast_gelu, gelu
+from qdqnp.lowering.ort.passes.gelu import fast_gelu, gelu, silu
 from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
 from qdqnp.lowering.ort.passes.layer_norm import layer_norm, root_norm
@@ -50,7 +50,12 @@ INLINE_FUNCTIONS = Pass("inline-functions", inline_functions, about="HardSwish")
 # Of level ALL, which the session of a user has: the one rewrite there that moves float sums that are promised here.
 CONV_ADD = Pass("conv-add", conv_add, about="Conv")
 
+# Behind all others, which see Sigmoid and Mul: ONNX Runtime's that run after QuickGeluFusion look at neither.
+SILU = Pass("silu", silu, about="Sigmoid")
+
 EXPAND = Pass("expand-fused-matmul", expand_fused_matmul, about="FusedMatMul")
+
+LAST = (CONV_ADD, SILU, EXPAND)
 
 BASIC = (
     Pass("eliminate", eliminate),
@@ -112,7 +117,7 @@ def optimized(name: str, int8_allowed: bool, without: Collection[str] = ()) -> L
         return tuple(step for step in passes if step.name not in without)
 
     basic, more = repeat("basic", kept(BASIC)), repeat("extended", kept(extended(int8_allowed)))
-    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, *kept((CONV_ADD,)), EXPAND), int8_allowed)
+    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, *kept(LAST)), int8_allowed)
 
 
 ORT = optimized("ort", True)

@@ -143,7 +143,7 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _does("SkipLayerNormFusion", "skip-layer-norm", (EXTENDED,)),
     _does("BiasSkipLayerNormFusion", "bias-skip-layer-norm", (EXTENDED,)),
     _does("FastGeluFusion", "fast-gelu", (EXTENDED,)),
-    _harmless("QuickGeluFusion", "QuickGelu gives the bits of Sigmoid and the products: compared"),
+    _does("QuickGeluFusion", "silu", (EXTENDED,), "x * Sigmoid(c x) gives the same bits as QuickGelu, and stays"),
     _harmless("SwiGluFusion", "QuickGelu and the product behind it stay two operators on the CPU"),
     _harmless("BiasSoftmaxFusion", "Add and Softmax stay two operators on the CPU"),
     _harmless("BiasDropoutFusion", "of CUDA's execution provider"),

@@ -62,6 +62,10 @@ class FloatSumRule(Protocol):
         """Return Softmax of each row of (R, n), or its logarithm."""
         ...
 
+    def silu(self, x: Float32) -> Float32:
+        """Return x sigmoid(x), computed in one go."""
+        ...
+
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         """Add up the first axis: the taps of an average pool's window by rows; taps outside the image are 0.
 
@@ -79,7 +83,8 @@ class MlasSums(Rule, family="float_sum"):
 
     #: Whether the session may use the blocked layout (NCHWc) where an operator allows it; the order there is not known.
     blocked: bool = False
-    #: Lanes in which Softmax adds up its exponentials: 16 on CPUs with AVX-512, 8 on those with AVX2 alone.
+    #: Lanes in which Softmax adds up its exponentials: 16 on CPUs with AVX-512, 8 on those with AVX2 alone. With 16 of
+    #: them x sigmoid(x) has a kernel of its own.
     lanes: int = 16
     status: str = choice(ESTABLISHED, of=STATUSES)
 
@@ -125,6 +130,9 @@ class MlasSums(Rule, family="float_sum"):
     def softmax(self, rows: Float32, logarithm: bool) -> Float32:
         return (mlas.log_softmax if logarithm else mlas.softmax)(rows, self.lanes)
 
+    def silu(self, x: Float32) -> Float32:
+        return mlas.silu(x) if self.lanes == 16 else np.asarray(x * mlas.sigmoid(x))
+
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         if vector:  # down each column of the window first, then along
             by_row = taps.reshape(*kernel, *taps.shape[1:])
@@ -155,6 +163,9 @@ class AnySum(Rule, family="float_sum"):
 
     def softmax(self, rows: Float32, logarithm: bool) -> Float32:
         return (mlas.log_softmax if logarithm else mlas.softmax)(rows, 8)
+
+    def silu(self, x: Float32) -> Float32:
+        return np.asarray(x * mlas.sigmoid(x))
 
     def window_sums(self, taps: Float32, kernel: tuple[int, int], vector: bool) -> Float32:
         return np.asarray(taps.sum(axis=0, dtype=np.float32))

@@ -11,8 +11,9 @@ import numpy as np
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
-from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
@@ -39,13 +40,13 @@ class BatchNormalization(Operator):
             check.refuse("attribute 'training_mode'", "0", attributes.training_mode)
         if len([name for name in check.node.outputs if name]) > 1:
             check.refuse("outputs", "one: the statistics are of training", len(check.node.outputs))
-        x = check.value(0).shape
-        for index in range(1, 5):
-            if check.value(index).shape != (x[1],):
-                check.refuse(f"input {index}", f"shape [{x[1]}]", list(check.value(index).shape))
-        return ((FLOAT32, x),)
+        x, *statistics = (check.value(index).shape for index in range(5))
+        return ((FLOAT32, self.shapes(attributes, x, *statistics)[0]),)
 
     def shapes(self, attributes: Any, x: Shape, *statistics: Shape) -> tuple[Shape, ...]:
+        for shape in statistics:
+            if not may_equal(shape, (x[1],)):
+                raise ShapeError(f"scale, bias, mean and variance of shape [{x[1]}]", str(list(shape)))
         return (x,)
 
     def compute(self, binding: Binding, x: Array, *statistics: Array) -> tuple[Array, ...]:

@@ -22,6 +22,7 @@ from qdqnp.ops.geometry.conv import (
     conv_origin,
     conv_shape,
     conv_work,
+    fit_bias,
     planar,
 )
 from qdqnp.ops.geometry.windows import as_planes, window_for
@@ -44,12 +45,15 @@ class Conv(Operator):
             check.dtype_in(index, (np.float32,))
         check_conv(check, attributes, 0, 1)
         shape = conv_shape(attributes, check.value(0).shape, check.value(1).shape)
-        if check.given(2) and check.value(2).shape != (shape[1],):
-            check.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(check.value(2).shape))
+        if check.given(2):
+            fit_bias(check.value(2).shape, shape)
         return ((FLOAT32, shape),)
 
     def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, bias: Shape | None = None) -> tuple[Shape, ...]:
-        return (conv_shape(attributes, x, w),)
+        shape = conv_shape(attributes, x, w)
+        if bias is not None:
+            fit_bias(bias, shape)
+        return (shape,)
 
     def macs(self, attributes: ConvAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         return conv_macs(inputs[1], output)

@@ -17,6 +17,7 @@ from qdqnp.graph import Dim, Shape, Sizes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.float_sum import GemmCall
 from qdqnp.ops.float.apart import sums_apart
+from qdqnp.ops.geometry.conv import fit_bias
 from qdqnp.ops.geometry.windows import LARGEST, WindowAttributes, check_window
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
@@ -87,8 +88,8 @@ class ConvTranspose(Operator):
             if value and (len(value) not in counts or not all(least <= item <= LARGEST for item in value)):
                 check.refuse(f"attribute '{name}'", f"{counts[0]} integers in [{least}, {LARGEST}]", list(value))
         (shape,) = self.shapes(attributes, check.value(0).shape, w)
-        if check.given(2) and check.value(2).shape != (shape[1],):
-            check.refuse("input 2 (bias)", f"shape [{shape[1]}]", list(check.value(2).shape))
+        if check.given(2):
+            fit_bias(check.value(2).shape, shape)
         return ((FLOAT32, shape),)
 
     def shapes(
@@ -105,7 +106,10 @@ class ConvTranspose(Operator):
             kernel = w[at + 2]
             known = isinstance(size, int) and isinstance(kernel, int)
             sizes.append(_axis(attributes, at, size, kernel, len(x) - 2).out if known else None)  # type: ignore[arg-type]
-        return ((x[0], out_channels, *sizes),)
+        shape = (x[0], out_channels, *sizes)
+        if bias is not None:
+            fit_bias(bias, shape)
+        return (shape,)
 
     def macs(self, attributes: ConvTransposeAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         return math.prod(inputs[0]) * math.prod(inputs[1][1:])

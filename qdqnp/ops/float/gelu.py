@@ -57,7 +57,13 @@ class QuickGelu(Elementwise):
 
     op = "QuickGelu"
     domain = MICROSOFT
+    reads = ("float_sum",)
     Attributes = QuickGeluAttributes
+
+    def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
+        if binding.step.attributes.alpha == 1:
+            return (binding.profile.float_sum.silu(x),)
+        return super().compute(binding, x)
 
     def apply(self, x: Array, attributes: QuickGeluAttributes) -> Array:
         return np.asarray(x * mlas.sigmoid(x * np.float32(attributes.alpha)))

@@ -15,6 +15,7 @@ from qdqnp.kernels.pool import Axis, window_taps
 from qdqnp.kernels.sums import Window
 from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.geometry.windows import (
     WindowAttributes,
     as_planes,
@@ -50,6 +51,12 @@ def conv_shape(attributes: ConvAttributes, x: Shape, w: Shape) -> Shape:
         raise ShapeError(f"output channels in {attributes.group} groups", f"{out_channels}")
     sizes = [size for size in kernel if isinstance(size, int)]
     return (x[0], out_channels, *spatial_output(attributes, sizes, x[2:]))
+
+
+def fit_bias(bias: Shape, out: Shape) -> None:
+    """Raise ShapeError where a bias has not one value for each channel of the output."""
+    if not may_equal(bias, (out[1],)):
+        raise ShapeError(f"a bias of shape [{out[1]}]", str(list(bias)))
 
 
 def check_conv(check: NodeCheck, attributes: ConvAttributes, x: int, w: int) -> None:

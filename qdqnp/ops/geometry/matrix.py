@@ -13,7 +13,7 @@ from qdqnp.lazy import lazy
 from qdqnp.numerics.questions.sums import Index, SumWeights
 from qdqnp.numerics.rules.accumulate import AccumulateRule, SumTerms, integer_product
 from qdqnp.numerics.width import wrap
-from qdqnp.ops.geometry.broadcast import broadcast_shapes
+from qdqnp.ops.geometry.broadcast import broadcast_shapes, may_equal
 from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array, Codes, Quant
 
@@ -34,7 +34,7 @@ def gemm_shape(attributes: MatrixAttributes, a: Shape, b: Shape, c: Shape | None
     if isinstance(inner, int) and isinstance(other, int) and inner != other:
         transposed = (attributes.transA, attributes.transB)
         raise ShapeError("equal inner sizes", f"{list(a)} and {list(b)} (transposed: {transposed})")
-    if c is not None and (len(c) > 2 or broadcast_shapes([(rows, cols), c]) != (rows, cols)):
+    if c is not None and (len(c) > 2 or not may_equal(broadcast_shapes([(rows, cols), c]), (rows, cols))):
         raise ShapeError(f"a bias that broadcasts to {[rows, cols]}", str(list(c)))
     return (rows, cols)
 

@@ -11,6 +11,7 @@ from qdqnp.graph import Shape, Sizes, concrete
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.numerics.rules.accumulate import SumTerms
 from qdqnp.numerics.width import wrap
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.geometry.conv import (
     ConvAttributes,
     Convolution,
@@ -21,9 +22,9 @@ from qdqnp.ops.geometry.conv import (
     conv_work,
 )
 from qdqnp.ops.integer.matmul_integer import INT32
-from qdqnp.ops.integer.zero_points import as_zero, check_one, check_zero_point, numbers_of
+from qdqnp.ops.integer.zero_points import as_zero, check_one, check_single, check_zero_point, is_one, numbers_of
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.quant import EIGHT_BIT, Array, Quant
 
 
@@ -45,12 +46,17 @@ class ConvInteger(Operator):
         check_zero_point(check, 2, 0)
         check_one(check, 2, "zero point")
         zero = check_zero_point(check, 3, 1)
-        if zero is not None and zero not in ((), (1,), (shape[1],)):
-            check.refuse("input 3 (zero point)", f"one value, or {shape[1]}", f"shape {list(zero)}")
-        return ((INT32, shape),)
+        return ((INT32, self._fitting(shape, None, zero)),)
 
-    def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, *zeros: Any) -> tuple[Shape, ...]:
-        return (conv_shape(attributes, x, w),)
+    def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, *zeros: Shape | None) -> tuple[Shape, ...]:
+        return (self._fitting(conv_shape(attributes, x, w), *zeros),)
+
+    def _fitting(self, shape: Shape, x_zero: Shape | None = None, w_zero: Shape | None = None) -> Shape:
+        """Return the output's shape. Raises ShapeError where the zero points do not fit."""
+        check_single("zero point", x_zero)
+        if w_zero is not None and not (is_one(w_zero) or may_equal(w_zero, (shape[1],))):
+            raise ShapeError(f"a zero point of one value, or {shape[1]}", str(list(w_zero)))
+        return shape
 
     def macs(self, attributes: ConvAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         return conv_macs(inputs[1], output)

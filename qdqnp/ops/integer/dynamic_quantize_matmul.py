@@ -13,8 +13,8 @@ from qdqnp.numerics import float32
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
 from qdqnp.ops.integer.dynamic_quantize_linear import UINT8, parameters_of
-from qdqnp.ops.integer.matmul_integer_to_float import by_column, check_bias, scaled
-from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, numbers_of, of_slice, placed
+from qdqnp.ops.integer.matmul_integer_to_float import by_column, check_bias, fit_bias, scaled
+from qdqnp.ops.integer.zero_points import as_zero, check_fit, check_zero_point, numbers_of, of_slice, placed
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -40,7 +40,18 @@ class DynamicQuantizeMatMul(Operator):
         check_bias(check, 4)
         return ((FLOAT32, matmul_shape(check.value(0).shape, check.value(1).shape)),)
 
-    def shapes(self, attributes: Any, a: Shape, b: Shape, *others: Any) -> tuple[Shape, ...]:
+    def shapes(
+        self,
+        attributes: Any,
+        a: Shape,
+        b: Shape,
+        b_scale: Shape,
+        b_zero: Shape | None = None,
+        bias: Shape | None = None,
+    ) -> tuple[Shape, ...]:
+        check_fit("scale", b_scale, b, -1)
+        check_fit("zero point", b_zero, b, -1)
+        fit_bias(bias, b)
         return (matmul_shape(a, b),)
 
     def macs(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:

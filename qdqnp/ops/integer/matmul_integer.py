@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.graph import Shape, Sizes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
-from qdqnp.ops.integer.zero_points import as_zero, check_zero_point, fits, numbers_of, of_slice, placed
+from qdqnp.ops.integer.zero_points import as_zero, check_fit, check_zero_point, numbers_of, of_slice, placed
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.quant import EIGHT_BIT, Array
@@ -45,15 +45,12 @@ class MatMulInteger(Operator):
         check.dtype_in(1, EIGHT_BIT, "b")
         shape = matmul_shape(a.shape, b.shape)
         for index, of, axis in ((2, 0, -2), (3, 1, -1)):
-            zero, side = check_zero_point(check, index, of), check.value(of).shape
-            if zero is not None and not fits(zero, side, axis):
-                slices = "row" if axis == -2 else "column"
-                check.refuse(
-                    f"input {index} (zero point)", f"one value, or one for each {slices} of {list(side)}", list(zero)
-                )
+            check_fit(f"input {index} (zero point)", check_zero_point(check, index, of), check.value(of).shape, axis)
         return ((INT32, shape),)
 
-    def shapes(self, attributes: Any, a: Shape, b: Shape, *zeros: Any) -> tuple[Shape, ...]:
+    def shapes(self, attributes: Any, a: Shape, b: Shape, *zeros: Shape | None) -> tuple[Shape, ...]:
+        for zero, side, axis in zip(zeros, (a, b), (-2, -1), strict=False):
+            check_fit("zero point", zero, side, axis)
         return (matmul_shape(a, b),)
 
     def macs(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:

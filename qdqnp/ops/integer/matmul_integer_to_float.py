@@ -10,10 +10,22 @@ import numpy as np
 
 from qdqnp.graph import MICROSOFT, Shape, Sizes
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.geometry.matrix import integer_matmul, matmul_origin, matmul_shape
-from qdqnp.ops.integer.zero_points import as_zero, check_one, check_zero_point, fits, numbers_of, of_slice, placed
+from qdqnp.ops.integer.zero_points import (
+    as_zero,
+    check_fit,
+    check_one,
+    check_single,
+    check_zero_point,
+    fits,
+    is_one,
+    numbers_of,
+    of_slice,
+    placed,
+)
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
-from qdqnp.ops.operator import Binding, Inferred, Operator
+from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Step
 from qdqnp.quant import EIGHT_BIT, Array, Float32
 
@@ -36,7 +48,7 @@ class MatMulIntegerToFloat(Operator):
         check.dtype_in(1, EIGHT_BIT, "b")
         for index in (2, 3):
             check.dtype_in(index, (np.float32,), "scale")
-        several = 3 if check.value(2).shape in ((), (1,)) else 2  # the optimizer may have exchanged the scales
+        several = 3 if is_one(check.value(2).shape) else 2  # the optimizer may have exchanged the scales
         by_column(check, several, "b_scale")
         check_one(check, 5 - several, "a_scale")
         check_zero_point(check, 4, 0)
@@ -46,7 +58,23 @@ class MatMulIntegerToFloat(Operator):
         check_bias(check, 6)
         return ((FLOAT32, matmul_shape(check.value(0).shape, check.value(1).shape)),)
 
-    def shapes(self, attributes: Any, a: Shape, b: Shape, *others: Any) -> tuple[Shape, ...]:
+    def shapes(
+        self,
+        attributes: Any,
+        a: Shape,
+        b: Shape,
+        a_scale: Shape,
+        b_scale: Shape,
+        a_zero: Shape | None = None,
+        b_zero: Shape | None = None,
+        bias: Shape | None = None,
+    ) -> tuple[Shape, ...]:
+        one, several = (a_scale, b_scale) if is_one(a_scale) else (b_scale, a_scale)
+        check_single("scale", one)
+        check_fit("scale", several, b, -1)
+        check_single("zero point", a_zero)
+        check_fit("zero point", b_zero, b, -1)
+        fit_bias(bias, b)
         return (matmul_shape(a, b),)
 
     def macs(self, attributes: Any, inputs: Sequence[Sizes], output: Sizes) -> int:
@@ -97,8 +125,11 @@ def check_bias(check: NodeCheck, index: int) -> None:
     """Refuse a bias, if it is given, that is not float32 with one value for each column."""
     if check.given(index):
         check.dtype_in(index, (np.float32,), "bias")
-        side = check.value(1).shape
-        columns = side[-1] if len(side) > 1 else 1
-        *ones, size = check.value(index).shape or (None,)
-        if size != columns or any(one != 1 for one in ones):
-            check.refuse(f"input {index} (bias)", f"shape [{columns}]", f"shape {list(check.value(index).shape)}")
+        fit_bias(check.value(index).shape, check.value(1).shape)
+
+
+def fit_bias(bias: Shape | None, b: Shape) -> None:
+    """Raise ShapeError where a bias has not one value for each column of b; an absent one fits."""
+    column = (b[-1] if len(b) > 1 else 1,)
+    if bias is not None and not (bias and may_equal(bias, (1,) * (len(bias) - 1) + column)):
+        raise ShapeError(f"a bias of shape {list(column)}", str(list(bias)))

@@ -18,6 +18,7 @@ from qdqnp.ops.geometry.conv import (
     conv_shape,
     conv_weights,
     conv_work,
+    fit_bias,
 )
 from qdqnp.ops.integer.asking import EVERYWHERE, PlacedProducts, SumOperator
 from qdqnp.ops.node_check import NodeCheck
@@ -47,12 +48,11 @@ class QLinearConv(SumOperator):
         x, w, y = self._quants(check)
         if not (x.per_tensor and y.per_tensor):
             check.refuse("scales of x and y", "one value each", f"{x.scale.size} and {y.scale.size}")
-        if not w.per_tensor and w.scale.size != shape[1]:
+        if not w.per_tensor and isinstance(shape[1], int) and w.scale.size != shape[1]:
             check.refuse("input 4 (w_scale)", f"1 or {shape[1]} values", w.scale.size)
         if check.given(8):
             check.dtype_in(8, (np.int32,), "bias")
-            if check.value(8).shape != (shape[1],):
-                check.refuse("input 8 (bias)", f"shape [{shape[1]}]", list(check.value(8).shape))
+            fit_bias(check.value(8).shape, shape)
         return ((x_dtype, shape),)
 
     def _quants(self, check: NodeCheck) -> tuple[Quant, Quant, Quant]:
@@ -73,7 +73,10 @@ class QLinearConv(SumOperator):
         return [*super().arguments(without, parameters), *([bias.name] if bias is not None else [])]
 
     def shapes(self, attributes: ConvAttributes, x: Shape, w: Shape, bias: Shape | None = None) -> tuple[Shape, ...]:
-        return (conv_shape(attributes, x, w),)
+        shape = conv_shape(attributes, x, w)
+        if bias is not None:
+            fit_bias(bias, shape)
+        return (shape,)
 
     def macs(self, attributes: ConvAttributes, inputs: Sequence[Sizes], output: Sizes) -> int:
         return conv_macs(inputs[1], output)

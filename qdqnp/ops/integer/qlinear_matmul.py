@@ -36,8 +36,9 @@ class QLinearMatMul(SumOperator):
             check.refuse("scales of a and y", "one value each", f"{a.scale.size} and {y.scale.size}")
         if not b.per_tensor and len(check.value(3).shape) != 2:
             check.refuse("input 4 (b_scale)", "one value, as b is no matrix", b.scale.size)
-        if not b.per_tensor and b.scale.size != check.value(3).shape[-1]:
-            check.refuse("input 4 (b_scale)", f"1 or {check.value(3).shape[-1]} values", b.scale.size)
+        columns = check.value(3).shape[-1]
+        if not b.per_tensor and isinstance(columns, int) and b.scale.size != columns:
+            check.refuse("input 4 (b_scale)", f"1 or {columns} values", b.scale.size)
         return ((y.dtype, shape),)
 
     def _quants(self, check: NodeCheck) -> tuple[Quant, Quant, Quant]:

@@ -8,7 +8,9 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.node_check import NodeCheck
+from qdqnp.ops.operator import ShapeError
 from qdqnp.quant import Array
 
 
@@ -22,8 +24,19 @@ def check_zero_point(check: NodeCheck, index: int, of: int) -> Shape | None:
 
 def check_one(check: NodeCheck, index: int, what: str) -> None:
     """Refuse an input, if it is given, that is not one value, of shape () or (1,)."""
-    if check.given(index) and check.value(index).shape not in ((), (1,)):
+    if check.given(index) and not is_one(check.value(index).shape):
         check.refuse(f"input {index} ({what})", "one value", f"shape {list(check.value(index).shape)}")
+
+
+def is_one(zero: Shape) -> bool:
+    """Tell whether a parameter has one value, of shape () or (1,), as far as its size is known."""
+    return zero == () or may_equal(zero, (1,))
+
+
+def check_single(what: str, zero: Shape | None) -> None:
+    """Raise ShapeError where a parameter is not one value; an absent one is."""
+    if zero is not None and not is_one(zero):
+        raise ShapeError(f"{what} of one value", str(list(zero)))
 
 
 def as_zero(zero: Array | None) -> Array:
@@ -43,14 +56,23 @@ def fits(zero: Shape, side: Shape, axis: int) -> bool:
         Runtime); or that of the side with 1 for the other axis.
     side: the shape of the side.
     axis: -2 for rows, -1 for columns.
+
+    Sizes that are not known yet fit; `check_fit` asks again at the run.
     """
-    if zero in ((), (1,)):
+    if is_one(zero):
         return True
     if len(side) < 2:
         return False
     if len(zero) == 1:
-        return zero == (side[axis],) and (axis == -2 or len(side) == 2)
-    return zero == ((*side[:-2], side[-2], 1) if axis == -2 else (*side[:-2], 1, side[-1]))
+        return may_equal(zero, (side[axis],)) and (axis == -2 or len(side) == 2)
+    return may_equal(zero, (*side[:-2], side[-2], 1) if axis == -2 else (*side[:-2], 1, side[-1]))
+
+
+def check_fit(what: str, zero: Shape | None, side: Shape, axis: int) -> None:
+    """Raise ShapeError where a parameter does not fit its side, as `fits` says; an absent one fits."""
+    if zero is not None and not fits(zero, side, axis):
+        slices = "row" if axis == -2 else "column"
+        raise ShapeError(f"{what} of one value, or one for each {slices} of {list(side)}", str(list(zero)))
 
 
 def placed(index: Index, a: Array, b: Array) -> Index:

@@ -9,6 +9,7 @@ import numpy as np
 
 from qdqnp.graph import Shape
 from qdqnp.numerics.questions.sums import Index
+from qdqnp.ops.geometry.broadcast import may_equal
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
@@ -40,8 +41,6 @@ class OneHot(Operator):
     def infer(self, check: NodeCheck, attributes: OneHotAttributes) -> Inferred:
         check.dtype_in(0, (np.int64, np.int32, np.float32), "indices")
         values = check.value(2)
-        if values.shape != (2,):
-            check.refuse("input 2 (values)", "shape [2]: off and on", list(values.shape))
         return ((values.dtype, self.shapes(attributes, check.value(0).shape, None, values.shape)[0]),)
 
     def step(self, check: NodeCheck, attributes: OneHotAttributes) -> Step:
@@ -50,6 +49,8 @@ class OneHot(Operator):
         return self.make_step(check, attributes, operands, (Operand(check.node.outputs[0]),))
 
     def shapes(self, attributes: OneHotAttributes, indices: Shape, depth: None, values: Shape) -> tuple[Shape, ...]:
+        if not may_equal(values, (2,)):
+            raise ShapeError("values of shape [2]: off and on", str(list(values)))
         axis = self._axis(attributes, len(indices))
         return ((*indices[:axis], attributes._depth, *indices[axis:]),)
 

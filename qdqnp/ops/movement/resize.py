@@ -36,7 +36,7 @@ from qdqnp.ops.movement.movement import Movement
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Inferred, ShapeError
 from qdqnp.program import Step
-from qdqnp.quant import Array
+from qdqnp.quant import Array, code_range
 
 F = np.float32
 #: The element types that are interpolated.
@@ -82,6 +82,12 @@ class Resize(Movement):
         if attributes.mode != "nearest":
             kinds = (np.float32,) if attributes.antialias else INTERPOLATED[attributes.mode]
             check.dtype_in(0, kinds, "x")
+        dtype = check.value(0).dtype
+        if attributes.coordinate_transformation_mode == CROP and dtype.kind in "iu":
+            low, high = code_range(dtype)
+            if not low <= int(attributes.extrapolation_value) <= high:
+                wanted = f"a number that {dtype} holds, as C++ does not say what becomes of others"
+                check.refuse("attribute 'extrapolation_value'", wanted, attributes.extrapolation_value)
         return super().infer(check, attributes)
 
     def only_moves(self, step: Step) -> bool:
@@ -144,14 +150,14 @@ class Resize(Movement):
 def _planes(attributes: ResizeAttributes, x: Shape) -> tuple[int, ...]:
     """Return the axes that are interpolated, the slowest first. Raises ShapeError where ONNX Runtime has no kernel."""
     scales = dict.fromkeys(range(len(x)), F(1))
-    # an axis of unknown size is resized unless its size stays
-    scales |= {a.axis: F(0) if a.scale is None else a.scale for a in resized_axes(attributes, x)}
+    # an axis of unknown size may stay as it is: the run will tell
+    scales |= {a.axis: a.scale for a in resized_axes(attributes, x) if a.scale is not None}
     changed = {axis for axis, scale in scales.items() if scale != 1}
     if len(x) == 2:
         return (0, 1)
     if len(x) == 4 and changed <= {2, 3}:
         return (2, 3)
-    upwards = all(scales[axis] >= 1 or scales[axis] == 0 for axis in changed)
+    upwards = all(scales[axis] >= 1 for axis in changed)
     crops = attributes.coordinate_transformation_mode == CROP
     last = attributes.mode == "linear" and not (attributes.antialias and crops)
     last = last or (attributes.mode == "cubic" and not crops and (upwards or bool(attributes.antialias)))

@@ -16,6 +16,10 @@ from qdqnp.quant import Array
 @dataclass(frozen=True)
 class AxesAttributes:
     axes: tuple[int, ...] | None = None
+    #: Whether the axes are all of size 1, as none are named.
+    _all: bool = False
+    #: Whether a run alone knows the axes.
+    _late: bool = False
 
 
 def axes_attributes(check: NodeCheck, attributes: AxesAttributes) -> AxesAttributes:
@@ -26,7 +30,9 @@ def axes_attributes(check: NodeCheck, attributes: AxesAttributes) -> AxesAttribu
         return attributes
     if attributes.axes is not None:
         check.refuse("attribute 'axes'", "an input since opset 13", attributes.axes)
-    return replace(attributes, axes=int_list(check, 1, "axes")) if check.given(1) else attributes
+    if not check.given(1):
+        return attributes
+    return replace(attributes, axes=int_list(check, 1, "axes"), _late=1 in check.runtime_sizes)
 
 
 class Squeeze(Movement):
@@ -36,17 +42,24 @@ class Squeeze(Movement):
     Attributes = AxesAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        return axes_attributes(check, super().attributes(check))
+        given = axes_attributes(check, super().attributes(check))
+        if given.axes:  # an empty list means none given, as in ONNX Runtime
+            return given
+        return replace(
+            given, axes=tuple(axis for axis, size in enumerate(check.value(0).shape) if size == 1), _all=True
+        )
 
     def shape(self, attributes: AxesAttributes, x: Shape) -> Shape:
-        rank = len(x)
-        if not attributes.axes:  # an empty list means none given, as in ONNX Runtime
-            if any(not isinstance(size, int) for size in x):
-                raise ShapeError("attribute or input 'axes', as a size is unknown", str(list(x)))
-            return tuple(size for size in x if size != 1)
-        if not all(-rank <= axis < rank for axis in attributes.axes):
-            raise ShapeError(f"axes in [{-rank}, {rank - 1}]", str(list(attributes.axes)))
-        gone = {axis % rank for axis in attributes.axes}
+        rank, axes = len(x), attributes.axes or ()
+        if attributes._late and len(axes) <= rank:
+            return (None,) * (rank - len(axes))
+        if attributes._all and any(size == 1 for axis, size in enumerate(x) if axis not in axes):
+            # the rank of what follows hangs on it
+            unknown = sorted(set(range(rank)) - set(axes))
+            raise ShapeError(f"no size of 1 on axes {unknown}, which the file does not say to be 1", str(list(x)))
+        if not all(-rank <= axis < rank for axis in axes):
+            raise ShapeError(f"axes in [{-rank}, {rank - 1}]", str(list(axes)))
+        gone = {axis % rank for axis in axes}
         if any(isinstance(x[axis], int) and x[axis] != 1 for axis in gone):
             raise ShapeError(f"size 1 on axes {sorted(gone)}", str(list(x)))
         return tuple(size for axis, size in enumerate(x) if axis not in gone)

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from qdqnp.element_types import DTYPES, NUMBERS
 from qdqnp.errors import PeerError, Problem
 from qdqnp.peers.ort.session import Sessions, open_session, run_session
 from qdqnp.quant import Array
@@ -146,7 +147,8 @@ def _answer(sessions: list[Any], request: Mapping[str, Any], arrays: list[Array]
 
 
 def _send(stream: IO[bytes], message: Mapping[str, Any], arrays: Sequence[Array]) -> None:
-    listed = [(array.dtype.str, array.shape) for array in arrays]
+    # np.dtype knows no name of ml_dtypes' types
+    listed = [(NUMBERS.get(array.dtype, array.dtype.str), array.shape) for array in arrays]
     stream.write(json.dumps({**message, "arrays": listed}).encode() + b"\n")
     for array in arrays:
         stream.write(array.tobytes())
@@ -161,7 +163,7 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array]]:
     message = json.loads(line)
     arrays = []
     for code, shape in message.pop("arrays"):
-        dtype = np.dtype(code)
+        dtype = DTYPES[code] if isinstance(code, int) else np.dtype(code)
         content = stream.read(math.prod(shape) * dtype.itemsize)
         arrays.append(np.frombuffer(content, dtype).reshape(shape))
     return message, arrays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from qdqnp.element_types import BFLOAT16, FLOAT8, INT2, INT4, PACKED, UINT2, UINT4, Dtype, bytes_in_file, unpacked
 from qdqnp.errors import PeerError, Problem
 from qdqnp.quant import Array
 
@@ -17,6 +20,18 @@ ALL, EXTENDED, OFF = "ORT_ENABLE_ALL", "ORT_ENABLE_EXTENDED", "ORT_DISABLE_ALL"
 # Keeps CPUs without VNNI from saturating uint8 x int8 products, by making the weights uint8. It does so with int8
 # activations too, for which onnxruntime 1.32 then has no kernel; those need no protection.
 PRECISE = {"session.x64quantprecision": "1"}
+#: The element types, as onnxruntime writes them, of tensors that it gives as no NumPy array, or as bytes.
+UNNAMED: Mapping[str, Dtype] = {
+    "tensor(bfloat16)": BFLOAT16,
+    "tensor(float8e4m3fn)": FLOAT8[0],
+    "tensor(float8e4m3fnuz)": FLOAT8[1],
+    "tensor(float8e5m2)": FLOAT8[2],
+    "tensor(float8e5m2fnuz)": FLOAT8[3],
+    "tensor(uint4)": UINT4,
+    "tensor(int4)": INT4,
+    "tensor(uint2)": UINT2,
+    "tensor(int2)": INT2,
+}
 # These optimizers append an activation to a float operator: the same numbers, but one tensor less to compare.
 APPENDED = ("ConvActivationFusion", "GemmActivationFusion")
 
@@ -103,10 +118,26 @@ def open_session(
 
 def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
     """Return the outputs of these names. Raises PeerError."""
+    kinds = {output.name: UNNAMED.get(output.type) for output in session.get_outputs()}
     try:
-        return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
+        if not any(kinds.get(name) for name in names):
+            return [np.asarray(array) for array in session.run(list(names), dict(feeds))]
+        ort = import_onnxruntime()
+        given = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()}
+        found = session.run_with_ort_values(list(names), given)
     except Exception as error:  # as above
         raise PeerError("ONNX Runtime cannot run the model", [Problem("run", "outputs", str(error))]) from error
+    return [_array(value, kinds.get(name)) for name, value in zip(names, found, strict=True)]
+
+
+def _array(value: Any, dtype: Dtype | None) -> Array:
+    """Return the elements of an OrtValue. dtype: of a type that NumPy cannot name; None for others."""
+    if dtype is None:
+        return np.asarray(value.numpy())
+    shape = tuple(value.shape())
+    content = ctypes.string_at(value.data_ptr(), bytes_in_file(dtype, math.prod(shape)))
+    data = np.frombuffer(content, np.uint8)
+    return (unpacked(data, dtype, math.prod(shape)) if dtype in PACKED else data.view(dtype)).reshape(shape)
 
 
 class Sessions(Protocol):

@@ -19,7 +19,7 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.model import load
 from qdqnp.peers.ort.child import Child
 from qdqnp.peers.ort.peer import OrtPeer
-from qdqnp.peers.ort.session import OFF, Here
+from qdqnp.peers.ort.session import OFF, Here, Sessions
 from tests.networks import dla
 
 
@@ -127,3 +127,35 @@ def test_verify_survives_a_model_that_kills_onnxruntime(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["verify", str(tmp_path / "killer.onnx")])
     assert result.exit_code == 2 and "Traceback" not in result.output
     assert "ONNX Runtime ended while it opened the model" in result.stderr and "signal SIGABRT" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        TensorProto.BFLOAT16,
+        *(TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ),
+        *(TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2),
+    ],
+)
+@pytest.mark.parametrize("sessions", [Here, Child])
+def test_tensors_of_types_that_numpy_cannot_name(kind: int, sessions: type[Sessions]) -> None:
+    """onnxruntime gives no array of them; an odd count of elements ends within a byte."""
+    graph = helper.make_graph(
+        [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])]
+        if kind != TensorProto.BFLOAT16
+        else [helper.make_node("Cast", ["x"], ["y"], to=kind)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])],
+        [helper.make_tensor_value_info("y", kind, [3, 3])],
+        [helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]), helper.make_tensor("z", kind, [], [0])]
+        if kind != TensorProto.BFLOAT16
+        else [],
+    )
+    opset = helper.make_opsetid("", 25 if kind in (TensorProto.INT2, TensorProto.UINT2) else 21)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=11)
+    x = np.linspace(-3, 3, 9, dtype=np.float32).reshape(3, 3)
+    there = sessions()
+    (found,) = there.run(there.open(model.SerializeToString(), OFF, {}), ["y"], {"x": x})
+    wanted = load(model).run({"x": x}, profile="ort-unfused")["y"]
+    assert found.dtype == wanted.dtype and found.shape == (3, 3)
+    assert found.tobytes() == wanted.tobytes() and len(set(found.reshape(-1).tolist())) > 2

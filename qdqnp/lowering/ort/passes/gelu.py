@@ -74,6 +74,22 @@ def _is_quick_gelu(edit: Edit, product: Node) -> bool:
     return False
 
 
+def silu(graph: Graph, log: Log) -> Graph:
+    """Make x * Sigmoid(x) one QuickGelu, whose kernel lets no Sigmoid be more than 1.
+
+    x * Sigmoid(c x) gives the same bits as QuickGelu, and stays. ONNX Runtime 1.32, core/optimizer/quick_gelu_fusion.cc
+    (QuickGeluFusion).
+    """
+    edit = Edit(graph)
+    for sigmoid in edit.nodes():
+        mul = _next(edit, sigmoid, "Mul") if is_op(sigmoid, "Sigmoid") else None
+        if mul is not None and partner(mul, sigmoid.outputs[0]) == sigmoid.inputs[0]:
+            origins = (*sigmoid.origins, *mul.origins)
+            whole = Node("QuickGelu", MICROSOFT, sigmoid.inputs, mul.outputs, {"alpha": 1.0}, "", origins)
+            edit.replace((sigmoid, mul), whole)
+    return edit.done()
+
+
 def fast_gelu(graph: Graph, log: Log) -> Graph:
     """Fuse 0.5 x (tanh(B (x + C x^3)) + 1), the cube by Pow or by factors. B = sqrt(2 / pi), C = 0.044715.
 
