@@ -92,7 +92,7 @@ class Fed:
         low, high = self._ends(bound, name)
         if not ((low <= made) & (made <= high)).all():
             return None
-        return np.maximum(high.astype(np.float64) - made, made.astype(np.float64) - low) + own
+        return np.asarray(np.maximum(high.astype(np.float64) - made, made.astype(np.float64) - low) + own)
 
     def _ends(self, bound: BoundStep, name: str) -> tuple[Array, Array]:
         """Return what the step makes of the lowest and of the highest that its inputs may be, the lower first.

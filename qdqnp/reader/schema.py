@@ -39,8 +39,8 @@ def check_schema(call: Call, attributes: Mapping[str, Attribute], opset: int, wh
         _check_count(call.outputs, schema.max_output, f"{where}, outputs", problems)
         if len(call.outputs) < schema.min_output:
             problems.add(f"{where}, outputs", f"at least {schema.min_output}", len(call.outputs))
-        for at, (name, item) in enumerate(zip(call.outputs, schema.outputs, strict=False)):
-            if not name and item.option == onnx.defs.OpSchema.FormalParameterOption.Single:
+        for at, (output, formal) in enumerate(zip(call.outputs, schema.outputs, strict=False)):
+            if not output and formal.option == onnx.defs.OpSchema.FormalParameterOption.Single:
                 problems.add(f"{where}, output {at}", "a name", "none", "This output is not optional.")
         for name, item in attributes.items():
             _check_attribute(schema, name, item, f"{where}, attribute '{name}'", problems)
