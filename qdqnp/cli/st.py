@@ -7,11 +7,15 @@ from pathlib import Path
 
 import click
 
-from qdqnp.cli.options import PATH, json_option
+from qdqnp.cli.options import PATH, force_option, json_option
+from qdqnp.files.atomic import target, write_text
+from qdqnp.model import load
 from qdqnp.quant import Int64
 from qdqnp.render.console import CONSOLE, name, print_json, table
 from qdqnp.st.compiled import CompiledNetwork, CompiledSum
 from qdqnp.st.document import network_json
+from qdqnp.st.hook import hook_source, streamed
+from qdqnp.st.names import tensor_names
 from qdqnp.st.read import read
 
 
@@ -39,6 +43,34 @@ def read_command(folders: tuple[Path, ...], as_json: bool) -> None:
         print_json(network_json(network))
     else:
         _print(network)
+
+
+@st_command.command("dump-hook")
+@click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, metavar="FILE.c", help="The file to write.")
+@click.option(
+    "--model", "model_file", type=PATH, help="The model that was compiled: only its tensors are sent, by its names."
+)
+@force_option("the file of --out")
+def hook_command(folders: tuple[Path, ...], out: Path, model_file: Path | None, force: bool) -> None:
+    """Write the C file by which your board sends the tensors that each epoch made, for the network compiled in DIR.
+
+    What the board sent, in one file, is a DUMP of `qdqnp compare`. The top of the file says what your firmware adds.
+
+    Exit code 0: done. 2: bad usage or bad input, or a file is in the way.
+    """
+    place = target(out, "the file", force)
+    network = read(folders)
+    names = None if model_file is None else tensor_names(network, load(model_file).program(network.profile))
+    tensors = streamed(network, names)
+    last = max((epoch.number for epoch in network.epochs), default=tensors[-1].place.first_epoch)
+    write_text(place, hook_source(tensors, last))
+    own = [one for one in tensors if one.place.address is None]
+    called = "as in the model" if names is not None else "as the compiler does"
+    CONSOLE.print(
+        f"wrote {name(str(out), 200)}: sends {len(tensors)} tensors, named {called}; {len(own)} of them lie in memory "
+        "that your firmware gives"
+    )
 
 
 def _print(network: CompiledNetwork) -> None:

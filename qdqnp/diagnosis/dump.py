@@ -1,8 +1,8 @@
 """Dumps: the tensors that a device sent back, read with distrust.
 
-A dump is a folder of .npy and .bin files, one .npz, or a `*_val_io.npz` as ST Edge AI's `validate` writes it. The
-content is not trusted: objects are not unpickled, links are not followed, and no more bytes are read than the caller
-allows.
+A dump is a folder of .npy and .bin files, one .npz, a `*_val_io.npz` as ST Edge AI's `validate` writes it, or the
+frames that a board wrote one after the other (qdqnp/peers/devices/frames.py). The content is not trusted: objects are
+not unpickled, links are not followed, and no more bytes are read than the caller allows.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from qdqnp.diagnosis.stream import is_stream, tensors_of
 from qdqnp.errors import InputError, Problems
 from qdqnp.files.npy import FAULTS, Arrays, open_arrays
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
 from qdqnp.files.regular import open_inside, open_regular
 from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES, readable_bytes
+from qdqnp.peers.devices.frames import MAX_NOISE
 from qdqnp.quant import Array
 
 SUFFIXES = (".npy", ".bin")
@@ -156,6 +158,10 @@ def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
                     return []
                 array = _raw(file, where, problems)
             return [] if array is None else [DumpEntry(path.stem, array, True)]
+        if path.suffix not in (".npy", ".npz"):
+            frames = _frames(path, limit, where, problems)
+            if frames is not None:
+                return frames
         with open_arrays(path, limit) as arrays:
             if arrays.packed:
                 return _archive(arrays, path, limit, problems)
@@ -167,6 +173,24 @@ def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
     except (OSError, ValueError) as error:
         problems.add(where, "a readable .npz, .npy or .bin file", reason(error))
     return []
+
+
+def _frames(path: Path, limit: int, where: str, problems: Problems) -> list[DumpEntry] | None:
+    """Read a stream of frames; None where the file is none."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(MAX_NOISE)
+        if not is_stream(start):
+            return None
+        if size > limit:
+            problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(size))
+            return []
+        data = start + file.read()
+    try:
+        return [DumpEntry(name, array) for name, array in tensors_of(data, where).items()]
+    except InputError as error:
+        problems.found.extend(error.problems)
+        return []
 
 
 def _archive(arrays: Arrays, path: Path, limit: int, problems: Problems) -> list[DumpEntry]:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from qdqnp.errors import InputError, Problem, QdqnpError
-from qdqnp.peers.devices.serial_port import DTYPES, MAX_AXES, MAX_DATA, native
+from qdqnp.peers.devices.frames import DTYPES, MAX_AXES, MAX_DATA, native
 from qdqnp.quant import Array
 
 _EMIT = ctypes.CFUNCTYPE(

@@ -29,7 +29,8 @@ from qdqnp.model import Model
 from qdqnp.peers.devices.ai_runner import AiRunnerSource
 from qdqnp.peers.devices.c_library import CLibrary
 from qdqnp.peers.devices.capture import Source, capture, input_codes
-from qdqnp.peers.devices.serial_port import DONE, ERROR, RUN, TENSOR, Frame, SerialSource, decode, encode
+from qdqnp.peers.devices.frames import DONE, ERROR, RUN, TENSOR, Frame, decode, encode
+from qdqnp.peers.devices.serial_port import SerialSource
 from qdqnp.quant import Array
 from tests.diagnosis.identify.simulated import feeds, network
 
