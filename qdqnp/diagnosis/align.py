@@ -37,6 +37,8 @@ class DumpedTensor:
     off_grid: int = 0
     #: Number of elements of a float dump that stand for a code outside the dtype.
     off_range: int = 0
+    #: Whether the dump has real values where the tensor has codes.
+    real: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +225,8 @@ def _read(
     parts = array.reshape(count, *_case_shape(array, count, len(target.shape)))
     shaped = tuple(_shaped(target, part, channel_last, notes) for part in parts)
     off_grid = off_range = 0
-    if array.dtype.kind == "f" and target.quant is not None:
+    real = array.dtype.kind == "f" and target.quant is not None
+    if real and target.quant is not None:
         results = [to_codes(part, target.quant) for part in shaped]
         shaped = tuple(codes for codes, _ in results)
         off_grid = sum(off for _, off in results)
@@ -232,7 +235,7 @@ def _read(
         notes.append("real values mapped to codes")
     if not off_range and target.dtype.kind in "iu":
         shaped = tuple(part.astype(target.dtype) for part in shaped)
-    return DumpedTensor(target, entry.name, shaped, tuple(dict.fromkeys(notes)), off_grid, off_range)
+    return DumpedTensor(target, entry.name, shaped, tuple(dict.fromkeys(notes)), off_grid, off_range, real)
 
 
 def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Problems) -> Array | None:

@@ -21,6 +21,7 @@ from qdqnp.diagnosis.compare.report import (
     CompareRow,
     NotDumped,
 )
+from qdqnp.diagnosis.compare.whole import observations
 from qdqnp.diagnosis.envelope import Envelope, envelope
 from qdqnp.diagnosis.faults import Finding, Findings, Suspect, findings, guarded
 from qdqnp.diagnosis.faults.boundary import at_boundaries
@@ -107,6 +108,7 @@ def compare(
         report.arithmetics = arithmetics
         _judge_all(judged, report, theirs)
     if chosen.diagnose:
+        report.observations = observations(device)
         _find_faults(judged, report, theirs)
     report.rows += [_misfit_row(reference, name, finding) for name, finding in misfits.items()]
     order = {target.name: index for index, target in enumerate(reference.targets)}

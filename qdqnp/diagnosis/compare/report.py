@@ -197,6 +197,8 @@ class CompareReport:
     partial: bool = False
     #: Whether the envelope was used.
     enveloped: bool = False
+    #: What is odd of the dump as a whole, in sentences.
+    observations: list[str] = field(default_factory=list)
     #: Searches over the whole dump that failed, and how.
     failed: list[str] = field(default_factory=list)
 
@@ -300,7 +302,7 @@ class CompareReport:
                 f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
                 f"{', '.join(found.names)}"
             )
-        lines = lines or [self._passes()]
+        lines = [*(lines or [self._passes()]), *self.observations]
         failed = list(dict.fromkeys([*self.failed, *(text for row in self.rows for text in row.failed)]))
         return lines + [f"the search for faults is not complete: {text}; please report it" for text in failed]
 
@@ -356,6 +358,7 @@ class CompareReport:
             "missing_inputs": self.missing,
             "unread": list(self.unread),
             "asides": self.asides,
+            "observations": self.observations,
         }
 
 

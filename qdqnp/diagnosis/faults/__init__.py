@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from qdqnp.diagnosis.faults import bias, bits, bounds, content, extent, memory, part, shift
+from qdqnp.diagnosis.faults import bias, bits, bounds, cache, content, extent, memory, part, shift, zeros
 from qdqnp.diagnosis.faults.evidence import ENOUGH
 from qdqnp.diagnosis.faults.fault import FAULTS, kinds
 from qdqnp.diagnosis.faults.suspect import Finding, Recognizer, Suspect
@@ -31,6 +31,7 @@ for _module in MODULES:
 CERTAIN: tuple[Recognizer, ...] = (
     content.constant,
     content.stale,
+    zeros.real_values,
     memory.layout,
     memory.sign,
     memory.byte_swapped,
@@ -42,6 +43,7 @@ CERTAIN: tuple[Recognizer, ...] = (
 OPEN: tuple[Recognizer, ...] = (
     bits.recognize,
     part.recognize,
+    cache.last_line,
     shift.elements,
     shift.rows,
     extent.padded_rows,
@@ -77,6 +79,8 @@ def all_kinds() -> list[str]:
         content.ALL_ZERO,
         content.CONSTANT,
         content.OTHER_LAYER,
+        zeros.MISREAD,
+        cache.STALE_LINE,
         shift.ROWS,
         shift.ELEMENTS,
         extent.TRUNCATED,
