@@ -62,7 +62,7 @@ def _not_repeated(device: Device) -> Iterator[str]:
             elements = int(np.count_nonzero(ordered(made[a]) != ordered(made[b])))
             if elements:
                 yield (
-                    f"the device does not repeat itself: cases {a} and {b} have the same input, and {elements} elements "
-                    f"of tensor '{target.name}' (layer {target.label}) differ between them"
+                    f"the device does not repeat itself: cases {a} and {b} have the same input, and {elements} "
+                    f"elements of tensor '{target.name}' (layer {target.label}) differ between them"
                 )
                 return
