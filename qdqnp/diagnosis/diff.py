@@ -116,7 +116,7 @@ def diff(
     ['QLinearConv', 'QLinearConcat']
     """
     pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
-    plans = _plans(model, pairs)
+    plans = plans_of(model, pairs)
     names = [name for name, _ in pairs]
     report = DiffReport(names, [profile.status for _, profile in pairs], _rows(plans))
     for feeds in inputs:
@@ -125,7 +125,7 @@ def diff(
     return report
 
 
-def _plans(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
+def plans_of(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:
     """Make a plan for each profile."""
     plans: list[Plan] = []
     problems: list[Problem] = []

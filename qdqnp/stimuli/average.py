@@ -29,7 +29,7 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]], inputs: i
     """Make one output element for each sum that a window can have, for each kind of window (by how much of it lies in
     the padding), in at most so many inputs, but at least one for each kind. Also return whether no sum was left out."""
     sheets_made: list[Sheet] = []
-    complete, kinds = True, _kinds(bound, shapes)
+    complete, kinds = True, window_kinds(bound, shapes)
     for sums in kinds:
         reach = sums.reach(0, 0)
         count = reach.most - reach.least + 1
@@ -42,7 +42,7 @@ def every_sum(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]], inputs: i
     return sheets_made, complete
 
 
-def _kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[SummingLayer]:
+def window_kinds(bound: BoundStep, shapes: Mapping[str, tuple[int, ...]]) -> list[SummingLayer]:
     """Describe the layer as sums, one for each kind of window. The weights are 1, and every channel is a group of its
     own."""
     x = bound.step.inputs[0]

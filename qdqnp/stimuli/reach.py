@@ -57,12 +57,29 @@ class Numbers:
             return Numbers(_shifted(self.bits, magnitude, most, below), self.edge, top)
         return _packed(_shifted(self._all_bits(), magnitude, most, (1 << (top + 1)) - 1), top)
 
+    def runs(self) -> tuple[Int64, Int64]:
+        """Return the first and the last number of each run of neighbours in the set, ascending."""
+        if self.edge > self.top:
+            return _runs(self.bits, self.top + 1)
+        first, last = _runs(self.bits, self.edge)
+        middle = np.array([self.edge], np.int64), np.array([self.top - self.edge], np.int64)
+        ends = np.concatenate([first, middle[0], self.top - last[::-1]])
+        return ends, np.concatenate([last, middle[1], self.top - first[::-1]])
+
     def _all_bits(self) -> int:
         if self.edge > self.top:
             return self.bits
         middle = ((1 << (self.top - 2 * self.edge + 1)) - 1) << self.edge
         mirrored = int(f"{self.bits:0{self.edge}b}"[::-1], 2) << (self.top - self.edge + 1) if self.edge else 0
         return self.bits | middle | mirrored
+
+
+def _runs(bits: int, count: int) -> tuple[Int64, Int64]:
+    """Return the first and the last index of each run of set bits among the lowest `count`."""
+    raw = np.frombuffer(bits.to_bytes(count // 8 + 1, "little"), np.uint8)
+    marks = np.concatenate([[0], np.unpackbits(raw, count=count, bitorder="little"), [0]])
+    changes = np.flatnonzero(np.diff(marks.astype(np.int8))).astype(np.int64)
+    return changes[::2], changes[1::2] - 1
 
 
 def _shifted(bits: int, magnitude: int, most: int, mask: int) -> int:
@@ -128,6 +145,13 @@ class Reach:
         for magnitude, which in self._terms:
             found.append(found[-1].plus(magnitude // self.step, span * which.size))
         return found
+
+    def runs(self) -> tuple[Int64, Int64]:
+        """Return the first and the last of each run of neighbouring sums, in units of `step` above `least`."""
+        span, found = self.high - self.low, Numbers()
+        for magnitude, which in self._terms:  # not by _sets, which keeps every set on the way
+            found = found.plus(magnitude // self.step, span * which.size)
+        return found.runs()
 
     def __contains__(self, total: int) -> bool:
         if not self.step:

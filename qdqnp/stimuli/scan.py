@@ -14,7 +14,7 @@ import numpy as np
 
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.numerics.values import named
-from qdqnp.quant import Array, Int64, Signs
+from qdqnp.quant import Array, Int64, Quant, Signs
 
 # (sums, shape (rows, channels)) -> a mark for each sum, 0 for a sum without a mark.
 Marker = Callable[[Int64], Signs]
@@ -25,6 +25,8 @@ Reachable = Callable[[int, int], bool]
 BLOCK = 2**19
 # At most this many sums are tried to see whether a rule is monotone.
 FEW_SUMS = 2**24
+# How far from the step of one rule the step of another is looked for, before the sums in between are halved.
+NEAR = (0, -1, 1, -2, 3, -4, 15, -16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +160,31 @@ def _rises(requantizer: Requantizer, low: Int64, high: Int64, count: int) -> boo
     return True
 
 
+def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant, near: Int64 | None = None) -> Int64:
+    """Find, for each code but the last, the smallest reachable sum whose code is above it; one past the largest sum
+    where there is none. The rule is monotone, so bisection finds it. Shape (codes - 1, channels).
+
+    near: what another rule gave. Rules that give the codes of one dump step at nearly the same sums: these are tried
+        first, which changes nothing but the time.
+    """
+    first, last = y.range
+    wanted = np.arange(first, last)[:, None]
+    below = np.broadcast_to(low - 1, (last - first, len(low))).copy()
+    above = np.broadcast_to(high + 1, below.shape).copy()
+    tried = iter(() if near is None else NEAR)
+    while (rows := np.flatnonzero((above - below > 1).any(axis=1))).size:
+        offset = next(tried, None)
+        middle = (below[rows] + above[rows]) >> 1 if offset is None or near is None else near[rows] + offset
+        middle = np.clip(middle, low, high)
+        higher = bound(middle).astype(np.int64) > wanted[rows]
+        above[rows] = np.where(higher, np.minimum(above[rows], middle), above[rows])
+        below[rows] = np.where(higher, below[rows], np.maximum(below[rows], middle))
+    return above
+
+
 def _first(holds: Callable[[Int64], Array], low: Int64, high: Int64) -> Int64:
-    """Find the first sum of each channel in [low, high] for which a monotone condition holds; high + 1 where there is
-    none."""
+    """Find the first sum in [low, high] for which a monotone condition holds, high + 1 where there is none; for each
+    channel, or for each element of arrays (..., channels)."""
     below, above = low - 1, high + 1  # it does not hold at `below`, and does at `above`, by convention
     while (above - below > 1).any():
         middle = (below + above) // 2

@@ -19,6 +19,7 @@ from qdqnp.numerics.questions import Means, Pairs, Question, Rows, Singles, Summ
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
+from qdqnp.stimuli.scan import thresholds
 
 SOLVER_TRIES, DIFFERENCES_TRIED, RANDOM_WINDOWS = 40, 24, 4096
 # Weights that are looked at, one after the other, in all tries to make one sum.
@@ -26,8 +27,6 @@ SOLVER_WEIGHTS = 2**17
 # Codes of the windows with one of each sum of a layer, and of its random windows; where they would be more, evenly
 # spaced sums are taken. Windows of 7x7 need a tenth.
 WINDOW_CODES = 2**23
-# How far from the step of one rule the step of another is looked for, before the sums in between are halved.
-NEAR = (0, -1, 1, -2, 3, -4, 15, -16)
 
 
 @dataclass(frozen=True)
@@ -238,28 +237,6 @@ def _monotone(bound: Requantizer, low: Int64, high: Int64) -> bool:
         return bool(low.min() >= bound.slope.low and high.max() <= bound.slope.high)
     bias = 0 if bound.bias is None else bound.bias
     return bool((low + bias).min() >= -(2**31) and (high + bias).max() < 2**31)
-
-
-def thresholds(bound: Requantizer, low: Int64, high: Int64, y: Quant, near: Int64 | None = None) -> Int64:
-    """Find, for each code but the last, the smallest reachable sum whose code is above it; one past the largest sum
-    where there is none. The rule is monotone, so bisection finds it. Shape (codes - 1, channels).
-
-    near: what another rule gave. Rules that give the codes of one dump step at nearly the same sums: these are tried
-        first, which changes nothing but the time.
-    """
-    first, last = y.range
-    wanted = np.arange(first, last)[:, None]
-    below = np.broadcast_to(low - 1, (last - first, len(low))).copy()
-    above = np.broadcast_to(high + 1, below.shape).copy()
-    tried = iter(() if near is None else NEAR)
-    while (rows := np.flatnonzero((above - below > 1).any(axis=1))).size:
-        offset = next(tried, None)
-        middle = (below[rows] + above[rows]) >> 1 if offset is None or near is None else near[rows] + offset
-        middle = np.clip(middle, low, high)
-        higher = bound(middle).astype(np.int64) > wanted[rows]
-        above[rows] = np.where(higher, np.minimum(above[rows], middle), above[rows])
-        below[rows] = np.where(higher, below[rows], np.maximum(below[rows], middle))
-    return above
 
 
 def codes_for(weights: Int64, total: int, x: Quant) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdqnp.diagnosis.identify import distinguish
-from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable, thresholds
+from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable
 from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import candidates
 from qdqnp.diagnosis.identify.fit import _gives
@@ -23,6 +23,7 @@ from qdqnp.numerics.rules.lookup import IdentityFunction
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from qdqnp.quant import Quant
+from qdqnp.stimuli.scan import thresholds
 
 INT8 = np.dtype(np.int8)
 

@@ -1,0 +1,1 @@
+"""What two arithmetics can differ by at most, for every input there is: `qdqnp diff --prove`."""
