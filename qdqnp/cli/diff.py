@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import ModelFile, json_option, model_argument, profiles_of, profiles_option
+from qdqnp.cli.options import (
+    ModelFile,
+    json_option,
+    model_argument,
+    profiles_of,
+    profiles_option,
+    shape_option,
+    shapes_of,
+)
 from qdqnp.cli.options import listed as texts
 from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
+from qdqnp.diagnosis.proof.prove import prove as proven
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.model import load
+from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
-from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
-
-INFERRED_MARK = "*"
+from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table, tracked
+from qdqnp.render.proof import INFERRED_MARK, print_proof
 
 
 @click.command("diff")
 @model_argument
 @input_options()
+@click.option(
+    "--prove", is_flag=True, help="Run nothing: prove how far each layer can be apart, over all inputs that there are."
+)
+@shape_option
 @profiles_option("Two or more: names, or paths that end in .toml; the first is the reference.", required=True)
 @json_option
 def diff_command(
     model: ModelFile,
     inputs: Inputs,
+    prove: bool,
+    shapes: tuple[str, ...],
     listed: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -35,17 +49,47 @@ def diff_command(
     each layer is fed the first profile's tensors, so that only what it does by itself differs. Each says the share
     of differing elements and, in brackets, the largest difference in LSB.
 
+    With --prove nothing is sampled. Of each layer it is proven that no input makes it differ, or the largest difference
+    is given, with the share of all reachable sums (or pairs of codes, or codes) that differ and an input that makes it,
+    which has been run; or it says why neither is known. 'carried' bounds how far the tensor can be apart where each
+    profile computes the whole network. --shape gives sizes that the model leaves open.
+
     Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
     a bad model, or a profile that does not define one of the model's layers.
     """
     pairs = _profiles(listed)
+    if shapes and not prove:
+        raise click.UsageError("--shape goes with --prove; without it the inputs have shapes")
+    if prove and inputs.given:
+        raise click.UsageError("--prove is about all inputs: --input, --random and --seed do not go with it")
     loaded = load(model)
+    if prove:
+        _prove(model.name, loaded, pairs, shapes_of(shapes, loaded.program(pairs[0][1]).inputs), as_json)
+        return
     runs, total = inputs.feeds(loaded.program(pairs[0][1]))
     report = diff(loaded, pairs, tracked(runs, total, "comparing", not as_json))
     if as_json:
         print_json({"model": model.name, **report.as_json()})
     else:
         print_report(report)
+
+
+def _prove(
+    name: str,
+    loaded: Model,
+    pairs: Sequence[tuple[str, Profile]],
+    shapes: Mapping[str, tuple[int, ...]],
+    as_json: bool,
+) -> None:
+    """Prove and print."""
+    steps = len(loaded.program(pairs[0][1]).steps) * (len(pairs) - 1)
+    with progress(disable=as_json) as shown:
+        task = shown.add_task("proving", total=steps)
+        report = proven(loaded, pairs, shapes, lambda: shown.advance(task))
+    if as_json:
+        print_json({"model": name, **report.as_json()})
+    else:
+        print_proof(report)
 
 
 def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:

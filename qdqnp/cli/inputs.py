@@ -35,6 +35,11 @@ class Inputs:
         """Return the number of random inputs: one where neither files nor a number is given."""
         return self.count or (0 if self.files else 1)
 
+    @property
+    def given(self) -> bool:
+        """Tell whether files, a number of random inputs or their seed was asked for."""
+        return bool(self.files) or self.count is not None or self.seed != 0
+
     def feeds(self, program: Program) -> tuple[Iterator[Feeds], int]:
         """Return all inputs and how many there are: the files' inputs, then the random ones.
 

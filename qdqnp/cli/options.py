@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,13 @@ def force_option(what: str) -> Decorator:
     return click.option("--force", is_flag=True, help=f"Replace {what} that is in the way.")
 
 
+shape_option = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="[NAME=]1x3x32x32",
+    help="Shape of an input of the network; symbolic sizes are 1 without it.",
+)
 host_float_option = click.option(
     "--host-float",
     is_flag=True,
@@ -143,3 +150,20 @@ def listed(texts: Iterable[str]) -> tuple[str, ...]:
 def profiles_of(texts: Iterable[str]) -> list[tuple[str, Profile]]:
     """Return the profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
     return [(text, profile_from(text)) for text in listed(texts)]
+
+
+def shapes_of(texts: Sequence[str], inputs: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of `--shape NAME=1x3x32x32` by name; a text without NAME is for the only input.
+
+    inputs: the names of the model's inputs.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        key, _, sizes = text.rpartition("=")
+        if not key and len(inputs) != 1:
+            raise click.UsageError(f"--shape {text}: expected NAME=SIZES, because the model has {len(inputs)} inputs")
+        parts = sizes.split("x")
+        if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+            raise click.UsageError(f"--shape {text}: expected sizes such as 1x3x32x32")
+        found[key or inputs[0]] = tuple(int(part) for part in parts)
+    return found

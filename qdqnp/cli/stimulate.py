@@ -20,6 +20,8 @@ from qdqnp.cli.options import (
     out_option,
     profile_option,
     seed_option,
+    shape_option,
+    shapes_of,
 )
 from qdqnp.golden.replace import replaceable
 from qdqnp.model import load
@@ -35,7 +37,6 @@ from qdqnp.stimuli.network import for_network, inputs_tried
 from qdqnp.stimuli.result import Stimulus, StimulusSet, by_layer
 from qdqnp.stimuli.write import write
 
-Shapes = dict[str, tuple[int, ...]]
 Pair = tuple[Profile, Profile]
 
 
@@ -62,13 +63,7 @@ Pair = tuple[Profile, Profile]
     help="Inputs to try for each that is searched for.",
 )
 @seed_option
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="[NAME=]1x3x32x32",
-    help="Shape of an input of the network; symbolic sizes are 1 without it.",
-)
+@shape_option
 @click.option(
     "--exhaustive",
     is_flag=True,
@@ -103,7 +98,7 @@ def stimulate_command(
     arithmetic, pair = profile_from(profile), _pair(discriminate)
     replaceable(out, force)
     loaded = load(model)
-    sizes = _shapes(shapes, list(loaded.program(arithmetic).inputs))
+    sizes = shapes_of(shapes, list(loaded.program(arithmetic).inputs))
     if layer is not None:
         with ERROR_CONSOLE.status("constructing"):
             found = for_layer(
@@ -145,20 +140,6 @@ def _pair(text: str | None) -> Pair | None:
     if len(parts) != 2:
         raise click.UsageError("--discriminate: expected two profiles, such as tflite,tflite-single")
     return profile_from(parts[0]), profile_from(parts[1])
-
-
-def _shapes(texts: Sequence[str], inputs: Sequence[str]) -> Shapes:
-    """Parse NAME=1x3x32x32 into shapes by name; a text without NAME is for the only input."""
-    found: Shapes = {}
-    for text in texts:
-        key, _, sizes = text.rpartition("=")
-        if not key and len(inputs) != 1:
-            raise click.UsageError(f"--shape {text}: expected NAME=SIZES, because the model has {len(inputs)} inputs")
-        parts = sizes.split("x")
-        if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-            raise click.UsageError(f"--shape {text}: expected sizes such as 1x3x32x32")
-        found[key or inputs[0]] = tuple(int(part) for part in parts)
-    return found
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

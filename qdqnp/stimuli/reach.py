@@ -132,7 +132,10 @@ class Reach:
     def _terms(self) -> list[tuple[int, Int64]]:
         """List (magnitude, which weights have it), ascending; see above for a magnitude that is listed twice."""
         size = np.abs(self.weights)
-        found = [(int(value), np.flatnonzero(size == value)) for value in np.unique(size) if value]
+        order = np.argsort(size, kind="stable")
+        values, starts = np.unique(size[order], return_index=True)
+        parts = np.split(order, starts[1:])
+        found = [(int(value), which) for value, which in zip(values, parts, strict=True) if value]
         if not found or found[0][0] == self.step:
             return found
         first = [(value, which[:FIRST]) for value, which in found]

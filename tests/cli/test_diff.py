@@ -129,3 +129,47 @@ def test_bad_usage_exits_with_2(path: Path, tmp_path: Path) -> None:
 def test_the_help_says_what_the_exit_code_means() -> None:
     text = " ".join(run("diff", "--help").output.split())
     assert "Exit code 0: done, whether anything differs or not" in text
+
+
+# -- --prove -----------------------------------------------------------------------------------------------------------
+def test_a_proof_is_a_table_with_a_summary(path: Path) -> None:
+    result = run("diff", path, "--prove", "--profiles", "ort,cmsis-nn-single,neural-art")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    for column in ("cmsis-nn-single, layer alone", "neural-art, carried"):
+        assert column in lines[0]
+    pool = next(line for line in lines if " MaxPool " in line)
+    assert pool.split()[3] == "0"
+    assert any(line.startswith("'neural-art' against 'ort': ") and "0 are not proven" in line for line in lines)
+    assert any(line.startswith("  the largest: ") and " becomes " in line for line in lines)
+    assert any(line.startswith("  output ") and "a bound, not a difference that occurs" in line for line in lines)
+    equal = run("diff", path, "--prove", "--profiles", "tflite,cmsis-nn").output
+    assert "proven equal, for every input" in equal and "0 do, by at most 0 LSB" in equal
+
+
+def test_a_proof_as_json(path: Path) -> None:
+    found = json.loads(run("diff", path, "--prove", "--profiles", "ort,tflite", "--json").stdout)
+    assert [p["name"] for p in found["profiles"]] == ["ort", "tflite"]
+    claims = [layer["profiles"][0] for layer in found["layers"]]
+    assert {claim["verdict"] for claim in claims} == {"never differs", "differs"}
+    for claim in claims:
+        assert (claim["witness"] is None) == (claim["verdict"] == "never differs")
+        assert claim["share"] == (claim["differing"] / claim["reachable"] if claim["reachable"] else 0)
+        if claim["witness"] is not None:
+            first, second = claim["witness"]["codes"]
+            assert abs(first - second) == claim["largest"]
+            for array in claim["witness"]["inputs"].values():
+                assert len(array["at"]) == len(array["codes"]) and array["dtype"] == "int8"
+    assert found["totals"][0]["differs"] == sum(claim["largest"] > 0 for claim in claims)
+    assert found["outputs"][0]["profiles"][0]["lsb"] <= 255
+
+
+def test_a_proof_takes_no_inputs(path: Path, tmp_path: Path) -> None:
+    both = ("--profiles", "ort,tflite")
+    for extra in (("--random", 2), ("--seed", 3), ("--input", tmp_path / "x.npy")):
+        result = run("diff", path, "--prove", *both, *extra)
+        assert result.exit_code == 2 and "do not go with it" in result.stderr
+    assert "--shape goes with --prove" in run("diff", path, *both, "--shape", "1x3x16x16").stderr
+    result = run("diff", path, *both, "--prove", "--shape", "1x3x8x8")
+    assert result.exit_code == 2 and "shapes that do not fit the model" in result.stderr
+    assert run("diff", path, *both, "--prove", "--shape", "input=1x3x16x16").exit_code == 0

@@ -80,7 +80,9 @@ class Claim:
         return self.differing / self.reachable if self.reachable else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        fields = {key: getattr(self, key) for key in ("reason", "largest", "counted", "reachable", "differing", "share")}
+        fields = {
+            key: getattr(self, key) for key in ("reason", "largest", "counted", "reachable", "differing", "share")
+        }
         witness = None if self.witness is None else self.witness.as_json()
         return {"verdict": self.verdict, **fields, "witness": witness}
 

@@ -12,21 +12,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qdqnp.diagnosis.proof.anchor import set_of, shift_of, staircases_of
 from qdqnp.diagnosis.proof.claim import Claim, NotProvenError
-from qdqnp.diagnosis.proof.pair import StepPair, shift_of
-from qdqnp.diagnosis.proof.staircase import Staircase, staircases
+from qdqnp.diagnosis.proof.pair import StepPair
+from qdqnp.diagnosis.proof.staircase import Staircase
 from qdqnp.diagnosis.proof.sum_set import SumSet
-from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep
-from qdqnp.kernels.pairs import SaturatingPairs
-from qdqnp.numerics.questions import Means, Question, Sums, Windows
+from qdqnp.numerics.questions import Question, Windows
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Codes, Int64
 from qdqnp.stimuli.average import of_the_sum, window_kinds
 from qdqnp.stimuli.goals import Goal
 from qdqnp.stimuli.place import sheets
-from qdqnp.stimuli.reach import Reach
-from qdqnp.stimuli.sums import SummingLayer, sums_of
+from qdqnp.stimuli.sums import SummingLayer
 
 # Codes of windows that are made to try every sum of a window.
 WINDOW_CODES = 2**24
@@ -38,20 +36,15 @@ class Column:
 
     layer: SummingLayer
     channel: int
+    #: The sums that inputs can make.
+    sums: SumSet
     first: Staircase
     second: Staircase
 
-    @property
-    def sums(self) -> SumSet:
-        """The sums that inputs can make."""
-        sites = range(len(self.layer.sites))
-        # a Reach of its own, not the layer's, which would keep all that it found on the way
-        known = [self.layer.reach(self.channel, site) for site in sites]
-        return SumSet.of([Reach(one.weights, one.low, one.high) for one in known])
-
     def edges(self) -> Int64:
         """Return the first sum of each interval on which both codes are constant."""
-        return np.unique(np.concatenate([self.first.edges, self.second.edges]))
+        found: Int64 = np.unique(np.concatenate([self.first.edges, self.second.edges]))
+        return found
 
     def spread(self, most: int) -> int:
         """Bound the difference of the codes of two sums that are at most `most` apart, one under each profile."""
@@ -132,36 +125,10 @@ def columns_of(pair: StepPair, parts: tuple[Sequence[Part], Sequence[Part]]) -> 
         raise NotProvenError("several layers of different weights in one")
     if isinstance(questions[0], Windows):
         return list(_windows(pair, questions))
-    for bound, question in zip(pair.sides, questions, strict=True):
-        _check_plain(bound, question)
-    try:
-        layer = sums_of(pair.first, pair.shapes)
-    except InputError as error:
-        raise NotProvenError(str(error.problems[0])) from error
-    if isinstance(questions[0], Means):  # all channels are alike
-        layer = replace(layer, weights=layer.weights[:1])
-    low, high = layer.least(), layer.most()
-    found = []
-    for bound, question in zip(pair.sides, questions, strict=True):
-        y = question.y
-        if y is None:
-            raise NotProvenError("a real output")
-        requantizer = question.bind(getattr(bound.profile, question.rule))
-        found.append(list(staircases(requantizer, low, high, y, shift_of(bound))))
-    return [Column(layer, channel, *both) for channel, both in enumerate(zip(*found, strict=True))]
-
-
-def _check_plain(bound: BoundStep, question: Question) -> None:
-    """Raise NotProvenError where the layer's sums are other than exact ones."""
-    if not isinstance(question, Sums) or question.products is None:
-        return
-    accumulate, products = bound.profile.accumulate, question.products
-    if accumulate.needs_products:
-        raise NotProvenError(f"under '{bound.profile.name}' sums depend on the order of the products")
-    weights = products.weights
-    if accumulate.saturates(products.x.dtype, products.w.dtype, weights.depthwise):
-        if SaturatingPairs.of(weights.raw, weights.pairing).pairs:
-            raise NotProvenError(f"under '{bound.profile.name}' products saturate in pairs before they are added")
+    anchor = pair.anchor
+    second = staircases_of(pair.second, questions[1], anchor.ends)
+    both = zip(anchor.sets, anchor.staircases, second, strict=True)
+    return [Column(anchor.layer, channel, *each) for channel, each in enumerate(both)]
 
 
 def _windows(pair: StepPair, questions: Sequence[Question]) -> Iterator[Column]:
@@ -186,7 +153,7 @@ def _windows(pair: StepPair, questions: Sequence[Question]) -> Iterator[Column]:
             codes = rule(taps, np.ones((inside, 1), bool), np.full(count, divisor))
             least = inside * (low - int(question.x.zero_point))
             sides.append(Staircase.of(least, codes.astype(np.int64) + shift_of(bound)))
-        yield Column(replace(layer, weights=layer.weights[:1]), 0, *sides)
+        yield Column(replace(layer, weights=layer.weights[:1]), 0, set_of(layer, 0), *sides)
 
 
 def _level(size: int, low: int, count: int) -> Codes:

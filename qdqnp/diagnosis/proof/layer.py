@@ -85,7 +85,9 @@ def prove_layer(pair: StepPair) -> LayerProof:
     except NotProvenError as error:
         return LayerProof(pair, not_proven(error))
     except ProfileError as error:
-        return LayerProof(pair, not_proven(f"a sum that inputs can make is outside a rule's domain: {error.problems[0]}"))
+        return LayerProof(
+            pair, not_proven(f"a sum that inputs can make is outside a rule's domain: {error.problems[0]}")
+        )
 
 
 def _proved(pair: StepPair) -> LayerProof:

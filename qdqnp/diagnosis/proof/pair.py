@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.diagnosis.proof.anchor import Anchor, parts_of, shift_of
 from qdqnp.diagnosis.proof.claim import NotProvenError, Witness
 from qdqnp.errors import Problem, QdqnpError
 from qdqnp.executor.fast.kernel import Definition
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.work import shapes_of
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.numerics.questions import Question
-from qdqnp.ops.integer.asking import IntegerOperator, Part
+from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Array, Quant, code_range
 
@@ -28,10 +28,14 @@ DEFINITION_PRODUCTS = 2**28
 class StepPair:
     """The steps that make one tensor under the first profile and under another."""
 
-    first: BoundStep
+    anchor: Anchor
     second: BoundStep
-    #: The shape of every tensor by name.
+    #: The shape of every tensor of both programs by name.
     shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def first(self) -> BoundStep:
+        return self.anchor.bound
 
     @property
     def sides(self) -> tuple[BoundStep, BoundStep]:
@@ -77,27 +81,20 @@ class StepPair:
             same_tensor = consts[0] is consts[1] and one.name == other.name
             return same_tensor and (one.quant is None or other.quant is None or _same_reals(one.quant, other.quant))
         if one.quant is None or other.quant is None:
-            return bool(np.array_equal(*consts))
+            return bool(np.array_equal(consts[0], consts[1]))
         same_scale = one.quant.scale.tobytes() == other.quant.scale.tobytes()
         return same_scale and np.array_equal(one.quant.centered(consts[0]), other.quant.centered(consts[1]))
-
-    def zeros(self, bound: BoundStep) -> dict[str, Array]:
-        """Return arrays of zeros for the step's inputs that are not constants; they take no memory."""
-        names = [name for name in bound.step.input_names if name not in bound.consts]
-        return {name: np.broadcast_to(np.zeros((), bound.tensors[name].dtype), self.shapes[name]) for name in names}
 
     def parts(self) -> tuple[list[Part], list[Part]]:
         """Return what both steps ask, about inputs of zeros.
 
         Raises NotProvenError where they are no integer operators that ask the same.
         """
-        found = []
-        for bound in self.sides:
-            if not isinstance(bound.operator, IntegerOperator):
-                raise NotProvenError(f"nothing is known of {bound.step.op} but by running it")
-            found.append(list(bound.operator.questions(bound.step, *bound.arrays(self.zeros(bound)))))
+        found = [self.anchor.parts, parts_of(self.second, self.shapes)]
         kinds = [[type(part.question) for part in parts] for parts in found]
-        if kinds[0] != kinds[1] or not kinds[0]:
+        if not kinds[0]:
+            raise NotProvenError(f"nothing is known of {self.first.step.op} but by running it")
+        if kinds[0] != kinds[1]:
             raise NotProvenError("the two profiles ask other questions")
         for bound in self.sides:
             quants = [operand.quant for operand in (*bound.step.inputs[:1], *bound.step.outputs) if operand is not None]
@@ -105,12 +102,6 @@ class StepPair:
                 raise NotProvenError("codes of more than 8 bits")
         return found[0], found[1]
 
-    def rules(self, question: Question) -> tuple[Any, Any]:
-        """Return the rules of both profiles that answer a question."""
-        first, second = (getattr(bound.profile, question.rule) for bound in self.sides)
-        return first, second
-
-    # -- witnesses ------------------------------------------------------------------------------------------------------
     def witness(
         self, inputs: Mapping[str, Array], codes: tuple[int, int], index: tuple[int, ...] | None, total: int | None
     ) -> Witness:
@@ -144,12 +135,6 @@ class StepPair:
         return bound.tensors[bound.step.output_names[0]].as_in_file(made)
 
 
-def shift_of(bound: BoundStep) -> int:
-    """Return what to add to a step's output codes to have them in the model file's dtype."""
-    tensor = bound.tensors[bound.step.output_names[0]]
-    return 0 if tensor.file_dtype is None else code_range(tensor.file_dtype)[0] - code_range(tensor.dtype)[0]
-
-
 def _ends(bound: BoundStep) -> tuple[int, int]:
     """Return the least and the largest code of a step's output, in the model file's dtype."""
     operand = bound.step.outputs[0]
@@ -160,7 +145,7 @@ def _ends(bound: BoundStep) -> tuple[int, int]:
 def _same_reals(one: Quant, other: Quant) -> bool:
     """Tell whether codes that lie equally far above the lowest of their dtype stand for the same real numbers."""
     above = [quant.zero_point.astype(np.int64) - code_range(quant.dtype)[0] for quant in (one, other)]
-    return one.scale.tobytes() == other.scale.tobytes() and bool(np.array_equal(*above))
+    return one.scale.tobytes() == other.scale.tobytes() and bool(np.array_equal(above[0], above[1]))
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from qdqnp.diagnosis.diff import plans_of
+from qdqnp.diagnosis.proof.anchor import Anchor
 from qdqnp.diagnosis.proof.claim import Claim, not_proven
 from qdqnp.diagnosis.proof.layer import prove_layer
 from qdqnp.diagnosis.proof.pair import StepPair
@@ -30,7 +31,7 @@ def prove(
     """Return for each layer the largest difference of its codes under each profile and the first, over all inputs.
 
         model: the model.
-        profiles: profiles by the name to report them under; pairs where a name occurs twice. The first is the reference.
+        profiles: profiles by the name to report them under, the reference first; pairs where a name occurs twice.
         shapes: shapes of the inputs by name; symbolic sizes that are not given are 1.
         notify: called after each layer and profile.
 
@@ -51,38 +52,40 @@ def prove(
     sizes = input_shapes(first, shapes or {})
     known = first.shapes(sizes)
     first.admit(sizes)
-    claims: list[list[Claim]] = []
-    bounds: list[dict[str, OutputBound]] = []
-    for plan in plans[1:]:
-        made, found = _proved(first, plan, {**known, **plan.shapes(sizes)}, notify)
-        claims.append(made)
-        bounds.append(found)
-    names = [(bound, name) for bound in first.steps for name in bound.step.output_names]
+    anchors = [Anchor(bound, known) for bound in first.steps]
+    made = [_proved(anchors, plan, {**plan.shapes(sizes), **known}, notify) for plan in plans[1:]]
     rows = tuple(
-        ProofRow(name, bound.step.label, bound.step.op, those, tuple(rule_status(p.profile, bound.step) for p in plans))
-        for (bound, name), those in zip(names, zip(*claims, strict=True), strict=True)
+        ProofRow(
+            name,
+            bound.step.label,
+            bound.step.op,
+            tuple(claims[name] for claims, _ in made),
+            tuple(deltas[name] for _, deltas in made),
+            tuple(rule_status(plan.profile, bound.step) for plan in plans),
+        )
+        for bound in first.steps
+        for name in bound.step.output_names
     )
-    outputs = {name: tuple(found[name] for found in bounds) for name in first.program.outputs}
+    outputs = {name: tuple(_bound(first.program, name, d) for _, d in made) for name in first.program.outputs}
     return ProofReport(tuple(n for n, _ in pairs), tuple(p.status for _, p in pairs), rows, outputs)
 
 
 def _proved(
-    first: Plan, second: Plan, shapes: Mapping[str, Sizes], notify: Callable[[], None]
-) -> tuple[list[Claim], dict[str, OutputBound]]:
-    """Return the claims about the tensors of the first plan, in order, and a bound for each output."""
+    anchors: Sequence[Anchor], second: Plan, shapes: Mapping[str, Sizes], notify: Callable[[], None]
+) -> tuple[dict[str, Claim], dict[str, int | None]]:
+    """Return the claims about the tensors that the first plan makes, and how far each tensor can be apart, by name."""
     makers = {name: bound for bound in second.steps for name in bound.step.output_names}
-    deltas: dict[str, int | None] = dict.fromkeys(first.program.tensors, 0)
-    claims = []
-    for bound in first.steps:
-        made = [_claimed(bound, name, makers, shapes, deltas) for name in bound.step.output_names]
-        claims += [claim for claim, _ in made]
-        deltas.update(zip(bound.step.output_names, (delta for _, delta in made), strict=True))
+    deltas: dict[str, int | None] = dict.fromkeys(shapes, 0)
+    claims: dict[str, Claim] = {}
+    for anchor in anchors:
+        for name in anchor.bound.step.output_names:
+            claims[name], deltas[name] = _claimed(anchor, name, makers, shapes, deltas)
         notify()
-    return claims, {name: _bound(first.program, name, deltas) for name in first.program.outputs}
+    return claims, deltas
 
 
 def _claimed(
-    bound: BoundStep,
+    anchor: Anchor,
     name: str,
     makers: Mapping[str, BoundStep],
     shapes: Mapping[str, Sizes],
@@ -90,10 +93,11 @@ def _claimed(
 ) -> tuple[Claim, int | None]:
     """Return the claim about one tensor, and how far it can be apart where the layer's inputs are."""
     if name not in makers:
-        span = 255 if bound.tensors[name].dtype in EIGHT_BIT else None
+        span = 255 if anchor.bound.tensors[name].dtype in EIGHT_BIT else None
         return not_proven("the other profile's lowering makes no such tensor"), span
-    proof = prove_layer(StepPair(bound, makers[name], shapes))
-    return proof.claim, proof.spread(deltas)
+    proof = prove_layer(StepPair(anchor, makers[name], shapes))
+    delta = proof.spread(deltas)
+    return proof.claim, None if delta and anchor.bound.tensors[name].dtype not in EIGHT_BIT else delta
 
 
 def _bound(program: Program, name: str, deltas: Mapping[str, int | None]) -> OutputBound:

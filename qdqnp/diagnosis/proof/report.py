@@ -19,13 +19,15 @@ class ProofRow:
     op: str
     #: A claim for each profile after the first.
     claims: tuple[Claim, ...]
+    #: For each of them, how far the tensor can be apart at most where each profile computes the whole network; None
+    #: where nothing is known.
+    bounds: tuple[int | None, ...]
     #: Status of each profile's rule for the layer, the first profile's too: 'established', 'inferred' or ''.
     statuses: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        profiles = [
-            {"status": status, **claim.as_json()} for status, claim in zip(self.statuses[1:], self.claims, strict=True)
-        ]
+        those = zip(self.statuses[1:], self.claims, self.bounds, strict=True)
+        profiles = [{"status": status, **claim.as_json(), "bound": bound} for status, claim, bound in those]
         return {"name": self.name, "label": self.label, "op": self.op, "profiles": profiles}
 
 
@@ -39,6 +41,27 @@ class OutputBound:
     lsb: int | None
     #: The bound of the real values, where the output is real; None where it holds codes, or nothing is known.
     real: float | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """The claims about all layers of a network under one profile."""
+
+    #: Numbers of layers.
+    never: int
+    differs: int
+    not_proven: int
+    #: The largest difference of any layer of which it is proven.
+    largest: int
+    #: Sums, pairs and codes over all layers of which it is proven.
+    reachable: int
+    differing: int
+
+    @classmethod
+    def of(cls, claims: Sequence[Claim]) -> Total:
+        never, differs, unknown = (sum(c.verdict == v for c in claims) for v in (NEVER, DIFFERS, NOT_PROVEN))
+        largest = max((claim.largest or 0 for claim in claims), default=0)
+        return cls(never, differs, unknown, largest, sum(c.reachable for c in claims), sum(c.differing for c in claims))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,24 +88,3 @@ class ProofReport:
         totals = [dict(vars(self.total(index))) for index in range(1, len(self.profiles))]
         layers = [row.as_json() for row in self.rows]
         return {"profiles": named, "layers": layers, "totals": totals, "outputs": outputs}
-
-
-@dataclass(frozen=True)
-class Total:
-    """The claims about all layers of a network under one profile."""
-
-    #: Numbers of layers.
-    never: int
-    differs: int
-    not_proven: int
-    #: The largest difference of any layer of which it is proven.
-    largest: int
-    #: Sums, pairs and codes over all layers of which it is proven.
-    reachable: int
-    differing: int
-
-    @classmethod
-    def of(cls, claims: Sequence[Claim]) -> Total:
-        counts = [sum(claim.verdict == verdict for claim in claims) for verdict in (NEVER, DIFFERS, NOT_PROVEN)]
-        largest = max((claim.largest or 0 for claim in claims), default=0)
-        return cls(*counts, largest, sum(c.reachable for c in claims), sum(c.differing for c in claims))

@@ -1,4 +1,4 @@
-"""A channel's code as a function of its sum, exactly: a few hundred pieces on each of which the code is one and the same."""
+"""A channel's code as a function of its sum, exactly: some hundred pieces, with one code on each."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Staircase:
     codes: Int64
 
     @classmethod
-    def of(cls, low: int, codes: Int64) -> Staircase:
-        """Return the function that has these codes at the sums from `low` on."""
+    def of(cls, low: int, codes: Int64, step: int = 1) -> Staircase:
+        """Return the function that has these codes at low, low + step, and so on; other sums do not occur."""
         starts = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
-        return cls(low + starts, codes[starts])
+        return cls(low + starts * step, codes[starts])
 
     def __call__(self, sums: Int64) -> Int64:
         """Return the codes of sums; those below the first edge count as the first."""
@@ -42,10 +42,13 @@ class Staircase:
         return bool((np.diff(self.codes) >= 0).all())
 
 
-def staircases(requantizer: Requantizer, low: Int64, high: Int64, y: Quant, shift: int) -> Iterator[Staircase]:
+def staircases(
+    requantizer: Requantizer, low: Int64, high: Int64, step: Int64, y: Quant, shift: int
+) -> Iterator[Staircase]:
     """Yield the function of each channel on its sums [low, high].
 
         low, high: int64 (channels,).
+        step: what divides the distance of every sum that inputs can make from `low`, (channels,).
         y: how the rule's codes are read.
         shift: what to add to the rule's codes.
 
@@ -61,17 +64,18 @@ def staircases(requantizer: Requantizer, low: Int64, high: Int64, y: Quant, shif
         for channel in range(channels):
             yield _from_steps(steps[:, channel], int(low[channel]), int(high[channel]), first)
         return
-    count = int((high - low).max(initial=0)) + 1
+    counts = (high - low) // step + 1
+    count = int(counts.max(initial=0))
     if count * channels > FEW_SUMS:
         raise NotProvenError(f"a rule that is not known to rise with the sum, and {count * channels:,} sums to try")
     codes = np.empty((count, channels), np.int64)
     rows = max(1, BLOCK // max(1, channels))
     for start in range(0, count, rows):
-        sums = np.minimum(low + np.arange(start, min(start + rows, count))[:, None], high)
+        sums = np.minimum(low + np.arange(start, min(start + rows, count))[:, None] * step, high)
         codes[start : start + rows] = requantizer(sums)
     for channel in range(channels):
-        made = int(high[channel] - low[channel]) + 1
-        yield Staircase.of(int(low[channel]), codes[:made, channel] + shift)
+        made = codes[: int(counts[channel]), channel]
+        yield Staircase.of(int(low[channel]), made + shift, int(step[channel]))
 
 
 def _from_steps(steps: Int64, low: int, high: int, first: int) -> Staircase:

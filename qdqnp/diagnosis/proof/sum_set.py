@@ -1,4 +1,4 @@
-"""The set of all sums that one channel's inputs can make, as runs of an arithmetic sequence: counting in it is exact."""
+"""All sums that one channel's inputs can make, as runs of an arithmetic sequence, in which counting is exact."""
 
 from __future__ import annotations
 
@@ -61,12 +61,14 @@ class SumSet:
 
     def between(self, low: Int64, high: Int64) -> Int64:
         """Count the sums within [low, high], arrays of one shape."""
-        return self._up_to((high - self.base) // self.step) - self._up_to((low - self.base - 1) // self.step)
+        first, last = (low - self.base - 1) // self.step, (high - self.base) // self.step
+        found: Int64 = self._up_to(last) - self._up_to(first)
+        return found
 
     def _up_to(self, number: Int64) -> Int64:
         run = np.searchsorted(self.first, number, side="right")
         beyond = np.maximum(self.last[run - 1] - number, 0)
-        return np.where(run > 0, self._before[run] - beyond, 0)
+        return np.where(run > 0, self._before[run] - beyond, 0).astype(np.int64)
 
     def next(self, total: int) -> int:
         """Return the least sum that is not below `total`. Raises ValueError where there is none."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qdqnp.diagnosis.proof.anchor import shift_of
 from qdqnp.diagnosis.proof.claim import Claim
-from qdqnp.diagnosis.proof.pair import StepPair, shift_of
-from qdqnp.numerics.questions import Pairs, Singles
+from qdqnp.diagnosis.proof.pair import StepPair
+from qdqnp.numerics.questions import Pairs, Question, Singles
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Codes, Int64, all_codes, code_range
 
@@ -45,11 +46,14 @@ class Table:
 
 def _lowest(values: Int64, delta: int, axis: int) -> Int64:
     """Return for each element the least one that is at most `delta` places away along an axis."""
-    moved = np.moveaxis(values, axis, 0)
-    found = moved.copy()
-    for distance in range(1, min(delta, CODES - 1) + 1):
-        np.minimum(found[distance:], moved[:-distance], out=found[distance:])
-        np.minimum(found[:-distance], moved[distance:], out=found[:-distance])
+    found = np.moveaxis(values, axis, 0).copy()
+    reached = 0
+    while reached < min(delta, CODES - 1):
+        step = min(2 * reached + 1, delta - reached, CODES - 1)  # three times as far with each
+        before = found.copy()
+        np.minimum(found[step:], before[:-step], out=found[step:])
+        np.minimum(found[:-step], before[step:], out=found[:-step])
+        reached += step
     return np.moveaxis(found, 0, axis)
 
 
@@ -61,15 +65,15 @@ def tables_of(pair: StepPair, parts: tuple[Sequence[Part], Sequence[Part]]) -> l
     return [_table(pair, (one.question, other.question)) for one, other in zip(*parts, strict=True)]
 
 
-def _table(pair: StepPair, questions: tuple[Pairs | Singles, Pairs | Singles]) -> Table:
+def _table(pair: StepPair, questions: tuple[Question, Question]) -> Table:
     codes = []
     for bound, question in zip(pair.sides, questions, strict=True):
+        assert isinstance(question, Pairs | Singles)
         found = question.everything().codes(getattr(bound.profile, question.rule)).astype(np.int64)
         dtypes = [quant.dtype for quant in question.quants[:2]] if isinstance(question, Pairs) else [question.x.dtype]
         order = [np.argsort(all_codes(dtype), kind="stable") for dtype in dtypes]
         codes.append(found.reshape([CODES] * len(order))[np.ix_(*order)] + shift_of(bound))
-    first = questions[0]
-    operands = first.operands if isinstance(first, Pairs) else (first.operand,)
+        operands = question.operands if isinstance(question, Pairs) else (question.operand,)
     return Table(operands, codes[0], codes[1], _reachable(pair, operands))
 
 
@@ -93,7 +97,9 @@ def claim_of(pair: StepPair, tables: Sequence[Table]) -> Claim:
     """Return the claim about a layer of tables; its witness has been run."""
     apart = [np.where(table.there, np.abs(table.first - table.second), 0) for table in tables]
     largest = [int(each.max(initial=0)) for each in apart]
-    reachable, differing = (sum(int(np.count_nonzero(each)) for each in those) for those in ([t.there for t in tables], apart))
+    reachable, differing = (
+        sum(int(np.count_nonzero(each)) for each in those) for those in ([t.there for t in tables], apart)
+    )
     counted = "pairs of codes" if any(len(table.operands) == 2 for table in tables) else "codes"
     claim = Claim("", max(largest, default=0), counted, reachable, differing)
     if not claim.largest:
