@@ -52,7 +52,8 @@ class SumSet:
     @lazy
     def _before(self) -> Int64:
         """How many sums lie in the runs before each run, and in all."""
-        return np.concatenate([[0], np.cumsum(self.last - self.first + 1)]).astype(np.int64)
+        found: Int64 = np.concatenate([[0], np.cumsum(self.last - self.first + 1)]).astype(np.int64)
+        return found
 
     @property
     def count(self) -> int:
