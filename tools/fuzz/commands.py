@@ -144,7 +144,8 @@ def _pictures(d: Drawing) -> list[str]:
 
 def _diff(d: Drawing) -> list[str]:
     profiles = f"{d.rng.choice(PROFILES)},{d.profile()}"
-    return ["diff", d.given("m.onnx"), "--input", d.given("in.npz"), "--profiles", profiles, *d.maybe(0.5, "--json")]
+    words = ["--prove"] if d.rng.random() < 0.3 else ["--input", d.given("in.npz")]
+    return ["diff", d.given("m.onnx"), *words, "--profiles", profiles, *d.maybe(0.5, "--json")]
 
 
 def _golden(d: Drawing) -> list[str]:

@@ -150,6 +150,7 @@ class Course:
             self._run("run", self._model, *given, *words)
         for words in ([], ["--json"]):
             self._run("diff", self._model, *given, "--profiles", PROFILES, *words)
+        self._run("diff", self._model, "--prove", "--profiles", PROFILES)
         self._run("golden", self._model, "--random", 2, "--out", self._new("g"), "--format", ",".join(formats()))
         self._run("stimulate", self._model, "--out", self._new("s"), "--count", 1, "--steps", 2, "--json")
 

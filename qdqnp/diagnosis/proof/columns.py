@@ -147,7 +147,7 @@ def _windows(pair: StepPair, questions: Sequence[Question]) -> Iterator[Column]:
             if count * inside > WINDOW_CODES:
                 raise NotProvenError(f"{count:,} sums of windows of {inside} codes are too many to try")
             row, column = (0, *place.index)[-2:]
-            divisor = np.broadcast_to(question.count, question.shape[-2:])[row, column]
+            divisor = np.broadcast_to(question.count, question.shape)[..., row, column].reshape(-1)[0]
             taps = _level(inside, low, count).astype(question.x.dtype)
             rule = question.bind(getattr(bound.profile, question.rule))
             codes = rule(taps, np.ones((inside, 1), bool), np.full(count, divisor))

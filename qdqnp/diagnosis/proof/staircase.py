@@ -12,8 +12,8 @@ from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Int64, Quant
 from qdqnp.stimuli.scan import BLOCK, FEW_SUMS, monotone, thresholds
 
-# A rule's steps are kept for all channels at once: 255 sums of eight bytes for each.
-MOST_CHANNELS = 2**16
+# A rule's steps are found for all channels at once: 255 sums of eight bytes for each, and as much for each stage.
+MOST_CHANNELS = 2**14
 
 
 @dataclass(frozen=True, eq=False)
