@@ -247,7 +247,9 @@ STARTS = (blocks, narrow, extreme)
 
 def changed(codes: Array, slot: Slot, rng: np.random.Generator) -> Array:
     """Return a copy in which a random box is drawn anew."""
-    made = codes.copy()
+    made = np.array(codes)  # without axes, codes may be a scalar
+    if not made.size:
+        return made
     box = []
     for length in slot.shape:
         first, last = sorted(rng.integers(0, length, size=2).tolist())

@@ -98,6 +98,20 @@ def test_climbing_keeps_the_best_it_has_met_and_changes_that_one() -> None:
         assert np.count_nonzero(one.inputs["x"] == best.inputs["x"]) > 0
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (2, 3, 5)])
+def test_inputs_of_every_rank_are_started_and_changed(shape: tuple[int, ...]) -> None:
+    slots = {"x": Slot(np.dtype(np.int8), shape, 3)}
+    tried: list[np.ndarray] = []
+
+    def run(inputs: Mapping[str, np.ndarray]) -> Stimulus:
+        tried.append(inputs["x"])
+        return Stimulus("", SEARCH, inputs, {})
+
+    climb(run, lambda _: float(len(tried)), slots, np.random.default_rng(0), 9, Tries(9))
+    assert len(tried) == 9 and all(np.shape(codes) == shape for codes in tried)
+    assert any(not np.array_equal(tried[0], codes) for codes in tried) == bool(np.prod(shape))
+
+
 def test_an_input_that_others_read_beside_its_quantizer_has_no_codes() -> None:
     proto = dla(size=8)
     proto.graph.node.append(helper.make_node("Relu", ["input"], ["beside"]))
