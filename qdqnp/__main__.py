@@ -7,7 +7,10 @@ import sys
 def main() -> None:
     """Run the command line, and survive a Ctrl-C from the first moment on: importing it takes a while."""
     try:
-        from qdqnp.cli import main
+        from qdqnp.interrupts import leaving_at_once
+
+        with leaving_at_once():
+            from qdqnp.cli import main
 
         main()
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ import click
 
 from qdqnp.cli import net
 from qdqnp.files.regular import noting_inputs
+from qdqnp.interrupts import leaving_at_once
 from qdqnp.version import __version__
 
 #: The commands, in the order in which help lists them: each is `NAME_command` in the module of its name.
@@ -47,7 +48,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"qdqnp.cli.{cmd_name}"), f"{cmd_name}_command")
+        with leaving_at_once():
+            found: click.Command = getattr(import_module(f"qdqnp.cli.{cmd_name}"), f"{cmd_name}_command")
         return found
 
     def main(

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 
 from qdqnp.cli import COMMANDS, cli, net, schema
 from qdqnp.errors import InputError, Problem
+from qdqnp.interrupts import leaving_at_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -219,6 +220,38 @@ def test_two_interrupts() -> None:
     result = process("-c", PLANTED.format(body=again + body))
     assert result.returncode == 130
     assert "Traceback" not in result.stderr and result.stderr.startswith("interrupted")
+
+
+IMPORTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("a library that does not survive it")
+sys.meta_path.insert(0, Finder())
+sys.argv = ["qdqnp", "inspect", "--help"]
+from qdqnp.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["click", "qdqnp.cli.net", "numpy", "onnx", "qdqnp.cli.inspect"])
+def test_an_interrupt_during_an_import_ends_the_process_at_once(name: str) -> None:
+    result = process("-c", IMPORTING.format(name=name))
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
+def test_an_ignored_interrupt_stays_ignored_and_the_handler_is_restored() -> None:
+    kept = signal.getsignal(signal.SIGINT)
+    try:
+        for handler in (signal.SIG_IGN, signal.default_int_handler):
+            signal.signal(signal.SIGINT, handler)
+            with leaving_at_once():
+                assert (signal.getsignal(signal.SIGINT) == handler) == (handler == signal.SIG_IGN)
+            assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, kept)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
