@@ -117,6 +117,9 @@ def _caught(error: BaseException) -> int:
         case OSError() if error.errno in FULL:
             _say(f"error: cannot write the output: {error.strerror}")
             return REFUSED
+        case RuntimeError() if "start new thread" in str(error):  # of the progress bar
+            _say(f"error: no memory left for a thread, or too many of them; {_report(error)}")
+            return INTERNAL
         case MemoryError():
             _say(f"error: no memory left{_detail(error)}; {_report(error)}")
             return INTERNAL

@@ -122,7 +122,9 @@ def progress(disable: bool = False) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=ERROR_CONSOLE, transient=True, disable=disable or not ERROR_CONSOLE.is_terminal)
+    shown = ERROR_CONSOLE.is_terminal and not disable
+    # what is not shown needs no thread, which a limit on memory or processes may not allow
+    return Progress(*columns, console=ERROR_CONSOLE, transient=True, disable=not shown, auto_refresh=shown)
 
 
 def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True) -> Generator[T, None, None]:

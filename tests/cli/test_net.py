@@ -59,6 +59,7 @@ def endless(depth: int = 0) -> int:
         (raising(MemoryError()), 3, "error: no memory left; set"),
         (lambda: bytearray(2**60), 3, "error: no memory left; set"),
         (raising(KeyboardInterrupt()), 130, "interrupted"),
+        (raising(RuntimeError("can't start new thread")), 3, "error: no memory left for a thread, or too many of"),
         (raising(click.Abort()), 130, "interrupted"),
         (raising(BrokenPipeError(32, "Broken pipe")), 141, ""),
         (raising(OSError(28, "No space left on device")), 2, "error: cannot write the output: No space left on device"),

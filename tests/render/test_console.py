@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
 
 from qdqnp.render import console
-from qdqnp.render.console import PlainConsole, print_json, table
+from qdqnp.render.console import PlainConsole, print_json, table, tracked
 
 
 def shown(rows: int) -> list[str]:
@@ -33,3 +34,11 @@ def test_json_is_json_with_nan_and_infinities_too(capsys: pytest.CaptureFixture[
     document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert document["a"] == ["nan", "inf", "-inf", 0.5]
     assert document["b"] == ["nan", 1, None, True, "x"] and document["c"] == {"d": ["inf", 3]}
+
+
+def test_a_bar_that_is_not_shown_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert list(tracked(range(3), 3, "files")) == [0, 1, 2]
