@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from qdqnp.cli.options import PATH, force_option, json_option
 from qdqnp.files.atomic import target, write_text
+from qdqnp.inspection.memory import memory_need
 from qdqnp.model import load
 from qdqnp.quant import Int64
 from qdqnp.render.console import CONSOLE, name, print_json, table
 from qdqnp.st.compiled import CompiledNetwork, CompiledSum
 from qdqnp.st.document import network_json
+from qdqnp.st.footprint import footprint
 from qdqnp.st.hook import hook_source, streamed
 from qdqnp.st.names import tensor_names
 from qdqnp.st.read import read
+
+NUMBERS = ("size", "constants", "other tensors", "fullest epoch", "alive then")
 
 
 @click.group("st")
@@ -71,6 +76,50 @@ def hook_command(folders: tuple[Path, ...], out: Path, model_file: Path | None, 
         f"wrote {name(str(out), 200)}: sends {len(tensors)} tensors, named {called}; {len(own)} of them lie in memory "
         "that your firmware gives"
     )
+
+
+@st_command.command("memory")
+@click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
+@click.option(
+    "--model", "model_file", type=PATH, help="The model that was compiled: what it needs at least stands beside."
+)
+@json_option
+def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: bool) -> None:
+    """Show what the network compiled in DIR uses of each memory: constants, other tensors, the fullest epoch.
+
+    With --model, also what a run of the model needs at least, whatever a compiler does: its constants, and the tensors
+    that are alive at once, none computed in place.
+
+    Exit code 0: done. 2: bad usage or bad input.
+    """
+    uses = footprint(read(folders))
+    need = None
+    if model_file is not None:
+        need = memory_need(load(model_file).plan())
+    if as_json:
+        print_json(
+            {"pools": [{**asdict(use), "external": use.external} for use in uses], "model": need and asdict(need)}
+        )
+        return
+    rows = table("memory", "from", "size", "constants", "other tensors", "fullest epoch", "alive then", right=NUMBERS)
+    for use in uses:
+        where = f"{use.base:#x} ({'external' if use.external else 'internal'})"
+        epoch, alive = use.fullest
+        counts = (use.size, use.parameters, use.activations)
+        rows.add_row(name(use.name), where, *map(_bytes, counts), str(epoch) if epoch >= 0 else "", _bytes(alive))
+    CONSOLE.print(rows)
+    constants = sum(use.parameters for use in uses)
+    inside, outside = (sum(use.activations for use in uses if use.external == out) for out in (False, True))
+    CONSOLE.print(f"constants {constants:,} bytes; other tensors {inside:,} bytes internal, {outside:,} external")
+    if need is not None:
+        CONSOLE.print(
+            f"the model itself: constants {need.constants:,} bytes; {need.peak:,} bytes of tensors alive at once, "
+            f"in layer {name(need.peak_step)}"
+        )
+
+
+def _bytes(count: int) -> str:
+    return f"{count:,}" if count else ""
 
 
 def _print(network: CompiledNetwork) -> None:

@@ -73,7 +73,7 @@ def rule_status(profile: Profile, step: Step) -> str:
 def inspect(plan: Plan) -> dict[str, Any]:
     """Describe the layers, the totals, and what the lowering left unchanged with the reasons. Where the batch is
     symbolic, sizes that only a run decides are None, and MACs are given for a batch of 1."""
-    shapes = _shapes(plan)
+    shapes = known_shapes(plan)
     layers = [_layer(plan, bound, shapes) for bound in plan.steps]
     program = plan.program
     constants = {name: array.nbytes for bound in plan.steps for name, array in bound.consts.items()}
@@ -96,7 +96,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:
+def known_shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:
     """Return concrete shapes, with symbolic sizes taken as 1; None where the model does not run at that size."""
     inputs = {
         name: tuple(size if isinstance(size, int) else 1 for size in plan.program.tensors[name].shape)
