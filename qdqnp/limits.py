@@ -61,9 +61,10 @@ RUN_BYTES = 2**30
 RUN_BYTES_PER_BYTE = 2**10
 
 # Elements of a tensor that is computed from sizes and constants when a model is loaded, or before a run; and of all of
-# them together. Scales of 65,536 channels are among them; lists of sizes have a handful.
+# them together, apart for those of few elements. Scales of 65,536 channels are among them; lists of sizes have few.
 KNOWN_ELEMENTS = 2**16
 KNOWN_WORK = 2**22
+KNOWN_SMALL = 2**8
 
 # Elements of a graph input that may say sizes, as the shape of a Reshape or the scales of a Resize.
 KNOWN_INPUT = 64

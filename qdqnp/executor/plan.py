@@ -14,7 +14,7 @@ from qdqnp.executor.fast.kernel import Answered, Kernel
 from qdqnp.executor.host import float_work, why_float
 from qdqnp.executor.shapes import Key, Settled, deciding, settle
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
-from qdqnp.graph import Sizes
+from qdqnp.graph import Sizes, concrete
 from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import SHAPES_KEPT, bytes_needed
@@ -22,7 +22,7 @@ from qdqnp.lowering.device.levels import ROUNDED
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
-from qdqnp.ops.operator import Binding, Operator
+from qdqnp.ops.operator import Binding, Operator, ShapeError
 from qdqnp.ops.registry import operator_of
 from qdqnp.program import EXACT, Program, Promise, Step, Tensor
 from qdqnp.quant import Array
@@ -69,14 +69,34 @@ class BoundStep:
         Raises InputError where an input is missing.
         """
         arrays = self.arrays(inputs)
-        with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
-            outputs = self.kernel(arrays, scratch or Scratch())
+        outputs = self._nothing(arrays)
+        if outputs is None:
+            with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
+                outputs = self.kernel(arrays, scratch or Scratch())
         return dict(zip(self.step.output_names, outputs, strict=True))
 
     def questions(self, inputs: Mapping[str, Array]) -> Sequence[Part]:
         """Return what the step asks of its inputs, sums computed; () for operators that ask nothing."""
+        arrays = self.arrays(inputs)
+        if self._nothing(arrays) is not None:
+            return ()
         with np.errstate(all="ignore"):
-            return self.kernel.questions(self.arrays(inputs))
+            return self.kernel.questions(arrays)
+
+    def _nothing(self, arrays: Sequence[Array | None]) -> tuple[Array, ...] | None:
+        """Return the outputs where none of them has an element, as of a batch of 0 images; None for others."""
+        names = self.step.output_names
+        if all(array is None or array.size for array in arrays) or not all(name in self.tensors for name in names):
+            return None
+        try:
+            made = self.operator.shapes(self.step.attributes, *(None if a is None else a.shape for a in arrays))
+        except ShapeError:
+            return None
+        if any(0 not in shape for shape in made[: len(names)]):
+            return None
+        return tuple(
+            np.zeros(concrete(shape), self.tensors[name].dtype) for name, shape in zip(names, made, strict=False)
+        )
 
     def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
         """Return the numbers that the step's arithmetic uses, by name.

@@ -14,7 +14,7 @@ import numpy as np
 
 from qdqnp.errors import QdqnpError
 from qdqnp.graph import Sizes, Value, frozen
-from qdqnp.limits import KNOWN_ELEMENTS, KNOWN_INPUT, KNOWN_WORK
+from qdqnp.limits import KNOWN_ELEMENTS, KNOWN_INPUT, KNOWN_SMALL, KNOWN_WORK
 from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
@@ -29,7 +29,8 @@ class Knowledge:
     """What is known of the tensors of one graph. The work that goes into it is bounded."""
 
     def __init__(self) -> None:
-        self._left = KNOWN_WORK
+        # two purses: the weights behind DequantizeLinears would leave nothing for sizes
+        self._left = {"small": KNOWN_WORK, "large": KNOWN_WORK}
 
     def of(self, operator: Operator, check: NodeCheck, attributes: Any, inferred: Inferred) -> list[Array | None]:
         """Return what is known of each output of a node that was examined; None for what depends on data."""
@@ -58,8 +59,12 @@ class Knowledge:
             return None
         sizes = [array.size for array in arrays.values() if array is not None]
         sizes += [math.prod(size for size in shape if isinstance(size, int)) for shape in shapes_made]
-        self._left -= sum(sizes) + 1
-        if self._left < 0 or max(sizes, default=0) > KNOWN_ELEMENTS:
+        most = max(sizes, default=0)
+        if most > KNOWN_ELEMENTS:
+            return None
+        purse = "small" if most <= KNOWN_SMALL else "large"
+        self._left[purse] -= sum(sizes) + 1
+        if self._left[purse] < 0:
             return None
         nothing = [_nothing(shapes_made[at]) for at in _named(check, inferred)]
         if check.runtime_sizes or check.runtime_scales:

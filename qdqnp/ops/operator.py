@@ -147,6 +147,12 @@ class Operator(ABC):
     def check_profile(self, binding: Binding) -> None:  # noqa: B027 - most operators need nothing of a profile
         """Raise ProfileError where the profile does not define the operator, before anything is computed."""
 
+    def check_scales(self, binding: Binding) -> None:  # noqa: B027 - most rules take all scales
+        """Raise ProfileError where the profile's rule does not take the scales of a step, before anything is computed.
+
+        Not asked of scales that a run alone knows.
+        """
+
     def only_moves(self, step: Step) -> bool:
         """Tell whether a step only moves or selects elements, as `monotone` says of all that the operator does."""
         return self.monotone

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import onnx
 
-from qdqnp.errors import Problems, shorten
+from qdqnp.errors import ModelError, Problems, shorten
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.limits import MAX_ENTRIES
 from qdqnp.quant import Array
@@ -14,6 +17,7 @@ from qdqnp.reader.branches import without_branches
 from qdqnp.reader.calls import Call, read_call
 from qdqnp.reader.check import Inference, advise_cut, check_operators
 from qdqnp.reader.constants import constant_array, is_constant
+from qdqnp.reader.cut import cut_model
 from qdqnp.reader.external import ExternalData
 from qdqnp.reader.functions import Inlined, Inliner, TooLarge
 from qdqnp.reader.opsets import check_opsets, read_opsets
@@ -46,7 +50,7 @@ class _Assembly:
     """One reading of one model."""
 
     def __init__(self, opened: Opened, problems: Problems) -> None:
-        self._model, self._problems = without_branches(opened.model), problems
+        self._model, self._problems = without_branches(opened.model, partial(_from_sizes, opened)), problems
         self._proto = self._model.graph
         self._external = ExternalData(opened.folder, problems)
         self._definitions = Definitions(problems)
@@ -201,3 +205,26 @@ def _all_names(calls: Iterable[Call]) -> Iterable[str]:
     for call in calls:
         yield from call.inputs
         yield from call.outputs
+
+
+def _from_sizes(opened: Opened, model: onnx.ModelProto, name: str) -> bool | None:
+    """Return a condition that follows from sizes that are all declared; None for others, or where a thing is wrong."""
+    problems = Problems()
+    try:
+        part = cut_model(model, [name], opened.name)
+        if any(node.op_type == "If" for node in part.graph.node) or not all(map(_is_closed, part.graph.input)):
+            return None
+        value = _Assembly(replace(opened, model=part), problems).graph().values[name]
+    except (ModelError, TooLarge, KeyError):
+        return None
+    known = value.const if value.const is not None else value.known
+    if problems.count or known is None or value.dtype != np.bool_ or known.size != 1:
+        return None
+    element = known.reshape(-1)[0]
+    return bool(element) if isinstance(element, (bool, np.bool_)) else None
+
+
+def _is_closed(info: onnx.ValueInfoProto) -> bool:
+    """Tell whether all sizes of a graph input are declared."""
+    shape = info.type.tensor_type.shape
+    return info.type.tensor_type.HasField("shape") and all(dim.dim_value > 0 for dim in shape.dim)

@@ -1,25 +1,34 @@
-"""Inlines the branch that an If with a constant condition takes, as ONNX Runtime does when it folds constants."""
+"""Inlines the branch that an If with a constant condition takes, as ONNX Runtime does when it folds constants.
+
+A condition that is computed from sizes is one where no size is open: ONNX Runtime then folds it too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 
 #: Ifs inside of each other, and one behind the other.
 MAX_ROUNDS = 32
+#: Conditions that are computed in one round.
+MAX_COMPUTED = 16
+
+#: What computes a tensor of a model from its sizes, if that is possible.
+Compute = Callable[[onnx.ModelProto, str], bool | None]
 
 
-def without_branches(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_branches(model: onnx.ModelProto, compute: Compute = lambda model, name: None) -> onnx.ModelProto:
     """Return the model with the branches of its constant Ifs in their place; the model itself where there are none.
 
-    A condition is constant where it is an initializer or a Constant node's. What a branch makes is renamed after the
-    If, so that two of them may use one name.
+    A condition is constant where it is an initializer or a Constant node's, or where `compute` knows it. What a branch
+    makes is renamed after the If, so that two of them may use one name.
     """
     for _ in range(MAX_ROUNDS):
         if not any(node.op_type == "If" for node in model.graph.node):
             break
         conditions = dict(_conditions(model.graph))
+        conditions |= _computed(model, conditions, compute)
         branches = ((at, _taken(node, conditions)) for at, node in enumerate(model.graph.node))
         found = {at: branch for at, branch in branches if branch is not None}
         if not found:
@@ -53,6 +62,14 @@ def _conditions(graph: onnx.GraphProto) -> Iterator[tuple[str, bool]]:
             elements = list(tensor.raw_data) if tensor.HasField("raw_data") else list(tensor.int32_data)
             if elements in ([0], [1]):
                 yield name, bool(elements[0])
+
+
+def _computed(model: onnx.ModelProto, known: Mapping[str, bool], compute: Compute) -> dict[str, bool]:
+    """Return the conditions that follow from sizes."""
+    names = [node.input[0] for node in model.graph.node if node.op_type == "If" and len(node.input) == 1]
+    open_names = [name for name in dict.fromkeys(names) if name not in known][:MAX_COMPUTED]
+    found = {name: compute(model, name) for name in open_names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _inlined(model: onnx.ModelProto, found: dict[int, onnx.GraphProto]) -> onnx.ModelProto:

@@ -404,3 +404,10 @@ def test_layer_normalization_of_an_opset_before_it(profile: str) -> None:
     x, scale, bias = (rng.standard_normal(shape).astype(F) for shape in ((3, 8), 8, 8))
     node = helper.make_node("LayerNormalization", ["x", "g", "b"], ["y"], name="n", epsilon=1e-4)
     same(model([node], {"x": x}, {"g": scale, "b": bias}, opset=12), {"x": x}, profile)
+
+
+def test_a_region_of_interest_that_no_coordinate_holds() -> None:
+    proto = cropped(0.0)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.full(8, 3e38, F), "roi"))
+    with pytest.raises(qdqnp.ModelError, match=r"input 1 \(roi\): expected numbers in"):
+        qdqnp.load(proto)

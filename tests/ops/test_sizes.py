@@ -173,3 +173,16 @@ def test_an_element_s_origin_is_that_of_the_settled_step() -> None:
     arrays = bound.arrays({"x": np.ones((2, 3, 4), F), "target": np.array([2, -1])})
     origin = origin_of(bound.operator, bound.step, arrays, 0, (1, 5))
     assert origin.element(int(origin.elements[0])).index == (1, 1, 1)
+
+
+def test_weights_leave_enough_for_sizes() -> None:
+    """What a DequantizeLinear makes of large weights is computed when a model is loaded too, up to a bound."""
+    nodes, constants = [], {"s": F(0.5)}
+    for number in range(70):
+        constants[f"w{number}"] = np.full((256, 256), number, np.int8)
+        nodes.append(node("DequantizeLinear", f"w{number}", "s", to=f"d{number}"))
+        nodes.append(node("Add", f"d{number}", f"d{number}", to=f"e{number}"))
+    chain = flattening([2, 3, 4])
+    nodes += chain.graph.node
+    model = made(nodes, [2, 3, 4], zero=[0], rest=[-1], **constants)
+    assert qdqnp.load(model).program().tensors["y"].shape == (2, 12)

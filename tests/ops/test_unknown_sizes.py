@@ -217,3 +217,44 @@ def test_squeeze_of_axes_that_are_computed(profile: str) -> None:
         )
     with pytest.raises(InputError, match=r"size 1 on axes \[0\]"):
         model.run({"x": np.ones(2, F), "w": np.zeros((3, 1, 1), F)})
+
+
+# -- sizes of 0 --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("op", ALL)
+def test_every_case_without_an_element(op: str) -> None:
+    """An axis of 0 elements: ONNX Runtime's result, or a refusal; no other error."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        case = ALL[op](rng)
+        if not case.inputs or not next(iter(case.inputs.values())).ndim:
+            continue
+        first = next(iter(case.inputs.values()))
+        axis = int(rng.integers(first.ndim))
+        feeds = {
+            name: array[(slice(None),) * axis + (slice(0, 0),)]
+            if array.ndim == first.ndim and array.shape[axis] == first.shape[axis]
+            else array
+            for name, array in case.inputs.items()
+        }
+        try:
+            model = qdqnp.load(case.model if seed % 2 else opened(case.model))
+            found = model.run(feeds)
+        except QdqnpError:
+            continue
+        known = model.program().tensors
+        for name, array in found.items():
+            assert array.dtype == known[name].dtype and array.ndim == len(known[name].shape)
+
+
+def test_a_batch_of_nothing_as_onnx_runtime_has_it() -> None:
+    x = np.zeros((0, 2, 5, 5), U8)
+    for case in (
+        one_node("MaxPool", [("x", x)], kernel_shape=[2, 2]),
+        one_node(
+            "QLinearAveragePool", [("x", x), ("s", S), ("z", Z), ("t", S), ("y_z", Z)], domain=MS, kernel_shape=[2, 2]
+        ),
+        one_node("ConvInteger", [("x", x), KERNEL], output=np.int32),
+    ):
+        found = qdqnp.load(case.model).run(case.inputs)["y"]
+        assert found.shape[0] == 0
+        assert_same(found, ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)

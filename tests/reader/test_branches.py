@@ -94,3 +94,59 @@ def test_the_given_model_stays_as_it_is() -> None:
     before = made.SerializeToString()
     qdqnp.load(made)
     assert made.SerializeToString() == before
+
+
+def from_sizes(sizes: list[Any], wanted: int, op: str = "Equal") -> onnx.ModelProto:
+    """The condition: whether the last size of x is `wanted`, as torch exports squeeze."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "last"], ["size"]),
+        helper.make_node(op, ["size", "wanted"], ["flag"]),
+        either("flag", "y", then_branch=THEN, else_branch=ELSE),
+    ]
+    made = model(nodes, [], last=np.array(1), wanted=np.array(wanted))
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes))
+    return made
+
+
+@pytest.mark.parametrize("op", ["Equal", "Greater", "Less"])
+@pytest.mark.parametrize("wanted", [2, 3, 4])
+def test_a_condition_that_is_computed_from_sizes(op: str, wanted: int) -> None:
+    loaded = check(from_sizes([1, 3], wanted, op))
+    taken = {"Equal": wanted == 3, "Greater": wanted < 3, "Less": wanted > 3}[op]
+    assert ("Relu" in {node.op for node in loaded.graph.nodes}) == taken
+
+
+def test_a_condition_of_sizes_that_are_open_is_refused() -> None:
+    """ONNX Runtime would decide at the run, and fuse nothing across the If."""
+    with pytest.raises(ModelError, match="operator If"):
+        qdqnp.load(from_sizes(["N", 3], 3))
+
+
+def test_conditions_one_behind_the_other() -> None:
+    """The second is known when the first has gone."""
+    inner = branch(helper.make_node("Identity", ["t"], ["made"]))
+    nodes = [
+        *from_sizes([1, 3], 3).graph.node[:3],
+        either("flag", "t", then_branch=THEN, else_branch=ELSE),
+        helper.make_node("Shape", ["t"], ["more"]),
+        helper.make_node("Gather", ["more", "last"], ["other"]),
+        helper.make_node("Greater", ["other", "last"], ["again"]),
+        either("again", "y", then_branch=inner, else_branch=ELSE),
+    ]
+    made = model(nodes, [], last=np.array(1), wanted=np.array(3))
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3]))
+    check(made)
+
+
+def test_a_condition_that_depends_on_data_or_is_damaged_stays() -> None:
+    data = [
+        helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+        helper.make_node("Greater", ["m", "zero"], ["flag"]),
+    ]
+    bad = [helper.make_node("Nothing", ["x"], ["flag"])]
+    for nodes in (data, bad, [helper.make_node("Equal", ["flag", "flag"], ["flag"])]):
+        made = model([*nodes, either("flag", "y", then_branch=THEN, else_branch=ELSE)], [], zero=F(0))
+        made.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3]))
+        with pytest.raises(ModelError, match="operator If"):
+            qdqnp.load(made)

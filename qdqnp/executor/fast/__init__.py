@@ -33,6 +33,7 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: b
     step.
     """
     operator.check_profile(binding)
+    operator.check_scales(binding)
     wide = has_wide_codes(binding.step)  # there is no table of them
     if isinstance(operator, IntegerOperator) and not (wide and not issubclass(operator.asks, Sums)):
         if issubclass(operator.asks, Sums) and binding.profile.accumulate.needs_products:

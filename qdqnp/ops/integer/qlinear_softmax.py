@@ -14,7 +14,7 @@ from qdqnp.numerics.questions import Rows
 from qdqnp.ops.integer.asking import EVERYWHERE, Part
 from qdqnp.ops.integer.unary import FromOneInput, input_and_output
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Inferred
+from qdqnp.ops.operator import Binding, Inferred
 from qdqnp.program import Step
 from qdqnp.quant import EIGHT_BIT, Codes
 
@@ -40,6 +40,9 @@ class QLinearSoftmax(FromOneInput):
             check.refuse("attribute 'axis'", f"an axis of rank {rank}", attributes.axis)
         input_and_output(check)
         return ((dtype, check.value(0).shape),)
+
+    def check_scales(self, binding: Binding) -> None:
+        binding.profile.softmax.bind(binding.step.quant(0), binding.step.y, 1)
 
     def shapes(self, attributes: Any, x: Shape) -> tuple[Shape, ...]:
         return (x,)

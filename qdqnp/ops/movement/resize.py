@@ -41,6 +41,8 @@ from qdqnp.quant import Array, code_range
 F = np.float32
 #: The element types that are interpolated.
 INTERPOLATED = {"linear": (np.float32, np.int8, np.uint8), "cubic": (np.float32,)}
+#: The farthest end of a region of interest, in lengths of the axis: places beyond 2^62 are no int64.
+FARTHEST = 2**30
 POLICIES = ("stretch", "not_larger", "not_smaller")
 
 
@@ -76,6 +78,8 @@ class Resize(Movement):
             check.refuse("attribute 'axes'", "axes from the front where a ratio is kept", list(given.axes), hint)
         crops = check.opset >= 11 and given.coordinate_transformation_mode == CROP
         roi = _floats(check, 1, "roi", "finite float32") if crops else ()
+        if any(abs(value) > FARTHEST for value in roi):
+            check.refuse("input 1 (roi)", f"numbers in [-{FARTHEST}, {FARTHEST}]", list(roi[:64]))
         return replace(given, _scales=scales, _sizes=sizes, _roi=roi, _late=bool(check.runtime_sizes))
 
     def infer(self, check: NodeCheck, attributes: ResizeAttributes) -> Inferred:
