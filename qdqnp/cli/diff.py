@@ -9,6 +9,7 @@ import click
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     ModelFile,
+    host_float_option,
     json_option,
     model_argument,
     profiles_of,
@@ -25,6 +26,8 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table, tracked
 from qdqnp.render.proof import INFERRED_MARK, print_proof
 
+HOST_MARK = "^"
+
 
 @click.command("diff")
 @model_argument
@@ -34,6 +37,7 @@ from qdqnp.render.proof import INFERRED_MARK, print_proof
 )
 @shape_option
 @profiles_option("Two or more: names, or paths that end in .toml; the first is the reference.", required=True)
+@host_float_option
 @json_option
 def diff_command(
     model: ModelFile,
@@ -41,6 +45,7 @@ def diff_command(
     prove: bool,
     shapes: tuple[str, ...],
     listed: tuple[str, ...],
+    host_float: bool,
     as_json: bool,
 ) -> None:
     """Run MODEL under several arithmetic profiles, and compare every layer with the first profile's.
@@ -57,7 +62,7 @@ def diff_command(
     Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
     a bad model, or a profile that does not define one of the model's layers.
     """
-    pairs = _profiles(listed)
+    pairs = _profiles(listed, host_float)
     if shapes and not prove:
         raise click.UsageError("--shape goes with --prove; without it the inputs have shapes")
     if prove and inputs.given:
@@ -92,11 +97,11 @@ def _prove(
         print_proof(report)
 
 
-def _profiles(listed: Sequence[str]) -> list[tuple[str, Profile]]:
+def _profiles(listed: Sequence[str], host_float: bool) -> list[tuple[str, Profile]]:
     """Return the profiles, each with the text that named it."""
     if len(texts(listed)) < 2:
         raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
-    return profiles_of(listed)
+    return profiles_of(listed, host_float)
 
 
 def print_report(report: DiffReport) -> None:
@@ -119,6 +124,8 @@ def print_report(report: DiffReport) -> None:
     )
     if any(cell.status == "inferred" for row in report.rows for cell in row.cells):
         CONSOLE.print(f"{INFERRED_MARK} the profile's rule for this operator is inferred, not established")
+    if any(cell.host_float for row in report.rows for cell in row.cells):
+        CONSOLE.print(f"{HOST_MARK} a host computes it in float32: not promised, as all that is made of it")
 
 
 def _texts(row: DiffRow) -> list[str]:
@@ -127,7 +134,7 @@ def _texts(row: DiffRow) -> list[str]:
 
 def _text(cell: Cell, count: Tally) -> str:
     """Format a cell as '1.25 % (3)'; a share that is not zero is never shown as zero."""
-    mark = INFERRED_MARK if cell.status == "inferred" else ""
+    mark = (INFERRED_MARK if cell.status == "inferred" else "") + (HOST_MARK if cell.host_float else "")
     if count.note:
         return name(count.note) + mark
     if not count.differing:

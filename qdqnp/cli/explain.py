@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import ModelFile, json_option, layer_option, model_argument, profiles_of, profiles_option
+from qdqnp.cli.options import (
+    ModelFile,
+    host_float_option,
+    json_option,
+    layer_option,
+    model_argument,
+    profiles_of,
+    profiles_option,
+)
 from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
 from qdqnp.diagnosis.explain.facts import CHOSEN, COMPUTED, COPIED, FILLED, LISTED
 from qdqnp.diagnosis.explain.lines import Line
@@ -36,10 +44,18 @@ SAID = {
     help="The element, e.g. 0,5,12,7 (batch included); '' of a scalar.",
 )
 @profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.", ("ort",))
+@host_float_option
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @json_option
 def explain_command(
-    model: ModelFile, inputs: Inputs, layer: str, place: str, listed: tuple[str, ...], got: int | None, as_json: bool
+    model: ModelFile,
+    inputs: Inputs,
+    layer: str,
+    place: str,
+    listed: tuple[str, ...],
+    host_float: bool,
+    got: int | None,
+    as_json: bool,
 ) -> None:
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
@@ -50,7 +66,7 @@ def explain_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
-    profiles = [profile for _, profile in profiles_of(listed)]
+    profiles = [profile for _, profile in profiles_of(listed, host_float)]
     if not profiles:
         raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
     loaded = load(model)
@@ -131,6 +147,7 @@ def _print_operands(found: Explanation) -> None:
 
 def _print_account(account: Account) -> None:
     status = f" ({account.status})" if account.status == "inferred" else ""
+    status += f", on the host, not promised ({name(account.host_float)})" if account.host_float else ""
     if account.note:
         what = "not computed" if account.code is None else account.code
         CONSOLE.print(f"{name(account.profile)}{status}: {what}: {name(account.note, 400)}", style="bold")

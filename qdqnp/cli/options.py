@@ -147,9 +147,9 @@ def listed(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
-def profiles_of(texts: Iterable[str]) -> list[tuple[str, Profile]]:
+def profiles_of(texts: Iterable[str], host_float: bool = False) -> list[tuple[str, Profile]]:
     """Return the profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
-    return [(text, profile_from(text)) for text in listed(texts)]
+    return [(text, profile_with(text, host_float)) for text in listed(texts)]
 
 
 def shapes_of(texts: Sequence[str], inputs: Sequence[str]) -> dict[str, tuple[int, ...]]:

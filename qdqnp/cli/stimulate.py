@@ -13,12 +13,14 @@ from qdqnp.cli.options import (
     ModelFile,
     force_option,
     format_option,
+    host_float_option,
     json_option,
     layer_option,
     listed,
     model_argument,
     out_option,
     profile_option,
+    profile_with,
     seed_option,
     shape_option,
     shapes_of,
@@ -26,7 +28,6 @@ from qdqnp.cli.options import (
 from qdqnp.golden.replace import replaceable
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.quant import Array
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, progress, table
 from qdqnp.stimuli.coverage import Coverage
@@ -45,6 +46,7 @@ Pair = tuple[Profile, Profile]
 @out_option
 @layer_option()
 @profile_option()
+@host_float_option
 @click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")
 @click.option(
     "--count",
@@ -77,6 +79,7 @@ def stimulate_command(
     out: Path,
     layer: str | None,
     profile: str,
+    host_float: bool,
     discriminate: str | None,
     count: int,
     steps: int,
@@ -95,7 +98,7 @@ def stimulate_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such layer; then nothing is written.
     """
-    arithmetic, pair = profile_from(profile), _pair(discriminate)
+    arithmetic, pair = profile_with(profile, host_float), _pair(discriminate, host_float)
     replaceable(out, force)
     loaded = load(model)
     sizes = shapes_of(shapes, list(loaded.program(arithmetic).inputs))
@@ -133,13 +136,13 @@ def stimulate_command(
         CONSOLE.print(f"wrote {len(found.stimuli)} inputs to {name(str(out))}")
 
 
-def _pair(text: str | None) -> Pair | None:
+def _pair(text: str | None, host_float: bool) -> Pair | None:
     if text is None:
         return None
     parts = listed([text])
     if len(parts) != 2:
         raise click.UsageError("--discriminate: expected two profiles, such as tflite,tflite-single")
-    return profile_from(parts[0]), profile_from(parts[1])
+    return profile_with(parts[0], host_float), profile_with(parts[1], host_float)
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------
@@ -184,6 +187,9 @@ def _print_network(found: StimulusSet) -> None:
         each.add_row(str(number), stimulus.kind, stimulus.method, *_sums(stimulus), *_differing([stimulus]))
     CONSOLE.print(each)
     _print_verdicts(found.verdicts)
+    if found.on_host:
+        labels = ", ".join(name(label) for label in found.on_host)
+        CONSOLE.print(f"on the host in float32, not promised, as all that is made of them: {labels}")
     CONSOLE.print("search: the best that was found; what no input met is not proven to be unreachable")
 
 

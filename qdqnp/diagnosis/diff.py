@@ -8,7 +8,7 @@ from typing import Any
 
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import Problem, ProfileError, QdqnpError
-from qdqnp.executor.plan import Plan
+from qdqnp.executor.plan import Plan, on_host
 from qdqnp.executor.walk import made_by
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
@@ -27,6 +27,8 @@ class Cell:
     #: Status of the profile's rule for the layer: 'established' or 'inferred'; '' where the layer does not compute
     #: anything.
     status: str = ""
+    #: What a host computes of the layer in float32, without a promise; '' where that is nothing.
+    host_float: str = ""
     #: Differences when each profile computes the whole network by itself, so that they accumulate.
     entire: Tally = field(default_factory=Tally)
     #: Differences when the layer is fed the first profile's tensors, so that they are the layer's own.
@@ -37,7 +39,8 @@ class Cell:
         self.single.include(other.single)
 
     def as_json(self) -> dict[str, Any]:
-        return {"status": self.status, ENTIRE: self.entire.as_json(*COUNTED), SINGLE: self.single.as_json(*COUNTED)}
+        counts = {ENTIRE: self.entire.as_json(*COUNTED), SINGLE: self.single.as_json(*COUNTED)}
+        return {"status": self.status, "host_float": self.host_float, **counts}
 
 
 @dataclass
@@ -75,10 +78,11 @@ class DiffReport:
         found: dict[str, DiffRow] = {}
         for row in self.rows:
             if row.op not in found:
-                cells = [Cell(cell.status) for cell in row.cells]
+                cells = [Cell(cell.status, cell.host_float) for cell in row.cells]
                 found[row.op] = DiffRow("", "", row.op, row.dtype, (), cells)
             for total, cell in zip(found[row.op].cells, row.cells, strict=True):
                 total.include(cell)
+                total.host_float = total.host_float or cell.host_float
         return list(found.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -151,11 +155,16 @@ def _rows(plans: Sequence[Plan]) -> list[DiffRow]:
             step.op,
             str(program.tensors[name].dtype),
             (),
-            [Cell(rule_status(plan.profile, step)) for plan in plans],
+            [Cell(rule_status(plan.profile, step), _on_host(plan, name)) for plan in plans],
         )
         for step in program.steps
         for name in step.output_names
     ]
+
+
+def _on_host(plan: Plan, tensor: str) -> str:
+    maker = plan.program.makers.get(tensor)
+    return "" if maker is None else on_host(plan.program, maker)
 
 
 def _add(report: DiffReport, plans: Sequence[Plan], feeds: Mapping[str, Array]) -> None:

@@ -135,6 +135,11 @@ class BoundStep:
         return found
 
 
+def on_host(program: Program, step: Step) -> str:
+    """Describe what a host computes of a step in place of a device; '' where that is nothing."""
+    return float_work(program, step) if program.lowering in ROUNDED else ""
+
+
 def bind_step(
     step: Step, consts: Mapping[str, Array], profile: Profile, strategy: str = AUTO, certified: bool = True
 ) -> BoundStep:
@@ -211,7 +216,7 @@ class Plan:
         found = dict.fromkeys(self.program.tensors, EXACT)
         for bound in self.steps:
             step, own = bound.step, EXACT
-            floats = self.on_host(step)
+            floats = on_host(self.program, step)
             doubt = bound.operator.doubt(bound.binding)
             if floats:
                 own = Promise(f"'{step.label}', {floats}: {ON_HOST}", step.label)
@@ -223,10 +228,6 @@ class Plan:
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
             found.update(dict.fromkeys(step.output_names, promise))
         return found
-
-    def on_host(self, step: Step) -> str:
-        """Describe what a host computes of a step in place of the profile's device; '' where that is nothing."""
-        return float_work(self.program, step) if self.program.lowering in ROUNDED else ""
 
     def _check_overrides(self, problems: Problems) -> None:
         """Reject overrides for unknown layers; otherwise a typo would be ignored silently."""

@@ -10,7 +10,7 @@ from typing import Any
 from qdqnp.element_types import plain
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, ProfileError
 from qdqnp.executor.host import why_float
-from qdqnp.executor.plan import Plan
+from qdqnp.executor.plan import Plan, on_host
 from qdqnp.files.folder import Folder, Kind, new_folder
 from qdqnp.find import find_steps
 from qdqnp.golden.capture import captured_tensors
@@ -138,7 +138,7 @@ def _chosen(model: Model, profile: Profile, layers: Sequence[str]) -> tuple[Plan
         problems = Problems()
         for index in sorted(steps):
             step = plan.program.steps[index]
-            if floats := plan.on_host(step):
+            if floats := on_host(plan.program, step):
                 got = f"{floats}: {why_float(plan.program, step)}"
                 problems.add(f"layer '{step.label}'", "what the profile defines", got)
         problems.raise_if_any(f"the profile '{profile.name}' does not define layers of the set", ProfileError)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qdqnp.errors import InputError
-from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.executor.plan import BoundStep, Plan, on_host
 from qdqnp.graph import Shape
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.integer.unary import SinglesOperator
@@ -136,7 +136,7 @@ def _layer(plan: Plan, bound: BoundStep, shapes: dict[str, tuple[int, ...]] | No
         requantization=str(bound.kernel.certificate or ""),
         status=rule_status(plan.profile, step),
         promise=str(plan.promises[output.name]),
-        host_float=plan.on_host(step),
+        host_float=on_host(plan.program, step),
     )
 
 

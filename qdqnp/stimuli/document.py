@@ -20,6 +20,7 @@ def document(found: StimulusSet) -> Document:
         "op": found.op or None,
         "discriminate": list(found.against),
         "ties_and_saturations_of": found.ties_of or None,
+        "on_host": list(found.on_host),
         "accumulator_bound": None if found.bound is None else list(found.bound),
         "cases": [_case(number, stimulus, found) for number, stimulus in enumerate(found.stimuli)],
         "total": {label: coverage.as_json() for label, coverage in by_layer(found.stimuli).items()},

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
-from qdqnp.executor.plan import Plan
+from qdqnp.executor.plan import Plan, on_host
 from qdqnp.executor.walk import walk
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
@@ -95,7 +95,8 @@ def for_network(
         stimuli += [] if best is None else [best]
     against_names = tuple(other.name for other in others)
     verdicts = allowed.left_out(tries.taken, wanted)
-    return StimulusSet(named.name, "", "", stimuli, verdicts, against=against_names, seed=seed)
+    hosted = tuple(step.label for step in plan.program.steps if on_host(plan.program, step))
+    return StimulusSet(named.name, "", "", stimuli, verdicts, against=against_names, seed=seed, on_host=hosted)
 
 
 @dataclass

@@ -59,6 +59,8 @@ class StimulusSet:
     bound: tuple[int, int] | None = None
     #: What decides in the coverage whether an output is a tie or saturated.
     ties_of: str = ""
+    #: The labels of the network's layers that a host computes in float32.
+    on_host: tuple[str, ...] = ()
 
 
 def by_layer(stimuli: Sequence[Stimulus]) -> dict[str, Coverage]:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -28,6 +28,7 @@ from qdqnp.diagnosis.verify import verify
 from qdqnp.errors import PeerError, QdqnpError, shorten
 from qdqnp.executor.walk import fold
 from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.peers.ort.peer import KINDS, OrtPeer
 from qdqnp.render.console import tracked
@@ -39,7 +40,8 @@ EQUAL, UNPROMISED, REFUSED, PEER_REFUSES, WRONG = "equal", "no promise", "refuse
 VERDICTS = (EQUAL, UNPROMISED, REFUSED, PEER_REFUSES, WRONG)
 PROFILES = (
     *("ort", "ort-x64", "ort-unfused"),
-    *("exact", "tflite", "cmsis-nn", "neural-art-1.1.3", "ethos-u", "tosa-single"),
+    *("exact", "tflite", "cmsis-nn", "tosa-double", "tosa-single", "ethos-u", "xnnpack-fp32", "pow2-even"),
+    "neural-art-1.1.3",
 )
 
 
@@ -54,14 +56,20 @@ class Outcome:
     detail: str = ""
 
 
-def outcome(name: str, proto: onnx.ModelProto, profile: str, count: int, seed: int) -> Outcome:
-    """Return what comes of a model under a profile, on `count` random inputs."""
+def outcome(
+    name: str, proto: onnx.ModelProto, profile: str, count: int, seed: int, host_float: bool = False
+) -> Outcome:
+    """Return what comes of a model under a profile, on `count` random inputs.
+
+    host_float: whether a device leaves to a host what it does not define.
+    """
+    arithmetic = replace(profile_named(profile), host_float=True) if host_float else profile_named(profile)
     try:
         model = load(proto)
-        model.plan(profile)
+        model.plan(arithmetic)
         if profile in KINDS:
             return _against_session(name, proto, model, profile, count, seed)
-        wrong = differing_layers(model, profile, count, seed)
+        wrong = differing_layers(model, arithmetic, count, seed)
     except QdqnpError as error:
         return Outcome(name, profile, REFUSED, _reason(error))
     return Outcome(name, profile, WRONG if wrong else EQUAL, ", ".join(wrong))
@@ -81,7 +89,7 @@ def _against_session(name: str, proto: onnx.ModelProto, model: Model, profile: s
     return Outcome(name, profile, UNPROMISED if report.accepted else EQUAL, report.verdict())
 
 
-def differing_layers(model: Model, profile: str, count: int, seed: int) -> list[str]:
+def differing_layers(model: Model, profile: Profile | str, count: int, seed: int) -> list[str]:
     """Return the labels of the layers whose fast form and definition differ, on random inputs."""
     plan = model.plan(profile)
     wrong: dict[str, None] = {}
@@ -125,16 +133,23 @@ def summary(outcomes: list[Outcome]) -> Iterator[str]:
 @click.option("--profile", "profiles", multiple=True, default=PROFILES, show_default=True)
 @click.option("--count", type=click.IntRange(1), default=2, show_default=True, help="Random inputs for each model.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--host-float", is_flag=True, help="Leave to a host what a device does not define.")
 @click.option("--each", is_flag=True, help="Print every model's outcome too.")
 def main(
-    networks: tuple[str, ...], styles: tuple[str, ...], profiles: tuple[str, ...], count: int, seed: int, each: bool
+    networks: tuple[str, ...],
+    styles: tuple[str, ...],
+    profiles: tuple[str, ...],
+    count: int,
+    seed: int,
+    host_float: bool,
+    each: bool,
 ) -> None:
     """Verify the exporters' zoo."""
     for profile in profiles:
         profile_named(profile)
     models = list(made(networks, styles, seed))
     pairs = [(name, model, profile) for name, model in models for profile in profiles]
-    found = [outcome(*pair, count, seed) for pair in tracked(pairs, len(pairs), "verifying")]
+    found = [outcome(*pair, count, seed, host_float) for pair in tracked(pairs, len(pairs), "verifying")]
     if each:
         for one in found:
             click.echo(f"{one.model:28} {one.profile:18} {one.verdict:12} {one.detail}")

@@ -16,7 +16,7 @@ from qdqnp.diagnosis.explain.terms import Term
 from qdqnp.diagnosis.faults.fault import Layer, column, only
 from qdqnp.diagnosis.identify.layers import Layers
 from qdqnp.errors import InputError, Problem, ProfileError, QdqnpError
-from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.plan import BoundStep, on_host
 from qdqnp.find import find_step
 from qdqnp.inspection.layers import rule_status
 from qdqnp.model import Model, feeds_for
@@ -36,7 +36,8 @@ REACH, BLOCK = 1 << 14, 256
 class Account:
     """The element under one profile. code: its value; lines: the steps to it; parameters: the numbers they use;
     saturated: whether the final clip changed it; to_change: how far the sum can fall and rise before the code changes,
-    None where it sums nothing or no change is near; note: why there are no steps, and where code is None no value."""
+    None where it sums nothing or no change is near; note: why there are no steps, and where code is None no value;
+    host_float: what a host computes of it in float32, '' where that is nothing."""
 
     profile: str
     status: str = ""
@@ -47,6 +48,7 @@ class Account:
     to_change: tuple[int | None, int | None] | None = None
     causes: tuple[Cause, ...] = ()
     note: str = ""
+    host_float: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _account(
         _saturated(step, lines, code),
         _to_change(element),
         _causes(Layer(bound, given), index, code, got) if output == 0 else (),  # faults change the first output
+        host_float=on_host(layers.program, own),
     )
 
 
