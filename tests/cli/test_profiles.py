@@ -19,7 +19,8 @@ COVERAGE = {
     "exact": "complete",
     "tflite": "complete",
     "neural-art-1.1.3": "all but Mul, LeakyRelu, Tanh, HardSwish, HardSigmoid, Sigmoid, Softmax",
-    "tosa-single": "all but Softmax",
+    "tosa-single": "complete",
+    "pow2": "all but Softmax",
     "nvdla": "requantization only",
 }
 

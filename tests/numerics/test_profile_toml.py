@@ -233,7 +233,7 @@ ROUNDING_NAMES = "one of half-up, half-away, half-even, floor, truncate"
         (
             '[add]\nkind = "float-mul"',
             "add.kind",
-            "one of aligned-add, common-shift-add, fixed-add, float-add, power-add",
+            "one of aligned-add, code-add, common-shift-add, fixed-add, float-add, operand-add, power-add",
             '"float-mul"',
         ),
         ('[add]\nkind = "aligned-add"\ntie = "half-up"\ninner = 3', "add.inner", ROUNDING_NAMES, "3"),

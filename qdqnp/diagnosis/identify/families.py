@@ -21,6 +21,7 @@ from qdqnp.numerics.rounding import ROUNDINGS
 from qdqnp.numerics.rule import Rule, kinds
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.average import DividedAverage, ReciprocalAverage
+from qdqnp.numerics.rules.by_requantization import CodeAdd, OperandAdd, RequantizedMean
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean, NarrowMean, RescaleMean, SummedMean
@@ -115,6 +116,12 @@ _SEARCHED: Mapping[type, Callable[[], Iterator[Any]]] = {
     RescaledMul: lambda: variants(RescaledMul, rescale=(*rescales(), *variants(FloatRound))),
     RescaledLookup: lambda: variants(RescaledLookup, rescale=_plain_rescales()),
     TfliteFunctions: lambda: variants(TfliteFunctions, rescale=_plain_rescales()),
+    # by the requantization of a convolution, which is searched by itself
+    OperandAdd: lambda: iter(dict.fromkeys(p.add for p in NAMED if isinstance(p.add, OperandAdd))),
+    CodeAdd: lambda: iter(dict.fromkeys(p.add for p in NAMED if isinstance(p.add, CodeAdd))),
+    RequantizedMean: lambda: iter(
+        dict.fromkeys(p.global_average_pool for p in NAMED if isinstance(p.global_average_pool, RequantizedMean))
+    ),
     XnnpackFunctions: lambda: variants(XnnpackFunctions, conversion=_plain_rescales()),
     FixedSoftmax: lambda: variants(FixedSoftmax, rescale=variants(RescaledLookup, rescale=_plain_rescales())),
     FloatSoftmax: lambda: variants(FloatSoftmax, rescale=variants(RescaledLookup, rescale=_plain_rescales())),

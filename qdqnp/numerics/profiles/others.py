@@ -9,6 +9,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import requantization, whole
 from qdqnp.numerics.profiles.tflite import DOUBLE, FLOAT32_PRODUCT
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
+from qdqnp.numerics.rules.by_requantization import CodeAdd, OperandAdd, RequantizedMean
 from qdqnp.numerics.rules.functions import TfliteFunctions
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mul import RescaledMul
@@ -16,6 +17,7 @@ from qdqnp.numerics.rules.raw_mean import FloatOffsetMean, FloatReciprocalMean
 from qdqnp.numerics.rules.requantize.by_symmetry import BySymmetry
 from qdqnp.numerics.rules.requantize.float_round import FloatRound
 from qdqnp.numerics.rules.requantize.offset_shift import OffsetScaleShift, RequantShift
+from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
 from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.shift_add import CommonShiftAdd, PowerAdd
 from qdqnp.numerics.rules.tables import DelegatedLookup, RoundedTable, XnnpackFunctions
@@ -64,6 +66,23 @@ def pow2(name: str, summary: str, tie: str) -> Profile:
     )
 
 
+def shifted(name: str, summary: str, source: str, rule: RequantizeRule) -> Profile:
+    """A device of which the requantization is published: whole networks by that rule, all but products inferred."""
+    mean = RequantizedMean(rule)
+    return whole(
+        name,
+        summary,
+        source,
+        conv=rule,
+        add=OperandAdd(rule),
+        mul=RescaledMul(rule, INFERRED),
+        concat=RescaledLookup(rule, INFERRED),
+        lookup=RoundedTable(),
+        average_pool=MeanAverage(mean, INFERRED),
+        global_average_pool=mean,
+    )
+
+
 ORDER = 5
 PROFILES = (
     XNNPACK,
@@ -81,24 +100,27 @@ PROFILES = (
         Rescale(Truncated16(), (MultiplyShift("half-away"), Saturate(17))),
         inferred=("matmul", "gemm"),
     ),
-    requantization(
+    shifted(
         "pulp",
         "PULP RequantShift (Siracusa, GAP9, Snitch): int32 throughout; its numbers are a compiler's",
         "pulp-platform/Deeploy, TargetLibraries/Generic/src/RequantShift_s8.c",
         RequantShift(),
     ),
-    requantization(
+    shifted(
         "rockchip-rk3588",
         "Rockchip RK3588 and RK3576, weights with one scale: 15-bit mantissa plus 1, halves to even",
         "sweeps on silicon by a third party, gregordinary/rocket-userspace; not reproduced",
         Rescale(TopMantissa(), (MultiplyShift("half-even"),), precision="float32", status=INFERRED),
     ),
-    requantization(
-        "ti-tinpu",
-        "TI TINPU (C2000, MSPM0): offset, 8-bit multiplier, a shift that rounds down",
-        "TexasInstruments/tinyml-tensorlab, tinyml-modeloptimization, quantization/tinpu",
-        OffsetScaleShift(),
-        inferred=("matmul",),
+    replace(
+        shifted(
+            "ti-tinpu",
+            "TI TINPU (C2000, MSPM0): offset, 8-bit multiplier, a shift that rounds down",
+            "TexasInstruments/tinyml-tensorlab, tinyml-modeloptimization, quantization/tinpu",
+            OffsetScaleShift(),
+        ),
+        matmul=OffsetScaleShift(status=INFERRED),
+        add=CodeAdd(OffsetScaleShift()),
     ),
     pow2("pow2", "power-of-two multipliers, halves up (ESP32, ESP32-S3)", "half-up"),
     pow2("pow2-floor", "power-of-two multipliers, rounding down", "floor"),

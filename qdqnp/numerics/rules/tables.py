@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -86,11 +87,17 @@ def real_values(function: RealFunction, x: Quant) -> Real:
 
 
 # -- XNNPACK -----------------------------------------------------------------------------------------------------------
+IN_FLOAT64: Mapping[type, Callable[[Real], Real]] = {
+    SigmoidFunction: lambda x: 1 / (1 + np.exp(-x)),
+    TanhFunction: np.tanh,
+}
+
+
 @dataclass(frozen=True)
 class XnnpackFunctions(Rule, family="lookup"):
     """XNNPACK: LeakyRelu by its conversion of codes, Sigmoid and Tanh by a table in float32:
 
-        real = f((x - z_x) * s_x), the nearest float32
+        real = f((x - z_x) * s_x) in float64, then rounded to float32
         y = clip(rint(real * (1 / s_y) + z_y)), the sum rounded to float32
 
     The tables were found by comparison with LiteRT 2.3.0; their source was not read.
@@ -103,7 +110,7 @@ class XnnpackFunctions(Rule, family="lookup"):
     def bind(self, x: Quant, y: Quant, function: RealFunction) -> UnaryFunction:
         if isinstance(function, LeakyReluFunction):
             return leaky_relu(self.conversion, x, y, function.alpha)
-        if isinstance(function, SigmoidFunction | TanhFunction):
+        if type(function) in IN_FLOAT64:
             return XnnpackTabled(x, y, function)
         problem = Problem("function", "LeakyRelu, Sigmoid or Tanh", type(function).__name__.removesuffix("Function"))
         raise ProfileError("a function that XNNPACK does not have", [problem])
@@ -122,8 +129,8 @@ class XnnpackTabled(BoundRule):
         """The value before rounding for each of x's codes from the lowest on, zero point included."""
         low, high = code_range(self.x.dtype)
         inner = (np.arange(low, high + 1) - int(self.x.zero_point)).astype(np.float32) * np.float32(self.x.scale)
-        real = np.array([float(self.function.exact(Fraction(float(one)))) for one in inner]).astype(np.float32)
         with np.errstate(all="ignore"):
+            real = IN_FLOAT64[type(self.function)](inner.astype(np.float64)).astype(np.float32)
             found: Float32 = real * (np.float32(1) / self.y.scale) + np.float32(self.y.zero_point)
             return found
 
