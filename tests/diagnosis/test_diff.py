@@ -155,7 +155,7 @@ def test_json_has_every_count(model: Model) -> None:
     found = run(model, "ort", "tflite", count=1).as_json()
     assert [p["name"] for p in found["profiles"]] == ["0", "1"]
     layer = next(layer for layer in found["layers"] if layer["op"] == "QLinearConv")
-    assert set(layer["profiles"][1]) == {"status", "entire", "single"}
+    assert set(layer["profiles"][1]) == {"status", "host_float", "entire", "single"}
     assert set(layer["profiles"][1]["entire"]) == {"elements", "differing", "largest", "note", "share"}
 
 

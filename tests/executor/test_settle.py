@@ -16,6 +16,7 @@ from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.dump_writer import write_dump
 from qdqnp.diagnosis.reference import reference_from
+from qdqnp.executor.plan import on_host
 from qdqnp.golden import Options, write
 from qdqnp.numerics import float32
 from qdqnp.numerics.profiles import PROFILES
@@ -50,7 +51,15 @@ def test_only_what_is_not_defined_runs_in_float() -> None:
     ops = [bound.step.op for bound in plan.steps]
     conv, sigmoid = "QLinearConv", ["DequantizeLinear", "Sigmoid", "QuantizeLinear"]
     assert ops == ["QuantizeLinear", conv, *sigmoid, conv, "DequantizeLinear"]
-    assert [bool(plan.on_host(bound.step)) for bound in plan.steps] == [False, False, False, True, False, False, False]
+    assert [bool(on_host(plan.program, bound.step)) for bound in plan.steps] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
     trace = model.trace(x(), profile=HOST)
     assert list(model.program(HOST).steps) == [bound.step for bound in plan.steps]
     codes, made = (trace[plan.steps[at].step.output_names[0]] for at in (1, 4))
