@@ -22,7 +22,12 @@ def float_work(program: Program, step: Step) -> str:
 def why_float(program: Program, step: Step) -> str:
     """Return why the lowering left the nodes of a step in float, as `inspect --lowering` tells it.
 
-    The result is '' where the lowering is silent.
+    Where that is silent: there is no kernel of codes, or nothing around the step is codes.
     """
     reasons = {refusal.node: refusal.reason for refusal in program.refusals}
-    return next((reasons[label] for label in step.origin if label in reasons), "")
+    told = next((reasons[label] for label in step.origin if label in reasons), "")
+    if told:
+        return told
+    before = [program.makers[name] for name in step.input_names if name in program.makers]
+    codes = any(other.dequantizes for other in before)
+    return f"devices have no {step.op} of codes" if codes else "what it reads is float32 too"

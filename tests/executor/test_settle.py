@@ -51,15 +51,8 @@ def test_only_what_is_not_defined_runs_in_float() -> None:
     ops = [bound.step.op for bound in plan.steps]
     conv, sigmoid = "QLinearConv", ["DequantizeLinear", "Sigmoid", "QuantizeLinear"]
     assert ops == ["QuantizeLinear", conv, *sigmoid, conv, "DequantizeLinear"]
-    assert [bool(on_host(plan.program, bound.step)) for bound in plan.steps] == [
-        False,
-        False,
-        False,
-        True,
-        False,
-        False,
-        False,
-    ]
+    hosted = [bool(on_host(plan.program, bound.step)) for bound in plan.steps]
+    assert hosted == [False, False, False, True, False, False, False]
     trace = model.trace(x(), profile=HOST)
     assert list(model.program(HOST).steps) == [bound.step for bound in plan.steps]
     codes, made = (trace[plan.steps[at].step.output_names[0]] for at in (1, 4))
