@@ -22,7 +22,7 @@ def float_work(program: Program, step: Step) -> str:
 def why_float(program: Program, step: Step) -> str:
     """Return why the lowering left the nodes of a step in float, as `inspect --lowering` tells it.
 
-    Where that is silent: there is no kernel of codes, or nothing around the step is codes.
+    Where that is silent: whether the step reads codes that were dequantized, or float32.
     """
     reasons = {refusal.node: refusal.reason for refusal in program.refusals}
     told = next((reasons[label] for label in step.origin if label in reasons), "")
@@ -30,4 +30,4 @@ def why_float(program: Program, step: Step) -> str:
         return told
     before = [program.makers[name] for name in step.input_names if name in program.makers]
     codes = any(other.dequantizes for other in before)
-    return f"devices have no {step.op} of codes" if codes else "what it reads is float32 too"
+    return "no rule makes an integer operator of it here" if codes else "what it reads is float32 too"

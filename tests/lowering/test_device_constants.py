@@ -67,3 +67,42 @@ def test_a_network_with_a_float_constant_is_that_with_its_codes(op: str, first: 
         assert f"QLinear{op}" in [step.op for step in model.program(profile).steps]
         made.append(next(iter(model.run(x, profile=profile).values())))
     assert np.array_equal(*made) and np.unique(made[0]).size > 10
+
+
+@pytest.mark.parametrize("profile", ["tflite", "exact", "pow2-even"])
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_max_and_min_compare_codes_with_the_constant_s_code(op: str, profile: str) -> None:
+    """Scales are powers of two, and the constants have codes but for one, whose half goes away from zero."""
+    net = Net()
+    values = np.array([[0.25], [-1.0], [100.0], [1 / 32]], F)
+    x = np.arange(-128, 128, dtype=F).reshape(1, 4, 64) / 16
+    net.output(net.q(net.node(op, net.qdq(net.input(x.shape), 1 / 16, 5), net.const(values)), 1 / 16, 5))
+    model = qdqnp.load(net.model())
+    assert [step.op for step in model.program(profile).steps] == ["QuantizeLinear", op]
+    codes = np.clip(x * 16 + 5, -128, 127)
+    wanted = {"Max": np.maximum, "Min": np.minimum}[op](codes, np.array([[9], [-11], [127], [6]]))
+    assert np.array_equal(next(iter(model.run(x, profile=profile).values())), wanted)
+
+
+@pytest.mark.parametrize("profile", ["tflite", "exact", "ethos-u"])
+def test_bounds_of_a_clip_behind_a_dequantizer(profile: str) -> None:
+    """As ESP-PPQ writes them."""
+    net = Net()
+    x = np.linspace(-6, 6, 24, dtype=F).reshape(1, 3, 8)
+    bounds = [net.dq(net.const(np.int8(code)), 1 / 8, 0) for code in (-8, 24)]
+    conv = net.node("Add", net.qdq(net.input(x.shape), 1 / 16), net.const(F(0.5)))
+    net.output(net.q(net.node("Clip", conv, *bounds), 1 / 32, 3))
+    made = next(iter(qdqnp.load(net.model()).run(x, profile=profile).values()))
+    assert made.min() == -32 + 3 and made.max() == 96 + 3 and np.unique(made).size > 5
+
+
+@pytest.mark.parametrize("opset", [12, 17, 18])
+@pytest.mark.parametrize("shape", [(1, 3, 7), (2, 3, 4, 5)])
+def test_a_global_max_pool_compares_codes(opset: int, shape: tuple[int, ...]) -> None:
+    net = Net(opset=opset)
+    x = np.random.default_rng(1).normal(0, 2, shape).astype(F)
+    net.output(net.qdq(net.node("GlobalMaxPool", net.qdq(net.input(shape), 0.03, 3)), 0.03, 3))
+    model = qdqnp.load(net.model())
+    assert [step.op for step in model.program("tflite").steps] == ["QuantizeLinear", "ReduceMax", "DequantizeLinear"]
+    made, real = (next(iter(model.run(x, profile=name).values())) for name in ("tflite", "ort-unfused"))
+    assert made.shape == real.shape and np.array_equal(made, real)

@@ -15,7 +15,8 @@ import numpy as np
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, clip_bounds, is_op, is_q, parameters, scalar
+from qdqnp.lowering.qdq import EIGHT_OR_SIXTEEN, clip_bounds, is_dq, is_op, is_q, parameters, per_tensor, scalar
+from qdqnp.numerics.float32 import dequantize
 from qdqnp.numerics.rational import fraction
 from qdqnp.quant import code_range
 
@@ -84,7 +85,20 @@ def _why_not(edit: Edit, clip: Node, q: Node) -> str | None:
 def _bounds(edit: Edit, clip: Node) -> tuple[np.float32, np.float32] | None:
     if clip.op == "Relu":
         return np.float32(0), np.float32(np.inf)
-    return clip_bounds(edit, clip)
+    bounds = (_dequantized(edit, name) or name for name in clip.inputs[1:])
+    return clip_bounds(edit, clip.with_(inputs=(clip.input(0), *bounds)))
+
+
+def _dequantized(edit: Edit, name: str) -> str | None:
+    """Return a constant that a DQ of one constant code makes, as ESP-PPQ writes bounds; None where it is another."""
+    dq = edit.producer(name)
+    if dq is None or not is_dq(dq) or not per_tensor(edit, dq):
+        return None
+    codes, scale, zero = (scalar(edit, dq.input(at)) for at in range(3))
+    if codes is None or scale is None or scale.dtype != np.float32:
+        return None
+    offset = np.zeros((), codes.dtype) if zero is None else zero.reshape(())
+    return edit.add_constant(name, dequantize(codes.reshape(()), scale.reshape(()), offset))
 
 
 def _absorb(edit: Edit, clip: Node, q: Node, rounded: Rounded) -> Node:

@@ -10,6 +10,7 @@ from qdqnp.lowering.device.activations import Rounded, activations, rounded_away
 from qdqnp.lowering.device.bias import bias
 from qdqnp.lowering.device.constants import constants
 from qdqnp.lowering.device.fuse import Codes, fusion
+from qdqnp.lowering.device.maxima import maxima
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
 from qdqnp.lowering.device.widen import widen
@@ -58,6 +59,7 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         MATMUL_ADD,
         Pass("reshapes", reshapes, about="Reshape"),
         Pass("means", means, about="ReduceMean"),
+        Pass("maxima", maxima, about="GlobalMaxPool"),
         Pass("activations", activations(rounded), about="QuantizeLinear"),
         Pass("weight-bias", weight_bias),
         UNIQUE_DQ,
