@@ -29,6 +29,7 @@ def hard_sigmoid(x: Fraction, alpha: float, beta: float) -> Fraction:
 REAL: Mapping[str, Callable[[Fraction, Mapping[str, float]], Fraction]] = {
     "QLinearTanh": lambda x, given: Fraction(math.tanh(x)),
     "QLinearHardSwish": lambda x, given: x * max(Fraction(0), min(Fraction(1), x / 6 + Fraction(1, 2))),
+    "QLinearRequantize": lambda x, given: x,
     "QLinearHardSigmoid": lambda x, given: hard_sigmoid(x, given["alpha"], given["beta"]),
 }
 

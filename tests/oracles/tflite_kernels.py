@@ -74,7 +74,7 @@ def network(op: Operator) -> bytes:
 
     model, graph, call, code = schema.ModelT(), schema.SubGraphT(), schema.OperatorT(), schema.OperatorCodeT()
     model.version, model.buffers, graph.tensors = 3, [schema.BufferT()], []
-    types = {name: getattr(schema.TensorType, name.upper()) for name in ("int8", "int16", "int32", "int64")}
+    types = {name: getattr(schema.TensorType, name.upper()) for name in ("int8", "uint8", "int16", "int32", "int64")}
     tensors = [tensor for tensor in (*op.inputs, op.output) if tensor is not None]
     for index, tensor in enumerate(tensors):
         made, made.quantization = schema.TensorT(), schema.QuantizationParametersT()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.graph import MICROSOFT, ONNX, Graph, Node
+from qdqnp.graph import DEVICES, MICROSOFT, ONNX, Graph, Node
 from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.device.activations import joined
 from qdqnp.lowering.device.clip import code_clip
@@ -40,8 +40,8 @@ def fusion(left: Mapping[str, str], codes: Codes) -> PassFunction:
 
     It applies the table of fusions, then turns what is left of DQ -> Q, and Clips of codes, into steps on codes. Of
     DQ -> Q with equal parameters only the limits of Q are left; with other parameters it is a Concat of one tensor,
-    which rescales its codes as a converter's QUANTIZE does. A Clip of codes becomes limits of the integer operator
-    before it.
+    which rescales its codes as a converter's QUANTIZE does, or between int8 and uint8 a QUANTIZE itself. A Clip of
+    codes becomes limits of the integer operator before it.
 
     left: labels of nodes that stay as they are, with the reason.
     codes: the types of activations that there are kernels of.
@@ -120,7 +120,8 @@ def _requantize(codes: Codes, edit: Edit, q: Node, log: Log) -> None:
         return
     kinds = [edit.dtype(dq.input(0)), edit.dtype(q.outputs[0])]
     reason = _off_centre(edit, (dq, q), codes)
-    if kinds[0] != kinds[1] or kinds[0] not in codes.kinds:
+    bytes_only = set(kinds) <= set(EIGHT_BIT)
+    if not bytes_only and (kinds[0] != kinds[1] or kinds[0] not in codes.kinds):
         reason = f"no kernel rescales {kinds[0]} codes to {kinds[1]} codes"
     if reason:
         log.refuse(q, NAME, reason)
@@ -139,9 +140,12 @@ def _requantize(codes: Codes, edit: Edit, q: Node, log: Log) -> None:
         node.input(2) or edit.add_constant("zero_point", np.zeros((), kind))
         for node, kind in zip((q, dq), kinds, strict=True)
     ]
-    inputs = (q.input(1), zeros[0], dq.input(0), dq.input(1), zeros[1])
-    made = Node("QLinearConcat", MICROSOFT, inputs, q.outputs, {"axis": 0}, q.name, origin, limits=q.limits)
-    edit.replace((dq, q), made)
+    x, y = (dq.input(0), dq.input(1), zeros[1]), (q.input(1), zeros[0])
+    if kinds[0] == kinds[1]:
+        made = Node("QLinearConcat", MICROSOFT, (*y, *x), q.outputs, {"axis": 0}, q.name, origin)
+    else:
+        made = Node("QLinearRequantize", DEVICES, (*x, *y), q.outputs, {}, q.name, origin)
+    edit.replace((dq, q), made.with_(limits=q.limits))
 
 
 def _limit(edit: Edit, clip: Node) -> None:

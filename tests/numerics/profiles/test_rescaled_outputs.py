@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import qdqnp
 from qdqnp.inspection.layers import rule_status
@@ -92,3 +93,28 @@ def test_esp_dl_makes_floats_of_a_softmax() -> None:
     with pytest.raises(qdqnp.ProfileError, match="ESP-DL's Softmax makes float32") as raised:
         qdqnp.load(net.model()).plan("pow2-even")
     assert "--host-float" in str(raised.value)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("kernels", "name"), [(REFERENCE, "tflite"), (OPTIMIZED, "tflite-ruy")])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_rescale_from_one_type_to_the_other(kernels: str, name: str, back: bool, rng: np.random.Generator) -> None:
+    """A network DQ -> Q, against LiteRT's QUANTIZE."""
+    needs(kernels)
+    kinds = (np.int8, np.uint8) if back else (np.uint8, np.int8)
+    for _ in range(20):
+        scale = F(rng.uniform(0.01, 0.2))
+        zeros = [int(rng.integers(0, 256)) + np.iinfo(kind).min for kind in kinds]
+        to = F(float(scale) * 2.0 ** float(rng.integers(-2, 3)))
+        net = Net()
+        x = net.dq(net.input((256,), helper.np_dtype_to_tensor_dtype(np.dtype(kinds[0]))), scale, zeros[0], kinds[0])
+        net.output(net.q(x, to, zeros[1], kinds[1]))
+        model = qdqnp.load(net.model())
+        assert [step.op for step in model.program(name).steps] == ["QLinearRequantize"]
+        given = (np.arange(256) + np.iinfo(kinds[0]).min).astype(kinds[0])
+        (found,) = model.run(given, profile=name).values()
+        sides = [
+            Tensor(array, np.array([s], F), np.array([z]), 0)
+            for array, s, z in ((given, scale, zeros[0]), (np.zeros(256, kinds[1]), to, zeros[1]))
+        ]
+        assert np.array_equal(found, run(Operator(QUANTIZE, (sides[0],), sides[1], options(QUANTIZE)), kernels))

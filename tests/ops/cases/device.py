@@ -52,9 +52,25 @@ def sub(rng: draw.Rng) -> Case:
     return case
 
 
+def requantize(rng: draw.Rng) -> Case:
+    kinds = [draw.pick(rng, draw.EIGHT) for _ in range(2)]
+    scale = draw.scale(rng)
+    arguments = [
+        ("x", draw.codes(rng, kinds[0], draw.shape(rng))),
+        ("xs", scale),
+        ("xz", draw.zero_point(rng, kinds[0])),
+        ("ys", draw.output_scale(rng, 100 * float(scale))),
+        ("yz", draw.zero_point(rng, kinds[1])),
+    ]
+    case = one_node("QLinearRequantize", arguments, domain=DOMAIN, output=kinds[1])
+    case.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    return case
+
+
 DEVICE_CASES: Mapping[str, Callable[[np.random.Generator], Case]] = {
     "QLinearTanh": tanh,
     "QLinearHardSwish": hard_swish,
     "QLinearHardSigmoid": hard_sigmoid,
     "QLinearSub": sub,
+    "QLinearRequantize": requantize,
 }
