@@ -26,6 +26,7 @@ from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "numerics.md"
+NEURAL_ART = DOCUMENT.with_name("neural-art.md")
 TFLITE = PROFILES["tflite"]
 CMSIS = PROFILES["cmsis-nn"]  # all of its operators share one requantization
 
@@ -312,7 +313,8 @@ def test_an_unknown_name_is_refused() -> None:
 
 # -- the document -----------------------------------------------------------------------------------------------------
 def examples() -> list[str]:
-    return re.findall(r"```toml \S+\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
+    text = "".join(page.read_text(encoding="utf-8") for page in (NEURAL_ART, DOCUMENT))
+    return re.findall(r"```toml \S+\n(.*?)```", text, re.S)
 
 
 def test_the_documents_examples_are_profiles_that_run() -> None:

@@ -19,9 +19,9 @@ from qdqnp.ops.integer.asking import Part
 from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Array, Quant, code_range
 
-# Witnesses are run through the definition of a layer up to this many products, and through its fast form, which is
-# proven equal, beyond.
-DEFINITION_PRODUCTS = 2**28
+# Witnesses are run through the definition of a layer up to this many products, each of which may take three int64, and
+# through its fast form, which is proven equal, beyond.
+DEFINITION_PRODUCTS = 2**25
 
 
 @dataclass(frozen=True, eq=False)

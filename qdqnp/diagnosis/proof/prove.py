@@ -20,6 +20,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.program import Program
 from qdqnp.quant import EIGHT_BIT
 from qdqnp.stimuli.find import Shapes, input_shapes
+from qdqnp.stimuli.tables import CODES
 
 
 def prove(
@@ -108,4 +109,7 @@ def _bound(program: Program, name: str, deltas: Mapping[str, int | None]) -> Out
     operand = step.inputs[0]
     assert operand is not None and operand.quant is not None
     lsb = deltas[operand.name]
-    return OutputBound(operand.name, lsb, None if lsb is None else lsb * float(np.max(operand.quant.scale)))
+    if not lsb:
+        return OutputBound(operand.name, lsb, None if lsb is None else 0.0)
+    # either product of a code and its scale is rounded to float32
+    return OutputBound(operand.name, lsb, (lsb + CODES * 2.0**-23) * float(np.max(operand.quant.scale)))

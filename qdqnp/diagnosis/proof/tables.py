@@ -13,8 +13,7 @@ from qdqnp.diagnosis.proof.pair import StepPair
 from qdqnp.numerics.questions import Pairs, Question, Singles
 from qdqnp.ops.integer.asking import Part
 from qdqnp.quant import Array, Codes, Int64, all_codes, code_range
-
-CODES = 256
+from qdqnp.stimuli.tables import CODES
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """ST Neural-ART (STM32N6), one profile for each generation of its compiler. Experimental; ST has not stated it.
 
-What is established rests on a board's outputs and on the numbers in compiled networks (docs/numerics.md). It
+What is established rests on a board's outputs and on the numbers in compiled networks (docs/neural-art.md). It
 is not bit-exact to any ONNX Runtime, as ST says itself.
 """
 

@@ -58,7 +58,7 @@ ORT_AVX2 = replace(
     ORT_X64,
     name="ort-avx2",
     summary="ONNX Runtime 1.32, the default session on x86-64 without VNNI: uint8 x int8 products saturate in pairs",
-    source="docs/numerics.md, (25); compared with onnxruntime 1.32 on an emulated CPU without VNNI",
+    source="docs/numerics.md, (19); compared with onnxruntime 1.32 on an emulated CPU without VNNI",
     accumulate=SaturatedPairs(),
     float_sum=MlasSums(blocked=True, lanes=8),
 )

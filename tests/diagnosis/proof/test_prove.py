@@ -53,7 +53,7 @@ def test_no_claim_is_weaker_than_what_inputs_show(model: Model, report: ProofRep
     for name, bounds in report.outputs.items():
         (last,) = [row for row in shown.rows if row.name == name]
         for bound, cell in zip(bounds, last.cells[1:], strict=True):
-            assert bound.real is not None and cell.entire.largest <= bound.real * (1 + 1e-6)
+            assert bound.real is not None and cell.entire.largest <= bound.real
 
 
 def test_claims_count_layers_and_sums(report: ProofReport) -> None:
