@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.errors import Problems
 from qdqnp.graph import Graph, Node, Value
 from qdqnp.lowering.base import Lowering
+from qdqnp.lowering.halves import in_float32
 from qdqnp.ops.examine import examine
 from qdqnp.ops.known import Knowledge, value_known
 from qdqnp.ops.node_check import NodeCheck, Refused
@@ -28,6 +29,7 @@ def lower(graph: Graph, lowering: Lowering) -> Program:
     """The program that the lowering makes of the graph. Raises ModelError with everything it cannot run."""
     with np.errstate(all="ignore"):  # infinities and NaN in constants are values here too
         lowered, refusals = lowering.lower_graph(graph)
+    lowered = in_float32(lowered)
     emitter = _Emitter(lowered)
     emitter.run()
     emitter.note_shifts(graph)

@@ -92,8 +92,11 @@ def quantize(values: Float32, scale: Float32, zero: Codes) -> Codes:
     return codes
 
 
-def clip_bounds(edit: Edit, clip: Node) -> tuple[np.float32, np.float32] | None:
-    """Constant bounds of a float Clip, the type's extremes where absent; None if they are computed."""
+def clip_bounds(edit: Edit, clip: Node, *dtypes: Any) -> tuple[np.float32, np.float32] | None:
+    """Constant bounds of a float Clip, float32's extremes where absent; None if they are computed.
+
+    dtypes: those that they may have, float32 by default.
+    """
     info = np.finfo(np.float32)
     bounds = [np.float32(info.min), np.float32(info.max)]
     for at, key in enumerate(("min", "max")):
@@ -102,7 +105,7 @@ def clip_bounds(edit: Edit, clip: Node) -> tuple[np.float32, np.float32] | None:
             bounds[at] = np.float32(given)
         elif clip.input(at + 1):
             const = edit.constant(clip.input(at + 1))
-            if const is None or const.dtype != np.float32 or const.size != 1:
+            if const is None or const.dtype not in (dtypes or (np.float32,)) or const.size != 1:
                 return None
-            bounds[at] = const.reshape(-1)[0]
+            bounds[at] = np.float32(const.reshape(-1)[0])
     return bounds[0], bounds[1]

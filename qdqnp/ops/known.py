@@ -16,6 +16,7 @@ from qdqnp.errors import QdqnpError
 from qdqnp.graph import Sizes, Value, frozen
 from qdqnp.limits import KNOWN_ELEMENTS, KNOWN_INPUT, KNOWN_SMALL, KNOWN_WORK
 from qdqnp.numerics.profiles.ort import ORT
+from qdqnp.ops.examine import float32_for_half
 from qdqnp.ops.node_check import NodeCheck
 from qdqnp.ops.operator import Binding, Inferred, Operator
 from qdqnp.program import Step
@@ -51,6 +52,8 @@ class Knowledge:
         if operator.of_shapes:
             shapes = [check.value(index).shape for index in given]
             return operator.known(attributes, *(_objects(shape) for shape in shapes))
+        if float32_for_half(operator, check) is not None:
+            return None
         arrays = {index: check.known(index) for index in given}
         shapes_made = [shape for _, shape in inferred]
         if any(array is None for array in arrays.values()) or operator.rule or _reads_profile(operator):

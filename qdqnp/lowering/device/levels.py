@@ -14,7 +14,7 @@ from qdqnp.lowering.device.maxima import maxima
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import movement
 from qdqnp.lowering.device.widen import widen
-from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, MATMUL_ADD, UNIQUE_DQ
+from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, INSERT_CASTS, MATMUL_ADD, UNIQUE_DQ
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
 from qdqnp.lowering.ort.passes.cse import cse
 from qdqnp.lowering.ort.passes.eliminate import eliminate
@@ -68,7 +68,7 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         Pass("constants", constants, about="QuantizeLinear"),
         Pass("bias", bias, about="DequantizeLinear"),
     )
-    return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse)))
+    return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse), INSERT_CASTS))
 
 
 DEVICE = device("device")

@@ -20,6 +20,7 @@ from qdqnp.lowering.ort.passes.fused_matmul import expand_fused_matmul, matmul_s
 from qdqnp.lowering.ort.passes.gelu import fast_gelu, gelu, silu
 from qdqnp.lowering.ort.passes.gemm_transpose import gemm_transpose
 from qdqnp.lowering.ort.passes.inline_functions import inline_functions
+from qdqnp.lowering.ort.passes.insert_casts import doubt_rewrites, hide_halves, insert_casts, show_halves
 from qdqnp.lowering.ort.passes.layer_norm import layer_norm, root_norm
 from qdqnp.lowering.ort.passes.matmul_add import matmul_add
 from qdqnp.lowering.ort.passes.matmul_bn import matmul_bn
@@ -52,6 +53,11 @@ CONV_ADD = Pass("conv-add", conv_add, about="Conv")
 
 # Behind all others, which see Sigmoid and Mul: ONNX Runtime's that run after QuickGeluFusion look at neither.
 SILU = Pass("silu", silu, about="Sigmoid")
+
+# float16 that the CPU has no kernel for: out of the sight of level EXTENDED, and computed in float32 at last.
+DOUBT_HALVES = Pass("doubt-halves", doubt_rewrites)
+HIDE_HALVES, SHOW_HALVES = Pass("hide-halves", hide_halves), Pass("show-halves", show_halves)
+INSERT_CASTS = Pass("insert-casts", insert_casts)
 
 EXPAND = Pass("expand-fused-matmul", expand_fused_matmul, about="FusedMatMul")
 
@@ -117,10 +123,11 @@ def optimized(name: str, int8_allowed: bool, without: Collection[str] = ()) -> L
         return tuple(step for step in passes if step.name not in without)
 
     basic, more = repeat("basic", kept(BASIC)), repeat("extended", kept(extended(int8_allowed)))
-    return Lowering(name, (UNIQUE_DQ, basic, INLINE_FUNCTIONS, more, *kept(LAST)), int8_allowed)
+    later = (HIDE_HALVES, more, *kept(LAST), SHOW_HALVES)
+    return Lowering(name, (UNIQUE_DQ, DOUBT_HALVES, basic, INLINE_FUNCTIONS, *later, INSERT_CASTS), int8_allowed)
 
 
 ORT = optimized("ort", True)
 ORT_X64 = optimized("ort-x64", False)
 # What ONNX Runtime does at every level, ORT_DISABLE_ALL included.
-ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS))
+ORT_UNFUSED = Lowering("ort-unfused", (UNIQUE_DQ, INLINE_FUNCTIONS, INSERT_CASTS))

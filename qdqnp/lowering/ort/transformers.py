@@ -13,7 +13,7 @@ HARMLESS = "cannot change a number"
 UNPROMISED = "cancels the promise"
 NOT_RUN = "does not run"
 EFFECTS = (REPRODUCED, HARMLESS, UNPROMISED, NOT_RUN)
-BASIC, EXTENDED = "BASIC", "EXTENDED"
+BASIC, EXTENDED, EVERY = "BASIC", "EXTENDED", "every"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Transformer:
 
     name: of the class in C++.
     levels: those at which it runs on the CPU in a session without options: BASIC, EXTENDED, and ALL where it moves what
-        would be promised.
+        would be promised; EVERY where it runs without optimization too.
     effect: one of EFFECTS.
     why: where a reader would ask: what makes it harmless, how it is recognized, why it does not run.
     passes: the names of our passes that do what it does.
@@ -170,7 +170,7 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _not_run("FuseInitializersTransformer", "float16 alone"),
     _not_run("GeluApproximation", "only with optimization.enable_gelu_approximation"),
     _not_run("GqaValueLayoutTransformer", _needs("GroupQueryAttention")),
-    _not_run("InsertCastTransformer", "inserts Cast where the CPU lacks a float16 kernel"),
+    _does("InsertCastTransformer", "insert-casts", (EVERY,), why="float16; see below"),
     _not_run("MatMulNBitsMlpFusion", "of WebGPU's execution provider"),
     _not_run("MatMulNBitsQLoRAFusion", "of other execution providers"),
     _not_run("MatMulNBitsQkvFusion", "of WebGPU's execution provider"),
@@ -178,7 +178,7 @@ TRANSFORMERS: tuple[Transformer, ...] = (
     _not_run("NchwcTransformer", "level ALL, where ort and ort-x64 promise no float Conv"),
     _not_run("NhwcTransformer", "level ALL; the same integer arithmetic in another layout"),
     _not_run("PatternRewriter", "base of others"),
-    _not_run("RemoveDuplicateCastTransformer", "part of InsertCastTransformer"),
+    _does("RemoveDuplicateCastTransformer", "insert-casts", (EVERY,), why="part of InsertCastTransformer"),
     _not_run("RuleBasedGraphTransformer", "runs the rules"),
     _not_run("SelectorActionTransformer", "base of others"),
 )

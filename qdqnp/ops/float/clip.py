@@ -23,7 +23,7 @@ class Clip(Elementwise):
     op = "Clip"
     arity = (1, 3)
     Attributes = ClipAttributes
-    dtypes = NUMBERS
+    dtypes = (*NUMBERS, np.float16)
 
     def attributes(self, check: NodeCheck) -> Any:
         given = super().attributes(check)

@@ -188,9 +188,9 @@ def relu(x: Array) -> Array:
 
 
 def sign(x: Array) -> Array:
-    """Return -1, 0 or 1; NaN stays NaN, and -0.0 becomes 0.0."""
+    """Return -1, 0 or 1; NaN stays NaN, but for float16 becomes 0.0, and so does -0.0."""
     signs = (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
-    return np.where(x != x, x, signs)
+    return signs if x.dtype == np.float16 else np.where(x != x, x, signs)
 
 
 def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
@@ -201,7 +201,7 @@ def leaky_relu(x: Array, attributes: LeakyReluAttributes) -> Array:
 OPERATORS = (
     unary("Neg", np.negative, *FLOATS, *SIGNED),
     unary("Abs", np.abs, *NUMBERS),
-    unary("Sign", sign, *NUMBERS),
+    unary("Sign", sign, *NUMBERS, np.float16),
     unary("Sqrt", np.sqrt, *FLOATS),
     unary("Relu", relu, *FLOATS, *SIGNED),
     unary("Sigmoid", mlas.sigmoid),  # by MLAS's approximation

@@ -17,7 +17,7 @@ VECTOR = 16
 class Extreme(Variadic):
     """The largest or the smallest of the elements that meet; a NaN wins."""
 
-    dtypes = NUMBERS
+    dtypes = (*NUMBERS, np.float16)
     #: np.maximum or np.minimum.
     best: ClassVar[np.ufunc]
 
@@ -39,9 +39,9 @@ class Min(Extreme):
 def _signs_of_zeros(chosen: Array, a: Array, b: Array) -> Array:
     """Return the choice with the zero that ONNX Runtime takes where 0.0 and -0.0 meet: neither is the larger one.
 
-    Its vectors take the second operand there (MAXPS and MINPS do), and single elements the first. An array that is
-    repeated is the second operand; vectors begin at multiples of their size in the output, and the rest of a run is
-    compared one by one. Measured with onnxruntime 1.32.
+    Its vectors take the second operand there (MAXPS and MINPS do), and single elements the first, as all of float16 do.
+    An array that is repeated is the second operand; vectors begin at multiples of their size in the output, and the
+    rest of a run is compared one by one. Measured with onnxruntime 1.32.
     """
     met = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
     if not met.any():
@@ -52,5 +52,5 @@ def _signs_of_zeros(chosen: Array, a: Array, b: Array) -> Array:
     at = np.arange(chosen.size)
     start = at // run * run
     begin, end = -(-start // lanes) * lanes, (start + run) // lanes * lanes
-    in_vector = ((at >= begin) & (at < end)).reshape(chosen.shape)
+    in_vector = ((at >= begin) & (at < end) & (a.dtype != np.float16)).reshape(chosen.shape)
     return np.where(met, np.where(in_vector, second, first), chosen)

@@ -10,7 +10,7 @@ from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_dq, is_op, is_q
 from qdqnp.numerics.profiles.ort import ORT
-from qdqnp.ops.examine import examine
+from qdqnp.ops.examine import examine_as_it_is
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Binding, ShapeError
 from qdqnp.ops.registry import lookup
@@ -86,7 +86,7 @@ def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
     values = tuple(edit.values[name] if name else None for name in node.inputs)
     check = NodeCheck(node, edit.opset, values, Problems())
     try:
-        attributes, inferred = examine(operator, check)
+        attributes, inferred = examine_as_it_is(operator, check)
         shapes = [shape for _, shape in inferred]
         step = operator.step(check, attributes)
     except (Refused, ShapeError):

@@ -36,8 +36,8 @@ def matmul_add(graph: Graph, log: Log) -> Graph:
 
 def _why_not(edit: Edit, matmul: Node, bias: str) -> str | None:
     left, right, added = (edit.values[name] for name in (*matmul.inputs, bias))
-    if left.dtype != np.float32:
-        return "it is not float32"
+    if left.dtype not in (np.dtype(np.float32), np.dtype(np.float16)):
+        return "it is not float32 or float16"
     if len(right.shape) != 2 or not left.shape:
         return "the right side is no matrix"
     n = right.shape[1]
