@@ -8,8 +8,9 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 import qdqnp
+from qdqnp.errors import ModelError
 from tests.ops import draw
-from tests.ops.case import Array, Case, assert_same, computed, one_node
+from tests.ops.case import MS, Array, Case, assert_same, computed, one_node
 from tests.ops.cases.dynamic import conv_integer, reals
 from tests.oracles import ort, saturating
 from tests.oracles.integers import dynamic_range
@@ -181,3 +182,46 @@ def test_all_outputs_must_be_listed() -> None:
     del case.model.graph.output[1:]
     with pytest.raises(qdqnp.ModelError, match="outputs: expected at least 3, got 1"):
         qdqnp.load(case.model)
+
+
+# -- weights in blocks -------------------------------------------------------------------------------------------------
+def in_blocks(bits: int, zero: Array | None = None, order: Array | None = None, level: int = 0) -> Case:
+    arguments = [
+        ("x", np.linspace(-1, 1, 64, dtype=F).reshape(2, 32)),
+        ("b", np.arange(2 * 2 * 2 * bits).reshape(2, 2, 2 * bits).astype(np.uint8)),
+        ("s", np.array([[0.1, 0.2], [0.3, 0.4]], F)),
+        None if zero is None else ("z", zero),
+        None if order is None else ("g", order),
+    ]
+    sizes = {"K": 32, "N": 2, "block_size": 16, "bits": bits}
+    return one_node("MatMulNBits", arguments, domain=MS, accuracy_level=level, **sizes)
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (in_blocks(8, order=np.zeros(32, np.int32)), "4 with g_idx"),
+        (in_blocks(8, zero=np.zeros((2, 2), F)), "4 with g_idx"),
+        (in_blocks(4, order=np.full(32, 2, np.int32)), r"numbers in \[0, 1\]"),
+        (in_blocks(4, order=np.zeros(7, np.int32)), "32 numbers"),
+        (in_blocks(3), "2, 4 or 8"),
+    ],
+)
+def test_blocks_that_are_refused(case: Case, expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        computed(case)
+
+
+def test_two_bits_by_quantized_activations_have_no_promise() -> None:
+    for level, promised in ((4, False), (3, True)):
+        plan = qdqnp.load(in_blocks(2, level=level).model).plan("ort-unfused")
+        assert plan.promises["y"].exact == promised
+
+
+def test_an_order_of_columns_makes_zero_points_count_for_nothing() -> None:
+    """As in ONNX Runtime 1.32, which takes 8 for them."""
+    order = np.arange(32).astype(np.int32) % 2
+    without = in_blocks(4, order=order)
+    case = in_blocks(4, zero=np.array([[0x21], [0x43]], np.uint8), order=order)
+    assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
+    assert_same(computed(case), computed(without), "no zero points", case)

@@ -124,24 +124,33 @@ def dynamic_quantize_matmul(rng: draw.Rng) -> Case:
 
 
 def matmul_nbits(rng: draw.Rng) -> Case:
-    """Weights of 4 and 8 bits in blocks of every length, at every accuracy level; one row, several, stacks of them."""
-    bits, block = draw.pick(rng, (4, 8)), draw.pick(rng, (16, 32, 32, 64, 128, 256))
+    """Weights of 2, 4 and 8 bits in blocks of every length, at every accuracy level; one row, several, stacks of them.
+
+    Now and then zero points are real, and columns have an order of their own.
+    """
+    bits, block = draw.pick(rng, (2, 4, 4, 8)), draw.pick(rng, (16, 32, 32, 64, 128, 256))
     terms, columns = draw.pick(rng, (draw.size(rng, 40), draw.size(rng, 600))), draw.size(rng, 9)
     if draw.chance(rng, 0.2):
         bits, block, terms, columns = 4, 16, 7, draw.size(rng, 3)  # few elements
     blocks = -(-terms // block)
     packed = -(-blocks * bits // 8)
     zeros = draw.pick(rng, ((columns, packed), (columns * packed,)))
+    zero_points = ("z", rng.integers(0, 256, zeros).astype(np.uint8)) if draw.chance(rng, 0.6) else None
+    if bits < 8 and draw.chance(rng, 0.15):
+        zero_points = ("z", rng.uniform(0, 2**bits, (columns, blocks)).astype(F))
+    ordered = bits == 4 and draw.chance(rng, 0.15)
+    order = ("g", rng.integers(0, blocks, terms).astype(np.int32)) if ordered else None
     arguments = [
         ("x", rng.normal(0, 1, (*draw.pick(rng, ((), (2,))), draw.size(rng, 5), terms)).astype(F)),
         ("b", rng.integers(0, 256, (columns, blocks, block * bits // 8)).astype(np.uint8)),
         ("s", rng.uniform(-0.02, 0.1, draw.pick(rng, ((columns, blocks), (columns * blocks,)))).astype(F)),
-        ("z", rng.integers(0, 256, zeros).astype(np.uint8)) if draw.chance(rng, 0.6) else None,
-        None,
+        zero_points,
+        order,
         ("c", rng.normal(0, 1, columns).astype(F)) if draw.chance(rng, 0.5) else None,
     ]
     sizes = {"K": terms, "N": columns, "block_size": block, "bits": bits}
-    return one_node("MatMulNBits", arguments, domain=MS, accuracy_level=int(rng.integers(0, 5)), **sizes)
+    level = int(rng.integers(0, 5 if bits > 2 else 4))  # level 4 of 2 bits is not promised
+    return one_node("MatMulNBits", arguments, domain=MS, accuracy_level=level, **sizes)
 
 
 def q_attention(rng: draw.Rng) -> Case:
