@@ -38,7 +38,6 @@ GROUPS = (
         "export the model with fixed sizes, without branches and loops",
         "If Loop Scan",
     ),
-    _group("convert between types of other sizes", CUT_TAIL, "BitCast"),
     _group("make outputs whose size depends on data", CUT_TAIL, "NonZero NonMaxSuppression Unique Compress"),
     _group(
         "handle sequences and optional values, which are no tensors",
@@ -61,7 +60,7 @@ GROUPS = (
     _group(
         "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
         FLOAT_PART,
-        "Attention CumProd DeformConv Det RotaryEmbedding",
+        "Attention DeformConv Det RotaryEmbedding",
     ),
     _group(
         "process signals and pictures in float32",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, defs, helper, numpy_helper
 
 import qdqnp
-from qdqnp.errors import ModelError
+from qdqnp.errors import ModelError, ProfileError
 from tests.lowering.peer import optimized
 from tests.ops import draw
 from tests.ops.case import Case, assert_same
@@ -89,7 +89,11 @@ def test_every_operator(name: str, seed: int) -> None:
     model = qdqnp.load(case.model)
     promised = model.plan("ort-unfused").promises["y"].exact
     assert promised or name in UNPROMISED
-    found = model.run(case.inputs, profile="ort-unfused")["y"]
+    try:
+        found = model.run(case.inputs, profile="ort-unfused")["y"]
+    except ProfileError as error:  # of zeros of both signs the largest one is not known
+        assert "order does not matter" in str(error)
+        return
     if promised:
         assert_same(found, wanted["y"], "ONNX Runtime", case)
     assert found.dtype == wanted["y"].dtype

@@ -459,6 +459,7 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     ),
     "float LpNormalization": lambda rng: one_node("LpNormalization", [("x", reals(rng, 2, 3, 2))], axis=1),
     "float CumSum": lambda rng: one_node("CumSum", [("x", reals(rng, 2, 3)), ("a", np.array(1))], exclusive=1),
+    "float CumProd": lambda rng: one_node("CumProd", [("x", reals(rng, 2, 3)), ("a", np.array(1))], opset=26),
     "float CumSum from the end": lambda rng: one_node(
         "CumSum", [("x", reals(rng, 3, 2)), ("a", np.array(0))], reverse=1
     ),

@@ -1,9 +1,9 @@
-"""CumSum: sums along one axis, one element after the other, from either end."""
+"""CumSum and CumProd: sums and products along one axis, one element after the other, from either end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,16 +19,19 @@ DTYPES = (np.float32, np.int32, np.int64)
 
 
 @dataclass(frozen=True)
-class CumSumAttributes:
+class CumulativeAttributes:
     exclusive: bool = False
     reverse: bool = False
     _axis: int = 0
 
 
-class CumSum(Operator):
-    op = "CumSum"
+class Cumulative(Operator):
+    """Combines each element with what those in front of it made; exclusive: without the element itself."""
+
     arity = (2, 2)
-    Attributes = CumSumAttributes
+    #: np.add or np.multiply.
+    combine: ClassVar[np.ufunc]
+    Attributes = CumulativeAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
         axes = int_list(check, 1, "axis", 1)
@@ -36,7 +39,7 @@ class CumSum(Operator):
             check.refuse("input 1 (axis)", "one axis", len(axes))
         return replace(super().attributes(check), _axis=axes[0])
 
-    def infer(self, check: NodeCheck, attributes: CumSumAttributes) -> Inferred:
+    def infer(self, check: NodeCheck, attributes: CumulativeAttributes) -> Inferred:
         dtype = check.dtype_in(0, DTYPES, "x")
         axis_of(attributes._axis, len(check.value(0).shape))
         return ((dtype, check.value(0).shape),)
@@ -48,25 +51,35 @@ class CumSum(Operator):
         return (x,)
 
     def compute(self, binding: Binding, x: Array) -> tuple[Array, ...]:
-        attributes: CumSumAttributes = binding.step.attributes
+        attributes: CumulativeAttributes = binding.step.attributes
         axis = axis_of(attributes._axis, x.ndim)
         if x.size == 0:
             return (x.copy(),)
         moved = np.moveaxis(x, axis, 0)[:: -1 if attributes.reverse else 1]
-        found = np.zeros_like(moved)
+        found = np.full_like(moved, self.combine.identity)
         with np.errstate(all="ignore"):
             for number in range(len(moved)):
                 if attributes.exclusive:
                     if number:
-                        found[number] = found[number - 1] + moved[number - 1]
+                        found[number] = self.combine(found[number - 1], moved[number - 1])
                 else:
-                    found[number] = found[number - 1] + moved[number] if number else moved[number]
+                    found[number] = self.combine(found[number - 1], moved[number]) if number else moved[number]
         return (np.ascontiguousarray(np.moveaxis(found[:: -1 if attributes.reverse else 1], 0, axis)),)
 
     def origin(self, step: Step, output: int, index: Index, x: Array) -> Any:
-        attributes: CumSumAttributes = step.attributes
+        attributes: CumulativeAttributes = step.attributes
         axis = axis_of(attributes._axis, x.ndim)
         at, apart = index[axis], int(attributes.exclusive)
         part = slice(at + apart, None) if attributes.reverse else slice(0, at + 1 - apart)
         found = x[(*index[:axis], part, *index[axis + 1 :])]
         return found if found.size else 0
+
+
+class CumSum(Cumulative):
+    op = "CumSum"
+    combine = np.add
+
+
+class CumProd(Cumulative):
+    op = "CumProd"
+    combine = np.multiply

@@ -155,6 +155,14 @@ def skip_layer_normalization(op: str) -> Callable[[draw.Rng], Case]:
     return case
 
 
+def cum_prod(rng: draw.Rng) -> Case:
+    dims = draw.shape(rng)
+    x: Array = reals(rng, dims) if draw.chance(rng, 0.7) else rng.integers(-(2**31), 2**31 - 1, dims, np.int32)
+    axis = np.asarray(rng.integers(-len(dims), len(dims)), np.int64)
+    exclusive, reverse = (draw.pick(rng, (None, 0, 1)) for _ in range(2))
+    return one_node("CumProd", [("x", x), ("axis", axis)], opset=26, exclusive=exclusive, reverse=reverse)
+
+
 def cum_sum(rng: draw.Rng) -> Case:
     dims = draw.shape(rng)
     x: Array = reals(rng, dims) if draw.chance(rng, 0.7) else rng.integers(-(2**31), 2**31 - 1, dims, np.int32)
@@ -223,4 +231,5 @@ FUNCTIONS: Mapping[str, Callable[[draw.Rng], Case]] = {
     "SkipLayerNormalization": skip_layer_normalization("SkipLayerNormalization"),
     "SkipSimplifiedLayerNormalization": skip_layer_normalization("SkipSimplifiedLayerNormalization"),
     "CumSum": cum_sum,
+    "CumProd": cum_prod,
 }

@@ -181,6 +181,14 @@ def gather_computed(rng: draw.Rng) -> Case:
     return one_node("Gather", arguments, draw.pick(rng, (["x", "indices"], ["indices"])), opset=13, axis=axis)
 
 
+def bit_cast(rng: draw.Rng) -> Case:
+    """Between types of one width; no signaling NaN is drawn, whose payload a copy may change."""
+    kinds = draw.pick(rng, ((np.int8, np.uint8), (np.int16, np.uint16, np.float16), (np.int32, np.uint32, F)))
+    kind, target = draw.pick(rng, kinds), draw.pick(rng, kinds)
+    to = helper.np_dtype_to_tensor_dtype(np.dtype(target))
+    return one_node("BitCast", [("x", elements(rng, kind, draw.shape(rng)))], opset=26, output=target, to=to)
+
+
 #: Bit for bit as ONNX Runtime computes them.
 LOGIC: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Add of numbers": _binary("Add", *NUMBERS),
@@ -217,6 +225,7 @@ LOGIC: Mapping[str, Callable[[draw.Rng], Case]] = {
     "Where": where,
     "Cast": cast,
     "CastLike": cast_like,
+    "BitCast": bit_cast,
     "Clip of numbers": clip,
     "Gather by an input": gather_computed,
 }

@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 
 from qdqnp.element_types import DTYPES
-from qdqnp.graph import MICROSOFT, ONNX, Graph, Node
+from qdqnp.graph import MICROSOFT, ONNX, Graph, Node, Shape
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.halves import cast_around, reads_half
@@ -20,7 +20,18 @@ from qdqnp.ops.examine import HALF
 
 #: The operators that have a float16 kernel on the CPU.
 KERNELS = {
-    *("Cast", "CastLike", "Clip", "Concat", "ConstantOfShape", "DequantizeLinear", "Expand", "Flatten", "Gather"),
+    *(
+        "BitCast",
+        "Cast",
+        "CastLike",
+        "Clip",
+        "Concat",
+        "ConstantOfShape",
+        "DequantizeLinear",
+        "Expand",
+        "Flatten",
+        "Gather",
+    ),
     *("GatherElements", "GatherND", "Identity", "IsInf", "IsNaN", "LayerNormalization", "Max", "Min", "Mod"),
     *("QuantizeLinear", "RMSNormalization", "Reshape", "ReverseSequence", "Round", "Scatter", "ScatterElements"),
     *("ScatterND", "Shape", "Shrink", "Sign", "Size", "Slice", "Split", "Squeeze", "TensorScatter", "Transpose"),
@@ -39,15 +50,17 @@ KERNEL_SINCE = {"Clip": 12, "Max": 12, "Min": 12}
 #: opsets it does.
 FUNCTIONS = {
     **dict.fromkeys(("Gelu", "CenterCropPad", "GroupNormalization", "Mish", "Swish"), range(1, LATEST)),
-    **dict.fromkeys(("LogSoftmax", "Softmax"), range(13, LATEST)),
     **dict.fromkeys(("LeakyRelu", "PRelu"), range(16, 19)),
     **dict.fromkeys(("ReduceL1", "ReduceLogSum", "ReduceSumSquare"), range(18, LATEST)),
     **dict.fromkeys(("Elu", "HardSigmoid", "ReduceL2", "ReduceLogSumExp", "Selu"), range(18, 19)),
     **dict.fromkeys(("Softplus", "Softsign", "ThresholdedRelu"), range(18, 19)),
 }
 MICROSOFT_FUNCTIONS = {"FastGelu", "Gelu", "QuickGelu"}
-#: The opset in which Relu is one of them.
+#: The opset in which Relu is one of them, and those since which Softmax and LogSoftmax are, and ReduceMax takes axes as
+#: an input.
 RELU = 18
+SOFTMAX = 13
+AXES_INPUT = 18
 INSERTED = "InsertedPrecisionFreeCast_"
 #: Puts nodes out of the sight of passes.
 OUT_OF_SIGHT = "out of sight: "
@@ -55,8 +68,9 @@ OUT_OF_SIGHT = "out of sight: "
 
 def insert_casts(graph: Graph, log: Log) -> Graph:
     """Run last, at every level."""
+    graph = _cast_like_as_cast(graph) if "CastLike" in graph.ops else graph
     if any(reads_half(graph, node) for node in graph.nodes):
-        graph = _doubted(_relu_as_max(graph))
+        graph = _doubted(_softmax_apart(_relu_as_max(graph)))
         graph = cast_around(graph, _without_kernel(graph), INSERTED)
     return without_round_trips(graph) if "Cast" in graph.ops else graph
 
@@ -116,6 +130,52 @@ def _relu_as_max(graph: Graph) -> Graph:
             zero = edit.add_constant(f"{node.outputs[0]}_zero", np.zeros((), HALF))
             edit.replace(node, node.with_(op="Max", inputs=(node.input(0), zero), origin=node.origins))
     return edit.done()
+
+
+def _cast_like_as_cast(graph: Graph) -> Graph:
+    """Replace CastLike by Cast, as ONNX defines it."""
+    edit = Edit(graph)
+    for node in edit.nodes():
+        if is_op(node, "CastLike"):
+            numbers = {str(dtype): number for number, dtype in DTYPES.items()}
+            kept = {name: value for name, value in node.attributes.items() if name != "to"}
+            to = numbers[str(edit.values[node.input(1)].dtype)]
+            edit.change(node, op="Cast", inputs=node.inputs[:1], attributes={**kept, "to": to})
+    return edit.done()
+
+
+def _softmax_apart(graph: Graph) -> Graph:
+    """Replace Softmax and LogSoftmax by what ONNX defines them by, none of which has a float16 kernel."""
+    edit = Edit(graph)
+    for node in edit.nodes():
+        if graph.opset < SOFTMAX or not is_op(node, "Softmax", "LogSoftmax") or not reads_half(graph, node):
+            continue
+        x, y, axis = node.input(0), node.outputs[0], node.attributes.get("axis", -1)
+        assert isinstance(axis, int)
+        axes = edit.add_constant(f"{y}_axes", np.array([axis]))
+        shape = edit.values[x].shape
+        edit.set_shape(top := edit.fresh(f"{y}_ReduceMax", edit.values[x]), unreduced(shape, axis))
+        edit.set_shape(total := edit.fresh(f"{y}_ReduceSum", edit.values[x]), unreduced(shape, axis))
+        below, power = (edit.fresh(f"{y}_{op}", edit.values[x]) for op in ("Sub", "Exp"))
+        by_input = graph.opset >= AXES_INPUT
+        parts = [
+            ("ReduceMax", (x, axes) if by_input else (x,), top, {} if by_input else {"axes": (axis,)}),
+            ("Sub", (x, top), below, {}),
+            ("Exp", (below,), power, {}),
+            ("ReduceSum", (power, axes), total, {}),
+        ]
+        if node.op == "Softmax":
+            parts.append(("Div", (power, total), y, {}))
+        else:
+            edit.set_shape(log := edit.fresh(f"{y}_Log", edit.values[x]), unreduced(shape, axis))
+            parts += [("Log", (total,), log, {}), ("Sub", (below, log), y, {})]
+        edit.replace(node, [Node(op, ONNX, read, (made,), given, "", node.origins) for op, read, made, given in parts])
+    return edit.done()
+
+
+def unreduced(shape: Shape, axis: int) -> Shape:
+    """Return a shape with size 1 along an axis."""
+    return tuple(1 if at == axis % len(shape) else size for at, size in enumerate(shape))
 
 
 def _doubted(graph: Graph) -> Graph:
