@@ -168,6 +168,31 @@ def test_chains(seed: int) -> None:
             assert_same(found[name], array, f"ONNX Runtime as {profile}", Case(model, feeds))
 
 
+@pytest.mark.parametrize("order", [("wide", "half"), ("half", "wide")])
+def test_of_several_inputs_the_first_one_decides(order: tuple[str, str], rng: np.random.Generator) -> None:
+    """Whether a Max between nodes without a float16 kernel computes float32: 'half' comes from a node with one."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["wide"]),
+        helper.make_node("Min", ["x2", "x"], ["half"]),
+        helper.make_node("Max", order, ["max"]),
+        helper.make_node("Neg", ["max"], ["y"]),
+        helper.make_node("Identity", ["half"], ["z"]),
+        helper.make_node("MatMul", ["max", "w"], ["v"]),
+    ]
+    inputs = [helper.make_tensor_value_info(name, HALF, (4, 4)) for name in ("x", "x2")]
+    ends = [helper.make_tensor_value_info(name, HALF, None) for name in ("y", "z", "v")]
+    w = numpy_helper.from_array(rng.normal(0, 1, (4, 4)).astype(H), "w")
+    graph = helper.make_graph(nodes, "max", inputs, ends, [w])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    loaded = qdqnp.load(model)
+    ops = [step.op for step in loaded.program("ort-unfused").steps]
+    for _ in range(5):
+        feeds = {name: rng.normal(0, 1, (4, 4)).astype(H) for name in ("x", "x2")}
+        wanted, found = ort.run(model, feeds), loaded.run(feeds, profile="ort-unfused")
+        for name, array in wanted.items():
+            assert_same(found[name], array, f"ONNX Runtime; {ops}", Case(model, feeds))
+
+
 def one_cast_after_another(*types: int) -> onnx.ModelProto:
     nodes = [helper.make_node("Cast", [f"t{at}"], [f"t{at + 1}"], to=to) for at, to in enumerate(types[1:])]
     ends = (("t0", types[0]), (f"t{len(types) - 1}", types[-1]))
@@ -204,6 +229,22 @@ def test_casts_one_behind_the_other(types: tuple[int, ...]) -> None:
     found = qdqnp.load(model).run(x, profile="ort-unfused")
     (wanted,) = ort.run(model, {"t0": x}).values()
     assert_same(*found.values(), wanted, "ONNX Runtime", Case(model, {"t0": x}))
+
+
+def test_casts_of_the_file_are_taken_before_those_put_in(rng: np.random.Generator) -> None:
+    nodes = [
+        helper.make_node("Exp", ["x"], ["e"]),
+        helper.make_node("Cast", ["e"], ["up"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["up"], ["down"], to=HALF),
+        helper.make_node("Cast", ["down"], ["y"], to=TensorProto.FLOAT),
+    ]
+    x = helper.make_tensor_value_info("x", HALF, (50,))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "casts", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    feeds = {"x": rng.normal(0, 1, 50).astype(H)}
+    found = qdqnp.load(model).run(feeds, profile="ort-unfused")["y"]
+    assert_same(found, ort.run(model, feeds)["y"], "ONNX Runtime", Case(model, feeds))
 
 
 def test_float32_beside_float16_is_refused() -> None:

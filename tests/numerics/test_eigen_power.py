@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from qdqnp.numerics.eigen_power import power
+from tests.ops.case import one_node
+from tests.oracles import ort
 
 F = np.float32
 
@@ -65,6 +67,15 @@ def pow_of_the_standard(number: float, exponent: float) -> float:
     except ValueError:
         odd = exponent == int(exponent) and int(exponent) % 2 == 1
         return math.copysign(math.inf, number if odd else 1.0) if number == 0 else math.nan
+
+
+@pytest.mark.parametrize("exponent", [0.75, 0.5, 3.5, 2.5])
+def test_a_hundred_thousand_powers_are_onnx_runtimes(exponent: float, rng: np.random.Generator) -> None:
+    """LRN of one channel: x times a power of 1 + x^2."""
+    x = (rng.normal(0, 1, (1, 1, 250, 400)) * 10 ** rng.uniform(-1, 2, (1, 1, 250, 400))).astype(F)
+    case = one_node("LRN", [("x", x)], size=1, alpha=1.0, beta=exponent)
+    wanted = ort.run(case.model, case.inputs)["y"]
+    assert (x * power(F(1) + x * x, -exponent)).tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7])

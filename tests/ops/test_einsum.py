@@ -7,7 +7,8 @@ import pytest
 
 from qdqnp.errors import ModelError
 from qdqnp.ops.geometry.equation import Equation, parse
-from tests.ops.case import Case, computed, one_node
+from tests.ops.case import Case, assert_same, computed, one_node
+from tests.oracles import ort
 
 F = np.float32
 
@@ -58,3 +59,22 @@ def test_nothing_to_multiply(equation: str) -> None:
 def test_unknown_sizes_stay_unknown() -> None:
     equation = parse("bij,bjk->bik", (3, 3))
     assert equation.sizes([("N", 2, 3), ("N", 3, None)]) == {"b": "N", "i": 2, "j": 3, "k": None}
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape"),
+    [
+        ("jim->i", (40, 1, 40)),
+        ("jim->i", (1, 40, 40)),
+        ("jim->i", (3, 2, 40)),
+        ("ji->i", (17, 300)),
+        ("ji->i", (9, 300)),
+    ],
+)
+def test_sums_choose_their_order_by_sizes_of_their_own(
+    equation: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    """Not by those by which ReduceSum does: of the first case half of the sums have other bits there."""
+    for _ in range(20):
+        case = one_node("Einsum", [("x", rng.standard_normal(shape, dtype=F))], ["x"], equation=equation)
+        assert_same(computed(case), ort.run(case.model, case.inputs)["y"], "ONNX Runtime", case)
