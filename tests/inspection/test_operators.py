@@ -106,9 +106,11 @@ def test_a_model_loads_for_the_listed_types_and_for_no_others(op: str, attribute
         [info("y", None, 0)],
         opsets={"": onnx.defs.onnx_opset_version()},
     )
-    if str(DTYPES[kind]) in kinds(op):
+    half = DTYPES[kind] == np.float16 and "float32" in kinds(op)  # which is taken where float32 is listed
+    if half or str(DTYPES[kind]) in kinds(op):
         output = BY_NAME[op].outputs
-        assert str(read(made).values["y"].dtype) == (str(DTYPES[kind]) if output.startswith("as ") else output)
+        same = output.startswith("as ") or (half and output == "float32")
+        assert str(read(made).values["y"].dtype) == (str(DTYPES[kind]) if same else output)
     else:
         refused_once(made, "input 0")
 

@@ -164,8 +164,9 @@ def test_chains(seed: int) -> None:
     for profile, wanted in (("ort-unfused", ort.run(model, feeds)), ("ort", ort.run(optimized(model), feeds))):
         promises, found = loaded.plan(profile).promises, loaded.run(feeds, profile=profile)
         for name, array in wanted.items():
-            assert promises[name].exact
-            assert_same(found[name], array, f"ONNX Runtime as {profile}", Case(model, feeds))
+            assert promises[name].exact or (profile == "ort" and "level BASIC may rewrite" in str(promises[name]))
+            if promises[name].exact:
+                assert_same(found[name], array, f"ONNX Runtime as {profile}", Case(model, feeds))
 
 
 @pytest.mark.parametrize("order", [("wide", "half"), ("half", "wide")])
