@@ -111,7 +111,8 @@ def _log(x: Float32) -> Float32:
     p = f * ((F(0.18256296349849254) * f + F(1.0000000190281063)) * f + F(1.0000000190281136))
     q = (F(0.049616247954120038) * f + F(0.59923249590823520)) * f + F(1.4999999999999927)
     y = e * F(0.6931471805599453) + p / (q * f + F(1))
-    return np.where(inside, y, libm.log_outside(x)).astype(F)
+    bad = (x < 0) | np.isnan(x)  # whose comparison is the result: all bits set
+    return np.where(bad, np.uint32(2**32 - 1).view(F), np.where(inside, y, libm.log_outside(x))).astype(F)
 
 
 @piecewise

@@ -149,8 +149,8 @@ def log(x: Float32) -> Float32:
 
 
 def log_outside(x: Float32) -> Float32:
-    """Return what the logarithm is of zeros, of infinity, and of NaNs and negative numbers."""
-    return np.select([x == 0, x == np.inf], [F(-np.inf), F(np.inf)], F(np.nan)).astype(F)
+    """Return what the logarithm is of zeros, infinity, NaNs, which stay, and of negative numbers: x86's NaN."""
+    return np.select([x == 0, x == np.inf, x < 0], [F(-np.inf), F(np.inf), -F(np.nan)], x).astype(F)
 
 
 def power(x: Float32, y: Float32) -> Float32:

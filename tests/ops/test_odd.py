@@ -411,3 +411,11 @@ def test_a_region_of_interest_that_no_coordinate_holds() -> None:
     proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.full(8, 3e38, F), "roi"))
     with pytest.raises(qdqnp.ModelError, match=r"input 1 \(roi\): expected numbers in"):
         qdqnp.load(proto)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 16, 33])
+def test_the_nans_of_a_logarithm(count: int) -> None:
+    """Bit for bit: registers of four set all bits, what is left over is the C library's."""
+    x = np.resize(np.array([-1, np.nan, 2, -np.inf, -np.nan, 0, np.inf], F), count)
+    for profile in ("ort", "ort-unfused"):
+        same(one("Log", x), {"x": x}, profile)

@@ -186,3 +186,21 @@ def test_weights_leave_enough_for_sizes() -> None:
     nodes += chain.graph.node
     model = made(nodes, [2, 3, 4], zero=[0], rest=[-1], **constants)
     assert qdqnp.load(model).program().tensors["y"].shape == (2, 12)
+
+
+@pytest.mark.parametrize("profile", ["ort", "ort-x64", "ort-unfused"])
+@pytest.mark.parametrize("code", [np.int8, np.uint8])
+def test_a_shape_is_no_use_of_codes(code: type, profile: str) -> None:
+    """It reads a DQ of its own, which goes with it: under ort-x64 the codes have one reader, and fuse."""
+    nodes = [
+        node("QuantizeLinear", "x", "s", "z", to="q"),
+        node("DequantizeLinear", "q", "s", "z", to="d"),
+        node("Softmax", "d", to="p", axis=-1),
+        node("QuantizeLinear", "p", "t", "z", to="pq"),
+        node("DequantizeLinear", "pq", "t", "z", to="pd"),
+        node("Shape", "pd", to="sizes"),
+        node("Reshape", "pd", "sizes", to="y"),
+    ]
+    proto = made(nodes, [4, 16], s=F(0.1), t=F(1 / 256), z=code(0))
+    ops = [step.op for step in qdqnp.load(proto).program(profile).steps]
+    assert ("QLinearSoftmax" in ops) == (profile != "ort-unfused")

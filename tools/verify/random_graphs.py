@@ -4,6 +4,7 @@ its optimized graph with those of ours. What differs is shrunk.
     python -m tools.verify.random_graphs --count 20000 --profile ort
     python -m tools.verify.random_graphs --count 2000 --without transposes     what the graphs find without a pass
     python -m tools.verify.random_graphs --theme transformers                 functions and normalizations by parts
+    python -m tools.verify.random_graphs --theme modern                       dynamic quantization, weights alone, sizes
     python -m tools.verify.random_graphs --seed 4711                          one graph again, shrunk and printed
 """
 

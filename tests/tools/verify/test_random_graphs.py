@@ -32,6 +32,18 @@ def test_which_operators_occur() -> None:
     assert found <= set(supported())
 
 
+def test_what_is_exported_today_occurs_where_it_is_asked_for() -> None:
+    found = {node.op_type for seed in range(60) for node in build(genome(seed, "modern")).graph.node}
+    assert found >= {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "Cast", "Shape", "Where", "Min", "Log"}
+    assert found <= set(supported())
+
+
+@pytest.mark.parametrize("theme", ["modern", "dynamic", "transformers"])
+def test_nothing_that_is_promised_differs_in_a_theme(theme: str) -> None:
+    counts = run(Comparison("ort-x64", ()), range(8), 0, (), theme).counts
+    assert not counts["wrong"] + counts["crash"] and counts["equal"] >= 4
+
+
 @pytest.mark.parametrize("profile", ["ort", "ort-x64", "ort-unfused"])
 def test_nothing_that_is_promised_differs(profile: str) -> None:
     counts = run(Comparison(profile, ()), SEEDS, 0, ()).counts

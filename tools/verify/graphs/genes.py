@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from tools.verify.graphs import elementwise, layers, movement, transformer
+from tools.verify.graphs import elementwise, layers, modern, movement, transformer
 from tools.verify.graphs.maker import Maker
 
 
@@ -30,6 +30,8 @@ GENES: dict[str, Callable[[Maker], None]] = {
         *(movement.transpose, movement.sandwich, movement.squeeze, movement.reshape, movement.flatten),
         *(movement.concat, movement.split, movement.slice, movement.parts, movement.gather, movement.pad),
         *(movement.tile, movement.blocks, movement.focus, movement.resize, output),
+        *(modern.any_function, modern.gate, modern.dynamic_matmul, modern.dynamic_conv, modern.weights_only),
+        *(modern.small_codes, modern.sized, modern.choose),
         *(transformer.function, transformer.gelu, transformer.norm, transformer.residual, transformer.mask),
     )
 }
@@ -49,10 +51,39 @@ TRANSFORMERS = (
     *("function", "gelu", "gelu", "norm", "norm", "residual", "residual", "mask", "matmul", "gemm", "silu", "reduce"),
     *("binary", "activation", "transpose", "reshape"),
 )
+DYNAMIC = (
+    "dynamic_matmul",
+    "dynamic_matmul",
+    "dynamic_conv",
+    "dynamic_conv",
+    "binary",
+    "activation",
+    "reshape",
+    "output",
+)
+MODERN = (
+    *("any_function", "any_function", "gate", "dynamic_matmul", "dynamic_conv", "weights_only", "weights_only"),
+    *(
+        "small_codes",
+        "small_codes",
+        "sized",
+        "sized",
+        "choose",
+        "matmul",
+        "conv",
+        "binary",
+        "transpose",
+        "norm",
+        "softmax",
+    ),
+    *("residual", "gelu", "reduce", "output"),
+)
 # Drawn where none is asked for: a seed makes the same graph as ever.
 DRAWN = ("all", "transposes", "constants", "matrices")
 THEMES = {
     "transformers": TRANSFORMERS,
+    "dynamic": DYNAMIC,
+    "modern": MODERN,
     "all": ALL,
     "transposes": TRANSPOSES,
     "constants": CONSTANTS,

@@ -53,6 +53,17 @@ def _fold_shape(edit: Edit, node: Node) -> None:
     shape = np.array(value.shape, np.int64)[slice(start, end)]
     edit.replace(node)
     edit.set_constant(node.outputs[0], shape)
+    _drop_unread(edit, node.inputs[0])
+
+
+def _drop_unread(edit: Edit, name: str) -> None:
+    """Take out what only the shape of a tensor was read of, as a DQ of its own, which would count as a use of its Q."""
+    waiting = [name]
+    while waiting:
+        maker = edit.producer(waiting.pop())
+        if maker is not None and len(maker.outputs) == 1 and not edit.is_read(maker.outputs[0]):
+            edit.replace(maker)
+            waiting.extend(maker.inputs)
 
 
 def _is_of_a_whole_unit(edit: Edit, dq: Node) -> bool:
