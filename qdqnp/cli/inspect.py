@@ -86,6 +86,7 @@ def _print(found: dict[str, Any]) -> None:
             layer["requantization"] + (f" ({layer['status']})" if layer["status"] == "inferred" else ""),
         )
     CONSOLE.print(rows)
+    _print_stated(found["stated"])
     for refusal in found["left_alone"]:
         CONSOLE.print(f"left alone by {refusal['pass_name']}: {name(refusal['node'])}: {name(refusal['reason'])}")
     totals = found["totals"]
@@ -95,6 +96,34 @@ def _print(found: dict[str, Any]) -> None:
     ways = ", ".join(f"{count} by {way}" for way, count in totals["requantizations"].items())
     CONSOLE.print(f"codes: {ways}; the profile's arithmetic is {found['status']}")
     CONSOLE.print("sums: " + ", ".join(f"{count} by {proof}" for proof, count in totals["proofs"].items()))
+
+
+def _print_stated(layers: list[dict[str, Any]]) -> None:
+    """Print what the profile states for layers beside what its rules choose, a table for each kind of layer."""
+    kinds = {tuple(number["name"] for number in layer["numbers"]): None for layer in layers}
+    for names in kinds:
+        rows = table("stated", *names)
+        for layer in layers:
+            if tuple(number["name"] for number in layer["numbers"]) == names:
+                rows.add_row(name(layer["label"]), *(_stated(number) for number in layer["numbers"]))
+        CONSOLE.print(rows)
+    if layers:
+        differing = sum(layer["differs"] for layer in layers)
+        CONSOLE.print(f"the profile states the numbers of {len(layers)} layers; {differing} differ (*) from its rules'")
+
+
+def _stated(number: dict[str, Any]) -> str:
+    """Write a stated number, and where it differs from the chosen one, marked, that one or the largest difference."""
+    stated, chosen = number["stated"], number["chosen"]
+    several = isinstance(stated, list)
+    text = f"{len(stated)} values" if several else str(stated)
+    if not number["differing"]:
+        return text
+    if chosen is None:
+        return f"{text} *"
+    if several or isinstance(chosen, list):
+        return f"{text}; {number['differing']} by up to {number['largest']} *"
+    return f"{text}; rule {chosen} *"
 
 
 def _marked(layer: dict[str, Any]) -> str:

@@ -9,16 +9,20 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.options import PATH, force_option, json_option
-from qdqnp.files.atomic import target, write_text
+from qdqnp.files.atomic import target, write_bytes, write_text
 from qdqnp.inspection.memory import memory_need
 from qdqnp.model import load
+from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.quant import Int64
 from qdqnp.render.console import CONSOLE, name, print_json, table
 from qdqnp.st.compiled import CompiledNetwork, CompiledSum
 from qdqnp.st.document import network_json
 from qdqnp.st.footprint import footprint
+from qdqnp.st.graph import compiled_graph
 from qdqnp.st.hook import hook_source, streamed
+from qdqnp.st.labels import labels_in
 from qdqnp.st.names import tensor_names
+from qdqnp.st.profile import compiled_profile
 from qdqnp.st.read import read
 
 NUMBERS = ("size", "constants", "other tensors", "fullest epoch", "alive then")
@@ -34,8 +38,14 @@ def st_command() -> None:
 
 @st_command.command("read")
 @click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, metavar="FILE.toml", help="Write a profile with these integers.")
+@click.option("--graph", type=PATH, metavar="FILE.onnx", help="Write the compiled graph with its integers, as QDQ.")
+@click.option("--model", type=PATH, metavar="FILE.onnx", help="Call layers in it as in this model, by *_Q.json.")
+@force_option("a file")
 @json_option
-def read_command(folders: tuple[Path, ...], as_json: bool) -> None:
+def read_command(
+    folders: tuple[Path, ...], out: Path | None, graph: Path | None, model: Path | None, force: bool, as_json: bool
+) -> None:
     """Show the integers that the compiler chose for each layer, from the files in DIR.
 
     DIR is st_ai_output, or neural_art__NAME of st_ai_ws; give both where the network runs on the epoch controller. What
@@ -43,7 +53,14 @@ def read_command(folders: tuple[Path, ...], as_json: bool) -> None:
 
     Exit code 0: done. 2: bad usage, or files that are missing, damaged, or of an unknown release of the compiler.
     """
+    place = None if out is None else target(_toml(out), "the profile", force)
+    graph_place = None if graph is None else target(graph, "the graph", force)
     network = read(folders)
+    if graph_place is not None:
+        write_bytes(graph_place, compiled_graph(folders))
+    if out is not None and place is not None:
+        labels = None if model is None else labels_in(load(model), network)
+        write_text(place, to_toml(compiled_profile(network, out.stem, labels)))
     if as_json:
         print_json(network_json(network))
     else:
@@ -120,6 +137,12 @@ def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: 
 
 def _bytes(count: int) -> str:
     return f"{count:,}" if count else ""
+
+
+def _toml(path: Path) -> Path:
+    if path.suffix != ".toml":
+        raise click.UsageError("--out: expected a name that ends in .toml, which is how commands know a profile's file")
+    return path
 
 
 def _print(network: CompiledNetwork) -> None:

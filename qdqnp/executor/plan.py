@@ -19,7 +19,7 @@ from qdqnp.kernels.scratch import Scratch, ScratchPool
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import SHAPES_KEPT, bytes_needed
 from qdqnp.lowering.device.levels import ROUNDED
-from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.questions import Summed
 from qdqnp.ops.integer.asking import IntegerOperator, Part
 from qdqnp.ops.operator import Binding, Operator, ShapeError
@@ -232,7 +232,7 @@ class Plan:
     def _check_overrides(self, problems: Problems) -> None:
         """Reject overrides for unknown layers; otherwise a typo would be ignored silently."""
         labels = {step.label for step in self.program.steps}
-        for rule in ("conv", "matmul", "gemm"):
+        for rule in rule_names():
             for label, _ in getattr(getattr(self.profile, rule), "overrides", ()):
                 if label not in labels:
                     problems.add(f"profile '{self.profile.name}', {rule}.overrides", "a layer of the model", label)

@@ -10,6 +10,7 @@ from typing import Any
 from qdqnp.errors import InputError
 from qdqnp.executor.plan import BoundStep, Plan, on_host
 from qdqnp.graph import Shape
+from qdqnp.inspection.stated import stated_json, stated_layers
 from qdqnp.numerics.profile import Profile
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.ops.registry import operator_of
@@ -92,6 +93,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
             "requantizations": _count(text.split(" for ")[0] for text in (x.requantization for x in layers) if text),
             "proofs": _count(layer.proof.split(":")[0] for layer in layers if layer.proof),
         },
+        "stated": stated_json(stated_layers(plan, shapes)),
         "left_alone": [asdict(refusal) for refusal in program.refusals],
     }
 

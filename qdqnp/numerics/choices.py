@@ -20,6 +20,10 @@ _CHOICE, _FAMILIES = "choice", "families"
 OVERRIDES = "overrides"
 
 
+#: (layer label, (('S1', value), ...)), hashable.
+Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+
 @dataclass(frozen=True)
 class Override:
     """A number of one layer that a profile may give."""
@@ -80,6 +84,20 @@ def limited_to(of: Iterable[Any]) -> Mapping[str, Any]:
 def part(*families: str) -> Any:
     """Declare a dataclass field, without a default, that holds a rule of one of the families or a tuple of such."""
     return field(metadata={_FAMILIES: families})
+
+
+def of_layer(rule: Any, label: str) -> Any:
+    """Return a rule with the numbers that it states for one layer alone, under the label ''.
+
+    A rule that states no numbers is returned as it is.
+    """
+    stated = getattr(rule, OVERRIDES, ())
+    return replace(rule, overrides=tuple(("", numbers) for at, numbers in stated if at == label)) if stated else rule
+
+
+def given_of(rule: Any) -> Mapping[str, Any]:
+    """Return the numbers of a rule that `of_layer` gave."""
+    return dict(dict(getattr(rule, OVERRIDES, ())).get("", ()))
 
 
 def choice_of(item: dataclasses.Field[Any]) -> Choice | None:

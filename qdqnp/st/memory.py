@@ -93,7 +93,7 @@ class Memory:
             return None
         filled = [pool for pool in holding if pool.content]
         if not filled:
-            self._missing(holding[-1], where)
+            self._missing(max(holding, key=lambda one: one.base), where)
             return None
         pool = max(filled, key=lambda one: one.base)
         return self._cut(pool.content or b"", pointer - pool.base, size, f"content of pool {pool.name}", where)

@@ -44,10 +44,12 @@ def _check(places: Any, pools: Sequence[Pool], problems: Problems) -> None:
 def _listed(info: Any, problems: Problems) -> Iterator[TensorPlace]:
     if info is None:
         return
-    if not isinstance(info, dict) or not isinstance(info.get("buffers", []), list):
-        problems.add("c_info.json", "a table with a list of buffers", type(info).__name__)
+    lists = ("buffers", "memory_pools")
+    if not isinstance(info, dict) or not all(isinstance(info.get(name, []), list) for name in lists):
+        problems.add("c_info.json", "a table with lists of buffers and memory_pools", type(info).__name__)
         return
-    memories = {row["id"]: row for row in info.get("memory_pools", []) if isinstance(row, dict) and "id" in row}
+    rows = [row for row in info.get("memory_pools", []) if isinstance(row, dict)]
+    memories = {row["id"]: row for row in rows if isinstance(row.get("id"), int)}
     graphs = info.get("graphs")
     graph = graphs[0] if isinstance(graphs, list) and graphs and isinstance(graphs[0], dict) else {}
     roles = {number: role for role in ("input", "output") for number in _list(graph.get(f"{role}s"))}

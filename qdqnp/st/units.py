@@ -100,7 +100,8 @@ class Unit:
         frames, repeated = of.number("frame_tot_cnt", 1, 2**24), of.number("frame_loop_cnt", 0, 2**24) or 1
         blocks = frames // repeated
         repeats = size * 8 // max(bits * batch, 1)
-        if blocks * batch != self.channels or not 1 <= repeats <= 2**16 or blocks * size > 2**26:
+        whole = size * 8 % bits == 0 and 1 <= repeats <= 2**16 and blocks * size <= 2**26
+        if blocks * batch != self.channels or not whole:
             got = f"{blocks} blocks of {size} bytes for {batch}"
             self.problems.add(of.where("frame_tot_cnt"), f"numbers for {self.channels} channels", got)
             return None

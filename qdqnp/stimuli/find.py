@@ -9,7 +9,7 @@ from qdqnp.errors import InputError, Problem, ProfileError, shorten
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.find import find_step
 from qdqnp.model import Model, load
-from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.ops.registry import operator_of
 from qdqnp.quant import EIGHT_BIT
@@ -67,7 +67,7 @@ def _only_step(single: Model, profile: Profile, lowering: str, there: BoundStep)
 def for_one_layer(profile: Profile, label: str) -> Profile:
     """Return the profile without the overrides of other layers, which a model of one layer would refuse as unknown."""
     changed = {}
-    for name in ("conv", "matmul", "gemm"):
+    for name in rule_names():
         rule = getattr(profile, name)
         if getattr(rule, "overrides", ()):
             changed[name] = replace(rule, overrides=tuple(one for one in rule.overrides if one[0] == label))

@@ -13,10 +13,11 @@ from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.questions.sums import Sums
-from qdqnp.numerics.rules.accumulate import BlockSum, ExactSum, SumTerms
+from qdqnp.numerics.rules.accumulate import BlockSum, ExactSum, SplitSum, SumTerms
 from qdqnp.numerics.rules.requantize.protocol import SumContext
 from tests.networks import dla
 from tests.numerics.profiles.test_operators import quant
+from tests.oracles.fixed_point import ROUNDING, limited
 from tests.oracles.shift_devices import block_sum
 
 
@@ -65,3 +66,53 @@ def test_sums_alone_do_not_tell() -> None:
     with pytest.raises(ProfileError, match="the products that they add up"):
         known.under(replace(PROFILES["tflite"], name="mac", accumulate=BlockSum(4, 14)))
     assert known.under(PROFILES["tflite"]) is known and isinstance(known.accumulate, ExactSum)
+
+
+# -- kernels that are split --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("parts", [(0, 0, 0, 1, 1, 1), (0, 1, 0, 1, 2, 2), (0,) * 6])
+@pytest.mark.parametrize("shift", [0, 3, 9])
+def test_parts_of_a_kernel_are_narrowed_and_added(parts: tuple[int, ...], shift: int, rng: np.random.Generator) -> None:
+    """Against Python's integers; the kernel has 6 elements and 500 channels, so that parts and sums saturate."""
+    channels, size = 500, len(parts)
+    columns, weights = rng.integers(-20, 128, (1, channels * size, 4)), rng.integers(0, 127, (1, 3, channels * size))
+    order = rng.permutation(channels * size)
+    rule = SplitSum("half-up", overrides=(("", (("S1", shift), ("parts", parts))),))
+    found = rule.total(SumTerms(columns, columns, weights, weights, order))
+    saturated = 0
+    for _, channel, position in np.ndindex(1, 3, 4):
+        total = 0
+        for part in sorted(set(parts)):
+            inside = [k for at, k in enumerate(order) if parts[at // channels] == part]
+            acc = sum(int(columns[0, k, position]) * int(weights[0, channel, k]) for k in inside)
+            x16 = limited(ROUNDING["half-up"](acc, shift), 16)
+            saturated += abs(x16) >= 2**15 - 1
+            total = limited(total + x16, 16)
+        assert found[0, channel, position] == total << shift
+    assert (saturated > 0) == (shift < 9)
+
+
+def test_a_split_is_of_one_layer(seed: int) -> None:
+    model = qdqnp.load(dla(seed))
+    program = model.program()
+    convs = [step for step in program.steps if step.op == "QLinearConv"]
+    shapes = [program.tensors[step.input_names[1]].shape for step in convs]
+    at = next(index for index, shape in enumerate(shapes) if shape[2:] == (3, 3))
+    x = np.random.default_rng(seed).normal(0, 1, program.tensors[program.inputs[0]].shape).astype(np.float32)
+    plain = model.trace(x, profile="neural-art")
+    base = PROFILES["neural-art-1.1.3"]
+    s1 = int(plain.parameters[convs[at].outputs[0].name]["S1"])
+    given = (("S1", s1), ("parts", (0, 0, 0, 1, 1, 1, 2, 2, 2)))
+    profile = replace(base, name="split", accumulate=SplitSum("half-up", overrides=((convs[at].label, given),)))
+    assert from_toml(to_toml(profile), "again") == profile
+    split = model.trace(x, profile=profile, accumulators=True)
+    for index, step in enumerate(convs[: at + 1]):
+        same = np.array_equal(split[step.outputs[0].name], plain[step.outputs[0].name])
+        assert same == (index < at)
+    wrong = replace(
+        profile, accumulate=SplitSum("half-up", overrides=((convs[at].label, (("parts", (0, 1) * 3000),)),))
+    )
+    with pytest.raises(ProfileError, match="a split that does not fit its layer"):
+        model.run(x, profile=wrong)
+    nobody = replace(profile, accumulate=SplitSum("half-up", overrides=(("nobody", given),)))
+    with pytest.raises(ProfileError, match=r"accumulate\.overrides: expected a layer of the model, got nobody"):
+        model.run(x, profile=nobody)

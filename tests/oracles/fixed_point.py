@@ -388,25 +388,34 @@ def neural_art(acc: int, s1: int, s2: int, a: int, bc: int, tie: str = "half-up"
 
 def neural_art_1_1_1_parameters(
     weights: list[list[int]], scales: tuple[float, list[float], float], bias: list[int], zero: int
-) -> tuple[int, int, list[int], int, list[int]]:
-    """S1, sh1, A1, A2 and BC of a convolution, compilers 1.1.0 and 1.1.1."""
+) -> tuple[int, int, list[int], int, list[int], int]:
+    """S1, sh1, A1, A2, BC and S2 of a convolution, compilers 1.1.0 and 1.1.1."""
     s1, (x, channels, y) = first_shift(weights), scales
+    products = [f32(x * w) for w in channels]
+    biases = [Fraction(f32(f32(code) * product)) for code, product in zip(bias, products, strict=True)]
     exponent = -200
     while Fraction(2) ** exponent < Fraction(y):
         exponent += 1
-    middle = Fraction(2) ** (exponent - 6)
-    reals = [x * w / float(middle) for w in channels]
-    sh1 = largest_shift(max(reals) * 2.0**s1)
-    a1 = [round(Fraction(real) * 2 ** (s1 + sh1)) for real in reals]
-    return s1, sh1, a1, round(middle / Fraction(y) * 2**20), neural_art_addend(scales, bias, zero, 20)
+    s2, middle = 20, Fraction(2) ** (exponent - 6)
+    while max(map(abs, biases)) > 2**15 * middle:
+        s2, middle = s2 - 1, middle * 2
+    reals = [Fraction(float(product)) / middle for product in products]
+    sh1 = largest_shift(float(max(reals)) * 2.0**s1)
+    a1 = [math.floor(real * 2 ** (s1 + sh1) + Fraction(1, 2)) for real in reals]
+    codes = [Fraction(zero + float(value) / y) for value in biases]
+    more = 0
+    while max(map(abs, codes)) and max(map(abs, codes)) * 2 ** (s2 + more + 1) < 2**31:
+        more += 1
+    bc = [limited(round(code * 2 ** (s2 + more)), 32) >> more for code in codes]
+    return s1, sh1, a1, round(middle / Fraction(y) * 2**s2), bc, s2
 
 
 def neural_art_1_1_1(
-    acc: int, s1: int, sh1: int, a1: int, a2: int, bc: int, ties: tuple[str, str, str] = ("half-up",) * 3
+    acc: int, s1: int, sh1: int, a1: int, a2: int, bc: int, s2: int, ties: tuple[str, str, str] = ("half-up",) * 3
 ) -> int:
     x16 = limited(ROUNDING[ties[0]](acc, s1), 16)
     m16 = limited(ROUNDING[ties[1]](a1 * x16, sh1), 16)
-    return limited(ROUNDING[ties[2]](a2 * m16 + bc, 20), 8)
+    return limited(ROUNDING[ties[2]](a2 * m16 + bc, s2), 8)
 
 
 def neural_art_add(a: Q, b: Q, y: Q, tie: str = "half-up") -> Callable[[int, int], int]:

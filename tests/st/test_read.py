@@ -32,6 +32,24 @@ def test_a_network_may_lie_in_two_folders(tmp_path: Path) -> None:
         read([tmp_path / "both"])
 
 
+@pytest.mark.parametrize("channels", [2, 12, 30])
+def test_coefficients_of_wide_layers_are_streams(tmp_path: Path, channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    drawn = next(one for one in map(random_network, map(np.random.default_rng, range(9))) if one.sums[0].sh1)
+    a2 = int(drawn.sums[0].a2 or 0)
+    bc = a2 * rng.integers(-2000, 2000, channels) - (2**15 << 12)
+    layer = replace(drawn.sums[0], channels=channels, a=rng.integers(0, 2**15, channels), bc=bc)
+    written = write_folder(tmp_path / "st", replace(drawn, sums=(layer,)), streamed=True)
+    assert network_json(read([tmp_path / "st"]))["sums"] == network_json(written)["sums"]
+    path = tmp_path / "st" / f"network_atonbuf.{FLASH.name}.raw"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1  # the first of the numbers that a line repeats
+    path.write_bytes(content)
+    assert "the same numbers for all elements of a line" in problems(tmp_path / "st")
+    edit(tmp_path / "st" / "network.c", ".frame_loop_cnt = 5", ".frame_loop_cnt = 7")
+    assert f"numbers for {channels} channels" in problems(tmp_path / "st")
+
+
 # -- faults ------------------------------------------------------------------------------------------------------------
 def network(tmp_path: Path, seed: int = 3) -> Path:
     """A folder whose vectors are in a file of a memory."""

@@ -47,8 +47,8 @@ _ACTIVATIONS = {
 class Written:
     """The text and the memory of a network under construction."""
 
-    def __init__(self, network: CompiledNetwork, controller: bool) -> None:
-        self.network, self.controller = network, controller
+    def __init__(self, network: CompiledNetwork, controller: bool, streamed: bool) -> None:
+        self.network, self.controller, self.streamed = network, controller, streamed
         self.flash = bytearray()
         self.lines: list[str] = []
         self.stream = 0
@@ -132,6 +132,9 @@ class Written:
                 mask = "_".join(map(str, (*part.begin, *sizes)))
                 weights = self.dma(node, "in", 1, epoch, f"{name}_weights_submask_{mask}_7", nbits_in=8)
                 self.wire(node, unit, 1, weights)
+        if self.streamed and layer.sh1 is not None and layer.channels > 1:
+            self.wide(layer)
+            return
         if layer.sh1 is not None:
             fields = self.coefficients("A", layer.a, 16)
             self.affine(f"{name}_mul_scale_2", "Mul", epoch, layer.channels, layer.sh1, fields)
@@ -141,6 +144,34 @@ class Written:
         last_node, epoch = f"{name}_off_bias_3", layer.epochs[-1]
         self.affine(last_node, "Add", epoch, layer.channels, layer.s2, {**a, **self.addend(layer.bc)})
         self.output(last_node, epoch, layer.output)
+
+    def wide(self, layer: CompiledSum) -> None:
+        """Write the narrowings of a layer with many channels: A1 and the bias come as streams.
+
+        They come batch by batch, those of a batch as often as a line of the plane has elements. BC is A2 * bias - 2^27.
+        """
+        epoch, name = layer.epochs[0], layer.name
+        batch = next(size for size in range(layer.channels // 2, 0, -1) if layer.channels % size == 0)
+        line, height, blocks = 3, 5, layer.channels // batch
+        assert layer.a2 is not None
+        bias = (np.broadcast_to(layer.bc, layer.channels) + (2**15 << 12)) // layer.a2
+        middle, last = f"{name}_mul_scale_2", f"{name}_off_bias_3"
+        mul = {"operation": "ARITH_MUL", "dualinput": 1, "batchDepth": batch, "A_scalar": 1}
+        add = {"A_scalar": layer.a2, "B_scalar": layer.a2, "C_scalar": -(2**15), "C_shift": 12}
+        rows = (
+            (middle, "Mul", layer.sh1, mul, np.broadcast_to(layer.a, layer.channels)),
+            (last, "Add", layer.s2, {**add, "dualinput": 1, "batchDepth": batch}, bias),
+        )
+        for node, operator, shift, fields, numbers in rows:
+            unit = self.affine(node, operator, epoch, layer.channels, shift or 0, fields)
+            repeated = np.tile(numbers.reshape(blocks, 1, batch), (1, line, 1)).astype("<i2")
+            at = len(self.flash)
+            self.flash += repeated.tobytes() + bytes(-repeated.nbytes % 8)
+            size = repeated.nbytes // blocks
+            frames = {"loop_offset": size, "frame_loop_cnt": height, "frame_tot_cnt": blocks * height}
+            where = {"addr_base": f"{{(unsigned char *)({FLASH.base:#x}UL)}}", "offset_start": at, "nbits_in": 16}
+            self.wire(node, unit, 1, self.dma(node, "in", 1, epoch, f"{node}_stream", **where, **frames))
+        self.output(last, epoch, layer.output)
 
     def output(self, node: str, epoch: int, tensor: str) -> None:
         if tensor:
@@ -239,10 +270,15 @@ def info(network: CompiledNetwork) -> dict[str, Any]:
     return {"buffers": buffers, "graphs": [graph], "memory_pools": memories}
 
 
-def write_folder(folder: Path, network: CompiledNetwork, controller: bool = False) -> CompiledNetwork:
-    """Write the folder of a network, and return the network with the content of its memories."""
+def write_folder(
+    folder: Path, network: CompiledNetwork, controller: bool = False, streamed: bool = False
+) -> CompiledNetwork:
+    """Write the folder of a network, and return the network with the content of its memories.
+
+    streamed: whether layers with a middle narrowing have their coefficients as streams, as wide ones have.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    written = Written(network, controller)
+    written = Written(network, controller, streamed)
     lines = body(network, written)
     if controller:
         words = np.frombuffer(bytes(written.flash), "<u8")

@@ -27,6 +27,7 @@ from qdqnp.numerics.profiles import PROFILES
 from tests.networks import dla
 from tests.ops.cases import CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
+from tests.st.writing import random_network, write_folder
 
 #: Contents by path; '/' between folders.
 Files = Mapping[str, bytes]
@@ -76,6 +77,8 @@ class Originals:
     common: Files
     #: The folder of `qdqnp probe` below 'probes', and the answers of a board below 'answers'.
     probes: Files
+    #: Folders of compiled networks, below 'st0' and 'st1'.
+    compiled: Files
     #: A network that takes pictures.
     pictured: bytes
 
@@ -85,7 +88,15 @@ def originals() -> Originals:
     kits = [drawn(name, CASES[name], number) for number, name in enumerate(OPERATORS)]
     kits += [drawn(f"float {name}", {**CLOSE, **BITWISE}[name], number) for number, name in enumerate(FLOATS)]
     kits += [kit("dla", dla(size=8), 2), kit("many", many(), 3)]
-    return Originals(tuple(kits), common(), probes(), picture_model().SerializeToString())
+    return Originals(tuple(kits), common(), probes(), compiled(), picture_model().SerializeToString())
+
+
+def compiled() -> Files:
+    """Make the folders of two random compiled networks, one that the epoch controller runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(2):
+            write_folder(Path(folder) / f"st{number}", random_network(np.random.default_rng(number)), bool(number))
+        return read(Path(folder))
 
 
 def drawn(name: str, generator: Callable[[np.random.Generator], Any], number: int) -> Kit:

@@ -251,6 +251,38 @@ def _picture(rng: Rng, data: bytes, models: Sequence[Any]) -> bytes:
     return found
 
 
+C_VALUES = ("0", "-1", "1", "31", "47", "255", "65535", "65536", "4294967295", "99999999999999999999", "0x7fffffffUL",
+            "0xffffffffffffffffULL", "1.5", "NULL", "x", "{0}", "{1, 2", "}", "(", "a + 1", "{(unsigned char *)(0UL)}",
+            '"text"', "{" * 20, "1 " * 100)  # fmt: skip
+C_LINES = ("/*", "*/", "#if 0", "static const T a = {", "};", '"', "/* kind=Conv node=x */", "/* kind= node= */",
+           "/* Unit= 10 [CONV_ACC_V2 0] */", "/* scheduling epoch=99999999999 */", "{", "}", ";", "\x1b[31m", "\0",
+           "static const LL_Convacc_InitTypeDef x_init1 = {0};")  # fmt: skip
+
+
+def _c(rng: Rng, data: bytes, models: Sequence[Any]) -> bytes:
+    """Change the text line by line: other values of fields, names, lines dropped, doubled, put elsewhere."""
+    lines = data.decode("utf-8", "replace").splitlines()
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        if not lines:
+            break
+        at, way = rng.randrange(len(lines)), rng.randrange(10)
+        key, equals, _ = lines[at].partition(" = ")
+        if way < 5 and equals and not lines[at].endswith("{"):
+            lines[at] = f"{key} = {rng.choice(C_VALUES)},"
+        elif way == 5:
+            del lines[at]
+        elif way == 6:
+            begin = rng.randrange(len(lines) + 1)
+            lines[begin:begin] = lines[at : at + rng.choice((1, 1, 30))]
+        elif way == 7:
+            lines.insert(at, rng.choice(C_LINES))
+        elif way == 8:
+            lines[at] = lines[at].replace(rng.choice(("Conv", "_", "node", "0", "init", "off_bias")), rng.choice(TEXTS))
+        else:
+            lines[at] = mutate_bytes(rng, lines[at].encode()).decode("utf-8", "replace")
+    return "\n".join(lines).encode("utf-8", "replace")
+
+
 KINDS: dict[str, Callable[[Rng, bytes, Sequence[Any]], bytes]] = {
     "onnx": _model,
     "npy": _npy,
@@ -258,6 +290,8 @@ KINDS: dict[str, Callable[[Rng, bytes, Sequence[Any]], bytes]] = {
     "bin": _bin,
     "json": _json,
     "toml": _toml,
+    "c": _c,
+    "raw": _anything,
     **dict.fromkeys(("png", "bmp", "gif", "jpeg", "ppm", "tiff", "webp"), _picture),
 }
 

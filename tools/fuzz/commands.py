@@ -202,6 +202,12 @@ def _profiles(d: Drawing) -> list[str]:
     return ["profiles", "show", name, *d.maybe(0.5, "--toml")]
 
 
+def _st(d: Drawing) -> list[str]:
+    d.files = dict(d.made.compiled)
+    words = ["st", "read", d.given("st0", "st1"), *d.maybe(0.1, d.given("st0", "st1")), *d.maybe(0.5, "--json")]
+    return [*words, *(["--out", d.new("new.toml")] if d.rng.random() < 0.5 else [])]
+
+
 #: How a command is drawn, and how often: those that read more kinds of files more often, slow ones more seldom.
 DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_inspect, 8),
@@ -215,6 +221,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_identify, 6),
     (_probes, 0.3),
     (_profiles, 8),
+    (_st, 12),
 )
 
 

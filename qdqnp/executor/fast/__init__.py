@@ -11,6 +11,7 @@ from typing import Any
 from qdqnp.executor.fast.kernel import Definition, Kernel
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.fast.tables import FastPairs, FastSingles
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions import Pairs, Question, Singles, Sums
 from qdqnp.ops.integer.asking import IntegerOperator, has_wide_codes
 from qdqnp.ops.operator import Binding, Operator
@@ -36,7 +37,8 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: b
     operator.check_scales(binding)
     wide = has_wide_codes(binding.step)  # there is no table of them
     if isinstance(operator, IntegerOperator) and not (wide and not issubclass(operator.asks, Sums)):
-        if issubclass(operator.asks, Sums) and binding.profile.accumulate.needs_products:
+        accumulate = of_layer(binding.profile.accumulate, binding.step.label)
+        if issubclass(operator.asks, Sums) and accumulate.needs_products:
             return Definition(operator, binding)  # a fast product adds up in an order of its own
         for asked, fast in FAST.items():
             if issubclass(operator.asks, asked):

@@ -21,6 +21,7 @@ from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import Proof, prove
 from qdqnp.kernels.sums import Finish, Weights, convolve, multiply
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions import Products, Sums, SumWeights
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.ops.geometry.conv import Convolution, planar
@@ -76,7 +77,7 @@ class FastSums(Kernel):
     def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
         """Return the operator's questions, with the sums computed."""
         step, found = self.binding.step, []
-        accumulate = self.binding.profile.accumulate
+        accumulate = of_layer(self.binding.profile.accumulate, step.label)
         sums = np.empty(self.operator.output_shape(step, arrays), np.int64)  # each part has its own place in it
         for part in self.operator.questions(step, *arrays):
             question = part.question
@@ -103,7 +104,7 @@ class FastSums(Kernel):
         context = self.operator.context(step, weights, bias)
         requantizer = getattr(profile, self.operator.rule).bind(context)
         pairs = None
-        if profile.accumulate.saturates(context.x.dtype, context.w.dtype, weights.depthwise):
+        if of_layer(profile.accumulate, step.label).saturates(context.x.dtype, context.w.dtype, weights.depthwise):
             pairs = SaturatingPairs.of(weights.raw, weights.pairing)
         return make_layer(
             weights.centered,

@@ -12,7 +12,8 @@ from qdqnp.lowering.device.constants import constants
 from qdqnp.lowering.device.fuse import Codes, fusion
 from qdqnp.lowering.device.maxima import maxima
 from qdqnp.lowering.device.means import means
-from qdqnp.lowering.device.movement import movement
+from qdqnp.lowering.device.movement import ROUNDED_SCALE, movement
+from qdqnp.lowering.device.scaled_weights import scaled_weights
 from qdqnp.lowering.device.widen import widen
 from qdqnp.lowering.ort.levels import GEMM_TRANSPOSE, INSERT_CASTS, MATMUL_ADD, UNIQUE_DQ
 from qdqnp.lowering.ort.passes.conv_constants import conv_constants
@@ -61,10 +62,11 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         Pass("means", means, about="ReduceMean"),
         Pass("maxima", maxima, about="GlobalMaxPool"),
         Pass("activations", activations(rounded), about="QuantizeLinear"),
+        Pass("scaled-weights", scaled_weights),
         Pass("weight-bias", weight_bias),
         UNIQUE_DQ,
         Pass("widen", widen, about="DequantizeLinear"),
-        Pass("movement", movement),
+        Pass("movement", movement(0.0 if rounded is rounded_even else ROUNDED_SCALE)),
         Pass("constants", constants, about="QuantizeLinear"),
         Pass("bias", bias, about="DequantizeLinear"),
     )

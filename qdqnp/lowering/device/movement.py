@@ -13,10 +13,10 @@ import numpy as np
 
 from qdqnp.errors import Problems
 from qdqnp.graph import ONNX, AttributeValue, Graph, Node, Value
-from qdqnp.lowering.base import Log
+from qdqnp.lowering.base import Log, PassFunction
 from qdqnp.lowering.device.clip import code_clip
 from qdqnp.lowering.edit import Edit
-from qdqnp.lowering.qdq import is_dq, is_op, is_q, parameters, per_tensor, same_pair, scalar
+from qdqnp.lowering.qdq import clip_bounds, is_dq, is_op, is_q, parameters, per_tensor, same_pair, scalar
 from qdqnp.numerics.rational import fraction
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import ShapeError
@@ -48,19 +48,30 @@ MOVERS = (
 JOINING = ("Concat", "Max", "Min")
 
 
-def movement(graph: Graph, log: Log) -> Graph:
-    """Put a DQ behind the operator that moves its codes, and a Q before the operator whose result it reads."""
-    edit = Edit(graph)
-    for node in edit.nodes():
-        if is_dq(node) and per_tensor(edit, node):
-            _sink(edit, node)
-    for node in edit.nodes():
-        if is_q(node) and per_tensor(edit, node):
-            _raise(edit, node)
-    return edit.done()
+#: What a scale in float32, such as 6/255, is off by at most: half a unit of its last place.
+ROUNDED_SCALE = 2.0**-24
 
 
-def _sink(edit: Edit, dq: Node) -> None:
+def movement(tolerance: float) -> PassFunction:
+    """Return the pass that puts a DQ behind what moves its codes, and a Q before what moves what it reads.
+
+    tolerance: how far the bound of a Clip may be from the value of a code, as a share of the bound.
+    """
+
+    def run(graph: Graph, log: Log) -> Graph:
+        edit = Edit(graph)
+        for node in edit.nodes():
+            if is_dq(node) and per_tensor(edit, node):
+                _sink(edit, node, tolerance)
+        for node in edit.nodes():
+            if is_q(node) and per_tensor(edit, node):
+                _raise(edit, node)
+        return edit.done()
+
+    return run
+
+
+def _sink(edit: Edit, dq: Node, tolerance: float) -> None:
     """Put a DQ behind the operator that reads it, and that one behind the next, as far as it goes."""
     pending = [dq]
     while pending:
@@ -70,8 +81,8 @@ def _sink(edit: Edit, dq: Node) -> None:
             continue
         if mover.op in JOINING:
             pending += _sink_joining(edit, mover)
-        elif mover.op == "Relu":
-            pending += _sink_relu(edit, dq, mover)
+        elif mover.op in ("Relu", "Clip") and mover.input(0) == dq.outputs[0]:
+            pending += _sink_clamp(edit, dq, mover, tolerance)
         elif mover.op == "Pad":
             pending += _sink_pad(edit, dq, mover)
         elif mover.op in MOVERS and mover.input(0) == dq.outputs[0] and _moves_codes(edit, mover, dq):
@@ -94,16 +105,43 @@ def _sink_joining(edit: Edit, joining: Node) -> list[Node]:
     return _behind(edit, found[0], tuple(found), joining, tuple(dq.input(0) for dq in found))
 
 
-def _sink_relu(edit: Edit, dq: Node, relu: Node) -> list[Node]:
-    """Relu of dequantized codes is a clamp of the codes at the zero point."""
+def _sink_clamp(edit: Edit, dq: Node, clamp: Node, tolerance: float) -> list[Node]:
+    """Relu of dequantized codes is a clamp of the codes at the zero point, and so is a Clip whose bounds have codes."""
     given = parameters(edit, dq)
     if given is None or given[1].dtype not in EIGHT_BIT:
         return []
-    codes, users = _codes_of(edit, relu.outputs[0], dq)
-    limits = (int(given[1]), code_range(given[1].dtype)[1])
-    after = dq.with_(inputs=(codes, *dq.inputs[1:]), outputs=relu.outputs, origin=dq.origins)
-    edit.replace((dq, relu, *users), (code_clip(edit, dq.input(0), codes, limits, relu.origins), after))
+    full = code_range(given[1].dtype)
+    scale, zero = np.float32(given[0]), int(given[1])
+    limits = (zero, full[1]) if clamp.op == "Relu" else _clip_limits(edit, clamp, scale, zero, full, tolerance)
+    if limits is None:
+        return []
+    codes, users = _codes_of(edit, clamp.outputs[0], dq)
+    after = dq.with_(inputs=(codes, *dq.inputs[1:]), outputs=clamp.outputs, origin=dq.origins)
+    edit.replace((dq, clamp, *users), (code_clip(edit, dq.input(0), codes, limits, clamp.origins), after))
     return _copies(edit, after)
+
+
+def _clip_limits(
+    edit: Edit, clip: Node, scale: np.float32, zero: int, full: tuple[int, int], tolerance: float
+) -> tuple[int, int] | None:
+    """Return the codes at which a Clip clamps; None where a bound is the value of no code.
+
+    A bound beyond all codes clamps nothing.
+    """
+    bounds = clip_bounds(edit, clip)
+    if bounds is None or np.isnan(bounds).any() or not scale > 0 or not bounds[0] <= bounds[1]:
+        return None
+    found = []
+    for bound, end, beyond in ((bounds[0], full[0], -1), (bounds[1], full[1], 1)):
+        if (float(bound) - float(scale) * (end - zero)) * beyond >= 0:
+            found.append(end)
+            continue
+        code = round(float(bound) / float(scale))
+        if abs(float(bound) - code * float(scale)) > abs(float(bound)) * tolerance:
+            return None
+        found.append(code + zero)
+    low, high = found
+    return (low, high) if full[0] <= low <= high <= full[1] else None
 
 
 def _sink_pad(edit: Edit, dq: Node, pad: Node) -> list[Node]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions.question import Summed
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
@@ -45,7 +46,8 @@ class Means(Summed):
         if self.dims != held:
             problem = Problem("average", f"over {held} dimensions, as the profile's kernel", f"over {self.dims}")
             raise ProfileError("an average that the profile does not define", [problem])
-        return rule.bind(self.x, self.y, self.count)
+        bound: Requantizer = of_layer(rule, self.label).bind(self.x, self.y, self.count)
+        return bound
 
     @property
     def arguments(self) -> tuple[Array, ...]:

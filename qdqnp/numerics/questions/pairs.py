@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.values import Index
 from qdqnp.quant import Array, Codes, Quant, all_codes
@@ -31,6 +32,7 @@ class Pairs(Question):
     subtracted: bool = False
 
     def bind(self, rule: Any) -> Any:
+        rule = of_layer(rule, self.label)
         if not self.subtracted:
             return rule.bind(*self.quants)
         if not hasattr(rule, "bind_difference"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.lazy import lazy
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum, SumTerms
@@ -152,15 +153,16 @@ class Sums(Summed):
         return replace(self, context=replace(self.context, bias=bias), products=None, known=self.sums[rows])
 
     def under(self, profile: Profile) -> Self:
-        if profile.accumulate == self.accumulate:
+        own = of_layer(profile.accumulate, self.label)
+        if own == self.accumulate:
             return self
         if self.products is None:
-            if any(rule.needs_products for rule in (profile.accumulate, self.accumulate)):
+            if any(rule.needs_products for rule in (own, self.accumulate)):
                 problem = Problem("sums", "the products that they add up", "sums alone")
                 raise ProfileError("sums whose order matters cannot be told from exact ones", [problem])
             return self
         weights = self.products.weights
         x, w = self.products.x.dtype, self.products.w.dtype
-        if not any(rule.saturates(x, w, weights.depthwise) for rule in (profile.accumulate, self.accumulate)):
+        if not any(rule.saturates(x, w, weights.depthwise) for rule in (own, self.accumulate)):
             return self
-        return replace(self, accumulate=profile.accumulate, known=None)
+        return replace(self, accumulate=own, known=None)

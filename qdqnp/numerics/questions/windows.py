@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.rules.average import AverageFunction, AverageRule
 from qdqnp.numerics.values import Index
@@ -31,7 +32,8 @@ class Windows(Question):
     rule: str = "average_pool"
 
     def bind(self, rule: AverageRule) -> AverageFunction:
-        return rule.bind(self.x, self.y)
+        bound: AverageFunction = of_layer(rule, self.label).bind(self.x, self.y)
+        return bound
 
     @property
     def arguments(self) -> tuple[Array, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from qdqnp.numerics.choices import choice
+from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice, given_of
+from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.width import saturate, wrap
@@ -134,3 +137,51 @@ class BlockSum(Rule, family="accumulate"):
             part = terms.order[start : start + self.block]
             total = keep(total + integer_product(terms.centered[:, :, part], terms.factors[:, part]), self.bits)
         return total
+
+
+# The numbers of one layer that may be known: its first shift, and for each row and column of its kernel the part that
+# it belongs to, row by row.
+SPLIT: Mapping[str, Override] = {"S1": Override(range(0, 32)), "parts": Override(range(0, 2**12), per_channel=True)}
+
+
+@dataclass(frozen=True)
+class SplitSum(Rule, family="accumulate"):
+    """ST Neural-ART: a kernel that is too large for one unit is split, and each part is narrowed by the layer's S1.
+
+        x16 = sat16(... sat16(sat16(RSR(sum of part 0, S1)) + sat16(RSR(sum of part 1, S1))) ...)
+
+    The sums are x16 * 2^S1, which the layer's own first narrowing turns into x16. Layers that the rule does not name
+    are not split, and exact. Parts are added in their order, which matters where three or more of them saturate.
+    """
+
+    #: How the narrowing rounds ties.
+    tie: str = choice(of=ROUNDINGS, kind="tie rule", text="narrowing of a part {value}", unknown=NEAREST)
+    status: str = choice(INFERRED, of=STATUSES)
+    #: (layer label, (('S1', value), ('parts', (0, 0, 1)))) for layers that are split.
+    overrides: Overrides = field(default=(), metadata={OVERRIDES: SPLIT})
+
+    @property
+    def needs_products(self) -> bool:
+        """Whether the layer that `of_layer` chose is split."""
+        return bool(given_of(self))
+
+    def saturates(self, x: np.dtype[Any], w: np.dtype[Any], depthwise: bool) -> bool:
+        return self.needs_products
+
+    def total(self, terms: SumTerms) -> Int64:
+        given = given_of(self)
+        if not given:
+            return terms.exact()
+        parts, shift = np.ravel(given.get("parts", 0)), int(given.get("S1", 0))
+        if terms.order.size % parts.size:
+            expected = f"one number for each element of the kernel, of which {terms.order.size} products are made"
+            raise ProfileError(
+                "a split that does not fit its layer", [Problem("override parts", expected, f"{parts.size} numbers")]
+            )
+        inside = terms.order.reshape(parts.size, -1)
+        total: Int64 = np.zeros(1, np.int64)
+        for part in np.unique(parts):
+            k = inside[parts == part].reshape(-1)
+            sums = integer_product(terms.centered[:, :, k], terms.factors[:, k])
+            total = saturate(total + saturate(Quotient(sums, shift).rounded(self.tie), 16), 16)
+        return total << shift

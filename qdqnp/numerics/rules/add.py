@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.numerics import float32
-from qdqnp.numerics.choices import choice
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice, given_of
 from qdqnp.numerics.float32 import as_f32
 from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import RationalSum, fraction
@@ -267,6 +267,14 @@ class RationalAdded(BoundRule):
 
 
 # -- ST Neural-ART -----------------------------------------------------------------------------------------------------
+# The numbers of one layer that may be known.
+ALIGNED: Mapping[str, Override] = {
+    **{letter: Override(range(-(2**15), 2**15)) for letter in "ABC"},
+    **{f"{letter}_shift": Override(range(0, 32)) for letter in "ABC"},
+    "S": Override(range(0, 47)),
+}
+
+
 @dataclass(frozen=True)
 class AlignedAdd(Rule, family="add"):
     """ST Neural-ART: y = sat8(RSR(((A * a) >> Aa) + ((B * b) >> Bb) + (C << Cs), S)) on raw codes.
@@ -284,9 +292,11 @@ class AlignedAdd(Rule, family="add"):
     #: How the two inner shifts round.
     inner: str = choice("floor", of=ROUNDINGS, kind="tie rule", unknown=("floor", "half-up"))
     status: str = choice(INFERRED, of=STATUSES)
+    #: (layer label, (('A', value), ...)) for layers whose numbers are known.
+    overrides: Overrides = field(default=(), metadata={OVERRIDES: ALIGNED})
 
     def bind(self, a: Quant, b: Quant, y: Quant) -> BinaryFunction:
-        return AlignedAdded(self, y, self.parameters(a, b, y))
+        return AlignedAdded(self, y, {**self.parameters(a, b, y), **given_of(self)})
 
     def parameters(self, a: Quant, b: Quant, y: Quant) -> dict[str, int]:
         """Return A, B, C, their shifts and S."""

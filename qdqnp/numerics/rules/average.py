@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
 from qdqnp.numerics import float32
-from qdqnp.numerics.choices import choice, part
+from qdqnp.numerics.choices import OVERRIDES, Overrides, choice, given_of, part
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient, divided
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.mean import MeanRule, half_of
+from qdqnp.numerics.rules.mean import RECIPROCAL, MeanRule, half_of
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, Exact, Index, StageValue, clipped, exact_float, real_ties, signs
 from qdqnp.quant import Array, Codes, Float32, Int64, Quant, Signs
@@ -226,6 +226,8 @@ class ReciprocalAverage(Rule, family="average"):
     #: How ties round with equal scales; with unequal ones the tie rule is that of `mean`.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)
+    #: (layer label, (('R', value), ...)) for layers whose R and shift are known, whatever the count of a window.
+    overrides: Overrides = field(default=(), metadata={OVERRIDES: RECIPROCAL})
 
     def bind(self, x: Quant, y: Quant) -> AverageFunction:
         return ReciprocalProduct(self, y) if x.same_as(y) else MeansByCount(self.mean, x, y)
@@ -240,7 +242,7 @@ class ReciprocalProduct(BoundAverage):
 
     def of_count(self, count: int) -> Mapping[str, Any]:
         length = max(0, (count - 1).bit_length())
-        return {"R": round(Fraction(2 ** (14 + length), count)), "shift": 14 + length}
+        return {"R": round(Fraction(2 ** (14 + length), count)), "shift": 14 + length, **given_of(self.rule)}
 
     def _mean(self, raw: Int64, count: Int64) -> Quotient:
         counts, place = np.unique(np.broadcast_to(count, raw.shape), return_inverse=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics.choices import choice
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice, given_of
 from qdqnp.numerics.multiplier import Fixed, largest_shift
 from qdqnp.numerics.rational import fraction
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient, divided
@@ -156,6 +156,10 @@ class RationalMean(Rule, family="mean"):
         return RationalScaled((fraction(x.scale) / fraction(y.scale) / count,), None, y)
 
 
+# The numbers of one layer that may be known: the multiplier of the sum, and the shift behind it.
+RECIPROCAL: Mapping[str, Override] = {"R": Override(range(-(2**15), 2**15)), "shift": Override(range(0, 47))}
+
+
 @dataclass(frozen=True)
 class NarrowMean(Rule, family="mean"):
     """ST Neural-ART: the mean of the raw codes with 8 fractional bits, then the affine step of its convolution.
@@ -170,10 +174,13 @@ class NarrowMean(Rule, family="mean"):
     #: How both roundings round ties.
     tie: str = choice(of=ROUNDINGS, kind="tie rule", unknown=NEAREST)
     status: str = choice(INFERRED, of=STATUSES)
+    #: (layer label, (('R', value), ...)) for layers whose R and shift are known.
+    overrides: Overrides = field(default=(), metadata={OVERRIDES: RECIPROCAL})
 
     def bind(self, x: Quant, y: Quant, count: int) -> Requantizer:
-        length = max(0, (count - 1).bit_length())
-        return ReciprocalMean(self, x, y, count, round(Fraction(2 ** (14 + length), count)), length)
+        length, given = max(0, (count - 1).bit_length()), given_of(self)
+        reciprocal = given.get("R", round(Fraction(2 ** (14 + length), count)))
+        return ReciprocalMean(self, x, y, count, reciprocal, given.get("shift", 14 + length - 8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +192,7 @@ class ReciprocalMean(BoundRule):
     y: Quant
     count: int
     reciprocal: int
-    length: int
+    shift: int
     bias: None = None
     expression: None = None
     slope: None = None
@@ -201,7 +208,7 @@ class ReciprocalMean(BoundRule):
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"R": np.int64(self.reciprocal), "shift": np.int64(14 + self.length - 8), **self._affine().parameters}
+        return {"R": np.int64(self.reciprocal), "shift": np.int64(self.shift), **self._affine().parameters}
 
     def _raw(self, sums: Int64) -> Int64:
         """Return the sums of raw codes."""
@@ -209,7 +216,7 @@ class ReciprocalMean(BoundRule):
 
     def _mean(self, sums: Int64) -> Quotient:
         """Return the mean of the raw codes, with 8 fractional bits."""
-        return Quotient(self._raw(sums) * self.reciprocal, 14 + self.length - 8)
+        return Quotient(self._raw(sums) * self.reciprocal, self.shift)
 
     def stages(self, sums: Int64) -> list[StageValue]:
         mean = self._mean(sums)

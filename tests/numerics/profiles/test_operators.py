@@ -131,27 +131,31 @@ def test_neural_art_conv(tie: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])
 def test_neural_art_conv_of_older_compilers(tie: str, rng: np.random.Generator) -> None:
     ties: tuple[str, str, str] = tuple(rng.permutation([tie, "half-up", "floor"]).tolist())
+    lowered = 0
     for _ in range(30):
         x, y = drawn(rng), drawn(rng)
         w = np.float32(rng.uniform(0.001, 0.02, 4))
         weights = rng.integers(-128, 128, (4, int(rng.integers(1, 300))))
-        bias = rng.integers(-5000, 5000, 4)
+        bias = rng.integers(-5000, 5000, 4) * 10 ** int(rng.integers(0, 4))
         scales = (x[0], [float(s) for s in w], y[0])
-        s1, sh1, a1, a2, bc = oracle.neural_art_1_1_1_parameters(weights.tolist(), scales, bias.tolist(), y[1])
+        s1, sh1, a1, a2, bc, s2 = oracle.neural_art_1_1_1_parameters(weights.tolist(), scales, bias.tolist(), y[1])
         by_channel = Quant(np.dtype(np.int8), w, np.asarray(0, np.int8), 0)
         layer = SumContext(quant(x), by_channel, quant(y), bias.astype(np.int32), weights=weights)
         bound = NarrowThrice(tie=ties[2], first_tie=ties[0], middle_tie=ties[1]).bind(layer)
         found = bound.parameters
-        assert (int(found["S1"]), int(found["sh1"]), int(found["A2"])) == (s1, sh1, a2)
+        assert (int(found["S1"]), int(found["sh1"]), int(found["A2"]), int(found["S2"])) == (s1, sh1, a2, s2)
+        lowered += s2 < 20
         assert (found["A1"].tolist(), found["BC"].tolist()) == (a1, bc)
         assert 2**14 <= a2 < 2**15 and 2**14 <= max(a1) < 2**15
         sums = rng.integers(-(2**17), 2**17, (300, 4))
         sums[:100] = (sums[:100] >> s1 << s1) + (1 << s1 >> 1)  # exact ties of the first rounding
         sums[-1] = 2**23  # saturates 16 bits
         wanted = [
-            [oracle.neural_art_1_1_1(int(v), s1, sh1, a1[c], a2, bc[c], ties) for c, v in enumerate(r)] for r in sums
+            [oracle.neural_art_1_1_1(int(v), s1, sh1, a1[c], a2, bc[c], s2, ties) for c, v in enumerate(r)]
+            for r in sums
         ]
         np.testing.assert_array_equal(bound(sums), wanted)
+    assert 0 < lowered < 30  # large biases
 
 
 @pytest.mark.parametrize("tie", ["half-up", "half-away", "half-even"])

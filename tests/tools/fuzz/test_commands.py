@@ -77,7 +77,7 @@ def test_a_command_depends_on_seed_and_index_alone(made: Originals) -> None:
 
 @pytest.mark.parametrize("suffix", sorted(KINDS))
 def test_mutations_change_files_of_every_kind(suffix: str, made: Originals, seed: int) -> None:
-    files = {**made.kits[0].files, **made.common}
+    files = {**made.kits[0].files, **made.common, **made.compiled}
     name = next(name for name in files if name.endswith(f".{suffix}"))
     changed = [mutate_file(random.Random(seed + index), name, files[name], MODELS) for index in range(40)]
     assert sum(data != files[name] for data in changed) > 10 and len(set(changed)) > 10

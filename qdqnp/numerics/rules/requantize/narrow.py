@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics.choices import OVERRIDES, Override, choice, resolved
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice, resolved
 from qdqnp.numerics.multiplier import largest_shift, real_multiplier
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS, Quotient
 from qdqnp.numerics.rule import Rule
@@ -71,7 +72,7 @@ class NarrowThenAffine(Rule, family="requantize"):
     #: The accumulator's arithmetic: 'exact' is int32, the others have 24 bits.
     accumulator: str = accumulator_choice()
     #: (layer label, (('S1', value), ...)) for layers whose S1, S2, A or BC are known.
-    overrides: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = field(default=(), metadata={OVERRIDES: NUMBERS})
+    overrides: Overrides = field(default=(), metadata={OVERRIDES: NUMBERS})
     status: str = choice(INFERRED, of=STATUSES)
     #: How the first rounding rounds ties; 'same' is `tie`.
     first_tie: str = tie_before_the_last("first")
@@ -112,11 +113,12 @@ def addend(context: SumContext, shift: int) -> Int64:
 
     b is the float32 value of the bias, as DequantizeLinear makes it of the codes with the scale f32(s_x * s_w).
     """
-    y = context.output
-    codes = np.asarray(0 if context.bias is None else context.bias)
-    value = codes.astype(np.float32) * (np.float32(context.alpha) * context.x.scale * context.w.scale)
-    constant = np.floor(np.ldexp(int(y.zero_point) + value.astype(np.float64) / float(y.scale), shift))
-    found: Int64 = np.clip(constant, -(2.0**31), 2.0**31 - 1).astype(np.int64)
+    return in_32_bits(np.floor(np.ldexp(in_output_codes(context), shift)))
+
+
+def in_32_bits(integers: NDArray[np.float64]) -> Int64:
+    """Return integers that are floats, saturated to 32 bits."""
+    found: Int64 = np.clip(integers, -(2.0**31), 2.0**31 - 1).astype(np.int64)
     return found
 
 
@@ -126,6 +128,19 @@ def checked_shift(name: str, shift: int) -> int:
         problem = Problem(name, f"a shift in [{SHIFTS[0]}, {SHIFTS[-1]}]", f"{shift}")
         raise ProfileError("a multiplier outside the profile's domain", [problem])
     return shift
+
+
+def bias_values(context: SumContext) -> NDArray[np.float64]:
+    """Return b of each channel: the float32 value of its bias, as float64; 0 without a bias."""
+    codes = np.asarray(0 if context.bias is None else context.bias)
+    value = codes.astype(np.float32) * (np.float32(context.alpha) * context.x.scale * context.w.scale)
+    return np.asarray(value, np.float64)
+
+
+def in_output_codes(context: SumContext) -> NDArray[np.float64]:
+    """Return z_y + b / s_y of each channel."""
+    y = context.output
+    return np.asarray(int(y.zero_point) + bias_values(context) / float(y.scale), np.float64)
 
 
 def check_sizes(numbers: Mapping[str, Int64], scales: int, channels: int) -> None:

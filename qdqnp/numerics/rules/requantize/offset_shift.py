@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics.choices import OVERRIDES, Override, choice
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice
 from qdqnp.numerics.float32 import as_f32
 from qdqnp.numerics.multiplier import real_multiplier
 from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.requantize.overrides import Overrides, given_for
+from qdqnp.numerics.rules.requantize.overrides import given_for
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.status import INFERRED, STATUSES
 from qdqnp.numerics.values import BoundRule, StageValue, shifted, signs

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
+from qdqnp.numerics.choices import Overrides
 from qdqnp.numerics.rules.requantize.protocol import SumContext
-
-#: (layer label, (('multiplier', value), ...)), hashable.
-Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 
 
 def given_for(overrides: Overrides, context: SumContext) -> Mapping[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import Problem, ProfileError
-from qdqnp.numerics.choices import OVERRIDES, Override, choice, part
+from qdqnp.numerics.choices import OVERRIDES, Override, Overrides, choice, part
 from qdqnp.numerics.multiplier import PRECISIONS, Fixed, Real, Scheme, real_multiplier
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.requantize.overrides import Overrides, given_for
+from qdqnp.numerics.rules.requantize.overrides import given_for
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, Slope, SumContext
 from qdqnp.numerics.stages import FixedLeftShift, ShiftLeft, Stage
 from qdqnp.numerics.status import ESTABLISHED, STATUSES
