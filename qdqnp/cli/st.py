@@ -20,8 +20,7 @@ from qdqnp.st.document import network_json
 from qdqnp.st.footprint import footprint
 from qdqnp.st.graph import compiled_graph
 from qdqnp.st.hook import hook_source, streamed
-from qdqnp.st.labels import labels_in
-from qdqnp.st.names import tensor_names
+from qdqnp.st.names import labels_in, tensor_names
 from qdqnp.st.profile import compiled_profile
 from qdqnp.st.read import read
 
@@ -83,7 +82,7 @@ def hook_command(folders: tuple[Path, ...], out: Path, model_file: Path | None, 
     """
     place = target(out, "the file", force)
     network = read(folders)
-    names = None if model_file is None else tensor_names(network, load(model_file).program(network.profile))
+    names = None if model_file is None else tensor_names(load(model_file), network)
     tensors = streamed(network, names)
     last = max((epoch.number for epoch in network.epochs), default=tensors[-1].place.first_epoch)
     write_text(place, hook_source(tensors, last))

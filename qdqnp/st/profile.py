@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,12 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.rules.accumulate import SplitSum
 from qdqnp.quant import Int64
 from qdqnp.st.compiled import CompiledNetwork, CompiledSum
-from qdqnp.st.names import AS_CONVOLUTION
 
 #: Rows times columns of a kernel.
 MAX_KERNEL = 2**12
+
+#: What stands behind a node's name where the compiler made a convolution of a dense layer.
+_AS_CONVOLUTION = re.compile(r"(.+)_conv_[0-9]{1,9}")
 
 
 def compiled_profile(network: CompiledNetwork, name: str, labels: Mapping[str, str] | None = None) -> Profile:
@@ -69,7 +72,7 @@ def layer_node(layer: str) -> str:
     >>> layer_node("Gemm_2_conv_4"), layer_node("Conv2D_9")
     ('Gemm_2', 'Conv2D_9')
     """
-    made = AS_CONVOLUTION.fullmatch(layer)
+    made = _AS_CONVOLUTION.fullmatch(layer)
     return made[1] if made else layer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import qdqnp
 from qdqnp import golden
 from qdqnp.cli import cli
 from qdqnp.diagnosis.dump import read_dump
@@ -124,7 +126,7 @@ def network() -> CompiledNetwork:
 
 @pytest.fixture(scope="module")
 def runs(network: CompiledNetwork) -> list[dict[str, Array]]:
-    names, made = tensor_names(network, small.model().program(ART)), small.tensors(ART)
+    names, made = tensor_names(small.model(), network), small.tensors(ART)
     assert len(names) == len(network.places)
     return [{tensor: made[name][case] for tensor, name in names.items()} for case in range(2)]
 
@@ -186,7 +188,7 @@ def test_a_block_of_several_epochs_sends_what_is_still_there(
     names = {entry.name for entry in read_dump(sent).entries}
     numbers = range(len(network.places))
     kept = [n for n in numbers if n + 3 > min(n // 5 * 5 + 4, numbers[-1])]
-    called = tensor_names(network, small.model().program(ART))
+    called = tensor_names(small.model(), network)
     assert names == {called[network.places[n].name] for n in kept}
     done = command("compare", golden_set, sent, "--case", "0", "--partial")
     assert done.exit_code == 0, done.output
@@ -227,6 +229,18 @@ def test_it_compiles_for_the_processor_of_the_board(hook: Path, tmp_path: Path) 
     flags = ["-mcpu=cortex-m55", "-mthumb", "-ffreestanding", "-O2", "-c", "-o", str(tmp_path / "hook.o")]
     done = subprocess.run(["arm-none-eabi-gcc", *BUILD[1:], *flags, hook], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_names_are_found_as_the_compiler_writes_them(network: CompiledNetwork) -> None:
+    """*_Q.json has '_' for what is no letter, digit or '_'; nodes of PyTorch's models are called '/net/conv.0'."""
+    proto = dla(seed=1)
+    for node in proto.graph.node:
+        node.name = f"/net/{node.name}.0"
+    originals = tuple(
+        (node, tuple(re.sub(r"\W", "_", f"/net/{name}.0") for name in names)) for node, names in network.originals
+    )
+    found = tensor_names(qdqnp.load(proto), replace(network, originals=originals))
+    assert found == tensor_names(small.model(), network) and len(found) == len(network.places)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

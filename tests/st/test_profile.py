@@ -18,7 +18,7 @@ from qdqnp.errors import InputError
 from qdqnp.numerics.profile_toml import from_toml, load_profile
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.st.compiled import CompiledAdd, CompiledNetwork, CompiledPool, CompiledSum, Epoch, KernelPart
-from qdqnp.st.labels import labels_in
+from qdqnp.st.names import labels_in
 from qdqnp.st.profile import compiled_profile
 from qdqnp.st.read import read
 from tests.networks import dla
