@@ -35,8 +35,7 @@ class Streamed:
     def start(self) -> bytes:
         """The bytes of its frame before its data."""
         place = self.place
-        shape = (1,) * (4 - len(place.shape)) + place.shape
-        block = {"first": 1, "last": shape[1], "both": 1}.get(place.channels, place.batch)
+        shape, block = _layout(place)
         kind = np.dtype("<" + _KINDS[place.bits, place.signed])
         name = self.name.encode()[:255]
         head = HEADER.pack(BLOCKS, NUMBERS[kind], 5, len(name), place.size)
@@ -70,13 +69,19 @@ def streamed(network: CompiledNetwork, names: Mapping[str, str] | None = None) -
     return tuple(sorted(found, key=lambda one: (one.place.first_epoch, one.name)))
 
 
+def _layout(place: TensorPlace) -> tuple[tuple[int, ...], int]:
+    """Return the sizes N, C, H and W, and how many channels lie side by side."""
+    shape = (1,) * (4 - len(place.shape)) + place.shape
+    return shape, {"first": 1, "last": shape[1], "both": 1}.get(place.channels, place.batch)
+
+
 def _has_size(place: TensorPlace) -> bool:
     """Tell whether the bytes are those of the shape: what is laid out otherwise cannot be put in order again."""
-    shape = (1,) * (4 - len(place.shape)) + place.shape
-    block = place.batch if place.channels == "mixed" else 1
-    padded = -(-shape[1] // max(block, 1)) * block
-    rest = shape[0] * shape[2] * shape[3] * place.bits // 8
-    return block > 0 and place.size in (shape[1] * rest, padded * rest)
+    (n, channels, rows, columns), block = _layout(place)
+    if block < 1:
+        return False
+    padded = -(-channels // block) * block
+    return place.size in [n * count * rows * columns * place.bits // 8 for count in (channels, padded)]
 
 
 def _until(place: TensorPlace, places: Iterable[TensorPlace]) -> int:
