@@ -134,7 +134,7 @@ class Reach:
         size = np.abs(self.weights)
         order = np.argsort(size, kind="stable")
         values, starts = np.unique(size[order], return_index=True)
-        parts = np.split(order, starts[1:])
+        parts = np.split(order, starts[1:]) if values.size else []  # without a weight there is still one part
         found = [(int(value), which) for value, which in zip(values, parts, strict=True) if value]
         if not found or found[0][0] == self.step:
             return found
