@@ -62,13 +62,19 @@ class OperandsAdded(BoundRule):
         return {f"{side} {name}": value for side, bound in sides for name, value in bound.parameters.items()}
 
     def stages(self, a: Codes, b: Codes) -> list[StageValue]:
-        left = named(self.left.stages(self.a.centered(a)), "unclipped")
-        right = named(self.right.stages(self.sign * self.b.centered(b)), "unclipped")
-        return [StageValue("a, rescaled", left), StageValue("b, rescaled", right), *shifted(left + right, self.y)]
+        left = _rescaled("a", self.left.stages(self.a.centered(a)))
+        right = _rescaled("b", self.right.stages(self.sign * self.b.centered(b)))
+        return [left, right, *shifted(left.array + right.array, self.y)]
 
     def ties(self, a: Codes, b: Codes) -> Signs:
         first = self.left.ties(self.a.centered(a))
         return np.where(first != 0, first, self.right.ties(self.sign * self.b.centered(b))).astype(np.int8)
+
+
+def _rescaled(side: str, stages: list[StageValue]) -> StageValue:
+    """Return what a requantization to the zero point 0 rounds one operand to."""
+    exact = [value.exact for value in stages if value.exact is not None]
+    return StageValue(f"{side}, rescaled", named(stages, "unclipped"), exact[-1] if exact else None)
 
 
 @dataclass(frozen=True)
