@@ -148,7 +148,8 @@ def test_profiles_without_float_refuse_float_layers_and_list_them() -> None:
     model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
     with pytest.raises(qdqnp.ProfileError) as caught:
         model.run(np.ones((1, 1, 4, 4), np.float32), profile="tflite")
-    assert [problem.got for problem in caught.value.problems] == ["Conv in float32", "Relu in float32"]
+    why = "in float32: what it reads is float32 too"
+    assert [problem.got for problem in caught.value.problems] == [f"Conv {why}", f"Relu {why}"]
 
 
 def test_requantization_only_profiles_list_every_layer_they_do_not_define() -> None:

@@ -62,7 +62,7 @@ REFUSED = {
     "negative k": (model(np.zeros(3, F), -1), r"k in \[0, 3\], got -1"),
     "axis": (model(np.zeros(3, F), 1, axis=1), "an axis in"),
     "order": (model(np.zeros(3, F), 1, sorted=0), "'sorted'"),
-    "no name": (model(np.zeros(3, F), 1, outputs=("", "i")), "a name for each"),
+    "no name": (model(np.zeros(3, F), 1, outputs=("", "i")), "output 0: expected a name, got none"),
 }
 
 
