@@ -1,23 +1,21 @@
-"""Align: find which dump entry is which tensor of the model, and read its values as codes in the model's layout."""
+"""Align: pair dump entries with the model's tensors, and read their values as codes in the model's layout."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
 from qdqnp.diagnosis.dump import Dump, DumpEntry
+from qdqnp.diagnosis.pairing import pair, without_ones
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.element_types import PACKED, from_plain, is_float, is_integer, plain_dtype
 from qdqnp.errors import InputError, Problems
-from qdqnp.quant import Array, Quant
+from qdqnp.quant import Array, Quant, shifted
 
 # A real value this far from a code's, in LSB, is off the grid. A device's own float32 arithmetic stays far below.
 GRID_LSB = 2.0**-10
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,115 +99,6 @@ def align(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mappin
     return found
 
 
-# -- which is which -------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Pairing:
-    """Which entry is which tensor."""
-
-    #: In the order of the targets.
-    pairs: list[tuple[DumpTarget, DumpEntry]]
-    #: Names of the entries that are left over.
-    unused: list[str]
-    #: Whether only the entries' order and shapes told the pairs.
-    by_order: bool = False
-
-
-def pair(dump: Dump, targets: Sequence[DumpTarget], cases: int, mapping: Mapping[str, str] | None = None) -> Pairing:
-    """Pair the entries with the targets, as `align` says."""
-    if mapping is not None:
-        return _by_mapping(dump, targets, mapping)
-    left = list(dump.entries)
-    found: dict[str, DumpEntry] = {}
-    for of_target, of_entry in ((_name, _name), (_alias, _name), (_plain, _plain)):
-        names = _unique((of_target(target), target) for target in targets if target.name not in found)
-        entries = _unique((of_entry(entry), entry) for entry in left)
-        for text, target in names.items():
-            if text in entries:
-                found[target.name] = entries[text]
-        left = [entry for entry in left if entry not in found.values()]
-    by_order = not found
-    if by_order:  # names tell nothing: the order does
-        found = max((_by_order(left, targets, count) for count in range(1, cases + 1)), key=len)
-        left = [entry for entry in left if entry not in found.values()]
-    pairs = [(target, found[target.name]) for target in targets if target.name in found]
-    guessed = by_order and any(not entry.role for _, entry in pairs)
-    return Pairing(pairs, [entry.name for entry in left], guessed)
-
-
-def _name(item: DumpTarget | DumpEntry) -> str:
-    return item.name
-
-
-def _alias(target: DumpTarget) -> str:
-    return target.alias
-
-
-def _plain(item: DumpTarget | DumpEntry) -> str:
-    """Return only the letters and digits of a name: the part that survives in a file name or a C identifier."""
-    return re.sub(r"[^0-9a-z]+", "_", item.name.lower()).strip("_")
-
-
-def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """Keep the pairs whose key occurs once."""
-    found: dict[str, list[T]] = {}
-    for key, value in pairs:
-        found.setdefault(key, []).append(value)
-    return {key: values[0] for key, values in found.items() if len(values) == 1}
-
-
-def _by_order(entries: Sequence[DumpEntry], targets: Sequence[DumpTarget], count: int) -> dict[str, DumpEntry]:
-    """Assign each entry of `count` cases to the next target that it fits, in the order of the numbers in the entries'
-    names. An entry whose role is known goes only to tensors of that role."""
-    found: dict[str, DumpEntry] = {}
-    roles = [entry for entry in entries if entry.role]
-    for entry in roles:
-        same = [target for target in targets if target.role == entry.role]
-        if entry.number < len(same):
-            found[same[entry.number].name] = entry
-    position = 0
-    for entry in sorted((e for e in entries if not e.role), key=lambda e: _natural(e.name)):
-        for index in range(position, len(targets)):
-            if _could_be(targets[index], entry, count):
-                found[targets[index].name] = entry
-                position = index + 1
-                break
-    return found
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts 'layer10' after 'layer9'."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
-
-
-def _could_be(target: DumpTarget, entry: DumpEntry, count: int) -> bool:
-    """Compare the sizes and, where the entry has a shape, also the axes in any order."""
-    if entry.raw:
-        return entry.array.size == count * target.elements * target.dtype.itemsize
-    if entry.array.dtype.kind not in "fV" and is_float(target.dtype) and target.quant is None:
-        return False
-    if entry.array.ndim <= 1:
-        return entry.array.size == count * target.elements
-    first, *rest = target.shape or (1,)
-    shapes = ((count, first, *rest), (count * first, *rest))  # stacked, or one after the other
-    return sorted(_without_ones(entry.array.shape)) in [sorted(_without_ones(shape)) for shape in shapes]
-
-
-def _by_mapping(dump: Dump, targets: Sequence[DumpTarget], mapping: Mapping[str, str]) -> Pairing:
-    problems = Problems()
-    by_name = {entry.name: entry for entry in dump.entries}
-    known = {target.name: target for target in targets}
-    for name, entry in mapping.items():
-        if name not in known:
-            problems.add(f"mapping of '{name}'", "a tensor of the model", "another name")
-        if entry not in by_name:
-            problems.add(f"mapping of '{name}'", "a tensor of the dump", f"'{entry}'")
-    problems.raise_if_any("the mapping does not fit", InputError)
-    used = set(mapping.values())
-    pairs = [(target, by_name[mapping[target.name]]) for target in targets if target.name in mapping]
-    return Pairing(pairs, [entry.name for entry in dump.entries if entry.name not in used])
-
-
-# -- values ---------------------------------------------------------------------------------------------
 def _read(
     target: DumpTarget, entry: DumpEntry, channel_last: bool, cases: int, problems: Problems
 ) -> DumpedTensor | Misfit | None:
@@ -267,6 +156,9 @@ def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Pro
         return None
     if array.dtype.itemsize == target.dtype.itemsize and target.dtype not in PACKED:
         if array.dtype != target.dtype:
+            if entry.role and not entry.raw:  # tools that change the dtype of codes move the zero point with them
+                notes.append(f"{array.dtype} codes read as {target.dtype}, 128 {_way(target)}")
+                return shifted(array, target.dtype)
             notes.append(f"{array.dtype} bytes read as {target.dtype}")
         return array.astype(array.dtype.newbyteorder("=")).view(target.dtype)
     low, high = target.limits
@@ -277,6 +169,10 @@ def _typed(target: DumpTarget, entry: DumpEntry, notes: list[str], problems: Pro
         where, f"{target.dtype}, or wider integers within its range", f"{array.dtype} in [{array.min()}, {array.max()}]"
     )
     return None
+
+
+def _way(target: DumpTarget) -> str:
+    return "lower" if target.dtype == np.int8 else "higher"
 
 
 def _case_shape(array: Array, count: int, rank: int) -> tuple[int, ...]:
@@ -301,14 +197,9 @@ def _shaped(target: DumpTarget, part: Array, channel_last: bool, notes: list[str
         if last and (channel_last or not same):
             notes.append("channel-last transposed to channel-first")
             return np.moveaxis(part.reshape(moved), -1, 1)
-    if part.ndim > 1 and _without_ones(got) != _without_ones(want):
+    if part.ndim > 1 and without_ones(got) != without_ones(want):
         notes.append(f"shape {list(got)} read as {list(want)}")
     return part.reshape(want)
-
-
-def _without_ones(shape: tuple[int, ...]) -> list[int]:
-    """Drop axes of size 1, which do not affect the order of the elements."""
-    return [size for size in shape if size != 1]
 
 
 def to_codes(values: Array, quant: Quant) -> tuple[Array, int]:

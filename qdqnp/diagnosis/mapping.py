@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qdqnp.diagnosis.align import pair
 from qdqnp.diagnosis.dump import Dump
+from qdqnp.diagnosis.pairing import pair
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.files.documents import read_json, read_toml

@@ -37,6 +37,10 @@ class DumpTarget:
     quant: Quant | None
     #: 'network_input', 'network_output' or ''.
     role: str = ""
+    #: Which of the network's inputs or outputs it is, from 0.
+    number: int = 0
+    #: Of a network input of real values, the tensor that holds its codes; '' where there is none.
+    quantized: str = ""
     #: Another name that the tensor may have in a dump.
     alias: str = ""
 
@@ -63,19 +67,31 @@ def dump_targets(plan: Plan, values: Mapping[str, Array]) -> list[DumpTarget]:
     """
     program = plan.program
     found: list[DumpTarget] = []
-    for name in program.inputs:
-        if name in values:
-            array, tensor = values[name], program.tensors[name]
-            found.append(DumpTarget(name, name, -1, "", "", array.shape, array.dtype, tensor.quant, "network_input"))
+    quantized = {step.input_names[0]: step.output_names[0] for step in reversed(program.steps) if step.quantizes}
+    numbers = {name: ("network_output", number) for number, name in enumerate(program.outputs)}
+    for number, name in enumerate(program.inputs):
+        codes = quantized.get(name, "")
+        if name not in values:  # codes were given in its place
+            numbers[codes] = ("network_input", number)
+            continue
+        array, kind = values[name], program.tensors[name].quant
+        real = is_float(array.dtype) and codes in values
+        found.append(
+            DumpTarget(
+                name, name, -1, "", "", array.shape, array.dtype, kind, "network_input", number, codes if real else ""
+            )
+        )
     for index, step in enumerate(program.steps):
         for operand in step.outputs:
             if operand.name not in values:
                 continue
-            role = "network_output" if operand.name in program.outputs else ""
+            role, number = numbers.get(operand.name, ("", 0))
             codes, quant = _codes(plan, step, operand.name)
             array = values[codes] if codes in values else values[operand.name]
             found.append(
-                DumpTarget(operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role)
+                DumpTarget(
+                    operand.name, codes, index, step.label, step.op, array.shape, array.dtype, quant, role, number
+                )
             )
     return found
 
