@@ -285,6 +285,12 @@ def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step
     return readers if alike and _file_dtype(program, readers[0]) == array.dtype else []
 
 
+def codes_taken(program: Program, tensor: Tensor) -> np.dtype[Any] | None:
+    """Return the dtype of the codes that a run takes in place of an input; None where its readers make no codes."""
+    step = next((step for step in _readers(program, tensor.name) if step.quantizes), None)
+    return None if step is None else _file_dtype(program, step)
+
+
 def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
     """Return the dtype of a QuantizeLinear's codes in the model file."""
     made = program.tensors[quantizer.output_names[0]]

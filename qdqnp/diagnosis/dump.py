@@ -8,7 +8,6 @@ not unpickled, links are not followed, and no more bytes are read than the calle
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +20,7 @@ from qdqnp.errors import InputError, Problems
 from qdqnp.files.npy import FAULTS, Arrays, open_arrays
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
 from qdqnp.files.regular import open_inside, open_regular
+from qdqnp.files.st_keys import st_key
 from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES, readable_bytes
 from qdqnp.peers.devices.frames import MAX_NOISE
 from qdqnp.quant import Array
@@ -29,8 +29,6 @@ SUFFIXES = (".npy", ".bin")
 READABLE = "a readable .npy array of numbers"
 # A network has a few hundred tensors; a folder of a million files is not a dump.
 MAX_FILES = 5 * MAX_MEMBERS
-# Names in ST Edge AI's files: original model (m) or device (c), inputs or outputs, numbered from 1.
-ST_KEY = re.compile(r"(?P<side>[mc])_(?P<kind>inputs|outputs)_(?P<number>[0-9]{1,4})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +86,17 @@ def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
 
 def _st_entry(entry: DumpEntry) -> DumpEntry:
     """Return an entry with its role, where it is of the device's side of a validate file; any other entry as it is."""
-    found = ST_KEY.fullmatch(entry.name)
-    if found is None or found["side"] != "c" or int(found["number"]) < 1:
+    key = st_key(entry.name)
+    if key is None or not key.device:
         return entry
-    role = {"inputs": "network_input", "outputs": "network_output"}[found["kind"]]
-    return DumpEntry(entry.name, entry.array, entry.raw, role, int(found["number"]) - 1)
+    role = {"inputs": "network_input", "outputs": "network_output"}[key.kind]
+    return DumpEntry(entry.name, entry.array, entry.raw, role, key.number)
 
 
 def _of_the_model(entry: DumpEntry) -> bool:
     """Tell whether an entry is of the other side of a validate file: what the original model made, not the device."""
-    found = ST_KEY.fullmatch(entry.name)
-    return found is not None and found["side"] == "m"
+    key = st_key(entry.name)
+    return key is not None and not key.device
 
 
 def _unread(path: Path) -> tuple[str, ...]:

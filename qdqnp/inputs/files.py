@@ -7,8 +7,9 @@ from pathlib import Path
 
 from qdqnp.element_types import from_plain
 from qdqnp.errors import InputError, Problem, Problems
-from qdqnp.files.npy import Header
+from qdqnp.files.npy import Arrays, Header
 from qdqnp.inputs.arrays import input_arrays
+from qdqnp.inputs.validated import Validated, validated
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import Array
 
@@ -19,7 +20,7 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
     """Yield inputs by name from one file, one set for each run.
 
         path: .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only
-            input.
+            input. Of ST Edge AI's `*_val_io.npz`, what the device was given, else what the original model was given.
         program: the model.
 
     An array whose first axis is a multiple of the declared batch is split along it. Arrays that the model does not need
@@ -29,22 +30,40 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
         alone = len(program.inputs) == 1 and len(arrays.names) == 1
         names = {name: arrays.names[0] if alone else name for name in program.inputs}
         missing = [name for name in names.values() if name not in arrays.names]
-        if missing:
+        of_st = validated(arrays.names, program) if missing or alone else None
+        if of_st is not None:
+            found = _of_st(of_st, arrays, program, path)
+        elif missing:
             problem = Problem(f"file {path.name}", f"arrays for the inputs {missing}", f"arrays {sorted(arrays.names)}")
             raise InputError("an input file lacks an input of the model", [problem])
-        problems = Problems()
-        for name, held in names.items():
-            _check(arrays.header(held), program.tensors[name], path, problems)
-        problems.raise_if_any("the inputs do not fit the model", InputError)
-        found = {name: from_plain(arrays.read(held), program.tensors[name].dtype) for name, held in names.items()}
+        else:
+            problems = Problems()
+            for name, held in names.items():
+                header = arrays.header(held)
+                _check(header.shape, header, program.tensors[name], path, problems)
+            problems.raise_if_any("the inputs do not fit the model", InputError)
+            found = {name: from_plain(arrays.read(held), program.tensors[name].dtype) for name, held in names.items()}
     yield from split_batches(found, program)
 
 
-def _check(header: Header, tensor: Tensor, path: Path, problems: Problems) -> None:
-    """Note where an array, of any batch, cannot be the input: `Model.run` says more of what is left."""
+def _of_st(names: Mapping[str, Validated], arrays: Arrays, program: Program, path: Path) -> Feeds:
+    """Read the inputs of a file of ST Edge AI's."""
+    problems = Problems()
+    for name, held in names.items():
+        tensor = program.tensors[name]
+        _check(held.shape(arrays, tensor), arrays.header(held.name), tensor, path, problems)
+    problems.raise_if_any("the inputs do not fit the model", InputError)
+    return {name: held.read(arrays, program, program.tensors[name]) for name, held in names.items()}
+
+
+def _check(shape: tuple[int, ...], header: Header, tensor: Tensor, path: Path, problems: Problems) -> None:
+    """Note where an array, of any batch, cannot be the input: `Model.run` says more of what is left.
+
+    shape: that of the array in the order of the model's axes.
+    """
     declared = list(tensor.shape)
-    sizes = zip(header.shape[1:], declared[1:], strict=False)
-    if len(header.shape) != len(declared) or any(isinstance(size, int) and size != got for got, size in sizes):
+    sizes = zip(shape[1:], declared[1:], strict=False)
+    if len(shape) != len(declared) or any(isinstance(size, int) and size != got for got, size in sizes):
         problems.add(f"input '{tensor.name}' in {path.name}", f"the shape {declared}", header)
 
 

@@ -120,6 +120,46 @@ def test_an_st_validate_file(place: Place) -> None:
     assert bad.exit_code == 1 and "suspect layers" in bad.output
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_an_st_validate_file_of_codes(place: Place, kind: type) -> None:
+    """Codes of the network's inputs and outputs: those that the quantizers make, or 128 higher. The file is an input
+    too."""
+    model = qdqnp.load(place.path / "net.onnx")
+    program = model.program()
+    quantizer = next(step for step in program.steps if step.quantizes)
+    last = program.makers[program.outputs[0]]
+    assert quantizer.input_names[0] in program.inputs and last.dequantizes
+    x, y = place.right[quantizer.output_names[0]], place.right[last.input_names[0]]
+
+    def as_st_writes(codes: np.ndarray) -> np.ndarray:
+        moved = np.moveaxis(codes, 1, -1) if codes.ndim == 4 else codes.reshape(len(codes), 1, 1, -1)
+        return (moved.astype(np.int16) + (128 if kind is np.uint8 else 0)).astype(kind)
+
+    arrays = {"c_inputs_1": as_st_writes(x), "c_outputs_1": as_st_writes(y), "m_outputs_1": y}
+    path = place.dump("net_val_io.npz", arrays)
+    good = run(place.path / "gold", path, "--json")
+    assert good.exit_code == 0, good.output
+    report = json.loads(good.stdout)
+    assert report["unused"] == [] and {row["name"] for row in report["layers"]} == {
+        quantizer.output_names[0],
+        program.outputs[0],
+    }
+    made = [
+        "golden",
+        str(place.path / "net.onnx"),
+        "--input",
+        str(path),
+        "--out",
+        str(place.path / np.dtype(kind).name),
+    ]
+    assert CliRunner().invoke(cli, made).exit_code == 0
+    again = run(place.path / np.dtype(kind).name, path)
+    assert again.exit_code == 0, again.output
+    arrays["c_inputs_1"] = arrays["c_inputs_1"] ^ np.ones((), kind)
+    bad = run(place.path / "gold", place.dump("net_val_io.npz", arrays))
+    assert bad.exit_code == 1 and f"layer {quantizer.label}" in bad.output
+
+
 def test_a_dump_may_use_the_golden_sets_own_names(place: Place) -> None:
     keys = {t.name: t.key for t in golden.read(place.path / "gold").tensors if t.role == "output"}
     assert set(keys) == set(place.right) and not set(keys) & set(keys.values())
