@@ -50,6 +50,8 @@ class Convolution:
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     group: int
+    #: The weights as a compiler saw them.
+    compiled: Array
 
     @classmethod
     def of(cls, bound: BoundStep) -> Convolution:
@@ -68,6 +70,7 @@ class Convolution:
             tuple(a.strides or (1, 1)),
             (top, left, bottom, right),
             a.group,
+            weights,
         )
 
     def sums(self, x: Array, zero: int, pad: int, pads: Sequence[int], strides: Sequence[int]) -> Array:
@@ -88,9 +91,6 @@ class Convolution:
     def right_sums(self, x: Array) -> Array:
         return self.sums(x, self.x[1], self.x[1], self.pads, self.strides)
 
-    def with_bias(self, sums: Array, bias: Array | None = None) -> Array:
-        return sums + (self.bias if bias is None else bias).reshape(1, -1, 1, 1)
-
 
 def _padded(x: Array, pads: Sequence[int], value: int) -> Array:
     top, left, bottom, right = pads
@@ -103,9 +103,24 @@ def _pair(quant: Any) -> tuple[F, int]:
     return F(quant.scale), int(quant.zero_point)
 
 
-def requantized(layer: Convolution, acc: Array, profile: str, rounding: str = "", scales: Array | None = None) -> Array:
-    """Codes that are not clipped yet, int64. rounding: another than the profile's last one."""
-    w_scale = layer.w_scale if scales is None else scales
+def requantized(
+    layer: Convolution,
+    sums: Array,
+    profile: str,
+    bias: Array | None = None,
+    rounding: str = "",
+    scales: Array | None = None,
+    register: Callable[[Array], Array] = lambda acc: acc,
+) -> Array:
+    """Codes that are not clipped yet, int64.
+
+    rounding: another than the profile's last one, or Neural-ART's first.
+    register: what the register of the accumulator keeps.
+    """
+    w_scale, bias = layer.w_scale if scales is None else scales, layer.bias if bias is None else bias
+    if profile == "neural-art":
+        return narrowed(layer, register(sums), bias, rounding or "half-up", w_scale)
+    acc = register(sums + bias.reshape(1, -1, 1, 1))
     if profile == "ort":
         multiplier = F(F(layer.x[0]) * w_scale) / F(layer.y[0])
         real = acc.astype(F) * multiplier.astype(F).reshape(1, -1, 1, 1)
@@ -117,6 +132,16 @@ def requantized(layer: Convolution, acc: Array, profile: str, rounding: str = ""
     assert (shift >= 31).all()
     high = (acc * m + (1 << 30)) >> 31
     return LAST_ROUNDING[rounding or "half-away"](high, shift - 31) + layer.y[1]
+
+
+def narrowed(layer: Convolution, sums: Array, bias: Array, rounding: str, w_scale: Array) -> Array:
+    """The same as a Neural-ART has it: rounded to 16 bits, then by A and BC, which has the bias and the zero point."""
+    weights = layer.compiled.reshape(len(layer.w), -1).tolist()
+    scales = float(layer.x[0]), [float(s) for s in w_scale.tolist()], float(layer.y[0])
+    s1, s2, a, bc = fixed_point.neural_art_parameters(weights, scales, bias.tolist(), layer.y[1])
+    x16 = np.clip(LAST_ROUNDING[rounding](sums, np.int64(s1)), -(2**15), 2**15 - 1)
+    wide = x16 * np.array(a).reshape(1, -1, 1, 1) + np.array(bc).reshape(1, -1, 1, 1)
+    return LAST_ROUNDING["half-up"](wide, np.int64(s2))
 
 
 def clipped(codes: Array) -> Array:
@@ -195,11 +220,12 @@ def _made(
     label: str,
     layer: Convolution,
     xs: list[Array],
-    acc: Callable[[Array], Array],
+    sums: Callable[[Array], Array],
+    bias: Array | None = None,
     **options: Any,
 ) -> Device:
-    """A device whose convolution has other accumulators, or another requantization."""
-    wrong = [clipped(requantized(layer, acc(x), world.profile, **options)) for x in xs]
+    """A device whose convolution has other sums, another bias, or another requantization."""
+    wrong = [clipped(requantized(layer, sums(x), world.profile, bias, **options)) for x in xs]
     return world.device(kind, label, detail, wrong)
 
 
@@ -212,9 +238,7 @@ def flipped_bit(world: World, rng: np.random.Generator) -> Device:
         flipped = layer.w.astype(np.int8).reshape(-1).copy()
         flipped.view(np.uint8)[index] ^= np.uint8(1 << bit)
         layer.w = flipped.reshape(layer.w.shape).astype(np.int64)
-        return _made(
-            world, kind, rng, f"weight, bit {bit}", label, layer, xs, lambda x: layer.with_bias(layer.right_sums(x))
-        )
+        return _made(world, kind, rng, f"weight, bit {bit}", label, layer, xs, layer.right_sums)
     label = str(rng.choice([k for k, b in world.steps.items() if b.step.op.startswith("QLinear")]))
     name = world.steps[label].step.output_names[0]
     case = int(rng.integers(len(world.right)))
@@ -237,13 +261,15 @@ def one_bias(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.right_sums(x), bias),
+        layer.right_sums,
+        bias,
     )
 
 
 def all_biases(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng)
-    return _made(world, "all biases dropped", rng, "", label, layer, xs, layer.right_sums)
+    none = np.zeros_like(layer.bias)
+    return _made(world, "all biases dropped", rng, "", label, layer, xs, layer.right_sums, none)
 
 
 def neighbours_bias(world: World, rng: np.random.Generator) -> Device:
@@ -255,9 +281,7 @@ def neighbours_bias(world: World, rng: np.random.Generator) -> Device:
         bias[channel] = moved[channel]
     else:
         bias, detail = moved, "all"
-    return _made(
-        world, "neighbour's bias", rng, detail, label, layer, xs, lambda x: layer.with_bias(layer.right_sums(x), bias)
-    )
+    return _made(world, "neighbour's bias", rng, detail, label, layer, xs, layer.right_sums, bias)
 
 
 def per_tensor_scale(world: World, rng: np.random.Generator) -> Device:
@@ -271,7 +295,7 @@ def per_tensor_scale(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.right_sums(x)),
+        layer.right_sums,
         scales=np.full_like(layer.w_scale, scale),
     )
 
@@ -280,7 +304,8 @@ def wrong_tie(world: World, rng: np.random.Generator) -> Device:
     if world.profile == "ort":
         raise NoEffectError  # a float32 product is almost never an exact half
     label, layer, xs = _conv(world, rng)
-    tie = str(rng.choice(["half-up", "half-even"]))
+    other = "half-away" if world.profile == "neural-art" else "half-up"
+    tie = str(rng.choice([other, "half-even"]))
     return _made(
         world,
         "wrong tie rule",
@@ -289,7 +314,7 @@ def wrong_tie(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.right_sums(x)),
+        layer.right_sums,
         rounding=tie,
     )
 
@@ -305,7 +330,7 @@ def truncation(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.right_sums(x)),
+        layer.right_sums,
         rounding=how,
     )
 
@@ -321,7 +346,7 @@ def no_zero_point(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.sums(x, 0, pad, layer.pads, layer.strides)),
+        lambda x: layer.sums(x, 0, pad, layer.pads, layer.strides),
     )
 
 
@@ -335,7 +360,7 @@ def pad_zero(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.sums(x, layer.x[1], 0, layer.pads, layer.strides)),
+        lambda x: layer.sums(x, layer.x[1], 0, layer.pads, layer.strides),
     )
 
 
@@ -352,7 +377,7 @@ def pad_off(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], pads, layer.strides)),
+        lambda x: layer.sums(x, layer.x[1], layer.x[1], pads, layer.strides),
     )
 
 
@@ -367,7 +392,7 @@ def stride_one(world: World, rng: np.random.Generator) -> Device:
         label,
         layer,
         xs,
-        lambda x: layer.with_bias(layer.sums(x, layer.x[1], layer.x[1], layer.pads, (1, 1)))[:, :, :height, :width],
+        lambda x: layer.sums(x, layer.x[1], layer.x[1], layer.pads, (1, 1))[:, :, :height, :width],
     )
 
 
@@ -386,9 +411,15 @@ def swapped_scales(world: World, rng: np.random.Generator) -> Device:
             )
         else:
             one, other, out = ((float(b[0]), a[1]), (float(a[0]), b[1]), (float(y[0]), y[1]))
-            add = fixed_point.Operators("tflite").add(one, other, out)
+            add = _addition(world, one, other, out)
             wrong.append(integers.elementwise(add, left, right))
     return world.device("swapped operands' scales", label, "", wrong)
+
+
+def _addition(world: World, *scales: tuple[float, int]) -> Callable[[int, int], int]:
+    if world.profile == "neural-art":
+        return fixed_point.neural_art_add(*scales)
+    return fixed_point.Operators("tflite").add(*scales)
 
 
 def no_rescale(world: World, rng: np.random.Generator) -> Device:
@@ -403,7 +434,7 @@ def no_rescale(world: World, rng: np.random.Generator) -> Device:
 
 def no_clamp(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng)
-    wide = [requantized(layer, layer.with_bias(layer.right_sums(x)), world.profile) for x in xs]
+    wide = [requantized(layer, layer.right_sums(x), world.profile) for x in xs]
     if layer.y[1] == -128 and not any((codes > 127).any() for codes in wide):
         raise NoEffectError  # with only the lower clamp missing it is the ReLU that is missing
     return world.device("missing clamp", label, "", [codes.astype(np.int8) for codes in wide])
@@ -413,16 +444,15 @@ def narrow_accumulator(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng)
     how = str(rng.choice(["wraps", "saturates"]))
 
-    def acc(x: Array) -> Array:
-        full = layer.with_bias(layer.right_sums(x))
-        return full.astype(np.int16).astype(np.int64) if how == "wraps" else np.clip(full, -(2**15), 2**15 - 1)
+    def register(acc: Array) -> Array:
+        return acc.astype(np.int16).astype(np.int64) if how == "wraps" else np.clip(acc, -(2**15), 2**15 - 1)
 
-    return _made(world, "16-bit accumulator", rng, how, label, layer, xs, acc)
+    return _made(world, "16-bit accumulator", rng, how, label, layer, xs, layer.right_sums, register=register)
 
 
 def no_relu(world: World, rng: np.random.Generator) -> Device:
     label, layer, xs = _conv(world, rng, lambda c: c.y[1] == -128)
-    wide = [requantized(layer, layer.with_bias(layer.right_sums(x)), world.profile) for x in xs]
+    wide = [requantized(layer, layer.right_sums(x), world.profile) for x in xs]
     wrapped = [np.minimum(codes, 127).astype(np.int8) for codes in wide]
     if rng.random() < 0.5:
         return world.device("ReLU missing", label, "wrapped", wrapped)
@@ -506,7 +536,7 @@ def aliased_operand(world: World, rng: np.random.Generator) -> Device:
             arguments = [codes, F(a[0]), np.int8(a[1]), codes, F(b[0]), np.int8(b[1]), F(y[0]), np.int8(y[1])]
             wrong.append(integers.qlinear_add(arguments, {}))
         else:
-            add = fixed_point.Operators("tflite").add(*((float(scale), zero) for scale, zero in (a, b, y)))
+            add = _addition(world, *((float(scale), zero) for scale, zero in (a, b, y)))
             wrong.append(integers.elementwise(add, codes, codes))
     return world.device("aliased operand", label, f"input {held} for both", wrong)
 
@@ -562,10 +592,7 @@ def other_bias(world: World, rng: np.random.Generator) -> Device:
     bias, added = layer.bias.copy(), int(rng.integers(50, 3000))
     bias[int(rng.integers(len(bias)))] += added
 
-    def acc(x: Array) -> Array:
-        return layer.with_bias(layer.right_sums(x), bias)
-
-    return _made(world, "one bias of another value", rng, f"{added:+d}", label, layer, xs, acc)
+    return _made(world, "one bias of another value", rng, f"{added:+d}", label, layer, xs, layer.right_sums, bias)
 
 
 FAULTS: Mapping[str, Fault] = {
