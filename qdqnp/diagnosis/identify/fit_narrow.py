@@ -94,10 +94,14 @@ def fit_narrow(found: Sequence[Evidence]) -> NarrowFit | None:
     for label, options in near.items():
         if not options:
             near[label] = _options(data[label], manners, wide=True)
+            if not near[label]:
+                return None
     shared = [manner for manner in manners if all(manner in options for options in near.values())]
     if not shared:  # some layer fits its formulas by chance in a manner that is not the device's
-        near = {label: _options(one, manners, wide=True) for label, one in data.items()}
-        shared = [manner for manner in manners if all(manner in options for options in near.values())]
+        shared = manners
+        for label in data:
+            near[label] = _options(data[label], shared, wide=True)
+            shared = [manner for manner in shared if manner in near[label]]
     if not shared:
         return None
     ranked = sorted(shared, key=lambda manner: _departures(near, manner))
@@ -160,30 +164,35 @@ def _options(data: _Data, manners: Sequence[Manner], wide: bool) -> dict[Manner,
     manners: the manners to try.
     wide: whether to search S1 and S2 too, and not only to take the formulas' values.
     """
-    few, found = data.rows(FEW_ROWS), dict[Manner, list[LayerNumbers]]()
-    for s1, s2 in _shifts(data.layer, wide):
-        formula = _formula(data.layer, (s1, s2))
-        for accumulator, first in dict.fromkeys(manner[:2] for manner in manners):
-            part = formula.a * few.narrowed(accumulator, first, s1)
-            for manner in (manner for manner in manners if manner[:2] == (accumulator, first)):
-                if _solve(few, part, manner[2], formula) is None:
-                    continue
-                every = formula.a * data.narrowed(accumulator, first, s1)
-                numbers = _solve(data, every, manner[2], formula)
-                if numbers is not None:
-                    found.setdefault(manner, []).append(numbers)
+    found = dict[Manner, list[LayerNumbers]]()
+    few = data.rows(FEW_ROWS)
+    for s1, s2s in _shifts(data.layer, wide):
+        for accumulator in dict.fromkeys(accumulator for accumulator, _, _ in manners):
+            formulas = [_formula(data.layer, (s1, s2)) for s2 in s2s]
+            formulas = [formula for formula in formulas if _possible(few, accumulator, formula)]
+            here = [manner for manner in manners if manner[0] == accumulator] if formulas else []
+            for first in dict.fromkeys(first for _, first, _ in here):
+                x16 = few.narrowed(accumulator, first, s1)
+                seconds = [second for _, other, second in here if other == first]
+                passed = [one for one in product(formulas, seconds) if _solve(few, x16, *one) is not None]
+                x16 = data.narrowed(accumulator, first, s1) if passed else x16
+                for formula, second in passed:
+                    numbers = _solve(data, x16, formula, second)
+                    if numbers is not None:
+                        found.setdefault((accumulator, first, second), []).append(numbers)
     return found
 
 
-def _shifts(layer: SumContext, wide: bool) -> Iterator[tuple[int, int]]:
+def _shifts(layer: SumContext, wide: bool) -> Iterator[tuple[int, Sequence[int]]]:
+    """Yield each S1 with the S2 to try."""
     formula = _formula(layer, ())
     if not wide:
-        yield formula.s1, formula.s2
+        yield formula.s1, [formula.s2]
         return
     largest = float(np.max(formula.a)) * 2.0 ** -(formula.s1 + formula.s2)
     for s1 in FIRST_SHIFTS:
         top = largest_shift(largest * 2.0**s1)
-        yield from ((s1, s2) for s2 in range(max(0, top - SPARE_BITS), top + 1))
+        yield s1, range(max(0, top - SPARE_BITS), top + 1)
 
 
 @lru_cache(maxsize=256)
@@ -199,26 +208,49 @@ def _formula(layer: SumContext, shifts: tuple[int, ...]) -> Narrowed:
     return _formula_of(layer, *(shifts or (None, None)))
 
 
-def _solve(data: _Data, part: Int64, second: str, formula: Narrowed) -> LayerNumbers | None:
+def _possible(data: _Data, accumulator: str, formula: Narrowed) -> bool:
+    """Tell whether any tie rules can give every code with these shifts: each takes a quotient to its floor or to the
+    next integer."""
+    low, high = formula.y.range
+    floors = data.narrowed(accumulator, "floor", formula.s1)
+    codes = np.arange(low, high + 2, dtype=np.int64)
+    return _offsets(data, formula, (floors, floors + 1), (codes - 1 << formula.s2, codes << formula.s2)) is not None
+
+
+def _solve(data: _Data, x16: Int64, formula: Narrowed, second: str) -> LayerNumbers | None:
     """Return the BC nearest to the formula's that gives every code; None where some channel does not have one within
     BC_UNITS.
 
         data: the layer.
-        part: A * x16.
-        second: tie rule of the second rounding.
+        x16: what the first rounding leaves of the sums.
         formula: the rule's own A and BC.
+        second: tie rule of the second rounding.
+    """
+    edges = _edges(second, formula.s2, *formula.y.range)
+    offsets = _offsets(data, formula, (x16, x16), (edges, edges))
+    if offsets is None:
+        return None
+    own = _formula(data.layer, ())
+    return LayerNumbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
+
+
+def _offsets(data: _Data, formula: Narrowed, x16: tuple[Int64, Int64], edges: tuple[Int64, Int64]) -> Int64 | None:
+    """Return the difference nearest to 0 of each channel's BC to the formula's; None where a channel has none.
+
+    data: the layer.
+    formula: the rule's own A and BC.
+    x16: the least and the most that the first rounding may leave of the sums.
+    edges: the smallest value that may become each code from the lowest to one past the highest, and that must.
     """
     low, high = formula.y.range
-    edges = _edges(second, formula.s2, low, high)
     place = data.codes.astype(np.int64) - low
-    least = np.where(place > 0, edges[place] - part, -_BEYOND).max(axis=0)
-    most = np.where(place < high - low, edges[place + 1] - 1 - part, _BEYOND).min(axis=0)
+    least = np.where(place > 0, edges[0][place] - formula.a * x16[1], -_BEYOND).max(axis=0)
+    most = np.where(place < high - low, edges[1][place + 1] - 1 - formula.a * x16[0], _BEYOND).min(axis=0)
     bc = np.broadcast_to(formula.bc, least.shape)
     offsets = np.where(bc < least, least - bc, np.where(bc > most, most - bc, 0))
     if (least > most).any() or np.abs(offsets).max(initial=0) > BC_UNITS:
         return None
-    own = _formula(data.layer, ())
-    return LayerNumbers(formula.s1, formula.s2, offsets, (formula.s1, formula.s2) == (own.s1, own.s2))
+    return np.asarray(offsets)
 
 
 @lru_cache(maxsize=512)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -152,8 +151,10 @@ class RationalRows(BoundRule):
             entries = [self.powers[below] for below in (row.max() - row).tolist()]
             bottom = sum(entries) * unit.numerator
             for place, entry in enumerate(entries):
-                value = min(Fraction(entry * unit.denominator, bottom), Fraction(limit))
-                rounded[at, place], ties[at, place], real[at, place] = round(value), value.denominator == 2, value
+                top = min(entry * unit.denominator, limit * bottom)
+                whole, rest = divmod(top, bottom)
+                up = 2 * rest > bottom or (2 * rest == bottom and whole % 2 == 1)
+                rounded[at, place], ties[at, place], real[at, place] = whole + up, 2 * rest == bottom, top / bottom
         return rounded, ties, real
 
     def stages(self, codes: Codes) -> list[StageValue]:

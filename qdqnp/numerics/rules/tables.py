@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +82,15 @@ class RoundedCodes(BoundRule):
 
 def real_values(function: RealFunction, x: Quant) -> Real:
     """Return f(s_x * (x - z_x)) for each of x's codes from the lowest on, in float64."""
-    low, high = code_range(x.dtype)
-    scale, zero = float(x.scale), int(x.zero_point)
-    return np.array([float(function.exact(Fraction(scale * (code - zero)))) for code in range(low, high + 1)])
+    return _values_of_codes(function, float(x.scale), int(x.zero_point), *code_range(x.dtype))
+
+
+@lru_cache(maxsize=32)
+def _values_of_codes(function: RealFunction, scale: float, zero: int, low: int, high: int) -> Real:
+    exact = [function.exact(Fraction(scale * (code - zero))) for code in range(low, high + 1)]
+    values = np.array([float(value) for value in exact])
+    values.flags.writeable = False  # it is shared
+    return values
 
 
 # -- XNNPACK -----------------------------------------------------------------------------------------------------------
