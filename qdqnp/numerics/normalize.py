@@ -55,9 +55,7 @@ def root_norm(rows: Float32, scale: Float32, epsilon: float) -> Float32:
 
 
 def root_norm_one_by_one(rows: Float32, scale: Float32, epsilon: float) -> Float32:
-    squares = np.zeros(rows.shape[0], F)
-    for index in range(rows.shape[1]):
-        squares = squares + rows[:, index] * rows[:, index]
+    squares = np.add.accumulate(rows * rows, axis=1)[:, -1]  # one after the other, unlike np.sum
     return np.asarray(rows / np.sqrt(squares / F(rows.shape[1]) + F(epsilon))[:, None] * scale)
 
 

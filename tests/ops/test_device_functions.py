@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 import qdqnp
 from qdqnp.inspection.layers import rule_status
+from qdqnp.numerics.rules.softmax import RationalRows, RationalSoftmax
+from qdqnp.quant import Quant
 from tests.lowering.models import F, Net
 from tests.ops.case import Case
 from tests.ops.cases.device import DEVICE_CASES
@@ -114,6 +116,28 @@ def test_an_exact_softmax(axis: int, rng: np.random.Generator) -> None:
     assert np.array_equal(made[~near], (np.rint(value) - 8)[~near])
     equal = next(iter(model.run(np.zeros((4, 6), F), profile="exact").values()))
     assert (equal == round(Fraction(16, (4, 6)[axis])) - 8).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_an_exact_softmax_is_the_fraction_rounded(seed: int) -> None:
+    """Every element is decided as integers decide it, near halves and at extreme scales too."""
+    rng = np.random.default_rng(seed)
+    scales = [F(2.0**exponent) for exponent in rng.integers(-12, 3, 2)]
+    x = Quant(np.dtype(np.int8), F(rng.choice([scales[0], F(0.04), F(1e-30), F(1e30)])), np.int8(0))
+    y = Quant(np.dtype(np.int8), F(rng.choice([scales[1], F(1 / 256), F(1 / 255), F(1e-40), F(1e30)])), np.int8(-128))
+    width = int(rng.integers(1, 9))
+    codes = rng.integers(-128, 128, (7, width)).astype(np.int8)
+    codes[:3] = codes[:3, :1]
+    rows = RationalSoftmax().bind(x, y, width)
+    assert isinstance(rows, RationalRows)
+    stages, ties = {stage.name: stage.array for stage in rows.stages(codes)}, rows.ties(codes)
+    for at, row in enumerate(codes.astype(int)):
+        entries = [rows.powers[row.max() - code] for code in row]
+        for place, entry in enumerate(entries):
+            value = min(Fraction(entry, sum(entries)) / Fraction(float(y.scale)), Fraction(2**20))
+            assert stages["rounded"][at, place] == round(value)
+            assert ties[at, place] == (value.denominator == 2)
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,9 +89,7 @@ class TabledSoftmax(BoundRule):
         """Return the table's entries, the sum of each row's entries, and the quotients in units of s_y, float64."""
         index = codes.astype(np.int64) - code_range(self.x.dtype)[0]
         entries = self.table[index + (255 - index.max(axis=1, keepdims=True))]
-        total = np.zeros(len(codes), np.float32)
-        for column in entries.T:
-            total = total + column
+        total = np.add.accumulate(entries, axis=1)[:, -1]  # one after the other, unlike np.sum
         one = float(np.floor(np.float32(1) / self.y.scale))
         with np.errstate(all="ignore"):
             return entries, total, entries.astype(np.float64) * one / total.astype(np.float64)[:, None]
@@ -142,20 +141,35 @@ class RationalRows(BoundRule):
             step = Decimal(scale.numerator) / Decimal(scale.denominator)
             return tuple(int((-step * below).exp() * 2**EXPONENTIAL_BITS) for below in range(256))
 
+    @lazy
+    def powers_in_float64(self) -> Array:
+        """exp(-d * s_x) for d from 0 to 255, each the nearest float64 to `powers`."""
+        return np.array([power / 2**EXPONENTIAL_BITS for power in self.powers])
+
     def _halves(self, codes: Codes) -> tuple[Int64, Signs, Array]:
-        """Return the rounded quotients, whether each was an exact half, and the quotients as float64."""
-        unit = fraction(self.y.scale)
-        limit = 2**20  # far outside every code
-        rounded, ties, real = np.zeros(codes.shape, np.int64), np.zeros(codes.shape, np.int8), np.zeros(codes.shape)
-        for at, row in enumerate(codes.astype(np.int64)):
-            entries = [self.powers[below] for below in (row.max() - row).tolist()]
-            bottom = sum(entries) * unit.numerator
-            for place, entry in enumerate(entries):
-                top = min(entry * unit.denominator, limit * bottom)
-                whole, rest = divmod(top, bottom)
-                up = 2 * rest > bottom or (2 * rest == bottom and whole % 2 == 1)
-                rounded[at, place], ties[at, place], real[at, place] = whole + up, 2 * rest == bottom, top / bottom
+        """Return the rounded quotients, whether each was an exact half, and the quotients in float64.
+
+        A quotient of float64 sums over n codes is within a relative error of (n + 3) * 2^-53: what is farther from a
+        half than that is rounded by it, the rest in integers.
+        """
+        unit, limit = float(self.y.scale), 2**20  # far outside every code
+        below = codes.max(axis=-1, keepdims=True).astype(np.int64) - codes
+        entries = self.powers_in_float64[below]
+        real = np.minimum(entries / (entries.sum(axis=-1, keepdims=True) * unit), limit)
+        error = real * ((codes.shape[-1] + 8) * 2.0**-53)
+        rounded, ties = np.rint(real).astype(np.int64), np.zeros(codes.shape, np.int8)
+        unsure = np.abs(real - np.floor(real) - 0.5) <= error
+        for at in np.flatnonzero(unsure.any(axis=-1)).tolist():
+            for place in np.flatnonzero(unsure[at]).tolist():
+                rounded[at, place], ties[at, place], real[at, place] = self._exactly(below[at], place, limit)
         return rounded, ties, real
+
+    def _exactly(self, below: Int64, place: int, limit: int) -> tuple[int, bool, float]:
+        """Return one rounded quotient, whether it was an exact half, and the quotient."""
+        unit = fraction(self.y.scale)
+        bottom = sum(self.powers[code] for code in below.tolist()) * unit.numerator
+        value = min(Fraction(self.powers[int(below[place])] * unit.denominator, bottom), Fraction(limit))
+        return round(value), value.denominator == 2, float(value)
 
     def stages(self, codes: Codes) -> list[StageValue]:
         rounded, _, real = self._halves(codes)
