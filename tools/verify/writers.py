@@ -35,6 +35,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp import golden
 from qdqnp.cli import COMMANDS, cli
+from tests.st.writing import random_network, write_folder
 from tools.bench.bench import Table, write_results
 
 Contents = dict[str, bytes | None]
@@ -76,6 +77,8 @@ WRITINGS = (
     Writing("compare --html", f"{COMPARED} --html {{out}}", "report.html", codes=(0, 1)),
     Writing("compare --junit", f"{COMPARED} --junit {{out}}", "report.xml", codes=(0, 1)),
     Writing("compare --write-mapping", f"{COMPARED} --write-mapping {{out}}", "mapping.toml"),
+    Writing("st read --out", "st read {given}/compiled --out {out}", "compiled.toml"),
+    Writing("st dump-hook", "st dump-hook {given}/compiled --out {out}", "hook.c"),
     Writing("identify --fit", "identify {given}/golden {given}/dump.npz --fit {out}", "fit.toml", codes=(0, 1)),
 )
 
@@ -315,6 +318,7 @@ def prepare(given: Path) -> None:
     y = qdqnp.load(given / "net.onnx").run(xs[0])["y"].copy()
     y.reshape(-1)[5] ^= 1
     np.savez(given / "dump.npz", y=y)
+    write_folder(given / "compiled", random_network(np.random.default_rng(0)))
 
 
 @click.command()

@@ -14,7 +14,7 @@ from qdqnp.diagnosis.identify.distinguish import Searches, codes_for, reachable
 from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.diagnosis.identify.families import candidates
 from qdqnp.diagnosis.identify.fit import _gives
-from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _solve, fit_narrow
+from qdqnp.diagnosis.identify.fit_narrow import BC_UNITS, _Data, _edges, _formula, _possible, _solve, fit_narrow
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Pairs, Singles, Sums, Windows
@@ -204,10 +204,24 @@ def test_dense_data_leave_one_bias_constant(tie: str, rng: np.random.Generator) 
     formula = replace(_formula(layer, ()), s2=4, a=np.ones(3, np.int64), bc=rng.integers(-100, 100, 3))
     part = np.repeat(np.arange(-3000, 3000)[:, None], 3, axis=1)
     codes = np.clip(ROUNDINGS[tie](part + formula.bc + units, 4), -128, 127).astype(np.int8)
-    found = _solve(_Data(layer, part, codes), part, tie, formula)
+    found = _solve(_Data(layer, part, codes), part, formula, tie)
     assert found is not None and np.array_equal(found.offsets, units)
     codes[1000] = -codes[1000] - 1  # a code that contradicts the others
-    assert _solve(_Data(layer, part, codes), part, tie, formula) is None
+    assert _solve(_Data(layer, part, codes), part, formula, tie) is None
+
+
+@pytest.mark.parametrize("first", list(ROUNDINGS))
+@pytest.mark.parametrize("second", list(ROUNDINGS))
+def test_shifts_are_left_out_only_where_no_tie_rule_fits(first: str, second: str, rng: np.random.Generator) -> None:
+    layer = small_layer(rng)
+    formula = _formula(layer, (2, 12))
+    sums = rng.integers(-3000, 3000, (50, 3))
+    x16 = ROUNDINGS[first](sums, 2)
+    y = ROUNDINGS[second](formula.a * x16 + formula.bc + rng.integers(-BC_UNITS, BC_UNITS + 1, 3), 12)
+    data = _Data(layer, sums, np.clip(y, *formula.y.range).astype(np.int8))
+    assert _solve(data, x16, formula, second) is not None
+    assert _possible(data, "exact", formula)
+    assert not _possible(replace(data, codes=~data.codes), "exact", formula)
 
 
 @pytest.mark.parametrize(("kernel", "every"), [(7, True), (90, False)])
