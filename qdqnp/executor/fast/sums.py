@@ -74,6 +74,11 @@ class FastSums(Kernel):
             _multiply(placed.products, layer, layer.finish, output[placed.where], scratch)
         return (output,)
 
+    @property
+    def layer(self) -> Linear | None:
+        """The layer, where its weights are constants."""
+        return self._fixed
+
     def questions(self, arrays: Sequence[Array | None]) -> Sequence[Part]:
         """Return the operator's questions, with the sums computed."""
         step, found = self.binding.step, []

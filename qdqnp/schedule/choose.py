@@ -1,0 +1,147 @@
+"""Finds the compiled form of a step: by what the step asks, not by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qdqnp.executor.fast.tables import NOTHING, FastPairs, FastSingles
+from qdqnp.executor.plan import BoundStep
+from qdqnp.graph import Sizes
+from qdqnp.numerics.questions import Pairs
+from qdqnp.ops.geometry.pool import PoolAttributes
+from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.integer.asking import IntegerOperator
+from qdqnp.ops.integer.unary import SinglesOperator
+from qdqnp.program import Operand
+from qdqnp.quant import EIGHT_BIT, Quant, all_codes
+from qdqnp.schedule.form import Form
+from qdqnp.schedule.image import Image
+from qdqnp.schedule.joined import Joined, Rescale, rescale
+from qdqnp.schedule.layer import Layer, layer_of
+from qdqnp.schedule.maxima import Maxima
+from qdqnp.schedule.pairs import Added
+from qdqnp.schedule.planes import Planes, is_planar
+from qdqnp.schedule.pointwise import Pointwise, is_pointwise
+from qdqnp.schedule.rows import Rows, fits
+from qdqnp.schedule.store import Sum, addition
+from qdqnp.schedule.winograd import Winograd, winograd_proof
+
+Convolved = Pointwise | Planes | Rows
+
+
+class Chooser:
+    """Chooses forms for the steps of one plan and one set of shapes.
+
+    images: the images so far, by name; a tensor of codes that is none yet becomes one as its reader reads it.
+    """
+
+    def __init__(self, shapes: Mapping[str, Sizes], images: Mapping[str, Image]) -> None:
+        self._shapes = shapes
+        self._images = images
+
+    def form(self, bound: BoundStep) -> Form | None:
+        """Return the compiled form of a step; None where it has none that is proven."""
+        step = bound.step
+        if len(step.outputs) != 1 or not self._is_picture(step.output_names[0]):
+            return None
+        if isinstance(step.attributes, PoolAttributes) and bound.operator.monotone:
+            return self._maxima(bound)
+        if step.outputs[0].quant is None or not self._eight_bit(step.outputs[0].quant):
+            return None
+        if isinstance(bound.kernel, FastPairs):
+            return self._added(bound)
+        if isinstance(bound.kernel, FastSingles) and len(step.inputs) > 1:
+            return self._joined(bound)
+        return self._convolution(bound)
+
+    def _is_picture(self, name: str) -> bool:
+        shape = self._shapes[name]
+        return len(shape) == 4 and shape[0] == 1 and 0 not in shape
+
+    @staticmethod
+    def _eight_bit(quant: Quant | None) -> bool:
+        return quant is not None and quant.per_tensor and quant.dtype in EIGHT_BIT
+
+    def _image(self, operand: Operand | None) -> Image | None:
+        """Return the image of an operand as it is read; None where the operand is none, or another step reads it otherwise."""
+        if operand is None or not self._is_picture(operand.name):
+            return None
+        there = self._images.get(operand.name)
+        if operand.quant is None:
+            return there
+        if not self._eight_bit(operand.quant):
+            return None
+        read = Image.of(operand.name, self._shapes[operand.name], operand.quant)
+        return read if there is None or there == read else None
+
+    def _made(self, operand: Operand) -> Image:
+        assert operand.quant is not None
+        return Image.of(operand.name, self._shapes[operand.name], operand.quant)
+
+    def _convolution(self, bound: BoundStep) -> Form | None:
+        x = self._image(bound.step.inputs[0])
+        layer = layer_of(bound, x, self._made(bound.step.outputs[0])) if x is not None else None
+        return None if layer is None else convolved(layer, x is not None and x.name not in self._images)
+
+    def _maxima(self, bound: BoundStep) -> Form | None:
+        x = self._image(bound.step.inputs[0])
+        if x is None or len(bound.step.attributes.kernel_shape) != 2:
+            return None
+        _, channels, height, width = self._shapes[bound.step.output_names[0]]
+        window = window_for(bound.step.attributes, bound.step.attributes.kernel_shape, (x.height, x.width))
+        if min(window.pads) < 0:
+            return None
+        y = Image(bound.step.output_names[0], height, width, channels, x.dtype, x.zero_point)
+        return Maxima(bound.step.label, x, y, window)
+
+    def _added(self, bound: BoundStep) -> Form | None:
+        left, right = (self._image(operand) for operand in bound.step.inputs)
+        made = self._made(bound.step.outputs[0])
+        if left is None or right is None or not _same_size(left, right) or left.channels != right.channels:
+            return None
+        assert isinstance(bound.operator, IntegerOperator)
+        (part,) = bound.operator.questions(bound.step, NOTHING, NOTHING)
+        assert isinstance(part.question, Pairs)
+        found = addition(part.question, bound.profile)
+        return None if found is None else Added(bound.step.label, left, right, made, found)
+
+    def _joined(self, bound: BoundStep) -> Form | None:
+        made = self._made(bound.step.outputs[0])
+        parts = [self._image(operand) for operand in bound.step.inputs]
+        found = [part for part in parts if part is not None and _same_size(part, made)]
+        if len(found) < len(parts) or sum(part.channels for part in found) != made.channels:
+            return None
+        rescales = [self._rescale(bound, index) for index in range(len(found))]
+        known = [each for each in rescales if each is not None]
+        return Joined(bound.step.label, found, made, known) if len(known) == len(found) else None
+
+    @staticmethod
+    def _rescale(bound: BoundStep, index: int) -> Rescale | None:
+        assert isinstance(bound.operator, SinglesOperator)
+        x = bound.step.quant(index)
+        question = bound.operator.single(bound.step, index, all_codes(x.dtype))
+        return rescale(x, bound.step.y, np.asarray(question.answer(bound.profile)))
+
+
+def _same_size(a: Image, b: Image) -> bool:
+    return (a.height, a.width) == (b.height, b.width)
+
+
+def convolved(layer: Layer, from_codes: bool) -> Convolved | None:
+    """Return the form of a convolution; None where none fits. from_codes: whether its input is no image so far."""
+    if from_codes and is_planar(layer):
+        return Planes(layer)
+    if is_pointwise(layer):
+        return Pointwise(layer)
+    if not fits(layer):
+        return None
+    return Winograd(layer) if winograd_proof(layer) else Rows(layer)
+
+
+def with_addition(form: Convolved, added: Added) -> Convolved:
+    """Return a convolution that also adds another image to its output, as `added` does."""
+    mine = added.inputs.index(form.output.name)
+    sum_ = Sum(added.reads[1 - mine], added.addition if mine == 0 else added.addition.swapped())
+    return type(form)(form.layer.with_sum(sum_, added.output))

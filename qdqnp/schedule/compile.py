@@ -1,0 +1,160 @@
+"""Compiles a plan for known shapes: a form for each step that has one, boundaries between images and codes, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from qdqnp.executor.plan import BoundStep, Plan
+from qdqnp.graph import Sizes
+from qdqnp.schedule.arena import Span, offsets, rounded
+from qdqnp.schedule.choose import Chooser, Convolved, with_addition
+from qdqnp.schedule.form import Form
+from qdqnp.schedule.image import Image
+from qdqnp.schedule.joined import Joined
+from qdqnp.schedule.pairs import Added
+from qdqnp.schedule.planes import Planes
+from qdqnp.schedule.pointwise import Pointwise
+from qdqnp.schedule.rows import Rows
+from qdqnp.schedule.schedule import Action, Computed, Defined, Entered, Left, Place, Schedule
+
+
+def compile_plan(
+    plan: Plan, shapes: Mapping[str, Sizes], given: Collection[str], wanted: Collection[str]
+) -> Schedule | None:
+    """Return the schedule of a plan; None where no step would be computed in another way than it is now.
+
+    shapes: of every tensor, for one picture.
+    given: the names of the tensors that a run starts from.
+    wanted: the names of those that it returns.
+    """
+    compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted))
+    for bound in plan.steps:
+        if not all(name in given for name in bound.step.output_names):
+            compiler.add(bound)
+    return compiler.schedule()
+
+
+class _Compiler:
+    def __init__(
+        self, plan: Plan, shapes: Mapping[str, Sizes], given: frozenset[str], wanted: frozenset[str]
+    ) -> None:
+        self._wanted = wanted
+        self._actions: list[Action] = []
+        #: Every image by name, and which action makes it.
+        self._images: dict[str, Image] = {}
+        self._made: dict[str, int] = {}
+        #: Tensors that are there as codes.
+        self._codes = set(given) | set(plan.consts)
+        #: Images that are made in the place of another: by name, that image's name and the first channel there.
+        self._inside: dict[str, tuple[str, int]] = {}
+        self._readers: dict[str, int] = {}
+        for bound in plan.steps:
+            for name in bound.step.input_names:
+                self._readers[name] = self._readers.get(name, 0) + 1
+        self._chooser = Chooser(shapes, self._images)
+
+    def add(self, bound: BoundStep) -> None:
+        """Add one step."""
+        form = self._chooser.form(bound)
+        if form is None:
+            for name in bound.step.input_names:
+                self._leave(name)
+            self._actions.append(Defined(bound))
+            self._codes.update(bound.step.output_names)
+            return
+        if not (isinstance(form, Added) and self._fused(form)):
+            if isinstance(form, Planes):
+                self._leave(form.layer.x.name)
+            for image in form.reads:
+                self._enter(image)
+            if isinstance(form, Joined):
+                self._make_in_place(form)
+            self._append(form)
+        if form.output.name in self._wanted:
+            self._leave(form.output.name)
+
+    def _append(self, form: Form) -> None:
+        self._images[form.output.name] = form.output
+        self._made[form.output.name] = len(self._actions)
+        self._actions.append(Computed(form))
+
+    def _leave(self, name: str) -> None:
+        """Make codes of an image where there are none."""
+        if name not in self._codes:
+            self._actions.append(Left(self._images[name]))
+            self._codes.add(name)
+
+    def _enter(self, image: Image) -> None:
+        """Make an image of codes where there is none."""
+        if image.name not in self._images:
+            self._images[image.name] = image
+            self._made[image.name] = len(self._actions)
+            self._actions.append(Entered(image))
+
+    def _fused(self, added: Added) -> bool:
+        """Let the convolution that made one operand compute the addition, if it alone reads that and has the other."""
+        for mine, other in (added.inputs, added.inputs[::-1]):
+            at, before = self._made.get(mine, -1), self._made.get(other, -1)
+            if not 0 <= before < at or mine == other:
+                continue
+            action = self._actions[at]
+            alone = self._readers[mine] == 1 and mine not in self._wanted and mine not in self._codes
+            if not alone or not isinstance(action, Computed) or not isinstance(action.form, Convolved):
+                continue
+            if action.form.layer.sum is None:
+                self._actions[at] = Computed(with_addition(action.form, added))
+                del self._images[mine], self._made[mine]
+                self._images[added.output.name] = added.output
+                self._made[added.output.name] = at
+                return True
+        return False
+
+    def _make_in_place(self, joined: Joined) -> None:
+        """Let those who make parts of a joined image write them there."""
+        for name, first in joined.unchanged():
+            if name not in self._inside and joined.inputs.count(name) == 1:
+                self._inside[name] = (joined.output.name, first)
+                joined.in_place.add(name)
+
+    def schedule(self) -> Schedule | None:
+        computed = [action.form for action in self._actions if isinstance(action, Computed)]
+        if not any(isinstance(form, Pointwise | Rows | Planes) for form in computed):
+            return None
+        owners = {name: self._owner(name) for name in self._images}
+        borders = dict.fromkeys(self._images, (0, 0))
+        for form in computed:
+            if form.borders != (0, 0):
+                owner, _ = owners[form.inputs[0]]
+                borders[owner] = tuple(map(max, borders[owner], form.borders))  # type: ignore[assignment]
+        spans = self._spans(owners, borders)
+        starts, floats = offsets(spans)
+        places = {}
+        for name, (owner, channel) in owners.items():
+            above, below = borders[owner]
+            places[name] = Place(self._images[name], starts[owner], self._images[owner].channels, channel, above, below)
+        work = max(sum(map(rounded, form.work)) for form in computed)
+        return Schedule(self._actions, places, floats, work, self._wanted)
+
+    def _owner(self, name: str) -> tuple[str, int]:
+        """Return in whose memory an image lies, and its first channel there."""
+        channel = 0
+        while name in self._inside:
+            name, first = self._inside[name]
+            channel += first
+        return name, channel
+
+    def _spans(self, owners: Mapping[str, tuple[str, int]], borders: Mapping[str, tuple[int, int]]) -> list[Span]:
+        """Return which memory is needed from where to where."""
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for at, action in enumerate(self._actions):
+            for name in action.images:
+                owner, _ = owners[name]
+                first.setdefault(owner, at)
+                last[owner] = at
+        found = []
+        for owner in first:
+            image = self._images[owner]
+            rows = image.height + sum(borders[owner])
+            found.append(Span(owner, rows * image.width * image.channels, first[owner], last[owner]))
+        return found

@@ -1,0 +1,78 @@
+"""An image is a tensor of codes as the schedule holds it: code less zero point, float32, channels last, one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qdqnp.quant import Array, Codes, Quant, code_range
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is known of an image before a run."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    #: The dtype of the codes.
+    dtype: np.dtype[Any]
+    zero_point: int
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[int, ...], quant: Quant) -> Image:
+        """Return the image of codes of a shape (1, C, H, W)."""
+        return cls(name, shape[2], shape[3], shape[1], quant.dtype, int(quant.zero_point))
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the largest value: the codes' range less the zero point."""
+        low, high = code_range(self.dtype)
+        return low - self.zero_point, high - self.zero_point
+
+    @property
+    def size(self) -> int:
+        return self.height * self.width * self.channels
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """An image in memory."""
+
+    image: Image
+    #: float32 (rows above + height + rows below, width, channels); between two pixels may lie channels of others.
+    array: Array
+    #: Rows of zeros above.
+    above: int
+
+    @property
+    def inside(self) -> Array:
+        """The image without the rows of zeros, (height, width, channels)."""
+        return self.rows(0, self.image.height)
+
+    def rows(self, first: int, stop: int, step: int = 1) -> Array:
+        """Return rows of the image, counted without the rows of zeros, which -1 and height reach."""
+        return self.array[self.above + first : self.above + stop : step]
+
+    def clear_borders(self) -> None:
+        """Write the rows of zeros: the memory may have held another image."""
+        self.array[: self.above] = 0
+        self.array[self.above + self.image.height :] = 0
+
+    def take(self, codes: Codes) -> None:
+        """Write codes (1, C, H, W) to the image."""
+        inside = self.inside
+        np.copyto(inside, codes[0].transpose(1, 2, 0))
+        if self.image.zero_point:
+            np.subtract(inside, np.float32(self.image.zero_point), out=inside)
+
+    def codes(self) -> Codes:
+        """Return the image's codes (1, C, H, W)."""
+        image = self.image
+        found = np.empty((1, image.channels, image.height, image.width), image.dtype)
+        values = self.inside + np.float32(image.zero_point) if image.zero_point else self.inside
+        np.copyto(found[0], values.transpose(2, 0, 1), casting="unsafe")
+        return found

@@ -1,0 +1,91 @@
+"""Images joined along their channels. An image of the joined scale is made in its place; others are copied, rescaled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdqnp.quant import Array, Codes, Float32, Quant, all_codes
+from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.pointwise import TILE
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale:
+    """rint(clip(value * factor)) of a code less zero point: equal to the rule on all 256 codes."""
+
+    #: None where nothing changes.
+    factor: Float32 | None
+    #: Whether a product may be out of range.
+    clips: bool
+    low: Float32
+    high: Float32
+
+    def __call__(self, values: Array, work: Array, out: Array) -> None:
+        """Write the rescaled values to out. work: memory in the shape of both."""
+        if self.factor is None:
+            np.copyto(out, values)
+            return
+        np.multiply(values, self.factor, out=work)
+        if self.clips:
+            work.clip(self.low, self.high, out=work)
+        np.rint(work, out=out)
+
+
+def rescale(x: Quant, y: Quant, answers: Codes) -> Rescale | None:
+    """Find the rescaling that gives the answers to all codes of x, in the order of their bytes; None if there is none."""
+    low, high = (np.float32(code - int(y.zero_point)) for code in y.range)
+    values = all_codes(x.dtype).astype(np.float32) - np.float32(int(x.zero_point))
+    wanted = answers.astype(np.float32) - np.float32(int(y.zero_point))
+    with np.errstate(all="ignore"):
+        factor = np.float32(x.scale / y.scale)
+        for found in (Rescale(None, False, low, high), *(Rescale(factor, clips, low, high) for clips in (False, True))):
+            got = np.empty_like(values)
+            found(values, np.empty_like(values), got)
+            if np.array_equal(got, wanted):
+                return found
+    return None
+
+
+class Joined(Form):
+    kind = "joined in place"
+    proof = "codes are copied, or equal to the rule on all 256 codes"
+
+    def __init__(self, label: str, parts: Sequence[Image], y: Image, rescales: Sequence[Rescale]) -> None:
+        self.label, self.reads, self.output = label, tuple(parts), y
+        self._rescales = rescales
+        ends = np.cumsum([part.channels for part in parts]).tolist()
+        #: The first channel of each part.
+        self.starts = [end - part.channels for end, part in zip(ends, parts, strict=True)]
+        self._bands = bands(y.height, TILE // max(1, y.width * y.channels))
+        self.work = (self._bands[0][1] * y.width * max(part.channels for part in parts),)
+        #: Names of the parts that their makers write in place: the compiler says which.
+        self.in_place: set[str] = set()
+
+    def unchanged(self) -> list[tuple[str, int]]:
+        """Return the parts whose values stay what they are, which may be made in place, and their first channels."""
+        each = zip(self.inputs, self.starts, self._rescales, strict=True)
+        return [(name, start) for name, start, rescale in each if rescale.factor is None]
+
+    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+        out, calls = placed[self.output.name], []
+        for first, rows in self._bands:
+            todo = []
+            for name, start, each in zip(self.inputs, self.starts, self._rescales, strict=True):
+                if name not in self.in_place:
+                    values = placed[name].rows(first, first + rows)
+                    into = out.rows(first, first + rows)[:, :, start : start + values.shape[2]]
+                    todo.append((each, values, work[0][: values.size].reshape(values.shape), into))
+            calls.append(_joined(todo))
+        return calls
+
+
+def _joined(todo: Sequence[tuple[Rescale, Array, Array, Array]]) -> Call:
+    def call(_: Mapping[str, Array]) -> None:
+        for rescale, values, spare, into in todo:
+            rescale(values, spare, into)
+
+    return call

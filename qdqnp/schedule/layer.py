@@ -1,0 +1,84 @@
+"""A convolution as the schedule sees it: integer weights in blocks, its window, and how sums become codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qdqnp.executor.fast.sums import FastSums
+from qdqnp.executor.plan import BoundStep
+from qdqnp.kernels.sums import Window
+from qdqnp.kernels.strategy import AUTO, FLOAT32, prove
+from qdqnp.ops.geometry.conv import Convolution
+from qdqnp.ops.geometry.windows import window_for
+from qdqnp.ops.integer.asking import SumOperator
+from qdqnp.quant import Int64
+from qdqnp.schedule.finish import Finish, finish_of
+from qdqnp.schedule.image import Image
+from qdqnp.schedule.store import Sum
+
+#: Channels of a block of groups: what one product handles at once. Measured; it decides speed only.
+BLOCK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    label: str
+    #: The input; its range is what sums are proven for.
+    x: Image
+    y: Image
+    window: Window
+    #: Weights less zero points, (blocks, kernel rows, kernel columns, channels in, channels out of a block). Groups that
+    #: share a block have zeros for each other's channels.
+    weights: Int64
+    finish: Finish
+    #: Why sums are exact in any order.
+    proof: str
+    #: An addition that is computed before codes are stored; `y` is then its output.
+    sum: Sum | None = None
+
+    @property
+    def reads(self) -> tuple[Image, ...]:
+        """The images that are read: the input, and what is added."""
+        return (self.x, *((self.sum.other,) if self.sum is not None else ()))
+
+    def with_sum(self, sum_: Sum, y: Image) -> Layer:
+        """Return the layer with an addition behind it."""
+        return replace(self, sum=sum_, y=y)
+
+
+def layer_of(bound: BoundStep, x: Image, y: Image) -> Layer | None:
+    """Return the convolution of a step; None where the step is another, or its float32 sums are not proven."""
+    kernel, operator = bound.kernel, bound.operator
+    if not isinstance(operator, SumOperator) or operator.sums_over is not Convolution:
+        return None
+    made = kernel.layer if isinstance(kernel, FastSums) else None
+    if made is None or (made.weights.pairs is not None and made.weights.pairs.pairs):
+        return None
+    step, zero = bound.step, x.zero_point
+    if int(step.quant(0).zero_point) != zero or step.quant(0).dtype != x.dtype:
+        return None
+    grouped = made.weights.array.astype(np.int64)
+    proof = prove(grouped, *x.range, AUTO)
+    finish = finish_of(made, y.zero_point)
+    if proof.kind != FLOAT32 or finish is None:
+        return None
+    size = bound.consts[step.input_names[1]].shape[2:]
+    window = window_for(step.attributes, size, (x.height, x.width))
+    return Layer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
+
+
+def _blocks(grouped: Int64, size: tuple[int, ...]) -> Int64:
+    """Return grouped weights (groups, channels out, channels in * kernel) in blocks of groups."""
+    groups, out, terms = grouped.shape
+    rows, columns = size
+    inner = terms // (rows * columns)
+    most = max(1, BLOCK // max(out, inner))
+    together = max(count for count in range(1, groups + 1) if groups % count == 0 and count <= most)
+    blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), np.int64)
+    each = grouped.reshape(groups // together, together, out, inner, rows, columns)
+    for group in range(together):
+        into = blocks[..., group * inner : (group + 1) * inner, group * out : (group + 1) * out]
+        into[...] = each[:, group].transpose(0, 3, 4, 2, 1)
+    return blocks

@@ -1,0 +1,46 @@
+"""An addition of two images, where no convolution computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qdqnp.quant import Array
+from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.pointwise import TILE
+from qdqnp.schedule.store import Addition
+
+
+class Added(Form):
+    kind = "sum of images"
+    proof = "equal to the rule on all 65,536 pairs of codes"
+
+    def __init__(self, label: str, left: Image, right: Image, y: Image, addition: Addition) -> None:
+        self.label, self.reads, self.output, self.addition = label, (left, right), y, addition
+        self._bands = bands(y.height, TILE // max(1, y.width * y.channels))
+        floats = self._bands[0][1] * y.width * y.channels
+        self.work = (floats, floats)
+
+    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+        left, right = (placed[name] for name in self.inputs)
+        y, calls = placed[self.output.name], []
+        for first, rows in self._bands:
+            part = (rows, self.output.width, self.output.channels)
+            total, other = (piece[: int(np.prod(part))].reshape(part) for piece in work)
+            a, b, out = (image.rows(first, first + rows) for image in (left, right, y))
+
+            def call(
+                _: Mapping[str, Array],
+                a: Array = a,
+                b: Array = b,
+                total: Array = total,
+                other: Array = other,
+                out: Array = out,
+            ) -> None:
+                self.addition(a, b, total, other)
+                np.rint(total, out=out)
+
+            calls.append(call)
+        return calls

@@ -1,0 +1,68 @@
+"""A 1x1 convolution: pixels times weights, from where the pixels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from qdqnp.quant import Array
+from qdqnp.schedule.finish import pixels_of_a_row
+from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.image import Placed
+from qdqnp.schedule.layer import Layer
+from qdqnp.schedule.products import Product, products
+from qdqnp.schedule.store import stored
+
+#: Floats of a tile, which should stay in the cache of a core. Measured; it decides speed only.
+TILE = 128 * 1024
+
+
+def is_pointwise(layer: Layer) -> bool:
+    """Tell whether every output pixel reads the input pixel at its place, and all of its channels."""
+    window = layer.window
+    return window.kernel == (1, 1) and window.strides == (1, 1) and not any(window.pads) and len(layer.weights) == 1
+
+
+class Pointwise(Form):
+    """sums = pixels (rows * width, C) @ weights (C, M)."""
+
+    kind = "1x1 in place"
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
+        self.proof = layer.proof
+        self._weights = layer.weights[0, 0, 0].astype(np.float32)
+        out = layer.y
+        self._bands = bands(out.height, TILE // max(1, out.width * out.channels))
+        row = pixels_of_a_row(out.channels)
+        floats = -(-self._bands[0][1] * out.width // row) * row * out.channels
+        self.work = (floats, floats, layer.finish.wide_floats * floats)
+
+    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+        layer, out = self.layer, self.output
+        x, y = placed[layer.x.name], placed[out.name]
+        other = placed[layer.sum.other.name] if layer.sum is not None else None
+        tile, spare, wide = work
+        finish = layer.finish.bind(tile, wide)
+        calls = []
+        for first, rows in self._bands:
+            pixels = rows * out.width
+            left = x.rows(first, first + rows).reshape(pixels, layer.x.channels)
+            sums = tile[: pixels * out.channels]
+            made = products(left, self._weights, sums.reshape(pixels, out.channels))
+            last = stored(sums.reshape(rows, out.width, out.channels), first, y, layer.sum, other, spare)
+            calls.append(banded(made, finish, last))
+        return calls
+
+
+def banded(made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]) -> Call:
+    """Return what computes products, finishes and stores them."""
+
+    def call(_: Mapping[str, Array]) -> None:
+        for left, right, out in made:
+            np.matmul(left, right, out=out)
+        finish()
+        last()
+
+    return call

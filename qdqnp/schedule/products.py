@@ -1,0 +1,69 @@
+"""Matrix products over views: cut so small that BLAS multiplies where the operands lie, without packing a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qdqnp.kernels.sums import SMALL_PRODUCT
+from qdqnp.quant import Array
+
+#: Rows of a small product below which the calls cost more than is gained, and the fewest columns of one. They were measured
+#: and decide speed only.
+FEWEST_ROWS = 32
+COLUMNS = 16
+
+#: left (..., L, K), right (..., K, M), out (..., L, M).
+Product = tuple[Array, Array, Array]
+
+
+def view(flat: Array, offset: int, shape: Sequence[int], strides: Sequence[int]) -> Array:
+    """Return a view of flat float32 memory; offset and strides count floats. It never leaves the memory."""
+    return np.ndarray(tuple(shape), flat.dtype, flat, 4 * offset, tuple(4 * stride for stride in strides))
+
+
+def products(left: Array, right: Array, out: Array) -> list[Product]:
+    """Return the calls of matmul that together compute out = left @ right.
+
+    left: (..., L, K); right: (..., K, M) or a broadcast of it; out: (..., L, M).
+    """
+    rows, terms, columns = left.shape[-2], left.shape[-1], right.shape[-1]
+    width = _width(rows, terms, columns)
+    block = SMALL_PRODUCT // max(1, terms * width)
+    if width != columns:
+        right, out = _by_columns(right, width), _by_columns(out, width)
+        left = left[..., None, :, :]
+    if block >= rows or block < FEWEST_ROWS:
+        return [(left, right, out)]
+    count = -(-rows // block)
+    block = -(-rows // count)
+    whole = rows // block * block
+    calls = [(_by_rows(left, block), right[..., None, :, :], _by_rows(out, block))]
+    if whole < rows:
+        calls.append((left[..., whole:, :], right, out[..., whole:, :]))
+    return calls
+
+
+def _width(rows: int, terms: int, columns: int) -> int:
+    """Return how many columns a small product has: all, or as many as leave it enough rows."""
+    width = columns
+    while width % (2 * COLUMNS) == 0 and SMALL_PRODUCT // (terms * width) < min(rows, FEWEST_ROWS):
+        width //= 2
+    return width
+
+
+def _by_columns(array: Array, width: int) -> Array:
+    """View (..., L, M) as (..., M / width, L, width)."""
+    *lead, rows, columns = array.shape
+    *before, row, column = array.strides
+    shape, strides = (*lead, columns // width, rows, width), (*before, width * column, row, column)
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
+
+
+def _by_rows(array: Array, block: int) -> Array:
+    """View the first rows of (..., L, K) as (..., L // block, block, K)."""
+    *lead, rows, columns = array.shape
+    *before, row, column = array.strides
+    shape, strides = (*lead, rows // block, block, columns), (*before, block * row, row, column)
+    return np.lib.stride_tricks.as_strided(array, shape, strides)

@@ -1,0 +1,194 @@
+"""A schedule: what is done in a run for known shapes, in order, and where its images lie. It is immutable."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdqnp.errors import ProfileError
+from qdqnp.executor.buffer import small_buffer
+from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.threads import blas_threads
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.quant import Array
+from qdqnp.schedule.arena import aligned, carve, rounded
+from qdqnp.schedule.form import Call, Form
+from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.products import view
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A step in its compiled form, on images."""
+
+    form: Form
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (*self.form.inputs, self.form.output.name)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return self.form.codes
+
+
+@dataclass(frozen=True, eq=False)
+class Defined:
+    """A step without a compiled form, on codes."""
+
+    bound: BoundStep
+    images: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return self.bound.step.input_names
+
+
+@dataclass(frozen=True, eq=False)
+class Entered:
+    """Codes become an image."""
+
+    image: Image
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+    codes = images
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """An image becomes codes."""
+
+    image: Image
+    codes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+
+Action = Computed | Defined | Entered | Left
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where an image lies in the arena."""
+
+    image: Image
+    #: Where the memory begins, in floats.
+    start: int
+    #: The channels of the image in whose memory it lies, and its first channel there.
+    pitch: int
+    channel: int
+    #: Rows of zeros.
+    above: int
+    below: int
+
+    def put(self, arena: Array) -> Placed:
+        """Return the image in an arena."""
+        image = self.image
+        shape = (self.above + image.height + self.below, image.width, image.channels)
+        strides = (image.width * self.pitch, self.pitch, 1)
+        return Placed(image, view(arena, self.start + self.channel, shape, strides), self.above)
+
+
+class Schedule:
+    """What is done for known shapes. Threads may share it: each run borrows an arena."""
+
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        places: Mapping[str, Place],
+        floats: int,
+        work: int,
+        wanted: Collection[str],
+    ) -> None:
+        self.actions = tuple(actions)
+        self.places = places
+        #: Floats of all images at once, and of the work memory that the forms share.
+        self.floats, self.work = floats, work
+        self._wanted = frozenset(wanted)
+        self._free: deque[_Arena] = deque()
+        #: For each action, the tensors of codes that nothing after it reads.
+        self._done = self._last_reads()
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of an arena."""
+        return 4 * (self.floats + self.work)
+
+    def _last_reads(self) -> tuple[tuple[str, ...], ...]:
+        last = {name: at for at, action in enumerate(self.actions) for name in action.codes}
+        done: list[list[str]] = [[] for _ in self.actions]
+        for name, at in last.items():
+            if name not in self._wanted:
+                done[at].append(name)
+        return tuple(map(tuple, done))
+
+    def run(self, feeds: Mapping[str, Array], threads: int | None) -> dict[str, Array]:
+        """Return the wanted tensors by name; they share no memory with inputs or arena.
+
+            feeds: the tensors that the run starts from, for one picture.
+            threads: how many BLAS may use, None for as many as it likes.
+
+        Raises ProfileError with the step's label where a value leaves the profile's domain.
+        """
+        values = dict(feeds)
+        with blas_threads(threads), small_buffer(), self._lend() as arena:
+            for action, calls, done in zip(self.actions, arena.calls, self._done, strict=True):
+                if isinstance(action, Defined):
+                    try:
+                        values.update(action.bound.compute(values, arena.scratch))
+                    except ProfileError as error:
+                        raise error.within(f"step {action.bound.step.label}") from error
+                elif isinstance(action, Left):
+                    values[action.image.name] = arena.placed[action.image.name].codes()
+                else:
+                    with np.errstate(all="ignore"):
+                        for call in calls:
+                            call(values)
+                for name in done:
+                    values.pop(name, None)
+        return {name: np.array(values[name], order="C") for name in self._wanted if name in values}
+
+    @contextmanager
+    def _lend(self) -> Iterator[_Arena]:
+        """Lend an arena. A deque's `append` and `pop` are atomic: no lock, which a fork would leave locked."""
+        try:
+            arena = self._free.pop()
+        except IndexError:
+            arena = _Arena(self)
+        try:
+            yield arena
+        finally:
+            self._free.append(arena)
+
+
+class _Arena:
+    """The memory of one run at a time, and the schedule's calls bound to it."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        memory, work = carve(aligned(rounded(schedule.floats) + schedule.work), (schedule.floats, schedule.work))
+        self.placed = {name: place.put(memory) for name, place in schedule.places.items()}
+        self.scratch = Scratch()
+        self.calls = [self._calls(action, work) for action in schedule.actions]
+
+    def _calls(self, action: Action, work: Array) -> Sequence[Call]:
+        if isinstance(action, Entered):
+            image = self.placed[action.image.name]
+            return [_cleared(image), lambda values: image.take(values[image.image.name])]
+        if isinstance(action, Computed):
+            form = action.form
+            made = form.bind(self.placed, carve(work, form.work))
+            return [_cleared(self.placed[form.output.name]), *made]
+        return ()
+
+
+def _cleared(image: Placed) -> Call:
+    return lambda _: image.clear_borders()
