@@ -76,6 +76,11 @@ MAX_RANDOM_BYTES = 2**28
 # Input shapes of which a plan remembers the shapes of all its tensors.
 SHAPES_KEPT = 64
 
+# Schedules that a plan keeps, each with the memory of its images, and the most memory that one may have: two images of
+# 2,048 x 2,048 pixels in 32 channels, at the same time. What needs more is computed step by step.
+SCHEDULES_KEPT = 4
+SCHEDULE_BYTES = 2**30
+
 # What an archive of arrays may unpack to: an amount that any machine has, and for each byte of the file some more.
 # Activations shrink to a half or a tenth, pictures of one colour to a thousandth.
 UNPACKED = 2**28

@@ -22,6 +22,7 @@ from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
 from qdqnp.reader.proto import CutModel, Source
+from qdqnp.schedule.schedules import Schedules
 
 Inputs = Mapping[str, Array] | Array
 
@@ -59,6 +60,7 @@ class Model:
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
         self._settled: dict[tuple[Profile, Lowering], Lowering] = {}
+        self._schedules: dict[Plan, Schedules] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the graph alone; programs and plans are made again where they are needed."""
@@ -149,7 +151,7 @@ class Model:
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
         names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
-        found = walk(plan, feeds, set(names.values()), threads=threads)
+        found = self._schedules.setdefault(plan, Schedules(plan)).run(feeds, set(names.values()), threads)
         consts, tensors = plan.consts, plan.program.tensors
         arrays = {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
         return {name: tensors[names[name]].as_in_file(array) for name, array in arrays.items()}

@@ -34,7 +34,7 @@ Convolved = Pointwise | Planes | Rows
 class Chooser:
     """Chooses forms for the steps of one plan and one set of shapes.
 
-    images: the images so far, by name; a tensor of codes that is none yet becomes one as its reader reads it.
+    images: the images so far, by name; a tensor of codes that is none yet may become one for a convolution.
     """
 
     def __init__(self, shapes: Mapping[str, Sizes], images: Mapping[str, Image]) -> None:
@@ -65,7 +65,7 @@ class Chooser:
         return quant is not None and quant.per_tensor and quant.dtype in EIGHT_BIT
 
     def _image(self, operand: Operand | None) -> Image | None:
-        """Return the image of an operand as it is read; None where the operand is none, or another step reads it otherwise."""
+        """Return the image of an operand as it is read; None where it is no picture, or is an image of another kind."""
         if operand is None or not self._is_picture(operand.name):
             return None
         there = self._images.get(operand.name)
@@ -85,8 +85,12 @@ class Chooser:
         layer = layer_of(bound, x, self._made(bound.step.outputs[0])) if x is not None else None
         return None if layer is None else convolved(layer, x is not None and x.name not in self._images)
 
+    def _there(self, operand: Operand | None) -> Image | None:
+        """Return the image of an operand if it is one so far: only convolutions are worth a conversion."""
+        return self._image(operand) if operand is not None and operand.name in self._images else None
+
     def _maxima(self, bound: BoundStep) -> Form | None:
-        x = self._image(bound.step.inputs[0])
+        x = self._there(bound.step.inputs[0])
         if x is None or len(bound.step.attributes.kernel_shape) != 2:
             return None
         _, channels, height, width = self._shapes[bound.step.output_names[0]]
@@ -97,7 +101,7 @@ class Chooser:
         return Maxima(bound.step.label, x, y, window)
 
     def _added(self, bound: BoundStep) -> Form | None:
-        left, right = (self._image(operand) for operand in bound.step.inputs)
+        left, right = (self._there(operand) for operand in bound.step.inputs)
         made = self._made(bound.step.outputs[0])
         if left is None or right is None or not _same_size(left, right) or left.channels != right.channels:
             return None
@@ -109,7 +113,7 @@ class Chooser:
 
     def _joined(self, bound: BoundStep) -> Form | None:
         made = self._made(bound.step.outputs[0])
-        parts = [self._image(operand) for operand in bound.step.inputs]
+        parts = [self._there(operand) for operand in bound.step.inputs]
         found = [part for part in parts if part is not None and _same_size(part, made)]
         if len(found) < len(parts) or sum(part.channels for part in found) != made.channels:
             return None

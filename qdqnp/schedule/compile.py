@@ -1,4 +1,4 @@
-"""Compiles a plan for known shapes: a form for each step that has one, boundaries between images and codes, and memory."""
+"""Compiles a plan for known shapes: forms of steps, boundaries between images and codes, and memory."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import Planes
-from qdqnp.schedule.pointwise import Pointwise
-from qdqnp.schedule.rows import Rows
 from qdqnp.schedule.schedule import Action, Computed, Defined, Entered, Left, Place, Schedule
+
+#: How many elements convolutions must make for each that is converted between codes and images. Measured; it decides
+#: speed only.
+WORTH = 2
 
 
 def compile_plan(
-    plan: Plan, shapes: Mapping[str, Sizes], given: Collection[str], wanted: Collection[str]
+    plan: Plan, shapes: Mapping[str, Sizes], given: Collection[str], wanted: Collection[str], always: bool = False
 ) -> Schedule | None:
-    """Return the schedule of a plan; None where no step would be computed in another way than it is now.
+    """Return the schedule of a plan; None where that would cost more than it gains.
 
     shapes: of every tensor, for one picture.
     given: the names of the tensors that a run starts from.
     wanted: the names of those that it returns.
+    always: whether a schedule is returned also where conversions cost more than it gains.
     """
     compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted))
     for bound in plan.steps:
         if not all(name in given for name in bound.step.output_names):
             compiler.add(bound)
-    return compiler.schedule()
+    return compiler.schedule() if always or compiler.worth() else None
 
 
 class _Compiler:
-    def __init__(
-        self, plan: Plan, shapes: Mapping[str, Sizes], given: frozenset[str], wanted: frozenset[str]
-    ) -> None:
+    def __init__(self, plan: Plan, shapes: Mapping[str, Sizes], given: frozenset[str], wanted: frozenset[str]) -> None:
         self._wanted = wanted
         self._actions: list[Action] = []
         #: Every image by name, and which action makes it.
@@ -116,10 +117,8 @@ class _Compiler:
                 self._inside[name] = (joined.output.name, first)
                 joined.in_place.add(name)
 
-    def schedule(self) -> Schedule | None:
+    def schedule(self) -> Schedule:
         computed = [action.form for action in self._actions if isinstance(action, Computed)]
-        if not any(isinstance(form, Pointwise | Rows | Planes) for form in computed):
-            return None
         owners = {name: self._owner(name) for name in self._images}
         borders = dict.fromkeys(self._images, (0, 0))
         for form in computed:
@@ -132,8 +131,15 @@ class _Compiler:
         for name, (owner, channel) in owners.items():
             above, below = borders[owner]
             places[name] = Place(self._images[name], starts[owner], self._images[owner].channels, channel, above, below)
-        work = max(sum(map(rounded, form.work)) for form in computed)
+        work = max((sum(map(rounded, form.work)) for form in computed), default=0)
         return Schedule(self._actions, places, floats, work, self._wanted)
+
+    def worth(self) -> bool:
+        """Tell whether less is converted than convolutions make."""
+        converted = sum(action.image.size for action in self._actions if isinstance(action, Entered | Left))
+        forms = [action.form for action in self._actions if isinstance(action, Computed)]
+        made = sum(form.output.size for form in forms if isinstance(form, Convolved))
+        return made > WORTH * converted
 
     def _owner(self, name: str) -> tuple[str, int]:
         """Return in whose memory an image lies, and its first channel there."""

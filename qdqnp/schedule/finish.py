@@ -14,8 +14,8 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.quant import Array, Float32
 
-#: Values in a row of numbers that belong to channels: repeated over pixels, so that NumPy's inner loops are long. It was
-#: measured and decides speed only.
+#: Values in a row of numbers that belong to channels: repeated over pixels, so that NumPy's inner loops are long. It
+#: was measured and decides speed only.
 ROW = 2048
 
 Call = Callable[[], None]

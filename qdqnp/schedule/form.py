@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
@@ -45,7 +46,11 @@ class Form(ABC):
 
 
 def bands(rows: int, most: int, multiple: int = 1) -> list[tuple[int, int]]:
-    """Cut rows into bands of nearly equal height: (first, count) of each; all but the last are multiples of `multiple`."""
-    count = max(1, -(-rows // max(most, multiple)))
-    height = -(-(-(-rows // count)) // multiple) * multiple
+    """Cut rows into bands of nearly equal height, (first, count) of each.
+
+    most: the rows of a band, at most; but `multiple`, at least.
+    multiple: what the count of all but the last is a multiple of.
+    """
+    count = math.ceil(rows / max(most, multiple))
+    height = math.ceil(rows / count / multiple) * multiple
     return [(first, min(height, rows - first)) for first in range(0, rows, height)]

@@ -1,4 +1,4 @@
-"""Images joined along their channels. An image of the joined scale is made in its place; others are copied, rescaled."""
+"""Images joined along their channels. One of the joined scale is made in its place; others are copied, rescaled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.quant import Array, Codes, Float32, Quant, all_codes
+from qdqnp.quant import Array, Codes, Quant, all_codes
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, Placed
 from qdqnp.schedule.pointwise import TILE
@@ -18,11 +18,11 @@ class Rescale:
     """rint(clip(value * factor)) of a code less zero point: equal to the rule on all 256 codes."""
 
     #: None where nothing changes.
-    factor: Float32 | None
+    factor: np.float32 | None
     #: Whether a product may be out of range.
     clips: bool
-    low: Float32
-    high: Float32
+    low: np.float32
+    high: np.float32
 
     def __call__(self, values: Array, work: Array, out: Array) -> None:
         """Write the rescaled values to out. work: memory in the shape of both."""
@@ -36,7 +36,10 @@ class Rescale:
 
 
 def rescale(x: Quant, y: Quant, answers: Codes) -> Rescale | None:
-    """Find the rescaling that gives the answers to all codes of x, in the order of their bytes; None if there is none."""
+    """Find the rescaling that gives the answers to all codes; None if there is none.
+
+    answers: the rule's codes for those of x, in the order of their bytes.
+    """
     low, high = (np.float32(code - int(y.zero_point)) for code in y.range)
     values = all_codes(x.dtype).astype(np.float32) - np.float32(int(x.zero_point))
     wanted = answers.astype(np.float32) - np.float32(int(y.zero_point))

@@ -8,8 +8,8 @@ import numpy as np
 
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.plan import BoundStep
-from qdqnp.kernels.sums import Window
 from qdqnp.kernels.strategy import AUTO, FLOAT32, prove
+from qdqnp.kernels.sums import Window
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
@@ -29,8 +29,8 @@ class Layer:
     x: Image
     y: Image
     window: Window
-    #: Weights less zero points, (blocks, kernel rows, kernel columns, channels in, channels out of a block). Groups that
-    #: share a block have zeros for each other's channels.
+    #: Weights less zero points, (blocks, kernel rows, kernel columns, channels in, channels out of a block). Groups
+    #: that share a block have zeros for each other's channels.
     weights: Int64
     finish: Finish
     #: Why sums are exact in any order.

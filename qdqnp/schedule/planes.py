@@ -1,7 +1,7 @@
 """A convolution of few channels, straight from codes, as of a picture.
 
-The taps of a kernel's row are laid out side by side, (rows, channels, kernel columns, width). The rows of one window follow
-each other there, so that all its taps are one matrix without another copy.
+The taps of a kernel's row are laid out side by side, (rows, channels, kernel columns, width). The rows of one window
+follow each other there, so that all its taps are one matrix without another copy.
 """
 
 from __future__ import annotations

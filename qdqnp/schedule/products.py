@@ -9,8 +9,8 @@ import numpy as np
 from qdqnp.kernels.sums import SMALL_PRODUCT
 from qdqnp.quant import Array
 
-#: Rows of a small product below which the calls cost more than is gained, and the fewest columns of one. They were measured
-#: and decide speed only.
+#: Rows of a small product below which the calls cost more than is gained, and the fewest columns of one. They were
+#: measured and decide speed only.
 FEWEST_ROWS = 32
 COLUMNS = 16
 

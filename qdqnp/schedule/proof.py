@@ -1,8 +1,8 @@
 """Which float32 forms of a sum are exact, decided in one place.
 
-Every value that a form makes on its way is a sum of products: of known coefficients with codes less their zero point. Over
-all codes, no partial sum of it, in any order, is larger than `reach` says. Coefficients are multiples of a unit, 1 or 1/2,
-and so is every partial sum; if reach / unit <= 2^24, float32 holds all of them, and no operation rounds at all.
+Every value that a form makes on its way is a sum of products: of known coefficients with codes less their zero point.
+Over all codes, no partial sum of it, in any order, is larger than `reach` says. Coefficients are multiples of a unit, 1
+or 1/2, and so is every partial sum; if reach / unit <= 2^24, float32 holds all of them, and no operation rounds at all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,6 @@ def reach(coefficients: Int64, low: int, high: int) -> int:
     return int(max(up, -down))
 
 
-def direct(weights: Int64, low: int, high: int) -> str:
-    """Say why sums of weights (..., K) times values in [low, high] are exact; '' where that is not proven."""
-    bound = reach(weights, low, high)
-    return f"every partial |sum| <= {bound} <= 2^24" if bound <= LIMIT32 else ""
-
-
 def winograd(weights: Int64, low: int, high: int) -> str:
     """Say why F(2, 3) down the rows is exact; '' where that is not proven.
 
@@ -44,7 +38,10 @@ def winograd(weights: Int64, low: int, high: int) -> str:
     g0, g1, g2 = weights
     u0, u1, u2, u3 = 2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2  # twice the coefficients
     width = high - low
-    products = (reach(u0, -width, width), reach(u1, 2 * low, 2 * high), reach(u2, -width, width), reach(u3, -width, width))
+    products = (
+        *(reach(u, -width, width) for u in (u0, u2, u3)),
+        reach(u1, 2 * low, 2 * high),
+    )
     none = np.zeros_like(u0)
     # each sum on the way, as coefficients of d0, d1, d2, d3
     forms = (

@@ -1,8 +1,9 @@
 """A convolution by the rows of its kernel, without im2col.
 
-A band of rows is copied to a buffer whose rows have zeros at both ends. There, the taps of one kernel row lie side by side:
-pixels x to x + kernel columns are one run of floats. Every q-th output pixel's runs do not overlap, so that they are the
-rows of a matrix, and q such matrices (`phases`) are all output pixels. Rows of a stride go to buffers of their own.
+A band of rows is copied to a buffer whose rows have zeros at both ends. There, the taps of one kernel row lie side by
+side: pixels x to x + kernel columns are one run of floats. Every q-th output pixel's runs do not overlap, so that they
+are the rows of a matrix, and q such matrices (`phases`) are all output pixels. Rows of a stride go to buffers of their
+own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def fits(layer: Layer) -> bool:
 
 
 class Rows(Form):
-    """sums = the sum over kernel rows of pixels' runs (pixels, kernel columns * C) @ weights, for each block of channels."""
+    """sums = over kernel rows, and for each block: runs (pixels, kernel columns * C) @ weights, added up."""
 
     kind = "kernel rows in place"
 
@@ -107,7 +108,7 @@ class Rows(Form):
         calls: list[Call] = [borders_cleared(source, self.left, self.left + self.columns)]
         for first, count in self.bands:
             pixels = count * self.out_pitch
-            parts = []
+            parts: list[list[Product]] = []
             for (buffer, down), weights in zip(self.places, self.weights, strict=True):
                 out = tile if not parts else spare
                 parts.append(self._products(flat, buffer, down, weights, out, pixels))

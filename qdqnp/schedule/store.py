@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.numerics.questions import Pairs
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Array, Float32, Quant, all_codes
 from qdqnp.schedule.image import Image, Placed
 
-#: Units in the last place by which the factors of an addition are moved, and offsets, until one gives the whole table.
+#: Units in the last place by which factors of an addition are moved, and offsets, until one gives the whole table.
 ULPS = (0, 1, -1, 2, -2)
 OFFSETS = (0.0, 1e-6, -1e-6, 2e-6, -2e-6, 4e-6, -4e-6)
 
@@ -21,14 +21,14 @@ OFFSETS = (0.0, 1e-6, -1e-6, 2e-6, -2e-6, 4e-6, -4e-6)
 class Addition:
     """rint(clip(a * left + b * right + offset)) of codes less zero points: equal to the rule on all 65,536 pairs."""
 
-    left: Float32
-    right: Float32
-    offset: Float32
-    low: Float32
-    high: Float32
+    left: np.float32
+    right: np.float32
+    offset: np.float32
+    low: np.float32
+    high: np.float32
 
     def swapped(self) -> Addition:
-        """Return the addition with its operands exchanged, which gives the same: a float32 sum does not have an order."""
+        """Return the addition with its operands exchanged: a float32 sum of two does not have an order."""
         return Addition(self.right, self.left, self.offset, self.low, self.high)
 
     def __call__(self, a: Array, b: Array, total: Array, other: Array) -> None:
@@ -69,7 +69,7 @@ def _centered(quant: Quant) -> Float32:
     return all_codes(quant.dtype).astype(np.float32) - np.float32(int(quant.zero_point))
 
 
-def _near(factor: np.float32) -> list[np.float32]:
+def _near(factor: Float32) -> list[np.float32]:
     return [np.float32(float(factor) * (1 + ulps * 2.0**-23)) for ulps in ULPS]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, bands
 from qdqnp.schedule.image import Placed
 from qdqnp.schedule.layer import Layer
-from qdqnp.schedule.products import products, view
+from qdqnp.schedule.products import Product, products, view
 from qdqnp.schedule.proof import winograd
 from qdqnp.schedule.rows import BAND, Rows, borders_cleared
 from qdqnp.schedule.store import stored
@@ -22,8 +21,11 @@ def winograd_proof(layer: Layer) -> str:
     window = layer.window
     if window.kernel[0] != 3 or window.strides != (1, 1) or window.dilations[0] != 1:
         return ""
-    by_row = np.moveaxis(layer.weights, (1, 4), (0, 2))  # kernel rows, blocks, channels out, kernel columns, channels in
-    reasons = [winograd(by_row[:, block].reshape(3, by_row.shape[2], -1), *layer.x.range) for block in range(len(layer.weights))]
+    by_row = np.moveaxis(
+        layer.weights, (1, 4), (0, 2)
+    )  # kernel rows, blocks, channels out, kernel columns, channels in
+    blocks = (by_row[:, block].reshape(3, by_row.shape[2], -1) for block in range(by_row.shape[1]))
+    reasons = [winograd(block, *layer.x.range) for block in blocks]
     return max(reasons) if all(reasons) else ""
 
 
@@ -48,13 +50,14 @@ class Winograd(Rows):
         slack = (self.layer.window.kernel[1] + self.unit) * self.inner
         tile = self._tile_floats(2 * plane)
         sums = max(4 * plane * y.channels, tile)
-        self.work = (source, 4 * plane * channels + slack, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
+        transformed = 4 * plane * channels + slack
+        self.work = (source, transformed, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
         g0, g1, g2 = (self.layer.weights[:, row].astype(np.float64) for row in range(3))
         forms = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
         self.forms = forms.reshape(4, self.blocks, 1, -1, self.outer).astype(np.float32)
 
     def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
-        layer, y = self.layer, self.output
+        layer, y, outer = self.layer, self.output, self.output.channels
         other = placed[layer.sum.other.name] if layer.sum is not None else None
         flat, transformed, sums, spare, wide = work
         source = self._source(flat)
@@ -62,62 +65,75 @@ class Winograd(Rows):
         finish = layer.finish.bind(sums[: self._tile_floats(2 * self.pairs * self.pitch)], wide)
         for first, count in self.bands:
             pairs = -(-count // 2)
-            plane = pairs * self.pitch
-            rows = source[:, 0]
-            d = [rows[:, at : at + 2 * pairs : 2] for at in range(4)]
-            run = self.pitch * self.inner
-            size = self.blocks * pairs * run
-            v = [transformed[at * size : (at + 1) * size].reshape(d[0].shape) for at in range(4)]
-            left = view(
-                transformed,
-                0,
-                (4, self.blocks, self.phases, plane // self.phases, self.forms.shape[-2]),
-                (size, pairs * run, self.inner, self.unit * self.inner, 1),
-            )
-            made = view(
-                sums,
-                0,
-                (4, self.blocks, self.phases, plane // self.phases, self.outer),
-                (plane * y.channels, self.outer, y.channels, self.phases * y.channels, 1),
-            )
-            p = [sums[at * plane * y.channels : (at + 1) * plane * y.channels] for at in range(4)]
-            work_ = spare[: plane * y.channels]
-            copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
+            d = [source[:, 0, at : at + 2 * pairs : 2] for at in range(4)]
+            v = [part.reshape(d[0].shape) for part in _quarters(transformed, d[0].size)]
+            p = _quarters(sums, pairs * self.pitch * outer)
+            area = spare[: p[0].size]
             lasts = []
             for at in range(2):
-                tile = p[at].reshape(pairs, self.pitch, y.channels)[: (count + 1 - at) // 2, : y.width]
-                lasts.append(_alternate(tile, first + at, placed[y.name], layer, other, work_))
-
-            def call(
-                _: Mapping[str, Array],
-                copies: Any = copies,
-                d: Any = d,
-                v: Any = v,
-                calls: Any = products(left, self.forms, made),
-                p: Any = p,
-                work: Array = work_,
-                lasts: Any = lasts,
-            ) -> None:
-                for into, read in copies:
-                    np.copyto(into, read)
-                np.subtract(d[0], d[2], out=v[0])
-                np.add(d[1], d[2], out=v[1])
-                np.subtract(d[2], d[1], out=v[2])
-                np.subtract(d[1], d[3], out=v[3])
-                for left, right, out in calls:
-                    np.matmul(left, right, out=out)
-                np.add(p[1], p[2], out=work)
-                np.subtract(p[1], p[2], out=p[1])
-                np.add(p[0], work, out=p[0])
-                np.subtract(p[1], p[3], out=p[1])
-                finish()
-                for last in lasts:
-                    last()
-
-            calls.append(call)
+                tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
+                if len(tile):
+                    lasts.append(stored(tile, first + at, placed[y.name], layer.sum, other, area, 2))
+            copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
+            made = self._four_products(transformed, sums, pairs)
+            calls.append(_band(copies, d, v, made, p, area, finish, lasts))
         return calls
 
+    def _four_products(self, transformed: Array, sums: Array, pairs: int) -> list[Product]:
+        """Return the products of all four forms for so many pairs of rows."""
+        run, channels = self.pitch * self.inner, self.output.channels
+        rows, terms = pairs * self.pitch // self.phases, self.forms.shape[-2]
+        left = view(
+            transformed,
+            0,
+            (4, self.blocks, self.phases, rows, terms),
+            (self.blocks * pairs * run, pairs * run, self.inner, self.unit * self.inner, 1),
+        )
+        made = view(
+            sums,
+            0,
+            (4, self.blocks, self.phases, rows, self.outer),
+            (pairs * self.pitch * channels, self.outer, channels, self.phases * channels, 1),
+        )
+        return products(left, self.forms, made)
 
-def _alternate(tile: Array, first: int, y: Placed, layer: Layer, other: Placed | None, work: Array) -> Any:
-    """Return what stores a tile as every second row of an image, from `first` on."""
-    return stored(tile, first, y, layer.sum, other, work, 2)
+
+def _quarters(flat: Array, size: int) -> list[Array]:
+    return [flat[at * size : (at + 1) * size] for at in range(4)]
+
+
+def _band(
+    copies: Sequence[tuple[Array, Array]],
+    d: Sequence[Array],
+    v: Sequence[Array],
+    made: Sequence[Product],
+    p: Sequence[Array],
+    spare: Array,
+    finish: Callable[[], None],
+    lasts: Sequence[Callable[[], None]],
+) -> Call:
+    """Return what computes a band.
+
+    d: the rows of the input, of which each pair of rows of sums reads one of each.
+    v: what the forms are multiplied with.
+    p: the four products, of which the first two become the rows of sums.
+    """
+
+    def call(_: Mapping[str, Array]) -> None:
+        for into, read in copies:
+            np.copyto(into, read)
+        np.subtract(d[0], d[2], out=v[0])
+        np.add(d[1], d[2], out=v[1])
+        np.subtract(d[2], d[1], out=v[2])
+        np.subtract(d[1], d[3], out=v[3])
+        for left, right, out in made:
+            np.matmul(left, right, out=out)
+        np.add(p[1], p[2], out=spare)
+        np.subtract(p[1], p[2], out=p[1])
+        np.add(p[0], spare, out=p[0])
+        np.subtract(p[1], p[3], out=p[1])
+        finish()
+        for last in lasts:
+            last()
+
+    return call
