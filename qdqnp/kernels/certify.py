@@ -40,9 +40,9 @@ class CertifiedLine:
     nudge: Array | None
     #: The zero point, plus the half that makes a floor a rounding.
     pivot: float
-    #: The lower limit of the clip.
+    #: The lower limit of the clip; shaped for a tile, () where it is the same for all channels.
     low: Array
-    #: The upper limit of the clip.
+    #: The upper limit, likewise.
     high: Array
     first_shift: int
     #: The dtype in which all is computed.
@@ -60,9 +60,12 @@ class CertifiedLine:
         def shape(values: Array) -> Array:
             return values.reshape((-1, 1) if axis == 0 else (1, -1))
 
+        def limit(values: Array) -> Array:
+            return values[:1].reshape(()) if values.size and (values == values[0]).all() else shape(values)
+
         nudge = None if self.nudge is None or not self.nudge.any() else shape(self.nudge)
         parts = (shape(self.multiplier), shape(self.offset), nudge, self.pivot)
-        return CertifiedLine(*parts, shape(self.low), shape(self.high), self.first_shift, self.carrier)
+        return CertifiedLine(*parts, limit(self.low), limit(self.high), self.first_shift, self.carrier)
 
     def __call__(self, real: Array, scratch: Scratch) -> Array:
         """Overwrite sums with their codes, and return them.
@@ -80,7 +83,11 @@ class CertifiedLine:
             np.subtract(real, self.carrier.type(self.pivot), out=side)
             np.copysign(self.nudge, side, out=side)
             np.add(real, side, out=real)
-        real.clip(self.low, self.high, out=real)
+        if self.low.ndim == self.high.ndim == 0:
+            real.clip(self.low, self.high, out=real)
+        else:  # clip takes six times as long with limits of their own for each channel
+            np.maximum(real, self.low, out=real)
+            np.minimum(real, self.high, out=real)
         np.floor(real, out=real)
         return real
 

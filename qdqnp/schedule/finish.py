@@ -120,8 +120,8 @@ def finish_of(layer: Linear, zero_point: int) -> Finish | None:
             multiplier=repeated(line.multiplier, channels),
             offset=repeated(line.offset, channels),
             nudge=None if line.nudge is None else repeated(line.nudge, channels),
-            low=repeated(line.low, channels),
-            high=repeated(line.high, channels),
+            low=line.low if line.low.ndim == 0 else repeated(line.low, channels),
+            high=line.high if line.high.ndim == 0 else repeated(line.high, channels),
         )
         return Certified(shaped, None if raw is None else repeated(raw.astype(line.carrier), channels), zero_point)
     return None
