@@ -18,17 +18,17 @@ from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Quant, all_codes
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
-from qdqnp.schedule.joined import Joined, Rescale, rescale
-from qdqnp.schedule.layer import Layer, layer_of
+from qdqnp.schedule.joined import Joined, Rescaling, rescale
+from qdqnp.schedule.layer import ConvolvedLayer, layer_of
 from qdqnp.schedule.maxima import Maxima
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import Planes, is_planar
 from qdqnp.schedule.pointwise import Pointwise, is_pointwise
-from qdqnp.schedule.rows import Rows, fits
-from qdqnp.schedule.store import Sum, addition
+from qdqnp.schedule.rows import KernelRows, fits
+from qdqnp.schedule.store import Shortcut, addition
 from qdqnp.schedule.winograd import Winograd, winograd_proof
 
-Convolved = Pointwise | Planes | Rows
+Convolved = Pointwise | Planes | KernelRows
 
 
 class Chooser:
@@ -122,7 +122,7 @@ class Chooser:
         return Joined(bound.step.label, found, made, known) if len(known) == len(found) else None
 
     @staticmethod
-    def _rescale(bound: BoundStep, index: int) -> Rescale | None:
+    def _rescale(bound: BoundStep, index: int) -> Rescaling | None:
         assert isinstance(bound.operator, SinglesOperator)
         x = bound.step.quant(index)
         question = bound.operator.single(bound.step, index, all_codes(x.dtype))
@@ -133,7 +133,7 @@ def _same_size(a: Image, b: Image) -> bool:
     return (a.height, a.width) == (b.height, b.width)
 
 
-def convolved(layer: Layer, from_codes: bool) -> Convolved | None:
+def convolved(layer: ConvolvedLayer, from_codes: bool) -> Convolved | None:
     """Return the form of a convolution; None where none fits. from_codes: whether its input is no image so far."""
     if from_codes and is_planar(layer):
         return Planes(layer)
@@ -141,11 +141,11 @@ def convolved(layer: Layer, from_codes: bool) -> Convolved | None:
         return Pointwise(layer)
     if not fits(layer):
         return None
-    return Winograd(layer) if winograd_proof(layer) else Rows(layer)
+    return Winograd(layer) if winograd_proof(layer) else KernelRows(layer)
 
 
 def with_addition(form: Convolved, added: Added) -> Convolved:
     """Return a convolution that also adds another image to its output, as `added` does."""
     mine = added.inputs.index(form.output.name)
-    sum_ = Sum(added.reads[1 - mine], added.addition if mine == 0 else added.addition.swapped())
-    return type(form)(form.layer.with_sum(sum_, added.output))
+    shortcut = Shortcut(added.reads[1 - mine], added.addition if mine == 0 else added.addition.swapped())
+    return type(form)(form.layer.with_shortcut(shortcut, added.output))

@@ -13,7 +13,7 @@ from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import Planes
-from qdqnp.schedule.schedule import Action, Computed, Defined, Entered, Left, Place, Schedule
+from qdqnp.schedule.schedule import Action, ArenaPlace, Compiled, Defined, Entered, Left, Schedule
 
 #: How many elements convolutions must make for each that is converted between codes and images. Measured; it decides
 #: speed only.
@@ -77,7 +77,7 @@ class _Compiler:
     def _append(self, form: Form) -> None:
         self._images[form.output.name] = form.output
         self._made[form.output.name] = len(self._actions)
-        self._actions.append(Computed(form))
+        self._actions.append(Compiled(form))
 
     def _leave(self, name: str) -> None:
         """Make codes of an image where there are none."""
@@ -100,10 +100,10 @@ class _Compiler:
                 continue
             action = self._actions[at]
             alone = self._readers[mine] == 1 and mine not in self._wanted and mine not in self._codes
-            if not alone or not isinstance(action, Computed) or not isinstance(action.form, Convolved):
+            if not alone or not isinstance(action, Compiled) or not isinstance(action.form, Convolved):
                 continue
-            if action.form.layer.sum is None:
-                self._actions[at] = Computed(with_addition(action.form, added))
+            if action.form.layer.shortcut is None:
+                self._actions[at] = Compiled(with_addition(action.form, added))
                 del self._images[mine], self._made[mine]
                 self._images[added.output.name] = added.output
                 self._made[added.output.name] = at
@@ -118,7 +118,7 @@ class _Compiler:
                 joined.in_place.add(name)
 
     def schedule(self) -> Schedule:
-        computed = [action.form for action in self._actions if isinstance(action, Computed)]
+        computed = [action.form for action in self._actions if isinstance(action, Compiled)]
         owners = {name: self._owner(name) for name in self._images}
         borders = dict.fromkeys(self._images, (0, 0))
         for form in computed:
@@ -130,14 +130,16 @@ class _Compiler:
         places = {}
         for name, (owner, channel) in owners.items():
             above, below = borders[owner]
-            places[name] = Place(self._images[name], starts[owner], self._images[owner].channels, channel, above, below)
+            places[name] = ArenaPlace(
+                self._images[name], starts[owner], self._images[owner].channels, channel, above, below
+            )
         work = max((sum(map(rounded, form.work)) for form in computed), default=0)
         return Schedule(self._actions, places, floats, work, self._wanted)
 
     def worth(self) -> bool:
         """Tell whether less is converted than convolutions make."""
         converted = sum(action.image.size for action in self._actions if isinstance(action, Entered | Left))
-        forms = [action.form for action in self._actions if isinstance(action, Computed)]
+        forms = [action.form for action in self._actions if isinstance(action, Compiled)]
         made = sum(form.output.size for form in forms if isinstance(form, Convolved))
         return made > WORTH * converted
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 from qdqnp.quant import Array
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 
 #: Computes a part of a step. It is given the tensors of codes by name, of which only a form that reads codes makes use.
 Call = Callable[[Mapping[str, Array]], None]
@@ -37,7 +37,7 @@ class Form(ABC):
         return tuple(image.name for image in self.reads)
 
     @abstractmethod
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         """Return what computes the step, band of rows by band of rows.
 
         placed: inputs and output by name.

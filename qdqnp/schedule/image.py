@@ -39,7 +39,7 @@ class Image:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedImage:
     """An image in memory."""
 
     image: Image

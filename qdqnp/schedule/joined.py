@@ -9,12 +9,12 @@ import numpy as np
 
 from qdqnp.quant import Array, Codes, Quant, all_codes
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
 
 
 @dataclass(frozen=True, eq=False)
-class Rescale:
+class Rescaling:
     """rint(clip(value * factor)) of a code less zero point: equal to the rule on all 256 codes."""
 
     #: None where nothing changes.
@@ -35,7 +35,7 @@ class Rescale:
         np.rint(work, out=out)
 
 
-def rescale(x: Quant, y: Quant, answers: Codes) -> Rescale | None:
+def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | None:
     """Find the rescaling that gives the answers to all codes; None if there is none.
 
     answers: the rule's codes for those of x, in the order of their bytes.
@@ -45,7 +45,10 @@ def rescale(x: Quant, y: Quant, answers: Codes) -> Rescale | None:
     wanted = answers.astype(np.float32) - np.float32(int(y.zero_point))
     with np.errstate(all="ignore"):
         factor = np.float32(x.scale / y.scale)
-        for found in (Rescale(None, False, low, high), *(Rescale(factor, clips, low, high) for clips in (False, True))):
+        for found in (
+            Rescaling(None, False, low, high),
+            *(Rescaling(factor, clips, low, high) for clips in (False, True)),
+        ):
             got = np.empty_like(values)
             found(values, np.empty_like(values), got)
             if np.array_equal(got, wanted):
@@ -57,7 +60,7 @@ class Joined(Form):
     kind = "joined in place"
     proof = "codes are copied, or equal to the rule on all 256 codes"
 
-    def __init__(self, label: str, parts: Sequence[Image], y: Image, rescales: Sequence[Rescale]) -> None:
+    def __init__(self, label: str, parts: Sequence[Image], y: Image, rescales: Sequence[Rescaling]) -> None:
         self.label, self.reads, self.output = label, tuple(parts), y
         self._rescales = rescales
         ends = np.cumsum([part.channels for part in parts]).tolist()
@@ -73,7 +76,7 @@ class Joined(Form):
         each = zip(self.inputs, self.starts, self._rescales, strict=True)
         return [(name, start) for name, start, rescale in each if rescale.factor is None]
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         out, calls = placed[self.output.name], []
         for first, rows in self._bands:
             todo = []
@@ -86,7 +89,7 @@ class Joined(Form):
         return calls
 
 
-def _joined(todo: Sequence[tuple[Rescale, Array, Array, Array]]) -> Call:
+def _joined(todo: Sequence[tuple[Rescaling, Array, Array, Array]]) -> Call:
     def call(_: Mapping[str, Array]) -> None:
         for rescale, values, spare, into in todo:
             rescale(values, spare, into)

@@ -16,14 +16,14 @@ from qdqnp.ops.integer.asking import SumOperator
 from qdqnp.quant import Int64
 from qdqnp.schedule.finish import Finish, finish_of
 from qdqnp.schedule.image import Image
-from qdqnp.schedule.store import Sum
+from qdqnp.schedule.store import Shortcut
 
 #: Channels of a block of groups: what one product handles at once. Measured; it decides speed only.
 BLOCK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ConvolvedLayer:
     label: str
     #: The input; its range is what sums are proven for.
     x: Image
@@ -36,19 +36,19 @@ class Layer:
     #: Why sums are exact in any order.
     proof: str
     #: An addition that is computed before codes are stored; `y` is then its output.
-    sum: Sum | None = None
+    shortcut: Shortcut | None = None
 
     @property
     def reads(self) -> tuple[Image, ...]:
         """The images that are read: the input, and what is added."""
-        return (self.x, *((self.sum.other,) if self.sum is not None else ()))
+        return (self.x, *((self.shortcut.other,) if self.shortcut is not None else ()))
 
-    def with_sum(self, sum_: Sum, y: Image) -> Layer:
+    def with_shortcut(self, shortcut: Shortcut, y: Image) -> ConvolvedLayer:
         """Return the layer with an addition behind it."""
-        return replace(self, sum=sum_, y=y)
+        return replace(self, shortcut=shortcut, y=y)
 
 
-def layer_of(bound: BoundStep, x: Image, y: Image) -> Layer | None:
+def layer_of(bound: BoundStep, x: Image, y: Image) -> ConvolvedLayer | None:
     """Return the convolution of a step; None where the step is another, or its float32 sums are not proven."""
     kernel, operator = bound.kernel, bound.operator
     if not isinstance(operator, SumOperator) or operator.sums_over is not Convolution:
@@ -66,7 +66,7 @@ def layer_of(bound: BoundStep, x: Image, y: Image) -> Layer | None:
         return None
     size = bound.consts[step.input_names[1]].shape[2:]
     window = window_for(step.attributes, size, (x.height, x.width))
-    return Layer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
+    return ConvolvedLayer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
 
 
 def _blocks(grouped: Int64, size: tuple[int, ...]) -> Int64:

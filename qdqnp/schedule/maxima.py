@@ -9,7 +9,7 @@ import numpy as np
 from qdqnp.kernels.sums import Window
 from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
 
 
@@ -27,7 +27,7 @@ class Maxima(Form):
         floats = self._bands[0][1] * self._pitch * x.channels
         self.work = (floats, floats)
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         x, y, window, channels = placed[self.inputs[0]], placed[self.output.name], self._window, self._x.channels
         low = np.float32(self._x.range[0])
         beyond = self._left + self._x.width
@@ -75,7 +75,7 @@ class Maxima(Form):
             calls.append(call)
         return calls
 
-    def _tap(self, x: Placed, inner: Array, first: int, count: int, row: int) -> tuple[Array, Array]:
+    def _tap(self, x: PlacedImage, inner: Array, first: int, count: int, row: int) -> tuple[Array, Array]:
         """Return the rows of work memory that have a row of the image under one row of the window, and those rows."""
         down, top = self._window.strides[0], self._window.pads[0]
         start = first * down + row * self._window.dilations[0] - top

@@ -8,7 +8,7 @@ import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
 from qdqnp.schedule.store import Addition
 
@@ -23,7 +23,7 @@ class Added(Form):
         floats = self._bands[0][1] * y.width * y.channels
         self.work = (floats, floats)
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         left, right = (placed[name] for name in self.inputs)
         y, calls = placed[self.output.name], []
         for first, rows in self._bands:

@@ -14,8 +14,8 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import pixels_of_a_row
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Placed
-from qdqnp.schedule.layer import Layer
+from qdqnp.schedule.image import PlacedImage
+from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.pointwise import TILE
 from qdqnp.schedule.products import view
 from qdqnp.schedule.store import stored
@@ -24,7 +24,7 @@ from qdqnp.schedule.store import stored
 FEW = 8
 
 
-def is_planar(layer: Layer) -> bool:
+def is_planar(layer: ConvolvedLayer) -> bool:
     """Tell whether the form fits: few channels, one block, rows of a window next to each other."""
     return layer.x.channels < FEW and len(layer.weights) == 1 and layer.window.dilations[0] == 1
 
@@ -34,7 +34,7 @@ class Planes(Form):
 
     kind = "rows of taps, from codes"
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.output, self.proof = layer, layer.label, layer.y, layer.proof
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
         x, y, window = layer.x, layer.y, layer.window
@@ -54,9 +54,9 @@ class Planes(Form):
         # (kernel rows, channels, kernel columns) are the terms
         self._weights = layer.weights[0].transpose(0, 2, 1, 3).reshape(-1, y.channels).astype(np.float32)
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         layer, x, y = self.layer, self.layer.x, self.output
-        other = placed[layer.sum.other.name] if layer.sum is not None else None
+        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         (rows, columns), (down, across) = layer.window.kernel, layer.window.strides
         whole, taps, tile, spare, wide = work
         height, width = self._height, self._width
@@ -88,7 +88,7 @@ class Planes(Form):
             left_ = view(taps, 0, (count, y.width, terms), (down * per_row, 1, y.width))
             source = shifted[first * down : first * down + need]
             target = taps[: need * per_row].reshape(source.shape)
-            last = stored(sums, first, placed[y.name], layer.sum, other, spare)
+            last = stored(sums, first, placed[y.name], layer.shortcut, other, spare)
 
             def call(
                 _: Mapping[str, Array],

@@ -9,8 +9,8 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import pixels_of_a_row
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Placed
-from qdqnp.schedule.layer import Layer
+from qdqnp.schedule.image import PlacedImage
+from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, products
 from qdqnp.schedule.store import stored
 
@@ -18,7 +18,7 @@ from qdqnp.schedule.store import stored
 TILE = 128 * 1024
 
 
-def is_pointwise(layer: Layer) -> bool:
+def is_pointwise(layer: ConvolvedLayer) -> bool:
     """Tell whether every output pixel reads the input pixel at its place, and all of its channels."""
     window = layer.window
     return window.kernel == (1, 1) and window.strides == (1, 1) and not any(window.pads) and len(layer.weights) == 1
@@ -29,7 +29,7 @@ class Pointwise(Form):
 
     kind = "1x1 in place"
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
         self.proof = layer.proof
         self._weights = layer.weights[0, 0, 0].astype(np.float32)
@@ -39,10 +39,10 @@ class Pointwise(Form):
         floats = -(-self._bands[0][1] * out.width // row) * row * out.channels
         self.work = (floats, floats, layer.finish.wide_floats * floats)
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         layer, out = self.layer, self.output
         x, y = placed[layer.x.name], placed[out.name]
-        other = placed[layer.sum.other.name] if layer.sum is not None else None
+        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         tile, spare, wide = work
         finish = layer.finish.bind(tile, wide)
         calls = []
@@ -51,7 +51,7 @@ class Pointwise(Form):
             left = x.rows(first, first + rows).reshape(pixels, layer.x.channels)
             sums = tile[: pixels * out.channels]
             made = products(left, self._weights, sums.reshape(pixels, out.channels))
-            last = stored(sums.reshape(rows, out.width, out.channels), first, y, layer.sum, other, spare)
+            last = stored(sums.reshape(rows, out.width, out.channels), first, y, layer.shortcut, other, spare)
             calls.append(banded(made, finish, last))
         return calls
 

@@ -15,8 +15,8 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import pixels_of_a_row
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Placed
-from qdqnp.schedule.layer import Layer
+from qdqnp.schedule.image import PlacedImage
+from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, products, view
 from qdqnp.schedule.store import stored
 
@@ -24,17 +24,17 @@ from qdqnp.schedule.store import stored
 BAND = 256 * 1024
 
 
-def fits(layer: Layer) -> bool:
+def fits(layer: ConvolvedLayer) -> bool:
     """Tell whether the taps of a kernel row lie side by side."""
     return layer.window.dilations[1] == 1 or layer.window.kernel[1] == 1
 
 
-class Rows(Form):
+class KernelRows(Form):
     """sums = over kernel rows, and for each block: runs (pixels, kernel columns * C) @ weights, added up."""
 
     kind = "kernel rows in place"
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
         self.proof = layer.proof
         (kernel_rows, kernel_columns), (down, across) = layer.window.kernel, layer.window.strides
@@ -87,7 +87,7 @@ class Rows(Form):
         shape = (self.blocks, buffers, self.rows, self.pitch, self.inner)
         return flat[: int(np.prod(shape))].reshape(shape)
 
-    def _copies(self, x: Placed, source: Array, first: int, count: int) -> list[tuple[Array, Array]]:
+    def _copies(self, x: PlacedImage, source: Array, first: int, count: int) -> list[tuple[Array, Array]]:
         """Return (to, from) of the input's rows that `count` rows of output from `first` on read."""
         top, down = self.layer.window.pads[0], self.layer.window.strides[0]
         found = []
@@ -99,9 +99,9 @@ class Rows(Form):
             found.append((source[:, buffer, :rows, self.left : self.left + self.columns], read))
         return found
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         layer, y = self.layer, self.output
-        other = placed[layer.sum.other.name] if layer.sum is not None else None
+        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
         source = self._source(flat)
         finish = layer.finish.bind(tile, wide)
@@ -113,7 +113,7 @@ class Rows(Form):
                 out = tile if not parts else spare
                 parts.append(self._products(flat, buffer, down, weights, out, pixels))
             sums = tile[: pixels * y.channels].reshape(count, self.out_pitch, y.channels)[:, : y.width]
-            last = stored(sums, first, placed[y.name], layer.sum, other, spare)
+            last = stored(sums, first, placed[y.name], layer.shortcut, other, spare)
             copies = self._copies(placed[layer.x.name], source, first, count)
             calls.append(_band(copies, parts, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last))
         return calls

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.errors import ProfileError
 from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.threads import blas_threads
+from qdqnp.executor.walk import fold
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.quant import Array
 from qdqnp.schedule.arena import aligned, carve, rounded
 from qdqnp.schedule.form import Call, Form
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.products import view
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
+class Compiled:
     """A step in its compiled form, on images."""
 
     form: Form
@@ -73,11 +73,11 @@ class Left:
         return (self.image.name,)
 
 
-Action = Computed | Defined | Entered | Left
+Action = Compiled | Defined | Entered | Left
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class ArenaPlace:
     """Where an image lies in the arena."""
 
     image: Image
@@ -90,12 +90,12 @@ class Place:
     above: int
     below: int
 
-    def put(self, arena: Array) -> Placed:
+    def put(self, arena: Array) -> PlacedImage:
         """Return the image in an arena."""
         image = self.image
         shape = (self.above + image.height + self.below, image.width, image.channels)
         strides = (image.width * self.pitch, self.pitch, 1)
-        return Placed(image, view(arena, self.start + self.channel, shape, strides), self.above)
+        return PlacedImage(image, view(arena, self.start + self.channel, shape, strides), self.above)
 
 
 class Schedule:
@@ -104,7 +104,7 @@ class Schedule:
     def __init__(
         self,
         actions: Sequence[Action],
-        places: Mapping[str, Place],
+        places: Mapping[str, ArenaPlace],
         floats: int,
         work: int,
         wanted: Collection[str],
@@ -143,10 +143,8 @@ class Schedule:
         with blas_threads(threads), small_buffer(), self._lend() as arena:
             for action, calls, done in zip(self.actions, arena.calls, self._done, strict=True):
                 if isinstance(action, Defined):
-                    try:
-                        values.update(action.bound.compute(values, arena.scratch))
-                    except ProfileError as error:
-                        raise error.within(f"step {action.bound.step.label}") from error
+                    for evaluated in fold((action.bound,), values, scratch=arena.scratch):
+                        values.update(evaluated.made)
                 elif isinstance(action, Left):
                     values[action.image.name] = arena.placed[action.image.name].codes()
                 else:
@@ -183,12 +181,12 @@ class _Arena:
         if isinstance(action, Entered):
             image = self.placed[action.image.name]
             return [_cleared(image), lambda values: image.take(values[image.image.name])]
-        if isinstance(action, Computed):
+        if isinstance(action, Compiled):
             form = action.form
             made = form.bind(self.placed, carve(work, form.work))
             return [_cleared(self.placed[form.output.name]), *made]
         return ()
 
 
-def _cleared(image: Placed) -> Call:
+def _cleared(image: PlacedImage) -> Call:
     return lambda _: image.clear_borders()

@@ -10,7 +10,7 @@ import numpy as np
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Array, Float32, Quant, all_codes
-from qdqnp.schedule.image import Image, Placed
+from qdqnp.schedule.image import Image, PlacedImage
 
 #: Units in the last place by which factors of an addition are moved, and offsets, until one gives the whole table.
 ULPS = (0, 1, -1, 2, -2)
@@ -74,7 +74,7 @@ def _near(factor: Float32) -> list[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sum:
+class Shortcut:
     """An addition that a convolution computes before it stores: its own values are the left operand."""
 
     other: Image
@@ -102,16 +102,22 @@ def add_and_store(tile: Array, other: Array, addition: Addition, work: Array, ou
 
 
 def stored(
-    tile: Array, first: int, out: Placed, sum_: Sum | None, other: Placed | None, work: Array, step: int = 1
+    tile: Array,
+    first: int,
+    out: PlacedImage,
+    shortcut: Shortcut | None,
+    other: PlacedImage | None,
+    work: Array,
+    step: int = 1,
 ) -> Callable[[], None]:
     """Return what stores a tile (rows, columns, channels) as rows of an image: `first`, and then every `step`-th.
 
-    sum_: the addition that comes before; `other` is its right operand.
+    shortcut: the addition that comes before; `other` is its right operand.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
     stop = first + (len(tile) - 1) * step + 1
     rows = out.rows(first, stop, step)
-    if sum_ is None or other is None:
+    if shortcut is None or other is None:
         return store(tile, rows)
     spare = work[: tile.size].reshape(tile.shape)
-    return add_and_store(tile, other.rows(first, stop, step), sum_.addition, spare, rows)
+    return add_and_store(tile, other.rows(first, stop, step), shortcut.addition, spare, rows)

@@ -8,15 +8,15 @@ import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, bands
-from qdqnp.schedule.image import Placed
-from qdqnp.schedule.layer import Layer
+from qdqnp.schedule.image import PlacedImage
+from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, products, view
 from qdqnp.schedule.proof import winograd
-from qdqnp.schedule.rows import BAND, Rows, borders_cleared
+from qdqnp.schedule.rows import BAND, KernelRows, borders_cleared
 from qdqnp.schedule.store import stored
 
 
-def winograd_proof(layer: Layer) -> str:
+def winograd_proof(layer: ConvolvedLayer) -> str:
     """Say why the form is exact for the layer (`proof.py: winograd` has the equations); '' where it may not be used."""
     window = layer.window
     if window.kernel[0] != 3 or window.strides != (1, 1) or window.dilations[0] != 1:
@@ -29,12 +29,12 @@ def winograd_proof(layer: Layer) -> str:
     return max(reasons) if all(reasons) else ""
 
 
-class Winograd(Rows):
+class Winograd(KernelRows):
     """Rows of sums in pairs: p0 + p1 + p2 and p1 - p2 - p3, as `proof.py: winograd` names them."""
 
     kind = "kernel rows by F(2, 3)"
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: ConvolvedLayer) -> None:
         super().__init__(layer)
         self.proof = winograd_proof(layer)
 
@@ -56,9 +56,9 @@ class Winograd(Rows):
         forms = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
         self.forms = forms.reshape(4, self.blocks, 1, -1, self.outer).astype(np.float32)
 
-    def bind(self, placed: Mapping[str, Placed], work: Sequence[Array]) -> Sequence[Call]:
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         layer, y, outer = self.layer, self.output, self.output.channels
-        other = placed[layer.sum.other.name] if layer.sum is not None else None
+        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, transformed, sums, spare, wide = work
         source = self._source(flat)
         calls: list[Call] = [borders_cleared(source, self.left, self.left + self.columns)]
@@ -73,7 +73,7 @@ class Winograd(Rows):
             for at in range(2):
                 tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
                 if len(tile):
-                    lasts.append(stored(tile, first + at, placed[y.name], layer.sum, other, area, 2))
+                    lasts.append(stored(tile, first + at, placed[y.name], layer.shortcut, other, area, 2))
             copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
             made = self._four_products(transformed, sums, pairs)
             calls.append(_band(copies, d, v, made, p, area, finish, lasts))

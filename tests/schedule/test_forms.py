@@ -1,0 +1,186 @@
+"""Every compiled form against the step on codes: alone, in networks, and in every placement that a network gives it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import qdqnp
+from qdqnp.errors import ProfileError
+from qdqnp.executor.walk import walk
+from qdqnp.model import feeds_for
+from qdqnp.quant import Array
+from qdqnp.schedule.compile import compile_plan
+from qdqnp.schedule.schedule import Compiled, Schedule
+from tests.networks import Builder, dla
+from tests.ops.cases import CASES
+
+PROFILES = ("ort", "ort-x64", "ort-avx2", "exact", "tflite", "tflite-single", "cmsis-nn", "neural-art")
+NAMES = ("QLinearConv", "QLinearAdd", "QLinearMul", "QLinearConcat", "MaxPool")
+
+
+def forms(schedule: Schedule) -> Counter[str]:
+    """How many steps take each compiled form."""
+    return Counter(type(action.form).__name__ for action in schedule.actions if isinstance(action, Compiled))
+
+
+def check(
+    model: qdqnp.Model, x: Array, profile: str, wanted: Collection[str] | None = None, lowering: str | None = None
+) -> Schedule:
+    """Run a schedule and hold its tensors against the walk's. wanted: of which; all that steps make by default."""
+    plan = model.plan(profile, lowering)
+    feeds = feeds_for(plan, x)
+    names = [name for step in plan.program.steps for name in step.output_names if name not in feeds]
+    made = [name for name in names if wanted is None or name in wanted]
+    schedule = compile_plan(plan, plan.shapes({plan.program.inputs[0]: x.shape}), feeds, made, always=True)
+    assert schedule is not None
+    expected = walk(plan, feeds, made)
+    for _ in range(2):  # the second time, the arena holds what the first run left there
+        found = schedule.run(feeds, 1)
+        for name in made:
+            np.testing.assert_array_equal(found[name], expected[name], strict=True, err_msg=f"{profile}, {name}")
+    return schedule
+
+
+def random_layer(net: Builder, rng: np.random.Generator, x: str) -> str:
+    """A convolution of any window and any groups, as far as the builder has them."""
+    channels = net.channels[x]
+    group = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+    out = group * int(rng.integers(1, 1 + max(1, 40 // group)))
+    kernel, stride = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 7])), int(rng.choice([1, 1, 2, 3]))
+    y = net.conv(x, out, kernel, stride, group)
+    node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
+    pads = [int(pad) for pad in rng.integers(0, kernel, 4)]
+    dilation = [int(rng.choice([1, 1, 2])), int(rng.choice([1, 1, 1, 2]))]
+    changed = {"pads": pads, "dilations": dilation, "strides": [stride, int(rng.choice([1, stride]))]}
+    kept = [attribute for attribute in node.attribute if attribute.name not in changed]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in changed.items())])
+    return y
+
+
+def chain(seed: int, profile: str) -> tuple[onnx.ModelProto, Array]:
+    """A picture of any channels through two random convolutions, with a third of the same shape added."""
+    rng = np.random.default_rng(seed)
+    net = Builder(seed, dtype=np.int8 if rng.integers(2) else np.uint8, per_channel=bool(rng.integers(2)))
+    channels = int(rng.choice([1, 3, 8, 12, 16, 24, 32]))
+    x = net.quantized("input", channels, 1.0)
+    y = random_layer(net, rng, x)
+    z = random_layer(net, rng, y)
+    out, other = net.conv(z, 18), net.conv(z, 18)
+    added = net.add(out, other) if rng.integers(2) else net.add(other, out)
+    joined = net.concat(added, other, z)
+    size = [int(side) for side in rng.integers(16, 40, 2)]
+    values = rng.normal(0, 1.2, (1, channels, *size)).astype(np.float32)
+    return net.model(net.max_pool(net.conv(joined, 20)), [1, channels, *size]), values
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_random_convolutions_give_the_codes_of_the_steps(profile: str) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(40):
+        proto, x = chain(seed, profile)
+        try:
+            model = qdqnp.load(proto)
+            model.plan(profile)
+            model.run(x, profile=profile)
+        except qdqnp.QdqnpError:  # a window larger than the picture, or a layer outside the profile's domain
+            continue
+        outputs = model.plan(profile).program.outputs
+        seen += forms(check(model, x, profile))
+        check(model, x, profile, outputs)
+    if profile in ("ort", "exact", "tflite"):
+        assert {"Pointwise", "Planes", "KernelRows", "Winograd", "Joined", "Maxima"} <= set(seen), seen
+
+
+@pytest.mark.parametrize("group", [1, 2, 8])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_networks_give_the_codes_of_the_steps(profile: str, dtype: type, group: int) -> None:
+    model = qdqnp.load(dla(1, size=48, dtype=dtype, group=group))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 48, 48)).astype(np.float32)
+    check(model, x, profile)
+    schedule = check(model, x, profile, model.plan(profile).program.outputs)
+    if profile in ("ort", "tflite"):
+        assert any(layer.shortcut is not None for layer in layers(schedule)), "no addition was fused"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_images_joined_in_place(profile: str) -> None:
+    """Parts of the joined scale are written in their place: of a convolution, of an addition, and of a join."""
+    rng = np.random.default_rng(6)
+    for seed in range(6):
+        net = Builder(seed)
+        y = net.conv(net.quantized("input", 3, 1.0), 12, 3)
+        z = net.conv(y, 8)
+        parts = [y, z, net.add(y, net.conv(z, 12))][: int(rng.integers(2, 4))]
+        like = parts[int(rng.integers(len(parts)))]
+        inner = joined(net, [parts[at] for at in rng.permutation(len(parts))], like)
+        outer = joined(net, [z, inner, inner][: int(rng.integers(2, 4))], like)
+        proto = net.model(net.add(net.max_pool(net.conv(outer, 8, 3)), net.max_pool(z)), [1, 3, 20, 20])
+        x = rng.normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+        model = qdqnp.load(proto)
+        check(model, x, profile)
+        schedule = check(model, x, profile, model.plan(profile).program.outputs)
+        if profile == "ort":
+            assert any(place.pitch > place.image.channels for place in schedule.places.values())
+
+
+def joined(net: Builder, parts: list[str], like: str) -> str:
+    name = net.name("concat")
+    net.nodes.append(helper.make_node("Concat", parts, [name], name=f"Concat_{name}", axis=1))
+    return net.quantized(name, sum(net.channels[part] for part in parts), 1.0, like=like)
+
+
+def layers(schedule: Schedule) -> list[object]:
+    found = [action.form for action in schedule.actions if isinstance(action, Compiled)]
+    return [form.layer for form in found if hasattr(form, "layer")]
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite"))
+@pytest.mark.parametrize("name", NAMES)
+def test_operators_give_the_codes_of_the_steps(name: str, profile: str, rng: np.random.Generator) -> None:
+    """A single step that has a compiled form takes it, from codes and back to codes."""
+    for _ in range(40):
+        case = CASES[name](rng)
+        model = qdqnp.load(case.model)
+        try:
+            plan = model.plan(profile, lowering="ort")
+            feeds = feeds_for(plan, case.inputs)
+            made = plan.program.outputs
+            expected = walk(plan, feeds, made)
+        except ProfileError:
+            continue
+        shapes = plan.shapes({key: value.shape for key, value in case.inputs.items()})
+        found = compile_plan(plan, shapes, feeds, made, always=True).run(feeds, 1)
+        for key in made:
+            if key in expected:
+                np.testing.assert_array_equal(found[key], expected[key], strict=True)
+
+
+def test_images_that_are_read_more_than_once_keep_their_values() -> None:
+    """Every subset of tensors may be asked for: what is fused, joined in place or let go of must not change them."""
+    model = qdqnp.load(dla(3, size=32))
+    x = np.random.default_rng(4).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
+    rng = np.random.default_rng(5)
+    names = [name for step in model.plan().program.steps for name in step.output_names]
+    for _ in range(12):
+        check(model, x, "ort", set(rng.choice(names, int(rng.integers(1, 6)), replace=False)))
+
+
+def test_a_tensor_info_without_a_picture_has_no_schedule() -> None:
+    """A network of matrices alone is computed step by step."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in "xy"]
+    proto = helper.make_model(
+        helper.make_graph(nodes, "relu", value[:1], value[1:]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    plan = qdqnp.load(proto).plan()
+    assert compile_plan(plan, plan.shapes({"x": (2, 3)}), {"x"}, {"y"}) is None
