@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from qdqnp.model import load
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.quant import Int64
 from qdqnp.render.console import CONSOLE, name, print_json, table
-from qdqnp.st.compiled import CompiledNetwork, CompiledSum
+from qdqnp.st.compiled import CompiledNetwork, CompiledSum, Epoch
 from qdqnp.st.document import network_json
-from qdqnp.st.footprint import footprint
+from qdqnp.st.footprint import PoolUse, footprint
 from qdqnp.st.graph import compiled_graph
 from qdqnp.st.hook import hook_source, streamed
 from qdqnp.st.names import labels_in, tensor_names
@@ -99,8 +99,9 @@ def hook_command(folders: tuple[Path, ...], out: Path, model_file: Path | None, 
 @click.option(
     "--model", "model_file", type=PATH, help="The model that was compiled: what it needs at least stands beside."
 )
+@click.option("--epochs", "by_epoch", is_flag=True, help="Also the bytes alive in each memory, epoch by epoch.")
 @json_option
-def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: bool) -> None:
+def memory_command(folders: tuple[Path, ...], model_file: Path | None, by_epoch: bool, as_json: bool) -> None:
     """Show what the network compiled in DIR uses of each memory: constants, other tensors, the fullest epoch.
 
     With --model, also what a run of the model needs at least, whatever a compiler does: its constants, and the tensors
@@ -108,7 +109,8 @@ def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: 
 
     Exit code 0: done. 2: bad usage or bad input.
     """
-    uses = footprint(read(folders))
+    network = read(folders)
+    uses = footprint(network)
     need = None
     if model_file is not None:
         need = memory_need(load(model_file).plan())
@@ -124,6 +126,8 @@ def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: 
         counts = (use.size, use.parameters, use.activations)
         rows.add_row(name(use.name), where, *map(_bytes, counts), str(epoch) if epoch >= 0 else "", _bytes(alive))
     CONSOLE.print(rows)
+    if by_epoch:
+        _print_epochs(uses, network.epochs)
     constants = sum(use.parameters for use in uses)
     inside, outside = (sum(use.activations for use in uses if use.external == out) for out in (False, True))
     CONSOLE.print(f"constants {constants:,} bytes; other tensors {inside:,} bytes internal, {outside:,} external")
@@ -132,6 +136,21 @@ def memory_command(folders: tuple[Path, ...], model_file: Path | None, as_json: 
             f"the model itself: constants {need.constants:,} bytes; {need.peak:,} bytes of tensors alive at once, "
             f"in layer {name(need.peak_step)}"
         )
+
+
+def _print_epochs(uses: Sequence[PoolUse], epochs: Sequence[Epoch]) -> None:
+    """Print the bytes of tensors that are alive in each memory, for each epoch in which a tensor begins."""
+    held = [use for use in uses if use.alive]
+    alive = {(use.name, epoch): count for use in held for epoch, count in use.alive}
+    runs = {epoch.number: epoch for epoch in epochs}
+    pools = [name(use.name) for use in held]
+    rows = table("epoch", "runs on", "nodes", *pools, right=pools)
+    for number in sorted({epoch for _, epoch in alive}):
+        one = runs.get(number)
+        nodes = "" if one is None else name(", ".join(one.nodes), 60)
+        where = {"hardware": "NPU", "software": "CPU"}.get(one.runs, "") if one is not None else ""
+        rows.add_row(str(number), where, nodes, *(_bytes(alive.get((use.name, number), 0)) for use in held))
+    CONSOLE.print(rows)
 
 
 def _bytes(count: int) -> str:

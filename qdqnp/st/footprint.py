@@ -5,7 +5,7 @@ A pool is used up to the end of its last tensor, as ST's report counts it: holes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from qdqnp.st.compiled import CompiledNetwork, TensorPlace
@@ -28,7 +28,7 @@ class PoolUse:
     parameters: int
     #: Bytes up to the end of its last other tensor.
     activations: int
-    #: Bytes of other tensors that are alive during each epoch in which one begins: (epoch, bytes).
+    #: Bytes of other tensors that are alive here during each epoch in which one begins anywhere: (epoch, bytes).
     alive: tuple[tuple[int, int], ...]
 
     @property
@@ -51,6 +51,8 @@ def footprint(network: CompiledNetwork) -> tuple[PoolUse, ...]:
     for place in network.places:
         if place.address is not None and place.size:
             held.setdefault(place.pool, []).append(place)
+    begins = {one.first_epoch for places in held.values() for one in places if one.role != "parameter"}
+    epochs = sorted(epoch for epoch in begins if epoch >= 0)
     pools = {pool.name: pool for pool in network.pools}
     found = []
     for name, places in held.items():
@@ -60,14 +62,14 @@ def footprint(network: CompiledNetwork) -> tuple[PoolUse, ...]:
         for place in places:
             constant = place.role == "parameter"
             ends[constant] = max(ends[constant], (place.address or 0) + place.size - base)
-        alive = tuple(_alive([place for place in places if place.role != "parameter"]))
+        alive = tuple(_alive([place for place in places if place.role != "parameter"], epochs))
         found.append(PoolUse(name, base, pool.size if pool is not None else 0, ends[True], ends[False], alive))
     return tuple(sorted(found, key=lambda use: use.base))
 
 
-def _alive(places: list[TensorPlace]) -> Iterator[tuple[int, int]]:
-    """Yield the bytes that are alive during each epoch in which a tensor begins; what two share counts once."""
-    for epoch in sorted({place.first_epoch for place in places if place.first_epoch >= 0}):
+def _alive(places: list[TensorPlace], epochs: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the bytes that are alive during each epoch; what two tensors share counts once."""
+    for epoch in epochs if places else ():
         alive = sorted(
             (place.address or 0, (place.address or 0) + place.size)
             for place in places

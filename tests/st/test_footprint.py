@@ -46,6 +46,13 @@ def test_each_memory_up_to_its_last_tensor() -> None:
     assert flash.alive == () and flash.fullest == (-1, 0)
 
 
+def test_what_lives_on_in_another_memory_counts_there() -> None:
+    other = replace(place("e", 0, 70, (1, 3)), address=0x100, pool="other")
+    tensors = (*network().places, other)
+    small, ram, _ = footprint(replace(network(), places=tensors))
+    assert small.alive == ((0, 0), (1, 70), (2, 70), (4, 0)) and ram.alive == footprint(network())[0].alive
+
+
 def test_nothing_has_a_place() -> None:
     assert footprint(replace(network(), places=())) == ()
 
@@ -57,6 +64,12 @@ def test_the_command(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli, run)
     assert shown.exit_code == 0
     assert "constants 200 bytes; other tensors 1,500 bytes internal, 0 external" in shown.output
+    assert "epoch  runs on" not in shown.output
+    lines = CliRunner().invoke(cli, [*run, "--epochs"]).output.splitlines()
+    begin = next(at for at, line in enumerate(lines) if "runs on" in line)
+    assert lines[begin].split()[-1] == RAM.name and FLASH.name not in lines[begin]
+    rows = [line.split() for line in lines[begin + 1 :] if line[:1].isdigit() or line.strip()[:1].isdigit()]
+    assert [(row[0], row[-1]) for row in rows] == [("0", "1,000"), ("1", "1,500"), ("2", "1,500"), ("4", "300")]
     done = CliRunner().invoke(cli, [*run, "--model", str(tmp_path / "model.onnx"), "--json"])
     found = json.loads(done.stdout)
     assert [pool["activations"] for pool in found["pools"]] == [1500, 0]

@@ -203,8 +203,16 @@ def _profiles(d: Drawing) -> list[str]:
 
 
 def _st(d: Drawing) -> list[str]:
-    d.files = dict(d.made.compiled)
-    words = ["st", "read", d.given("st0", "st1"), *d.maybe(0.1, d.given("st0", "st1")), *d.maybe(0.5, "--json")]
+    d.files = {**d.made.compiled, "m.onnx": d.kit.files["m.onnx"]}
+    what = d.rng.choice(("read", "read", "read", "memory", "dump-hook"))
+    words = ["st", what, d.given("st0", "st1"), *d.maybe(0.1, d.given("st0", "st1"))]
+    words += d.maybe(0.1, "--model", d.given("m.onnx"))
+    if what == "dump-hook":
+        return [*words, "--out", d.new("new.c")]
+    words += d.maybe(0.5, "--json")
+    if what == "memory":
+        return words
+    words += ["--graph", d.new("new.onnx")] if d.rng.random() < 0.1 else []
     return [*words, *(["--out", d.new("new.toml")] if d.rng.random() < 0.5 else [])]
 
 
