@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from qdqnp.st.compiled import CompiledNetwork, TensorPlace
 
 #: Addresses from here on are memories outside of the STM32N6: its external memory interfaces (RM0486, memory map).
@@ -69,14 +71,13 @@ def footprint(network: CompiledNetwork) -> tuple[PoolUse, ...]:
 
 def _alive(places: list[TensorPlace], epochs: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield the bytes that are alive during each epoch; what two tensors share counts once."""
-    for epoch in epochs if places else ():
-        alive = sorted(
-            (place.address or 0, (place.address or 0) + place.size)
-            for place in places
-            if place.first_epoch <= epoch <= max(place.last_epoch, place.first_epoch)
-        )
-        total = end = 0
-        for first, last in alive:
-            total += max(0, last - max(first, end))
-            end = max(end, last)
-        yield epoch, total
+    listed = sorted(places, key=lambda place: place.address or 0)
+    first = np.array([place.first_epoch for place in listed], np.int64)
+    last = np.array([max(place.first_epoch, place.last_epoch) for place in listed], np.int64)
+    begin = np.array([place.address or 0 for place in listed], np.int64)
+    end = begin + np.array([place.size for place in listed], np.int64)
+    for epoch in epochs if listed else ():
+        there = (first <= epoch) & (epoch <= last)
+        reached = np.maximum.accumulate(end[there])  # where the bytes end that were counted
+        before = np.concatenate([begin[there][:1], reached[:-1]])
+        yield epoch, int(np.maximum(0, end[there] - np.maximum(begin[there], before)).sum())

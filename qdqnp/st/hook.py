@@ -15,10 +15,13 @@ import numpy as np
 from qdqnp.errors import InputError, Problem
 from qdqnp.peers.devices.frames import BLOCKS, DONE, HEADER, MAGIC, NUMBERS
 from qdqnp.st.compiled import CompiledNetwork, TensorPlace
+from qdqnp.st.places import MAX_EPOCH
 
 #: The numbers that a frame can hold, by their bits and whether they have a sign.
 _KINDS = {(8, True): "i1", (8, False): "u1", (16, True): "i2", (32, True): "i4"}
 LINE = 20
+#: The device's addresses have 32 bits.
+ADDRESSES = 2**32
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Streamed:
         place = self.place
         shape, block = _layout(place)
         kind = np.dtype("<" + _KINDS[place.bits, place.signed])
-        name = self.name.encode()[:255]
+        name = self.name.encode(errors="replace")[:255].decode(errors="ignore").encode()
         head = HEADER.pack(BLOCKS, NUMBERS[kind], 5, len(name), place.size)
         return head + struct.pack("<5I", *shape, block) + name
 
@@ -52,8 +55,9 @@ def streamed(network: CompiledNetwork, names: Mapping[str, str] | None = None) -
     Raises InputError where there is none.
     """
     places = [place for place in network.places if place.role != "parameter" and place.first_epoch >= 0]
+    until = _until(places)
     found = [
-        Streamed(place, place.name if names is None else names[place.name], _until(place, places))
+        Streamed(place, place.name if names is None else names[place.name], until[place.name])
         for place in places
         if (names is None or place.name in names)
         and (place.bits, place.signed) in _KINDS
@@ -76,28 +80,25 @@ def _layout(place: TensorPlace) -> tuple[tuple[int, ...], int]:
 
 
 def _has_size(place: TensorPlace) -> bool:
-    """Tell whether the bytes are those of the shape: what is laid out otherwise cannot be put in order again."""
+    """Tell whether the bytes are those of the shape, and lie in memory: what is laid out otherwise has no order."""
     (n, channels, rows, columns), block = _layout(place)
-    if block < 1:
+    if block < 1 or not place.size or (place.address or 0) + place.size > ADDRESSES:
         return False
     padded = -(-channels // block) * block
     return place.size in [n * count * rows * columns * place.bits // 8 for count in (channels, padded)]
 
 
-def _until(place: TensorPlace, places: Iterable[TensorPlace]) -> int:
-    """Return the epoch before the first that writes over the tensor."""
-    if place.address is None:
-        return 2**15 - 1
-    end = place.address + place.size
-    later = [
-        other.first_epoch
-        for other in places
-        if other.address is not None
-        and other.first_epoch > place.first_epoch
-        and other.address < end
-        and place.address < other.address + other.size
-    ]
-    return min(later, default=2**15) - 1
+def _until(places: Iterable[TensorPlace]) -> dict[str, int]:
+    """Return, by tensor, the epoch before the first that writes over it; those without an address share no memory."""
+    listed = [place for place in places if place.address is not None]
+    begin = np.array([place.address for place in listed], np.int64)
+    end = begin + np.array([place.size for place in listed], np.int64)
+    first = np.array([place.first_epoch for place in listed], np.int64)
+    found = {place.name: MAX_EPOCH for place in places}
+    for at, place in enumerate(listed):
+        over = (first > first[at]) & (begin < end[at]) & (begin[at] < end)
+        found[place.name] = int(first[over].min(initial=MAX_EPOCH + 1)) - 1
+    return found
 
 
 def hook_source(tensors: Sequence[Streamed], last_epoch: int) -> str:

@@ -81,10 +81,12 @@ def tensor_names(model: Model, network: CompiledNetwork) -> dict[str, str]:
     ]
     made += [(match[1], place.name) for place in network.places if (match := _NODE_OUTPUT.fullmatch(place.name))]
     found: dict[str, str] = {}
+    named: set[str] = set()
     for node, tensor in made:
         makers = steps.of(layer_node(node))
-        if len(makers) == 1 and makers[0].output_names[0] not in found.values():
-            found.setdefault(tensor, makers[0].output_names[0])
+        if len(makers) == 1 and tensor not in found and makers[0].output_names[0] not in named:
+            found[tensor] = makers[0].output_names[0]
+            named.add(found[tensor])
     for role, names in (("input", program.inputs), ("output", program.outputs)):
         places = [place for place in network.places if place.role == role]
         if len(places) == len(names) == 1:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from qdqnp.errors import Problems
+from qdqnp.errors import Problems, shorten
 from qdqnp.st.compiled import Pool, TensorPlace
 from qdqnp.st.structures import CSource
 
 BUFFER = "LL_Buffer_InfoTypeDef"
 #: More dimensions than any of ST's tensors has.
 MAX_RANK = 8
+#: Tensors of a network; the largest that was seen has some thousand.
+MAX_TENSORS = 2**14
+#: The largest number of an epoch: ST's runtime has 16 bits for it.
+MAX_EPOCH = 2**15 - 1
 _LIMIT = 2**40
 _POSITIONS = {"CHPos_First": "first", "CHPos_Last": "last", "CHPos_Mixed": "mixed"}
 
@@ -21,8 +26,11 @@ def places_of(
 ) -> tuple[TensorPlace, ...]:
     """Return the places of all tensors; where both list one, that of c_info.json."""
     found: dict[str, TensorPlace] = {}
-    for place in (*_listed(info, problems), *_described(sources, pools, problems)):
+    for place in chain(_listed(info, problems), _described(sources, pools, problems)):
         found.setdefault(place.name, place)
+        if len(found) > MAX_TENSORS:
+            problems.add("tensors of the network", f"at most {MAX_TENSORS}", "more")
+            return ()
     _check(found.values(), pools, problems)
     return tuple(found.values())
 
@@ -56,7 +64,7 @@ def _listed(info: Any, problems: Problems) -> Iterator[TensorPlace]:
     for index, row in enumerate(info.get("buffers", [])):
         try:
             yield _buffer(row, memories, roles)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problems.add(f"c_info.json, buffers[{index}]", "a buffer with name, place, shape and format", repr(error))
 
 
@@ -78,8 +86,8 @@ def _buffer(row: Any, memories: Mapping[Any, Any], roles: Mapping[int, str]) -> 
         size=_size(row["size_bytes"]),
         pool=file.removeprefix("atonbuf.").removesuffix(".raw") or str(memory.get("name", "")),
         shape=_shape(row["shape"]),
-        first_epoch=int(epochs.get("start", -1)),
-        last_epoch=int(epochs.get("end", -1)),
+        first_epoch=_epoch(epochs.get("start", -1)),
+        last_epoch=_epoch(epochs.get("end", -1)),
         bits=_size(row["nbits"]),
         signed=bool(qmn.get("sign", 1)),
         channels="both" if first and last else "first" if first else "last" if last else "mixed",
@@ -94,7 +102,13 @@ def _buffer(row: Any, memories: Mapping[Any, Any], roles: Mapping[int, str]) -> 
 
 def _size(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LIMIT:
-        raise ValueError(f"{value!r} is no size")
+        raise ValueError(f"{shorten(repr(value))} is no size")
+    return value
+
+
+def _epoch(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -1 <= value <= MAX_EPOCH:
+        raise ValueError(f"{shorten(repr(value))} is no epoch")
     return value
 
 
@@ -121,7 +135,7 @@ def _described(sources: Sequence[CSource], pools: Sequence[Pool], problems: Prob
                     continue
                 try:
                     yield _info(row, arrays, pools, role)
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, OverflowError) as error:
                     where = f"{structure.name}[{index}] (line {structure.line})"
                     problems.add(where, "a buffer with name, place and shape", repr(error))
 
@@ -134,7 +148,7 @@ def _info(row: dict[str, Any], arrays: Mapping[str, list[Any]], pools: Sequence[
     holding = [pool for pool in pools if base is not None and pool.base == base]
     shape = _shape(list(arrays.get(str(row.get("mem_shape")), [])))
     scales, zeros = arrays.get(str(row.get("scale")), []), arrays.get(str(row.get("offset")), [])
-    epoch = int(row.get("epoch", -1))
+    epoch = _epoch(row.get("epoch", -1))
     return TensorPlace(
         name=str(row["name"]),
         address=None if base is None else _size(base) + start,
