@@ -13,7 +13,7 @@ from qdqnp.st.structures import CSource
 BUFFER = "LL_Buffer_InfoTypeDef"
 #: More dimensions than any of ST's tensors has.
 MAX_RANK = 8
-#: Tensors of a network; the largest that was seen has some thousand.
+#: Tensors of a network; the largest that was seen has 430.
 MAX_TENSORS = 2**14
 #: The largest number of an epoch: ST's runtime has 16 bits for it.
 MAX_EPOCH = 2**15 - 1
