@@ -34,6 +34,7 @@ COMMANDS = (
     "profiles",
     "operators",
     "host",
+    "doctor",
     "schema",
     "demo",
 )

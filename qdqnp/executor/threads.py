@@ -81,6 +81,12 @@ def blas_threads(threads: int | None) -> Iterator[None]:
         _HOLDERS.leave()
 
 
+def blas_libraries() -> list[dict[str, Any]]:
+    """Return threadpoolctl's account of every BLAS in the process; empty where threadpoolctl is not installed."""
+    controller = _controller()
+    return [] if controller is None else [one for one in controller.info() if one["user_api"] == "blas"]
+
+
 @cache  # it looks through all loaded libraries
 def _controller() -> Any:
     """Return threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""

@@ -60,8 +60,7 @@ def chained_sums(left: Float32, right: Float32) -> Float32 | None:
     left: (G, M, K). right: (G, K, N). Returns (G, M, N).
     """
     _, rows, terms = left.shape
-    columns = right.shape[2]
-    if rows * terms * columns < FEWEST or not is_openblas():
+    if rows * terms * right.shape[2] < FEWEST or not is_openblas():
         return None
     for tiling in TILINGS:
         sums = _cut_sums(left, right, tiling)
@@ -69,6 +68,13 @@ def chained_sums(left: Float32, right: Float32) -> Float32 | None:
         if sums is not None:
             return sums if np.isfinite(sums).all() else None
     return None
+
+
+def tiling_for(rows: int, terms: int, columns: int) -> Tiling | None:
+    """Return how a product of (rows, terms) and (terms, columns) is cut here; None where the definition computes it."""
+    left, right = np.ones((1, rows, terms), F32), np.ones((1, terms, columns), F32)
+    found = (tiling for tiling in TILINGS if _cut_sums(left, right, tiling) is not None)
+    return next(found, None) if rows * terms * columns >= FEWEST and is_openblas() else None
 
 
 @cache

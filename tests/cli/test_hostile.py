@@ -274,6 +274,7 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("schema", odd),
             ("operators", odd),
             ("host", f"--{odd}"),
+            ("doctor", f"--{odd}"),
         ):
             place.run(*words, codes=(2,), charset=charset)
 

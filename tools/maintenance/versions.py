@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 import click
-import numpy as np
+
+from qdqnp.inspection.machine import machine
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -42,16 +43,11 @@ def _version(name: str) -> str:
 
 def blas() -> Iterator[str]:
     """Yield NumPy's BLAS: as it was built, and as it runs here where threadpoolctl is installed."""
-    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
-    yield f"built with {built['name']} {built['version']}"
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return
-    for pool in threadpool_info():
-        if pool["user_api"] == "blas":
-            yield f"{pool['internal_api']} {pool['version']}, kernel {pool.get('architecture', '?')}"
-            yield f"{pool['num_threads']} threads"
+    found = machine()["blas"]
+    yield f"built with {found['built_with']}"
+    for one in found["loaded"]:
+        yield f"{one['name']} {one['version']}, kernel {one['kernel'] or '?'}"
+        yield f"{one['threads']} threads"
 
 
 @click.command()
