@@ -9,7 +9,9 @@ import click
 
 from qdqnp.cli.options import ModelFile, host_float_option, json_option, model_argument, profile_option, profile_with
 from qdqnp.inspection.layers import inspect
+from qdqnp.inspection.scheduled import scheduled
 from qdqnp.inspection.what_became import counts, fates
+from qdqnp.limits import readable_bytes
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table
@@ -24,8 +26,11 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table
     type=click.Choice(list(LOWERINGS)),
     help="Show instead what this lowering makes of each node, or why it leaves it.",
 )
+@click.option("--plan", "plan", is_flag=True, help="Show instead how a run of one picture computes each layer.")
 @json_option
-def inspect_command(model: ModelFile, profile: str, host_float: bool, lowering: str | None, as_json: bool) -> None:
+def inspect_command(
+    model: ModelFile, profile: str, host_float: bool, lowering: str | None, plan: bool, as_json: bool
+) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
 
     Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.
@@ -33,11 +38,27 @@ def inspect_command(model: ModelFile, profile: str, host_float: bool, lowering: 
     if lowering is not None:
         _inspect_lowering(load(model), model.name, lowering, as_json)
         return
+    if plan:
+        _inspect_plan(scheduled(load(model).plan(profile_with(profile, host_float))), model.name, as_json)
+        return
     found = inspect(load(model).plan(profile_with(profile, host_float)))
     if as_json:
         print_json({"model": model.name, **found})
     else:
         _print(found)
+
+
+def _inspect_plan(found: dict[str, Any], file: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"model": file, **found})
+        return
+    rows = table("layer", "form", "why it is exact")
+    for action in found["actions"]:
+        rows.add_row(name(action["step"]), action["form"], action["proof"])
+    CONSOLE.print(rows)
+    CONSOLE.print(
+        f"{readable_bytes(found['bytes'])} for images and work" if found["bytes"] else "no schedule: all on codes"
+    )
 
 
 def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.strategy import AUTO, FLOAT32, prove
 from qdqnp.kernels.sums import Window
+from qdqnp.limits import SCHEDULE_BYTES
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
@@ -65,17 +67,24 @@ def layer_of(bound: BoundStep, x: Image, y: Image) -> ConvolvedLayer | None:
     if proof.kind != FLOAT32 or finish is None:
         return None
     size = bound.consts[step.input_names[1]].shape[2:]
+    if grouped.nbytes * _together(grouped, size) > SCHEDULE_BYTES:
+        return None
     window = window_for(step.attributes, size, (x.height, x.width))
     return ConvolvedLayer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
+
+
+def _together(grouped: Int64, size: tuple[int, ...]) -> int:
+    """Return how many groups share a block."""
+    groups, out, terms = grouped.shape
+    most = max(1, BLOCK // max(out, terms // math.prod(size), 1))
+    return max(count for count in range(1, min(groups, most) + 1) if groups % count == 0)
 
 
 def _blocks(grouped: Int64, size: tuple[int, ...]) -> Int64:
     """Return grouped weights (groups, channels out, channels in * kernel) in blocks of groups."""
     groups, out, terms = grouped.shape
     rows, columns = size
-    inner = terms // (rows * columns)
-    most = max(1, BLOCK // max(out, inner))
-    together = max(count for count in range(1, groups + 1) if groups % count == 0 and count <= most)
+    inner, together = terms // (rows * columns), _together(grouped, size)
     blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), np.int64)
     each = grouped.reshape(groups // together, together, out, inner, rows, columns)
     for group in range(together):

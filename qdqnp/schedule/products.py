@@ -9,10 +9,10 @@ import numpy as np
 from qdqnp.kernels.sums import SMALL_PRODUCT
 from qdqnp.quant import Array
 
-#: Rows of a small product below which the calls cost more than is gained, and the fewest columns of one. They were
-#: measured and decide speed only.
+#: Small products are worth their calls where each has so many rows, and fewer terms than this: with more terms, what
+#: BLAS packs is used often enough. Both were measured and decide speed only.
 FEWEST_ROWS = 32
-COLUMNS = 16
+FEW_TERMS = 256
 
 #: left (..., L, K), right (..., K, M), out (..., L, M).
 Product = tuple[Array, Array, Array]
@@ -28,13 +28,9 @@ def products(left: Array, right: Array, out: Array) -> list[Product]:
 
     left: (..., L, K); right: (..., K, M) or a broadcast of it; out: (..., L, M).
     """
-    rows, terms, columns = left.shape[-2], left.shape[-1], right.shape[-1]
-    width = _width(rows, terms, columns)
-    block = SMALL_PRODUCT // max(1, terms * width)
-    if width != columns:
-        right, out = _by_columns(right, width), _by_columns(out, width)
-        left = left[..., None, :, :]
-    if block >= rows or block < FEWEST_ROWS:
+    rows, terms = left.shape[-2:]
+    block = SMALL_PRODUCT // max(1, terms * right.shape[-1])
+    if block >= rows or block < FEWEST_ROWS or terms >= FEW_TERMS:
         return [(left, right, out)]
     count = -(-rows // block)
     block = -(-rows // count)
@@ -43,22 +39,6 @@ def products(left: Array, right: Array, out: Array) -> list[Product]:
     if whole < rows:
         calls.append((left[..., whole:, :], right, out[..., whole:, :]))
     return calls
-
-
-def _width(rows: int, terms: int, columns: int) -> int:
-    """Return how many columns a small product has: all, or as many as leave it enough rows."""
-    width = columns
-    while width % (2 * COLUMNS) == 0 and SMALL_PRODUCT // (terms * width) < min(rows, FEWEST_ROWS):
-        width //= 2
-    return width
-
-
-def _by_columns(array: Array, width: int) -> Array:
-    """View (..., L, M) as (..., M / width, L, width)."""
-    *lead, rows, columns = array.shape
-    *before, row, column = array.strides
-    shape, strides = (*lead, columns // width, rows, width), (*before, width * column, row, column)
-    return np.lib.stride_tricks.as_strided(array, shape, strides)
 
 
 def _by_rows(array: Array, block: int) -> Array:

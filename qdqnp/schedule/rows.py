@@ -39,6 +39,10 @@ class KernelRows(Form):
         self.proof = layer.proof
         (kernel_rows, kernel_columns), (down, across) = layer.window.kernel, layer.window.strides
         self.blocks, _, _, self.inner, self.outer = layer.weights.shape
+        self.left = layer.window.pads[1]
+        #: Where windows are one column wide, columns that none of them reads are not copied: the stride is then 1.
+        self.skip = across if kernel_columns == 1 and not self.left else 1
+        self.across = across = across // self.skip
         self.phases = -(-kernel_columns // across)
         #: Pixels from one row of a phase's matrix to the next.
         self.unit = self.phases * across
@@ -49,9 +53,8 @@ class KernelRows(Form):
         #: For each kernel row: the buffer among those of the stride, and rows down in it.
         shifts = [row * layer.window.dilations[0] for row in range(kernel_rows)]
         self.places = [(shift % down, shift // down) for shift in shifts]
-        #: Columns of the input that are read.
-        self.left = layer.window.pads[1]
-        self.columns = min(layer.x.width, self.pitch - self.left)
+        #: Columns of the input that are copied.
+        self.columns = min(-(-layer.x.width // self.skip), self.pitch - self.left)
         self.borders = self._borders(y.height)
         self._plan()
 
@@ -94,7 +97,7 @@ class KernelRows(Form):
         for buffer in sorted({buffer for buffer, _ in self.places}):
             rows = count + max(shift for at, shift in self.places if at == buffer)
             start = first * down + buffer - top
-            read = x.rows(start, start + (rows - 1) * down + 1, down)[:, : self.columns]
+            read = x.rows(start, start + (rows - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
             read = read.reshape(rows, self.columns, self.blocks, self.inner).transpose(2, 0, 1, 3)
             found.append((source[:, buffer, :rows, self.left : self.left + self.columns], read))
         return found
@@ -122,13 +125,13 @@ class KernelRows(Form):
         """Return the products of one kernel row, in the buffer and rows down in it, for so many output pixels."""
         plane = self.rows * self.pitch * self.inner
         buffers = 1 + max(at for at, _ in self.places)
-        across, channels = self.layer.window.strides[1], self.output.channels
+        channels = self.output.channels
         rows, terms = pixels // self.phases, weights.shape[-2]
         left = view(
             flat,
             buffer * plane + down * self.pitch * self.inner,
             (self.blocks, self.phases, rows, terms),
-            (buffers * plane, across * self.inner, self.unit * self.inner, 1),
+            (buffers * plane, self.across * self.inner, self.unit * self.inner, 1),
         )
         made = view(
             out,

@@ -1,0 +1,56 @@
+"""What a run of one picture does, step by step: which forms were compiled, and why each is exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdqnp.errors import InputError, Problem
+from qdqnp.executor.plan import Plan
+from qdqnp.graph import Sizes
+from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered
+from qdqnp.schedule.schedules import Schedules
+
+
+def scheduled(plan: Plan) -> dict[str, Any]:
+    """Return the schedule of a plan for the shapes of its file, a batch of unknown size being one picture.
+
+    It has "bytes" (of the arena) and "actions", each with "step", "form" and "proof". Without a schedule "bytes" is 0,
+    and every step is computed on codes.
+
+    Raises InputError where another size is not known.
+
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> found = scheduled(qdqnp.load(shipped_model("dla46_c_int8")).plan())
+    >>> found["actions"][1]["step"], found["actions"][1]["form"]
+    ('base_layer.0', 'rows of taps, from codes')
+    """
+    shapes = {name: _sizes(plan, name) for name in plan.program.inputs}
+    schedule = Schedules(plan).schedule(shapes, plan.program.outputs)
+    if schedule is None:
+        return {"bytes": 0, "actions": [_defined(bound.step.label) for bound in plan.steps]}
+    return {"bytes": schedule.nbytes, "actions": [_described(action) for action in schedule.actions]}
+
+
+def _sizes(plan: Plan, name: str) -> Sizes:
+    shape = plan.program.tensors[name].shape
+    found = [1 if axis == 0 and not isinstance(size, int) else size for axis, size in enumerate(shape)]
+    known = tuple(size for size in found if isinstance(size, int))
+    if len(known) < len(found):
+        problem = Problem(f"input '{name}'", "known sizes", str(list(shape)))
+        raise InputError("the schedule depends on sizes that the file leaves open", [problem])
+    return known
+
+
+def _defined(label: str) -> dict[str, str]:
+    return {"step": label, "form": "on codes", "proof": ""}
+
+
+def _described(action: Action) -> dict[str, str]:
+    if isinstance(action, Compiled):
+        form = action.form
+        return {"step": form.label, "form": form.kind, "proof": form.proof}
+    if isinstance(action, Defined):
+        return _defined(action.bound.step.label)
+    way = "codes become an image" if isinstance(action, Entered) else "an image becomes codes"
+    return {"step": action.image.name, "form": way, "proof": ""}

@@ -1,0 +1,42 @@
+"""The bounds on sums of codes, against sums in the worst case; and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdqnp.schedule.proof import reach, winograd
+
+
+def test_reach_is_met_by_the_worst_codes(rng: np.random.Generator) -> None:
+    for _ in range(50):
+        weights = rng.integers(-9, 10, (3, 7))
+        low, high = -int(rng.integers(0, 200)), int(rng.integers(0, 200))
+        up = np.where(weights > 0, weights * high, np.maximum(weights * low, 0)).sum(axis=1)
+        down = np.where(weights > 0, weights * low, np.minimum(weights * high, 0)).sum(axis=1)
+        assert reach(weights, low, high) == max(up.max(), -down.min())
+
+
+def test_values_of_winograd_stay_within_its_bound(rng: np.random.Generator) -> None:
+    """Random rows of codes, and those that make single forms large, in exact arithmetic."""
+    for _ in range(30):
+        weights, (low, high) = (
+            rng.integers(-128, 128, (3, 2, 5)),
+            (-int(rng.integers(1, 256)), int(rng.integers(1, 256))),
+        )
+        reason = winograd(weights, low, high)
+        bound = int(reason.split("<= ")[1])
+        g = weights.astype(float)
+        u = (g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2])
+        signs = np.sign(u[1][0])
+        for d in (rng.choice([low, high], (4, 5)), np.where(signs > 0, high, low)[None].repeat(4, 0)):
+            v = (d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3])
+            p = [(form * value).sum(axis=1) for form, value in zip(u, v, strict=True)]
+            sums = (p[1] + p[2], p[1] - p[2], p[0] + p[1] + p[2], p[1] - p[2] - p[3])
+            assert max(np.abs(2 * value).max() for value in (*p, *sums)) <= bound
+            np.testing.assert_array_equal(sums[2], (weights * d[:3, None]).sum(axis=(0, 2)))
+            np.testing.assert_array_equal(sums[3], (weights * d[1:, None]).sum(axis=(0, 2)))
+
+
+def test_winograd_is_refused_where_a_value_leaves_float32() -> None:
+    assert winograd(np.full((3, 1, 100), 127), -128, 127)
+    assert not winograd(np.full((3, 1, 200), 127), -255, 255)
