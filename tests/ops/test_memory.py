@@ -28,7 +28,7 @@ GENERATORS: Mapping[str, Generator] = {
 ELEMENTS = 2**12
 CASES_EACH = 3
 #: Operators that take long for each element; they get an eighth of the elements, and one case.
-SLOW = ("float ConvTranspose", "float DynamicQuantizeLSTM", "float QAttention")
+SLOW = ("float Attention", "float ConvTranspose", "float DynamicQuantizeLSTM", "float QAttention")
 
 
 def grown(case: Case, times: int) -> Case | None:

@@ -302,6 +302,12 @@ def attending(rng: draw.Rng) -> Case:
     return one_node("QAttention", [*arguments, *scales, None, *zeros], domain=MS, output=F, num_heads=2)
 
 
+def of_heads(rng: draw.Rng) -> Case:
+    """Two positions that look at three, two heads of one group, a mask."""
+    arguments = [("x", reals(rng, 1, 2, 2, 2)), ("k", reals(rng, 1, 1, 3, 2)), ("v", reals(rng, 1, 1, 3, 2))]
+    return one_node("Attention", [*arguments, ("m", reals(rng, 2, 3))], opset=23)
+
+
 def remembering(rng: draw.Rng) -> Case:
     """One step of one unit."""
     weights = [("w", codes(rng, 1, 2, 4)), ("r", codes(rng, 1, 1, 4)), ("b", reals(rng, 1, 8)), None]
@@ -435,6 +441,7 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
         ["x", "s", "b"],
     ),
     "float LRN": lambda rng: one_node("LRN", [("x", reals(rng, 1, 4, 1, 2))], size=3, alpha=1.0),
+    "float Attention": of_heads,
     "float LpPool": lambda rng: one_node("LpPool", [("x", reals(rng, 1, 2, 4, 4))], opset=18, **PADDED),
     "float GlobalLpPool": lambda rng: one_node("GlobalLpPool", [("x", reals(rng, 2, 2, 3))]),
     "float MeanVarianceNormalization": lambda rng: one_node(

@@ -75,7 +75,10 @@ def comparable(model: onnx.ModelProto) -> bool:
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
-    if any(node.op_type in ("MatMulNBits", "QAttention") for node in model.graph.node) and not has_avx512_vnni():
+    if (
+        any(node.op_type in ("MatMulNBits", "Attention", "QAttention") for node in model.graph.node)
+        and not has_avx512_vnni()
+    ):
         return False
     return _sums_are_exact() or not _mixes_signs(model)
 

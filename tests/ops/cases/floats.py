@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.ops import draw
 from tests.ops.case import Case, one_node
+from tests.ops.cases.attention import ATTENTION
 from tests.ops.cases.binary import broadcast_pair
 from tests.ops.cases.conv import window
 from tests.ops.cases.conv_transpose import CONV_TRANSPOSE
@@ -221,6 +222,7 @@ BITWISE: Mapping[str, Callable[[draw.Rng], Case]] = {
     "GlobalAveragePool": global_average_pool,
     "Einsum": einsum,
     **NORMALIZATION,
+    **ATTENTION,
     **LOGIC,
     **INDEXED,
     **INTERPOLATION,

@@ -21,6 +21,7 @@ from qdqnp.ops.examine import HALF
 #: The operators that have a float16 kernel on the CPU.
 KERNELS = {
     *(
+        "Attention",
         "BitCast",
         "Cast",
         "CastLike",
@@ -43,7 +44,7 @@ LATEST = 2**31
 VARIADIC = ("Concat", "Max", "Min")
 MICROSOFT_KERNELS = {"MatMulNBits", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
 #: Those whose float16 arithmetic is not reproduced.
-OF_THEIR_OWN = {"MatMulNBits"}
+OF_THEIR_OWN = {"Attention", "MatMulNBits"}
 #: The opset since which an operator has a float16 kernel, where older ones had none.
 KERNEL_SINCE = {"Clip": 12, "Max": 12, "Min": 12}
 #: The operators without a float16 kernel that a session takes apart, as ONNX defines them by others, and in which
