@@ -60,7 +60,7 @@ GROUPS = (
     _group(
         "add up float32 in an order of ONNX Runtime's that is not reproduced yet",
         FLOAT_PART,
-        "DeformConv Det RotaryEmbedding",
+        "DeformConv Det",
     ),
     _group(
         "process signals and pictures in float32",

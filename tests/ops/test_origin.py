@@ -308,6 +308,12 @@ def of_heads(rng: draw.Rng) -> Case:
     return one_node("Attention", [*arguments, ("m", reals(rng, 2, 3))], opset=23)
 
 
+def turning(rng: draw.Rng) -> Case:
+    """Two heads of six elements, of which two pairs are turned."""
+    arguments = [("x", reals(rng, 1, 2, 2, 6)), ("c", reals(rng, 1, 2, 2)), ("s", reals(rng, 1, 2, 2))]
+    return one_node("RotaryEmbedding", arguments, opset=23, rotary_embedding_dim=4, num_heads=2)
+
+
 def remembering(rng: draw.Rng) -> Case:
     """One step of one unit."""
     weights = [("w", codes(rng, 1, 2, 4)), ("r", codes(rng, 1, 1, 4)), ("b", reals(rng, 1, 8)), None]
@@ -442,6 +448,7 @@ SHARP: Mapping[str, Callable[[draw.Rng], Case]] = {
     ),
     "float LRN": lambda rng: one_node("LRN", [("x", reals(rng, 1, 4, 1, 2))], size=3, alpha=1.0),
     "float Attention": of_heads,
+    "float RotaryEmbedding": turning,
     "float LpPool": lambda rng: one_node("LpPool", [("x", reals(rng, 1, 2, 4, 4))], opset=18, **PADDED),
     "float GlobalLpPool": lambda rng: one_node("GlobalLpPool", [("x", reals(rng, 2, 2, 3))]),
     "float MeanVarianceNormalization": lambda rng: one_node(

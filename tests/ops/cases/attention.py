@@ -1,4 +1,4 @@
-"""Attention: heads that share keys, masks of every rank, a past, what output 3 shows."""
+"""Attention and RotaryEmbedding: heads that share keys, masks of every rank, a past, what output 3 shows."""
 
 from __future__ import annotations
 
@@ -52,6 +52,29 @@ def attention(rng: draw.Rng) -> Case:
     )
 
 
+def rotary_embedding(rng: draw.Rng) -> Case:
+    """Pairs of neighbours and of halves, of some elements and of all; angles by position, and those that it names."""
+    batch, heads, positions, size = draw.size(rng, 2), draw.size(rng, 3), draw.size(rng, 5), 2 * draw.size(rng, 20)
+    flat, named, some = (draw.chance(rng, 0.4) for _ in range(3))
+    turned = 2 * draw.size(rng, size // 2) if some else size
+    cache = (7, turned // 2) if named else (batch, positions, turned // 2)
+    arguments = [
+        ("x", reals(rng, (batch, positions, heads * size) if flat else (batch, heads, positions, size))),
+        ("c", reals(rng, cache)),
+        ("s", reals(rng, cache)),
+        ("n", rng.integers(0, 7, (batch, positions))) if named else None,
+    ]
+    return one_node(
+        "RotaryEmbedding",
+        arguments,
+        [item[0] for item in arguments if item is not None],
+        opset=23,
+        interleaved=draw.pick(rng, (None, 0, 1)),
+        num_heads=heads if flat or some else None,
+        rotary_embedding_dim=turned if some else None,
+    )
+
+
 def _mask(rng: draw.Rng, shape: tuple[int, ...]) -> Any:
     """A mask of every rank that broadcasts to the scores: what is seen, or what is added."""
     dims = shape[-draw.pick(rng, (2, 3, 4)) :]
@@ -61,4 +84,4 @@ def _mask(rng: draw.Rng, shape: tuple[int, ...]) -> Any:
     return reals(rng, dims)
 
 
-ATTENTION: Mapping[str, Callable[[draw.Rng], Case]] = {"Attention": attention}
+ATTENTION: Mapping[str, Callable[[draw.Rng], Case]] = {"Attention": attention, "RotaryEmbedding": rotary_embedding}

@@ -34,7 +34,16 @@ KERNELS = {
         "Gather",
     ),
     *("GatherElements", "GatherND", "Identity", "IsInf", "IsNaN", "LayerNormalization", "Max", "Min", "Mod"),
-    *("QuantizeLinear", "RMSNormalization", "Reshape", "ReverseSequence", "Round", "Scatter", "ScatterElements"),
+    *(
+        "QuantizeLinear",
+        "RMSNormalization",
+        "Reshape",
+        "ReverseSequence",
+        "RotaryEmbedding",
+        "Round",
+        "Scatter",
+        "ScatterElements",
+    ),
     *("ScatterND", "Shape", "Shrink", "Sign", "Size", "Slice", "Split", "Squeeze", "TensorScatter", "Transpose"),
     "Unsqueeze",
 }
@@ -44,7 +53,7 @@ LATEST = 2**31
 VARIADIC = ("Concat", "Max", "Min")
 MICROSOFT_KERNELS = {"MatMulNBits", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
 #: Those whose float16 arithmetic is not reproduced.
-OF_THEIR_OWN = {"Attention", "MatMulNBits"}
+OF_THEIR_OWN = {"Attention", "MatMulNBits", "RotaryEmbedding"}
 #: The opset since which an operator has a float16 kernel, where older ones had none.
 KERNEL_SINCE = {"Clip": 12, "Max": 12, "Min": 12}
 #: The operators without a float16 kernel that a session takes apart, as ONNX defines them by others, and in which
