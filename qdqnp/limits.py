@@ -102,8 +102,9 @@ MAX_MANIFEST_BYTES = 2**26
 # Bytes of a text file, such as the names of classes.
 MAX_TEXT_BYTES = 2**24
 
-# The first opset with QuantizeLinear and DequantizeLinear.
-OLDEST_OPSET = 10
+# The oldest opset that ONNX Runtime promises to run. QuantizeLinear came with opset 10; older files are float, or
+# quantized by ONNX Runtime's own operators.
+OLDEST_OPSET = 7
 
 
 def bytes_needed(dtype: np.dtype[Any], shape: Iterable[object]) -> int:

@@ -68,11 +68,6 @@ GROUPS = (
         "AffineGrid BlackmanWindow DFT HammingWindow HannWindow ImageDecoder MaxRoiPool MelWeightMatrix RoiAlign STFT",
     ),
     _group(
-        "were taken out of ONNX with opset 10",
-        "convert the model to a later opset (onnx.version_converter), or export it anew",
-        "Upsample",
-    ),
-    _group(
         "multiply by weights that alone are quantized, in blocks or as the activation arrives",
         "quantize the activations too, statically, in 8 bits (onnxruntime.quantization.quantize_static)",
         "MatMulBnb4 GatherBlockQuantized QMoE",

@@ -106,6 +106,18 @@ def test_a_large_product_of_constants_loses_its_promise(monkeypatch: pytest.Monk
     assert "too much work" in outcome(net, "ort")[1].reason
 
 
+def test_a_constant_that_grows_far_beyond_what_it_is_made_of_is_left_to_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net()
+    grown = net.node("Expand", net.floats(1, 8), net.const(np.array([8, 8])))
+    net.output(net.node("Add", net.input((8, 8)), grown))
+    assert outcome(net, "ort")[1].reason == ""
+    monkeypatch.setattr(fold_constants, "MAX_GROWTH_BYTES", 100)
+    monkeypatch.setattr(fold_constants, "MAX_GROWTH", 4)
+    differing, promise = outcome(net, "ort")
+    assert differing == 0
+    assert "too much work" in promise.reason
+
+
 def test_what_reads_a_doubtful_constant_inherits_the_doubt() -> None:
     net = Net()
     weight = net.node("Softplus", net.floats(4, 8))

@@ -95,6 +95,19 @@ def test_what_does_not_fit(changes: dict[str, Any], message: str, rng: np.random
         qdqnp.load(lstm(rng, **changes).model)
 
 
+def test_a_batch_that_only_a_run_knows_has_to_fit_the_state(rng: np.random.Generator) -> None:
+    """The state is a constant of three rows, and the declared batch is open."""
+    case = lstm(rng)
+    del case.model.graph.node[0].input[5]
+    case.model.graph.node[0].input.insert(5, "h")
+    case.model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 3, 3), F), "h"))
+    case.model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "batch"
+    model = qdqnp.load(case.model)
+    assert model.run(case.inputs)["y"].shape[2] == 3
+    with pytest.raises(qdqnp.InputError, match="initial_h of shape"):
+        model.run({**case.inputs, "x": np.ones((4, 5, 5), F)})
+
+
 def test_a_device_without_float_refuses(rng: np.random.Generator) -> None:
     with pytest.raises(qdqnp.ProfileError, match="DynamicQuantizeLSTM"):
         qdqnp.load(lstm(rng).model).plan("tflite")

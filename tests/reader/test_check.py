@@ -55,12 +55,12 @@ def test_computed_scale() -> None:
     refused_once(made, "'s'", "a constant, or a tensor of rank 0 or 1", "shape [2, 3]")
 
 
-@pytest.mark.parametrize("version", [9, 99, 0, -1, 2**31, 2**40])
+@pytest.mark.parametrize("version", [6, 99, 0, -1, 2**31, 2**40])
 def test_opsets_out_of_range(version: int) -> None:
     made = relu()
     made.opset_import[0].version = version
     newest = onnx.defs.onnx_opset_version()
-    refused_once(made, "opset of ai.onnx", f"a version from 10 to {newest}", f"got {version}")
+    refused_once(made, "opset of ai.onnx", f"a version from 7 to {newest}", f"got {version}")
 
 
 def test_opset_range_is_read() -> None:

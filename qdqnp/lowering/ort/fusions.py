@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.element_types import INT2, INT4, UINT2, UINT4
+from qdqnp.element_types import FLOAT8, INT2, INT4, UINT2, UINT4
 from qdqnp.graph import MICROSOFT, ONNX, AttributeValue, Node, Shape
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.ort import nbits
@@ -134,7 +134,9 @@ def _without_kernel(group: Group, kinds: list[np.dtype[Any] | None]) -> str | No
 
 
 def integer_or_byte(group: Group) -> str | None:
-    """Require one code type in and out; data movement takes 16-bit codes, too."""
+    """Require one integer code type in and out; data movement takes 16-bit codes, too."""
+    if group.code_in(0) in FLOAT8:
+        return "its codes are of a float8 type"
     same = group.code_in(0) == group.code_out
     return None if same else f"its codes differ in type ({group.code_in(0)}, {group.code_out})"
 

@@ -22,6 +22,8 @@ from qdqnp.quant import Array
 class BatchNormalizationAttributes:
     epsilon: float = 1e-5
     training_mode: int = 0
+    #: Before opset 9: 0 for statistics of every element of an instance, not of a channel.
+    spatial: int = 1
 
 
 class BatchNormalization(Operator):
@@ -30,7 +32,7 @@ class BatchNormalization(Operator):
     reads = ("float_sum",)
     arity = (5, 5)
     Attributes = BatchNormalizationAttributes
-    ignored = frozenset({"momentum", "spatial"})  # momentum serves training; spatial is an attribute before opset 9
+    ignored = frozenset({"momentum"})  # which serves training
 
     def infer(self, check: NodeCheck, attributes: BatchNormalizationAttributes) -> Inferred:
         for index in range(5):
@@ -38,6 +40,8 @@ class BatchNormalization(Operator):
         check.rank_in(0, (2, 3, 4, 5), "x")
         if attributes.training_mode:
             check.refuse("attribute 'training_mode'", "0", attributes.training_mode)
+        if attributes.spatial != 1:
+            check.refuse("attribute 'spatial'", "1", attributes.spatial)
         if len([name for name in check.node.outputs if name]) > 1:
             check.refuse("outputs", "one: the statistics are of training", len(check.node.outputs))
         x, *statistics = (check.value(index).shape for index in range(5))

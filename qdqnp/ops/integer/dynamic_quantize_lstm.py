@@ -24,6 +24,8 @@ from qdqnp.quant import EIGHT_BIT, Array, Float32
 F = np.float32
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 ACTIVATIONS = ("Sigmoid", "Tanh", "Tanh")
+#: Inputs that a node may leave out: B, sequence_lens, initial_h, initial_c and P.
+OPTIONAL = range(3, 8)
 
 
 @dataclass(frozen=True)
@@ -93,26 +95,10 @@ class DynamicQuantizeLSTM(Operator):
     def infer(self, check: NodeCheck, attributes: LstmAttributes) -> Inferred:
         check.dtype_in(0, (np.float32,), "X")
         check.rank_in(0, (3,), "X")
-        size, count = attributes.hidden_size, attributes.directions
-        batch, inner = check.value(0).shape[1:]
         check.dtype_in(1, EIGHT_BIT, "W")
         check.dtype_in(2, (check.value(1).dtype,), "R")
-        several = ((count,), (count, 4 * size))
-        shapes: dict[int, tuple[str, tuple[Shape, ...]]] = {
-            1: ("W", ((count, inner, 4 * size),)),
-            2: ("R", ((count, size, 4 * size),)),
-            3: ("B", ((count, 8 * size),)),
-            4: ("sequence_lens", ((batch,),)),
-            5: ("initial_h", ((count, batch, size),)),
-            6: ("initial_c", ((count, batch, size),)),
-            7: ("P", ((count, 3 * size),)),
-            8: ("W_scale", several),
-            9: ("W_zero_point", several),
-            10: ("R_scale", several),
-            11: ("R_zero_point", several),
-        }
-        for index, (what, allowed) in shapes.items():
-            if not check.given(index) and 3 <= index <= 7:
+        for index, (what, allowed) in enumerate(_wanted(attributes, check.value(0).shape), 1):
+            if not check.given(index) and index in OPTIONAL:
                 continue
             kind = {1: None, 2: None, 4: np.int32, 9: check.value(1).dtype, 11: check.value(2).dtype}.get(index, F)
             if kind is not None:
@@ -127,9 +113,11 @@ class DynamicQuantizeLSTM(Operator):
         outputs = tuple(Operand(name) for name in check.node.outputs if name)
         return self.make_step(check, attributes, inputs, outputs)
 
-    def shapes(self, attributes: LstmAttributes, x: Shape, w: Shape, *others: Any) -> tuple[Shape, ...]:
-        if isinstance(x[2], int) and isinstance(w[1], int) and x[2] != w[1]:
-            raise ShapeError("equal sizes of X and W", f"{list(x)} and {list(w)}")
+    def shapes(self, attributes: LstmAttributes, x: Shape, *others: Any) -> tuple[Shape, ...]:
+        for found, (what, allowed) in zip(others, _wanted(attributes, x), strict=False):
+            if found is not None and not any(_fit(found, shape) for shape in allowed):
+                expected = " or ".join(str(list(shape)) for shape in allowed)
+                raise ShapeError(f"{what} of shape {expected} beside X of shape {list(x)}", str(list(found)))
         made = _outputs(attributes, x)
         return tuple(made[index] for index in attributes._made)
 
@@ -221,6 +209,26 @@ class DynamicQuantizeLSTM(Operator):
         if 0 not in binding.step.attributes._made and binding.step.inputs[4] is not None:
             return "where Y is not made, ONNX Runtime quantizes what memory holds with sequences of no steps"
         return binding.profile.float_sum.doubt(False)
+
+
+def _wanted(attributes: LstmAttributes, x: Shape) -> list[tuple[str, tuple[Shape, ...]]]:
+    """Return name and allowed shapes of each input behind X."""
+    size, count = attributes.hidden_size, attributes.directions
+    batch, inner = x[1:]
+    several: tuple[Shape, ...] = ((count,), (count, 4 * size))
+    return [
+        ("W", ((count, inner, 4 * size),)),
+        ("R", ((count, size, 4 * size),)),
+        ("B", ((count, 8 * size),)),
+        ("sequence_lens", ((batch,),)),
+        ("initial_h", ((count, batch, size),)),
+        ("initial_c", ((count, batch, size),)),
+        ("P", ((count, 3 * size),)),
+        ("W_scale", several),
+        ("W_zero_point", several),
+        ("R_scale", several),
+        ("R_zero_point", several),
+    ]
 
 
 def _fit(found: Shape, wanted: Shape) -> bool:

@@ -65,7 +65,7 @@ class Resize(Movement):
                 check.refuse(f"attribute '{name}'", " or ".join(map(str, allowed)), repr(getattr(given, name)))
         if check.opset < 11:
             given = replace(given, coordinate_transformation_mode="asymmetric", nearest_mode="simple")
-        scales = _floats(check, 1 if check.opset < 11 else 2, "scales", "finite float32 > 0, one for each axis")
+        scales = read_scales(check, 1 if check.opset < 11 else 2)
         sizes = int_list(check, 3, "sizes") if check.given(3) else ()
         if bool(scales) == bool(sizes):
             check.refuse("inputs scales and sizes", "one of them", "both" if scales else "neither")
@@ -216,6 +216,11 @@ def _sources(attributes: ResizeAttributes, places: Places) -> list[Any]:
         return [np.unique(near) for near in cubic_weights(places, attributes.cubic_coeff_a, False)[0]]
     first, second = neighbours(places)[0]
     return [sorted({a, b}) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+
+
+def read_scales(check: NodeCheck, index: int) -> tuple[float, ...]:
+    """Return the constant input that has the factor of each axis; () where it is not given."""
+    return _floats(check, index, "scales", "finite float32 > 0, one for each axis")
 
 
 def _floats(check: NodeCheck, index: int, what: str, expected: str) -> tuple[float, ...]:

@@ -1,8 +1,8 @@
-"""Slice takes every step-th element from start to end, on some axes."""
+"""Slice takes every step-th element from start to end, on some axes: attributes before opset 10, and inputs since."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,19 @@ from qdqnp.quant import Array
 
 # The largest numbers of int32 and int64 mean "to the end"; in ONNX Runtime they do so backwards too.
 TO_THE_END = (2**31 - 1, 2**63 - 1)
+#: The opset since which starts, ends, axes and steps are inputs.
+INPUTS = 10
 
 
 @dataclass(frozen=True)
 class SliceAttributes:
-    """The inputs of Slice, one entry for each axis that is cut; None or the name of a size where a run knows it."""
+    """What Slice cuts, one entry for each axis that is cut; None or the name of a size where a run knows it."""
 
+    #: The attributes before opset 10.
+    starts: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
+    #: What is cut, from the attributes or the inputs.
     _starts: tuple[Dim, ...] = ()
     _ends: tuple[Dim, ...] = ()
     #: The axes that are cut; () means the first ones.
@@ -34,22 +41,26 @@ class Slice(Movement):
     op = "Slice"
     arranges = True
     takes_unknown = True
-    arity = (3, 5)
+    arity = (1, 5)
     Attributes = SliceAttributes
 
     def attributes(self, check: NodeCheck) -> Any:
-        super().attributes(check)  # Slice has no attributes
-        starts, ends = dim_list(check, 1, "starts"), dim_list(check, 2, "ends")
-        axes, steps = (dim_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+        given: SliceAttributes = super().attributes(check)
+        if check.opset < INPUTS:
+            if len(check.inputs) > 1:
+                check.refuse("inputs", f"1 before opset {INPUTS}", len(check.inputs))
+            starts, ends, axes, steps = given.starts, given.ends, given.axes, ()
+        else:
+            starts, ends, axes, steps = _from_inputs(check)
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
             check.refuse(
-                "inputs starts, ends, axes and steps",
+                "starts, ends, axes and steps",
                 "as many numbers each",
                 f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}",
             )
         if 0 in steps:
             check.refuse("input 4 (steps)", "no step of 0", list(steps))
-        return SliceAttributes(starts, ends, axes, steps)
+        return replace(given, _starts=starts, _ends=ends, _axes=axes, _steps=steps)
 
     def shape(self, attributes: SliceAttributes, x: Shape) -> Shape:
         if not x:
@@ -69,6 +80,13 @@ class Slice(Movement):
             # no index stands before element 0: -1 would mean the last element
             cuts[axis] = slice(first, None if last < 0 else last, step)
         return np.asarray(x[tuple(cuts)], order="C")
+
+
+def _from_inputs(check: NodeCheck) -> tuple[tuple[Dim, ...], ...]:
+    """Return starts, ends, axes and steps; () for those that are not given."""
+    starts, ends = dim_list(check, 1, "starts"), dim_list(check, 2, "ends")
+    axes, steps = (dim_list(check, at, what) if check.given(at) else () for at, what in ((3, "axes"), (4, "steps")))
+    return starts, ends, axes, steps
 
 
 def _cuts(attributes: SliceAttributes, rank: int) -> list[tuple[int, Dim, Dim, Dim]]:

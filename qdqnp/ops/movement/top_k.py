@@ -19,6 +19,9 @@ from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Operand, Step
 from qdqnp.quant import Array
 
+#: The opset since which k is an input.
+INPUTS = 10
+
 
 @dataclass(frozen=True)
 class TopKAttributes:
@@ -26,7 +29,8 @@ class TopKAttributes:
     largest: int = 1
     #: 0: ONNX Runtime gives them in an order of its own.
     sorted: int = 1
-    #: How many elements are kept.
+    #: How many elements are kept: an attribute before opset 10, an input since.
+    k: int | None = None
     _k: int = -1
 
 
@@ -40,6 +44,12 @@ class TopK(Operator):
         given: TopKAttributes = super().attributes(check)
         if given.sorted != 1:
             check.refuse("attribute 'sorted'", "1", given.sorted, "The order is not defined otherwise.")
+        if check.opset < INPUTS:
+            if given.k is None or given.k < 0 or len(check.inputs) > 1:
+                check.refuse(
+                    "attribute 'k'", f"how many elements are kept, and no input 1 before opset {INPUTS}", given.k
+                )
+            return replace(given, _k=given.k)
         k = int_list(check, 1, "k")
         if len(k) != 1:
             check.refuse("input 1 (k)", "one int64", list(k))

@@ -19,6 +19,7 @@ from tests.ops.cases.choice import (
     slice_,
     space_to_depth,
     tile,
+    upsample,
 )
 from tests.ops.cases.conv import qlinear_conv
 from tests.ops.cases.convert import dequantize_linear, quantize_linear
@@ -70,6 +71,7 @@ CASES: Mapping[str, Generator] = {
     "Expand": expand,
     "Tile": tile,
     "Resize": resize,
+    "Upsample": upsample,
     "ReduceMax": reduction("ReduceMax"),
     "ReduceMin": reduction("ReduceMin"),
     "ArgMax": arg_max,

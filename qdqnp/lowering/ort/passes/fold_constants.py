@@ -6,6 +6,7 @@ import numpy as np
 
 from qdqnp.errors import Problems, QdqnpError
 from qdqnp.graph import Graph, Node, concrete
+from qdqnp.limits import bytes_needed
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.qdq import is_dq, is_op, is_q
@@ -18,7 +19,9 @@ from qdqnp.quant import Array
 
 # Products of one node: a second of work. ONNX Runtime's own bound is 1 GiB of output, whatever the work.
 MAX_PRODUCTS = 2**28
-TOO_LARGE = "ONNX Runtime computes it before it quantizes weights; here that would be too much work before a run"
+#: Bytes that constants may have that are made of smaller ones, and how often larger those made of larger ones may be.
+MAX_GROWTH_BYTES, MAX_GROWTH = 2**26, 16
+TOO_LARGE = "ONNX Runtime computes it before it quantizes weights; here that would be too much work"
 INTEGER = "ONNX Runtime computes it before it quantizes weights; here it stays, as each profile has its own arithmetic"
 
 
@@ -106,6 +109,10 @@ def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
     if operator.rule:
         return None, INTEGER
     read = [None if array is None else array.shape for array in arrays]
+    made_bytes = sum(bytes_needed(dtype, shape) for dtype, shape in inferred)
+    read_bytes = sum(array.nbytes for array in arrays if array is not None)
+    if made_bytes > max(MAX_GROWTH_BYTES, MAX_GROWTH * read_bytes):
+        return None, TOO_LARGE
     if operator.macs(step.attributes, read, concrete(shapes[0])) > MAX_PRODUCTS:
         return None, TOO_LARGE
     consts = {name: const for name in step.input_names if (const := edit.constant(name)) is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdqnp.element_types import NUMBERS
+from qdqnp.element_types import FLOAT8, NUMBERS
 from qdqnp.graph import Graph, Node
 from qdqnp.lowering.base import Log
 from qdqnp.lowering.edit import Edit, Use
@@ -11,7 +11,7 @@ from qdqnp.quant import QUANTIZED
 
 # The numbers of code types by name: from opset 21 on ONNX Runtime writes the number into a Q that it puts behind a DQ,
 # which has a consequence in s8_to_u8.
-OUTPUT_DTYPES = {str(dtype): NUMBERS[dtype] for dtype in QUANTIZED}
+OUTPUT_DTYPES = {str(dtype): NUMBERS[dtype] for dtype in (*QUANTIZED, *FLOAT8)}
 MOVES = ("MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 
 

@@ -253,12 +253,26 @@ def unsqueeze(push: Push) -> bool:
 
 def slice_(push: Push) -> bool:
     moves, node = push.moves, push.node
+    if moves.edit.opset < 10:
+        return _slice_by_attributes(push)
     starts = moves.ints(node, 1) or ()
     given = moves.ints(node, 3) if node.input(3) else tuple(range(len(starts)))
     axes = None if given is None else normalized(given, len(push.perm))
     if axes is None:
         return False
     moves.set_constant_input(node, 3, [push.perm[axis] for axis in axes], node.input(3) or node.input(1))
+    return push.pass_on()
+
+
+def _slice_by_attributes(push: Push) -> bool:
+    """Before opset 10 the axes are an attribute."""
+    starts: Any = push.node.attributes.get("starts", ())
+    given: Any = push.node.attributes.get("axes") or tuple(range(len(starts)))
+    axes = normalized(given, len(push.perm))
+    if axes is None:
+        return False
+    moved = {**push.node.attributes, "axes": tuple(push.perm[axis] for axis in axes)}
+    push.moves.edit.change(push.node, attributes=moved)
     return push.pass_on()
 
 
