@@ -46,12 +46,10 @@ class Slice(Movement):
 
     def attributes(self, check: NodeCheck) -> Any:
         given: SliceAttributes = super().attributes(check)
-        if check.opset < INPUTS:
-            if len(check.inputs) > 1:
-                check.refuse("inputs", f"1 before opset {INPUTS}", len(check.inputs))
-            starts, ends, axes, steps = given.starts, given.ends, given.axes, ()
-        else:
-            starts, ends, axes, steps = _from_inputs(check)
+        if check.opset < INPUTS and len(check.inputs) > 1:
+            check.refuse("inputs", f"1 before opset {INPUTS}", len(check.inputs))
+        old = check.opset < INPUTS
+        starts, ends, axes, steps = (given.starts, given.ends, given.axes, ()) if old else _from_inputs(check)
         if len(ends) != len(starts) or {len(axes), len(steps)} - {0, len(starts)}:
             check.refuse(
                 "starts, ends, axes and steps",
