@@ -119,7 +119,7 @@ def test_a_model_loads_for_the_listed_types_and_for_no_others(op: str, attribute
 def test_the_first_opset_is_the_listed_one(op: str) -> None:
     first = int(BY_NAME[op].opsets.split()[0])
     assert read(model([node(op, ["x"], ["y"])], opsets={"": first}))
-    assert first == max(10, min(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op))
+    assert first == max(7, min(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_inputs_and_outputs_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "told"), [((), "10 and later"), ((10,), "13 and later"), ((13,), "10 and later, not 13")]
+    ("refused", "told"), [((), "7 and later"), ((7,), "13 and later"), ((13,), "7 and later, not 13")]
 )
 def test_opsets_at_which_an_operator_refuses_are_told(
     refused: tuple[int, ...], told: str, monkeypatch: pytest.MonkeyPatch
