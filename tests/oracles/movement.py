@@ -154,6 +154,12 @@ def resize(inputs: Inputs, attributes: Attributes) -> Array:
     return picked(x, lists) if changed else x
 
 
+def upsample(inputs: Inputs, attributes: Attributes) -> Array:
+    """A Resize of opset 10; the scales are an attribute before opset 9."""
+    scales = np.array(attributes["scales"], np.float32) if len(inputs) == 1 else inputs[1]
+    return resize([first(inputs), scales], {})
+
+
 def _nearest(i: int, scale: np.float32, before: int, after: int, attributes: Attributes, old: bool) -> int:
     at, half = np.float32(i), np.float32(0.5)
     mode = "asymmetric" if old else attributes.get("coordinate_transformation_mode", "half_pixel")
@@ -232,6 +238,7 @@ ORACLES: Mapping[str, Callable[[Inputs, Attributes], Array]] = {
     "Expand": expand,
     "Tile": tile,
     "Resize": resize,
+    "Upsample": upsample,
     "ReduceMax": reduce_max,
     "ReduceMin": reduce_min,
     "ArgMax": arg_max,
