@@ -39,7 +39,7 @@ UNPROMISED = {
         "LogSoftmax",
     ),
     *("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "LeakyRelu", "GroupNormalization"),
-    *("CenterCropPad", "Softsign", "Elu", "Selu", "ThresholdedRelu"),
+    *("CenterCropPad", "Softsign", "Elu", "Selu", "ThresholdedRelu", "Attention", "RotaryEmbedding"),
 }
 
 

@@ -21,7 +21,7 @@ def test_measures_each_number_of_inputs(tmp_path: Path) -> None:
     one, two = (line.split() for line in result.output.splitlines()[-2:])
     assert (one[0], two[0]) == ("1", "2") and one[4] == two[4]  # the same files, larger
     assert float(one[5]) < float(two[5]) < 2 * float(one[5])
-    assert float(one[2]) > 0 and 20 < float(one[3]) < 2000
+    assert float(one[2]) > 0 and float(one[3]) > 20  # Linux counts what the process that starts it had at that moment
 
 
 def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
