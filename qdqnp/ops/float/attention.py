@@ -162,7 +162,7 @@ class Attention(Operator):
             wrong = lengths[(lengths < 0) | (lengths > columns)][0]
             problem = Problem(f"step {binding.step.label}, nonpad_kv_seqlen", f"in [0, {columns}]", str(wrong))
             raise ProfileError("a length is more than there is", [problem])
-        y = np.zeros((batch, heads, rows, values.shape[3]), F)
+        y: Array = np.zeros((batch, heads, rows, values.shape[3]), F)
         shown = np.zeros((batch, heads, rows, columns), F)
         if shown.size:
             if added is not None:
