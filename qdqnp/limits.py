@@ -76,10 +76,12 @@ MAX_RANDOM_BYTES = 2**28
 # Input shapes of which a plan remembers the shapes of all its tensors.
 SHAPES_KEPT = 64
 
-# Schedules that a plan keeps, each with the memory of its images, and the most memory that one may have, or the weights
-# of one of its layers: DLA-46-C at 896 x 896 takes 120 MB. What needs more is computed step by step.
+# Schedules that a plan keeps, each with the memory of its images, and the most memory that one may have: DLA-46-C at
+# 896 x 896 takes 120 MB. As much, or more in proportion to the constants, may the weights of all its layers take, which
+# are spread out, and where layers share a constant, for each anew. What needs more is computed step by step.
 SCHEDULES_KEPT = 4
 SCHEDULE_BYTES = 2**28
+SCHEDULE_BYTES_PER_BYTE = 16
 
 # What an archive of arrays may unpack to: an amount that any machine has, and for each byte of the file some more.
 # Activations shrink to a half or a tenth, pictures of one colour to a thousandth.

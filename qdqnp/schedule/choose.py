@@ -35,11 +35,13 @@ class Chooser:
     """Chooses forms for the steps of one plan and one set of shapes.
 
     images: the images so far, by name; a tensor of codes that is none yet may become one for a convolution.
+    room: how many bytes the weights of all convolutions may take.
     """
 
-    def __init__(self, shapes: Mapping[str, Sizes], images: Mapping[str, Image]) -> None:
+    def __init__(self, shapes: Mapping[str, Sizes], images: Mapping[str, Image], room: int) -> None:
         self._shapes = shapes
         self._images = images
+        self._room = room
 
     def form(self, bound: BoundStep) -> Form | None:
         """Return the compiled form of a step; None where it has none that is proven."""
@@ -82,8 +84,10 @@ class Chooser:
 
     def _convolution(self, bound: BoundStep) -> Form | None:
         x = self._image(bound.step.inputs[0])
-        layer = layer_of(bound, x, self._made(bound.step.outputs[0])) if x is not None else None
-        return None if layer is None else convolved(layer, x is not None and x.name not in self._images)
+        layer = layer_of(bound, x, self._made(bound.step.outputs[0]), self._room) if x is not None else None
+        form = None if layer is None else convolved(layer, x is not None and x.name not in self._images)
+        self._room -= 0 if form is None else form.layer.weight_bytes
+        return form
 
     def _there(self, operand: Operand | None) -> Image | None:
         """Return the image of an operand if it is one so far: only convolutions are worth a conversion."""

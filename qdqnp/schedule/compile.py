@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Sizes
+from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
 from qdqnp.schedule.arena import Span, offsets, rounded
 from qdqnp.schedule.choose import Chooser, Convolved, with_addition
 from qdqnp.schedule.form import Form
@@ -52,7 +53,9 @@ class _Compiler:
         for bound in plan.steps:
             for name in bound.step.input_names:
                 self._readers[name] = self._readers.get(name, 0) + 1
-        self._chooser = Chooser(shapes, self._images)
+        constants = sum(array.nbytes for array in plan.consts.values())
+        room = max(SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE * constants)
+        self._chooser = Chooser(shapes, self._images, room)
 
     def add(self, bound: BoundStep) -> None:
         """Add one step."""

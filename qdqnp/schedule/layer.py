@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.strategy import AUTO, FLOAT32, prove
 from qdqnp.kernels.sums import Window
-from qdqnp.limits import SCHEDULE_BYTES
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
@@ -20,6 +20,8 @@ from qdqnp.schedule.finish import Finish, finish_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.store import Shortcut
 
+#: Bytes that a layer takes for each weight of its blocks, at most: int32, and float32 in four forms of three rows.
+BYTES_PER_WEIGHT = 10
 #: Channels of a block of groups: what one product handles at once. Measured; it decides speed only.
 BLOCK = 16
 
@@ -33,12 +35,17 @@ class ConvolvedLayer:
     window: Window
     #: Weights less zero points, (blocks, kernel rows, kernel columns, channels in, channels out of a block). Groups
     #: that share a block have zeros for each other's channels.
-    weights: Int64
+    weights: NDArray[np.int32]
     finish: Finish
     #: Why sums are exact in any order.
     proof: str
     #: An addition that is computed before codes are stored; `y` is then its output.
     shortcut: Shortcut | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes that the weights take in any form, at most."""
+        return BYTES_PER_WEIGHT * self.weights.size
 
     @property
     def reads(self) -> tuple[Image, ...]:
@@ -50,8 +57,9 @@ class ConvolvedLayer:
         return replace(self, shortcut=shortcut, y=y)
 
 
-def layer_of(bound: BoundStep, x: Image, y: Image) -> ConvolvedLayer | None:
-    """Return the convolution of a step; None where the step is another, or its float32 sums are not proven."""
+def layer_of(bound: BoundStep, x: Image, y: Image, room: int) -> ConvolvedLayer | None:
+    """Return the convolution of a step; None where the step is another, its float32 sums are not proven, or its weights
+    take more than `room` bytes."""
     kernel, operator = bound.kernel, bound.operator
     if not isinstance(operator, SumOperator) or operator.sums_over is not Convolution:
         return None
@@ -67,7 +75,7 @@ def layer_of(bound: BoundStep, x: Image, y: Image) -> ConvolvedLayer | None:
     if proof.kind != FLOAT32 or finish is None:
         return None
     size = bound.consts[step.input_names[1]].shape[2:]
-    if grouped.nbytes * _together(grouped, size) > SCHEDULE_BYTES:
+    if BYTES_PER_WEIGHT * grouped.size * _together(grouped, size) > room:
         return None
     window = window_for(step.attributes, size, (x.height, x.width))
     return ConvolvedLayer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
@@ -80,12 +88,12 @@ def _together(grouped: Int64, size: tuple[int, ...]) -> int:
     return max(count for count in range(1, min(groups, most) + 1) if groups % count == 0)
 
 
-def _blocks(grouped: Int64, size: tuple[int, ...]) -> Int64:
+def _blocks(grouped: Int64, size: tuple[int, ...]) -> NDArray[np.int32]:
     """Return grouped weights (groups, channels out, channels in * kernel) in blocks of groups."""
     groups, out, terms = grouped.shape
     rows, columns = size
     inner, together = terms // (rows * columns), _together(grouped, size)
-    blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), np.int64)
+    blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), np.int32)
     each = grouped.reshape(groups // together, together, out, inner, rows, columns)
     for group in range(together):
         into = blocks[..., group * inner : (group + 1) * inner, group * out : (group + 1) * out]

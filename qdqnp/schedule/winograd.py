@@ -22,7 +22,7 @@ def winograd_proof(layer: ConvolvedLayer) -> str:
     if window.kernel[0] != 3 or window.strides != (1, 1) or window.dilations[0] != 1:
         return ""
     by_row = np.moveaxis(
-        layer.weights, (1, 4), (0, 2)
+        layer.weights.astype(np.int64), (1, 4), (0, 2)
     )  # kernel rows, blocks, channels out, kernel columns, channels in
     blocks = (by_row[:, block].reshape(3, by_row.shape[2], -1) for block in range(by_row.shape[1]))
     reasons = [winograd(block, *layer.x.range) for block in blocks]

@@ -15,6 +15,8 @@ from qdqnp.errors import ProfileError
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
 from qdqnp.quant import Array
+from qdqnp.schedule import compile as compiling
+from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.schedule import Compiled, Schedule
 from tests.networks import Builder, dla
@@ -184,3 +186,23 @@ def test_a_tensor_info_without_a_picture_has_no_schedule() -> None:
     )
     plan = qdqnp.load(proto).plan()
     assert compile_plan(plan, plan.shapes({"x": (2, 3)}), {"x"}, {"y"}) is None
+
+
+def test_the_weights_of_all_layers_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are spread out for each layer that reads them. What is beyond the bound is computed on codes."""
+    model = qdqnp.load(dla(size=16))
+    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16), np.float32)
+    monkeypatch.setattr(compiling, "SCHEDULE_BYTES_PER_BYTE", 0)
+    rooms = (2**28, 60_000, 0)
+    counts = []
+    for room in rooms:
+        monkeypatch.setattr(compiling, "SCHEDULE_BYTES", room)
+        schedule = check(model, x, "ort")
+        layers = [
+            action.form.layer
+            for action in schedule.actions
+            if isinstance(action, Compiled) and isinstance(action.form, Convolved)
+        ]
+        assert sum(layer.weight_bytes for layer in layers) <= room
+        counts.append(len(layers))
+    assert counts[0] > counts[1] > counts[2] == 0
