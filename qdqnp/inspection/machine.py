@@ -7,10 +7,8 @@ import platform
 from importlib import metadata
 from typing import Any
 
-import numpy as np
-
 from qdqnp.executor.threads import blas_libraries
-from qdqnp.numerics.chain import Tiling, is_openblas, tiling_for
+from qdqnp.numerics.chain import Tiling, is_openblas, numpy_built, tiling_for
 from qdqnp.version import __version__
 
 #: What is imported by the core, by the commands, and, where it is there, by an extra.
@@ -60,19 +58,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _configuration() -> dict[str, Any]:
-    show_config: Any = np.show_config  # NumPy 2.1's stubs know no mode
-    found: dict[str, Any] = show_config(mode="dicts")
-    return found
-
-
 def _features() -> list[str]:
-    extensions = _configuration().get("SIMD Extensions", {})
+    extensions = numpy_built().get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
 
 
 def _built_with() -> str:
-    built = _configuration().get("Build Dependencies", {}).get("blas", {})
+    built = numpy_built().get("Build Dependencies", {}).get("blas", {})
     return f"{built.get('name', 'no BLAS that NumPy names')} {built.get('version', '')}".strip()
 
 

@@ -80,9 +80,14 @@ def tiling_for(rows: int, terms: int, columns: int) -> Tiling | None:
 @cache
 def is_openblas() -> bool:
     """Tell whether NumPy's products are OpenBLAS's, by what NumPy says of how it was built."""
+    return "openblas" in str(numpy_built().get("Build Dependencies", {}).get("blas", {}).get("name", ""))
+
+
+def numpy_built() -> dict[str, Any]:
+    """Return what NumPy says of how it was built."""
     show_config: Any = np.show_config  # NumPy 2.1's stubs know no mode
-    built = show_config(mode="dicts")
-    return "openblas" in str(built.get("Build Dependencies", {}).get("blas", {}).get("name", ""))
+    found: dict[str, Any] = show_config(mode="dicts")
+    return found
 
 
 def _cut_sums(left: Float32, right: Float32, tiling: Tiling) -> Float32 | None:

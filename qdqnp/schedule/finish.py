@@ -26,6 +26,12 @@ def pixels_of_a_row(channels: int) -> int:
     return -(-ROW // channels)
 
 
+def tile_floats(pixels: int, channels: int) -> int:
+    """Return the floats of a tile of so many pixels, rounded up to whole rows of numbers."""
+    row = pixels_of_a_row(channels)
+    return -(-pixels // row) * row * channels
+
+
 def repeated(values: Array, channels: int) -> Array:
     """Return values of channels, or one value for all, as a row (1, pixels * channels)."""
     each = np.broadcast_to(np.ravel(values), (channels,))

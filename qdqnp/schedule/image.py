@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.quant import Array, Codes, Quant, code_range
+from qdqnp.quant import Array, Codes, Float32, Quant, all_codes, code_range
+
+
+def centered(quant: Quant) -> Float32:
+    """Return all codes less the zero point, in the order of their bytes."""
+    return all_codes(quant.dtype).astype(np.float32) - np.float32(int(quant.zero_point))
 
 
 @dataclass(frozen=True)

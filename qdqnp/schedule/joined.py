@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.quant import Array, Codes, Quant, all_codes
+from qdqnp.quant import Array, Codes, Quant
 from qdqnp.schedule.form import Call, Form, bands
-from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.image import Image, PlacedImage, centered
 from qdqnp.schedule.pointwise import TILE
 
 
@@ -41,7 +41,7 @@ def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | None:
     answers: the rule's codes for those of x, in the order of their bytes.
     """
     low, high = (np.float32(code - int(y.zero_point)) for code in y.range)
-    values = all_codes(x.dtype).astype(np.float32) - np.float32(int(x.zero_point))
+    values = centered(x)
     wanted = answers.astype(np.float32) - np.float32(int(y.zero_point))
     with np.errstate(all="ignore"):
         factor = np.float32(x.scale / y.scale)

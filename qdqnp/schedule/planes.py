@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.quant import Array
-from qdqnp.schedule.finish import pixels_of_a_row
+from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
@@ -40,8 +40,7 @@ class Planes(Form):
         x, y, window = layer.x, layer.y, layer.window
         (rows, columns), (down, across) = window.kernel, window.strides
         self._bands = bands(y.height, TILE // max(1, y.width * (y.channels + down * x.channels * columns)))
-        row = pixels_of_a_row(y.channels)
-        floats = -(-self._bands[0][1] * y.width // row) * row * y.channels
+        floats = tile_floats(self._bands[0][1] * y.width, y.channels)
         #: Of the padded picture: as far as windows reach, and at least all of it.
         top, left, bottom, right = window.pads
         self._height = max((y.height - 1) * down + rows, top + x.height + bottom)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from qdqnp.quant import Array
-from qdqnp.schedule.finish import pixels_of_a_row
+from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
@@ -35,8 +35,7 @@ class Pointwise(Form):
         self._weights = layer.weights[0, 0, 0].astype(np.float32)
         out = layer.y
         self._bands = bands(out.height, TILE // max(1, out.width * out.channels))
-        row = pixels_of_a_row(out.channels)
-        floats = -(-self._bands[0][1] * out.width // row) * row * out.channels
+        floats = tile_floats(self._bands[0][1] * out.width, out.channels)
         self.work = (floats, floats, layer.finish.wide_floats * floats)
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:

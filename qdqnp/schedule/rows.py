@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from qdqnp.quant import Array
-from qdqnp.schedule.finish import pixels_of_a_row
+from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
@@ -72,17 +72,12 @@ class KernelRows(Form):
         rows = self.bands[0][1]
         self.rows = rows + max(down for _, down in self.places)
         source = self.blocks * buffers * self.rows * self.pitch * self.inner
-        tile = self._tile_floats(rows * self.out_pitch)
+        tile = tile_floats(rows * self.out_pitch, y.channels)
         slack = (self.layer.window.kernel[1] + self.unit) * self.inner
         self.work = (source + slack, tile, tile, self.layer.finish.wide_floats * tile)
         weights = self.layer.weights.astype(np.float32)
         shape = (self.blocks, 1, -1, self.outer)
         self.weights = [np.ascontiguousarray(weights[:, row]).reshape(shape) for row in range(weights.shape[1])]
-
-    def _tile_floats(self, pixels: int) -> int:
-        """Return the floats of a tile of so many pixels, rounded up for the finish."""
-        row = pixels_of_a_row(self.output.channels)
-        return -(-pixels // row) * row * self.output.channels
 
     def _source(self, flat: Array) -> Array:
         """View work memory as (blocks, buffers of the stride, rows, pixels, channels of a block)."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Pairs
-from qdqnp.quant import Array, Float32, Quant, all_codes
-from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.quant import Array, Float32
+from qdqnp.schedule.image import Image, PlacedImage, centered
 
 #: Units in the last place by which factors of an addition are moved, and offsets, until one gives the whole table.
 ULPS = (0, 1, -1, 2, -2)
@@ -50,7 +50,7 @@ def addition(question: Pairs, profile: Profile) -> Addition | None:
     a, b, y = question.quants
     wanted = np.asarray(everything.answer(profile)).astype(np.float32) - np.float32(int(y.zero_point))
     low, high = (np.float32(code - int(y.zero_point)) for code in y.range)
-    left, right = _centered(a), _centered(b)
+    left, right = centered(a), centered(b)
     with np.errstate(all="ignore"):
         factors = [_near(quant.scale / y.scale) for quant in (a, b)]
         for offset in OFFSETS:
@@ -62,11 +62,6 @@ def addition(question: Pairs, profile: Profile) -> Addition | None:
                     if np.array_equal(np.rint(total).reshape(-1), wanted):
                         return found
     return None
-
-
-def _centered(quant: Quant) -> Float32:
-    """Return all codes less the zero point, in the order of their bytes."""
-    return all_codes(quant.dtype).astype(np.float32) - np.float32(int(quant.zero_point))
 
 
 def _near(factor: Float32) -> list[np.float32]:

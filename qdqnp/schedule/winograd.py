@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from qdqnp.quant import Array
+from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
@@ -48,7 +49,7 @@ class Winograd(KernelRows):
         source = self.blocks * self.rows * self.pitch * self.inner
         plane = self.pairs * self.pitch
         slack = (self.layer.window.kernel[1] + self.unit) * self.inner
-        tile = self._tile_floats(2 * plane)
+        tile = tile_floats(2 * plane, y.channels)
         sums = max(4 * plane * y.channels, tile)
         transformed = 4 * plane * channels + slack
         self.work = (source, transformed, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
@@ -62,7 +63,7 @@ class Winograd(KernelRows):
         flat, transformed, sums, spare, wide = work
         source = self._source(flat)
         calls: list[Call] = [borders_cleared(source, self.left, self.left + self.columns)]
-        finish = layer.finish.bind(sums[: self._tile_floats(2 * self.pairs * self.pitch)], wide)
+        finish = layer.finish.bind(sums[: tile_floats(2 * self.pairs * self.pitch, outer)], wide)
         for first, count in self.bands:
             pairs = -(-count // 2)
             d = [source[:, 0, at : at + 2 * pairs : 2] for at in range(4)]
