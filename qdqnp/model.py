@@ -190,12 +190,12 @@ class Model:
         return Trace(walk(plan, feeds_for(plan, inputs, keep_all=True), None, notes, threads), notes)
 
 
-def load(source: Source, outputs: Sequence[str] | None = None) -> Model:
+def load(source: Source, outputs: str | Sequence[str] | None = None) -> Model:
     """Read and check an ONNX model.
 
-    outputs: names of tensors that are the outputs, in place of those of the file. What only the rest of the model needs
-        is not looked at, so that an operator that qdqnp does not have, or sizes that depend on data, cost only what is
-        behind them.
+    outputs: the name of a tensor, or several, that are the outputs in place of those of the file. What only the rest of
+        the model needs is not looked at, so that an operator that qdqnp does not have, or sizes that depend on data,
+        cost only what is behind them.
 
     Raises ModelError, which lists every problem of the file.
 
@@ -208,7 +208,9 @@ def load(source: Source, outputs: Sequence[str] | None = None) -> Model:
     >>> len(model.program().steps), len(first.program().steps)
     (75, 2)
     """
-    return Model(read(source if outputs is None else CutModel(source, tuple(outputs))))
+    if outputs is None:
+        return Model(read(source))
+    return Model(read(CutModel(source, (outputs,) if isinstance(outputs, str) else tuple(outputs))))
 
 
 def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:

@@ -1,7 +1,7 @@
 """ONNX Runtime's layer normalization and its kin, row by row, bit for bit.
 
-Long rows have a kernel of their own on x86-64 with AVX2 and FMA; short ones, and those that are added to a skip
-connection, go one by one.
+Long rows have a kernel of their own on x86-64 with AVX2 and FMA, and another one where they were float16; short ones,
+and those that are added to a skip connection, go one by one.
 Source: ONNX Runtime 1.32, core/mlas/lib/layernorm_kernel_avx2.cpp and core/providers/cpu/nn/layer_norm_impl.cc;
 compared with it bit for bit.
 """
@@ -14,20 +14,25 @@ from qdqnp.numerics.float32 import Float64, fma32
 from qdqnp.quant import Float32
 
 F = np.float32
-#: The shortest rows that have the kernel: of layer normalization, and of the normalization by the root mean square.
-LONG, LONG_ROOT = 8, 16
+#: The shortest rows that have the kernel: of layer normalization, of float16 too, and of the normalization by the root
+#: mean square.
+LONG, LONG_HALF, LONG_ROOT = 8, 16, 16
 
 
-def layer_norm(rows: Float32, scale: Float32, bias: Float32 | None, epsilon: float) -> tuple[Float32, Float32, Float32]:
+def layer_norm(
+    rows: Float32, scale: Float32, bias: Float32 | None, epsilon: float, halves: bool = False
+) -> tuple[Float32, Float32, Float32]:
     """Compute (x - mean) / deviation * scale + bias of each row of (R, n).
 
-    The answer is the result, the means and the reciprocals of the deviations, (R,).
+    halves: whether the rows were float16, whose kernel starts at longer rows and squares the last elements another way;
+        LONG_HALF and the fused tail were found by comparison, which no other candidate passed.
+    The answer is the result, the means and the reciprocals of the deviations, (R,), all float32.
     """
-    if rows.shape[1] < LONG:
+    if rows.shape[1] < (LONG_HALF if halves else LONG):
         return layer_norm_one_by_one(rows, scale, bias, epsilon)
     mean = (_double_sums(rows.astype(np.float64)) / rows.shape[1]).astype(F)
     centered = rows - mean[:, None]
-    inverse = F(1) / np.sqrt(_square_sums(centered) / F(rows.shape[1]) + F(epsilon))
+    inverse = F(1) / np.sqrt(_square_sums(centered, fours=not halves) / F(rows.shape[1]) + F(epsilon))
     normal = centered * inverse[:, None]
     return (normal * scale if bias is None else fma32(normal, scale, bias)), mean, np.asarray(inverse)
 
@@ -71,18 +76,19 @@ def _double_sums(rows: Float64) -> Float64:
     return np.asarray(total)
 
 
-def _square_sums(rows: Float32) -> Float32:
-    """Add up squares: eight lanes of fused multiply-adds, then across the lanes.
+def _square_sums(rows: Float32, fours: bool = True) -> Float32:
+    """Add up squares: eight lanes of fused multiply-adds, then across the lanes, then one by one what is left.
 
-    Of what is left the compiler squares four at once and adds the squares; the last ones are fused again.
+    fours: whether the compiler squares four of the last ones at once and adds the squares; the others are fused too.
     """
     whole = rows.shape[1] // 8 * 8
     lanes = np.zeros((rows.shape[0], 8), F)
     for start in range(0, whole, 8):
         lanes = fma32(rows[:, start : start + 8], rows[:, start : start + 8], lanes)
-    fours = lanes[:, :4] + lanes[:, 4:]
-    total = (fours[:, 0] + fours[:, 2]) + (fours[:, 1] + fours[:, 3])
+    four = lanes[:, :4] + lanes[:, 4:]
+    total = (four[:, 0] + four[:, 2]) + (four[:, 1] + four[:, 3])
+    unfused = whole + (rows.shape[1] - whole) // 4 * 4 if fours else whole
     for index in range(whole, rows.shape[1]):
         x = rows[:, index]
-        total = total + x * x if index < whole + (rows.shape[1] - whole) // 4 * 4 else fma32(x, x, total)
+        total = total + x * x if index < unfused else fma32(x, x, total)
     return np.asarray(total)

@@ -29,9 +29,9 @@ def examine(operator: Operator, check: NodeCheck) -> tuple[Any, Inferred]:
     if wide is None:
         return examine_as_it_is(operator, check)
     wide.problems = check.problems
-    attributes, ((dtype, shape), *others) = examine_as_it_is(operator, wide)
+    attributes, inferred = examine_as_it_is(operator, wide)
     check.runtime_sizes, check.runtime_scales = wide.runtime_sizes, wide.runtime_scales
-    return attributes, ((HALF if dtype == FLOAT32 else dtype, shape), *others)
+    return attributes, tuple((HALF if dtype == FLOAT32 else dtype, shape) for dtype, shape in inferred)
 
 
 def examine_as_it_is(operator: Operator, check: NodeCheck) -> tuple[Any, Inferred]:

@@ -56,6 +56,7 @@ def test_the_advice_of_a_refusal_can_be_followed() -> None:
     with pytest.raises(ModelError, match=r"outputs=\['sum'\]\), or --outputs sum"):
         qdqnp.load(_without_text())
     assert qdqnp.load(_without_text(), outputs=["sum"]).graph.outputs == ("sum",)
+    assert qdqnp.load(_without_text(), outputs="sum").graph.outputs == ("sum",)
 
 
 def _without_text() -> onnx.ModelProto:

@@ -19,6 +19,7 @@ from qdqnp.ops.operator import Binding, Inferred, Operator, ShapeError
 from qdqnp.program import Step
 from qdqnp.quant import Array
 
+F = np.float32
 #: The stash_type of float32, the only one that ONNX Runtime's kernels know.
 FLOAT = 1
 
@@ -40,6 +41,8 @@ class Normalization(Operator):
     Attributes: ClassVar[type] = LayerNormalizationAttributes
     #: What the inputs are called.
     named: ClassVar[tuple[str, ...]] = ("x", "scale", "bias")
+    #: What the inputs may be.
+    dtypes: ClassVar[tuple[type, ...]] = (np.float32,)
     #: How many outputs there may be: the result; the mean and the reciprocal of the deviation of each row.
     most_outputs: ClassVar[int] = 3
 
@@ -50,14 +53,15 @@ class Normalization(Operator):
     def infer(self, check: NodeCheck, attributes: Any) -> Inferred:
         for index, what in enumerate(self.named):
             if index < self.arity[0] or check.given(index):
-                check.dtype_in(index, (np.float32,), what)
+                check.dtype_in(index, self.dtypes if index == 0 else (check.value(0).dtype,), what)
         if attributes.stash_type != FLOAT:
             check.refuse("attribute 'stash_type'", f"{FLOAT} (float32)", attributes.stash_type)
         x, count = check.value(0).shape, len(self.named)
         self._check_shapes(
             attributes, x, *(check.value(index).shape if check.given(index) else None for index in range(1, count))
         )
-        return tuple((FLOAT32, shape) for shape in self._all_shapes(attributes, x))
+        result, *others = self._all_shapes(attributes, x)
+        return ((check.value(0).dtype, result), *((FLOAT32, shape) for shape in others))
 
     def _check_shapes(self, attributes: Any, x: Shape, *others: Shape | None) -> None:
         self._check_rows(x[axis_of(attributes.axis, len(x)) :], others, self.named[1:])
@@ -81,7 +85,8 @@ class Normalization(Operator):
         attributes: LayerNormalizationAttributes = binding.step.attributes
         shapes = self._all_shapes(attributes, x.shape)
         if x.size == 0:
-            return tuple(np.zeros(concrete(shapes[number]), np.float32) for number in attributes._kept)
+            made = (x.dtype, np.float32, np.float32)
+            return tuple(np.zeros(concrete(shapes[number]), made[number]) for number in attributes._kept)
         rows = x.reshape(-1, math.prod(x.shape[axis_of(attributes.axis, x.ndim) :]))
         with np.errstate(all="ignore"):
             found = self.normal(rows, attributes.epsilon, *others)
@@ -91,7 +96,12 @@ class Normalization(Operator):
         self, rows: Array, epsilon: float, scale: Array, bias: Array | None = None, **_: Any
     ) -> tuple[Array, ...]:
         """Normalize rows, (R, n); one array for each output that there may be."""
-        return normalize.layer_norm(rows, scale.reshape(-1), None if bias is None else bias.reshape(-1), epsilon)
+        bias = None if bias is None else bias.reshape(-1).astype(F, copy=False)
+        halves = rows.dtype == np.float16
+        result, *others = normalize.layer_norm(
+            rows.astype(F, copy=False), scale.reshape(-1).astype(F, copy=False), bias, epsilon, halves
+        )
+        return (result.astype(rows.dtype, copy=False), *others)
 
     def origin(self, step: Step, output: int, index: Index, x: Array, *others: Any) -> Any:
         first = axis_of(step.attributes.axis, x.ndim)
@@ -105,9 +115,12 @@ class Normalization(Operator):
 
 
 class LayerNormalization(Normalization):
+    """Of float16 ONNX Runtime has a kernel of its own, which rounds the result once; the other outputs are float32."""
+
     op = "LayerNormalization"
     only = "with a scale and a bias of the shape of what is normalized"
     arity = (2, 3)
+    dtypes = (np.float32, np.float16)
 
 
 class RMSNormalization(Normalization):
