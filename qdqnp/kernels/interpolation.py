@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.quant import Array, Float32, Int64
 
 F = np.float32
@@ -176,7 +177,11 @@ def without_aliasing(x: Float32, axes: Sequence[Places], cubic_a: float | None, 
 
 
 def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> Filter:
-    """Return the filter of one axis, as wide as what an output element stands for."""
+    """Return the filter of one axis, as wide as what an output element stands for.
+
+    Raises ProfileError where a filter lies outside of the input as a whole and keeps what is outside: ONNX Runtime then
+    adds weights up in memory in front of the filter's own.
+    """
     scale, before, count = ONE / places.scale, places.before, len(places.original)
     reach = F(1 if cubic_a is None else 2)
     support = reach * scale if scale >= 1 else reach
@@ -186,6 +191,11 @@ def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> 
     low_cut, high_cut = np.maximum(low, 0), np.minimum(high, before)
     if exclude_outside:
         low, high = low_cut, high_cut
+    elif (alone := (low_cut >= high_cut).nonzero()[0]).size:
+        at = int(alone[0])
+        expected = "filters that reach an element, or exclude_outside = 1; ONNX Runtime then writes beyond its memory"
+        got = f"place {float(places.original[at])} for element {at} of the output, of {before} elements"
+        raise ProfileError("a filter lies outside of its input", [Problem(f"axis {places.axis}", expected, got)])
     window = math.ceil(float(support)) * 2 + 1
     at = np.arange(window)
     distance = ((low[:, None] + at).astype(F) - center[:, None] + HALF) * inverse

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import qdqnp
-from qdqnp.errors import InputError, ModelError
+from qdqnp.errors import InputError, ModelError, ProfileError
 from tests.ops.case import assert_same, computed, one_node
 from tests.oracles import ort
 
@@ -262,3 +262,25 @@ def test_an_argmax_of_codes_is_the_models_output() -> None:
     found = qdqnp.load(model("ArgMax", axis=1, keepdims=0)).run({"x": X}, codes=True)["y"]
     assert found.dtype == np.int64
     assert found.tolist() == np.full((1, 3, 4), 3).tolist()
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_a_filter_that_reaches_no_element(mode: str) -> None:
+    """ONNX Runtime then adds weights up in memory that is not the filter's; what is excluded there is not added up."""
+    roi = np.array([0, 0, 250, 0, 1, 1, 260, 1], np.float32)
+    crop = {"mode": mode, "antialias": 1, "coordinate_transformation_mode": "tf_crop_and_resize"}
+    feeds = {"x": np.ones((1, 1, 7, 2), np.float32)}
+    outcomes = []
+    for excluded in (0, 1):
+        node = helper.make_node("Resize", ["x", "roi", "", "sizes"], ["y"], exclude_outside=excluded, **crop)
+        graph = helper.make_graph(
+            [node],
+            "g",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, (1, 1, 7, 2))],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(roi, "roi"), numpy_helper.from_array(np.array([1, 1, 3, 2]), "sizes")],
+        )
+        outcomes.append(qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)))
+    with pytest.raises(ProfileError, match=r"axis 2: expected filters that reach an element.* got place 15\d\d"):
+        outcomes[0].run(feeds)
+    assert not outcomes[1].run(feeds)["y"].any()
