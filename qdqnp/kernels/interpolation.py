@@ -192,9 +192,9 @@ def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> 
     if exclude_outside:
         low, high = low_cut, high_cut
     elif (alone := (low_cut >= high_cut).nonzero()[0]).size:
-        at = int(alone[0])
+        element = int(alone[0])
         expected = "filters that reach an element, or exclude_outside = 1; ONNX Runtime then writes beyond its memory"
-        got = f"place {float(places.original[at])} for element {at} of the output, of {before} elements"
+        got = f"place {float(places.original[element])} for element {element} of the output, of {before} elements"
         raise ProfileError("a filter lies outside of its input", [Problem(f"axis {places.axis}", expected, got)])
     window = math.ceil(float(support)) * 2 + 1
     at = np.arange(window)
