@@ -30,6 +30,7 @@ from qdqnp.diagnosis.replay import Device, Reference, Values, expected
 from qdqnp.diagnosis.tally import ordered, same, validate_metrics
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.diagnosis.tolerance import Tolerance
+from qdqnp.diagnosis.where import where
 from qdqnp.errors import InputError, Problem
 from qdqnp.numerics import float32
 from qdqnp.quant import Array
@@ -239,6 +240,9 @@ def _row(device: Device, target: DumpTarget, made: Sequence[Values], options: Co
         np.concatenate([_real(target, want) for want in wants]),
         np.concatenate([_real(target, got) for got in tensor.cases]),
     )
+    if row.single.differing:
+        said, failure = guarded("where", lambda: _where(device, target, made))
+        row.where, row.failed = said or "", [failure] if failure else []
     row.places = _places(device, target, made, row.single.differing > 0) if row.entire.differing else None
     row.status = _status(row)
     return row
@@ -255,6 +259,14 @@ def _real(target: DumpTarget, array: Array) -> Array:
     if target.quant is not None and target.quant.per_tensor:
         array = float32.dequantize(array, target.quant.scale, target.quant.zero_point)
     return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
+
+
+def _where(device: Device, target: DumpTarget, made: Sequence[Values]) -> str:
+    """Say which elements of a layer with an error of its own are wrong, and by what, where that is regular."""
+    wants = [expected(device, target, case, made[case]) for case in range(device.count)]
+    operator = device.reference.step(target.step).operator if target.step >= 0 else None
+    axis = operator.channel_axis if operator is not None and operator.weight_operand is not None else None
+    return where(device.tensors[target.name].cases, wants, target.quant, device.first, axis)
 
 
 def _places(device: Device, target: DumpTarget, made: Sequence[Values], own: bool) -> Array:
@@ -295,7 +307,7 @@ def _find_faults(device: Device, report: CompareReport, made: Sequence[Values]) 
     left = [row for row in report.rows if row.status == UNEXPLAINED and row.name in device.segments]
     for row in left[:MAX_DIAGNOSED]:
         found = _findings(device, row.name, made)
-        row.findings, row.few, row.failed = found.found, found.few, found.failed
+        row.findings, row.few, row.failed = found.found, found.few, [*row.failed, *found.failed]
         if row.findings:
             row.status = FAULT
         else:

@@ -84,6 +84,8 @@ class CompareRow:
     #: Number of differing elements by channel and row, shape (C, H), over all cases: those of `single` where it has
     #: any, else those of `entire`.
     places: Array | None = None
+    #: Where the layer's own differences lie and what they are, in one line; '' where nothing about them is regular.
+    where: str = ""
     #: Whether every difference is 1 LSB beside a rounding boundary.
     rounding: bool = False
 
@@ -107,12 +109,17 @@ class CompareRow:
         if self.status == FAULT:
             text = self._named()
             return f"{text}; in the dump only: the device went on with the right values" if self.read_wrong else text
+        unnamed = self._unnamed()
+        return f"{unnamed}: {self.where}" if unnamed and self.where else unnamed
+
+    def _unnamed(self) -> str:
+        """Put a status that no fault explains into words."""
         if self.read_wrong:
-            return "the dump is wrong: the device went on with the right values"
+            return "the dump is wrong, the device went on with the right values"
         if self.status == UNEXPLAINED and self.envelope is not None and self.envelope.outside:
-            return f"not explainable by this arithmetic: {self.envelope.outside} elements outside the envelope"
+            return f"not explainable by this arithmetic, {self.envelope.outside} elements outside the envelope"
         if self.rounding:
-            return "1 LSB beside rounding boundaries: another rounding than any known one"
+            return "1 LSB beside rounding boundaries, another rounding than any known one"
         return self.status if self.status != EQUAL else ""
 
     def _named(self) -> str:
@@ -141,6 +148,7 @@ class CompareRow:
             "status",
             "read_wrong",
             "explanation",
+            "where",
         )
         return {
             **{key: getattr(self, key) for key in plain},
@@ -320,7 +328,8 @@ class CompareReport:
         if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
             return f"{where}: {what}: {row.explanation}"
         hint = "; dump tensors between them to narrow it down" if len(row.segment) > 1 else ""
-        return f"{where}: {what}: no known fault and no known arithmetic explains it{hint}"
+        regular = f": {row.where}" if row.where else ""
+        return f"{where}: {what}: no known fault and no known arithmetic explains it{regular}{hint}"
 
     def _passes(self) -> str:
         differing = sum(row.entire.differing for row in self.rows)

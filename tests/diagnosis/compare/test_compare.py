@@ -321,3 +321,29 @@ def test_only_one_lsb_beside_a_boundary_is_a_matter_of_rounding(by: int) -> None
     ]
     found = row(report(after(name, wrong)), name)
     assert found.status == UNEXPLAINED and not found.rounding
+
+
+# -- where -------------------------------------------------------------------------------------------------------------
+def test_what_is_regular_about_a_fault_without_a_name_is_said(rng: np.random.Generator) -> None:
+    """In the dump, or of a device that goes on with it."""
+    changed = [array.copy() for array in tensors()["conv_22_q"]]
+    for array in changed:
+        array[:, :, 4] = np.where(array[:, :, 4] > 0, -array[:, :, 4], 100 + rng.integers(0, 27, array[:, :, 4].shape))
+    found = report({**tensors(), "conv_22_q": changed})
+    (line,) = [text for text in found.verdict() if "conv_22_q" in text]
+    assert line.endswith("LSB: the dump is wrong, the device went on with the right values: only row 4")
+    assert row(found, "conv_22_q").as_json()["where"] == "only row 4"
+    until = list(tensors()).index("conv_22_q") + 1
+    alone = report(dict(list({**tensors(), "conv_22_q": changed}.items())[:until]))
+    (line,) = [text for text in alone.verdict() if "conv_22_q" in text]
+    assert line.endswith("no known fault and no known arithmetic explains it: only row 4")
+    assert row(alone, "conv_22_q").explanation == "unexplained: only row 4"
+
+
+def test_inherited_differences_have_no_place_of_their_own() -> None:
+    changed = [array.copy() for array in tensors()["conv_22_q"]]
+    for array in changed:
+        array[:, :, 4] ^= np.int8(21)
+    found = report({**tensors(), "conv_22_q": changed})
+    assert all(bool(one.where) <= bool(one.single.differing) for one in found.rows)
+    assert row(found, "conv_22_q").where == "only row 4"
