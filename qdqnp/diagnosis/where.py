@@ -85,7 +85,7 @@ class Wrong:
 
 
 @dataclass(frozen=True)
-class Found:
+class Regularity:
     """A regularity of the places."""
 
     text: str
@@ -98,22 +98,22 @@ class Found:
 
 
 # -- places ------------------------------------------------------------------------------------------------------------
-def one_element(wrong: Wrong) -> Iterator[Found]:
+def one_element(wrong: Wrong) -> Iterator[Regularity]:
     """One element, in one case or in several."""
     places = np.unique(np.argwhere(wrong.mask)[:, 1:], axis=0)
     if len(places) == 1 and wrong.want[0].size > 1:
         at = [0] * (len(wrong.shape) - len(places[0])) + places[0].tolist()
-        yield Found(f"only element {at}", 1 / wrong.want[0].size)
+        yield Regularity(f"only element {at}", 1 / wrong.want[0].size)
 
 
-def along_axes(wrong: Wrong) -> Iterator[Found]:
+def along_axes(wrong: Wrong) -> Iterator[Regularity]:
     """Some cases, channels, rows or columns."""
     for axis, size in enumerate(wrong.mask.shape):
         if size > 1 and (found := _regular(wrong, axis, wrong.along(axis), size)):
             yield replace(found, axis=axis)
 
 
-def _regular(wrong: Wrong, axis: int, at: Int64, size: int) -> Found | None:
+def _regular(wrong: Wrong, axis: int, at: Int64, size: int) -> Regularity | None:
     """What is regular about the indices along one axis at which something differs: the smallest set that is."""
     (what, many), offset = wrong.axes[axis], 0 if axis else wrong.first
     first, last = int(at[0]) + offset, int(at[-1]) + offset
@@ -141,7 +141,7 @@ def _regular(wrong: Wrong, axis: int, at: Int64, size: int) -> Found | None:
     if not told:
         return None
     used, _, text = min(told, key=lambda found: found[0])
-    return Found(text, used / size, at.size == 1)
+    return Regularity(text, used / size, at.size == 1)
 
 
 def _periods(what: str, at: Int64, size: int, offset: int) -> Iterator[tuple[int, float, str]]:
@@ -166,7 +166,7 @@ def _ordinal(number: int) -> str:
     return {2: "2nd", 3: "3rd"}.get(number, f"{number}th")
 
 
-def on_the_image(wrong: Wrong) -> Iterator[Found]:
+def on_the_image(wrong: Wrong) -> Iterator[Regularity]:
     """The border all around, or every second element as on a chessboard."""
     if len(wrong.axes) < 3:
         return
@@ -184,11 +184,11 @@ def on_the_image(wrong: Wrong) -> Iterator[Found]:
     for text, held in shapes.items():
         share = float(held.mean())
         if not (touched & ~held).any() and wrong.told(share, len(shapes)):
-            yield Found(text, share)
+            yield Regularity(text, share)
             return
 
 
-def in_memory(wrong: Wrong) -> Iterator[Found]:
+def in_memory(wrong: Wrong) -> Iterator[Regularity]:
     """The last or the first bytes, or a run of bytes, in one of the orders that a device may have."""
     if wrong.count > wrong.mask.size // 2:
         return
@@ -210,7 +210,7 @@ def in_memory(wrong: Wrong) -> Iterator[Found]:
         if 2 * length <= size and wrong.told(length / size, ways) and (best is None or length < best[0]):
             best = length, text if order.text == OWN and len(wrong.shape) != 4 else f"{text}, in {_named(order.text)}"
     if best is not None:
-        yield Found(best[1], best[0] / size)
+        yield Regularity(best[1], best[0] / size)
 
 
 def _whole(length: int) -> int:
@@ -223,19 +223,19 @@ def _named(order: str) -> str:
     return "NCHW" if order == OWN else order
 
 
-def every_so_many(wrong: Wrong) -> Iterator[Found]:
+def every_so_many(wrong: Wrong) -> Iterator[Regularity]:
     """Every so manieth element in memory."""
     flat, size = wrong.mask.reshape(len(wrong.mask), -1).any(axis=0), wrong.want[0].size
     for order in orders(wrong.shape, blocks=False):
         at = np.sort(order.places[np.flatnonzero(flat)])
         for used, ways, text in _periods("element", at, size, 0):
             if at.size > 2 and wrong.told(used / size, 2 * ways):
-                yield Found(f"{text}, in {_named(order.text)}", used / size)
+                yield Regularity(f"{text}, in {_named(order.text)}", used / size)
                 return
 
 
 #: What is asked where no axis and no run of bytes has anything regular.
-PATTERNS: tuple[Callable[[Wrong], Iterable[Found]], ...] = (on_the_image, every_so_many)
+PATTERNS: tuple[Callable[[Wrong], Iterable[Regularity]], ...] = (on_the_image, every_so_many)
 
 
 def places(wrong: Wrong) -> list[str]:
@@ -246,7 +246,7 @@ def places(wrong: Wrong) -> list[str]:
     return [found.text for found in (*(list(one_element(wrong)) or _region(wrong, box)), *cases)]
 
 
-def _region(wrong: Wrong, box: list[Found]) -> list[Found]:
+def _region(wrong: Wrong, box: list[Regularity]) -> list[Regularity]:
     share = math.prod(found.share for found in box)
     run = next(iter(in_memory(wrong)), None)
     if run is None or run.share > share * (1 + 1e-9) or (len(box) == 1 and box[0].single):
