@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from qdqnp.errors import shorten
 
@@ -21,6 +22,26 @@ def slug(text: str) -> str:
 def step_key(index: int, label: str) -> str:
     """Return the start of the files and identifiers of one layer: the place among the steps keeps it unique."""
     return f"{index:03d}_{slug(label)}"
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """Return a slug for each label, without the layers' places: of equal ones the second ends in '_2', and so on. They
+    differ by more than case.
+
+    >>> distinct(["conv/1", "add", "conv.1"])
+    ['conv_1', 'add', 'conv_1_2']
+    """
+    taken: set[str] = set()
+    found = []
+    for label in labels:
+        base, number = slug(label), 1
+        name = base
+        while name.lower() in taken:
+            number += 1
+            name = f"{base}_{number}"
+        taken.add(name.lower())
+        found.append(name)
+    return found
 
 
 def numbered(base: str, index: int, count: int) -> str:

@@ -23,6 +23,10 @@ ROLES = (
     "stage",
 )
 LANES = ("little", "big")
+HARNESSES = ("cmsis-nn",)
+# What a harness is made of, and how it has everything in memory.
+HARNESS_ROLES = ("network_input", "output", "network_output")
+HARNESS_ORDERS = {"activations": "NHWC", "weights": "OHWI", "depthwise": "1HWC"}
 LIMIT_BYTES = 4 * 2**30
 
 
@@ -52,6 +56,10 @@ class Options:
     alignment: int = 0
     #: Section attribute of C arrays; '' for none.
     section: str = ""
+    #: What names in C start with.
+    prefix: str = "golden"
+    #: The library for which a project that runs the whole network is written too, of HARNESSES; '' for none.
+    harness: str = ""
     #: The most bytes that all files together may have.
     limit_bytes: int = LIMIT_BYTES
     #: Whether the model itself is part of the set.
@@ -73,6 +81,7 @@ class Options:
             ("weights", (self.weights,), WEIGHTS),
             ("depthwise", (self.depthwise or "OIHW",), DEPTHWISE),
             ("hex_lanes", (self.hex_lanes,), LANES),
+            ("harness", (self.harness or HARNESSES[0],), HARNESSES),
         ):
             for value in values:
                 if value not in allowed:
@@ -85,9 +94,22 @@ class Options:
             problems.add("option alignment", "a power of two up to 4096, or 0", self.alignment)
         if not re.fullmatch(r"[A-Za-z0-9_.$,]{0,64}", self.section):
             problems.add("option section", "letters, digits, '_', '.', '$' and ','", repr(self.section))
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", self.prefix):
+            problems.add("option prefix", "a letter, then up to 39 letters, digits and '_'", repr(self.prefix))
+        if self.harness:
+            self._check_harness(problems)
         if self.limit_bytes < 1:
             problems.add("option limit_bytes", "at least 1", self.limit_bytes)
         problems.raise_if_any("the golden set cannot be written so", GoldenError)
+
+    def _check_harness(self, problems: Problems) -> None:
+        """Note what a harness does not go with: it needs every layer's output, as it has it in memory."""
+        if self.layers:
+            problems.add("option layers", "all layers, for a harness", ", ".join(self.layers))
+        if missing := [role for role in HARNESS_ROLES if role not in self.roles]:
+            problems.add("option roles", f"{', '.join(HARNESS_ROLES)}, for a harness", f"no {', '.join(missing)}")
+        if self.activations != HARNESS_ORDERS["activations"]:
+            problems.add("option activations", f"{HARNESS_ORDERS['activations']}, for a harness", self.activations)
 
     def as_json(self) -> dict[str, Any]:
         """Return the options that affect file contents, for the manifest."""

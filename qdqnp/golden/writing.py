@@ -16,6 +16,7 @@ from qdqnp.find import find_steps
 from qdqnp.golden.capture import captured_tensors
 from qdqnp.golden.catalog import Catalog, Entry
 from qdqnp.golden.formats import WRITERS, Writer
+from qdqnp.golden.harness.writer import HarnessWriter
 from qdqnp.golden.manifest import (
     MANIFEST,
     MODEL,
@@ -182,6 +183,10 @@ class _Run:
             raise InputError("not as many inputs as were announced", [problem])
 
     def _case(self, case: int, feeds: Mapping[str, Array]) -> None:
+        if case == 0 and self._options.harness:
+            sizes = {name: feeds[name] for name in self._plan.size_inputs}
+            found = self._plan.shapes({name: array.shape for name, array in feeds.items()}, sizes)
+            self._writers["harness"] = HarnessWriter(self._folder, self._options, self._count, self._plan, found)
         before, constants = self._folder.written, 0
         shapes: dict[str, tuple[int, ...]] = {}
         for writer in self._writers.values():
