@@ -22,7 +22,7 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
-from qdqnp.golden.options import LANES, LIMIT_BYTES, ROLES, Options
+from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, LANES, LIMIT_BYTES, ROLES, Options
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
 from qdqnp.limits import readable_bytes
@@ -43,16 +43,15 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @click.option(
     "--activations",
     type=click.Choice(ACTIVATIONS, case_sensitive=False),
-    default="NCHW",
-    show_default=True,
-    help="Stored order of activations.",
+    default=None,
+    help="Stored order of activations.  [default: NCHW; NHWC with --harness]",
 )
 @click.option(
     "--weights",
     type=click.Choice(WEIGHTS, case_sensitive=False),
-    default="OIHW",
-    show_default=True,
-    help="Stored order of weights; OHWI also turns matrices to (outputs, inputs).",
+    default=None,
+    help="Stored order of weights; OHWI also turns matrices to (outputs, inputs).  "
+    "[default: OIHW; OHWI with --harness]",
 )
 @click.option(
     "--depthwise",
@@ -73,6 +72,13 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 )
 @click.option("--align", "alignment", type=int, default=0, metavar="BYTES", help="Alignment of C arrays.")
 @click.option("--section", default="", metavar="NAME", help="Section attribute of C arrays.")
+@click.option("--prefix", default="golden", show_default=True, metavar="NAME", help="What names in C start with.")
+@click.option(
+    "--harness",
+    type=click.Choice(HARNESSES),
+    default=None,
+    help="Also a C project that runs the whole network on this library and checks each layer.",
+)
 @click.option(
     "--limit-bytes",
     type=click.IntRange(min=1),
@@ -91,7 +97,6 @@ def golden_command(
     out: Path,
     roles: tuple[str, ...],
     formats: tuple[str, ...],
-    depthwise: str | None,
     no_model: bool,
     force: bool,
     **options: Any,
@@ -102,15 +107,17 @@ def golden_command(
     The folder appears whole or not at all. manifest.json says what each file holds and how it was made; `qdqnp schema`
     prints its schema.
 
+    With --harness cmsis-nn the folder is a project of CMake as well, whose `harness` runs the whole network on your
+    CMSIS-NN, on this machine or a Cortex-M55; the set then holds inputs and outputs of all layers, unless --roles asks
+    for more.
+
     Exit code 0: done. 2: bad usage, model, profile or input, or files that cannot be written; then nothing is.
     """
-    chosen = Options(
-        formats=listed(formats),
-        roles=listed(roles) or ROLES,
-        depthwise=depthwise or "",
-        store_model=not no_model,
-        **options,
-    )
+    given = {key: value for key, value in options.items() if value is not None}
+    if "harness" in given:
+        given = {**HARNESS_ORDERS, **given}
+    own = HARNESS_ROLES if "harness" in given else ROLES
+    chosen = Options(formats=listed(formats), roles=listed(roles) or own, store_model=not no_model, **given)
     chosen.check()
     made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force)
     total = made["inputs"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from qdqnp.golden.harness.codes import addition, clip, concatenation, product, requantization, softmax
+from qdqnp.golden.harness.codes import addition, clip, concatenation, product, softmax
 from qdqnp.golden.harness.layer import LayerCode
 from qdqnp.golden.harness.moves import border, same_elements, transposition
 from qdqnp.golden.harness.pools import average, largest, plane
@@ -18,7 +18,6 @@ CALLS: Mapping[str, Callable[[LayerCode], None]] = {
     "QLinearMul": product,  # arm_elementwise_mul_s8
     "QLinearConcat": concatenation,  # arm_concatenation_s8_x, _y, _z, _w
     "Concat": concatenation,
-    "QLinearRequantize": requantization,  # arm_nn_requantize, in a loop of the harness
     "QLinearSoftmax": softmax,  # arm_softmax_s8
     "Clip": clip,  # arm_max_pool_s8
     "MaxPool": largest,  # arm_max_pool_s8
@@ -31,5 +30,4 @@ CALLS: Mapping[str, Callable[[LayerCode], None]] = {
     "Squeeze": same_elements,
     "Unsqueeze": same_elements,
     "Identity": same_elements,
-    "Dropout": same_elements,
 }

@@ -1,4 +1,4 @@
-"""Layers that compute on single codes or pairs of them: sums, products, concatenation, rescaling, clips, softmax."""
+"""Layers that compute on single codes or pairs of them: sums, products, concatenation, clips, softmax."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from qdqnp.golden.harness.layer import LayerCode, NoKernelError, axes_of, count,
 from qdqnp.golden.harness.moves import in_order, to_stored_order
 from qdqnp.quant import Quant
 
+#: The shift to the right of a multiplier of 2^31 that CMSIS-NN counts from, to the left.
+LEFT = 31
+
 
 def addition(code: LayerCode) -> None:
     """Write arm_elementwise_add_s8."""
     first, second = _pair(code)
-    found = code.numbers()
-    multiplier, shift = found["multipliers"].tolist(), found["output_shifts"].tolist()
+    # the operator may count its operands the other way round, which no sum shows
+    found = code.bound.profile.add.bind(code.quant(0), code.quant(1), code.y).parameters
+    multiplier, shift = found["multipliers"].tolist(), (LEFT - found["shifts"]).tolist()
     code.call(
         "arm_elementwise_add_s8",
-        *(code.input(first, "input_1", code.output_shape), code.input(second, "input_2", code.output_shape)),
-        *(offset_of(code.quant(first)), multiplier[0], shift[0]),
-        *(offset_of(code.quant(second)), multiplier[1], shift[1]),
+        *(first, second),
+        *(offset_of(code.quant(0)), multiplier[0], shift[0]),
+        *(offset_of(code.quant(1)), multiplier[1], shift[1]),
         *(int(found["left_shift"]), code.output(), int(code.y.zero_point), multiplier[2], shift[2], *code.y.range),
         count(code.output_shape),
     )
@@ -30,20 +34,18 @@ def product(code: LayerCode) -> None:
     found = code.numbers()
     code.call(
         "arm_elementwise_mul_s8",
-        *(code.input(first, "input_1", code.output_shape), code.input(second, "input_2", code.output_shape)),
-        *(offset_of(code.quant(first)), offset_of(code.quant(second)), code.output(), int(code.y.zero_point)),
+        *(first, second, offset_of(code.quant(0)), offset_of(code.quant(1)), code.output(), int(code.y.zero_point)),
         *(int(found["multiplier"]), int(found["output_shift"]), *code.y.range, count(code.output_shape)),
     )
 
 
-def _pair(code: LayerCode) -> tuple[int, int]:
-    """Return the operands in the order in which the profile has their numbers."""
+def _pair(code: LayerCode) -> tuple[str, str]:
+    """Return the operands, of the output's shape."""
     for index in (0, 1):
         shape, constant = code.shape(index), code.operand(index).name in code.bound.consts
         if shape != code.output_shape and not constant:
             raise NoKernelError("two tensors of one shape", f"{list(shape)} broadcast to {list(code.output_shape)}")
-    swaps = getattr(code.bound.operator, "swaps", None)
-    return (1, 0) if swaps is not None and swaps(code.shape(0), code.shape(1)) else (0, 1)
+    return code.input(0, "input_1", code.output_shape), code.input(1, "input_2", code.output_shape)
 
 
 def concatenation(code: LayerCode) -> None:
@@ -83,13 +85,6 @@ def plain(x: Quant, y: Quant) -> bool:
 def rescale(code: LayerCode, x: str, y: str, size: int, quant: Quant, numbers: tuple[int, int]) -> None:
     """Write the harness' own loop around arm_nn_requantize: CMSIS-NN has no kernel that rescales codes."""
     code.plain_call("qdqnp_rescale_s8", x, offset_of(quant), *numbers, y, int(code.y.zero_point), *code.y.range, size)
-
-
-def requantization(code: LayerCode) -> None:
-    """Write the loop that rescales codes."""
-    found = code.numbers()
-    numbers = (int(found["multiplier"]), int(found["output_shift"]))
-    rescale(code, code.input(), code.output(), count(code.output_shape), code.quant(0), numbers)
 
 
 def clip(code: LayerCode) -> None:
