@@ -14,7 +14,7 @@ UNIT = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class ArenaPlaces:
     """Where everything lies in the arena, in bytes."""
 
     #: Tensors by name.
@@ -27,7 +27,7 @@ class Places:
 
 def place(
     codes: Sequence[LayerCode], inputs: Iterable[str], outputs: Iterable[str], shapes: Mapping[str, Sizes]
-) -> Places:
+) -> ArenaPlaces:
     """Return places for the tensors of a network. What a layer makes by another name shares the memory.
 
     codes: the layers in order.
@@ -57,7 +57,7 @@ def place(
     tensors = {name: UNIT * found[f"t {name}"] for name in first}
     tensors |= {name: tensors[of] for name, of in root.items()}
     temporaries = {(index, name): UNIT * found[f"{index} {name}"] for index, name, _ in alone}
-    return Places(tensors, temporaries, UNIT * total)
+    return ArenaPlaces(tensors, temporaries, UNIT * total)
 
 
 def _span(name: str, size: int, first: int, last: int) -> Span:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qdqnp.golden.harness.buffers import Places
+from qdqnp.golden.harness.buffers import ArenaPlaces
 from qdqnp.golden.harness.layer import LayerCode, count, layout_of
 from qdqnp.golden.names import in_comment
 from qdqnp.golden.writers.c_text import values
@@ -32,7 +32,7 @@ class Network:
     #: Concrete shapes of the program's tensors.
     shapes: Mapping[str, Sizes]
     #: Where they lie.
-    places: Places
+    places: ArenaPlaces
     #: Bytes of scratch memory.
     scratch: int
     #: Inputs of the network that are checked.
