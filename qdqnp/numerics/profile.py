@@ -10,6 +10,7 @@ from qdqnp.numerics.rules.average import AverageRule
 from qdqnp.numerics.rules.binary import BinaryRule
 from qdqnp.numerics.rules.convert import ConvertRule
 from qdqnp.numerics.rules.float_sum import FloatSumRule
+from qdqnp.numerics.rules.interpolate import InterpolateRule
 from qdqnp.numerics.rules.lookup import LookupRule
 from qdqnp.numerics.rules.mean import MeanRule
 from qdqnp.numerics.rules.requantize.protocol import RequantizeRule
@@ -28,6 +29,7 @@ RULES = (
     "average_pool",
     "global_average_pool",
     "softmax",
+    "resize",
 )
 
 #: Lowerings that make one integer operator of DQ -> operator -> Q in the types of the file, however many they make.
@@ -68,6 +70,8 @@ class Profile:
     average_pool: AverageRule = part("average", "undefined")
     global_average_pool: MeanRule = part("mean", "undefined")
     softmax: SoftmaxRule = part("softmax", "undefined")
+    #: Values between codes: Resize of mode linear.
+    resize: InterpolateRule = part("interpolate", "undefined")
     float_sum: FloatSumRule = part("float_sum")
 
     def lowers_like(self, other: Profile) -> bool:

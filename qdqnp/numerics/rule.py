@@ -19,7 +19,7 @@ class Rule:
 
     `class Mine(Rule, family="add")` makes it known to TOML files, to `fit` and to `explain`. Families: 'requantize',
     'mean', 'average', 'add', 'mul', 'lookup' (any real function), 'rescaling' (the identity only), 'softmax',
-    'convert', 'accumulate', 'float_sum', 'scheme', 'stage', 'undefined'.
+    'interpolate', 'convert', 'accumulate', 'float_sum', 'scheme', 'stage', 'undefined'.
     """
 
     family: ClassVar[str]

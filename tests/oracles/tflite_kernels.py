@@ -32,6 +32,7 @@ VERSIONS = {
     "MEAN": 2,
     "MUL": 2,
     "QUANTIZE": 2,
+    "RESIZE_BILINEAR": 3,
     "SOFTMAX": 2,
     "SUB": 2,
     "TANH": 2,
@@ -64,7 +65,7 @@ def missing(kernels: str) -> str:
 
 def _constants(op: Operator) -> tuple[int, ...]:
     """The positions of inputs that are part of the network."""
-    return CONSTANT if op.kind in WITH_WEIGHTS else (1,) if op.kind == "MEAN" else ()
+    return CONSTANT if op.kind in WITH_WEIGHTS else (1,) if op.kind in ("MEAN", "RESIZE_BILINEAR") else ()
 
 
 def network(op: Operator) -> bytes:
@@ -122,6 +123,7 @@ def options(kind: str, **values: Any) -> Any:
         "MEAN": "Reducer",
         "MUL": "Mul",
         "QUANTIZE": "Quantize",
+        "RESIZE_BILINEAR": "ResizeBilinear",
         "SOFTMAX": "Softmax",
         "SUB": "Sub",
     }

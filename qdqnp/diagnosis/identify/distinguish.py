@@ -15,7 +15,7 @@ import numpy as np
 
 from qdqnp.diagnosis.identify.evidence import Evidence
 from qdqnp.errors import ProfileError
-from qdqnp.numerics.questions import Means, Pairs, Question, Rows, Singles, Summed, Sums, Windows
+from qdqnp.numerics.questions import Blends, Means, Pairs, Question, Rows, Singles, Summed, Sums, Windows
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
 from qdqnp.quant import Array, Codes, Int64, Quant
@@ -146,8 +146,9 @@ def _signature(layer: Any, rule: Any, near: Array | None) -> _Signature:
             return _Signature(None, False, "layers whose sums may wrap or leave a rule's domain are not searched")
         values = thresholds(bound, low, high, _output(layer), near)
         return _Signature(values, True, "they agree on every reachable sum of these layers")
-    if isinstance(layer, Rows):
-        return _Signature(None, False, "rows of a softmax are not searched")
+    if isinstance(layer, Rows | Blends):
+        what = "rows of a softmax" if isinstance(layer, Rows) else "planes of a Resize"
+        return _Signature(None, False, f"{what} are not searched")
     what = "every pair of codes" if isinstance(layer, Pairs) else "every code"
     if isinstance(layer, Windows):  # a float32 sum depends on the order of its terms
         every = _every_sum(layer)

@@ -10,6 +10,7 @@ from qdqnp.lowering.device.activations import Rounded, activations, rounded_away
 from qdqnp.lowering.device.bias import bias
 from qdqnp.lowering.device.constants import constants
 from qdqnp.lowering.device.fuse import Codes, fusion
+from qdqnp.lowering.device.interpolation import interpolation
 from qdqnp.lowering.device.maxima import maxima
 from qdqnp.lowering.device.means import means
 from qdqnp.lowering.device.movement import ROUNDED_SCALE, movement
@@ -70,7 +71,8 @@ def device(name: str, left: frozenset[tuple[str, str]] = frozenset()) -> Lowerin
         Pass("constants", constants, about="QuantizeLinear"),
         Pass("bias", bias, about="DequantizeLinear"),
     )
-    return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), Pass("fuse", fuse), INSERT_CASTS))
+    between = Pass("interpolation", interpolation(dict(left)), about="Resize")
+    return Lowering(name, (UNIQUE_DQ, repeat("prepare", prepared), between, Pass("fuse", fuse), INSERT_CASTS))
 
 
 DEVICE = device("device")

@@ -8,6 +8,7 @@ from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.add import RationalAdd
 from qdqnp.numerics.rules.average import MeanAverage
 from qdqnp.numerics.rules.convert import FloatConvert
+from qdqnp.numerics.rules.interpolate import RationalInterpolate
 from qdqnp.numerics.rules.lookup import RationalLookup
 from qdqnp.numerics.rules.mean import RationalMean
 from qdqnp.numerics.rules.mul import RationalMul
@@ -33,6 +34,7 @@ EXACT = Profile(
     average_pool=MeanAverage(RationalMean()),
     global_average_pool=RationalMean(),
     softmax=RationalSoftmax(),
+    resize=RationalInterpolate(),
     float_sum=NO_FLOATS,
 )
 

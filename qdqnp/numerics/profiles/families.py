@@ -64,6 +64,7 @@ def whole(
         average_pool=average_pool,
         global_average_pool=global_average_pool,
         softmax=UNDEFINED,
+        resize=UNDEFINED,
         float_sum=NO_FLOATS,
     )
     return replace(made, **others)
@@ -112,6 +113,7 @@ def requantization(
         average_pool=REQUANTIZATION_ONLY,
         global_average_pool=REQUANTIZATION_ONLY,
         softmax=REQUANTIZATION_ONLY,
+        resize=REQUANTIZATION_ONLY,
         float_sum=NO_FLOATS,
     )
     return replace(made, **dict.fromkeys(inferred, replace(rule, status=INFERRED)), **others)

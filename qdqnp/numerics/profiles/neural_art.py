@@ -46,6 +46,7 @@ NEURAL_ART = Profile(
     average_pool=ReciprocalAverage(_MEAN, TIE),
     global_average_pool=_MEAN,
     softmax=UNDEFINED,
+    resize=UNDEFINED,
     float_sum=NO_FLOATS,
 )
 

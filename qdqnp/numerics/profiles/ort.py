@@ -15,7 +15,11 @@ from qdqnp.numerics.rules.mean import FloatMean
 from qdqnp.numerics.rules.mul import FloatMul
 from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.status import INFERRED
+
+#: Of codes its own Resize interpolates, without a rule.
+OF_DEVICES = Undefined("ONNX Runtime has no integer operator for it; its Resize takes codes as they are")
 
 ORT = Profile(
     name="ort",
@@ -36,6 +40,7 @@ ORT = Profile(
     average_pool=FloatAverage(),
     global_average_pool=FloatMean(),
     softmax=TableSoftmax(),
+    resize=OF_DEVICES,
     float_sum=MlasSums(blocked=True),
 )
 
@@ -82,6 +87,7 @@ ORT_ARM64 = Profile(
     average_pool=FloatAverage(INFERRED),
     global_average_pool=FloatMean(INFERRED),
     softmax=TableSoftmax(INFERRED),
+    resize=OF_DEVICES,
     float_sum=AnySum("the order of sums on ARM64 is not known"),
 )
 

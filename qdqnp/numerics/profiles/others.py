@@ -11,6 +11,7 @@ from qdqnp.numerics.profiles.tflite import DOUBLE, FLOAT32_PRODUCT
 from qdqnp.numerics.rules.average import DividedAverage, MeanAverage
 from qdqnp.numerics.rules.by_requantization import CodeAdd, OperandAdd, RequantizedMean
 from qdqnp.numerics.rules.functions import TfliteFunctions
+from qdqnp.numerics.rules.interpolate import XnnpackInterpolate
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mul import RescaledMul
 from qdqnp.numerics.rules.raw_mean import FloatOffsetMean, FloatReciprocalMean
@@ -43,6 +44,7 @@ XNNPACK = whole(
     average_pool=DividedAverage(FloatOffsetMean()),
     global_average_pool=FloatOffsetMean(),
     softmax=FloatSoftmax(RescaledLookup(CONVERSION)),
+    resize=XnnpackInterpolate(),
 )
 
 

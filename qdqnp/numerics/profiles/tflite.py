@@ -14,6 +14,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles.families import complete, requantization
 from qdqnp.numerics.rules.add import ThreeRescaleAdd
 from qdqnp.numerics.rules.functions import TfliteFunctions
+from qdqnp.numerics.rules.interpolate import TfliteInterpolate
 from qdqnp.numerics.rules.lookup import RescaledLookup
 from qdqnp.numerics.rules.mean import DividedMean, RescaleMean
 from qdqnp.numerics.rules.mul import RescaledMul
@@ -49,6 +50,7 @@ TFLITE = complete(
     mul=RescaledMul(replace(DOUBLE, precision="float32")),
     lookup=TfliteFunctions(DOUBLE),
     softmax=FixedSoftmax(RescaledLookup(DOUBLE)),
+    resize=TfliteInterpolate(),
 )
 TFLM = complete(
     "tflm",
@@ -57,6 +59,7 @@ TFLM = complete(
     DOUBLE,
     lookup=TfliteFunctions(DOUBLE, fixed=True),
     softmax=FixedSoftmax(RescaledLookup(DOUBLE)),
+    resize=TfliteInterpolate(),
 )
 TFLM_2026_08 = replace(
     TFLM,
@@ -73,6 +76,7 @@ TFLITE_SINGLE = complete(
     SINGLE,
     lookup=TfliteFunctions(SINGLE, True, INFERRED),
     softmax=FixedSoftmax(RescaledLookup(SINGLE), INFERRED),
+    resize=TfliteInterpolate(),
 )
 
 
@@ -86,6 +90,7 @@ def cmsis_nn(name: str, summary: str, rescale: Rescale) -> Profile:
         concat=RescaledLookup(rescale, INFERRED),
         lookup=TfliteFunctions(rescale, True, INFERRED),
         softmax=FixedSoftmax(RescaledLookup(rescale, INFERRED), INFERRED),
+        resize=TfliteInterpolate(),
         global_average_pool=DividedMean(rescale),
     )
 
@@ -106,6 +111,7 @@ TFLITE_RUY = complete(
     global_average_pool=RoundedOffsetMean(RUY),
     lookup=TfliteFunctions(DOUBLE),
     softmax=FloatSoftmax(RescaledLookup(RUY, INFERRED)),
+    resize=TfliteInterpolate(),
 )
 TFLITE_FC_FLOAT = requantization(
     "tflite-fc-float",

@@ -10,6 +10,7 @@ import numpy as np
 from tests.numerics.profiles.tflite_operators import (
     ADD,
     AVERAGE,
+    BILINEAR,
     CONV,
     DEPTHWISE,
     FULL,
@@ -191,6 +192,20 @@ def softmax(rng: Rng) -> Operator:
     return Operator(SOFTMAX, (x,), empty(values.shape, 1 / 256, -128), options(SOFTMAX, beta=1.0))
 
 
+def bilinear(rng: Rng) -> Operator:
+    """Both directions, every mode of places, sizes whose ratio has no short binary fraction."""
+    before, after = rng.integers(1, 13, 2), rng.integers(1, 25, 2)
+    if rng.random() < 0.3:
+        after = before * rng.integers(1, 5, 2)
+    scale, zero, channels = some_scales(rng, 1), zero_point(rng), int(rng.integers(1, 9))
+    x = tensor(codes(rng, (1, *before, channels)), scale, zero)
+    output = empty((1, *after, channels), float(scale[0]), zero)
+    half = rng.random() < 0.5
+    corners = not half and rng.random() < 0.5
+    chosen = options(BILINEAR, halfPixelCenters=half, alignCorners=corners)
+    return Operator(BILINEAR, (x, tensor(after.astype(np.int32))), output, chosen)
+
+
 MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     CONV: layer(CONV),
     DEPTHWISE: layer(DEPTHWISE),
@@ -205,6 +220,7 @@ MAKE: Mapping[str, Callable[[Rng], Operator]] = {
     LOGISTIC: logistic,
     LEAKY: leaky,
     SOFTMAX: softmax,
+    BILINEAR: bilinear,
     TANH: tanh,
     SWISH: swish,
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Blends
+from qdqnp.numerics.rules.interpolate import Axis
 from qdqnp.numerics.rules.lookup import (
     HardSwishFunction,
     IdentityFunction,
@@ -25,6 +28,7 @@ Array = Any
 CONV, DEPTHWISE, FULL, MATMUL = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"
 ADD, MUL, AVERAGE, MEAN, QUANTIZE = "ADD", "MUL", "AVERAGE_POOL_2D", "MEAN", "QUANTIZE"
 SUB = "SUB"
+BILINEAR = "RESIZE_BILINEAR"
 LOGISTIC, LEAKY, SOFTMAX, TANH, SWISH = "LOGISTIC", "LEAKY_RELU", "SOFTMAX", "TANH", "HARD_SWISH"
 
 
@@ -147,6 +151,16 @@ def softmax(op: Operator, profile: Profile) -> Array:
     return profile.softmax.bind(quant(x), quant(op.output), x.values.shape[1])(x.values)
 
 
+def bilinear(op: Operator, profile: Profile) -> Array:
+    x, options = op.inputs[0], op.options
+    assert x is not None
+    mode = "half_pixel" if options.halfPixelCenters else "align_corners" if options.alignCorners else "asymmetric"
+    sizes = zip(x.values.shape[1:3], op.output.values.shape[1:3], strict=True)
+    rows, columns = (Axis(before, after, Fraction(after, before), mode) for before, after in sizes)
+    question = Blends.of("", quant(x), quant(op.output), x.values, (rows, columns))
+    return question.codes(profile.resize)
+
+
 COMPUTE: Mapping[str, Callable[[Operator, Profile], Array]] = {
     CONV: linear(lambda profile: profile.conv),
     DEPTHWISE: linear(lambda profile: profile.conv),
@@ -160,6 +174,7 @@ COMPUTE: Mapping[str, Callable[[Operator, Profile], Array]] = {
     LOGISTIC: function(lambda op: SigmoidFunction()),
     LEAKY: function(lambda op: LeakyReluFunction(op.options.alpha)),
     SOFTMAX: softmax,
+    BILINEAR: bilinear,
     TANH: function(lambda op: TanhFunction()),
     SUB: subtract,
     SWISH: function(lambda op: HardSwishFunction()),
@@ -189,6 +204,7 @@ FIELD: Mapping[str, str] = {
     LOGISTIC: "lookup",
     LEAKY: "lookup",
     SOFTMAX: "softmax",
+    BILINEAR: "resize",
     TANH: "lookup",
     SWISH: "lookup",
     SUB: "add",
