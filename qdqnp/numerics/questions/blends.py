@@ -12,7 +12,7 @@ import numpy as np
 from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions.question import Question
 from qdqnp.numerics.rules.interpolate import (
-    Axis,
+    InterpolatedAxis,
     InterpolateRule,
     Interpolation,
     RationalInterpolate,
@@ -33,13 +33,13 @@ class Blends(Question):
     #: Codes, shape (N, H, W, C).
     image: Codes
     #: Its height and its width.
-    axes: tuple[Axis, Axis]
+    axes: tuple[InterpolatedAxis, InterpolatedAxis]
     #: Which elements of the output are asked about, flat.
     places: Int64
     rule: str = "resize"
 
     @classmethod
-    def of(cls, label: str, x: Quant, y: Quant, image: Codes, axes: tuple[Axis, Axis]) -> Self:
+    def of(cls, label: str, x: Quant, y: Quant, image: Codes, axes: tuple[InterpolatedAxis, InterpolatedAxis]) -> Self:
         """Ask about every element of the output."""
         count = image.shape[0] * axes[0].after * axes[1].after * image.shape[3]
         return cls(label, x, y, image, axes, np.arange(count))
@@ -66,7 +66,7 @@ class Blends(Question):
         return replace(self, places=self.places[elements])
 
 
-def _both(axis: Axis) -> list[Any]:
+def _both(axis: InterpolatedAxis) -> list[Any]:
     found = [RationalInterpolate().neighbours(axis)]
     if axis.scale == Fraction(axis.after, axis.before) and axis.mode != "pytorch_half_pixel":
         found.append(TfliteInterpolate().neighbours(axis))

@@ -36,7 +36,7 @@ F = np.float32
 
 
 @dataclass(frozen=True)
-class Axis:
+class InterpolatedAxis:
     """One axis that is interpolated."""
 
     #: Elements of the input.
@@ -66,15 +66,19 @@ class InterpolateRule(Protocol):
     @property
     def status(self) -> str: ...
 
-    def bind(self, x: Quant, y: Quant, axes: tuple[Axis, Axis]) -> Interpolation: ...
+    def bind(self, x: Quant, y: Quant, axes: tuple[InterpolatedAxis, InterpolatedAxis]) -> Interpolation: ...
 
 
 def _refuse(title: str, expected: str, got: object) -> NoReturn:
-    raise ProfileError(title, [Problem("Resize", expected, str(got))])
+    raise ProfileError(title, [Problem("interpolation", expected, str(got))])
 
 
 def _bound(
-    x: Quant, y: Quant, axes: tuple[Axis, Axis], neighbours: Callable[[Axis], Neighbours], rounding: str
+    x: Quant,
+    y: Quant,
+    axes: tuple[InterpolatedAxis, InterpolatedAxis],
+    neighbours: Callable[[InterpolatedAxis], Neighbours],
+    rounding: str,
 ) -> Interpolation:
     if not x.same_as(y):
         _refuse("an interpolation between two scales", "one scale and zero point of input and output", "two")
@@ -84,7 +88,7 @@ def _bound(
     return Interpolation(y, axes, along, rounding)
 
 
-def _sizes(axis: Axis) -> tuple[int, int]:
+def _sizes(axis: InterpolatedAxis) -> tuple[int, int]:
     """Return the sizes whose quotient is TFLite's scale, which the sizes of input and output alone decide."""
     before, after = axis.before, axis.after
     if axis.scale != Fraction(after, before):
@@ -111,7 +115,7 @@ class TfliteInterpolate(Rule, family="interpolate"):
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def neighbours(self, axis: Axis) -> Neighbours:
+    def neighbours(self, axis: InterpolatedAxis) -> Neighbours:
         before, after = _sizes(axis)
         scale = ((before << BITS) + after // 2) // after
         place = np.arange(axis.after, dtype=np.int64) * scale
@@ -124,7 +128,7 @@ class TfliteInterpolate(Rule, family="interpolate"):
             _refuse("places that TFLite reads beyond its input", f"places below {axis.before}", int(first.max()))
         return Neighbours(first, second, place - (first << BITS), 1 << BITS)
 
-    def bind(self, x: Quant, y: Quant, axes: tuple[Axis, Axis]) -> Interpolation:
+    def bind(self, x: Quant, y: Quant, axes: tuple[InterpolatedAxis, InterpolatedAxis]) -> Interpolation:
         return _bound(x, y, axes, self.neighbours, "half-away")
 
 
@@ -144,7 +148,7 @@ class XnnpackInterpolate(Rule, family="interpolate"):
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def neighbours(self, axis: Axis) -> Neighbours:
+    def neighbours(self, axis: InterpolatedAxis) -> Neighbours:
         before, after = _sizes(axis)
         scale = F(before) / F(after)
         place = np.arange(axis.after).astype(F) * scale
@@ -155,7 +159,7 @@ class XnnpackInterpolate(Rule, family="interpolate"):
         weight = np.rint((place - first.astype(F)) * F(2**XNNPACK_BITS)).astype(np.int64)
         return Neighbours(first, np.minimum(first + 1, axis.before - 1), weight, 2**XNNPACK_BITS)
 
-    def bind(self, x: Quant, y: Quant, axes: tuple[Axis, Axis]) -> Interpolation:
+    def bind(self, x: Quant, y: Quant, axes: tuple[InterpolatedAxis, InterpolatedAxis]) -> Interpolation:
         return _bound(x, y, axes, self.neighbours, "half-up")
 
 
@@ -165,10 +169,12 @@ class RationalInterpolate(Rule, family="interpolate"):
 
     status: str = choice(ESTABLISHED, of=STATUSES)
 
-    def neighbours(self, axis: Axis) -> Neighbours:
+    def neighbours(self, axis: InterpolatedAxis) -> Neighbours:
         """Places are whole numbers of 1 / whole, cut off at both ends of the input."""
         number, after = np.arange(axis.after, dtype=np.int64), axis.after
         up, down = axis.scale.numerator, axis.scale.denominator
+        if max((2 * after + 1) * down + up, 2 * up * axis.before) >= 2**62:
+            _refuse("places beyond 64 bits", "a scale with a shorter fraction, or sizes", axis.scale)
         if axis.mode == "align_corners" or (axis.mode == "pytorch_half_pixel" and after == 1):
             place, whole = number * (axis.before - 1), max(after - 1, 1)
         elif axis.mode == "asymmetric":
@@ -179,7 +185,7 @@ class RationalInterpolate(Rule, family="interpolate"):
         first = np.minimum(place // whole, axis.before - 1)
         return Neighbours(first, np.minimum(first + 1, axis.before - 1), place - first * whole, whole)
 
-    def bind(self, x: Quant, y: Quant, axes: tuple[Axis, Axis]) -> Interpolation:
+    def bind(self, x: Quant, y: Quant, axes: tuple[InterpolatedAxis, InterpolatedAxis]) -> Interpolation:
         return _bound(x, y, axes, self.neighbours, "half-even")
 
 
@@ -188,7 +194,7 @@ class Interpolation(BoundRule):
     """A bound rule. Calling it maps flat places of the output, and the input's codes, to codes."""
 
     y: Quant
-    axes: tuple[Axis, Axis]
+    axes: tuple[InterpolatedAxis, InterpolatedAxis]
     along: tuple[Neighbours, Neighbours]
     rounding: str
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.errors import Problem, ProfileError
 from qdqnp.graph import DEVICES, Shape, Sizes, concrete
 from qdqnp.numerics.questions.blends import Blends
-from qdqnp.numerics.rules.interpolate import MODES, Axis
-from qdqnp.ops.geometry.resizing import ResizeAttributes, resized_axes
+from qdqnp.numerics.rules.interpolate import MODES, InterpolatedAxis
+from qdqnp.ops.geometry.resizing import LARGEST, ResizeAttributes, resized_axes
 from qdqnp.ops.integer.asking import EVERYWHERE, Part
 from qdqnp.ops.integer.device_functions import NOT_OF_ORT
 from qdqnp.ops.integer.unary import FromOneInput, input_and_output
 from qdqnp.ops.node_check import NodeCheck
-from qdqnp.ops.operator import Binding, Inferred, ShapeError
+from qdqnp.ops.operator import Binding, Inferred
 from qdqnp.program import Step
 from qdqnp.quant import EIGHT_BIT, Codes
 
@@ -50,14 +51,19 @@ class QLinearResize(FromOneInput):
             check.refuse("attribute 'coordinate_transformation_mode'", " or ".join(MODES), repr(given))
         if attributes.axes not in ((1, 2), (2, 3)):
             check.refuse("attribute 'axes'", "(1, 2) or (2, 3)", attributes.axes)
-        if bool(attributes.scales) == bool(attributes.sizes):
-            check.refuse("attributes", "scales or sizes", "both or neither")
+        if sorted(map(len, (attributes.scales, attributes.sizes))) != [0, 2]:
+            check.refuse("attributes", "two scales or two sizes", f"{attributes.scales} and {attributes.sizes}")
+        if not all(0 < scale < np.inf for scale in attributes.scales):
+            check.refuse("attribute 'scales'", "finite numbers > 0", attributes.scales)
+        if not all(0 < size <= LARGEST for size in attributes.sizes):
+            check.refuse("attribute 'sizes'", f"sizes in [1, {LARGEST}]", attributes.sizes)
         input_and_output(check)
         return ((dtype, self.shapes(attributes, check.value(0).shape)[0]),)
 
     def check_scales(self, binding: Binding) -> None:
         if not binding.step.quant(0).same_as(binding.step.y):
-            raise ShapeError("one scale and zero point of input and output", "two")
+            problem = Problem("scale and zero point", "those of the input at the output", "others")
+            raise ProfileError("an interpolation between two scales", [problem])
 
     def shapes(self, attributes: QLinearResizeAttributes, x: Shape) -> tuple[Shape, ...]:
         result = list(x)
@@ -82,11 +88,11 @@ def _as_resize(attributes: QLinearResizeAttributes) -> ResizeAttributes:
     return ResizeAttributes("linear", axes=attributes.axes, _scales=attributes.scales, _sizes=attributes.sizes)
 
 
-def _axes(attributes: QLinearResizeAttributes, x: Sizes) -> tuple[Axis, Axis]:
+def _axes(attributes: QLinearResizeAttributes, x: Sizes) -> tuple[InterpolatedAxis, InterpolatedAxis]:
     """Return both axes with their sizes; a scale that is given is taken as the float32 number that it is."""
     after = concrete(tuple(axis.size for axis in resized_axes(_as_resize(attributes), x)))
     found: list[Any] = []
     for at, axis in enumerate(attributes.axes):
         scale = Fraction(attributes.scales[at]) if attributes.scales else Fraction(after[at], x[axis])
-        found.append(Axis(x[axis], after[at], scale, attributes.coordinate_transformation_mode))
+        found.append(InterpolatedAxis(x[axis], after[at], scale, attributes.coordinate_transformation_mode))
     return found[0], found[1]

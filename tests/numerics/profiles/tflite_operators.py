@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Blends
-from qdqnp.numerics.rules.interpolate import Axis
+from qdqnp.numerics.rules.interpolate import InterpolatedAxis
 from qdqnp.numerics.rules.lookup import (
     HardSwishFunction,
     IdentityFunction,
@@ -156,7 +156,7 @@ def bilinear(op: Operator, profile: Profile) -> Array:
     assert x is not None
     mode = "half_pixel" if options.halfPixelCenters else "align_corners" if options.alignCorners else "asymmetric"
     sizes = zip(x.values.shape[1:3], op.output.values.shape[1:3], strict=True)
-    rows, columns = (Axis(before, after, Fraction(after, before), mode) for before, after in sizes)
+    rows, columns = (InterpolatedAxis(before, after, Fraction(after, before), mode) for before, after in sizes)
     question = Blends.of("", quant(x), quant(op.output), x.values, (rows, columns))
     return question.codes(profile.resize)
 

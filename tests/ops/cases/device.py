@@ -67,10 +67,27 @@ def requantize(rng: draw.Rng) -> Case:
     return case
 
 
+def resize(rng: draw.Rng) -> Case:
+    """Height and width of either layout, by sizes or by scales, longer and shorter."""
+    dtype, scale, axes = draw.pick(rng, draw.EIGHT), draw.scale(rng), draw.pick(rng, ((2, 3), (1, 2)))
+    dims, zero = tuple(draw.size(rng, 6) for _ in range(4)), draw.zero_point(rng, dtype)
+    arguments = [("x", draw.codes(rng, dtype, dims)), ("xs", scale), ("xz", zero), ("ys", scale), ("yz", zero)]
+    mode = draw.pick(rng, ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"))
+    given: dict[str, object] = {"sizes": [draw.size(rng, 9), draw.size(rng, 9)]}
+    if draw.chance(rng, 0.5):
+        given = {"scales": [max(float(draw.pick(rng, (2.0, 1.5, 1.0, 0.4, 1 / 3, 4 / 3))), 1 / dims[a]) for a in axes]}
+    case = one_node(
+        "QLinearResize", arguments, domain=DOMAIN, coordinate_transformation_mode=mode, axes=list(axes), **given
+    )
+    case.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    return case
+
+
 DEVICE_CASES: Mapping[str, Callable[[np.random.Generator], Case]] = {
     "QLinearTanh": tanh,
     "QLinearHardSwish": hard_swish,
     "QLinearHardSigmoid": hard_sigmoid,
     "QLinearSub": sub,
     "QLinearRequantize": requantize,
+    "QLinearResize": resize,
 }
