@@ -30,6 +30,7 @@ from qdqnp.numerics.rule import kind_name
 from qdqnp.numerics.rules.accumulate import ExactSum
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.float_sum import AnySum
+from qdqnp.numerics.rules.undefined import Undefined
 from qdqnp.numerics.status import ESTABLISHED, INFERRED
 
 Document = dict[str, Any]
@@ -90,8 +91,9 @@ def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
         host = {"kind": kind_name(FloatConvert), "status": ESTABLISHED}
         exact = {"kind": kind_name(ExactSum), "status": ESTABLISHED}
         floats = {"kind": kind_name(AnySum), "reason": NO_FLOATS.reason}
-        usual = {"lowering": "ort", "host_float": False, "convert": host, "accumulate": exact, "float_sum": floats}
-        return {**named, **usual, **document}
+        unsaid = {"kind": kind_name(Undefined), "reason": "the profile does not say it"}
+        rules = {"convert": host, "accumulate": exact, "resize": unsaid, "float_sum": floats}
+        return {**named, "lowering": "ort", "host_float": False, **rules, **document}
     start = to_document(base)
     merged = _merge(start, document)
     for name in changed:  # the base's status speaks of the base's arithmetic, not of this one

@@ -18,9 +18,9 @@ COVERAGE = {
     "ort": "complete",
     "exact": "complete",
     "tflite": "complete",
-    "neural-art-1.1.3": "all but Mul, LeakyRelu, Tanh, HardSwish, HardSigmoid, Sigmoid, Softmax",
-    "tosa-single": "complete",
-    "pow2": "all but Softmax",
+    "neural-art-1.1.3": "all but Mul, LeakyRelu, Tanh, HardSwish, HardSigmoid, Sigmoid, Softmax, ResizeLinear",
+    "tosa-single": "all but ResizeLinear",
+    "pow2": "all but Softmax, ResizeLinear",
     "nvdla": "requantization only",
 }
 
@@ -49,7 +49,7 @@ def test_the_list_as_json() -> None:
     assert list(found) == list(PROFILES)
     art = found["neural-art-1.1.3"]
     assert art["aliases"] == ["neural-art"] and art["status"] == "inferred"
-    assert art["undefined"] == ["mul", "lookup", "softmax"]
+    assert art["undefined"] == ["mul", "lookup", "softmax", "resize"]
     assert art["inferred"] == ["matmul", "concat", "average_pool", "global_average_pool"]
     assert all(entry["source"] and entry["summary"] for entry in found.values())
 

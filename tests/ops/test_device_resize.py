@@ -39,7 +39,7 @@ def place(i: int, before: int, after: int, scale: Fraction, mode: str) -> Fracti
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS)
 def test_the_exact_value_rounded_once(seed: int) -> None:
-    case = DEVICE_CASES["QLinearResize"](np.random.default_rng(seed))
+    case = DEVICE_CASES["QLinearResizeLinear"](np.random.default_rng(seed))
     attributes = {one.name: helper.get_attribute_value(one) for one in case.model.graph.node[0].attribute}
     x, axes, mode = case.inputs["x"], attributes["axes"], attributes["coordinate_transformation_mode"].decode()
     y = qdqnp.load(case.model).run(case.inputs, profile="exact")["y"]
@@ -86,7 +86,7 @@ def resized(**given: Any) -> Net:
 def test_a_network_has_it_on_codes(profile: str, given_: dict[str, Any], between: list[str]) -> None:
     model = qdqnp.load(resized(**given_).model())
     steps = [step.op for step in model.program(profile).steps]
-    assert steps == ["QuantizeLinear", "QLinearResize", *between, "DequantizeLinear"]
+    assert steps == ["QuantizeLinear", "QLinearResizeLinear", *between, "DequantizeLinear"]
     x = np.random.default_rng(0).normal(0, 3, given_.get("shape", (1, 2, 4, 5))).astype(F)
     made, real = (next(iter(model.run(x, profile=name).values())) for name in (profile, "ort-unfused"))
     assert made.shape == real.shape
@@ -100,7 +100,13 @@ def test_readers_that_quantize_differently() -> None:
     net.output(net.qdq(y, 0.05, 3))
     net.output(net.qdq(y, 0.1, 0))
     steps = [step.op for step in qdqnp.load(net.model()).program("tflite").steps]
-    assert sorted(steps) == ["DequantizeLinear", "DequantizeLinear", "QLinearConcat", "QLinearResize", "QuantizeLinear"]
+    assert sorted(steps) == [
+        "DequantizeLinear",
+        "DequantizeLinear",
+        "QLinearConcat",
+        "QLinearResizeLinear",
+        "QuantizeLinear",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_scales_without_an_end() -> None:
     ],
 )
 def test_nodes_that_nobody_makes(attributes: dict[str, Any], message: str) -> None:
-    case = DEVICE_CASES["QLinearResize"](np.random.default_rng(0))
+    case = DEVICE_CASES["QLinearResizeLinear"](np.random.default_rng(0))
     node = case.model.graph.node[0]
     del node.attribute[:]
     node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())

@@ -50,7 +50,7 @@ def _interpolate(edit: Edit, node: Node, log: Log) -> None:
     shape, parameters = edit.values[node.outputs[0]].shape, (dq.inputs[1], dq.input(2) or _zero(edit, dq))
     codes = edit.code_tensor(f"{node.outputs[0]}_codes", dq, shape)
     inputs, origin = (dq.input(0), *parameters, *parameters), (*node.origins, *dq.origins)
-    made = [Node("QLinearResize", DEVICES, inputs, (codes,), chosen, node.name, origin)]
+    made = [Node("QLinearResizeLinear", DEVICES, inputs, (codes,), chosen, node.name, origin)]
     for reader, at in edit.uses(node.outputs[0]):
         real = edit.fresh(f"{node.outputs[0]}_real", edit.values[node.outputs[0]])
         edit.rewire(reader, at, real)
@@ -92,7 +92,7 @@ def _why_not(edit: Edit, node: Node, dq: Node) -> str | None:
 
 
 def _planes(resize: ResizeAttributes, shape: tuple[object, ...]) -> dict[str, AttributeValue] | None:
-    """Return the attributes of QLinearResize; None where other axes than the last two, or 1 and 2, change."""
+    """Return the attributes of QLinearResizeLinear; None where other axes than the last two, or 1 and 2, change."""
     if len(shape) != 4 or resize._late:
         return None
     axes = [axis % 4 for axis in resize.axes] or list(range(4))

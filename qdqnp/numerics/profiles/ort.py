@@ -16,10 +16,10 @@ from qdqnp.numerics.rules.mul import FloatMul
 from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
 from qdqnp.numerics.rules.undefined import Undefined
-from qdqnp.numerics.status import INFERRED
+from qdqnp.numerics.status import ESTABLISHED, INFERRED
 
-#: Of codes its own Resize interpolates, without a rule.
-OF_DEVICES = Undefined("ONNX Runtime has no integer operator for it; its Resize takes codes as they are")
+#: No layer asks: of codes ONNX Runtime's Resize makes codes as it is, by the operator's own arithmetic.
+OF_DEVICES = Undefined("ONNX Runtime has no integer operator for it; its Resize takes codes as they are", ESTABLISHED)
 
 ORT = Profile(
     name="ort",
@@ -87,7 +87,7 @@ ORT_ARM64 = Profile(
     average_pool=FloatAverage(INFERRED),
     global_average_pool=FloatMean(INFERRED),
     softmax=TableSoftmax(INFERRED),
-    resize=OF_DEVICES,
+    resize=replace(OF_DEVICES, status=INFERRED),
     float_sum=AnySum("the order of sums on ARM64 is not known"),
 )
 

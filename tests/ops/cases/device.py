@@ -77,7 +77,7 @@ def resize(rng: draw.Rng) -> Case:
     if draw.chance(rng, 0.5):
         given = {"scales": [max(float(draw.pick(rng, (2.0, 1.5, 1.0, 0.4, 1 / 3, 4 / 3))), 1 / dims[a]) for a in axes]}
     case = one_node(
-        "QLinearResize", arguments, domain=DOMAIN, coordinate_transformation_mode=mode, axes=list(axes), **given
+        "QLinearResizeLinear", arguments, domain=DOMAIN, coordinate_transformation_mode=mode, axes=list(axes), **given
     )
     case.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return case
@@ -89,5 +89,5 @@ DEVICE_CASES: Mapping[str, Callable[[np.random.Generator], Case]] = {
     "QLinearHardSigmoid": hard_sigmoid,
     "QLinearSub": sub,
     "QLinearRequantize": requantize,
-    "QLinearResize": resize,
+    "QLinearResizeLinear": resize,
 }

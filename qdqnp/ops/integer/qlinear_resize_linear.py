@@ -24,7 +24,7 @@ from qdqnp.quant import EIGHT_BIT, Codes
 
 
 @dataclass(frozen=True)
-class QLinearResizeAttributes:
+class QLinearResizeLinearAttributes:
     """As Resize's; the two axes in order, and their scales or their sizes."""
 
     coordinate_transformation_mode: str = "half_pixel"
@@ -33,17 +33,17 @@ class QLinearResizeAttributes:
     sizes: tuple[int, ...] = ()
 
 
-class QLinearResize(FromOneInput):
-    op = "QLinearResize"
+class QLinearResizeLinear(FromOneInput):
+    op = "QLinearResizeLinear"
     domain = DEVICES
     bytes_per_element = 128  # four corners' places, weights and sums, int64
-    Attributes = QLinearResizeAttributes
+    Attributes = QLinearResizeLinearAttributes
     asks = Blends
     rule = "resize"
     example = {"sizes": (2, 2), "axes": (2, 3)}  # noqa: RUF012 - is not changed
     example_shapes = ((1, 1, 2, 2),)
 
-    def infer(self, check: NodeCheck, attributes: QLinearResizeAttributes) -> Inferred:
+    def infer(self, check: NodeCheck, attributes: QLinearResizeLinearAttributes) -> Inferred:
         dtype = check.dtype_in(0, EIGHT_BIT, "x")
         check.rank_in(0, (4,), "x")
         if attributes.coordinate_transformation_mode not in MODES:
@@ -65,7 +65,7 @@ class QLinearResize(FromOneInput):
             problem = Problem("scale and zero point", "those of the input at the output", "others")
             raise ProfileError("an interpolation between two scales", [problem])
 
-    def shapes(self, attributes: QLinearResizeAttributes, x: Shape) -> tuple[Shape, ...]:
+    def shapes(self, attributes: QLinearResizeLinearAttributes, x: Shape) -> tuple[Shape, ...]:
         result = list(x)
         for axis in resized_axes(_as_resize(attributes), x):
             result[axis.axis] = axis.size
@@ -74,7 +74,7 @@ class QLinearResize(FromOneInput):
     def questions(self, step: Step, x: Codes) -> Sequence[Part]:
         if x.size == 0:
             return []
-        attributes: QLinearResizeAttributes = step.attributes
+        attributes: QLinearResizeLinearAttributes = step.attributes
         last = attributes.axes == (1, 2)
         image = x if last else np.moveaxis(x, 1, -1)
         question = Blends.of(step.label, step.quant(0), step.y, image, _axes(attributes, x.shape))
@@ -84,11 +84,11 @@ class QLinearResize(FromOneInput):
         return NOT_OF_ORT if binding.profile.lowering.startswith("ort") else ""
 
 
-def _as_resize(attributes: QLinearResizeAttributes) -> ResizeAttributes:
+def _as_resize(attributes: QLinearResizeLinearAttributes) -> ResizeAttributes:
     return ResizeAttributes("linear", axes=attributes.axes, _scales=attributes.scales, _sizes=attributes.sizes)
 
 
-def _axes(attributes: QLinearResizeAttributes, x: Sizes) -> tuple[InterpolatedAxis, InterpolatedAxis]:
+def _axes(attributes: QLinearResizeLinearAttributes, x: Sizes) -> tuple[InterpolatedAxis, InterpolatedAxis]:
     """Return both axes with their sizes; a scale that is given is taken as the float32 number that it is."""
     after = concrete(tuple(axis.size for axis in resized_axes(_as_resize(attributes), x)))
     found: list[Any] = []
