@@ -145,6 +145,12 @@ def test_tflite_and_the_exact_value_part(mode: str) -> None:
     assert np.abs(ours.astype(int) - exact).max() <= 2
 
 
+def test_a_quotient_in_float32_is_one_of_sizes() -> None:
+    third = InterpolatedAxis(3, 1, Fraction(float(F(1 / 3))), "half_pixel")
+    assert third.by_sizes and not InterpolatedAxis(3, 1, Fraction(2, 5), "half_pixel").by_sizes
+    assert TfliteInterpolate().neighbours(third).first.tolist() == [1]
+
+
 def test_a_tie_and_its_stages() -> None:
     axes = (InterpolatedAxis(1, 1, Fraction(1), "half_pixel"), InterpolatedAxis(2, 3, Fraction(3, 2), "align_corners"))
     quant = Quant(np.dtype(np.int8), np.float32(0.1), np.int8(0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
@@ -68,6 +67,6 @@ class Blends(Question):
 
 def _both(axis: InterpolatedAxis) -> list[Any]:
     found = [RationalInterpolate().neighbours(axis)]
-    if axis.scale == Fraction(axis.after, axis.before) and axis.mode != "pytorch_half_pixel":
+    if axis.by_sizes and axis.mode != "pytorch_half_pixel":
         found.append(TfliteInterpolate().neighbours(axis))
     return found

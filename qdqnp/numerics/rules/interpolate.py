@@ -48,6 +48,11 @@ class InterpolatedAxis:
     #: One of MODES.
     mode: str
 
+    @property
+    def by_sizes(self) -> bool:
+        """Whether the scale is the quotient of the sizes, or that in float32."""
+        return self.scale in (Fraction(self.after, self.before), Fraction(float(F(self.after) / F(self.before))))
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -91,7 +96,7 @@ def _bound(
 def _sizes(axis: InterpolatedAxis) -> tuple[int, int]:
     """Return the sizes whose quotient is TFLite's scale, which the sizes of input and output alone decide."""
     before, after = axis.before, axis.after
-    if axis.scale != Fraction(after, before):
+    if not axis.by_sizes:
         _refuse("a scale that TFLite does not have", f"{after}/{before}, as the sizes say", axis.scale)
     if axis.mode == "pytorch_half_pixel" and after == 1 < before:
         _refuse("a mode that TFLite does not have", "half_pixel, as the output has one element", axis.mode)
