@@ -12,7 +12,7 @@ from qdqnp.executor.events import Events
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.settle import settled
 from qdqnp.executor.threads import ONE
-from qdqnp.executor.walk import Notes, walk
+from qdqnp.executor.walk import Notes
 from qdqnp.graph import Graph
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.lowering import LOWERINGS, Lowering, lower
@@ -132,7 +132,9 @@ class Model:
             profile: the arithmetic, by name or as a value.
             lowering: the lowering to use instead of the one that the profile names.
             strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
-            threads: how many BLAS may use, where threadpoolctl is installed; None for as many as it likes.
+            threads: how many pictures of a batch are computed at a time, None for as many as there are processors.
+                Where pictures are not computed by themselves, as many threads may BLAS use, if threadpoolctl is
+                installed; None leaves it as it is. No result depends on it.
             codes: if True, return the integer codes of each output instead of its float32 values.
 
         Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the
@@ -151,7 +153,7 @@ class Model:
         plan = self.plan(profile, lowering, strategy)
         feeds = feeds_for(plan, inputs)
         names = code_outputs(plan.program) if codes else {name: name for name in plan.program.outputs}
-        found = self._schedules.setdefault(plan, Schedules(plan)).run(feeds, set(names.values()), threads)
+        found = self._scheduled(plan).run(feeds, set(names.values()), threads)
         consts, tensors = plan.consts, plan.program.tensors
         arrays = {name: found[kept] if kept in found else consts[kept].copy() for name, kept in names.items()}
         return {name: tensors[names[name]].as_in_file(array) for name, array in arrays.items()}
@@ -187,7 +189,10 @@ class Model:
         """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
-        return Trace(walk(plan, feeds_for(plan, inputs, keep_all=True), None, notes, threads), notes)
+        return Trace(self._scheduled(plan).trace(feeds_for(plan, inputs, keep_all=True), notes, threads), notes)
+
+    def _scheduled(self, plan: Plan) -> Schedules:
+        return self._schedules.setdefault(plan, Schedules(plan))
 
 
 def load(source: Source, outputs: str | Sequence[str] | None = None) -> Model:

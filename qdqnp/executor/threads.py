@@ -1,5 +1,6 @@
-"""How many threads BLAS may use: one, unless told otherwise.
+"""How many threads a run may use: one, unless told otherwise.
 
+The pictures of a batch are computed at the same time, each in a thread of its own, and BLAS is held to one thread then.
 The products of a quantized network are small: BLAS's own threads gain little on an idle machine, and on a busy one
 they wait for each other. Limiting them takes threadpoolctl, which is optional; without it BLAS does as it likes.
 """
@@ -8,14 +9,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from qdqnp.errors import InputError, Problem
 
 ONE = 1
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class _Holders:
@@ -54,6 +60,42 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_HOLDERS.after_fork)
 
 
+def checked_threads(threads: int | None) -> int:
+    """Return a number of threads; for None, the number of processors that the process may use.
+
+    Raises InputError for a number below 1.
+    """
+    if threads is not None and threads < 1:
+        raise InputError("no such number of threads", [Problem("threads", "1 or more, or None", str(threads))])
+    if threads is not None:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(function: Callable[[Item], Result], items: Iterable[Item], threads: int | None) -> Iterator[Result]:
+    """Yield the function of each item, in order, computed in so many threads; twice as many results wait at most.
+
+    An exception of the function is raised in its item's turn.
+
+    >>> list(each(abs, [1, -2, 3], 2))
+    [1, 2, 3]
+    """
+    count = checked_threads(threads)
+    if count == ONE:
+        yield from map(function, items)
+        return
+    pool, waiting = ThreadPoolExecutor(count, "qdqnp"), deque[Future[Result]]()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[None]:
     """Hold BLAS to that many threads while the context lasts.
@@ -64,8 +106,8 @@ def blas_threads(threads: int | None) -> Iterator[None]:
 
     Raises InputError for a number below 1, or another than 1 where threadpoolctl is missing.
     """
-    if threads is not None and threads < 1:
-        raise InputError("no such number of threads", [Problem("threads", "1 or more, or None", str(threads))])
+    if threads is not None:
+        checked_threads(threads)
     controller = _controller() if threads is not None else None
     if controller is None:
         if threads not in (None, ONE):

@@ -7,12 +7,15 @@ from typing import Any
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.graph import Sizes
+from qdqnp.schedule.batch import Batch
 from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered
 from qdqnp.schedule.schedules import Schedules
 
 
 def scheduled(plan: Plan) -> dict[str, Any]:
     """Return the schedule of a plan for the shapes of its file, a batch of unknown size being one picture.
+
+    Of a batch of known size the schedule is that of each picture; steps that need the whole batch come last.
 
     It has "bytes" (of the arena) and "actions", each with "step", "form" and "proof". Without a schedule "bytes" is 0,
     and every step is computed on codes.
@@ -29,7 +32,9 @@ def scheduled(plan: Plan) -> dict[str, Any]:
     schedule = Schedules(plan).schedule(shapes, plan.program.outputs)
     if schedule is None:
         return {"bytes": 0, "actions": [_defined(bound.step.label) for bound in plan.steps]}
-    return {"bytes": schedule.nbytes, "actions": [_described(action) for action in schedule.actions]}
+    one, together = (schedule.one, schedule.together) if isinstance(schedule, Batch) else (schedule, ())
+    actions = [*map(_described, one.actions), *(_defined(bound.step.label) for bound in together)]
+    return {"bytes": one.nbytes, "actions": actions}
 
 
 def _sizes(plan: Plan, name: str) -> Sizes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.graph import Sizes
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
+from qdqnp.quant import Array
 from qdqnp.schedule.arena import Span, offsets, rounded
 from qdqnp.schedule.choose import Chooser, Convolved, with_addition
 from qdqnp.schedule.form import Form
@@ -22,31 +23,47 @@ WORTH = 2
 
 
 def compile_plan(
-    plan: Plan, shapes: Mapping[str, Sizes], given: Collection[str], wanted: Collection[str], always: bool = False
+    plan: Plan,
+    steps: Sequence[BoundStep],
+    shapes: Mapping[str, Sizes],
+    given: Collection[str],
+    wanted: Collection[str],
+    fixed: Mapping[str, Array],
+    always: bool = False,
 ) -> Schedule | None:
-    """Return the schedule of a plan; None where that would cost more than it gains.
+    """Return the schedule of a plan's steps; None where that would cost more than it gains.
 
+    steps: all of them, or those that are computed for a picture of a batch.
     shapes: of every tensor, for one picture.
     given: the names of the tensors that a run starts from.
     wanted: the names of those that it returns.
+    fixed: the tensors that do not depend on the inputs, by name (`fixed_tensors`).
     always: whether a schedule is returned also where conversions cost more than it gains.
     """
-    compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted))
-    for bound in plan.steps:
-        if not all(name in given for name in bound.step.output_names):
+    compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted), fixed)
+    for bound in steps:
+        if not all(name in given or name in fixed for name in bound.step.output_names):
             compiler.add(bound)
     return compiler.schedule() if always or compiler.worth() else None
 
 
 class _Compiler:
-    def __init__(self, plan: Plan, shapes: Mapping[str, Sizes], given: frozenset[str], wanted: frozenset[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        shapes: Mapping[str, Sizes],
+        given: frozenset[str],
+        wanted: frozenset[str],
+        fixed: Mapping[str, Array],
+    ) -> None:
         self._wanted = wanted
+        self._fixed = fixed
         self._actions: list[Action] = []
         #: Every image by name, and which action makes it.
         self._images: dict[str, Image] = {}
         self._made: dict[str, int] = {}
         #: Tensors that are there as codes.
-        self._codes = set(given) | set(plan.consts)
+        self._codes = {*given, *plan.consts, *fixed}
         #: Images that are made in the place of another: by name, that image's name and the first channel there.
         self._inside: dict[str, tuple[str, int]] = {}
         self._readers: dict[str, int] = {}
@@ -137,11 +154,12 @@ class _Compiler:
                 self._images[name], starts[owner], self._images[owner].channels, channel, above, below
             )
         work = max((sum(map(rounded, form.work)) for form in computed), default=0)
-        return Schedule(self._actions, places, floats, work, self._wanted)
+        return Schedule(self._actions, places, floats, work, self._wanted, self._fixed)
 
     def worth(self) -> bool:
-        """Tell whether less is converted than convolutions make."""
-        converted = sum(action.image.size for action in self._actions if isinstance(action, Entered | Left))
+        """Tell whether less is converted than convolutions make; what is wanted becomes codes in any case."""
+        boundaries = [action.image for action in self._actions if isinstance(action, Entered | Left)]
+        converted = sum(image.size for image in boundaries if image.name not in self._wanted)
         forms = [action.form for action in self._actions if isinstance(action, Compiled)]
         made = sum(form.output.size for form in forms if isinstance(form, Convolved))
         return made > WORTH * converted

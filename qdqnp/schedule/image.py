@@ -79,5 +79,5 @@ class PlacedImage:
         image = self.image
         found = np.empty((1, image.channels, image.height, image.width), image.dtype)
         values = self.inside + np.float32(image.zero_point) if image.zero_point else self.inside
-        np.copyto(found[0], values.transpose(2, 0, 1), casting="unsafe")
+        np.copyto(found[0], values.astype(image.dtype, order="C").transpose(2, 0, 1))
         return found

@@ -108,13 +108,18 @@ class Schedule:
         floats: int,
         work: int,
         wanted: Collection[str],
+        fixed: Mapping[str, Array],
     ) -> None:
         self.actions = tuple(actions)
         self.places = places
         #: Floats of all images at once, and of the work memory that the forms share.
         self.floats, self.work = floats, work
         self._wanted = frozenset(wanted)
+        #: Tensors that do not depend on the inputs.
+        self._fixed = fixed
         self._free: deque[_Arena] = deque()
+        #: The tensors of codes whose arrays share no memory with others.
+        self._fresh = frozenset(self._made_fresh())
         #: For each action, the tensors of codes that nothing after it reads.
         self._done = self._last_reads()
 
@@ -122,6 +127,13 @@ class Schedule:
     def nbytes(self) -> int:
         """The bytes of an arena."""
         return 4 * (self.floats + self.work)
+
+    def _made_fresh(self) -> Iterator[str]:
+        for action in self.actions:
+            if isinstance(action, Left):
+                yield action.image.name
+            elif isinstance(action, Defined) and not action.bound.operator.views:
+                yield from action.bound.step.output_names
 
     def _last_reads(self) -> tuple[tuple[str, ...], ...]:
         last = {name: at for at, action in enumerate(self.actions) for name in action.codes}
@@ -139,7 +151,7 @@ class Schedule:
 
         Raises ProfileError with the step's label where a value leaves the profile's domain.
         """
-        values = dict(feeds)
+        values = {**self._fixed, **feeds}
         with blas_threads(threads), small_buffer(), self._lend() as arena:
             for action, calls, done in zip(self.actions, arena.calls, self._done, strict=True):
                 if isinstance(action, Defined):
@@ -153,7 +165,11 @@ class Schedule:
                             call(values)
                 for name in done:
                     values.pop(name, None)
-        return {name: np.array(values[name], order="C") for name in self._wanted if name in values}
+        return {name: self._own(values[name], name) for name in self._wanted if name in values}
+
+    def _own(self, array: Array, name: str) -> Array:
+        """Return an array that nothing else holds: a copy, where its maker does not give a fresh one."""
+        return np.asarray(array, order="C") if name in self._fresh else np.array(array, order="C")
 
     @contextmanager
     def _lend(self) -> Iterator[_Arena]:

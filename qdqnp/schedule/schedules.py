@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
+
 from qdqnp.executor.plan import Plan
-from qdqnp.executor.walk import walk
+from qdqnp.executor.threads import checked_threads
+from qdqnp.executor.walk import Notes, walk
 from qdqnp.graph import Sizes
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULES_KEPT
 from qdqnp.quant import Array
+from qdqnp.schedule.batch import Batch
 from qdqnp.schedule.compile import compile_plan
-from qdqnp.schedule.schedule import Schedule
+from qdqnp.schedule.fixed import fixed_tensors
+from qdqnp.schedule.pictures import picture_steps
+from qdqnp.schedule.schedule import Defined, Schedule
 
 Key = tuple[tuple[tuple[str, Sizes], ...], frozenset[str]]
+
+
+#: A batch is divided where each picture takes as many products, at least. Measured; it decides speed only.
+FEWEST_PRODUCTS = 2_000_000
 
 
 class Schedules:
@@ -21,20 +31,43 @@ class Schedules:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._kept: dict[Key, Schedule | None] = {}
+        self._kept: dict[Key, Schedule | Batch | None] = {}
 
     def run(self, feeds: Mapping[str, Array], wanted: Collection[str], threads: int | None) -> dict[str, Array]:
         """Return the wanted tensors by name, as `walk` does: by a schedule where there is one, else step by step.
 
-        Arguments and errors are those of `walk`.
+            threads: how many pictures of a batch are computed at a time; of one picture, how many threads BLAS may use.
+                None stands for as many as there are processors, or as BLAS likes.
+
+        Other arguments and errors are those of `walk`.
         """
+        checked_threads(threads)
         schedule = self.schedule({name: array.shape for name, array in feeds.items()}, wanted)
         if schedule is None:
             return walk(self._plan, feeds, wanted, threads=threads)
         return schedule.run(feeds, threads)
 
-    def schedule(self, feeds: Mapping[str, Sizes], wanted: Collection[str]) -> Schedule | None:
-        """Return the schedule for feeds of these shapes; None where the steps are better computed one by one.
+    def trace(self, feeds: Mapping[str, Array], notes: Notes, threads: int | None) -> dict[str, Array]:
+        """Return every tensor that is not a constant, by name: the feeds, then all in the order in which they are made.
+
+        notes: filled in.
+
+        Other arguments and errors are those of `run`.
+        """
+        checked_threads(threads)
+        steps = [bound for bound in self._plan.steps if any(name not in feeds for name in bound.step.output_names)]
+        names = dict.fromkeys((*feeds, *(name for bound in steps for name in bound.step.output_names)))
+        schedule = self.schedule({name: array.shape for name, array in feeds.items()}, names)
+        if schedule is None:
+            return walk(self._plan, feeds, None, notes, threads)
+        found = schedule.run(feeds, threads)
+        with np.errstate(all="ignore"):  # as when steps are bound and evaluated
+            for bound in steps:
+                notes.add(bound, found)
+        return {name: found[name] for name in names}
+
+    def schedule(self, feeds: Mapping[str, Sizes], wanted: Collection[str]) -> Schedule | Batch | None:
+        """Return what is done for feeds of these shapes; None where the steps are better computed one by one.
 
         wanted: the names of the tensors that a run returns.
         """
@@ -46,7 +79,7 @@ class Schedules:
             self._kept[key] = made
         return self._kept[key]
 
-    def _compiled(self, feeds: Mapping[str, Sizes], wanted: Collection[str]) -> Schedule | None:
+    def _compiled(self, feeds: Mapping[str, Sizes], wanted: Collection[str]) -> Schedule | Batch | None:
         plan = self._plan
         if plan.strategy != AUTO or plan.size_inputs:  # a forced strategy is asked for by name
             return None
@@ -56,5 +89,28 @@ class Schedules:
                 inputs.setdefault(step.input_names[0], feeds[step.output_names[0]])
         if len(inputs) < len(plan.program.inputs):
             return None
-        schedule = compile_plan(plan, plan.shapes(inputs), feeds, wanted)
+        shapes = plan.shapes(inputs)
+        batch = next((sizes[0] for sizes in feeds.values() if sizes), 1)
+        if batch > 1:
+            return self._batch(batch, shapes, feeds, wanted)
+        schedule = compile_plan(plan, plan.steps, shapes, feeds, wanted, fixed_tensors(plan, shapes))
         return schedule if schedule is not None and schedule.nbytes <= SCHEDULE_BYTES else None
+
+    def _batch(
+        self, batch: int, shapes: Mapping[str, Sizes], feeds: Mapping[str, Sizes], wanted: Collection[str]
+    ) -> Batch | None:
+        """Return how the pictures of a batch are computed; None where they are too small, or not apart."""
+        plan = self._plan
+        fixed = fixed_tensors(plan, shapes)
+        steps = [bound for bound in plan.steps if bound.step.output_names[0] not in fixed]
+        apart, together, single = picture_steps(steps, batch, shapes, feeds, {*plan.consts, *fixed})
+        shapes = {**shapes, **single}
+        if sum(plan.macs(bound, shapes) for bound in apart) < FEWEST_PRODUCTS:
+            return None
+        read = {name for bound in together for name in bound.step.input_names}
+        made = {name for bound in apart for name in bound.step.output_names}
+        needed = made & (read | set(wanted))
+        one = compile_plan(plan, apart, shapes, feeds, needed, fixed)
+        if one is None or one.nbytes > SCHEDULE_BYTES:
+            one = Schedule([Defined(bound) for bound in apart], {}, 0, 0, needed, fixed)
+        return Batch(one, batch, single, together, wanted, fixed)

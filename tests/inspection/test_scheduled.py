@@ -7,7 +7,9 @@ import pytest
 
 import qdqnp
 from qdqnp.errors import InputError
+from qdqnp.executor.walk import walk
 from qdqnp.inspection.scheduled import scheduled
+from qdqnp.model import feeds_for
 from qdqnp.schedule.schedules import Schedules
 from tests.networks import dla
 
@@ -41,8 +43,15 @@ def test_schedules_are_kept_by_shape_and_few_of_them() -> None:
     for size in range(24, 72, 8):
         x = np.random.default_rng(size).normal(0, 1, (1, 3, size, size + 8)).astype(np.float32)
         model = qdqnp.load(proto)
-        expected = model.trace(x)[plan.program.outputs[0]]
+        expected = walk(model.plan(), feeds_for(model.plan(), x), None)[plan.program.outputs[0]]
         np.testing.assert_array_equal(model.run(x)[plan.program.outputs[0]], expected)
         schedules.schedule({"input": x.shape}, plan.program.outputs)
         assert len(schedules._kept) <= 4
-    assert schedules.schedule({"input": (2, 3, 32, 32)}, plan.program.outputs) is None
+    small = schedules.schedule({"input": (2, 3, 8, 8)}, plan.program.outputs)
+    assert small is None  # pictures that are computed sooner together
+
+
+def test_a_batch_of_known_size_shows_what_is_done_for_each_picture() -> None:
+    one, four = (scheduled(qdqnp.load(dla(1, size=64, batch=batch)).plan()) for batch in (1, 4))
+    assert four["bytes"] == one["bytes"]
+    assert [action["form"] for action in four["actions"]] == [action["form"] for action in one["actions"]]

@@ -39,7 +39,7 @@ def check(
     feeds = feeds_for(plan, x)
     names = [name for step in plan.program.steps for name in step.output_names if name not in feeds]
     made = [name for name in names if wanted is None or name in wanted]
-    schedule = compile_plan(plan, plan.shapes({plan.program.inputs[0]: x.shape}), feeds, made, always=True)
+    schedule = compile_plan(plan, plan.steps, plan.shapes({plan.program.inputs[0]: x.shape}), feeds, made, {}, always=True)
     assert schedule is not None
     expected = walk(plan, feeds, made)
     for _ in range(2):  # the second time, the arena holds what the first run left there
@@ -159,7 +159,7 @@ def test_operators_give_the_codes_of_the_steps(name: str, profile: str, rng: np.
         except ProfileError:
             continue
         shapes = plan.shapes({key: value.shape for key, value in case.inputs.items()})
-        found = compile_plan(plan, shapes, feeds, made, always=True).run(feeds, 1)
+        found = compile_plan(plan, plan.steps, shapes, feeds, made, {}, always=True).run(feeds, 1)
         for key in made:
             if key in expected:
                 np.testing.assert_array_equal(found[key], expected[key], strict=True)
@@ -185,7 +185,7 @@ def test_a_tensor_info_without_a_picture_has_no_schedule() -> None:
         ir_version=9,
     )
     plan = qdqnp.load(proto).plan()
-    assert compile_plan(plan, plan.shapes({"x": (2, 3)}), {"x"}, {"y"}) is None
+    assert compile_plan(plan, plan.steps, plan.shapes({"x": (2, 3)}), {"x"}, {"y"}, {}) is None
 
 
 def test_the_weights_of_all_layers_have_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
