@@ -132,9 +132,9 @@ class Model:
             profile: the arithmetic, by name or as a value.
             lowering: the lowering to use instead of the one that the profile names.
             strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
-            threads: how many pictures of a batch are computed at a time, None for as many as there are processors.
-                Where pictures are not computed by themselves, as many threads may BLAS use, if threadpoolctl is
-                installed; None leaves it as it is. No result depends on it.
+            threads: how many pictures of a batch are computed at a time, None for as many as there are processors. One
+                picture is computed by one thread, and BLAS is held to one where threadpoolctl is installed, but for
+                None where no batch is divided. No result depends on it.
             codes: if True, return the integer codes of each output instead of its float32 values.
 
         Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the

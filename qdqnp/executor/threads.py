@@ -1,8 +1,8 @@
 """How many threads a run may use: one, unless told otherwise.
 
-The pictures of a batch are computed at the same time, each in a thread of its own, and BLAS is held to one thread then.
-The products of a quantized network are small: BLAS's own threads gain little on an idle machine, and on a busy one
-they wait for each other. Limiting them takes threadpoolctl, which is optional; without it BLAS does as it likes.
+Threads share the pictures of a batch, and BLAS is held to one thread: the products of a quantized network are small, so
+that its own threads gain little on an idle machine, and on a busy one they wait for each other. Holding it takes
+threadpoolctl, which is optional; without it BLAS does as it likes, which `qdqnp doctor` says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class _Holders:
-    """The runs that hold BLAS to a number of threads.
+    """The runs that hold BLAS to one thread.
 
     The limit is the whole process's: the first sets it, the last lifts it.
     """
@@ -35,10 +35,10 @@ class _Holders:
         self._count = 0
         self._limit: Any = None
 
-    def enter(self, controller: Any, threads: int) -> None:
+    def enter(self, controller: Any) -> None:
         with self._lock:
             if self._count == 0:
-                self._limit = controller.limit(limits=threads, user_api="blas")
+                self._limit = controller.limit(limits=ONE, user_api="blas")
             self._count += 1
 
     def after_fork(self) -> None:
@@ -97,26 +97,16 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], threads: int
 
 
 @contextmanager
-def blas_threads(threads: int | None) -> Iterator[None]:
-    """Hold BLAS to that many threads while the context lasts.
+def one_blas_thread(hold: bool = True) -> Iterator[None]:
+    """Hold BLAS to one thread while the context lasts, where threadpoolctl is installed.
 
-        threads: how many; None leaves BLAS as it is.
-
-    Runs at the same time share the limit of the first.
-
-    Raises InputError for a number below 1, or another than 1 where threadpoolctl is missing.
+    hold: if False, leave BLAS as it is.
     """
-    if threads is not None:
-        checked_threads(threads)
-    controller = _controller() if threads is not None else None
+    controller = _controller() if hold else None
     if controller is None:
-        if threads not in (None, ONE):
-            problem = Problem("threads", "threadpoolctl", "no such module", 'Run: pip install "qdqnp[threads]"')
-            raise InputError("the number of threads cannot be set", [problem])
         yield
         return
-    assert threads is not None
-    _HOLDERS.enter(controller, threads)
+    _HOLDERS.enter(controller)
     try:
         yield
     finally:

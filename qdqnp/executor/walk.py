@@ -12,7 +12,7 @@ from qdqnp.errors import ProfileError
 from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.events import Events, events
 from qdqnp.executor.plan import BoundStep, Plan, accumulators
-from qdqnp.executor.threads import ONE, blas_threads
+from qdqnp.executor.threads import one_blas_thread
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.quant import Array
 
@@ -102,7 +102,7 @@ def made_by(
 
     Arguments and errors are those of `fold`.
     """
-    with blas_threads(ONE), small_buffer():
+    with one_blas_thread(), small_buffer():
         return {name: array for done in fold(steps, given, known, scratch=scratch) for name, array in done.made.items()}
 
 
@@ -111,18 +111,18 @@ def walk(
     feeds: Mapping[str, Array],
     keep: Collection[str] | None,
     notes: Notes | None = None,
-    threads: int | None = ONE,
+    hold_blas: bool = True,
 ) -> dict[str, Array]:
     """Evaluate every step whose outputs are not already in `feeds`, and return the kept tensors by name, in order.
 
         keep: names to return, None for every tensor that is not a constant.
         notes: filled in during the walk, if given.
-        threads: how many BLAS may use, None for as many as it likes.
+        hold_blas: whether BLAS is held to one thread.
 
     The returned arrays are fresh: they do not share memory with inputs, constants or work memory.
     """
     kept = {name: array.copy() for name, array in feeds.items() if keep is None or name in keep}
-    with blas_threads(threads), small_buffer(), plan.scratch.lend() as scratch:
+    with one_blas_thread(hold_blas), small_buffer(), plan.scratch.lend() as scratch:
         for done in fold(plan.steps, feeds, last_use=plan.last_use, scratch=scratch):
             if notes is not None:
                 with np.errstate(all="ignore"):  # as when steps are bound and evaluated

@@ -8,7 +8,7 @@ import numpy as np
 
 from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.plan import BoundStep
-from qdqnp.executor.threads import ONE, blas_threads, each
+from qdqnp.executor.threads import each, one_blas_thread
 from qdqnp.executor.walk import fold
 from qdqnp.quant import Array
 from qdqnp.schedule.schedule import Schedule
@@ -47,11 +47,11 @@ class Batch:
 
         def compute(index: int) -> dict[str, Array]:
             alone = {name: feeds[name][index : index + 1] for name in self._apart if name in feeds}
-            return self.one.run(alone, None)
+            return self.one.run(alone, hold_blas=False)
 
         there = {**self._fixed, **feeds}
         values = {name: there[name].copy() for name in self._wanted if name in there}
-        with blas_threads(ONE):
+        with one_blas_thread():
             for index, found in enumerate(each(compute, range(self.pictures), threads)):
                 for name, array in found.items():
                     if name not in values:

@@ -24,4 +24,4 @@ def fixed_tensors(plan: Plan, shapes: Mapping[str, Sizes]) -> dict[str, Array]:
             room -= need
             steps.append(bound)
             known.update(step.output_names)
-    return made_by(steps, {})
+    return made_by(steps, {}) if steps else {}

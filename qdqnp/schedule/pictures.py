@@ -142,7 +142,7 @@ class Pictures:
                 self.single[name] = (1, *shapes[name][1:])
 
     def add(self, bound: BoundStep) -> bool:
-        """Tell whether a step computes each picture by itself; if so, its outputs are pictures for the steps to come."""
+        """Tell whether a step computes each picture by itself; its outputs are pictures for the steps to come."""
         step = bound.step
         read = [operand for operand in step.inputs if operand is not None]
         pictured = [operand for operand in read if operand.name in self.single]
@@ -196,7 +196,9 @@ def picture_steps(
     Returns the two, and the shapes of the first ones' tensors for one picture.
     """
     given = frozenset(feeds)
-    pictures, apart, together = Pictures(batch, shapes, given, consts), [], []
+    pictures = Pictures(batch, shapes, given, consts)
+    apart: list[BoundStep] = []
+    together: list[BoundStep] = []
     for bound in steps:
         if not all(name in given for name in bound.step.output_names):
             (apart if pictures.add(bound) else together).append(bound)

@@ -11,7 +11,7 @@ import numpy as np
 
 from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.plan import BoundStep
-from qdqnp.executor.threads import blas_threads
+from qdqnp.executor.threads import one_blas_thread
 from qdqnp.executor.walk import fold
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.quant import Array
@@ -143,16 +143,16 @@ class Schedule:
                 done[at].append(name)
         return tuple(map(tuple, done))
 
-    def run(self, feeds: Mapping[str, Array], threads: int | None) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], hold_blas: bool = True) -> dict[str, Array]:
         """Return the wanted tensors by name; they share no memory with inputs or arena.
 
             feeds: the tensors that the run starts from, for one picture.
-            threads: how many BLAS may use, None for as many as it likes.
+            hold_blas: whether BLAS is held to one thread.
 
         Raises ProfileError with the step's label where a value leaves the profile's domain.
         """
         values = {**self._fixed, **feeds}
-        with blas_threads(threads), small_buffer(), self._lend() as arena:
+        with one_blas_thread(hold_blas), small_buffer(), self._lend() as arena:
             for action, calls, done in zip(self.actions, arena.calls, self._done, strict=True):
                 if isinstance(action, Defined):
                     for evaluated in fold((action.bound,), values, scratch=arena.scratch):

@@ -36,16 +36,22 @@ class Schedules:
     def run(self, feeds: Mapping[str, Array], wanted: Collection[str], threads: int | None) -> dict[str, Array]:
         """Return the wanted tensors by name, as `walk` does: by a schedule where there is one, else step by step.
 
-            threads: how many pictures of a batch are computed at a time; of one picture, how many threads BLAS may use.
-                None stands for as many as there are processors, or as BLAS likes.
+            threads: how many pictures of a batch are computed at a time, None for as many as there are processors.
+                Elsewhere None leaves BLAS as it is, which is held to one thread otherwise.
 
         Other arguments and errors are those of `walk`.
         """
         checked_threads(threads)
         schedule = self.schedule({name: array.shape for name, array in feeds.items()}, wanted)
         if schedule is None:
-            return walk(self._plan, feeds, wanted, threads=threads)
-        return schedule.run(feeds, threads)
+            return walk(self._plan, feeds, wanted, hold_blas=threads is not None)
+        return self._run(schedule, feeds, threads)
+
+    @staticmethod
+    def _run(schedule: Schedule | Batch, feeds: Mapping[str, Array], threads: int | None) -> dict[str, Array]:
+        if isinstance(schedule, Batch):
+            return schedule.run(feeds, threads)
+        return schedule.run(feeds, hold_blas=threads is not None)
 
     def trace(self, feeds: Mapping[str, Array], notes: Notes, threads: int | None) -> dict[str, Array]:
         """Return every tensor that is not a constant, by name: the feeds, then all in the order in which they are made.
@@ -59,8 +65,8 @@ class Schedules:
         names = dict.fromkeys((*feeds, *(name for bound in steps for name in bound.step.output_names)))
         schedule = self.schedule({name: array.shape for name, array in feeds.items()}, names)
         if schedule is None:
-            return walk(self._plan, feeds, None, notes, threads)
-        found = schedule.run(feeds, threads)
+            return walk(self._plan, feeds, None, notes, hold_blas=threads is not None)
+        found = self._run(schedule, feeds, threads)
         with np.errstate(all="ignore"):  # as when steps are bound and evaluated
             for bound in steps:
                 notes.add(bound, found)

@@ -219,7 +219,7 @@ def test_an_error_of_a_picture_is_the_runs_error_and_no_thread_stays(divide: Non
     made = batch_of(model, x, "ort")
     assert made is not None
 
-    def fails(feeds: dict[str, Array], threads: int | None) -> dict[str, Array]:
+    def fails(feeds: dict[str, Array], hold_blas: bool) -> dict[str, Array]:
         raise ProfileError("no such picture", [])
 
     made.one.run = fails  # type: ignore[method-assign, assignment]

@@ -39,11 +39,13 @@ def check(
     feeds = feeds_for(plan, x)
     names = [name for step in plan.program.steps for name in step.output_names if name not in feeds]
     made = [name for name in names if wanted is None or name in wanted]
-    schedule = compile_plan(plan, plan.steps, plan.shapes({plan.program.inputs[0]: x.shape}), feeds, made, {}, always=True)
+    schedule = compile_plan(
+        plan, plan.steps, plan.shapes({plan.program.inputs[0]: x.shape}), feeds, made, {}, always=True
+    )
     assert schedule is not None
     expected = walk(plan, feeds, made)
     for _ in range(2):  # the second time, the arena holds what the first run left there
-        found = schedule.run(feeds, 1)
+        found = schedule.run(feeds)
         for name in made:
             np.testing.assert_array_equal(found[name], expected[name], strict=True, err_msg=f"{profile}, {name}")
     return schedule
@@ -159,7 +161,7 @@ def test_operators_give_the_codes_of_the_steps(name: str, profile: str, rng: np.
         except ProfileError:
             continue
         shapes = plan.shapes({key: value.shape for key, value in case.inputs.items()})
-        found = compile_plan(plan, plan.steps, shapes, feeds, made, {}, always=True).run(feeds, 1)
+        found = compile_plan(plan, plan.steps, shapes, feeds, made, {}, always=True).run(feeds)
         for key in made:
             if key in expected:
                 np.testing.assert_array_equal(found[key], expected[key], strict=True)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.errors import QdqnpError
-from qdqnp.executor.threads import ONE, blas_threads
+from qdqnp.executor.threads import one_blas_thread
 from qdqnp.inspection.layers import inspect
 from qdqnp.model import Model, load
 from qdqnp.program import Program, Tensor
@@ -128,7 +128,7 @@ class Sandbox:
         os.mkfifo(self.folder / "pipe")
         self._watching = False
         self._broken: str | None = None
-        with blas_threads(ONE):  # what this imports, and looks up, at its first use
+        with one_blas_thread():  # what this imports, and looks up, at its first use
             pass
         sys.addaudithook(self._audit)
 
