@@ -34,6 +34,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of whatever is random."
 )
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Pictures of a batch that are computed at a time.",
+)
 out_option = click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to make.")
 outputs_option = click.option(
     "--outputs",

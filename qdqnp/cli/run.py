@@ -19,6 +19,7 @@ from qdqnp.cli.options import (
     model_argument,
     profile_option,
     profile_with,
+    threads_option,
 )
 from qdqnp.cli.pictures import picture_options, settings_of
 from qdqnp.errors import InputError, Problem
@@ -60,6 +61,7 @@ MAX_SHOWN = 50
 @force_option("the file of --output")
 @profile_option()
 @host_float_option
+@threads_option
 @json_option
 def run_command(
     model: ModelFile,
@@ -72,6 +74,7 @@ def run_command(
     force: bool,
     profile: str,
     host_float: bool,
+    threads: int,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -93,7 +96,7 @@ def run_command(
     if any(run.unscaled for run in runs):
         note = "note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std"
         ERROR_CONSOLE.print(note)
-    results = (loaded.run(run.feeds(), profile=arithmetic, codes=codes) for run in runs)
+    results = (loaded.run(run.feeds(), profile=arithmetic, codes=codes, threads=threads) for run in runs)
     made = stacked(runs, tracked(results, len(runs), "running", not as_json))
     names = [one for run in runs for one in run.names]
     best = {key: best_classes(array, top, known) for key, array in made.items() if classifies(array)}

@@ -7,7 +7,7 @@ import sys
 import click
 
 from qdqnp.cli.inputs import Inputs, input_options
-from qdqnp.cli.options import ModelFile, json_option, model_argument, profile_option
+from qdqnp.cli.options import ModelFile, json_option, model_argument, profile_option, threads_option
 from qdqnp.diagnosis.verify import VerifyReport, verify
 from qdqnp.errors import Problem, ProfileError
 from qdqnp.model import load
@@ -22,8 +22,9 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 @model_argument
 @input_options()
 @profile_option(f"Which session to hold against: {', '.join(KINDS)}.")
+@threads_option
 @json_option
-def verify_command(model: ModelFile, inputs: Inputs, profile: str, as_json: bool) -> None:
+def verify_command(model: ModelFile, inputs: Inputs, profile: str, threads: int, as_json: bool) -> None:
     """Run MODEL here and in ONNX Runtime, and compare every tensor bitwise.
 
     Exit code 0: no element differs of the tensors that both have, all outputs among them. 1: some differ. 2: nothing to
@@ -34,7 +35,7 @@ def verify_command(model: ModelFile, inputs: Inputs, profile: str, as_json: bool
     loaded.plan(named)  # first: its errors say more than ONNX Runtime's
     peer = OrtPeer(model, named, sessions=Child())
     runs, total = inputs.feeds(loaded.program(named))
-    report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named)
+    report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named, threads)
     if as_json:
         print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from qdqnp.diagnosis.fed import Fed
 from qdqnp.diagnosis.tally import Tally, compared, unequal
 from qdqnp.executor.plan import Plan
+from qdqnp.executor.threads import ONE
 from qdqnp.model import Model
 from qdqnp.peers.ort.names import Pairs
 from qdqnp.peers.ort.peer import OrtPeer
@@ -189,13 +190,16 @@ class VerifyReport:
         }
 
 
-def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort") -> VerifyReport:
+def verify(
+    model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], profile: str = "ort", threads: int | None = ONE
+) -> VerifyReport:
     """Compare every tensor of the model under a profile with ONNX Runtime's, for each input.
 
         model: the model.
         peer: a session of the profile's kind.
         inputs: arrays by input name, as the model file declares them.
         profile: name of the profile.
+        threads: how many pictures of a batch are computed at a time here, as in `Model.run`.
 
     Raises PeerError and InputError.
     """
@@ -208,7 +212,9 @@ def verify(model: Model, peer: OrtPeer, inputs: Iterable[Mapping[str, Array]], p
     report.outputs = tuple(name for name in program.outputs if name in layers)
     outputs: set[bytes] = set()
     for feeds in inputs:
-        ours = model.trace(feeds, profile=profile)  # first: its errors name the input that does not fit
+        ours = model.trace(
+            feeds, profile=profile, threads=threads
+        )  # first: its errors name the input that does not fit
         found = peer.tensors(feeds)
         _compare(plan, layers, ours, _Theirs(paired, found, feeds))
         for name in report.outputs:

@@ -392,3 +392,14 @@ def test_bad_usage(path: Path, tmp_path: Path) -> None:
     assert "top" in message(run("run", path, "--input", tmp_path / "x.npy", "--top", "0"))
     message(run("run", tmp_path / "none.onnx", "--input", tmp_path / "x.npy"))
     message(run("run", path, "--input", tmp_path / "x.npy", "--preprocess", tmp_path / "none.toml"))
+
+
+def test_threads_change_no_output(tmp_path: Path) -> None:
+    file = tmp_path / "net.onnx"
+    onnx.save(dla(size=48, batch="N"), file)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((5, 3, 48, 48), np.float32))
+    given = ("--input", tmp_path / "x.npy", "--json")
+    one, two = (run("run", file, *given, "--threads", count) for count in (1, 2))
+    assert (one.exit_code, two.exit_code, one.output) == (0, 0, two.output)
+    assert run("verify", file, *given, "--threads", 2).exit_code == 0
+    assert run("run", file, *given, "--threads", 0).exit_code == 2
