@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qdqnp.executor.plan import BoundStep
-from qdqnp.graph import ONNX, Shape, Sizes, concrete
+from qdqnp.graph import Shape, Sizes, concrete
+from qdqnp.ops.float import elementwise
 from qdqnp.ops.float.average_pool import AveragePool
 from qdqnp.ops.float.clip import Clip
 from qdqnp.ops.float.conv import Conv
@@ -40,7 +41,6 @@ from qdqnp.ops.movement.squeeze import Squeeze
 from qdqnp.ops.movement.transpose import Transpose
 from qdqnp.ops.movement.unsqueeze import Unsqueeze
 from qdqnp.ops.operator import Operator, ShapeError
-from qdqnp.ops.registry import operators
 from qdqnp.program import Operand
 from qdqnp.quant import Quant
 
@@ -107,13 +107,10 @@ _OF_PLANES: tuple[type[Operator], ...] = (
 _OF_SCALES = (QuantizeLinear, MicrosoftQuantizeLinear, DequantizeLinear, MicrosoftDequantizeLinear)
 #: The elements stay in their order: with the batch in front before and after, pictures stay whole.
 _REARRANGED: tuple[type[Operator], ...] = (Reshape, Flatten, Squeeze, Unsqueeze, Identity)
-#: One rounding for each element, or a choice.
-_OF_ELEMENTS = ("Add", "Sub", "Mul", "Div", "Relu")
-
 KEEPS: Mapping[type[Operator], Keeps] = {
     **dict.fromkeys((*_OF_PLANES, *_REARRANGED), _always),
     **dict.fromkeys(_OF_SCALES, _has_scales),
-    **dict.fromkeys((type(operators()[ONNX, name]) for name in _OF_ELEMENTS), _alike),
+    **dict.fromkeys(elementwise.OPERATORS, _alike),
     Concat: _joins,
     QLinearConcat: _joins,
     Split: _joins,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from qdqnp.executor.plan import Plan
+from qdqnp.executor.plan import BoundStep, Plan
 from qdqnp.executor.threads import checked_threads
 from qdqnp.executor.walk import Notes, walk
 from qdqnp.graph import Sizes
@@ -99,8 +99,11 @@ class Schedules:
         batch = next((sizes[0] for sizes in feeds.values() if sizes), 1)
         if batch > 1:
             return self._batch(batch, shapes, feeds, wanted)
-        schedule = compile_plan(plan, plan.steps, shapes, feeds, wanted, fixed_tensors(plan, shapes))
-        return schedule if schedule is not None and schedule.nbytes <= SCHEDULE_BYTES else None
+        fixed = fixed_tensors(plan, shapes)
+        schedule = compile_plan(plan, plan.steps, shapes, feeds, wanted, fixed)
+        if schedule is not None and schedule.nbytes <= SCHEDULE_BYTES:
+            return schedule
+        return _of_steps(plan.steps, feeds, wanted, fixed) if fixed else None
 
     def _batch(
         self, batch: int, shapes: Mapping[str, Sizes], feeds: Mapping[str, Sizes], wanted: Collection[str]
@@ -118,5 +121,14 @@ class Schedules:
         needed = made & (read | set(wanted))
         one = compile_plan(plan, apart, shapes, feeds, needed, fixed)
         if one is None or one.nbytes > SCHEDULE_BYTES:
-            one = Schedule([Defined(bound) for bound in apart], {}, 0, 0, needed, fixed)
+            one = _of_steps(apart, feeds, needed, fixed)
         return Batch(one, batch, single, together, wanted, fixed)
+
+
+def _of_steps(
+    steps: Iterable[BoundStep], given: Collection[str], wanted: Collection[str], fixed: Mapping[str, Array]
+) -> Schedule:
+    """Return a schedule that computes on codes, without what is given and what does not depend on the inputs."""
+    there = {*given, *fixed}
+    actions = [Defined(bound) for bound in steps if not there.issuperset(bound.step.output_names)]
+    return Schedule(actions, {}, 0, 0, wanted, fixed)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qdqnp.executor.fast.kernel import Definition, Kernel
+from qdqnp.executor.fast.scales import scaled_kernel
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.fast.tables import FastPairs, FastSingles
 from qdqnp.numerics.choices import of_layer
@@ -44,4 +45,4 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: b
             if issubclass(operator.asks, asked):
                 made: Kernel = fast(operator, binding, strategy, certified)
                 return made
-    return Definition(operator, binding)
+    return scaled_kernel(operator, binding) or Definition(operator, binding)
