@@ -1,7 +1,7 @@
 """Codes to real numbers and back with one scale: the operations of `numerics/float32.py` in their order, in place.
 
-A piece stays in cache from the first operation to the last. No operation is another than the definition's, so that there
-is nothing to prove; the tests hold every code and every kind of float against it.
+A piece stays in cache from the first operation to the last. No operation is another than the definition's: nothing is
+to be proven, and the tests hold every code and every kind of float against it.
 """
 
 from __future__ import annotations
