@@ -1,7 +1,10 @@
 """Time qdqnp beside ONNX Runtime: the same models in one run, taking turns, on one and two threads.
 
     python -m tools.bench.bench int8.onnx --uint8 uint8.onnx --float float.onnx --repeats 20 --markdown bench.md
+    python -m tools.bench.bench int8.onnx --size 224 --size 448 --batch 1 --batch 16 --trace --floor
 
+Times are of the wall and of the processor. Ratios are made of the processor time of one thread, which other work on the
+machine does not make longer; of several threads, of wall time.
 Before anything is timed, qdqnp's outputs and those of ONNX Runtime with int8 allowed must be the same bits.
 Libraries read their thread counts while NumPy is imported, so each one is measured in a process of its own.
 """
@@ -11,34 +14,33 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from qdqnp import Model, load
 from qdqnp.diagnosis.tally import compared
 from qdqnp.errors import Problem, QdqnpError
 from qdqnp.inputs.random_inputs import random_feeds
-from qdqnp.peers.ort.peer import host
 from qdqnp.peers.ort.session import KINDS, import_onnxruntime
 from qdqnp.quant import Array
 from qdqnp.render.console import tracked
-from tools.models.files import write_bytes
+from tools.bench.floor import floor_ms
+from tools.bench.shapes import resized
+from tools.bench.tables import Table, host_facts, load_average, milliseconds, write_results
+from tools.bench.timing import Run, Timing, take_turns
 
-QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
+QDQNP, TRACE, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
     "qdqnp",
+    "qdqnp_trace",
     "ort_int8",
     "ort_default",
     "ort_uint8",
@@ -47,6 +49,7 @@ QDQNP, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
 )
 LABELS = {
     QDQNP: "qdqnp",
+    TRACE: "qdqnp, trace",
     ORT_INT8: "ONNX Runtime, int8 allowed",
     ORT_DEFAULT: "ONNX Runtime, default session",
     ORT_UINT8: "ONNX Runtime, uint8 variant",
@@ -87,44 +90,6 @@ class BenchError(QdqnpError):
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of text, for the terminal and for Markdown."""
-
-    #: Titles of the columns.
-    columns: Sequence[str]
-    #: The cells of each row.
-    rows: Sequence[Sequence[str]]
-    #: How many columns at the left are not numbers.
-    texts: int = 1
-
-    def markdown(self) -> str:
-        rule = ["---" if index < self.texts else "---:" for index in range(len(self.columns))]
-        lines = [self.columns, rule, *self.rows]
-        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-    def show(self) -> None:
-        """Show the table: on a terminal with its columns lined up; elsewhere as Markdown, which a narrow pipe cannot
-        fold."""
-        if not sys.stdout.isatty():
-            click.echo(self.markdown())
-            return
-        table = RichTable()
-        for index, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if index < self.texts else "right", overflow="fold")
-        for row in self.rows:
-            table.add_row(*map(escape, row))
-        Console().print(table)
-
-
-def write_results(result: Mapping[str, Any], markdown: str, json_path: Path | None, markdown_path: Path | None) -> None:
-    """Write the files that were asked for."""
-    if json_path:
-        write_bytes(json_path, (json.dumps(result, indent=2) + "\n").encode())
-    if markdown_path:
-        write_bytes(markdown_path, markdown.encode())
-
-
-@dataclass(frozen=True)
 class Case:
     """The work that is measured in one process."""
 
@@ -142,6 +107,23 @@ class Case:
     skip: frozenset[str] = frozenset()
     #: More profiles of qdqnp to time.
     profiles: tuple[str, ...] = ()
+    #: Pictures of a run, and their height and width; None for those of the file.
+    batch: int | None = None
+    size: int | None = None
+    #: Whether `trace` is timed too, and the floor is measured.
+    trace: bool = False
+    floor: bool = False
+
+    def in_shape(self, folder: Path) -> Case:
+        """Return the case with its models written for its batch and size, to `folder`."""
+        if self.batch is None and self.size is None:
+            return self
+        made = {
+            name: None if path is None else resized(path, folder / f"{name}_{path.name}", self.batch or 1, self.size)
+            for name, path in (("int8", self.model), ("uint8", self.uint8), ("float", self.float))
+        }
+        assert made["int8"] is not None
+        return replace(self, model=made["int8"], uint8=made["uint8"], float=made["float"])
 
     def command(self) -> list[str]:
         """Return the command line of the process that measures the case."""
@@ -152,38 +134,10 @@ class Case:
             options += ["--skip", name]
         for name in self.profiles:
             options += ["--profile", name]
+        for name, number in (("--batch", self.batch), ("--size", self.size)):
+            options += [] if number is None else [name, str(number)]
+        options += [f"--{name}" for name, on in (("trace", self.trace), ("floor", self.floor)) if on]
         return [sys.executable, "-m", "tools.bench.bench", str(self.model), *options]
-
-
-@dataclass
-class Timing:
-    """The times of one candidate."""
-
-    #: The candidate.
-    name: str
-    #: The time of each run.
-    milliseconds: list[float] = field(default_factory=list)
-    #: Why times are missing, or few.
-    note: str = ""
-
-    def as_json(self, base: float | None) -> dict[str, Any]:
-        """Return the times as JSON.
-
-        base: the median that ratios refer to.
-        """
-        median = statistics.median(self.milliseconds) if self.milliseconds else None
-        return {
-            "name": self.name,
-            "label": label(self.name),
-            "runs": len(self.milliseconds),
-            "median_ms": median,
-            "min_ms": min(self.milliseconds, default=None),
-            "ratio": median / base if median is not None and base else None,
-            "note": self.note,
-        }
-
-
-Run = Callable[[], Any]
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -191,33 +145,58 @@ def measure(case: Case) -> dict[str, Any]:
 
     Raises BenchError where the outputs differ.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return _measured(case.in_shape(Path(folder)), case.model.name)
+
+
+def _measured(case: Case, name: str) -> dict[str, Any]:
     model = load(case.model)
     feeds = next(random_feeds(model.program(), 1, seed=0))
     runs: dict[str, Run] = {
-        QDQNP: lambda: model.run(feeds),
+        QDQNP: lambda: model.run(feeds, threads=case.threads),
         ORT_INT8: ort_run(case.model, feeds, case.threads, KINDS["ort"].config),
     }
-    elements = require_equal(case.model.name, runs[QDQNP](), runs[ORT_INT8]())
+    elements = require_equal(name, runs[QDQNP](), runs[ORT_INT8]())
     others = ((ORT_DEFAULT, case.model), (ORT_UINT8, case.uint8), (ORT_FLOAT, case.float))
     runs |= {name: ort_run(path, feeds, case.threads) for name, path in others if path and name not in case.skip}
+    if case.trace:
+        runs[TRACE] = lambda: model.trace(feeds, threads=case.threads)
     notes: dict[str, str] = {}
     for profile in case.profiles:
-        runs[PROFILE_PREFIX + profile] = partial(model.run, feeds, profile=profile)
+        runs[PROFILE_PREFIX + profile] = partial(model.run, feeds, profile=profile, threads=case.threads)
         notes[PROFILE_PREFIX + profile] = certificates(model, profile)
     if REFERENCE not in case.skip:
         run, notes[REFERENCE] = reference_run(case.model, feeds)
         runs |= {REFERENCE: run} if run else {}
-    rounds = tracked(range(case.repeats), case.repeats, f"{case.model.name}, {threads_text(case.threads)}")
-    timings = {name: Timing(name, times) for name, times in take_turns(runs, rounds).items()}
-    for name, note in notes.items():
-        timings.setdefault(name, Timing(name)).note = note
-    base = statistics.median(timings[ORT_INT8].milliseconds)
+    rounds = tracked(range(case.repeats), case.repeats, f"{name}, {threads_text(case.threads)}")
+    timings = take_turns(runs, rounds, case.threads, ROUNDS_AT_MOST)
+    for candidate, note in notes.items():
+        timings.setdefault(candidate, Timing(candidate)).note = note
     return {
-        "model": case.model.name,
+        "model": name,
         "threads": case.threads,
+        "batch": case.batch,
+        "size": case.size,
         "equal_elements": elements,
-        "candidates": [timing.as_json(base) for timing in timings.values()],
+        "floor_ms": floor_ms(model.plan(), _shapes(model, feeds)) if case.floor else None,
+        "candidates": [
+            {**timing.as_json(label(timing.name)), **_ratios(timings, timing, case.threads)}
+            for timing in timings.values()
+        ],
     }
+
+
+def _shapes(model: Model, feeds: Mapping[str, Array]) -> Mapping[str, tuple[int, ...]]:
+    return model.plan().shapes({name: array.shape for name, array in feeds.items()})
+
+
+def _ratios(timings: Mapping[str, Timing], timing: Timing, threads: int) -> dict[str, float | None]:
+    """Return a candidate's time as a multiple of ONNX Runtime's."""
+    mine, found = timing.judged(threads), {}
+    for key, name in (("ratio", ORT_INT8), ("of_default", ORT_DEFAULT)):
+        base = timings[name].judged(threads) if name in timings else None
+        found[key] = mine / base if mine is not None and base else None
+    return found
 
 
 def certificates(model: Model, profile: str) -> str:
@@ -284,26 +263,6 @@ def require_equal(model: str, ours: Mapping[str, Array], theirs: Mapping[str, Ar
     return elements
 
 
-def take_turns(runs: Mapping[str, Run], rounds: Iterable[int]) -> dict[str, list[float]]:
-    """Return the milliseconds of each candidate's runs, one in each of the rounds, which are counted from 0.
-
-    Each round runs every candidate once, so that a slower minute of the machine affects all of them alike. Each round
-    starts with another candidate, so that none always finds the caches as the same neighbour left them.
-    """
-    names = list(runs)
-    for run in runs.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for index in rounds:
-        first = index % len(names)
-        for name in names[first:] + names[:first]:
-            if name not in ROUNDS_AT_MOST or index < ROUNDS_AT_MOST[name]:
-                start = time.perf_counter()
-                runs[name]()
-                times[name].append(1000 * (time.perf_counter() - start))
-    return times
-
-
 def measure_apart(case: Case) -> dict[str, Any]:
     """Run `measure` in a process of its own, which imports NumPy with the threads of the case."""
     # Standard error stays the terminal's: the child draws its progress there.
@@ -324,36 +283,6 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
-def load_average() -> str:
-    """Return the load of the machine in the last minute; to be asked before measuring, which adds to it."""
-    if not hasattr(os, "getloadavg"):
-        return "unknown on this system"
-    return f"{os.getloadavg()[0]:.2f}; other work makes times longer, above all those of several threads"
-
-
-def host_facts(load_before: str) -> dict[str, str]:
-    """Return what the times depend on besides the models."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    peer = host()
-    return {
-        "CPU": f"{_cpu_name()}, {os.cpu_count()} logical cores",
-        "instructions": peer["cpu"],
-        "Python": platform.python_version(),
-        "NumPy": f"{np.__version__}, BLAS: {blas['name']} {blas['version']}",
-        "onnxruntime": peer["onnxruntime"],
-        "load average before": load_before,
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
 def remarks(facts: Mapping[str, str]) -> list[str]:
     """Return the remarks to read beside the numbers."""
     slow = [WHY_SLOW] if platform.machine().lower() in ("x86_64", "amd64") else []
@@ -364,26 +293,42 @@ def threads_text(count: int) -> str:
     return f"{count} thread" if count == 1 else f"{count} threads"
 
 
-def milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """Make one row for each candidate."""
     rows = [
         [
-            result["model"],
+            f"{result['model']}{_shape_text(result)}",
             str(result["threads"]),
             timing["label"],
+            milliseconds(timing["median_cpu_ms"]),
             milliseconds(timing["median_ms"]),
             milliseconds(timing["min_ms"]),
-            "-" if timing["ratio"] is None else f"{timing['ratio']:.2f}",
+            _ratio(timing["ratio"]),
+            _ratio(timing["of_default"]),
+            _ratio(_of_floor(result, timing)),
             str(timing["runs"]),
         ]
         for result in results
         for timing in result["candidates"]
     ]
-    return Table(("model", "threads", "candidate", "median ms", "min ms", "/ int8 allowed", "runs"), rows, texts=3)
+    titles = ("processor ms", "median ms", "min ms", "/ int8 allowed", "/ default", "/ floor", "runs")
+    return Table(("model", "threads", "candidate", *titles), rows, texts=3)
+
+
+def _shape_text(result: Mapping[str, Any]) -> str:
+    parts = [f"{result['batch']} pictures"] if (result["batch"] or 1) > 1 else []
+    parts += [] if result["size"] is None else [f"{result['size']} x {result['size']}"]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _of_floor(result: Mapping[str, Any], timing: Mapping[str, Any]) -> float | None:
+    """Return a candidate's processor time as a multiple of what the products of the int8 model take."""
+    floor, mine = result["floor_ms"], timing["median_cpu_ms"]
+    return mine / floor if floor and mine is not None and timing["name"].startswith(QDQNP) else None
 
 
 def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str, Any]]) -> str:
@@ -436,6 +381,10 @@ _RESULT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--uint8", "uint8s", multiple=True, type=_MODEL, help="The same model with uint8 activations.")
 @click.option("--float", "floats", multiple=True, type=_MODEL, help="The float model that it was quantized from.")
 @click.option("--profile", "profiles", multiple=True, help="Time another profile of qdqnp too.")
+@click.option("--batch", "batches", type=click.IntRange(1), multiple=True, help="Pictures of a run.")
+@click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="Height and width of the pictures.")
+@click.option("--trace", is_flag=True, help="Time `trace` too.")
+@click.option("--floor", is_flag=True, help="Measure what the products alone take.")
 @click.option("--skip", multiple=True, type=click.Choice([ORT_DEFAULT, REFERENCE]), help="Leave a candidate out.")
 @click.option("--json", "json_path", type=_RESULT, help="Write the results as JSON.")
 @click.option("--markdown", "markdown_path", type=_RESULT, help="Write the table and its notes as Markdown.")
@@ -447,6 +396,10 @@ def main(
     uint8s: tuple[Path, ...],
     floats: tuple[Path, ...],
     profiles: tuple[str, ...],
+    batches: tuple[int, ...],
+    sizes: tuple[int, ...],
+    trace: bool,
+    floor: bool,
     skip: tuple[str, ...],
     json_path: Path | None,
     markdown_path: Path | None,
@@ -454,10 +407,12 @@ def main(
 ) -> None:
     """Time each MODEL in qdqnp and in ONNX Runtime. --uint8 and --float may be given once for each MODEL, in order."""
     cases = [
-        Case(model, count, repeats, uint8, real, frozenset(skip), profiles)
+        Case(model, count, repeats, uint8, real, frozenset(skip), profiles, batch, size, trace, floor)
         for model, uint8, real in zip(
             models, variants(models, uint8s, "--uint8"), variants(models, floats, "--float"), strict=True
         )
+        for size in sizes or (None,)
+        for batch in batches or (None,)
         for count in threads
     ]
     if child:

@@ -28,12 +28,10 @@ from tools.bench.bench import (
     QDQNP,
     REFERENCE,
     Case,
-    Table,
-    load_average,
     measure_apart,
-    milliseconds,
     publish,
 )
+from tools.bench.tables import Table, load_average, milliseconds
 from tools.models.files import write_model
 
 CANDIDATES = (QDQNP, ORT_INT8, ORT_UINT8)

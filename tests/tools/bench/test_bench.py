@@ -22,18 +22,20 @@ from tools.bench.bench import (
     QDQNP,
     REFERENCE,
     THREAD_VARIABLES,
+    TRACE,
     BenchError,
     Case,
-    Table,
     environment,
     fit,
     main,
     measure,
     require_equal,
-    take_turns,
 )
 from tools.bench.bench_conv import LAYERS, ConvLayer, build_layer
 from tools.bench.bench_conv import main as conv_main
+from tools.bench.floor import floor_ms
+from tools.bench.tables import Table, blas_kernel
+from tools.bench.timing import Timing, take_turns
 
 pytest.importorskip("onnxruntime")
 
@@ -79,16 +81,19 @@ def test_command_line_reports_every_candidate_on_every_thread_count(folder: Path
         reference = timings.pop(REFERENCE)
         assert (reference["runs"], reference["median_ms"], reference["ratio"]) == (0, None, None)
         assert "DequantizeLinear" in reference["note"]  # it has none of opset 17
-        base = timings[ORT_INT8]["median_ms"]
+        judged = "median_cpu_ms" if each["threads"] == 1 else "median_ms"
+        base = timings[ORT_INT8][judged]
         for timing in timings.values():
             assert timing["runs"] == 2
             assert 0 < timing["min_ms"] <= timing["median_ms"]
-            assert timing["ratio"] == timing["median_ms"] / base
+            assert timing["ratio"] == timing[judged] / base
 
     markdown = (tmp_path / "r.md").read_text()
     assert markdown in result.output
     rows = [line.split(" | ") for line in markdown.splitlines() if line.startswith("| int8.onnx")]
-    assert [row[1:3] for row in rows] == [[threads, label] for threads in "12" for label in LABELS.values()]
+    assert [row[1:3] for row in rows] == [
+        [threads, label] for threads in "12" for name, label in LABELS.items() if name != TRACE
+    ]
     assert all(f"- {fact}: {text}" in markdown for fact, text in report["host"].items())
     assert "cannot run this model" in markdown
     assert np.__version__ in report["host"]["NumPy"]
@@ -150,10 +155,10 @@ def test_equality_is_of_bits() -> None:
 def test_candidates_take_turns() -> None:
     order: list[str] = []
     runs = {name: (lambda name=name: order.append(name)) for name in ("a", "b", REFERENCE)}
-    times = take_turns(runs, range(3))
+    times = take_turns(runs, range(3), at_most={REFERENCE: 1})
     short = [name[0] for name in order]
     assert "".join(short) == "abr" + "abr" + "ba" + "ab"  # a warm-up, then each round starts with another one
-    assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3, REFERENCE: 1}
+    assert {name: len(timing.milliseconds) for name, timing in times.items()} == {"a": 3, "b": 3, REFERENCE: 1}
 
 
 def test_threads_are_set_before_a_process_starts() -> None:
@@ -194,3 +199,32 @@ def test_command_line_of_the_layers(tmp_path: Path) -> None:
     assert (layer["model"], layer["threads"], layer["equal_elements"]) == (name, 1, 256 * 7 * 7)
     assert [timing["name"] for timing in layer["candidates"]] == [QDQNP, ORT_INT8, ORT_UINT8]
     assert f"| {name} | 1 | 1 |" in result.output
+
+
+def test_sizes_batches_traces_and_the_floor(folder: Path, tmp_path: Path) -> None:
+    options = ["--size", "24", "--batch", "3", "--threads", "1", "--trace", "--floor", "--repeats", "1"]
+    onnx.save(dla(batch="N"), tmp_path / "net.onnx")
+    files = ["--json", str(tmp_path / "r.json"), "--skip", REFERENCE]
+    result = CliRunner().invoke(main, [str(tmp_path / "net.onnx"), *options, *files])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads((tmp_path / "r.json").read_text())["results"]
+    assert (found["model"], found["batch"], found["size"], found["equal_elements"]) == ("net.onnx", 3, 24, 30)
+    assert [timing["name"] for timing in found["candidates"]] == [QDQNP, ORT_INT8, ORT_DEFAULT, TRACE]
+    assert found["floor_ms"] > 0
+    assert "| net.onnx (3 pictures, 24 x 24) | 1 | qdqnp, trace |" in result.output
+
+
+def test_the_floor_grows_with_the_products() -> None:
+    model = load(dla(batch="N"))
+    floors = [floor_ms(model.plan(), model.plan().shapes({"input": (n, 3, 64, 64)})) for n in (1, 8)]
+    assert 4 < floors[1] / floors[0] < 16
+
+
+def test_one_thread_is_judged_by_processor_time_and_several_by_the_wall() -> None:
+    timing = Timing("a", [9.0, 5.0, 7.0], [1.0, 2.0, 3.0])
+    assert (timing.judged(1), timing.judged(2)) == (2.0, 7.0)
+    assert Timing("b").judged(1) is None
+
+
+def test_the_kernel_of_blas_is_named() -> None:
+    assert blas_kernel()
