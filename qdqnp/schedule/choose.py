@@ -22,7 +22,7 @@ from qdqnp.schedule.joined import Joined, Rescaling, rescale
 from qdqnp.schedule.layer import ConvolvedLayer, layer_of
 from qdqnp.schedule.maxima import Maxima
 from qdqnp.schedule.pairs import Added
-from qdqnp.schedule.planes import Planes, is_planar
+from qdqnp.schedule.planes import FEW, Planes, is_planar
 from qdqnp.schedule.pointwise import Pointwise, is_pointwise
 from qdqnp.schedule.rows import KernelRows, fits
 from qdqnp.schedule.store import Shortcut, addition
@@ -36,9 +36,17 @@ class Chooser:
 
     images: the images so far, by name; a tensor of codes that is none yet may become one for a convolution.
     room: how many bytes the weights of all convolutions may take.
+    prefer: the form that every convolution takes that has it; None for the fastest.
     """
 
-    def __init__(self, shapes: Mapping[str, Sizes], images: Mapping[str, Image], room: int) -> None:
+    def __init__(
+        self,
+        shapes: Mapping[str, Sizes],
+        images: Mapping[str, Image],
+        room: int,
+        prefer: type[Convolved] | None = None,
+    ) -> None:
+        self._prefer = prefer
         self._shapes = shapes
         self._images = images
         self._room = room
@@ -85,7 +93,7 @@ class Chooser:
     def _convolution(self, bound: BoundStep) -> Form | None:
         x = self._image(bound.step.inputs[0])
         layer = layer_of(bound, x, self._made(bound.step.outputs[0]), self._room) if x is not None else None
-        form = None if layer is None else convolved(layer, x is not None and x.name not in self._images)
+        form = None if layer is None else convolved(layer, x is not None and x.name not in self._images, self._prefer)
         self._room -= 0 if form is None else form.layer.weight_bytes
         return form
 
@@ -137,15 +145,28 @@ def _same_size(a: Image, b: Image) -> bool:
     return (a.height, a.width) == (b.height, b.width)
 
 
-def convolved(layer: ConvolvedLayer, from_codes: bool) -> Convolved | None:
-    """Return the form of a convolution; None where none fits. from_codes: whether its input is no image so far."""
-    if from_codes and is_planar(layer):
-        return Planes(layer)
-    if is_pointwise(layer):
-        return Pointwise(layer)
-    if not fits(layer):
-        return None
-    return Winograd(layer) if winograd_proof(layer) else KernelRows(layer)
+def convolved(layer: ConvolvedLayer, from_codes: bool, prefer: type[Convolved] | None = None) -> Convolved | None:
+    """Return the form of a convolution; None where none is exact.
+
+    from_codes: whether its input is no image so far.
+    prefer: the form to take if it is exact for the layer; None for the fastest.
+    """
+    exact = exact_forms(layer, from_codes)
+    if prefer in exact:
+        return prefer(layer)
+    few = layer.x.channels < FEW
+    return next((form(layer) for form in exact if few or form is not Planes), None)
+
+
+def exact_forms(layer: ConvolvedLayer, from_codes: bool) -> list[type[Convolved]]:
+    """Return every form that is exact for a convolution, the fastest first, but for `Planes` of many channels."""
+    fitting: dict[type[Convolved], bool] = {
+        Planes: from_codes and is_planar(layer),
+        Pointwise: is_pointwise(layer),
+        Winograd: fits(layer) and bool(winograd_proof(layer)),
+        KernelRows: fits(layer),
+    }
+    return [form for form, fit in fitting.items() if fit]
 
 
 def with_addition(form: Convolved, added: Added) -> Convolved:

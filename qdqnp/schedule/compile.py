@@ -30,6 +30,7 @@ def compile_plan(
     wanted: Collection[str],
     fixed: Mapping[str, Array],
     always: bool = False,
+    prefer: type[Convolved] | None = None,
 ) -> Schedule | None:
     """Return the schedule of a plan's steps; None where that would cost more than it gains.
 
@@ -39,8 +40,9 @@ def compile_plan(
     wanted: the names of those that it returns.
     fixed: the tensors that do not depend on the inputs, by name (`fixed_tensors`).
     always: whether a schedule is returned also where conversions cost more than it gains.
+    prefer: the form that every convolution takes that has it; None for the fastest.
     """
-    compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted), fixed)
+    compiler = _Compiler(plan, shapes, frozenset(given), frozenset(wanted), fixed, prefer)
     for bound in steps:
         if not all(name in given or name in fixed for name in bound.step.output_names):
             compiler.add(bound)
@@ -55,6 +57,7 @@ class _Compiler:
         given: frozenset[str],
         wanted: frozenset[str],
         fixed: Mapping[str, Array],
+        prefer: type[Convolved] | None,
     ) -> None:
         self._wanted = wanted
         self._fixed = fixed
@@ -72,7 +75,7 @@ class _Compiler:
                 self._readers[name] = self._readers.get(name, 0) + 1
         constants = sum(array.nbytes for array in plan.consts.values())
         room = max(SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE * constants)
-        self._chooser = Chooser(shapes, self._images, room)
+        self._chooser = Chooser(shapes, self._images, room, prefer)
 
     def add(self, bound: BoundStep) -> None:
         """Add one step."""

@@ -25,8 +25,8 @@ FEW = 8
 
 
 def is_planar(layer: ConvolvedLayer) -> bool:
-    """Tell whether the form fits: few channels, one block, rows of a window next to each other."""
-    return layer.x.channels < FEW and len(layer.weights) == 1 and layer.window.dilations[0] == 1
+    """Tell whether the form fits: one block, rows of a window next to each other."""
+    return len(layer.weights) == 1 and layer.window.dilations[0] == 1
 
 
 class Planes(Form):

@@ -18,7 +18,11 @@ from qdqnp.quant import Array
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
+from qdqnp.schedule.planes import Planes
+from qdqnp.schedule.pointwise import Pointwise
+from qdqnp.schedule.rows import KernelRows
 from qdqnp.schedule.schedule import Compiled, Schedule
+from qdqnp.schedule.winograd import Winograd
 from tests.networks import Builder, dla
 from tests.ops.cases import CASES
 
@@ -32,10 +36,14 @@ def forms(schedule: Schedule) -> Counter[str]:
 
 
 def check(
-    model: qdqnp.Model, x: Array, profile: str, wanted: Collection[str] | None = None, lowering: str | None = None
+    model: qdqnp.Model,
+    x: Array,
+    profile: str,
+    wanted: Collection[str] | None = None,
+    prefer: type[Convolved] | None = None,
 ) -> Schedule:
     """Run a schedule and hold its tensors against the walk's. wanted: of which; all that steps make by default."""
-    plan = model.plan(profile, lowering)
+    plan = model.plan(profile)
     feeds = feeds_for(plan, x)
     names = [name for step in plan.program.steps for name in step.output_names if name not in feeds]
     made = [name for name in names if wanted is None or name in wanted]
@@ -208,3 +216,36 @@ def test_the_weights_of_all_layers_have_one_bound(monkeypatch: pytest.MonkeyPatc
         assert sum(layer.weight_bytes for layer in layers) <= room
         counts.append(len(layers))
     assert counts[0] > counts[1] > counts[2] == 0
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite"))
+@pytest.mark.parametrize("form", [Planes, Pointwise, KernelRows, Winograd])
+def test_every_form_of_a_convolution_gives_the_codes_of_the_steps(form: type[Convolved], profile: str) -> None:
+    """The form is forced wherever it is exact, also where another is faster: with an addition, or joined in place."""
+    taken = 0
+    for seed in range(100, 116):
+        proto, x = chain(seed, profile)
+        try:
+            model = qdqnp.load(proto)
+            model.run(x, profile=profile)
+        except qdqnp.QdqnpError:
+            continue
+        for wanted in (None, model.plan(profile).program.outputs):
+            taken += forms(check(model, x, profile, wanted, form))[form.__name__]
+    assert taken > 5
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite"))
+def test_forced_forms_in_every_placement_of_a_network(profile: str) -> None:
+    """Kernel rows take pointwise layers too, so that one form reads and writes every kind of placement."""
+    for group in (1, 2):
+        model = qdqnp.load(dla(1, size=48, group=group))
+        x = np.random.default_rng(2).normal(0, 1, (1, 3, 48, 48)).astype(np.float32)
+        outputs = model.plan(profile).program.outputs
+        for form in (KernelRows, Winograd, Planes):
+            schedule = check(model, x, profile, outputs, form)
+            assert forms(schedule)[form.__name__]
+            if form is KernelRows:
+                assert not forms(schedule).keys() & {"Pointwise", "Winograd"}
+                assert any(layer.shortcut is not None for layer in layers(schedule))
+                assert any(place.pitch > place.image.channels for place in schedule.places.values())
