@@ -179,8 +179,7 @@ def without_aliasing(x: Float32, axes: Sequence[Places], cubic_a: float | None, 
 def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> Filter:
     """Return the filter of one axis, as wide as what an output element stands for.
 
-    Raises ProfileError where a filter lies outside of the input as a whole and keeps what is outside: ONNX Runtime then
-    adds weights up in memory in front of the filter's own.
+    Raises ProfileError where a filter that lies outside of the input as a whole spoils another one's weights.
     """
     scale, before, count = ONE / places.scale, places.before, len(places.original)
     reach = F(1 if cubic_a is None else 2)
@@ -191,12 +190,10 @@ def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> 
     low_cut, high_cut = np.maximum(low, 0), np.minimum(high, before)
     if exclude_outside:
         low, high = low_cut, high_cut
-    elif (alone := (low_cut >= high_cut).nonzero()[0]).size:
-        element = int(alone[0])
-        expected = "filters that reach an element, or exclude_outside = 1; ONNX Runtime then writes beyond its memory"
-        got = f"place {float(places.original[element])} for element {element} of the output, of {before} elements"
-        raise ProfileError("a filter lies outside of its input", [Problem(f"axis {places.axis}", expected, got)])
     window = math.ceil(float(support)) * 2 + 1
+    alone = low_cut >= high_cut
+    if alone.any() and not exclude_outside:
+        _check_spoiled(places, alone, before - 1 - low, np.maximum(high_cut - low_cut, 0), window)
     at = np.arange(window)
     distance = ((low[:, None] + at).astype(F) - center[:, None] + HALF) * inverse
     raw: Any = np.where(at < (high - low)[:, None], _weight(np.abs(distance), cubic_a), F(0))
@@ -204,9 +201,30 @@ def filter_for(places: Places, cubic_a: float | None, exclude_outside: bool) -> 
     for column in raw.T:
         total = total + column
     if not exclude_outside:
-        raw = _folded(raw, np.maximum(-low, 0), np.maximum(high - before, 0), high - low)
+        # what reaches no element adds nothing up
+        in_front, behind = (np.where(alone, 0, np.maximum(end, 0)) for end in (-low, high - before))
+        raw = _folded(raw, in_front, behind, high - low)
     inverse_total = ONE / np.where(total == 0, ONE, total)
     return Filter(low_cut, high_cut - low_cut, raw * inverse_total[:, None])
+
+
+def _check_spoiled(places: Places, alone: Array, last: Int64, count: Int64, window: int) -> None:
+    """Refuse filters that reach no element where ONNX Runtime adds their weights to a weight of a filter before.
+
+    Such a filter adds what lies behind the input up at place `last`, which is negative, of its own row of weights; only
+    `count` of each row's `window` places are read. What a filter writes behind its row is written anew.
+    """
+    rows = np.flatnonzero(alone & (last < 0))
+    spoiled = rows * window + last[rows]
+    row, column = np.divmod(spoiled, window)
+    bad = (spoiled >= 0) & (column < count[np.maximum(row, 0)])
+    if bad.any():
+        element = int(rows[bad][0])
+        expected = "filters that reach an element, or exclude_outside = 1; ONNX Runtime spoils the weights of another"
+        got = (
+            f"place {float(places.original[element])} for element {element} of the output, of {places.before} elements"
+        )
+        raise ProfileError("a filter lies outside of its input", [Problem(f"axis {places.axis}", expected, got)])
 
 
 def _weight(x: Float32, cubic_a: float | None) -> Float32:

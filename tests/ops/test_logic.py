@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import ml_dtypes
@@ -11,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 import qdqnp
 from qdqnp.errors import ModelError, ProfileError
-from qdqnp.ops.geometry.broadcast import innermost_run
+from qdqnp.ops.geometry.broadcast import first_is_scalar, innermost_run
 from qdqnp.ops.logic.cast import converted
 from tests.ops.case import Case, computed, one_node
 from tests.ops.cases.convert import FLOAT8
@@ -119,3 +120,26 @@ def test_conversions_to_float4_are_onnx_s_and_not_promised() -> None:
     case = one_node("Cast", [("x", x)], output=ml_dtypes.float4_e2m1fn, to=23, opset=23)
     assert np.array_equal(computed(case), ReferenceEvaluator(case.model).run(None, dict(case.inputs))[0])
     assert "no kernel for float4_e2m1fn" in str(qdqnp.load(case.model).plan().promises["y"])
+
+
+def test_which_array_is_repeated_is_said_alike() -> None:
+    shapes = [shape for rank in range(4) for shape in itertools.product((1, 2, 3), repeat=rank)]
+    for a, b in itertools.product(shapes, repeat=2):
+        if all(1 in pair or pair[0] == pair[1] for pair in zip(reversed(a), reversed(b), strict=False)):
+            assert first_is_scalar(a, b) == (innermost_run(a, b)[1] == 0)
+
+
+@pytest.mark.parametrize("op", ["Min", "Max", "Where"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_zeros_of_both_signs_in_every_shape(op: str, dtype: Any, rng: np.random.Generator) -> None:
+    """Which zero is taken hangs on how far ONNX Runtime computes in one go, which shapes decide, axes of 1 too."""
+    for _ in range(40):
+        full = tuple(int(size) for size in rng.choice([1, 1, 2, 3, 4, 5, 9], rng.integers(0, 5)))
+        arrays = []
+        for number in range(3):
+            dims = tuple(1 if rng.random() < 0.35 else size for size in full[int(rng.integers(0, len(full) + 1)) :])
+            zeros = rng.choice([0.0, -0.0, 1, -1], dims, p=[0.4, 0.4, 0.1, 0.1])
+            arrays.append((f"x{number}", zeros > 0 if op == "Where" and number == 0 else np.asarray(zeros, dtype)))
+        case = one_node(op, arrays, [name for name, _ in arrays], opset=16, output=dtype)
+        found, wanted = computed(case), ort.run(case.model, case.inputs)["y"]
+        assert found.tobytes() == wanted.tobytes(), [array.shape for _, array in arrays]

@@ -25,24 +25,26 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
 def innermost_run(a: Sizes, b: Sizes) -> tuple[int, int | None]:
     """Return how many elements ONNX Runtime computes in one go of two arrays, and which of them it repeats there.
 
-    It is 0 for the first, 1 for the second, None where both advance; of two single elements the first is repeated.
-    core/providers/cpu/math/element_wise_ops.h (Broadcaster): the innermost axes along which the same arrays advance.
+    It is 0 for the first, 1 for the second, None where both advance; of two single elements the first is repeated. A
+    run ends where one of the arrays advances that did not, or the other way round. Axes of one element in both end
+    none, but for those that one of the arrays does not have, and the last one of an array beside a scalar.
+    core/providers/cpu/math/element_wise_ops.h (Broadcaster).
 
-    >>> innermost_run((2, 3, 4), (3, 4)), innermost_run((2, 3, 1), (4,))
-    ((12, None), (4, 0))
+    >>> innermost_run((2, 3, 4), (3, 4)), innermost_run((2, 3, 1), (4,)), innermost_run((3, 1, 2), (1,))
+    ((12, None), (4, 0), (2, 1))
     """
-    rank = max(len(a), len(b))
-    wide = [(1,) * (rank - len(shape)) + tuple(shape) for shape in (a, b)]
-    run, advance = 1, None
-    for one, other in zip(*(reversed(shape) for shape in wide), strict=True):
-        now = (one != 1, other != 1)
-        if not any(now):
-            continue
-        if advance not in (None, now):
-            break
-        run, advance = run * max(one, other), now
-    repeated = {(True, True): None, (True, False): 1}.get(advance or (False, False), 0)
-    return run, repeated
+    shared, single = min(len(a), len(b)), ((1, 1),)
+    both = tuple(zip(reversed(a), reversed(b), strict=False))
+    axes = [pair for pair in both if pair != (1, 1)] or list(single[:shared])
+    axes += [(one, 1) for one in reversed(a[: len(a) - shared])] + [(1, one) for one in reversed(b[: len(b) - shared])]
+    first, *others = axes or single
+    runs = [max(first)] * 2
+    for array in (0, 1):
+        for axis in others:
+            if (axis[array] > 1) != (first[array] > 1):
+                break
+            runs[array] *= max(axis)
+    return min(runs), 0 if first[0] == 1 else 1 if first[1] == 1 else None
 
 
 def may_equal(a: Shape, b: Shape) -> bool:
