@@ -32,6 +32,9 @@ class OtherProfile:
     explained: int
     #: Number of layers that equal the reference and differ from these profiles.
     contradicting: int
+    #: Whether the operator has one layer, and every other layer taken together is as none of these profiles: then it is
+    #: as likely a fault of that layer.
+    lonely: bool = False
 
 
 def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:
@@ -56,8 +59,14 @@ def explanations(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherPr
         if rule_of(op) and differing:
             best = _best(device, op, differing, [name for name in names if not wrong[name]])
             if best is not None and best.explained > best.contradicting:
-                found[op] = best
+                rest = [name for other, theirs in layers.items() if other != op and rule_of(other) for name in theirs]
+                lonely = len(names) == 1 and bool(rest) and not any(_fits(device, rest, name) for name in best.names)
+                found[op] = replace(best, lonely=lonely)
     return found
+
+
+def _fits(device: Device, names: Sequence[str], profile: str) -> bool:
+    return all(agrees(device, name, PROFILES[profile]) for name in names)
 
 
 def _whole(device: Device, wrong: Mapping[str, bool]) -> dict[str, OtherProfile]:

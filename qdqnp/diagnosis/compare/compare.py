@@ -108,6 +108,7 @@ def compare(
     if arithmetics:
         report.arithmetics = arithmetics
         _judge_all(judged, report, theirs)
+        _doubt_the_lonely(device, report, made)
     if chosen.diagnose:
         report.observations = observations(device)
         _find_faults(judged, report, theirs)
@@ -312,6 +313,18 @@ def _find_faults(device: Device, report: CompareReport, made: Sequence[Values]) 
             row.status = FAULT
         else:
             row.rounding = bool(guarded("boundaries", lambda: _at_boundaries(device, row.name, made))[0])  # noqa: B023
+
+
+def _doubt_the_lonely(device: Device, report: CompareReport, made: Sequence[Values]) -> None:
+    """Call the layer faulty that alone is as another profile has it, where a fault explains it as well."""
+    for row in report.rows:
+        other = report.arithmetics.get(row.op)
+        if row.status != ARITHMETIC or other is None or not other.lonely or row.name not in device.segments:
+            continue
+        found = _findings(device, row.name, made)
+        if found.found and not found.few:
+            row.status, row.findings = FAULT, found.found
+            report.arithmetics = {op: left for op, left in report.arithmetics.items() if op != row.op}
 
 
 def _at_boundaries(device: Device, name: str, made: Sequence[Values]) -> bool:

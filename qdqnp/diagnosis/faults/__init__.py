@@ -14,7 +14,20 @@ from typing import TypeVar
 
 import numpy as np
 
-from qdqnp.diagnosis.faults import bias, bits, bounds, cache, content, extent, memory, part, shift, zeros
+from qdqnp.diagnosis.faults import (
+    bias,
+    bits,
+    bounds,
+    cache,
+    channels,
+    constants,
+    content,
+    extent,
+    memory,
+    part,
+    shift,
+    zeros,
+)
 from qdqnp.diagnosis.faults.evidence import ENOUGH
 from qdqnp.diagnosis.faults.fault import FAULTS, kinds
 from qdqnp.diagnosis.faults.suspect import Finding, Recognizer, Suspect
@@ -23,7 +36,22 @@ from qdqnp.errors import QdqnpError, shorten
 T = TypeVar("T")
 
 # In the order in which their faults are asked: nothing is left open by the first, most by the last.
-MODULES = ("operands", "zero_point", "windows", "clamp", "divisor", "accumulator", "rounding", "bias", "scales")
+MODULES = (
+    "operands",
+    "zero_point",
+    "windows",
+    "kernel",
+    "channels",
+    "clamp",
+    "divisor",
+    "pooling",
+    "accumulator",
+    "rounding",
+    "addition",
+    "bias",
+    "scales",
+    "multiplier",
+)
 for _module in MODULES:
     import_module(f"{__name__}.{_module}")
 
@@ -38,10 +66,12 @@ CERTAIN: tuple[Recognizer, ...] = (
     content.other_layer,
     bounds.recognize,
     bits.in_bias,
+    constants.recognize,
 )
 # They try thousands of places, or leave elements at the edges unexplained.
 OPEN: tuple[Recognizer, ...] = (
     bits.recognize,
+    channels.recognize,
     part.recognize,
     cache.last_line,
     shift.elements,
@@ -87,6 +117,8 @@ def all_kinds() -> list[str]:
         extent.PADDED,
         bounds.CLAMP,
         part.ALIASED,
+        channels.PERMUTED,
+        constants.OTHER,
         bias.ANOTHER,
         SMALL,
     )

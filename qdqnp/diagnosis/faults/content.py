@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.diagnosis.orders import LAST, orders
 from qdqnp.quant import Array
 
 ALL_ZERO = "all zero"
@@ -82,13 +83,14 @@ def _of_case(suspect: Suspect, name: str, other: int) -> Array:
 
 def other_layer(suspect: Suspect) -> Iterator[Finding]:
     """The bytes of another tensor of the same case; its first bytes, where it is larger."""
-    for name in _candidates(suspect):
-        if all(
-            _prefix(suspect.got[case], suspect.device.reference.cases[suspect.device.first + case][name])
-            for case in suspect.bad_cases
-        ):
-            yield Finding(OTHER_LAYER, f"'{name}'")
-            return
+    cases = suspect.device.reference.cases
+    for order in orders(suspect.want[0].shape, blocks=False):
+        _, gots = suspect.in_memory(order)
+        for name in _candidates(suspect):
+            others = [cases[suspect.device.first + case][name] for case in suspect.bad_cases]
+            if all(_begins(other, got, order.text) for got, other in zip(gots, others, strict=True)):
+                yield Finding(OTHER_LAYER, f"'{name}'{', NHWC' * (order.text == LAST)}")
+                return
 
 
 def _candidates(suspect: Suspect) -> Iterator[str]:
@@ -129,8 +131,11 @@ def _read(suspect: Suspect, case: int, name: str, other: str) -> Array:
     return suspect.evaluate({**suspect.values[case], name: array.reshape(-1)[: right.size].reshape(right.shape)})
 
 
-def _prefix(got: Array, other: Array) -> bool:
-    return bool(np.array_equal(got.reshape(-1), other.reshape(-1)[: got.size]))
+def _begins(other: Array, got: Array, order: str) -> bool:
+    """Whether another tensor, in the same order of memory, begins with what lies there."""
+    if order == LAST and other.ndim == 4:
+        other = np.moveaxis(other, 1, -1)
+    return bool(np.array_equal(got, other.reshape(-1)[: got.size]))
 
 
 def _equal(a: Array, b: Array) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from qdqnp.diagnosis.align import Misfit
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.diagnosis.orders import LAST, orders
 from qdqnp.diagnosis.tally import ordered
 from qdqnp.quant import Array
 
@@ -22,23 +23,31 @@ LEAST_SEEN = 16
 
 def truncated(suspect: Suspect) -> Iterator[Finding]:
     """Right up to some place in memory, and one code from there on."""
-    starts = []
-    for case in suspect.bad_cases:
-        bad = suspect.differs[case].reshape(-1)
-        start = int(np.argmax(bad))
-        rest = suspect.got[case].reshape(-1)[start:]
-        if start == 0 or rest.size < 2 or rest.min() != rest.max():
+    for order in orders(suspect.want[0].shape, blocks=False):
+        starts = [_cut(want, got) for want, got in zip(*suspect.in_memory(order), strict=True)]
+        if all(starts):
+            yield Finding(TRUNCATED, f"from element {min(starts)} on{', NHWC' * (order.text == LAST)}")
             return
-        starts.append(start)
-    yield Finding(TRUNCATED, f"from element {min(starts)} on")
+
+
+def _cut(want: Array, got: Array) -> int:
+    """From which element on what lies in memory is one code, up to which it is right; 0 where it is not so."""
+    start = int(np.argmax(ordered(got) != ordered(want)))
+    rest = got[start:]
+    return start if rest.size > 1 and rest.min() == rest.max() else 0
 
 
 def padded_rows(suspect: Suspect) -> Iterator[Finding]:
     """The first bytes of a buffer whose rows are longer than the tensor's."""
-    for stride in _strides(suspect.want[0], suspect.target.dtype.itemsize):
-        if all(_padded(suspect.want[case], suspect.got[case].reshape(-1), stride) for case in suspect.bad_cases):
-            yield Finding(PADDED, f"{stride} elements for {suspect.want[0].shape[-1]}")
-            return
+    for order in orders(suspect.want[0].shape, blocks=False):
+        wants, gots = suspect.in_memory(order)
+        shape, last = suspect.want[0].shape, order.text == LAST
+        row = shape[1] * shape[3] if last else shape[-1] if shape else 1
+        lines = [want.reshape(-1, row) for want in wants]
+        for stride in _strides(lines[0], suspect.target.dtype.itemsize):
+            if all(_padded(want, got, stride) for want, got in zip(lines, gots, strict=True)):
+                yield Finding(PADDED, f"{stride} elements for {row}{', NHWC' * last}")
+                return
 
 
 def _strides(array: Array, width: int) -> Iterator[int]:

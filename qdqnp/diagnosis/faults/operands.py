@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -21,6 +21,7 @@ from qdqnp.diagnosis.faults.fault import (
 )
 from qdqnp.numerics.questions import Pairs, Singles
 from qdqnp.numerics.rules.lookup import IdentityFunction
+from qdqnp.quant import Array
 
 SWAPPED = "swapped operands' scales"
 ONE_FOR_BOTH = "one operand's scale for both"
@@ -28,35 +29,62 @@ NO_OPERAND = "missing operand"
 NO_RESCALE = "missing Concat rescale"
 COPIED = "input copied"
 ALIASED = "aliased operand"
+EXCHANGED = "exchanged operands"
 
 
 # -- of several inputs -------------------------------------------------------------------------------------------------
 @fault_of_layer(ALIASED)
 def aliased(layer: Layer) -> Iterator[Variant]:
     """One input holds what another one holds: both pointers lead to one buffer. Not where sizes follow from values."""
+    for here, other, (mine, theirs), read in _alike(layer):
+        yield _reading(layer, f"input {here} holds what input {other} does", {**read, mine: read[theirs]})
+
+
+@fault_of_layer(EXCHANGED)
+def exchanged(layer: Layer) -> Iterator[Variant]:
+    """Two inputs hold what the other should. Of operands with equal zero points, which a rule adds or multiplies as
+    pairs, it is their scales that are swapped."""
+    for here, other, (mine, theirs), read in _alike(layer):
+        a, b = (layer.bound.step.inputs[place].quant for place in (here, other))  # type: ignore[union-attr] # present
+        paired = any(isinstance(part.question, Pairs) and not part.question.subtracted for part in layer.parts)
+        if here < other and not (paired and a and b and np.array_equal(a.zero_point, b.zero_point)):
+            text = f"inputs {here} and {other}"
+            yield _reading(layer, text, {**read, mine: read[theirs], theirs: read[mine]})
+
+
+def _alike(layer: Layer) -> Iterator[tuple[int, int, tuple[str, str], dict[str, Array]]]:
+    """Two inputs of one shape and dtype, in either order: their places, their names, and all that the layer reads."""
     if not layer.sized:
         return
     arrays, names = layer.bound.arrays(layer.values), [None if o is None else o.name for o in layer.bound.step.inputs]
     changing = [i for i, name in enumerate(names) if name is not None and not layer.bound.binding.constant(i)]
     for here, other in permutations(changing[:MAX_JOINED], 2):
-        mine, theirs, name = arrays[here], arrays[other], names[here]
-        assert mine is not None and theirs is not None and name is not None
-        if mine.shape == theirs.shape and mine.dtype == theirs.dtype and names[other] != name:
-            read = {**layer.values, name: theirs}
-            yield Computed(
-                f"input {here} holds what input {other} does",
-                lambda read=read: rebind.evaluate(layer.bound, read, layer.bound.profile),  # type: ignore[misc]
-            )
+        mine, theirs, name, named = arrays[here], arrays[other], names[here], names[other]
+        assert mine is not None and theirs is not None and name is not None and named is not None
+        if mine.shape == theirs.shape and mine.dtype == theirs.dtype and named != name:
+            yield here, other, (name, named), dict(layer.values)
+
+
+def _reading(layer: Layer, text: str, read: Mapping[str, Array]) -> Variant:
+    return Computed(text, lambda: rebind.evaluate(layer.bound, read, layer.bound.profile))
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
 @fault_of_question(SWAPPED, Pairs)
 def swapped(question: Pairs, rule: Any) -> Iterator[Changed]:
-    """Each operand read with the other's scale, or with its scale and zero point."""
+    """Each operand read with the other's scale."""
     a, b, y = question.quants
     if not a.same_as(b):
         yield Changed(replace(question, quants=(replace(a, scale=b.scale), replace(b, scale=a.scale), y)))
-        yield Changed(replace(question, quants=(b, a, y)), "and zero points")
+
+
+@fault_of_question(EXCHANGED, Pairs)
+def exchanged_quants(question: Pairs, rule: Any) -> Iterator[Changed]:
+    """Each operand read with the other's scale and zero point; with equal zero points it is their scales that are
+    swapped."""
+    a, b, y = question.quants
+    if not a.same_as(b) and not np.array_equal(a.zero_point, b.zero_point):
+        yield Changed(replace(question, quants=(b, a, y)), "each with the other's scale and zero point")
 
 
 @fault_of_question(ONE_FOR_BOTH, Pairs)

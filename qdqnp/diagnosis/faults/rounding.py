@@ -10,7 +10,7 @@ import numpy as np
 
 from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
 from qdqnp.numerics.choices import Neighbour, neighbours
-from qdqnp.numerics.questions import Question, Sums
+from qdqnp.numerics.questions import Means, Question, Sums, Windows
 from qdqnp.numerics.rules.requantize.float_round import Rounded
 from qdqnp.numerics.rules.requantize.float_scale import FloatScaled
 from qdqnp.numerics.values import named
@@ -63,8 +63,9 @@ def tie(question: Question, rule: Any) -> Iterator[Changed]:
 
 @fault_of_question(TRUNCATION)
 def truncation(question: Question, rule: Any) -> Iterator[Changed]:
-    """Down or towards zero."""
-    yield from _rerounded(question, rule, TRUNCATION)
+    """Down or towards zero; of averages see `pooling`."""
+    if not isinstance(question, Means | Windows):
+        yield from _rerounded(question, rule, TRUNCATION)
 
 
 def _rerounded(question: Question, rule: Any, kind: str) -> Iterator[Changed]:

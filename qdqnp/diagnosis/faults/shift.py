@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
+from qdqnp.diagnosis.orders import LAST, MemoryOrder, orders
 from qdqnp.quant import Array
 
 ELEMENTS = "shifted by elements or bytes"
@@ -58,19 +60,33 @@ def _lines(bad: Array, axis: int) -> Array:
 
 
 def elements(suspect: Suspect) -> Iterator[Finding]:
-    """The whole tensor moved in memory by some elements or, for wider codes, bytes."""
+    """The whole tensor moved in memory by some elements or, for wider codes, bytes: the shortest way in any order."""
     width = suspect.target.dtype.itemsize
-    if suspect.got[0].dtype != suspect.target.dtype or not suspect.bears(2 * REACH):
+    if suspect.got[0].dtype != suspect.target.dtype or not suspect.bears(4 * REACH):
         return
-    for by in _shifts(
-        [suspect.want[case] for case in suspect.bad_cases], [suspect.got[case] for case in suspect.bad_cases]
-    ):
-        row = suspect.target.shape[-1] * width if len(suspect.target.shape) > 2 and suspect.target.shape[-1] > 1 else 0
-        unit, size = ("row", row) if row and by % row == 0 else ("element", width) if by % width == 0 else ("byte", 1)
-        count = abs(by) // size
-        text = f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}"
-        yield Finding(ROWS if unit == "row" else ELEMENTS, text)
+    moves = [
+        (by, order)
+        for order in orders(suspect.target.shape, blocks=False)
+        for by in islice(_shifts(*suspect.in_memory(order)), 1)
+    ]
+    if not moves:
         return
+    by, order = min(moves, key=lambda move: abs(move[0]))
+    unit, size = next(found for found in _units(suspect.target.shape, order, width) if by % found[1] == 0)
+    count = abs(by) // size
+    text = f"{count} {unit}{'s' if count > 1 else ''} {'later' if by > 0 else 'earlier'}"
+    yield Finding(ROWS if unit == "row" else ELEMENTS, f"{text}, {order.text}" if order.text == LAST else text)
+
+
+def _units(shape: Sequence[int], order: MemoryOrder, width: int) -> Iterator[tuple[str, int]]:
+    """What lies together in memory, and how many bytes it has, the largest first."""
+    if order.text == LAST:
+        yield "row", shape[1] * shape[3] * width
+        yield "pixel", shape[1] * width
+    elif len(shape) > 2 and shape[-1] > 1:
+        yield "row", shape[-1] * width
+    yield "element", width
+    yield "byte", 1
 
 
 def _shifts(wants: Sequence[Array], gots: Sequence[Array]) -> Iterator[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.faults.evidence import bears, bits_of
 from qdqnp.diagnosis.faults.fault import Layer, LayerFault, Variant
+from qdqnp.diagnosis.orders import MemoryOrder
 from qdqnp.diagnosis.replay import Device, Values
 from qdqnp.diagnosis.tally import ordered, same
 from qdqnp.errors import QdqnpError
@@ -94,6 +95,11 @@ class Suspect:
     def bits(self) -> float:
         """The bits of evidence in them."""
         return bits_of(self.got, self.want)
+
+    def in_memory(self, order: MemoryOrder) -> tuple[list[Array], list[Array]]:
+        """Return what the cases that differ should be, and what they are, in an order of memory, each flat."""
+        wants, gots = ([order.flat(side[case]) for case in self.bad_cases] for side in (self.want, self.got))
+        return wants, gots
 
     def bears(self, ways: int) -> bool:
         """Tell whether the evidence bears a fault that is one of so many ways that were tried."""

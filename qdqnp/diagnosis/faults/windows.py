@@ -51,6 +51,12 @@ def stride(layer: Layer) -> Iterator[Variant]:
         f"{attributes.strides[0]}; the first elements in memory",
         lambda: dense().reshape(-1)[: np.prod(sizes)].reshape(sizes),
     )
+    yield Computed(
+        f"{attributes.strides[0]}; the first elements in memory, NHWC",
+        lambda: np.moveaxis(
+            np.moveaxis(dense(), 1, -1).reshape(-1)[: np.prod(sizes)].reshape(sizes[0], *sizes[2:], sizes[1]), -1, 1
+        ),
+    )
 
 
 def _kernel(layer: Layer) -> Sizes:

@@ -18,6 +18,7 @@ from qdqnp.quant import Quant, code_range
 MISSING = "missing input zero point"
 MISSING_WEIGHT = "missing weight zero point"
 MISSING_OUTPUT = "missing output zero point"
+OFF_BY_ONE = "zero point off by one"
 PAD_ZERO = "padding with 0"
 PAD_LOWEST = "padding with the lowest code"
 
@@ -122,3 +123,69 @@ def missing_in_output(question: Question, rule: Any) -> Iterator[Changed]:
     """The zero point is not added to the rounded value."""
     if question.y is not None and question.y.zero_point.any():
         yield Changed(question.with_y(without(question.y)))
+
+
+# -- off by one --------------------------------------------------------------------------------------------------------
+def moved(quant: Quant, by: int) -> Quant | None:
+    """The quantization with another zero point; None where that is no code."""
+    low, high = code_range(quant.dtype)
+    wide = quant.zero_point.astype(np.int64) + by
+    if (wide < low).any() or (wide > high).any():
+        return None
+    return replace(quant, zero_point=wide.astype(quant.zero_point.dtype))
+
+
+def _either_way(quant: Quant) -> Iterator[tuple[str, Quant]]:
+    for by in (1, -1):
+        changed = moved(quant, by)
+        if changed is not None:
+            yield f"{by:+d}", changed
+
+
+@fault_of_question(OFF_BY_ONE, Sums)
+def off_in_sums(question: Sums, rule: Any) -> Iterator[Changed]:
+    """Of the input, with which the padding goes or does not; or of the weights."""
+    products: Any = question.products
+    if products is None:
+        return
+    for by, x in _either_way(products.x):
+        yield Changed(with_products(question, replace(products, x=x)), f"{by}, of the input")
+        if isinstance(products, Convolution) and any(pads_of(products)):
+            explicit = padded(products, pads_of(products), int(products.x.zero_point))
+            yield Changed(with_products(question, replace(explicit, x=x)), f"{by}, of the input, padding right")
+    for by, w in _either_way(products.w):
+        yield Changed(with_products(question, replace(products, w=w)), f"{by}, of the weights")
+
+
+@fault_of_question(OFF_BY_ONE, Pairs)
+def off_in_pairs(question: Pairs, rule: Any) -> Iterator[Changed]:
+    a, b, y = question.quants
+    for by, quant in _either_way(a):
+        yield Changed(replace(question, quants=(quant, b, y)), f"{by}, of input {question.operands[0]}")
+    for by, quant in _either_way(b):
+        yield Changed(replace(question, quants=(a, quant, y)), f"{by}, of input {question.operands[1]}")
+
+
+@fault_of_question(OFF_BY_ONE, Singles)
+def off_in_singles(question: Singles, rule: Any) -> Iterator[Changed]:
+    for by, quant in _either_way(question.x):
+        yield Changed(replace(question, x=quant), f"{by}, of the input")
+
+
+@fault_of_question(OFF_BY_ONE, Means)
+def off_in_means(question: Means, rule: Any) -> Iterator[Changed]:
+    for by, quant in _either_way(question.x):
+        sums = question.sums - int(by) * question.count
+        yield Changed(replace(question, x=quant, sums=sums), f"{by}, of the input")
+
+
+@fault_of_question(OFF_BY_ONE, Windows)
+def off_in_windows(question: Windows, rule: Any) -> Iterator[Changed]:
+    for by, quant in _either_way(question.x):
+        yield Changed(replace(question, x=quant), f"{by}, of the input")
+
+
+@fault_of_question(OFF_BY_ONE)
+def off_in_output(question: Question, rule: Any) -> Iterator[Changed]:
+    for by, quant in _either_way(question.y) if question.y is not None else ():
+        yield Changed(question.with_y(quant), f"{by}, of the output")
