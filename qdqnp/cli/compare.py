@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from qdqnp.cli.options import (
     PATH,
@@ -18,7 +21,8 @@ from qdqnp.cli.options import (
 )
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
-from qdqnp.diagnosis.compare.report import EQUAL, FAILING, CompareReport, CompareRow
+from qdqnp.diagnosis.compare.report import NAMED, CompareReport, CompareRow
+from qdqnp.diagnosis.compare.status import EQUAL, FAILING, INHERITED
 from qdqnp.diagnosis.dump import Dump, read_dump
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
@@ -26,13 +30,15 @@ from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.diagnosis.tolerance import parse
 from qdqnp.files.atomic import Target, target, write_bytes, write_text
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, print_sentence, reason, table
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
 
 # A dump may hold float64 where the model has bytes, and some tensors more than once; a larger one is not a dump.
 BYTES_PER_ELEMENT = 64
 LEAST_BYTES = 64 * 2**20
+# Layers that are shown without --all.
+MOST_SHOWN = 8
 
 
 @click.command("compare")
@@ -66,7 +72,7 @@ LEAST_BYTES = 64 * 2**20
     is_flag=True,
     help="Accept what was not compared: entries that are no tensor of the model, layers and inputs without a tensor.",
 )
-@click.option("--all", "show_all", is_flag=True, help="Show the layers that are equal, too.")
+@click.option("--all", "show_all", is_flag=True, help="Show every layer, in a table with all columns.")
 @json_option
 @click.option("--junit", "junit_file", type=PATH, metavar="FILE", help="Write JUnit XML.")
 @click.option(
@@ -100,8 +106,8 @@ def compare_command(
     is against the golden values, with the errors of earlier layers in it; single is the layer fed the device's own
     tensors, so that the error is its own.
 
-    What was not compared is said first. A layer counts as compared if its tensor was dumped, or one that is computed
-    from it: the network's outputs alone tell of every layer.
+    The verdict comes first, then what was not compared, then the layers that err by themselves. A layer counts as
+    compared if its tensor was dumped, or one that is computed from it: the network's outputs alone tell of every layer.
 
     Exit code 0: every layer computes what it should (within --tolerance, or inside the --envelope). 1: some do not.
     2: bad usage, golden set or dump; or nothing differs, but an entry of the dump is no tensor of the model, or a layer
@@ -149,37 +155,51 @@ def _write_mapping(reference: Reference, read: Dump, cases: int, out: Target) ->
 
 
 def print_report(report: CompareReport, show_all: bool) -> None:
-    """Print what was not compared, the layers that differ, then the verdict."""
-    for line in report.not_compared():
-        CONSOLE.print(line, style="yellow", soft_wrap=True)
-    shown = [row for row in report.rows if show_all or row.status != EQUAL or row.off_grid or row.off_range]
-    if shown:
-        rows = table(
-            "layer",
-            "operator",
-            "tensor",
-            "shape",
-            "entire",
-            "single",
-            "max",
-            "mean",
-            "sat",
-            "cos",
-            "why",
-            right=("entire", "single", "max", "mean", "sat", "cos"),
-        )
-        for row in shown:
-            rows.add_row(*_cells(row), style="red" if row.status in FAILING else None)
-        CONSOLE.print(rows)
-    hidden = len(report.rows) - len(shown)
-    if hidden:
-        CONSOLE.print(f"{hidden} layers are equal (--all shows them)")
+    """Print the verdict, what was not compared, then the layers that err by themselves; or a table of all layers."""
     for line in report.verdict():
-        CONSOLE.print(line, style="bold green" if report.equal else "bold red", soft_wrap=True)
+        print_sentence(line, style="bold green" if report.equal else "bold red")
+    for line in report.not_compared():
+        print_sentence(line, style="yellow")
+    failing = [row for row in report.rows if row.status in FAILING]
+    odd = [row for row in report.rows if row not in failing and (row.off_grid or row.off_range)]
+    shown = report.rows if show_all else [*failing, *odd][:MOST_SHOWN]
+    if shown:
+        CONSOLE.print(_whole_table(shown) if show_all else _short_table(shown))
+    if not show_all:
+        print_sentence(_left_out(report, shown))
+
+
+def _left_out(report: CompareReport, shown: Sequence[CompareRow]) -> str:
+    """Say how many rows are not shown, by what is said of them."""
+    counts = Counter(row.status for row in report.rows if row not in shown)
+    told = {EQUAL: ("is equal", "are equal"), INHERITED: ("inherits its errors", "inherit their errors")}
+    words = []
+    for status in sorted(counts, key=lambda status: (status != EQUAL, status)):
+        one, many = told.get(status, (f"more: {status}", f"more: {status}"))
+        words.append(f"1 layer {one}" if counts[status] == 1 else f"{counts[status]} layers {many}")
+    return f"{', '.join(words)} (--all shows {'them' if sum(counts.values()) > 1 else 'it'})" if words else ""
+
+
+def _short_table(rows: Sequence[CompareRow]) -> Table:
+    """The layers in few columns, for 80 characters."""
+    made = table("layer", "entire", "single", "max", "why", right=("entire", "single", "max"))
+    for row in rows:
+        kinds = " or ".join(dict.fromkeys(finding.kind for finding in row.findings[:NAMED]))
+        why = "; ".join(text for text in (kinds or row.explanation, *_off(row)) if text)
+        cells = (name(row.label or row.name, 32), _percent(row.entire), _percent(row.single), str(row.own.largest), why)
+        made.add_row(*cells, style="red" if row.status in FAILING else None)
+    return made
+
+
+def _whole_table(rows: Sequence[CompareRow]) -> Table:
+    columns = ("layer", "operator", "tensor", "shape", "entire", "single", "max", "mean", "sat", "cos", "why")
+    made = table(*columns, right=("entire", "single", "max", "mean", "sat", "cos"))
+    for row in rows:
+        made.add_row(*_cells(row), style="red" if row.status in FAILING else None)
+    return made
 
 
 def _cells(row: CompareRow) -> list[str]:
-    why = "; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)
     return [
         name(row.label),
         row.op,
@@ -191,8 +211,12 @@ def _cells(row: CompareRow) -> list[str]:
         f"{row.own.mean:.3g}",
         f"{100 * row.saturation:.3g} %",
         f"{row.metrics.get('cos', 1.0):.6f}",
-        name(why, 600),
+        reason("; ".join(text for text in (row.explanation, *row.notes, *_off(row)) if text)),
     ]
+
+
+def _percent(tally: Tally) -> str:
+    return f"{100 * tally.share:.3g} %" if tally.differing else "0"
 
 
 def _off(row: CompareRow) -> list[str]:

@@ -52,6 +52,7 @@ SHOWN_CLASSES = 4
     help="Search the families of arithmetic too, and write the profile that fits for --profile.",
 )
 @force_option("the file of --fit")
+@click.option("--all", "show_all", is_flag=True, help="Show the arithmetics that come after the winning class, too.")
 @json_option
 def identify_command(
     golden: Path,
@@ -63,6 +64,7 @@ def identify_command(
     listed: tuple[str, ...],
     fitted: Path | None,
     force: bool,
+    show_all: bool,
     as_json: bool,
 ) -> None:
     """Rank the arithmetic profiles by how many codes of DUMP they do not give, for each operator.
@@ -102,7 +104,7 @@ def identify_command(
         )
     else:
         print_answers(answers)
-        print_report(report)
+        print_report(report, show_all)
         if fitted is not None and found is not None:
             print_fit(found)
             if left_out:
@@ -124,8 +126,9 @@ def _fitted(
     return found, left_out
 
 
-def print_report(report: IdentifyReport) -> None:
-    """Print each operator's classes, what would split the first, and what fits all operators."""
+def print_report(report: IdentifyReport, show_all: bool = False) -> None:
+    """Print what fits all operators, each operator's winning class (or the first few), and what would split it."""
+    _print_verdict(report)
     rows = table(
         "operator",
         "layers",
@@ -136,7 +139,7 @@ def print_report(report: IdentifyReport) -> None:
         right=("layers", "differing", "elements", "max LSB"),
     )
     for verdict in report.verdicts:
-        for place, standing in enumerate(verdict.standings[:SHOWN_CLASSES]):
+        for place, standing in enumerate(verdict.standings[: SHOWN_CLASSES if show_all else 1]):
             start = (name(verdict.name), str(len(verdict.tensors))) if place == 0 else ("", "")
             tally = standing.tally
             style = "green" if standing.tally.equal else None
@@ -148,7 +151,9 @@ def print_report(report: IdentifyReport) -> None:
     for verdict in report.verdicts:
         _print_splits(verdict)
     _print_notes(report)
-    _print_verdict(report)
+    left = sum(max(0, min(len(verdict.standings), SHOWN_CLASSES) - 1) for verdict in report.verdicts)
+    if left and not show_all:
+        CONSOLE.print(f"{left} arithmetics that give fewer codes are left out (--all shows them)")
 
 
 def _print_splits(verdict: OperatorVerdict) -> None:
@@ -191,7 +196,6 @@ def _print_notes(report: IdentifyReport) -> None:
 
 
 def _print_verdict(report: IdentifyReport) -> None:
-    CONSOLE.print()
     missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
     if report.everywhere:
         CONSOLE.print(f"every code of every operator: {_listed(report.everywhere)}", style="bold green")

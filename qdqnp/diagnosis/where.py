@@ -270,8 +270,11 @@ def one_bit(wrong: Wrong) -> Iterator[str]:
     if wrong.limits is None:
         return
     turned = np.unique((wrong.made ^ wrong.right) & ((1 << 8 * wrong.width) - 1))
-    if turned.size == 1 and int(turned[0]).bit_count() == 1 and wrong.count >= 4:
-        yield f"bit {int(turned[0]).bit_length() - 1} is another in every wrong value"
+    if turned.size != 1 or int(turned[0]).bit_count() != 1:
+        return
+    bit = int(turned[0]).bit_length() - 1
+    if wrong.count * (bit + 1) >= NEEDED:  # half of what is off by one differs in bit 0 alone
+        yield f"bit {bit} is another in every wrong value"
 
 
 def permuted(wrong: Wrong) -> Iterator[str]:

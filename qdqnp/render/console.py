@@ -49,6 +49,20 @@ def name(text: str, limit: int = 60) -> str:
     return shorten(printable(text), limit)
 
 
+def reason(text: str, limit: int = 4000) -> str:
+    """Shorten a sentence behind its last whole word: its start says why, and its middle is never left out."""
+    shown = printable(text)
+    if len(shown) <= limit:
+        return shown
+    return f"{shown[:limit].rsplit(' ', 1)[0]} ... (--json has the rest)"
+
+
+def print_sentence(text: str, style: str | None = None) -> None:
+    """Print a sentence in whole words on a terminal, and in one line in a pipe or a file, for grep."""
+    if text:
+        CONSOLE.print(reason(text), style=style, soft_wrap=not CONSOLE.is_terminal)
+
+
 def lines(texts: Iterable[str]) -> Text:
     """Make a cell of several lines."""
     return Text("\n").join(Text(printable(text)) for text in texts)

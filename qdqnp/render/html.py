@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.compare.report import UNIT, CompareReport, CompareRow
+from qdqnp.diagnosis.compare.report import CompareReport, CompareRow
+from qdqnp.diagnosis.compare.status import UNIT
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError, Problem, printable, shorten
 from qdqnp.files.regular import packaged
 from qdqnp.quant import Array
+from qdqnp.render.console import reason
 from qdqnp.version import __version__
 
 TEMPLATE = "report.html.j2"
@@ -24,12 +27,17 @@ LONGEST_NAME = 200
 
 def html(report: CompareReport, title: str) -> str:
     """Return the report's text. Raises InputError where Jinja2 is not installed."""
+    rows = [_row(row) for row in report.rows]
+    first = next((row for row in rows if row["row"] is report.first), None)
+    equal = sum(not (row.entire.differing or row.single.differing) for row in report.rows)
     return str(
         _template().render(
             report=report,
             title=shorten(title, LONGEST_NAME),
             version=__version__,
-            rows=[_row(row) for row in report.rows],
+            rows=rows,
+            first=first,
+            folded=equal if equal < len(rows) else 0,
             verdict=report.verdict(),
             not_compared=report.not_compared(),
         )
@@ -46,13 +54,21 @@ def _template() -> Any:
     environment = jinja2.Environment(
         autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = _breakable
     source = packaged("qdqnp.render", TEMPLATE).decode("utf-8")
     return environment.from_string(source)
 
 
 def _shown(value: Any) -> Any:
-    """Show a name as the terminal does; what is markup in HTML, Jinja2 escapes."""
-    return printable(value) if isinstance(value, str) else value
+    """Show a name as the terminal does; what is markup in HTML, Jinja2 escapes, but for what the template made."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _breakable(text: str) -> Any:
+    """Let a name be broken behind what separates its words, and nowhere else."""
+    from markupsafe import Markup  # Jinja2 has it
+
+    return Markup("<wbr>").join(re.split(r"(?<=[._/:])(?=\w)", printable(text)))
 
 
 def _row(row: CompareRow) -> dict[str, Any]:
@@ -67,7 +83,7 @@ def _row(row: CompareRow) -> dict[str, Any]:
         "single_share": row.single.share,
         "entire_bar": _bar(row.entire.share),
         "single_bar": _bar(row.single.share),
-        "explanation": shorten(row.explanation, 400),
+        "explanation": reason(row.explanation),
         "segment": [shorten(label, 80) for label in row.segment],
         "histogram": histogram(row.own),
         "of": "single" if row.own is row.single else "entire",

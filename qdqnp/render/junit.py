@@ -6,7 +6,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from qdqnp.diagnosis.compare.report import FAILING, UNIT, CompareReport, CompareRow
+from qdqnp.diagnosis.compare.report import CompareReport, CompareRow
+from qdqnp.diagnosis.compare.status import FAILING, UNIT
 from qdqnp.errors import printable
 
 

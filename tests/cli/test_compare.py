@@ -73,16 +73,16 @@ def wrong(place: Place) -> dict[str, Array]:
 def test_equal_is_0(place: Place) -> None:
     result = run(place.path / "gold", place.dump("right.npz", place.right))
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1].startswith("equal: 0 of ")
+    assert result.output.splitlines()[0].startswith("equal: 0 of ")
 
 
 def test_a_difference_is_1_and_the_layer_is_named(place: Place) -> None:
     dump, files = place.dump("wrong.npz", wrong(place)), [place.path / "o.xml", place.path / "r.html"]
     result = run(place.path / "gold", dump, "--junit", files[0], "--html", files[1])
     assert result.exit_code == 1
-    assert f"tensor '{place.convs[4]}'" in result.output.splitlines()[-1]
+    assert f"tensor '{place.convs[4]}'" in result.output.splitlines()[0]
     assert ET.parse(files[0]).getroot()[0].attrib["failures"] == "1"
-    assert place.convs[4] in files[1].read_text(encoding="utf-8")
+    assert place.convs[4] in files[1].read_text(encoding="utf-8").replace("<wbr>", "")
 
 
 def test_json_is_one_document(place: Place) -> None:
@@ -204,13 +204,13 @@ KINDS = ("only the input", "a misspelt name", "one entry paired", "the first lay
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_not_compared_is_said_first_and_is_no_success(kind: str, place: Place) -> None:
+def test_what_was_not_compared_is_said_behind_the_verdict_and_is_no_success(kind: str, place: Place) -> None:
     arrays, words = incomplete(place)[kind]
     dump, files = place.dump("part.npz", arrays), [place.path / "part.xml", place.path / "part.html"]
     result = run(place.path / "gold", dump, "--junit", files[0], "--html", files[1], "--force")
     assert result.exit_code == 2, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].startswith(words) and lines[-1].startswith("no verdict: ")
+    assert lines[0].startswith("no verdict: ") and lines[1].startswith(words)
     suite = ET.parse(files[0]).getroot()[0]
     assert (
         suite.attrib["failures"] == "0" and int(suite.attrib["skipped"]) == len(suite.findall("testcase/skipped")) > 0
@@ -218,13 +218,13 @@ def test_what_was_not_compared_is_said_first_and_is_no_success(kind: str, place:
     assert len(suite.findall("testcase/error")) == int(suite.attrib["errors"]) == (kind == "only the input")
     assert int(suite.attrib["tests"]) == len(suite)
     page = files[1].read_text(encoding="utf-8")
-    assert 0 < page.index('class="verdict left-out"') < page.index("no verdict: ")
+    assert 0 < page.index("no verdict: ") < page.index('class="verdict left-out"')
     found = json.loads(run(place.path / "gold", dump, "--json").stdout)
     assert list(found)[2] == "not_compared" and found["not_compared"][0].startswith(words)
     assert not found["equal"] and not found["complete"]
     accepted = run(place.path / "gold", dump, "--partial")
     assert accepted.exit_code == (2 if kind == "only the input" else 0)
-    assert accepted.stdout.splitlines()[0].startswith(words) and "equal:" not in accepted.stdout
+    assert accepted.stdout.splitlines()[1].startswith(words) and "equal:" not in accepted.stdout
 
 
 def test_a_difference_is_1_whatever_else_was_not_compared(place: Place) -> None:
@@ -239,7 +239,7 @@ def test_a_whole_set_may_be_compared_with_itself(place: Place, tmp_path: Path) -
     )
     result = run(tmp_path / "set", tmp_path / "set" / "npy")
     assert result.exit_code == 0, result.output
-    assert "other arrays of the golden set" in result.stdout.splitlines()[0]
+    assert "other arrays of the golden set" in result.stdout.splitlines()[1]
     np.save(tmp_path / "set" / "npy" / "misspelt.npy", np.zeros(3, np.int8))
     assert run(tmp_path / "set", tmp_path / "set" / "npy").exit_code == 2
 
@@ -251,7 +251,7 @@ def test_files_that_are_not_read_are_named(place: Place) -> None:
         np.save(folder / f"{name}.npy", array)
     (folder / "conv.raw").write_bytes(b"1234")
     result = run(place.path / "gold", folder)
-    assert result.exit_code == 0 and result.stdout.splitlines()[0].endswith("neither .npy nor .bin: 'conv.raw'")
+    assert result.exit_code == 0 and result.stdout.splitlines()[1].endswith("neither .npy nor .bin: 'conv.raw'")
 
 
 def test_tolerance(place: Place) -> None:
@@ -366,3 +366,46 @@ def test_hostile_names_are_escaped_everywhere(tmp_path: Path) -> None:
     assert EVIL not in text and "&lt;img src=x" in text
     assert ET.parse(tmp_path / "o.xml").getroot().find(".//img") is None
     assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "gold", "m.json", "d.npz", "r.html", "o.xml"}
+
+
+# -- what is printed ---------------------------------------------------------------------------------------------------
+def both(place: Place) -> dict[str, Array]:
+    """Two layers err by themselves, and what follows them inherits nothing: the dump alone is wrong."""
+    other = place.right[place.convs[6]].copy()
+    other[:, :, 1] = np.where(other[:, :, 1] == 7, 8, 7)
+    return {**wrong(place), place.convs[6]: other}
+
+
+def test_two_layers_that_err_by_themselves_are_two_verdicts(place: Place) -> None:
+    dump = place.dump("both.npz", both(place))
+    lines = run(place.path / "gold", dump).stdout.splitlines()
+    assert lines[0].startswith("first divergence: ") and f"'{place.convs[4]}'" in lines[0]
+    assert lines[1].startswith("also wrong by itself: ") and f"'{place.convs[6]}'" in lines[1]
+    found = json.loads(run(place.path / "gold", dump, "--json").stdout)
+    assert found["diverging"] == [place.convs[4], place.convs[6]] and len(found["verdict"]) == 2
+
+
+def test_the_layers_that_matter_fit_80_columns(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qdqnp.render import console
+
+    dump = place.dump("both.npz", both(place))
+    whole = run(place.path / "gold", dump, "--all").stdout
+    assert len([line for line in whole.splitlines() if "QLinearConv" in line]) >= len(place.convs)
+    monkeypatch.setattr(console.CONSOLE, "_width", 80)
+    monkeypatch.setattr(console.CONSOLE, "_force_terminal", True)
+    monkeypatch.setattr(console.CONSOLE, "_color_system", None)
+    lines = run(place.path / "gold", dump).stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) < 20
+    told = " ".join(lines)
+    assert "(--all shows them)" in told and "the device went on with the right values" in told
+    for line in run(place.path / "gold", dump, "--json").stdout and lines:
+        assert "..." not in line  # nothing is cut
+
+
+def test_a_reason_is_never_cut_in_its_middle() -> None:
+    from qdqnp.render.console import reason
+
+    text = " ".join(f"word{index}" for index in range(2000))
+    assert reason("short") == "short"
+    shown = reason(text)
+    assert len(shown) < 4100 and text.startswith(shown.removesuffix(" ... (--json has the rest)"))

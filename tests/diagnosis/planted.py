@@ -298,7 +298,7 @@ def left_shift(world: World, rng: np.random.Generator) -> Device:
     step = world.steps[label].step
     a, b, y = (_pair(operand.quant) for operand in (*step.inputs, *step.outputs))
     knows = bool(rng.integers(2))  # where the output's multiplier does not, values are powers of two too small
-    bits = int(rng.choice([8, 10, 12, 15, 16] if knows else [17, 18, 19, 21, 22]))
+    bits = int(rng.choice([0, 3, 7, 15] if knows else [17, 18, 19, 21, 22]))
     twice = 2 * max(float(a[0]), float(b[0]))
     fixed = [fixed_point.quantize_multiplier(float(q[0]) / twice) for q in (a, b)]
     out = fixed_point.quantize_multiplier(twice / ((1 << (bits if knows else 20)) * float(y[0])))

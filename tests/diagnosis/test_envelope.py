@@ -12,7 +12,8 @@ import qdqnp
 from qdqnp.diagnosis import rebind
 from qdqnp.diagnosis.align import Aligned, align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
-from qdqnp.diagnosis.compare.report import INSIDE, CompareReport
+from qdqnp.diagnosis.compare.report import CompareReport
+from qdqnp.diagnosis.compare.status import INSIDE
 from qdqnp.diagnosis.envelope import BC_OFFSETS, Envelope, admissible_requantizers, envelope
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.executor.plan import BoundStep

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdqnp.diagnosis.compare.report import FAULT, CompareReport
+from qdqnp.diagnosis.compare.report import CompareReport
+from qdqnp.diagnosis.compare.status import FAULT
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.errors import InputError
 from qdqnp.render import html as html_module
@@ -66,7 +67,8 @@ def test_names_are_text_and_nothing_else(found: CompareReport) -> None:
 
 def test_nothing_is_fetched(found: CompareReport) -> None:
     page = Page(html(found, "a"))
-    assert not any(key in attrs for _, attrs in page.tags for key in ("src", "href", "action", "data"))
+    assert not any(key in attrs for _, attrs in page.tags for key in ("src", "action", "data"))
+    assert all((attrs["href"] or "").startswith("#layer-") for _, attrs in page.tags if "href" in attrs)
     policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
     assert policy is not None and policy.startswith("default-src 'none'")
 
@@ -79,7 +81,27 @@ def test_every_layer_has_a_row_with_its_numbers(found: CompareReport) -> None:
         assert float(attrs["data-single"] or 0) == row.single.differing / row.single.elements
         assert attrs["data-status"] == row.status
     maps = sum("map" in (attrs.get("class") or "") for tag, attrs in page.tags if tag == "svg")
-    assert maps == sum(row.entire.differing > 0 for row in found.rows) > 5
+    assert maps - 1 == sum(row.entire.differing > 0 for row in found.rows) > 5  # one of them twice: it is the first
+
+
+def test_the_page_opens_with_the_verdict_the_chart_and_the_first_layer(found: CompareReport) -> None:
+    text = html(found, "a")
+    parts = ('class="verdict bad"', 'class="depth"', 'class="first"', '<svg class="map"', '<table id="layers"')
+    assert sorted(parts, key=text.index) == list(parts)
+    page = Page(text)
+    bars = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+    groups = [attrs for tag, attrs in page.tags if tag == "tbody"]
+    assert bars == [f"#{attrs['id']}" for attrs in groups] and len(set(bars)) == len(found.rows)
+    folded = ["hidden" in attrs for attrs in groups]
+    assert folded == [not row.entire.differing for row in found.rows] and any(folded) and not all(folded)
+    good = Page(html(report(tensors()), "a"))
+    assert not any("hidden" in attrs for tag, attrs in good.tags if tag == "tbody")
+    assert "First divergence" not in "".join(good.words)
+
+
+def test_names_may_be_broken_between_words_only() -> None:
+    made = html_module._breakable("level3.tree1/conv_2.<b>")
+    assert str(made) == "level3.<wbr>tree1/<wbr>conv_<wbr>2.&lt;b&gt;"
 
 
 def test_without_jinja2_the_error_says_what_to_install(found: CompareReport, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +157,12 @@ PROBE = """<script>
 const say = {errors: window.errors, hacked: typeof window.hacked};
 const shown = () => Array.from(document.querySelectorAll("tbody.group")).filter((g) => !g.hidden);
 const order = () => shown().map((g) => Number(g.dataset.single));
+say.differing = shown().length;
+const chart = document.querySelector("svg.depth").getBoundingClientRect();
+say.chart = chart.width > 600 && chart.height > 80;
+const differing = document.getElementById("differing");
+differing.checked = false;
+differing.dispatchEvent(new Event("input"));
 say.layers = shown().length;
 document.querySelector("th[data-key=single]").click();
 say.up = order();
@@ -179,6 +207,13 @@ def test_the_page_sorts_filters_and_opens_in_a_browser(found: CompareReport, tmp
     title = next(word for word in page.words if word.startswith("RESULT"))
     say = json.loads(title.removeprefix("RESULT"))
     assert say["errors"] == [] and say["hacked"] == "undefined"
-    assert say["layers"] == len(found.rows) and say["own"] == 1 and say["open"] is True and say["height"] > 0
+    assert (
+        say["layers"] == len(found.rows)
+        and say["chart"]
+        and say["own"] == 1
+        and say["open"] is True
+        and say["height"] > 0
+    )
     assert say["up"] == sorted(say["up"]) and say["down"] == sorted(say["up"], reverse=True) and max(say["up"]) > 0
+    assert say["differing"] == sum(row.entire.differing > 0 for row in found.rows) < len(found.rows)
     assert say["operators"] == sorted(say["operators"]) and set(say["pools"]) == {"MaxPool"}

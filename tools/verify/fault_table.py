@@ -29,7 +29,8 @@ from rich.progress import track
 
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import FAULT, CompareReport
+from qdqnp.diagnosis.compare.report import CompareReport
+from qdqnp.diagnosis.compare.status import FAULT
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.inputs.pictures import prepare, resolved

@@ -9,18 +9,8 @@ import numpy as np
 
 from qdqnp.diagnosis import other_profiles
 from qdqnp.diagnosis.align import Aligned, DumpedTensor
-from qdqnp.diagnosis.compare.report import (
-    ARITHMETIC,
-    EQUAL,
-    FAULT,
-    INHERITED,
-    INSIDE,
-    TOLERATED,
-    UNEXPLAINED,
-    CompareReport,
-    CompareRow,
-    NotDumped,
-)
+from qdqnp.diagnosis.compare.report import CompareReport, CompareRow, NotDumped
+from qdqnp.diagnosis.compare.status import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
 from qdqnp.diagnosis.compare.whole import observations
 from qdqnp.diagnosis.envelope import Envelope, envelope
 from qdqnp.diagnosis.faults import Finding, Findings, Suspect, findings, guarded

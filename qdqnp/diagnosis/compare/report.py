@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from qdqnp.diagnosis.compare import sentences
+from qdqnp.diagnosis.compare.status import EQUAL, FAILING, FAULT, UNEXPLAINED, UNIT
 from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
 from qdqnp.diagnosis.other_profiles import OtherProfile
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.errors import shorten
 from qdqnp.quant import Array
 
-# What a row's own difference comes from.
-EQUAL, INHERITED, TOLERATED, ARITHMETIC, INSIDE, FAULT, UNEXPLAINED = (
-    "equal",
-    "inherited",
-    "tolerated",
-    "another arithmetic",
-    "inside the envelope",
-    "fault",
-    "unexplained",
-)
-FAILING = (ARITHMETIC, FAULT, UNEXPLAINED)
-UNIT = {True: "LSB", False: "ULP"}
-# Of many names a sentence gives the first few.
-SHOWN = 5
+# Of more faults that explain a layer, a sentence names the first few.
+NAMED = 4
 
 
 @dataclass
@@ -124,7 +112,9 @@ class CompareRow:
 
     def _named(self) -> str:
         """Name the faults: several as possible ones, and on little evidence with what there is."""
-        text = " or ".join(str(finding) for finding in self.findings)
+        more = len(self.findings) - NAMED
+        named = [str(finding) for finding in self.findings[:NAMED]]
+        text = " or ".join([*named, f"{more} other{'s' if more > 1 else ''}"] if more > 0 else named)
         text = f"could be {text}" if len(self.findings) > 1 else text
         if not self.few or not self.single.differing:
             return text
@@ -256,95 +246,20 @@ class CompareReport:
         """Return whether every layer computes what it should: all of them, or as many as was accepted."""
         return self.exit_code == 0
 
+    @property
+    def diverging(self) -> list[CompareRow]:
+        """Return the rows that err by themselves, the first divergence first."""
+        first = self.first
+        own = [row for row in self.rows if row.status in (FAULT, UNEXPLAINED) and row is not first]
+        return own if first is None else [first, *own]
+
     def not_compared(self) -> list[str]:
-        """Return in sentences what was not compared; a report says these first."""
-        lines = []
-        if not self.computed:
-            lines.append("nothing was compared that a layer computes: the dump has network inputs only")
-        if self.unused:
-            lines.append(
-                f"not compared: {_count(self.unused, 'entry', 'entries')} of the dump, no tensor "
-                f"of the model: {_listed(self.unused)}; --write-mapping and --mapping pair them"
-            )
-        if self.uncovered:
-            labels = list(dict.fromkeys(tensor.label for tensor in self.uncovered))
-            lines.append(
-                f"not compared: {_count(labels, 'layer', 'layers')}, of which no tensor was dumped nor any that is "
-                f"computed from them: {_listed(labels)}"
-            )
-        if self.missing:
-            which = ", ".join(map(str, self.missing[:SHOWN])) + (", ..." if len(self.missing) > SHOWN else "")
-            lines.append(
-                f"not compared: {_count(self.missing, 'input', 'inputs')} of the golden set ({which}): the dump has "
-                f"{self.cases}"
-            )
-        if self.asides:
-            lines.append(
-                f"not compared: {_count(self.asides, 'entry', 'entries')} of the dump, other arrays of the golden set "
-                f"than its layers' tensors: {_listed(self.asides)}"
-            )
-        if self.unread:
-            lines.append(
-                f"not read: {_count(self.unread, 'file', 'files')} of the dump, neither .npy nor "
-                f".bin: {_listed(self.unread)}"
-            )
-        through = len(self.not_dumped) - len(self.uncovered)
-        if through:
-            lines.append(
-                f"{through} tensors were not dumped; they were compared through those that are computed from them, "
-                f"{len(self.rows)} in all"
-            )
-        if self.by_order:
-            lines.append("no name of the dump fits: its entries were paired by order and shape, which is a guess")
-        return lines
+        """Return in sentences what was not compared."""
+        return sentences.not_compared(self)
 
     def verdict(self) -> list[str]:
         """Return the result in sentences, the most important first."""
-        lines = []
-        first = self.first
-        if first is not None and first.status != ARITHMETIC:
-            lines.append(self._diverges(first))
-        for found in dict.fromkeys(self.arithmetics.values()):
-            many = "tensor differs" if found.explained == 1 else "tensors differ"
-            lines.append(
-                f"{found.op}: {found.explained} {many} from '{self.profile}' as another arithmetic does: "
-                f"{', '.join(found.names)}"
-            )
-        lines = [*(lines or [self._passes()]), *self.observations]
-        failed = list(dict.fromkeys([*self.failed, *(text for row in self.rows for text in row.failed)]))
-        return lines + [f"the search for faults is not complete: {text}; please report it" for text in failed]
-
-    def _diverges(self, row: CompareRow) -> str:
-        where = f"first divergence: layer {row.label or row.name} ({row.op}), tensor '{row.name}'"
-        if len(row.segment) > 1:
-            starts = ", ".join(repr(start) for start in row.starts)
-            span = f"{row.segment[0]} to {row.segment[-1]} ({len(row.segment)})"
-            where = f"first divergence: between {starts} and '{row.name}', suspect layers {span}"
-        what = (
-            f"{row.single.differing} of {row.single.elements} elements, largest {row.single.largest} {UNIT[row.codes]}"
-        )
-        if row.status == FAULT:
-            return f"{where}: {what}: {row.explanation}"
-        if row.read_wrong or row.rounding or (row.envelope is not None and row.envelope.outside):
-            return f"{where}: {what}: {row.explanation}"
-        hint = "; dump tensors between them to narrow it down" if len(row.segment) > 1 else ""
-        regular = f": {row.where}" if row.where else ""
-        return f"{where}: {what}: no known fault and no known arithmetic explains it{regular}{hint}"
-
-    def _passes(self) -> str:
-        differing = sum(row.entire.differing for row in self.rows)
-        elements = sum(row.entire.elements for row in self.rows)
-        over = f"{_count(self.rows, 'tensor', 'tensors')}, {_count(range(self.cases), 'case', 'cases')}"
-        if not self.computed:
-            return f"no verdict: nothing was compared that a layer computes ({over})"
-        if not self.complete:
-            what = f"{differing} of {elements} elements differ in what was compared, {over}"
-            return f"{what}; the rest was left out" if self.partial else f"no verdict: {what}; --partial accepts that"
-        if not differing:
-            return f"equal: 0 of {elements} elements differ, {over}"
-        inside = [row for row in self.rows if row.status == INSIDE]
-        why = "what is not known of the arithmetic explains every difference" if inside else "within the tolerance"
-        return f"passes: {differing} of {elements} elements differ, {over}; {why}"
+        return sentences.verdict(self)
 
     def as_json(self) -> dict[str, Any]:
         first = self.first
@@ -356,6 +271,7 @@ class CompareReport:
             "verdict": self.verdict(),
             "cases": self.cases,
             "first_divergence": first.name if first is not None else None,
+            "diverging": [row.name for row in self.diverging],
             "arithmetics": [
                 {"op": x.op, "profiles": x.names, "explained": x.explained, "contradicting": x.contradicting}
                 for x in dict.fromkeys(self.arithmetics.values())
@@ -369,13 +285,3 @@ class CompareReport:
             "asides": self.asides,
             "observations": self.observations,
         }
-
-
-def _count(items: Sized, one: str, many: str) -> str:
-    return f"{len(items)} {one if len(items) == 1 else many}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Quote a few names."""
-    shown = ", ".join(f"'{shorten(name, 60)}'" for name in names[:SHOWN])
-    return f"{shown}, ..." if len(names) > SHOWN else shown

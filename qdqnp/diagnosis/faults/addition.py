@@ -14,10 +14,12 @@ from qdqnp.quant import Quant
 
 LEFT_SHIFT = "left_shift of Add"
 SHIFTS = range(23)
+#: What other kernels shift by: none, CMSIS-NN's of 16 bits before 2022, TFLite's of 16 bits.
+PLAIN = (0, 7, 15)
 
 
 @dataclass(frozen=True)
-class Shifted:
+class WronglyShifted:
     """An addition whose operands are shifted by another number of bits than its multipliers were made for."""
 
     rule: ThreeRescaleAdd
@@ -41,6 +43,6 @@ def left_shift(question: Pairs, rule: Any) -> Iterator[Changed]:
         return
     for bits in sorted(set(SHIFTS) - {own.left_shift}, key=lambda bits: abs(bits - own.left_shift)):
         text = f"{bits} in place of {own.left_shift}"
-        yield Changed(question, text, replace(own, left_shift=bits), many=True)
+        yield Changed(question, text, replace(own, left_shift=bits), many=bits not in PLAIN)
         if not own.folded:
-            yield Changed(question, f"{text}, multipliers for {own.left_shift}", Shifted(own, bits), many=True)
+            yield Changed(question, f"{text}, multipliers for {own.left_shift}", WronglyShifted(own, bits), many=True)

@@ -11,7 +11,7 @@ import pytest
 import qdqnp
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
-from qdqnp.diagnosis.compare.report import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
+from qdqnp.diagnosis.compare.status import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
 from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.tolerance import Tolerance, parse

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import EQUAL, CompareReport
+from qdqnp.diagnosis.compare.report import CompareReport
+from qdqnp.diagnosis.compare.status import EQUAL
 from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.faults import extent
 from qdqnp.diagnosis.replay import Reference

@@ -10,7 +10,7 @@ import pytest
 
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import FAULT, UNEXPLAINED
+from qdqnp.diagnosis.compare.status import FAULT, UNEXPLAINED
 from qdqnp.diagnosis.dump import Dump, DumpEntry
 from qdqnp.diagnosis.faults import SMALL, extent, memory
 from qdqnp.diagnosis.rebind import evaluate

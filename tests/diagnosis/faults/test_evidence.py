@@ -13,7 +13,8 @@ import qdqnp
 from qdqnp.diagnosis import faults, other_profiles
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import FAULT, UNEXPLAINED, CompareReport, CompareRow
+from qdqnp.diagnosis.compare.report import CompareReport, CompareRow
+from qdqnp.diagnosis.compare.status import FAULT, UNEXPLAINED
 from qdqnp.diagnosis.faults import SMALL, Finding, Suspect
 from qdqnp.diagnosis.faults.evidence import bears, bits_of
 from qdqnp.diagnosis.faults.fault import FAULTS, Changed, fault_of_question

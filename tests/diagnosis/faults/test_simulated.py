@@ -7,7 +7,7 @@ import pytest
 
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import compare
-from qdqnp.diagnosis.compare.report import FAULT
+from qdqnp.diagnosis.compare.status import FAULT
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.faults import all_kinds
 from qdqnp.diagnosis.replay import Reference
