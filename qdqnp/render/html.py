@@ -21,6 +21,8 @@ from qdqnp.version import __version__
 TEMPLATE = "report.html.j2"
 # Larger maps are summed over neighbouring channels and rows: a screen does not show more.
 MAX_CELLS = 64
+# Points of a cell; of a map with more than half as many, half.
+CELL = 8
 MAX_BINS = 41
 LONGEST_NAME = 200
 
@@ -133,6 +135,7 @@ def heat_map(places: Array) -> dict[str, Any]:
         "rows": places.shape[1],
         "height": small.shape[0],
         "width": small.shape[1],
+        "cell": CELL if max(small.shape) <= MAX_CELLS // 2 else CELL // 2,
         "by_channel": by_channel,
         "by_row": by_row,
         "cells": cells,
