@@ -30,14 +30,13 @@ def _whose(suspect: Suspect, bound: int | float, zero: int | None) -> str:
     """Whose bound it is: the layer's own zero point, or the zero point or a limit of the nearest layer that has it."""
     if bound == zero:
         return ", the zero point"
-    steps = [step.step for step in suspect.device.reference.plan.steps]
-    for index in sorted(range(len(steps)), key=lambda index: abs(index - suspect.index)):
-        quant = steps[index].outputs[0].quant
-        if index != suspect.index and quant is not None and quant.per_tensor:
+    for other in suspect.others():
+        quant = other.step.outputs[0].quant
+        if quant is not None and quant.per_tensor:
             if quant.limits is not None and bound in quant.limits:
-                return f", a limit of layer {steps[index].label}"
+                return f", a limit of layer {other.step.label}"
             if bound == int(quant.zero_point):
-                return f", the zero point of layer {steps[index].label}"
+                return f", the zero point of layer {other.step.label}"
     return ""
 
 

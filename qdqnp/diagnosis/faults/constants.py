@@ -25,21 +25,13 @@ def recognize(suspect: Suspect) -> Iterator[Finding]:
             if suspect.explained(lambda v, consts=consts: suspect.evaluate(v, consts=consts)):  # type: ignore[misc]
                 yield Finding(OTHER, f"{what} of layer {label}")
                 return
-    steps = list(_scaled(suspect))
-    for label, step in steps if suspect.bears(len(steps)) else ():
+    scaled = list(_scaled(suspect))
+    for label, step in scaled if suspect.bears(len(scaled)) else ():
         if suspect.explained(
             lambda v, step=step: rebind.evaluate(suspect.bound, v, suspect.profile, step)  # type: ignore[misc]
         ):
             yield Finding(OTHER, f"scales of layer {label}")
             return
-
-
-def _others(suspect: Suspect) -> Iterator[tuple[int, Step]]:
-    """The other steps, the nearest first."""
-    steps = [bound.step for bound in suspect.device.reference.plan.steps]
-    for index in sorted(range(len(steps)), key=lambda index: abs(index - suspect.index)):
-        if index != suspect.index:
-            yield index, steps[index]
 
 
 def _arrays(suspect: Suspect, what: str) -> Iterator[tuple[str, Mapping[str, Array]]]:
@@ -51,16 +43,15 @@ def _arrays(suspect: Suspect, what: str) -> Iterator[tuple[str, Mapping[str, Arr
     held = suspect.step.inputs[operand]
     assert held is not None
     own = suspect.bound.consts[held.name]
-    for index, step in _others(suspect):
-        other = suspect.device.reference.step(index)
+    for other in suspect.others():
         theirs = other.operator.weight_operand if what == "weights" else other.operator.bias_operand
         if theirs is None or not other.binding.constant(theirs):
             continue
-        array = other.consts[step.inputs[theirs].name]  # type: ignore[union-attr] # constant: it is there
+        array = other.consts[other.step.inputs[theirs].name]  # type: ignore[union-attr] # constant: it is there
         if array.dtype == own.dtype and array.size >= own.size > 1:
             made = np.ascontiguousarray(array).reshape(-1)[: own.size].reshape(own.shape)
             if not np.array_equal(made, own):
-                yield step.label, {held.name: made}
+                yield other.step.label, {held.name: made}
 
 
 def _scaled(suspect: Suspect) -> Iterator[tuple[str, Step]]:
@@ -69,12 +60,12 @@ def _scaled(suspect: Suspect) -> Iterator[tuple[str, Step]]:
     held = None if operand is None else suspect.step.inputs[operand]
     if operand is None or held is None or held.quant is None:
         return
-    for index, step in _others(suspect):
-        theirs = suspect.device.reference.step(index).operator.weight_operand
-        other = None if theirs is None else step.inputs[theirs]
-        if other is None or other.quant is None or other.quant.scale.shape != held.quant.scale.shape:
+    for other in suspect.others():
+        theirs = other.operator.weight_operand
+        weights = None if theirs is None else other.step.inputs[theirs]
+        if weights is None or weights.quant is None or weights.quant.scale.shape != held.quant.scale.shape:
             continue
-        if not np.array_equal(other.quant.scale, held.quant.scale):
+        if not np.array_equal(weights.quant.scale, held.quant.scale):
             quants = [o.quant if o is not None else None for o in suspect.step.inputs]
-            quants[operand] = replace(held.quant, scale=other.quant.scale)
-            yield step.label, rebind.with_inputs(suspect.step, quants)
+            quants[operand] = replace(held.quant, scale=weights.quant.scale)
+            yield other.step.label, rebind.with_inputs(suspect.step, quants)

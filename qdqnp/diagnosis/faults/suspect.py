@@ -101,6 +101,13 @@ class Suspect:
         wants, gots = ([order.flat(side[case]) for case in self.bad_cases] for side in (self.want, self.got))
         return wants, gots
 
+    def others(self) -> Iterator[BoundStep]:
+        """Yield the other steps of the network, the nearest first."""
+        indices = range(len(self.device.reference.plan.steps))
+        for index in sorted(indices, key=lambda index: abs(index - self.index)):
+            if index != self.index:
+                yield self.device.reference.step(index)
+
     def bears(self, ways: int) -> bool:
         """Tell whether the evidence bears a fault that is one of so many ways that were tried."""
         return bears(self.bits, ways)
