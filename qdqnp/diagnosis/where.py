@@ -153,6 +153,7 @@ def _periods(what: str, at: Int64, size: int, offset: int) -> Iterator[tuple[int
         used = int(np.isin(np.arange(size) % period, rest).sum())
         if rest.size == 1:
             text = f"only every {_ordinal(period)} {what}, from {int(rest[0]) + offset} on"
+            text = f"alternating: {text}" if period == 2 else text
         else:
             text = f"only {_many(what)} {int(rest[0])} to {int(rest[-1])} of every {period}"
         yield used, period * len(PERIODS), text
@@ -177,8 +178,8 @@ def on_the_image(wrong: Wrong) -> Iterator[Regularity]:
     border = (y == 0) | (y == rows - 1) | (x == 0) | (x == columns - 1)
     shapes = {
         "only the border of the image": border,
-        "alternating as on a chessboard": (y + x) % 2 == 0,
-        "alternating as on a chessboard, from the second element on": (y + x) % 2 == 1,
+        "alternating: as on a chessboard": (y + x) % 2 == 0,
+        "alternating: as on a chessboard, from the second element on": (y + x) % 2 == 1,
     }
     touched = wrong.mask.reshape(-1, rows, columns).any(axis=0)
     for text, held in shapes.items():
@@ -323,7 +324,7 @@ def one_factor(wrong: Wrong) -> Iterator[str]:
         factor = min(FACTORS, key=lambda known: abs(known / measured - 1))
         factor = factor if abs(factor / measured - 1) < NEAR else float(f"{measured:.3g}")
         if _explains(wrong, made, right, factor, zero):
-            yield f"every wrong value is {factor:g} times the right one{of}"
+            yield f"every wrong value is off by a factor {factor:g}{of}"
             return
         if not wrong.zero:
             return
