@@ -266,6 +266,14 @@ def test_one_bit(rng: np.random.Generator) -> None:
     assert where(got, right, QUANT) == "bit 5 is another in every wrong value"
 
 
+def test_a_few_that_are_off_by_one_do_not_tell_of_a_bit(rng: np.random.Generator) -> None:
+    right = [array & np.int8(-2) for array in tensor(rng)]
+    got = [array.copy() for array in right]
+    for array in got:
+        array.reshape(-1)[rng.choice(array.size, 2, replace=False)] += 1
+    assert where(got, right, QUANT) == ""
+
+
 def test_a_place_and_a_value(rng: np.random.Generator) -> None:
     right = tensor(rng, 100, (1, 8, 6, 6))
     got = [array.copy() for array in right]

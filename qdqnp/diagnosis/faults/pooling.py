@@ -35,7 +35,7 @@ class CutOff:
         def of_sums(sums: Int64, divisor: Int64) -> Codes:
             """sums: of (code - zero point)."""
             ratio, zero = float(x.scale) / float(y.scale), int(x.zero_point) if self.raw else 0
-            if self.raw or ratio == 1:
+            if self.raw:
                 mean = divided(sums + zero * divisor, divisor, self.how) - zero
                 return saturate_to(round_real(mean * ratio, "half-even") + int(y.zero_point), y)
             return saturate_to(round_real(sums * ratio / divisor, self.how) + int(y.zero_point), y)
