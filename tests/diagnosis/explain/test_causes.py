@@ -219,7 +219,9 @@ def test_of_an_add(shape: Index, rng: np.random.Generator) -> None:
             z_y,
             {
                 (swapped, ""): real((s_b, z_a), (s_a, z_b)),
-                (swapped, "and zero points"): real((s_b, z_b), (s_a, z_a)),
+                ("exchanged operands", "each with the other's scale and zero point"): real((s_b, z_b), (s_a, z_a)),
+                ("zero point off by one", "+1, of input 0"): real(first=(s_a, z_a + 1)),
+                ("zero point off by one", "-1, of input 1"): real(second=(s_b, z_b - 1)),
                 (both, "of input 0, with its zero point"): real((s_a, z_a), (s_a, z_a)),
                 (both, "of input 1, with its zero point"): real((s_b, z_b), (s_b, z_b)),
                 (INPUT_ZERO[0], "of input 0"): real(first=(s_a, 0)),
