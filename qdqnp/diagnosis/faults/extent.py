@@ -15,7 +15,7 @@ from qdqnp.quant import Array
 TRUNCATED = "truncated"
 PADDED = "padded rows"
 # Rows are padded to a power of two, of bytes.
-ALIGNMENTS = (4, 8, 16, 32, 64, 128)
+ALIGNMENTS = (4, 8, 16, 32, 64, 128, 256)
 # With more padding than this the values that are left tell too little.
 MOST_PADDING = 4
 LEAST_SEEN = 16

@@ -189,12 +189,12 @@ def explained(hand: Hand, at: tuple[int, ...], got: int) -> Explanation:
         ('[concat]\nkind = "affine-lookup"\ntie = "floor"', TRUNCATION, "QLinearConcat"),
         (
             '[global_average_pool]\nkind = "narrow-mean"\ntie = "floor"',
-            TRUNCATION,
+            "truncating average",
             "QLinearGlobalAveragePool",
         ),
         (
             '[average_pool.mean]\nkind = "narrow-mean"\ntie = "floor"',
-            TRUNCATION,
+            "truncating average",
             "QLinearAveragePool",
         ),
     ],

@@ -62,10 +62,20 @@ def test_of_a_kernel(turn: Callable[[Array], Array], text: str) -> None:
     assert named(SPATIAL, {weights(SPATIAL): turn(SPATIAL.consts[weights(SPATIAL)])}) == [text]
 
 
-def test_the_input_channels_in_reverse() -> None:
-    """Which weights are read in reverse cannot be told from an input that is."""
-    (found,) = named(SPATIAL, {weights(SPATIAL): SPATIAL.consts[weights(SPATIAL)][:, ::-1]})
-    assert found.startswith("channels permuted (in reverse: input")
+@pytest.mark.parametrize(
+    ("turn", "text"),
+    [
+        (lambda w: w[:, ::-1], "in reverse"),
+        (lambda w: np.concatenate(np.split(w, 2, axis=1)[::-1], axis=1), "2 groups in reverse"),
+        (lambda w: np.concatenate(np.split(w, 4, axis=1)[::-1], axis=1), "4 groups in reverse"),
+        (lambda w: w[:, np.arange(w.shape[1]).reshape(-1, 2).T.reshape(-1)], "shuffled in"),
+        (lambda w: np.roll(w, 1, axis=1), "moved back by one"),
+    ],
+)
+def test_the_input_channels_in_another_order(turn: Callable[[Array], Array], text: str) -> None:
+    """Weights that are read in another order cannot be told from an input that is."""
+    (found,) = named(SPATIAL, {weights(SPATIAL): turn(SPATIAL.consts[weights(SPATIAL)])})
+    assert found.startswith(f"channels permuted ({text}") and "input '" in found
 
 
 def test_the_bias_of_another_layer() -> None:
