@@ -22,7 +22,8 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.st.compiled import CompiledNetwork, TensorPlace
 from qdqnp.st.names import tensor_names
 from tests.diagnosis import small
-from tests.diagnosis.devices import FAULTS, Device, NoEffectError, World, simulate
+from tests.diagnosis.devices import FAULTS, Device, NoEffectError, World
+from tests.diagnosis.planted import simulate
 from tests.st.board import ART, play, script
 
 Array = np.ndarray[Any, Any]
