@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
@@ -22,7 +24,7 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
-from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, LANES, LIMIT_BYTES, ROLES, Options
+from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, LANES, LIMIT_BYTES, ROLES, SKELETONS, Options
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
 from qdqnp.limits import readable_bytes
@@ -74,6 +76,20 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @click.option("--section", default="", metavar="NAME", help="Section attribute of C arrays.")
 @click.option("--prefix", default="golden", show_default=True, metavar="NAME", help="What names in C start with.")
 @click.option(
+    "--skeleton",
+    "skeletons",
+    multiple=True,
+    metavar="NAME,NAME...",
+    help=f"Also a test program with a test for each layer, for format c: {', '.join(SKELETONS)}.",
+)
+@click.option(
+    "--limit-flash",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="BYTES",
+    help="As many layers as fit in this many bytes of arrays, the smallest first.",
+)
+@click.option(
     "--harness",
     type=click.Choice(HARNESSES),
     default=None,
@@ -97,6 +113,7 @@ def golden_command(
     out: Path,
     roles: tuple[str, ...],
     formats: tuple[str, ...],
+    skeletons: tuple[str, ...],
     no_model: bool,
     force: bool,
     **options: Any,
@@ -117,7 +134,13 @@ def golden_command(
     if "harness" in given:
         given = {**HARNESS_ORDERS, **given}
     own = HARNESS_ROLES if "harness" in given else ROLES
-    chosen = Options(formats=listed(formats), roles=listed(roles) or own, store_model=not no_model, **given)
+    chosen = Options(
+        formats=listed(formats),
+        roles=listed(roles) or own,
+        skeletons=listed(skeletons),
+        store_model=not no_model,
+        **given,
+    )
     chosen.check()
     made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force)
     total = made["inputs"]
@@ -127,7 +150,20 @@ def golden_command(
         f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
         soft_wrap=True,
     )
+    if "c" in chosen.formats:
+        _print_flash(made)
     _warn(made)
+
+
+def _print_flash(made: Document) -> None:
+    """Say how much memory the arrays take, and which layers most of it."""
+    largest = sorted(made["layers"], key=lambda layer: -layer["bytes"])[:3]
+    most = ", ".join(f"{name(layer['label'])} {layer['bytes']}" for layer in largest if layer["bytes"])
+    arrays = {tensor["files"]["c"]["symbol"]: tensor for tensor in made["tensors"]}
+    network = [tensor for tensor in arrays.values() if tensor["index"] is None]
+    total = sum(layer["bytes"] for layer in made["layers"])
+    total += sum(made["inputs"] * math.prod(t["shape"]) * np.dtype(t["dtype"]).itemsize for t in network)
+    CONSOLE.print(f"flash: {total} bytes of arrays in C; most: {most}", soft_wrap=True)
 
 
 def _warn(made: Document) -> None:

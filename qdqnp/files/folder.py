@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ Contents = Mapping[str, tuple[int, str]]
 _ANY_NUMBER = 2**40
 # Entries of a folder that are looked at until one is found that is not ours.
 _MANY = 10_000
+# Bytes that are moved at once.
+_PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,15 @@ class Folder:
         self.charge(len(data))
         with self.open(name, "ab") as file:
             file.write(data)
+
+    def join(self, name: str, parts: Sequence[str]) -> None:
+        """Move what the parts hold to the end of a file, part after part."""
+        with self.open(name, "ab") as file:
+            for part in parts:
+                with open_regular(self.path / part, note=False) as source:
+                    while piece := source.read(_PIECE):
+                        file.write(piece)
+                (self.path / part).unlink()
 
     def open(self, name: str, mode: str) -> BinaryIO:
         path = self.path / name

@@ -16,7 +16,7 @@ from qdqnp.model import feeds_for
 from qdqnp.ops.geometry.conv import ConvAttributes
 from qdqnp.ops.geometry.matrix import MatrixAttributes
 from qdqnp.program import EXACT
-from qdqnp.quant import Array
+from qdqnp.quant import ACTIVATIONS, Array, Quant
 
 
 def captured_tensors(
@@ -42,7 +42,7 @@ def captured_tensors(
             outputs.update({name: array for name, array in done.made.items() if name in program.outputs})
     outputs.update({name: given[name] for name in program.outputs if name in given})
     for number, name in enumerate(program.outputs):
-        key, array, quant = f"out{number}_{slug(name)}", outputs[name], program.tensors[name].quant
+        key, array, quant = f"out{number}_{slug(name)}", outputs[name], _meaning(plan, name)
         doubt, layout = _doubt(plan, name), _order(array, options)
         yield golden_tensor(array, key, name, "network_output", doubt=doubt, quant=quant, layout=layout), array
 
@@ -78,7 +78,8 @@ def _layer(
         constant = operand.name in bound.consts
         role = ("bias" if part == "bias" else "weight") if constant else "input"
         layout = _constant_layout(bound, place, array, options) if constant else _order(array, options)
-        key, name, quant, doubt = f"{base}_{part}", operand.name, operand.quant, _doubt(plan, operand.name)
+        key, name, doubt = f"{base}_{part}", operand.name, _doubt(plan, operand.name)
+        quant = operand.quant or _meaning(plan, name)
         tensor = made(array, key, name, role, doubt=doubt, quant=quant, layout=layout, varies=not constant)
         yield tensor, array
     fixed, doubt = constant_parameters(bound), _doubt(plan, own)
@@ -91,7 +92,24 @@ def _layer(
     for number, output in enumerate(step.outputs):
         key, array = f"{base}_{numbered('output', number, len(step.outputs))}", values[output.name]
         doubt, layout = _doubt(plan, output.name), _order(array, options)
-        yield made(array, key, output.name, "output", doubt=doubt, quant=output.quant, layout=layout), array
+        quant = output.quant or _meaning(plan, output.name)
+        yield made(array, key, output.name, "output", doubt=doubt, quant=quant, layout=layout), array
+
+
+def _meaning(plan: Plan, name: str) -> Quant | None:
+    """Return how a tensor's codes are read: as its producer says, or who reads them, or, of what is only moved (a
+    MaxPool, a Flatten), as the codes that it is made of."""
+    program = plan.program
+    if program.tensors[name].quant is not None or program.tensors[name].dtype not in ACTIVATIONS:
+        return program.tensors[name].quant
+    readers = (use for step in program.steps for use in step.inputs if use is not None and use.name == name)
+    found = next((use.quant for use in readers if use.quant is not None), None)
+    maker = program.makers.get(name)
+    if found is None and maker is not None:
+        source = maker.input_names[0]
+        same = program.tensors[source].dtype == program.tensors[name].dtype
+        return _meaning(plan, source) if same else None
+    return found
 
 
 def _doubt(plan: Plan, name: str) -> str:

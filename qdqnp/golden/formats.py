@@ -32,6 +32,10 @@ class Settings(Protocol):
     def alignment(self) -> int: ...
     @property
     def section(self) -> str: ...
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def skeletons(self) -> tuple[str, ...]: ...
 
 
 class Writer(ABC):
@@ -43,6 +47,9 @@ class Writer(ABC):
 
     #: Roles of the tensors that the format has room for; None for all.
     roles: ClassVar[tuple[str, ...] | None] = None
+    #: Names of the model's layers by index, for files and identifiers: no two are equal, and none depends on which
+    #: layers are chosen.
+    layer_names: Mapping[int, str] = {}
 
     def __init_subclass__(cls, *, name: str = "") -> None:
         """Register the format under `name`; '' for a class that is only a base of others."""

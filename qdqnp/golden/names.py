@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from qdqnp.errors import shorten
 
@@ -24,7 +24,7 @@ def step_key(index: int, label: str) -> str:
     return f"{index:03d}_{slug(label)}"
 
 
-def distinct(labels: Sequence[str]) -> list[str]:
+def distinct(labels: Iterable[str]) -> list[str]:
     """Return a slug for each label, without the layers' places: of equal ones the second ends in '_2', and so on. They
     differ by more than case.
 

@@ -27,6 +27,7 @@ HARNESSES = ("cmsis-nn",)
 # What a harness is made of, and how it has everything in memory.
 HARNESS_ROLES = ("network_input", "output", "network_output")
 HARNESS_ORDERS = {"activations": "NHWC", "weights": "OHWI", "depthwise": "1HWC"}
+SKELETONS = ("main", "ctest", "unity", "ztest", "gtest")
 LIMIT_BYTES = 4 * 2**30
 
 
@@ -58,8 +59,12 @@ class Options:
     section: str = ""
     #: What names in C start with.
     prefix: str = "golden"
+    #: Frameworks for which format 'c' has a test program, of SKELETONS.
+    skeletons: tuple[str, ...] = ()
     #: The library for which a project that runs the whole network is written too, of HARNESSES; '' for none.
     harness: str = ""
+    #: The most bytes of arrays in C, of which as many layers are chosen as fit, the smallest first; 0 for no limit.
+    limit_flash: int = 0
     #: The most bytes that all files together may have.
     limit_bytes: int = LIMIT_BYTES
     #: Whether the model itself is part of the set.
@@ -81,6 +86,7 @@ class Options:
             ("weights", (self.weights,), WEIGHTS),
             ("depthwise", (self.depthwise or "OIHW",), DEPTHWISE),
             ("hex_lanes", (self.hex_lanes,), LANES),
+            ("skeletons", self.skeletons, SKELETONS),
             ("harness", (self.harness or HARNESSES[0],), HARNESSES),
         ):
             for value in values:
@@ -96,8 +102,14 @@ class Options:
             problems.add("option section", "letters, digits, '_', '.', '$' and ','", repr(self.section))
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", self.prefix):
             problems.add("option prefix", "a letter, then up to 39 letters, digits and '_'", repr(self.prefix))
+        if self.skeletons and "c" not in self.formats:
+            problems.add("option skeletons", "format c beside them", ", ".join(self.formats))
         if self.harness:
             self._check_harness(problems)
+        if self.limit_flash < 0:
+            problems.add("option limit_flash", "at least 0", self.limit_flash)
+        if self.limit_flash and self.harness:
+            problems.add("option limit_flash", "all layers, for a harness", self.limit_flash)
         if self.limit_bytes < 1:
             problems.add("option limit_bytes", "at least 1", self.limit_bytes)
         problems.raise_if_any("the golden set cannot be written so", GoldenError)

@@ -25,9 +25,10 @@ from qdqnp.golden.manifest import (
     manifest_lines,
     model_document,
 )
+from qdqnp.golden.names import distinct
 from qdqnp.golden.options import Options
 from qdqnp.golden.replace import contents_of, replaceable
-from qdqnp.golden.tensor import Document
+from qdqnp.golden.tensor import Document, GoldenTensor
 from qdqnp.golden.writers.raw import as_bytes
 from qdqnp.limits import MAX_MANIFEST_BYTES, readable_bytes
 from qdqnp.model import Model, load
@@ -36,6 +37,9 @@ from qdqnp.numerics.profiles import profile_named
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
 from qdqnp.reader.proto import Source
+
+#: Names in C that no layer may have.
+TAKEN = ("network", "under_test", "check_layer", "crc", "params")
 
 GOLDEN_SET = Kind(
     "the golden set",
@@ -165,6 +169,9 @@ class _Run:
         self._writers: dict[str, Writer] = {
             name: WRITERS[name](folder, options, count) for name in dict.fromkeys(options.formats)
         }
+        names = distinct([*TAKEN, *(bound.step.label for bound in plan.steps)])[len(TAKEN) :]
+        for writer in self._writers.values():
+            writer.layer_names = dict(enumerate(names))
         self.layers: list[Document] = []
 
     def cases(self, inputs: Iterable[Mapping[str, Array]]) -> None:
@@ -187,6 +194,8 @@ class _Run:
             sizes = {name: feeds[name] for name in self._plan.size_inputs}
             found = self._plan.shapes({name: array.shape for name, array in feeds.items()}, sizes)
             self._writers["harness"] = HarnessWriter(self._folder, self._options, self._count, self._plan, found)
+        if case == 0 and self._options.limit_flash:
+            self._steps = self._fitting(feeds)
         before, constants = self._folder.written, 0
         shapes: dict[str, tuple[int, ...]] = {}
         for writer in self._writers.values():
@@ -215,8 +224,41 @@ class _Run:
             if self._count > 1:
                 self._announce(total)
 
+    def _fitting(self, feeds: Mapping[str, Array]) -> frozenset[int]:
+        """Return as many of the layers as fit in the limit of flash, the smallest first; a tensor that two share is
+        counted once. Raises GoldenError where none fits."""
+        layers: dict[int, dict[str, int]] = {index: {} for index in self._steps}
+        held: dict[str, int] = {}
+        for tensor, _ in captured_tensors(self._plan, feeds, self._steps, self._options):
+            if tensor.role in self._options.wanted:
+                owner = held if tensor.index is None else layers[tensor.index]
+                owner[tensor.name if tensor.shared else tensor.key] = self._flash(tensor)
+        chosen, least = [], 0
+        for index, own in sorted(layers.items(), key=lambda item: (sum(item[1].values()), item[0])):
+            needed = sum((held | own).values())
+            least = least or needed
+            if needed <= self._options.limit_flash:
+                held |= own
+                chosen.append(index)
+        if layers and not chosen:
+            expected, got = f"at least {least} bytes, for the smallest layer", str(self._options.limit_flash)
+            problem = Problem("option limit_flash", expected, got, "Choose fewer inputs or roles.")
+            raise GoldenError("no layer fits in flash", [problem])
+        return frozenset(chosen)
+
+    def _flash(self, tensor: GoldenTensor) -> int:
+        """Return the bytes of a tensor's array in C."""
+        return tensor.nbytes * (self._count if tensor.varies else 1)
+
     def finish(self) -> None:
         entries = self._catalog.entries
+        held: dict[int | None, int] = {}
+        for entry in entries.values():
+            if entry.same_as is None:
+                index = entry.tensor.index
+                held[index] = held.get(index, 0) + self._flash(entry.tensor)
+        for layer in self.layers:
+            layer["bytes"] = held.get(layer["index"], 0)
         if not entries:
             raise GoldenError(
                 "an empty golden set", [Problem("tensors", "at least one", "none", "Choose other roles.")]

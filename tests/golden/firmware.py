@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from qdqnp.golden import GoldenSet
-from qdqnp.golden.writers.c_text import macro
+from qdqnp.golden import GoldenSet, GoldenTensor
 
 HERE = Path(__file__).parent / "c"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion")
@@ -58,8 +57,17 @@ def build(sources: list[Path], program: Path, *flags: str, strict: tuple[str, ..
     assert done.returncode == 0, done.stderr
 
 
+def macro(p: str) -> str:
+    return f"GOLDEN_{p.upper()}"
+
+
+def _name(tensor: GoldenTensor) -> str:
+    return str(tensor.files["c"]["symbol"]).removeprefix("golden_")
+
+
 def _call(found: GoldenSet, layer: dict) -> str:
-    p = next(t.key for t in found.tensors if t.index == layer["index"] and t.role == "output").removesuffix("_output")
+    output = next(t for t in found.tensors if t.index == layer["index"] and t.role == "output")
+    p = _name(output).removesuffix("_output")
     kind = layer["label"].rpartition("_")[0]
     make = {"conv": _conv, "depthwise": _conv, "add": _add, "concat": _concat}.get(kind, _pool)
     check = f"qdqnp_check(&golden_tensors[{macro(p)}_OUTPUT_ID], {macro(p)}_OUTPUT_ID, at, buffer, report, NULL);"
@@ -67,7 +75,7 @@ def _call(found: GoldenSet, layer: dict) -> str:
 
 
 def _has(found: GoldenSet, key: str) -> bool:
-    return any(tensor.key == key for tensor in found.tensors)
+    return any(_name(tensor) == key for tensor in found.tensors)
 
 
 def _at(p: str, part: str) -> str:

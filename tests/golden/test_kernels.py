@@ -44,7 +44,7 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     write(folder, model, feeds, 2, profile=request.param, options=Options(formats=("c", "npz"), roles=roles))
     found = read(folder)
     program = run_kernels(found, folder, request.param)
-    labels = {tensor.key: tensor.layer for tensor in found.tensors}
+    labels = {tensor.files["c"]["symbol"].removeprefix("golden_"): tensor.layer for tensor in found.tensors}
 
     def run(fault: int) -> dict[str, int]:
         done = subprocess.run([program, str(fault)], capture_output=True, text=True)

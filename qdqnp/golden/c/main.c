@@ -8,26 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "golden.h"
+#include "@PREFIX@.h"
 
 static void print(void *context, uint32_t tensor, uint32_t case_index, const qdqnp_result *result)
 {
     (void)context;
     if (result->mismatches == 0) {
-        printf("%s, case %lu: equal\n", golden_tensors[tensor].name, (unsigned long)case_index);
+        printf("%s, case %lu: equal\n", @PREFIX@_tensors[tensor].name, (unsigned long)case_index);
         return;
     }
     printf("%s, case %lu: %lu of %lu elements differ; at index %lu expected %lld, got %lld; at most %llu LSB\n",
-           golden_tensors[tensor].name, (unsigned long)case_index, (unsigned long)result->mismatches,
-           (unsigned long)golden_tensors[tensor].count, (unsigned long)result->first, (long long)result->expected,
+           @PREFIX@_tensors[tensor].name, (unsigned long)case_index, (unsigned long)result->mismatches,
+           (unsigned long)@PREFIX@_tensors[tensor].count, (unsigned long)result->first, (long long)result->expected,
            (long long)result->got, (unsigned long long)result->largest);
 }
 
 static int check_arrays(void)
 {
     uint32_t tensor, at, bad = 0;
-    for (tensor = 0; tensor < GOLDEN_TENSORS; tensor++) {
-        const qdqnp_tensor *golden = &golden_tensors[tensor];
+    for (tensor = 0; tensor < @MACRO@_TENSORS; tensor++) {
+        const qdqnp_tensor *golden = &@PREFIX@_tensors[tensor];
         const size_t bytes = (size_t)golden->count * qdqnp_element_bytes(golden->type);
         for (at = 0; at < golden->cases; at++) {
             const unsigned char *values = (const unsigned char *)golden->values + at * bytes;
@@ -37,7 +37,7 @@ static int check_arrays(void)
             }
         }
     }
-    printf("%lu tensors, %lu cases: %s\n", (unsigned long)GOLDEN_TENSORS, (unsigned long)GOLDEN_CASES,
+    printf("%lu tensors, %lu cases: %s\n", (unsigned long)@MACRO@_TENSORS, (unsigned long)@MACRO@_CASES,
            bad ? "damaged" : "intact");
     return bad ? 1 : 0;
 }
@@ -49,14 +49,14 @@ static int check_dump(const char *key, const char *path, uint32_t case_index)
     unsigned char *data;
     FILE *file;
     uint32_t mismatches;
-    while (tensor < GOLDEN_TENSORS && strcmp(golden_tensors[tensor].name, key) != 0) {
+    while (tensor < @MACRO@_TENSORS && strcmp(@PREFIX@_tensors[tensor].name, key) != 0) {
         tensor++;
     }
-    if (tensor == GOLDEN_TENSORS || case_index >= GOLDEN_CASES) {
+    if (tensor == @MACRO@_TENSORS || case_index >= @MACRO@_CASES) {
         fprintf(stderr, "no such tensor or case\n");
         return 2;
     }
-    bytes = (size_t)golden_tensors[tensor].count * qdqnp_element_bytes(golden_tensors[tensor].type);
+    bytes = (size_t)@PREFIX@_tensors[tensor].count * qdqnp_element_bytes(@PREFIX@_tensors[tensor].type);
     file = fopen(path, "rb");
     data = (unsigned char *)malloc(bytes + 1);
     if (file == NULL || data == NULL) {
@@ -70,7 +70,7 @@ static int check_dump(const char *key, const char *path, uint32_t case_index)
         free(data);
         return 2;
     }
-    mismatches = qdqnp_check(&golden_tensors[tensor], tensor, case_index, data, print, NULL);
+    mismatches = qdqnp_check(&@PREFIX@_tensors[tensor], tensor, case_index, data, print, NULL);
     free(data);
     return mismatches ? 1 : 0;
 }

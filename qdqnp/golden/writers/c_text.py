@@ -11,7 +11,7 @@ from qdqnp.errors import GoldenError, Problem
 from qdqnp.files.regular import packaged
 from qdqnp.golden.catalog import Entry
 from qdqnp.golden.layouts import PLAIN
-from qdqnp.golden.tensor import Document
+from qdqnp.golden.tensor import Document, GoldenTensor
 from qdqnp.quant import Array
 
 # (C type, name of the type in qdqnp_check.h)
@@ -36,9 +36,15 @@ SIDES = {
 }
 
 
-def shipped(name: str) -> str:
-    """Return the text of a C file that comes with qdqnp."""
-    return packaged("qdqnp.golden", "c", name).decode("utf-8")
+#: Around declarations, so that a C++ program finds what a C compiler made.
+CPLUSPLUS_START = '#ifdef __cplusplus\nextern "C" {\n#endif\n'
+CPLUSPLUS_END = "\n#ifdef __cplusplus\n}\n#endif\n"
+
+
+def shipped(name: str, prefix: str = "golden") -> str:
+    """Return the text of a C file that comes with qdqnp, with the names of a set that has this prefix."""
+    text = packaged("qdqnp.golden", "c", name).decode("utf-8")
+    return text.replace("@PREFIX@", prefix).replace("@MACRO@", prefix.upper())
 
 
 def c_type(entry: Entry) -> tuple[str, str]:
@@ -53,11 +59,8 @@ def values(stored: Array, where: str) -> str:
     """Return the lines of an initializer, each value followed by a comma. Raises GoldenError for infinities and NaN."""
     flat = stored.reshape(-1)
     if flat.dtype.kind == "f":
-        texts = (
-            [real(item, where) for item in flat.tolist()]
-            if flat.dtype == np.float64
-            else [f"{real(item, where)}f" for item in flat.tolist()]
-        )
+        double = flat.dtype == np.float64
+        texts = [real(item, where, double) + ("" if double else "f") for item in flat.tolist()]
     else:
         texts = [integer(item) for item in flat.astype(np.int64).tolist()]
     width = PER_LINE.get(str(stored.dtype), 8)
@@ -74,12 +77,16 @@ def integer(value: int) -> str:
     return "(-2147483647 - 1)" if value == -(2**31) else str(value)
 
 
-def real(value: float, where: str) -> str:
-    """Return a hexadecimal literal: the exact value."""
-    if not np.isfinite(value):
+def real(value: float, where: str, double: bool = False) -> str:
+    """Return the shortest decimal literal that is the exact value again, as float32 unless `double`. C++ has none that
+    are hexadecimal before C++17."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(value if double else single):
         problem = Problem(where, "finite numbers", str(value), "C99 has no literal for them; use another format.")
         raise GoldenError("C has no such number", [problem])
-    return float(value).hex()
+    text = repr(float(value)) if double else np.format_float_scientific(single, trim="0")
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def define(name: str, value: Any, where: str) -> str:
@@ -103,12 +110,13 @@ def attribute_macros(prefix: str, layer: Document) -> str:
     return lines
 
 
-def tensor_macros(entry: Entry) -> str:
-    """Return macros for the size, the sizes along the stored axes, scale and zero point, and the value of a parameter
-    that is one number."""
-    tensor, name = entry.tensor, macro(entry.tensor.key)
-    lines = f"#define {name}_SIZE {math.prod(entry.tensor.shape)}\n"
-    shape = entry.tensor.stored_shape
+def tensor_macros(tensor: GoldenTensor, name: str) -> str:
+    """Return macros for the size, the sizes along the stored axes, scale and zero point.
+
+    name: what they start with.
+    """
+    lines = f"#define {name}_SIZE {math.prod(tensor.shape)}\n"
+    shape = tensor.stored_shape
     letters = "" if tensor.layout == PLAIN.name else tensor.layout
     if letters:
         lines += "".join(
@@ -120,11 +128,3 @@ def tensor_macros(entry: Entry) -> str:
         lines += define(f"{name}_SCALE", tensor.scale, tensor.key)
         lines += define(f"{name}_ZERO_POINT", tensor.zero_point, tensor.key)
     return lines
-
-
-def macro(key: str) -> str:
-    return f"GOLDEN_{key.upper()}"
-
-
-def symbol(entry: Entry) -> str:
-    return f"golden_{entry.tensor.key}"
