@@ -113,6 +113,12 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
         8,
         "--section",
         ".vectors",
+        "--prefix",
+        "mine",
+        "--skeleton",
+        "main,gtest",
+        "--limit-flash",
+        2**30,
         "--no-model",
     )
     assert result.exit_code == 0, result.output
@@ -129,6 +135,10 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
         "hex_lanes": "big",
         "alignment": 8,
         "section": ".vectors",
+        "prefix": "mine",
+        "skeletons": ["main", "gtest"],
+        "harness": "",
+        "limit_flash": 2**30,
         "store_model": False,
     }
     weights = {t.layout for t in found.tensors if t.role == "weight"}
