@@ -153,7 +153,7 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
     full = run("golden", path, "--out", tmp_path / "full", "--roles", "input")
     assert full.exit_code == 0
     assert found.array(offset) == -read(tmp_path / "full").find(program_input).zero_point
-    text = (tmp_path / "set" / "c" / "golden.h").read_text()
+    text = (tmp_path / "set" / "c" / "mine.h").read_text()
     assert '__attribute__((aligned(8), section(".vectors")))' in text
 
 
