@@ -41,6 +41,10 @@ def run(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_page_does_what_it_says(page: str, tmp_path: Path) -> None:
     if "\ncc " in (ROOT / page).read_text(encoding="utf-8") and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
+    if "\n$ cmake " in (ROOT / page).read_text(encoding="utf-8") and not (
+        shutil.which("cmake") and shutil.which("make")
+    ):
+        pytest.skip("needs cmake and make")
     done = run(page, ROOT if page in IN_THE_REPOSITORY else tmp_path)
     assert done.returncode == 0, done.stderr
 
