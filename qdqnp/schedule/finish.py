@@ -1,4 +1,7 @@
-"""Exact sums become codes less their zero point, channels last, by the expression that is proven for the layer."""
+"""Exact sums become codes, channels last, by the expression that is proven for the layer.
+
+The last operation of all, which makes codes less their zero point, is that of the store: it writes to its own place.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,8 @@ class Direct:
         return finish
 
     wide_floats = 0
+    #: Values are yet to be rounded when they are stored.
+    left = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +74,11 @@ class Certified:
     """The certified expression of the layer, which takes raw sums: of codes whose zero point is not subtracted."""
 
     expression: CertifiedLine
-    #: Added to sums, which makes them raw, in the expression's dtype; a row, or None where nothing is to be added.
+    #: Added to sums, which makes them raw; a row, or None where nothing is to be added. In float32 where that holds raw
+    #: sums, else in the expression's dtype.
     raw: Array | None
-    zero_point: int
+    #: The zero point, which is yet to be subtracted when codes are stored.
+    left: np.float32
 
     @property
     def wide_floats(self) -> int:
@@ -79,21 +86,25 @@ class Certified:
         return 2 if self.expression.carrier == np.float64 else 0
 
     def bind(self, tile: Array, wide: Array) -> Call:
-        """Return what turns the sums of a flat tile, in place, into codes less zero point.
+        """Return what turns the sums of a flat tile, in place, into codes.
 
         wide: work memory, `wide_floats` for each element.
         """
         real = wide[: 2 * tile.size].view(np.float64) if self.wide_floats else tile
         rows = real.reshape(-1, self.expression.multiplier.size)
-        zero, scratch = self.expression.carrier.type(self.zero_point), Scratch()
+        scratch = Scratch()
+        first = (
+            None if self.raw is None else (tile if self.raw.dtype == tile.dtype else real).reshape(-1, self.raw.size)
+        )
 
         def finish() -> None:
+            if first is not None and first.dtype == tile.dtype:
+                np.add(first, self.raw, out=first)
             if real is not tile:
                 np.copyto(real, tile)
-            if self.raw is not None:
-                np.add(rows, self.raw, out=rows)
+            if first is not None and first.dtype != tile.dtype:
+                np.add(first, self.raw, out=first)
             self.expression(rows, scratch)
-            np.subtract(real, zero, out=real)
             if real is not tile:
                 np.copyto(tile, real, casting="same_kind")
 
@@ -129,5 +140,11 @@ def finish_of(layer: Linear, zero_point: int) -> Finish | None:
             low=line.low if line.low.ndim == 0 else repeated(line.low, channels),
             high=line.high if line.high.ndim == 0 else repeated(line.high, channels),
         )
-        return Certified(shaped, None if raw is None else repeated(raw.astype(line.carrier), channels), zero_point)
+        kept = np.dtype(np.float32) if _raw_bound(layer) <= LIMIT32 else line.carrier
+        return Certified(shaped, None if raw is None else repeated(raw.astype(kept), channels), np.float32(zero_point))
     return None
+
+
+def _raw_bound(layer: Linear) -> int:
+    """Return the magnitude that no sum of products with codes exceeds, whatever the codes of 8 bits are."""
+    return int(np.abs(layer.weights.array.astype(np.int64)).sum(axis=-1).max(initial=0)) * 255

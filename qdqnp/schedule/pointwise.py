@@ -50,7 +50,8 @@ class Pointwise(Form):
             left = x.rows(first, first + rows).reshape(pixels, layer.x.channels)
             sums = tile[: pixels * out.channels]
             made = products(left, self._weights, sums.reshape(pixels, out.channels))
-            last = stored(sums.reshape(rows, out.width, out.channels), first, y, layer.shortcut, other, spare)
+            made_here = sums.reshape(rows, out.width, out.channels)
+            last = stored(made_here, layer.finish.left, first, y, layer.shortcut, other, spare)
             calls.append(banded(made, finish, last))
         return calls
 

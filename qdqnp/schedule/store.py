@@ -1,4 +1,8 @@
-"""The end of a convolution: values are rounded and stored, or added to another image first."""
+"""The end of a convolution: values are settled and stored, or added to another image first.
+
+To settle is the last operation to codes less their zero point: values are rounded, or the zero point of codes is
+subtracted.
+"""
 
 from __future__ import annotations
 
@@ -76,20 +80,28 @@ class Shortcut:
     addition: Addition
 
 
-def store(tile: Array, out: Array) -> Callable[[], None]:
-    """Return what writes a tile's rounded values to `out`."""
-
-    def write() -> None:
+def settle(tile: Array, left: np.float32 | None, out: Array) -> None:
+    """Write codes less their zero point to `out`; left: the zero point of codes, None for values yet to be rounded."""
+    if left is None:
         np.rint(tile, out=out)
+    elif left:
+        np.subtract(tile, left, out=out)
+    elif out is not tile:
+        np.copyto(out, tile)
 
-    return write
+
+def store(tile: Array, left: np.float32 | None, out: Array) -> Callable[[], None]:
+    """Return what writes a tile to `out`."""
+    return lambda: settle(tile, left, out)
 
 
-def add_and_store(tile: Array, other: Array, addition: Addition, work: Array, out: Array) -> Callable[[], None]:
-    """Return what rounds a tile, adds `other`, and writes the rounded sums to `out`. All have one shape."""
+def add_and_store(
+    tile: Array, left: np.float32 | None, other: Array, addition: Addition, work: Array, out: Array
+) -> Callable[[], None]:
+    """Return what settles a tile, adds `other`, and writes the rounded sums to `out`. All have one shape."""
 
     def write() -> None:
-        np.rint(tile, out=tile)
+        settle(tile, left, tile)
         addition(tile, other, tile, work)
         np.rint(tile, out=out)
 
@@ -98,6 +110,7 @@ def add_and_store(tile: Array, other: Array, addition: Addition, work: Array, ou
 
 def stored(
     tile: Array,
+    left: np.float32 | None,
     first: int,
     out: PlacedImage,
     shortcut: Shortcut | None,
@@ -107,12 +120,13 @@ def stored(
 ) -> Callable[[], None]:
     """Return what stores a tile (rows, columns, channels) as rows of an image: `first`, and then every `step`-th.
 
+    left: what the finish leaves to be done (`settle`).
     shortcut: the addition that comes before; `other` is its right operand.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
     stop = first + (len(tile) - 1) * step + 1
     rows = out.rows(first, stop, step)
     if shortcut is None or other is None:
-        return store(tile, rows)
+        return store(tile, left, rows)
     spare = work[: tile.size].reshape(tile.shape)
-    return add_and_store(tile, other.rows(first, stop, step), shortcut.addition, spare, rows)
+    return add_and_store(tile, left, other.rows(first, stop, step), shortcut.addition, spare, rows)

@@ -74,7 +74,9 @@ class Winograd(KernelRows):
             for at in range(2):
                 tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
                 if len(tile):
-                    lasts.append(stored(tile, first + at, placed[y.name], layer.shortcut, other, area, 2))
+                    lasts.append(
+                        stored(tile, layer.finish.left, first + at, placed[y.name], layer.shortcut, other, area, 2)
+                    )
             copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
             made = self._four_products(transformed, sums, pairs)
             calls.append(_band(copies, d, v, made, p, area, finish, lasts))
