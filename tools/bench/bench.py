@@ -340,11 +340,10 @@ def report(facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str
         if timing["note"]
     }
     equal = sum(result["equal_elements"] for result in results)
-    lines = [
-        *remarks(facts),
-        *notes,
-        f"Before timing, all {equal} output elements of qdqnp and ONNX Runtime, int8 allowed, were equal bit for bit.",
-    ]
+    lines = [*remarks(facts), *notes]
+    if equal:
+        equality = f"all {equal} output elements of qdqnp and ONNX Runtime, int8 allowed, were equal bit for bit"
+        lines.append(f"Before timing, {equality}.")
     return table.markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
 
 
