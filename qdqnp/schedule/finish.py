@@ -92,18 +92,17 @@ class Certified:
         """
         real = wide[: 2 * tile.size].view(np.float64) if self.wide_floats else tile
         rows = real.reshape(-1, self.expression.multiplier.size)
-        scratch = Scratch()
-        first = (
-            None if self.raw is None else (tile if self.raw.dtype == tile.dtype else real).reshape(-1, self.raw.size)
-        )
+        scratch, raw = Scratch(), self.raw
+        early = raw is not None and raw.dtype == tile.dtype
 
         def finish() -> None:
-            if first is not None and first.dtype == tile.dtype:
-                np.add(first, self.raw, out=first)
+            if raw is not None and early:
+                narrow = tile.reshape(-1, raw.size)
+                np.add(narrow, raw, out=narrow)
             if real is not tile:
                 np.copyto(real, tile)
-            if first is not None and first.dtype != tile.dtype:
-                np.add(first, self.raw, out=first)
+            if raw is not None and not early:
+                np.add(rows, raw, out=rows)
             self.expression(rows, scratch)
             if real is not tile:
                 np.copyto(tile, real, casting="same_kind")
