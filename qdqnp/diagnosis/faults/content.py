@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from qdqnp.diagnosis.faults.suspect import Finding, Suspect
-from qdqnp.diagnosis.orders import LAST, orders
 from qdqnp.quant import Array
 
 ALL_ZERO = "all zero"
@@ -84,12 +83,12 @@ def _of_case(suspect: Suspect, name: str, other: int) -> Array:
 def other_layer(suspect: Suspect) -> Iterator[Finding]:
     """The bytes of another tensor of the same case; its first bytes, where it is larger."""
     cases = suspect.device.reference.cases
-    for order in orders(suspect.want[0].shape, blocks=False):
-        _, gots = suspect.in_memory(order)
+    for last in (False, True) if suspect.want[0].ndim == 4 else (False,):
+        gots = [_flat(suspect.got[case], last) for case in suspect.bad_cases]
         for name in _candidates(suspect):
-            others = [cases[suspect.device.first + case][name] for case in suspect.bad_cases]
-            if all(_begins(other, got, order.text) for got, other in zip(gots, others, strict=True)):
-                yield Finding(OTHER_LAYER, f"'{name}'{', NHWC' * (order.text == LAST)}")
+            others = [_flat(cases[suspect.device.first + case][name], last) for case in suspect.bad_cases]
+            if all(np.array_equal(got, other[: got.size]) for got, other in zip(gots, others, strict=True)):
+                yield Finding(OTHER_LAYER, f"'{name}'{', NHWC' * last}")
                 return
 
 
@@ -131,11 +130,9 @@ def _read(suspect: Suspect, case: int, name: str, other: str) -> Array:
     return suspect.evaluate({**suspect.values[case], name: array.reshape(-1)[: right.size].reshape(right.shape)})
 
 
-def _begins(other: Array, got: Array, order: str) -> bool:
-    """Whether another tensor, in the same order of memory, begins with what lies there."""
-    if order == LAST and other.ndim == 4:
-        other = np.moveaxis(other, 1, -1)
-    return bool(np.array_equal(got, other.reshape(-1)[: got.size]))
+def _flat(array: Array, last: bool) -> Array:
+    """An array as it lies in memory; last: images channels last."""
+    return (np.moveaxis(array, 1, -1) if last and array.ndim == 4 else array).reshape(-1)
 
 
 def _equal(a: Array, b: Array) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qdqnp.diagnosis.orders import orders
-from tests.diagnosis.small import Array, report, row, tensors
+from tests.diagnosis.small import Array, outputs, report, row, tensors
 
 NAME = "conv_22_q"  # 1x16x8x8
 ORDERS = {order.text: order for order in orders((1, 16, 8, 8), blocks=False)}
@@ -82,3 +82,26 @@ def test_channels_in_another_order(rng: np.random.Generator) -> None:
     (found,) = named([array[:, order] for array in tensors()[NAME]])
     assert found.startswith("channels permuted (")
     assert named([array[:, ::-1] for array in tensors()[NAME]]) == ["channels permuted (in reverse)"]
+
+
+def test_what_another_layer_left_in_a_vector() -> None:
+    """A tensor of one pixel has one order; the larger one before it has two."""
+    (gap,) = outputs("QLinearGlobalAveragePool")
+    made = [
+        np.moveaxis(planes, 1, -1).reshape(-1)[: own.size].reshape(own.shape)
+        for planes, own in zip(tensors()["conv_22_q"], tensors()[gap], strict=True)
+    ]
+    assert [str(one) for one in row(report({**tensors(), gap: made}), gap).findings] == [
+        "another layer's tensor ('conv_22_q', NHWC)"
+    ]
+
+
+def test_a_small_channel_that_is_wrong_by_itself_is_no_cache_line() -> None:
+    """The last channel of a tensor of 2x2 has four bytes."""
+    name = next(name for name in outputs("QLinearConv") if tensors()[name][0].shape[2:] == (2, 2))
+    made = [array.copy() for array in tensors()[name]]
+    for array in made:
+        array[:, -1] ^= np.int8(37)
+    found = row(report({**tensors(), name: made}), name)
+    assert "stale cache line" not in [one.kind for one in found.findings]
+    assert found.where.startswith("only channel")
