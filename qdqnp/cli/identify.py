@@ -197,11 +197,13 @@ def _print_notes(report: IdentifyReport) -> None:
 
 def _print_verdict(report: IdentifyReport) -> None:
     missing = [verdict.name for verdict in report.verdicts if not verdict.matched]
+    more = f" and {len(missing) - SHOWN_CLASSES} more" if len(missing) > SHOWN_CLASSES else ""
     if report.everywhere:
         CONSOLE.print(f"every code of every operator: {_listed(report.everywhere)}", style="bold green")
     elif missing:
         CONSOLE.print(
-            f"no profile gives every code of: {_listed(missing)}; --fit searches the families of arithmetic",
+            f"no profile gives every code of: {_listed(missing[:SHOWN_CLASSES])}{more}; --fit searches the families of "
+            "arithmetic",
             style="bold yellow",
         )
     else:
