@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
+from qdqnp.diagnosis.probe.averages import average_49, average_raw
 from qdqnp.diagnosis.probe.probes import Hypothesis, Probe, telling
 from qdqnp.diagnosis.probe.widths import accumulator_24, accumulator_32, chained_units, large_kernel
+from qdqnp.numerics.multiplier import QuantizeMultiplier
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.profiles.neural_art import TIE
 from qdqnp.numerics.questions import Pairs
 from qdqnp.numerics.rounding import NEAREST, ROUNDINGS
 from qdqnp.numerics.rules.add import AlignedAdd
-from qdqnp.numerics.rules.mean import NarrowMean
 from qdqnp.numerics.rules.requantize.narrow import NarrowThenAffine
 from qdqnp.numerics.rules.requantize.narrow_thrice import NarrowThrice
 from qdqnp.numerics.rules.requantize.protocol import SumContext
+from qdqnp.numerics.rules.requantize.rescale import Rescale
 from qdqnp.numerics.rules.tables import RoundedTable
+from qdqnp.numerics.stages import MultiplyHigh, ShiftLeft, ShiftRight
 from qdqnp.quant import Quant
 from qdqnp.reader import builder as models
 
@@ -32,6 +36,7 @@ def probes() -> list[Probe]:
     return [
         first_tie(),
         second_tie(),
+        roundings(),
         add_tie(),
         add_inner(),
         add_inner_2(),
@@ -41,6 +46,7 @@ def probes() -> list[Probe]:
         chained_units(),
         large_kernel(),
         average_49(),
+        average_raw(),
         activation(),
     ]
 
@@ -75,6 +81,38 @@ def second_tie() -> Probe:
         {"x": EVERY.reshape(1, 1, 16, 16)},
         tuple(Hypothesis(tie, NarrowThenAffine(tie)) for tie in ROUNDINGS),
     )
+
+
+def roundings() -> Probe:
+    """Show how often a sum is rounded. With M = 0.29 the 31-bit multiplier leaves one bit to the shift behind it: a
+    quarter of all sums are rounded up to an odd number first, and then up again. That tells gemmlowp's two roundings
+    from one; in first_tie and second_tie, where M is a power of two, both give the same codes."""
+    scales = (2.0**-4, 2.0**-6, 2.0**-10 / 0.29)
+    proto = models.conv("roundings", (1, 1, 16, 16), np.ones((1, 1, 1, 1)), scales)
+    seconds = ("half-away", "half-up", "half-even", "floor", "truncate")
+    hypotheses = [
+        Hypothesis("once (as tflite-single, cmsis-nn-single, ort, exact)", PROFILES["tflite-single"].conv),
+        *(Hypothesis(f"twice, {second}{_known(second)}", _twice(second)) for second in seconds),
+        Hypothesis("in two stages of 16 bits (Neural-ART)", NarrowThenAffine(TIE)),
+    ]
+    return Probe(
+        "roundings",
+        "Is a sum rounded once or twice?",
+        "Every code x times 0.29: where the first of two roundings makes an odd number, the second one shows.",
+        proto,
+        {"x": EVERY.reshape(1, 1, 16, 16)},
+        tuple(hypotheses),
+    )
+
+
+def _known(second: str) -> str:
+    names = {"half-away": "tflite, tflm, cmsis-nn", "half-up": "tflite-ruy"}
+    return f" (as {names[second]})" if second in names else ""
+
+
+def _twice(second: str) -> Rescale:
+    """Return the requantization by a 31-bit multiplier, rounded half up, and a shift, rounded as `second` says."""
+    return Rescale(QuantizeMultiplier(), (ShiftLeft(), MultiplyHigh(), ShiftRight(second)))
 
 
 def generation() -> Probe:
@@ -122,6 +160,7 @@ def add_tie() -> Probe:
         scales,
         zeros,
         hypotheses,
+        more=[Hypothesis("three rescalings, two roundings each (as tflite, tflm, cmsis-nn)", PROFILES["tflite"].add)],
     )
 
 
@@ -160,7 +199,9 @@ def _add(
     scales: tuple[float, float, float],
     zeros: tuple[int, int, int],
     hypotheses: list[Hypothesis],
+    more: Sequence[Hypothesis] = (),
 ) -> Probe:
+    """Return a probe of an addition. `more` are hypotheses that have no say in which codes are chosen."""
     shape = (1, 1, 32, 32)
     proto = models.add(name, shape, scales, zeros)
     quants = tuple(
@@ -170,33 +211,7 @@ def _add(
     pairs = Pairs("add", name, (quants[0], quants[1], quants[2]), none, none).everything()
     chosen = telling([pairs.codes(h.rule) for h in hypotheses], 1024, np.random.default_rng(1))
     codes = {"a": pairs.a[chosen].reshape(shape), "b": pairs.b[chosen].reshape(shape)}
-    return Probe(name, question, how, proto, codes, tuple(hypotheses))
-
-
-def average_49() -> Probe:
-    """Show the mean's arithmetic. 1/49 is not a binary fraction: the 16-bit reciprocal, its shift and the rounding of
-    each stage show in the mean. These scales, of 3,000 tried, separate every hypothesis."""
-    count, planes = 49, 128
-    shape = (1, planes, 7, 7)
-    scales, zeros = (0.033, 0.022), (17, -14)
-    proto = models.global_average("average_49", shape, scales, zeros)
-    hypotheses = [Hypothesis(f"16-bit reciprocal, two stages, {tie}", NarrowMean(tie)) for tie in ROUNDINGS]
-    for name in ("ort", "exact", "tflite", "tflite-single"):
-        hypotheses.append(Hypothesis(f"as {name}", PROFILES[name].global_average_pool))
-    x, y = (Quant(INT8, np.asarray(np.float32(s)), np.asarray(np.int8(z))) for s, z in zip(scales, zeros, strict=True))
-    totals = np.arange(-128 * count, 127 * count + 1)  # of codes
-    sums = totals - int(x.zero_point) * count
-    answers = [h.rule.bind(x, y, count)(sums) for h in hypotheses]
-    chosen = totals[telling(answers, planes, np.random.default_rng(2))]
-    codes = (chosen[:, None] // count + (np.arange(count) < (chosen % count)[:, None])).astype(np.int8)
-    return Probe(
-        "average_49",
-        "How is an average over 49 elements divided?",
-        "128 planes of 7x7, those sums first on which the ways of dividing differ.",
-        proto,
-        {"x": codes.reshape(shape)},
-        tuple(hypotheses),
-    )
+    return Probe(name, question, how, proto, codes, (*hypotheses, *more))
 
 
 def activation() -> Probe:

@@ -254,3 +254,42 @@ def test_an_answer_that_a_rule_gives_too_may_be_fitted() -> None:
     found = answer_of(probe, probe.answers()["by a rule"])
     assert found.remaining == ("by a rule", "by hand") and found.fits
     assert not answer_of(replace(second, hypotheses=both[1:]), found.codes).fits
+
+
+def test_a_sum_rounded_twice_shows() -> None:
+    """0.29 = 0.58 / 2: the product by 0.58 is rounded half up, and its half once more."""
+    probe = ALL["roundings"]
+    ratio = Fraction(float(np.float32(2.0**-4))) * Fraction(float(np.float32(2.0**-6)))
+    ratio /= Fraction(float(np.float32(2.0**-10 / 0.29)))
+    values = [x * ratio for x in flat(probe, "x")]
+    once = answered(probe, next(text for text in probe.answers() if text.startswith("once")))
+    assert once == codes_of(values, "half-up") == codes_of(values, "half-even")  # no sum is a tie
+    first = [math.floor(2 * value + Fraction(1, 2)) for value in values]
+    for text in (text for text in probe.answers() if text.startswith("twice")):
+        tie = text.removeprefix("twice, ").split(" ")[0]
+        assert answered(probe, text) == codes_of([Fraction(value, 2) for value in first], tie), text
+    every = list(probe.answers().values())
+    assert all((a != b).any() for at, a in enumerate(every) for b in every[:at])
+
+
+def test_averages_without_a_rescale() -> None:
+    probe = ALL["average_49"]
+    means = [Fraction(int(total), 49) for total in probe.codes["x"][0].astype(int).sum(axis=(1, 2))]
+    raw = [text for text in probe.answers() if text.startswith("raw codes")]
+    assert answered(probe, raw[0]) == codes_of(means, "half-away") and answered(probe, raw[1]) == codes_of(
+        means, "truncate"
+    )
+    probe = ALL["average_raw"]
+    means = [Fraction(int(total), 4) for total in probe.codes["x"][0].astype(int).sum(axis=(1, 2))]
+    assert sum(mean.denominator == 2 for mean in means) > 60 and min(means) == -128 and max(means) == 127
+    for tie in ROUNDINGS:
+        assert answered(probe, f"the sum of raw codes by their number, {tie}") == codes_of(means, tie)
+
+
+def test_an_addition_of_three_rescalings() -> None:
+    """gemmlowp rounds the sum of two halves, which are exact, half up in the multiplication and away from zero in the
+    shift; the zero point comes behind it."""
+    probe = ALL["add_tie"]
+    text = next(text for text in probe.answers() if text.startswith("three rescalings"))
+    pairs = list(zip(flat(probe, "a"), flat(probe, "b"), strict=True))
+    assert answered(probe, text) == codes_of([Fraction(a + b, 2) for a, b in pairs], "half-away", 3)
