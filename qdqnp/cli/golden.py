@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from qdqnp.cli.options import (
     profile_option,
     profile_with,
 )
-from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
-from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, LANES, LIMIT_BYTES, ROLES, SKELETONS, Options
+from qdqnp.cli.storage import storage_options
+from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
 from qdqnp.golden.tensor import Document
 from qdqnp.golden.writing import write
 from qdqnp.limits import readable_bytes
@@ -42,68 +43,13 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @layers_option
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
 @format_option
-@click.option(
-    "--activations",
-    type=click.Choice(ACTIVATIONS, case_sensitive=False),
-    default=None,
-    help="Stored order of activations.  [default: NCHW; NHWC with --harness]",
-)
-@click.option(
-    "--weights",
-    type=click.Choice(WEIGHTS, case_sensitive=False),
-    default=None,
-    help="Stored order of weights; OHWI also turns matrices to (outputs, inputs).  "
-    "[default: OIHW; OHWI with --harness]",
-)
-@click.option(
-    "--depthwise",
-    type=click.Choice(DEPTHWISE, case_sensitive=False),
-    default=None,
-    help="Stored order of depthwise weights.  [default: as --weights]",
-)
-@click.option(
-    "--cmsis-nn", is_flag=True, help="Also the numbers that CMSIS-NN takes: input_offset = -zero point, output_shift."
-)
-@click.option("--hex-width", type=int, default=32, show_default=True, metavar="BITS", help="Word width of hex.")
-@click.option(
-    "--hex-lanes",
-    type=click.Choice(LANES),
-    default="little",
-    show_default=True,
-    help="Whether the first element is a word's lowest part, or its highest (big).",
-)
-@click.option("--align", "alignment", type=int, default=0, metavar="BYTES", help="Alignment of C arrays.")
-@click.option("--section", default="", metavar="NAME", help="Section attribute of C arrays.")
-@click.option("--prefix", default="golden", show_default=True, metavar="NAME", help="What names in C start with.")
-@click.option(
-    "--skeleton",
-    "skeletons",
-    multiple=True,
-    metavar="NAME,NAME...",
-    help=f"Also a test program with a test for each layer, for format c: {', '.join(SKELETONS)}.",
-)
-@click.option(
-    "--limit-flash",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="BYTES",
-    help="As many layers as fit in this many bytes of arrays, the smallest first.",
-)
+@storage_options
 @click.option(
     "--harness",
     type=click.Choice(HARNESSES),
     default=None,
     help="Also a C project that runs the whole network on this library and checks each layer.",
 )
-@click.option(
-    "--limit-bytes",
-    type=click.IntRange(min=1),
-    default=LIMIT_BYTES,
-    show_default=True,
-    metavar="N",
-    help="Write nothing if the set would be larger.",
-)
-@click.option("--no-model", is_flag=True, help="Leave the model itself out of the set.")
 @force_option("a golden set")
 def golden_command(
     model: ModelFile,
@@ -111,12 +57,12 @@ def golden_command(
     profile: str,
     host_float: bool,
     out: Path,
+    layers: tuple[str, ...],
     roles: tuple[str, ...],
     formats: tuple[str, ...],
-    skeletons: tuple[str, ...],
-    no_model: bool,
+    harness: str | None,
     force: bool,
-    **options: Any,
+    stored: Mapping[str, Any],
 ) -> None:
     """Write golden vectors of MODEL: for every layer its inputs, weights, bias, the profile's parameters, the sum
     before bias, the accumulator, inner stages and outputs; and the network's inputs and outputs.
@@ -130,17 +76,9 @@ def golden_command(
 
     Exit code 0: done. 2: bad usage, model, profile or input, or files that cannot be written; then nothing is.
     """
-    given = {key: value for key, value in options.items() if value is not None}
-    if "harness" in given:
-        given = {**HARNESS_ORDERS, **given}
-    own = HARNESS_ROLES if "harness" in given else ROLES
-    chosen = Options(
-        formats=listed(formats),
-        roles=listed(roles) or own,
-        skeletons=listed(skeletons),
-        store_model=not no_model,
-        **given,
-    )
+    given = {**HARNESS_ORDERS, **stored} if harness else stored
+    own = HARNESS_ROLES if harness else ROLES
+    chosen = Options(formats=listed(formats), layers=layers, roles=listed(roles) or own, harness=harness or "", **given)
     chosen.check()
     made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force)
     total = made["inputs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
@@ -11,11 +12,18 @@ from typing import Any
 
 import click
 
+from qdqnp import golden
 from qdqnp.cli.options import PATH, seed_option
-from qdqnp.inputs.files import Feeds, read_feeds
+from qdqnp.element_types import from_plain
+from qdqnp.files.paths import FILE, FOLDER, kind_of
+from qdqnp.golden.manifest import MANIFEST
+from qdqnp.inputs.arrays import input_arrays
+from qdqnp.inputs.files import Feeds, read_feeds, split_batches
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.program import Program
 
+#: The archive of one case of a golden set in format npz.
+CASE_NAME = re.compile(r"case_\d{5}\.npz")
 Command = Callable[..., None]
 
 
@@ -45,12 +53,47 @@ class Inputs:
 
         Inputs of files are views of the files' arrays; random ones are made when they are needed. Raises InputError.
         """
-        read = [feeds for path in self.files for feeds in read_feeds(path, program)]
+        read = [feeds for paths in _together(self.files, program) for feeds in _read(paths, program)]
         return chain(read, random_feeds(program, self.random, self.seed)), len(read) + self.random
 
 
+def _together(files: tuple[Path, ...], program: Program) -> Iterator[tuple[Path, ...]]:
+    """Yield the files that make inputs together: each by itself, but for .npy files with the names of a model's several
+    inputs, one of each."""
+    wanted = {f"{name}.npy" for name in program.inputs}
+    size = len(wanted)
+    at = 0
+    while at < len(files):
+        group = files[at : at + size]
+        named = size > 1 and {path.name for path in group} == wanted
+        yield group if named else files[at : at + 1]
+        at += size if named else 1
+
+
+def _read(paths: tuple[Path, ...], program: Program) -> Iterator[Feeds]:
+    """Yield the inputs of one file, of the .npy files of several inputs, of a golden set, or of one case of it."""
+    if len(paths) > 1:
+        arrays = {}
+        for path in paths:
+            with input_arrays(path) as held:
+                name = path.name.removesuffix(".npy")
+                arrays[name] = from_plain(held.read(held.names[0]), program.tensors[name].dtype)
+        yield from split_batches(arrays, program)
+        return
+    (path,) = paths
+    folder = path if kind_of(path) == FOLDER else path.parent.parent
+    if kind_of(folder / MANIFEST) != FILE or (folder != path and not CASE_NAME.fullmatch(path.name)):
+        yield from read_feeds(path, program)
+        return
+    found = golden.read(folder)
+    cases = range(found.inputs) if folder == path else [int(path.stem.rpartition("_")[2])]
+    for case in cases:
+        yield found.feeds(case)
+
+
 def input_options(
-    help: str = ".npy or .npz files of inputs.  [default: one random input]",
+    help: str = ".npy or .npz files of inputs, a .npy file for each of several inputs under its name, a golden set, or "
+    "one of its cases.  [default: one random input]",
     *,
     required: bool = False,
     several: bool = True,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -25,6 +26,8 @@ from qdqnp.cli.options import (
     shape_option,
     shapes_of,
 )
+from qdqnp.cli.storage import storage_options
+from qdqnp.golden.options import Options
 from qdqnp.golden.replace import replaceable
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
@@ -72,6 +75,7 @@ Pair = tuple[Profile, Profile]
     help="Try everything, however long it takes. Without it, less is tried where a small model has huge tensors.",
 )
 @format_option
+@storage_options
 @force_option("a golden set")
 @json_option
 def stimulate_command(
@@ -87,6 +91,7 @@ def stimulate_command(
     shapes: tuple[str, ...],
     exhaustive: bool,
     formats: tuple[str, ...],
+    stored: Mapping[str, Any],
     force: bool,
     as_json: bool,
 ) -> None:
@@ -98,6 +103,8 @@ def stimulate_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such layer; then nothing is written.
     """
+    options = Options(formats=listed(formats), **stored)
+    options.check()
     arithmetic, pair = profile_with(profile, host_float), _pair(discriminate, host_float)
     replaceable(out, force)
     loaded = load(model)
@@ -128,7 +135,7 @@ def stimulate_command(
                 notify=lambda: bar.advance(task),
                 exhaustive=exhaustive,
             )
-    write(out, found, model, arithmetic, name=model.name, formats=listed(formats), force=force)
+    write(out, found, model, arithmetic, name=model.name, options=options, force=force)
     if as_json:
         print_json({"model": model.name, "profile": found.profile, **document(found)})
     else:

@@ -3,6 +3,7 @@ manifest."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +32,31 @@ def write(
     profile: Profile,
     *,
     name: str,
-    formats: tuple[str, ...] = ("npz",),
+    options: golden.Options | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write a golden set with one case for each stimulus, and return its manifest.
 
-        out: the set's folder.
-        found: the stimuli.
-        source: the network's model; a set of a layer holds the layer alone as its model.
-        profile: the arithmetic.
-        name: the network's name.
-        formats: the formats to write.
-        force: whether a golden set in the way is replaced.
+            out: the set's folder.
+            found: the stimuli.
+            source: the network's model; a set of a layer holds the layer alone as its model.
+            profile: the arithmetic.
+            name: the network's name.
+            options: how the set is stored; which tensors it holds is decided here.
+            force: whether a golden set in the way is replaced.
 
-    Raises as golden.write does.
+        Raises as golden.write does.
 
-    >>> from pathlib import Path
-    >>> import qdqnp
-    >>> from qdqnp.inputs.shipped import shipped_model
-    >>> from qdqnp.numerics.profiles import profile_named
-    >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
-    >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
-    >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
-    >>> written["inputs"] == len(found.stimuli)
-    True
+        >>> from dataclasses import replace
+    from pathlib import Path
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> from qdqnp.numerics.profiles import profile_named
+        >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
+        >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
+        >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
+        >>> written["inputs"] == len(found.stimuli)
+        True
     """
     whole = not found.label
     return golden.write(
@@ -63,7 +65,7 @@ def write(
         (stimulus.inputs for stimulus in found.stimuli),
         len(found.stimuli),
         profile=profile if whole else for_one_layer(profile, found.label),
-        options=golden.Options(formats=formats, roles=NETWORK_ROLES if whole else golden.ROLES),
+        options=replace(options or golden.Options(), roles=NETWORK_ROLES if whole else golden.ROLES),
         name=name if whole else f"{name}, layer '{found.label}'",
         seed=found.seed,
         coverage=document(found),
