@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,4 +36,18 @@ def test_other_values_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(GoldenSet, "array", array)
     with pytest.raises(InputError, match="other values than its golden set"):
+        reference_from(tmp_path / "set")
+
+
+def test_a_set_of_a_release_without_a_rule_for_resize(tmp_path: Path) -> None:
+    case = one_node("Sqrt", [("x", np.ones((1, 4), F))])
+    write(tmp_path / "set", case.model.SerializeToString(), [case.inputs], 1)
+    file = tmp_path / "set" / "manifest.json"
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    del manifest["profile"]["parameters"]["resize"], manifest["profile"]["rules"]["resize"]
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+    assert reference_from(tmp_path / "set").cases
+    del manifest["profile"]["parameters"]["softmax"]
+    file.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(InputError, match="a named profile with the same parameters"):
         reference_from(tmp_path / "set")
