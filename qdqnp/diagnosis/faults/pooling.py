@@ -37,8 +37,9 @@ class CutOff:
             ratio, zero = float(x.scale) / float(y.scale), int(x.zero_point) if self.raw else 0
             if self.raw:
                 mean = divided(sums + zero * divisor, divisor, self.how) - zero
-                return saturate_to(round_real(mean * ratio, "half-even") + int(y.zero_point), y)
-            return saturate_to(round_real(sums * ratio / divisor, self.how) + int(y.zero_point), y)
+                return saturate_to(round_real(np.asarray(mean * ratio, np.float64), "half-even") + int(y.zero_point), y)
+            real = np.asarray(sums * ratio / divisor, np.float64)
+            return saturate_to(round_real(real, self.how) + int(y.zero_point), y)
 
         if count is not None:
             return lambda sums: of_sums(sums, np.asarray(count, np.int64))
