@@ -14,16 +14,20 @@ from qdqnp.cli.options import (
     PATH,
     case_option,
     force_option,
+    form_options,
     host_float_option,
     json_option,
     mapping_option,
     profile_option,
 )
 from qdqnp.diagnosis.align import align
+from qdqnp.diagnosis.compare.checksums import ChecksumReport, compare_checksums, crc_log_of
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import NAMED, CompareReport, CompareRow
 from qdqnp.diagnosis.compare.status import EQUAL, FAILING, INHERITED
-from qdqnp.diagnosis.dump import Dump, read_dump
+from qdqnp.diagnosis.dump import Dump
+from qdqnp.diagnosis.dumps.golden_dump import open_dump
+from qdqnp.diagnosis.dumps.storage import Storage
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
@@ -34,9 +38,6 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json,
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
 
-# A dump may hold float64 where the model has bytes, and some tensors more than once; a larger one is not a dump.
-BYTES_PER_ELEMENT = 64
-LEAST_BYTES = 64 * 2**20
 # Layers that are shown without --all.
 MOST_SHOWN = 8
 
@@ -48,6 +49,7 @@ MOST_SHOWN = 8
 @host_float_option
 @case_option
 @mapping_option
+@form_options
 @click.option(
     "--write-mapping",
     type=PATH,
@@ -90,6 +92,7 @@ def compare_command(
     host_float: bool,
     first: int,
     mapping: Path | None,
+    form: Storage,
     write_mapping: Path | None,
     tolerances: tuple[str, ...],
     use_envelope: bool,
@@ -102,9 +105,14 @@ def compare_command(
 ) -> None:
     """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
 
-    DUMP is a folder of .npy or .bin files, an .npz, or the *_val_io.npz of ST Edge AI's validate. Two columns: entire
-    is against the golden values, with the errors of earlier layers in it; single is the layer fed the device's own
-    tensors, so that the error is its own.
+    DUMP is a folder of .npy, .bin, .npz, .hex or .c files or one of them, the *_val_io.npz of ST Edge AI's validate, a
+    stream of frames, or another golden set. How it is stored is said by --layout, --dtype, --offset and --values, the
+    mapping, or a manifest.json in its folder; else its shapes and values tell, and where they do not, it is read as the
+    golden set is stored. The checksums of the format c-crc that a board printed are a DUMP too: then the first wrong
+    layer is known, and nothing else.
+
+    Two columns: entire is against the golden values, with the errors of earlier layers in it; single is the layer fed
+    the device's own tensors, so that the error is its own.
 
     The verdict comes first, then what was not compared, then the layers that err by themselves. A layer counts as
     compared if its tensor was dumped, or one that is computed from it: the network's outputs alone tell of every layer.
@@ -116,17 +124,28 @@ def compare_command(
     mapping_out = target(write_mapping, "the mapping", force) if write_mapping is not None else None
     junit_out = target(junit_file, "the report", force) if junit_file is not None else None
     html_out = target(html_file, "the report", force) if html_file is not None else None
+    log = crc_log_of(golden, dump)
+    if log is not None:
+        if html_out is not None or junit_out is not None or mapping_out is not None:
+            raise click.UsageError("checksums have no values: --html, --junit and --write-mapping do not go with them")
+        checked = compare_checksums(*log, partial)
+        if as_json:
+            print_json({"golden": golden.name, "dump": dump.name, **checked.as_json()})
+        else:
+            print_checksums(checked)
+        sys.exit(checked.exit_code)
     reference = reference_from(golden, profile, first, host_float)
-    read = read_dump(dump, _limit(reference))
+    read = open_dump(dump)
     if mapping_out is not None:
-        _write_mapping(reference, read, len(reference.cases) - first, mapping_out)
+        _write_mapping(reference, read, first, mapping_out)
         return
     steps = reference.plan.program.steps
     options = CompareOptions(
         parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope, partial=partial
     )
     chosen = read_mapping(mapping) if mapping is not None else None
-    aligned = align(read, reference.targets, len(reference.cases) - first, chosen)
+    values = reference.cases[first:]
+    aligned = align(read, reference.targets, len(values), chosen, form, values)
     report = compare(reference, aligned, options, first)
     title = f"{dump.name} against {golden.name}"
     if junit_out is not None:
@@ -140,18 +159,27 @@ def compare_command(
     sys.exit(report.exit_code)
 
 
-def _limit(reference: Reference) -> int:
-    elements = sum(target.elements for target in reference.targets)
-    return LEAST_BYTES + BYTES_PER_ELEMENT * elements * len(reference.cases)
-
-
-def _write_mapping(reference: Reference, read: Dump, cases: int, out: Target) -> None:
-    found, unused = proposal(read, reference.targets, cases)
+def _write_mapping(reference: Reference, read: Dump, first: int, out: Target) -> None:
+    values = reference.cases[first:]
+    found, unused = proposal(read, reference.targets, len(values), values)
     write_text(out, as_text(found, unused, out.path.suffix == ".json"))
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "
         "then use --mapping",
     )
+
+
+def print_checksums(report: ChecksumReport) -> None:
+    """Print the verdict, what was not checked, then the tensors that differ."""
+    for line in report.verdict():
+        print_sentence(line, style="bold red" if report.exit_code else "bold green")
+    for line in report.not_compared():
+        print_sentence(line, style="yellow")
+    if report.wrong:
+        rows = table("layer", "operator", "cases", "why", right=("cases",))
+        for row in report.wrong:
+            rows.add_row(name(row.label or row.name, 32), row.op, str(len(row.wrong)), row.status, style="red")
+        CONSOLE.print(rows)
 
 
 def print_report(report: CompareReport, show_all: bool) -> None:

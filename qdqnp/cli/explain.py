@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,17 +13,23 @@ import click
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     ModelFile,
+    case_option,
     host_float_option,
     json_option,
     layer_option,
+    mapping_option,
     model_argument,
     profiles_of,
     profiles_option,
 )
+from qdqnp.diagnosis.dumps.golden_dump import is_set
+from qdqnp.diagnosis.explain.device import wrong_element
 from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
 from qdqnp.diagnosis.explain.facts import CHOSEN, COMPUTED, COPIED, FILLED, LISTED
 from qdqnp.diagnosis.explain.lines import Line
+from qdqnp.diagnosis.reference import reference_from
 from qdqnp.model import load
+from qdqnp.numerics.profile import Profile
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
@@ -34,24 +42,31 @@ SAID = {
 
 @click.command("explain")
 @model_argument
-@input_options(".npy or .npz files; the first input counts.  [default: a random input]", several=False)
-@layer_option(required=True)
+@input_options(
+    ".npy or .npz files, pictures, a golden set; the first input counts.  [default: a random input]",
+    several=False,
+    loose=True,
+)
+@layer_option()
 @click.option(
     "--index",
     "place",
-    required=True,
     metavar="I,J,...",
     help="The element, e.g. 0,5,12,7 (batch included); '' of a scalar.",
 )
-@profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.", ("ort",))
+@case_option
+@mapping_option
+@profiles_option("Names, or paths that end in .toml; the first computes the layer's inputs.  [default: ort]")
 @host_float_option
 @click.option("--got", type=int, metavar="V", help="The code that a device gave: find which cause gives it.")
 @json_option
 def explain_command(
     model: ModelFile,
     inputs: Inputs,
-    layer: str,
-    place: str,
+    layer: str | None,
+    place: str | None,
+    first: int,
+    mapping: Path | None,
     listed: tuple[str, ...],
     host_float: bool,
     got: int | None,
@@ -60,22 +75,65 @@ def explain_command(
     """Show how one output element of MODEL comes about: the largest products, sum, bias, multiplier, and every value
     before and after each rounding, with the distance to the nearest exact half, under each profile.
 
+    MODEL may be a golden set: then its profile, and the input --case of it, are meant. With a DUMP behind it, the
+    element is the first that a layer of the device makes wrong from what it reads, where --layer and --index do not
+    say another; the layer's inputs are the device's own, and --got is what the dump has.
+
     With --got, each single cause is tried on the element (the faults that 'compare' knows: a dropped bias, a missing
     zero point or clamp, other padding, a narrow accumulator, truncation ...; one rounding instead of two, another order
     of the scale product, another profile): those that give this value are listed. One element may have several.
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
-    profiles = [profile for _, profile in profiles_of(listed, host_float)]
+    profiles = [profile for _, profile in profiles_of(listed or ("ort",), host_float)]
     if not profiles:
         raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
-    loaded = load(model)
-    runs, _ = inputs.feeds(loaded.program(profiles[0]))
-    found = explain(loaded, next(runs), layer, _index(place), profiles, got)
+    if isinstance(model, Path) and is_set(model):
+        found = _of_set(model, inputs, layer, place, first, mapping, profiles if listed else [], host_float, got)
+        if found is None:
+            CONSOLE.print("no layer of the device errs by itself", style="bold green")
+            return
+    else:
+        if inputs.loose or mapping is not None or first:
+            raise click.UsageError("a DUMP, --case and --mapping go with a golden set in the place of MODEL")
+        if layer is None or place is None:
+            raise click.UsageError("--layer and --index say which element; a golden set and a DUMP tell it themselves")
+        loaded = load(model)
+        runs, _ = inputs.feeds(loaded.program(profiles[0]))
+        found = explain(loaded, next(runs), layer, _index(place), profiles, got)
     if as_json:
         print_json({"model": model.name, **asdict(found, dict_factory=_document)})
     else:
         _print(found)
+
+
+def _of_set(
+    path: Path,
+    inputs: Inputs,
+    layer: str | None,
+    place: str | None,
+    first: int,
+    mapping: Path | None,
+    profiles: Sequence[Profile],
+    host_float: bool,
+    got: int | None,
+) -> Explanation | None:
+    """Explain an element of a golden set, or of a dump of a device that had its inputs; None where none is wrong."""
+    if inputs.given or len(inputs.loose) > 1:
+        raise click.UsageError("a golden set has its inputs, and one DUMP goes with it")
+    reference = reference_from(path, None, first, host_float)
+    chosen = list(profiles) or [reference.profile]
+    index = None if place is None else tuple(_index(place))
+    if not inputs.loose:
+        if layer is None or index is None:
+            raise click.UsageError("--layer and --index say which element; with a DUMP they may be left out")
+        return explain(reference.model, reference.given[first], layer, index, chosen, got)
+    element = wrong_element(reference, inputs.loose[0], mapping=mapping, first=first, layer=layer, index=index)
+    if element is None:
+        return None
+    code = element.got if got is None else got
+    given = reference.given[element.case]
+    return explain(reference.model, given, element.tensor, element.index, chosen, code, element.dumped)
 
 
 def _index(text: str) -> list[int]:

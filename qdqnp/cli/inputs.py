@@ -1,12 +1,12 @@
-"""Provide the inputs that commands run a model on: those of files, or seeded random ones."""
+"""Provide the inputs that commands run a model on: those of files, pictures and golden sets, or seeded random ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import wraps
-from itertools import chain
+from functools import partial, wraps
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ import click
 
 from qdqnp import golden
 from qdqnp.cli.options import PATH, seed_option
+from qdqnp.cli.pictures import PICTURE_KEYS, picture_options, settings_of
 from qdqnp.element_types import from_plain
 from qdqnp.files.paths import FILE, FOLDER, kind_of
 from qdqnp.golden.manifest import MANIFEST
 from qdqnp.inputs.arrays import input_arrays
-from qdqnp.inputs.files import Feeds, read_feeds, split_batches
+from qdqnp.inputs.files import Feeds, split_batches
+from qdqnp.inputs.pictures import Preprocessing
 from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.inputs.runs import Run, runs_of
 from qdqnp.program import Program
+from qdqnp.render.console import ERROR_CONSOLE
 
 #: The archive of one case of a golden set in format npz.
 CASE_NAME = re.compile(r"case_\d{5}\.npz")
@@ -37,6 +41,10 @@ class Inputs:
     count: int | None = None
     #: Seed of the random inputs.
     seed: int = 0
+    #: What is done to pictures; None where nothing is said of it.
+    pictures: Preprocessing | None = None
+    #: What stands on the command line without an option.
+    loose: tuple[Path, ...] = ()
 
     @property
     def random(self) -> int:
@@ -51,10 +59,43 @@ class Inputs:
     def feeds(self, program: Program) -> tuple[Iterator[Feeds], int]:
         """Return all inputs and how many there are: the files' inputs, then the random ones.
 
-        Inputs of files are views of the files' arrays; random ones are made when they are needed. Raises InputError.
+        Those of files are read one after the other, random ones are made when they are needed. Raises InputError, and
+        GoldenError for a damaged set.
         """
-        read = [feeds for paths in _together(self.files, program) for feeds in _read(paths, program)]
-        return chain(read, random_feeds(program, self.random, self.seed)), len(read) + self.random
+        read = runs_of_files(program, self.files, self.pictures)
+        made = random_feeds(program, self.random, self.seed)
+        return chain((run.feeds() for run in read), made), len(read) + self.random
+
+
+def runs_of_files(program: Program, paths: Iterable[Path], pictures: Preprocessing | None) -> list[Run]:
+    """Return the runs of files, in their order: of arrays, of pictures, and of golden sets, which are the inputs that
+    they were made of.
+
+    Raises InputError for what cannot be read or does not fit, GoldenError for a damaged set.
+    """
+    found: list[Run] = []
+    for plain, group in groupby(_together(tuple(paths), program), _is_plain):
+        same = list(group)
+        if plain:
+            found += runs_of(program, [path for (path,) in same], pictures)
+        else:
+            found += [run for files in same for run in _read(files, program)]
+    if any(run.unscaled for run in found):
+        ERROR_CONSOLE.print("note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std")
+    return found
+
+
+def _is_plain(paths: tuple[Path, ...]) -> bool:
+    """Tell whether a file, or a folder, is neither one of several inputs nor a golden set, nor a case of one."""
+    return len(paths) == 1 and _set_of(paths[0]) is None
+
+
+def _set_of(path: Path) -> Path | None:
+    """Return the folder of the golden set that a path is, or is a case of; None for others."""
+    folder = path if kind_of(path) == FOLDER else path.parent.parent
+    if kind_of(folder / MANIFEST) != FILE or (folder != path and not CASE_NAME.fullmatch(path.name)):
+        return None
+    return folder
 
 
 def _together(files: tuple[Path, ...], program: Program) -> Iterator[tuple[Path, ...]]:
@@ -70,39 +111,48 @@ def _together(files: tuple[Path, ...], program: Program) -> Iterator[tuple[Path,
         at += size if named else 1
 
 
-def _read(paths: tuple[Path, ...], program: Program) -> Iterator[Feeds]:
-    """Yield the inputs of one file, of the .npy files of several inputs, of a golden set, or of one case of it."""
+def _read(paths: tuple[Path, ...], program: Program) -> Iterator[Run]:
+    """Yield the runs of the .npy files of several inputs, of a golden set, or of one case of it."""
     if len(paths) > 1:
         arrays = {}
         for path in paths:
             with input_arrays(path) as held:
                 name = path.name.removesuffix(".npy")
                 arrays[name] = from_plain(held.read(held.names[0]), program.tensors[name].dtype)
-        yield from split_batches(arrays, program)
+        names = ", ".join(path.name for path in paths)
+        for number, feeds in enumerate(split_batches(arrays, program)):
+            yield Run([f"{names}[{number}]"], partial(dict, feeds))
         return
     (path,) = paths
-    folder = path if kind_of(path) == FOLDER else path.parent.parent
-    if kind_of(folder / MANIFEST) != FILE or (folder != path and not CASE_NAME.fullmatch(path.name)):
-        yield from read_feeds(path, program)
-        return
-    found = golden.read(folder)
-    cases = range(found.inputs) if folder == path else [int(path.stem.rpartition("_")[2])]
-    for case in cases:
-        yield found.feeds(case)
+    folder = _set_of(path)
+    assert folder is not None
+    given, known = golden.read(folder), program.tensors
+
+    def of_case(case: int) -> Feeds:
+        arrays = given.feeds(case)
+        return {n: from_plain(array, known[n].dtype) if n in known else array for n, array in arrays.items()}
+
+    for case in range(given.inputs) if folder == path else [int(path.stem.rpartition("_")[2])]:
+        yield Run([f"{folder.name}[{case}]"], partial(of_case, case))
 
 
 def input_options(
-    help: str = ".npy or .npz files of inputs, a .npy file for each of several inputs under its name, a golden set, or "
-    "one of its cases.  [default: one random input]",
+    help: str = ".npy or .npz files, a .npy file for each of several inputs under its name, pictures, folders of them, a "
+    "golden set, or one of its cases.  [default: one random input]",
     *,
     required: bool = False,
     several: bool = True,
+    loose: bool = False,
+    pictures: bool = True,
 ) -> Callable[[Command], Command]:
-    """Give a command `--input FILE...`, `--random` and `--seed` as one argument `inputs`, an Inputs.
+    """Give a command `--input FILE...`, `--random`, `--seed` and what is done to pictures as one argument `inputs`, an
+    Inputs.
 
     help: the help text of `--input`.
     required: whether files must be given; random inputs are not offered then.
     several: whether to offer `--random`.
+    loose: whether something else may stand on the command line without an option: it is no file of `--input` then.
+    pictures: whether to offer the options for pictures.
     """
 
     def decorate(command: Command) -> Command:
@@ -110,15 +160,19 @@ def input_options(
         def wrapped(
             *, files: tuple[Path, ...], more: tuple[Path, ...], count: int | None = None, seed: int = 0, **others: Any
         ) -> None:
-            command(inputs=Inputs(_all_files(files, more), count, seed), **others)
+            said = {key: others.pop(key) for key in PICTURE_KEYS if key in others} if pictures else {}
+            settings = settings_of(said.pop("preprocess", None), said)
+            beside = more if loose and not files else ()
+            named = files if beside else _all_files(files, more)
+            command(inputs=Inputs(named, count, seed, settings, beside), **others)
 
-        made: Command = wrapped
+        made: Command = picture_options(wrapped) if pictures else wrapped
         if not required:
             made = seed_option(made)
             if several:
                 number = click.IntRange(min=1)
                 made = click.option("--random", "count", type=number, metavar="N", help="Seeded random inputs.")(made)
-        made = click.argument("more", nargs=-1, type=PATH, metavar="")(made)
+        made = click.argument("more", nargs=-1, type=PATH, metavar="[DUMP]" if loose else "")(made)
         files = {"multiple": True, "required": required, "type": PATH, "metavar": "FILE...", "help": help}
         return click.option("--input", "files", **files)(made)  # type: ignore[arg-type]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from qdqnp.diagnosis.dumps.storage import CODES, REAL, form_from
+from qdqnp.errors import InputError, Problems
 from qdqnp.golden import FORMATS
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
@@ -91,6 +93,33 @@ case_option = click.option(
     metavar="N",
     help="Which input of the golden set the dump's first one is.",
 )
+
+
+def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--layout`, `--dtype`, `--offset` and `--values`: how a dump is stored. The command gets them as `form`."""
+
+    @functools.wraps(command)
+    def with_form(
+        *positional: Any, layout: str | None, dtype: str | None, offset: int | None, values: str | None, **others: Any
+    ) -> Any:
+        problems = Problems()
+        said = {"layout": layout, "dtype": dtype, "offset": offset, "values": values}
+        form = form_from(said, "option", problems)
+        problems.raise_if_any("the dump cannot be stored so", InputError)
+        return command(*positional, form=form, **others)
+
+    for option in reversed(
+        (
+            click.option("--layout", metavar="nhwc", help="Order of the dump's axes: nchw, nhwc, chwn ..."),
+            click.option("--dtype", metavar="NAME", help="Element type of the dump: int8, uint8, int32, float32 ..."),
+            click.option("--offset", type=int, metavar="N", help="What the dump adds to each code, such as 128."),
+            click.option(
+                "--values", type=click.Choice((CODES, REAL)), help="Whether the dump has codes or real values."
+            ),
+        )
+    ):
+        with_form = option(with_form)
+    return with_form
 
 
 def profile_option(help: str = "The arithmetic: a name, or a .toml file.", default: str | None = "ort") -> Decorator:

@@ -1,4 +1,4 @@
-"""Define the options of `qdqnp run` that say what is done to pictures."""
+"""Define the options that say what is done to pictures."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ OPTIONS = (
     click.option("--std", metavar="R,G,B", help="Then divide; one number, or one for each channel."),
     click.option("--uint8", is_flag=True, help="Pass pixels as uint8, unscaled."),
 )
+
+
+#: The names of the arguments that a command with these options gets.
+PICTURE_KEYS = ("preprocess", "resize", "method", "crop", "color", "layout", "scale", "mean", "std", "uint8")
 
 
 def picture_options(command: Callable[..., None]) -> Callable[..., None]:

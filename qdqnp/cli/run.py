@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.inputs import Inputs, input_options, runs_of_files
 from qdqnp.cli.options import (
     PATH,
     ModelFile,
@@ -25,7 +25,6 @@ from qdqnp.cli.pictures import picture_options, settings_of
 from qdqnp.errors import InputError, Problem
 from qdqnp.files.atomic import Target, target
 from qdqnp.files.npy import write_npz
-from qdqnp.inputs.runs import runs_of
 from qdqnp.inspection.outputs import (
     Outputs,
     best_classes,
@@ -37,7 +36,7 @@ from qdqnp.inspection.outputs import (
     summary,
 )
 from qdqnp.model import load
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
 
 # Rows of a table on the terminal; --json and --output contain all of them.
 MAX_SHOWN = 50
@@ -45,7 +44,7 @@ MAX_SHOWN = 50
 
 @click.command("run")
 @model_argument
-@input_options(".npy or .npz arrays, pictures, or folders of pictures.", required=True)
+@input_options(".npy or .npz arrays, pictures, folders of pictures, golden sets.", required=True, pictures=False)
 @picture_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Class names, one a line.")
 @click.option(
@@ -92,10 +91,7 @@ def run_command(
     loaded = load(model)
     arithmetic = profile_with(profile, host_float)
     program = loaded.program(arithmetic)
-    runs = runs_of(program, inputs.files, settings)
-    if any(run.unscaled for run in runs):
-        note = "note: pictures are passed as 0 to 255, unscaled; see --scale, --mean and --std"
-        ERROR_CONSOLE.print(note)
+    runs = runs_of_files(program, inputs.files, settings)
     results = (loaded.run(run.feeds(), profile=arithmetic, codes=codes, threads=threads) for run in runs)
     made = stacked(runs, tracked(results, len(runs), "running", not as_json))
     names = [one for run in runs for one in run.names]

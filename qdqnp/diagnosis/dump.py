@@ -1,34 +1,46 @@
-"""Dumps: the tensors that a device sent back, read with distrust.
+"""Dumps: the tensors that a device sent back, read with distrust, and no more of them at a time than is needed.
 
-A dump is a folder of .npy and .bin files, one .npz, a `*_val_io.npz` as ST Edge AI's `validate` writes it, or the
-frames that a board wrote one after the other (qdqnp/peers/devices/frames.py). The content is not trusted: objects are
-not unpickled, links are not followed, and no more bytes are read than the caller allows.
+A dump is a folder of .npy, .bin, .npz, .hex or .c files, one such file, a `*_val_io.npz` as ST Edge AI's `validate`
+writes it, the frames that a board wrote one after the other (qdqnp/peers/devices/frames.py), or another golden set. The
+content is not trusted: objects are not unpickled, links are not followed, and of an array only its header is read until
+it is known to be of use.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from qdqnp.diagnosis.dumps.manifest import MAX_BYTES, DumpManifest, document_of, is_golden, manifest_from
+from qdqnp.diagnosis.dumps.manifest import NAME as MANIFEST
+from qdqnp.diagnosis.dumps.storage import Storage
+from qdqnp.diagnosis.dumps.stored import Archive, Held, InFile, Opener, Stacked, Stored
 from qdqnp.diagnosis.stream import is_stream, tensors_of
-from qdqnp.errors import InputError, Problems
-from qdqnp.files.npy import FAULTS, Arrays, open_arrays
+from qdqnp.errors import InputError, Problem, Problems
+from qdqnp.files.npy import FAULTS, Arrays, Header
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
-from qdqnp.files.regular import open_inside, open_regular
+from qdqnp.files.regular import open_inside, open_regular, read_all, read_inside
 from qdqnp.files.st_keys import st_key
-from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES, readable_bytes
-from qdqnp.peers.devices.frames import MAX_NOISE
+from qdqnp.golden.texts import MAX_TEXT, c_arrays, intel_hex, words
+from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 
-SUFFIXES = (".npy", ".bin")
+SUFFIXES = (".npy", ".bin", ".npz", ".hex", ".c")
+KINDS = ".npy, .bin, .npz, .hex or .c files"
 READABLE = "a readable .npy array of numbers"
 # A network has a few hundred tensors; a folder of a million files is not a dump.
 MAX_FILES = 5 * MAX_MEMBERS
+# Archives of one case each, as those of golden sets.
+_CASE = re.compile(r"(?P<start>.*?)(?:case|run|input)?[_-]?(?P<number>\d+)$")
+_BYTES = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +50,7 @@ class DumpEntry:
     #: The path of the file below the folder, or the name of the archive member, without its suffix.
     name: str
     #: The values, or the bytes as uint8 (N,) where the entry is raw.
-    array: Array
+    values: Array | Stored
     #: Whether the entry is bytes without dtype and shape (a .bin file).
     raw: bool = False
     #: 'network_input' or 'network_output' where the format says so, and arrays of rank 4 are channel-last then; else
@@ -46,11 +58,32 @@ class DumpEntry:
     role: str = ""
     #: Index among the entries of the role, from 0.
     number: int = 0
+    #: How the tensor is stored, as far as the dump itself says.
+    form: Storage = field(default_factory=Storage)
+    #: The ONNX name of the tensor, where the dump's manifest says it; else ''.
+    tensor: str = ""
+    #: The address of the first byte, where that is known; else None.
+    address: int | None = None
+
+    @property
+    def stored(self) -> Stored:
+        """Return the values, to be read piece by piece."""
+        return self.values if isinstance(self.values, Stored) else Held(self.values)
+
+    @property
+    def array(self) -> Array:
+        """Return all values. Raises ValueError or OSError where they cannot be read."""
+        return self.stored.whole()
+
+    @property
+    def words(self) -> str:
+        """Return the entry's size in words."""
+        return f"{self.stored.nbytes} bytes" if self.raw else f"{self.stored.dtype}{list(self.stored.shape)}"
 
 
 @dataclass(frozen=True, eq=False)
 class Dump:
-    """The entries of a dump, read."""
+    """The entries of a dump."""
 
     #: The file or folder that was read.
     path: Path
@@ -60,28 +93,30 @@ class Dump:
     channel_last: bool = False
     #: Files of the folder that were not read, because their names are not those of tensors.
     unread: tuple[str, ...] = ()
+    #: What cannot be read of the dump.
+    problems: tuple[Problem, ...] = ()
 
 
-def read_dump(path: Path, limit: int = MAX_TENSOR_BYTES) -> Dump:
-    """Read a dump of at most `limit` bytes, unpacked. Raises InputError that lists every entry that cannot be read."""
+def read_dump(path: Path) -> Dump:
+    """Open a dump. Raises InputError where no entry can be read; what else cannot be is listed in the dump."""
     problems = Problems()
     entries: list[DumpEntry] = []
+    unread: tuple[str, ...] = ()
     there = kind_of(path)
     if not there:
-        problems.add(f"dump {path}", "a folder of .npy or .bin files, or an .npz", "no such file or folder")
+        problems.add(f"dump {path}", f"a folder of {KINDS}, or one of them", "no such file or folder")
     elif there == FOLDER:
-        entries = _folder(path, limit, problems)
+        entries, unread = _folder(path, problems)
     else:
-        entries = _file(path, limit, problems)
+        entries = list(_file(path.stem, partial(open_regular, path), path, problems))
     if not entries and not problems.found:
-        problems.add(f"dump {path}", "tensors in .npy or .bin files, or an .npz", "none")
-    problems.raise_if_any("cannot read the dump", InputError)
-    unread = _unread(path) if there == FOLDER else ()
+        problems.add(f"dump {path}", f"tensors in {KINDS}", "none")
+    if not entries:
+        problems.raise_if_any("cannot read the dump", InputError)
     device = [_st_entry(entry) for entry in entries]
-    if any(entry.role for entry in device):
-        of_the_device = [entry for entry in device if entry.role or not _of_the_model(entry)]
-        return Dump(path, tuple(of_the_device), channel_last=True, unread=unread)
-    return Dump(path, tuple(entries), unread=unread)
+    last = any(entry.role for entry in device)
+    kept = device if not last else [entry for entry in device if entry.role or not _of_the_model(entry)]
+    return Dump(path, tuple(kept), last, unread, tuple(problems.found))
 
 
 def _st_entry(entry: DumpEntry) -> DumpEntry:
@@ -89,8 +124,7 @@ def _st_entry(entry: DumpEntry) -> DumpEntry:
     key = st_key(entry.name)
     if key is None or not key.device:
         return entry
-    role = {"inputs": "network_input", "outputs": "network_output"}[key.kind]
-    return DumpEntry(entry.name, entry.array, entry.raw, role, key.number)
+    return replace(entry, role={"inputs": "network_input", "outputs": "network_output"}[key.kind], number=key.number)
 
 
 def _of_the_model(entry: DumpEntry) -> bool:
@@ -99,43 +133,45 @@ def _of_the_model(entry: DumpEntry) -> bool:
     return key is not None and not key.device
 
 
-def _unread(path: Path) -> tuple[str, ...]:
-    """List the files of a folder that are no tensors by their names; of many only the first."""
-    others = (
-        name for name, what in below(path, MAX_FILES).items() if what == FILE and Path(name).suffix not in SUFFIXES
-    )
-    return tuple(islice(others, MAX_MEMBERS))
-
-
-def _folder(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
-    found: list[DumpEntry] = []
-    left = limit
-    for name in _files(path, problems):
-        where, raw = f"file {path / name}", name.endswith(".bin")
-        try:
-            with open_inside(path, name) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > left:
-                    problems.add(where, f"at most {readable_bytes(limit)} in all", readable_bytes(size))
-                    continue
-                left -= size
-                array = _raw(file, where, problems) if raw else _npy(file, size, where, problems)
-        except OSError as error:
-            problems.add(where, "a readable file", reason(error))
-            continue
-        if array is not None:
-            found.append(DumpEntry(str(Path(name).with_suffix("").as_posix()), array, raw))
-    return found
-
-
-def _files(path: Path, problems: Problems) -> list[str]:
-    """Return the names of the regular tensor files below a folder, sorted. Links are refused, because they may lead
-    anywhere."""
+# -- folders -----------------------------------------------------------------------------------------------------------
+def _folder(path: Path, problems: Problems) -> tuple[list[DumpEntry], tuple[str, ...]]:
+    """Return the entries of a folder, and the files in it that are none."""
     try:
         inside = below(path, MAX_FILES)
     except OSError as error:
         problems.add(f"folder {path}", "a dump", reason(error))
-        return []
+        return [], ()
+    manifest, known = _manifest(path, problems) if inside.get(MANIFEST) == FILE else (DumpManifest(), False)
+    names = _tensor_files(path, inside, problems)
+    found: list[DumpEntry] = []
+    for names_of_cases in _grouped([name for name in names if name.endswith(".npz")]).values():
+        found += _archives(path, names_of_cases, problems)
+    for name in (name for name in names if not name.endswith(".npz")):
+        stem = Path(name).with_suffix("").as_posix()
+        found += _file(stem, partial(open_inside, path, name), path / name, problems)
+    others = (name for name, what in inside.items() if what == FILE and Path(name).suffix not in SUFFIXES)
+    unread = tuple(
+        islice((name for name in others if not (known and name == MANIFEST) and Path(name).suffix != ".h"), MAX_MEMBERS)
+    )
+    said = [(entry, manifest.of(entry.name)) for entry in sorted(found, key=lambda entry: entry.name)]
+    return [replace(entry, form=say.form, tensor=say.tensor) for entry, say in said], unread
+
+
+def _manifest(path: Path, problems: Problems) -> tuple[DumpManifest, bool]:
+    """Return what the folder's manifest says, and whether it is one of a dump."""
+    where = f"file {path / MANIFEST}"
+    try:
+        document = document_of(read_inside(path, MANIFEST, MAX_BYTES))
+    except (OSError, ValueError) as error:
+        problems.add(where, "a readable manifest", reason(error))
+        return DumpManifest(), True
+    found = None if is_golden(document) else manifest_from(document, where, problems)
+    return (DumpManifest(), False) if found is None else (found, True)
+
+
+def _tensor_files(path: Path, inside: dict[str, str], problems: Problems) -> list[str]:
+    """Return the names of the regular tensor files below a folder, sorted. Links are refused, because they may lead
+    anywhere."""
     tensors = {name: what for name, what in inside.items() if what != FOLDER and Path(name).suffix in SUFFIXES}
     for name in (name for name, what in tensors.items() if what != FILE):
         problems.add(f"file {path / name}", "a regular file", "a link or device")
@@ -145,89 +181,131 @@ def _files(path: Path, problems: Problems) -> list[str]:
     return [name for name, what in tensors.items() if what == FILE]
 
 
-def _file(path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
+def _grouped(names: list[str]) -> dict[str, list[str]]:
+    """Return archives by what their names begin with; those of one beginning hold one case each, in the order of the
+    numbers that their names end with."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in names:
+        place = _CASE.fullmatch(name.removesuffix(".npz"))
+        start, number = (place["start"], int(place["number"][-18:])) if place else (name, 0)
+        found.setdefault(start, []).append((number, name))
+    return {start: [name for _, name in sorted(numbered)] for start, numbered in found.items()}
+
+
+def _archives(path: Path, names: list[str], problems: Problems) -> list[DumpEntry]:
+    """Return the members of archives that hold one case each: those of all stacked, in the order of the archives."""
+    parts: dict[str, list[DumpEntry]] = {}
+    for name in names:
+        for entry in _file(Path(name).stem, partial(open_inside, path, name), path / name, problems):
+            parts.setdefault(entry.name, []).append(entry)
+    found = []
+    for name, entries in parts.items():
+        arrays = [entry.stored for entry in entries]
+        kinds = ", ".join(dict.fromkeys(f"{array.dtype}{list(array.shape)}" for array in arrays))
+        if len(arrays) != len(names):
+            problems.add(f"member {name}", f"one in each of {len(names)} archives", len(arrays))
+        elif len({(array.dtype, array.shape) for array in arrays}) > 1:
+            problems.add(f"member {name}", "one dtype and shape in all archives", kinds)
+        else:
+            found.append(entries[0] if len(arrays) == 1 else DumpEntry(name, Stacked(arrays)))
+    return found
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+def _file(name: str, opener: Opener, path: Path, problems: Problems) -> Iterator[DumpEntry]:
+    """Yield the entries of one file.
+
+    name: what its only entry is called.
+    opener: opens it.
+    path: where it is.
+    """
     where = f"file {path}"
     try:
         if path.suffix == ".bin":
-            with open_regular(path) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > limit:
-                    problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(size))
-                    return []
-                array = _raw(file, where, problems)
-            return [] if array is None else [DumpEntry(path.stem, array, True)]
-        if path.suffix not in (".npy", ".npz"):
-            frames = _frames(path, limit, where, problems)
-            if frames is not None:
-                return frames
-        with open_arrays(path, limit) as arrays:
-            if arrays.packed:
-                return _archive(arrays, path, limit, problems)
-            if arrays.unpacked > limit:
-                problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(arrays.unpacked))
-                return []
-            array = _read(arrays, "", where, problems)
-            return [] if array is None else [DumpEntry(path.stem, array)]
-    except (OSError, ValueError) as error:
-        problems.add(where, "a readable .npz, .npy or .bin file", reason(error))
-    return []
-
-
-def _frames(path: Path, limit: int, where: str, problems: Problems) -> list[DumpEntry] | None:
-    """Read a stream of frames; None where the file is none."""
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(MAX_NOISE)
-        if not is_stream(start):
-            return None
-        if size > limit:
-            problems.add(where, f"at most {readable_bytes(limit)}", readable_bytes(size))
-            return []
-        data = start + file.read()
-    try:
-        return [DumpEntry(name, array) for name, array in tensors_of(data, where).items()]
-    except InputError as error:
-        problems.found.extend(error.problems)
-        return []
-
-
-def _archive(arrays: Arrays, path: Path, limit: int, problems: Problems) -> list[DumpEntry]:
-    """Read the members of an .npz. Their unpacked sizes are checked before any member is unpacked."""
-    if arrays.unpacked > limit:
-        expected, got = f"at most {readable_bytes(limit)} unpacked", readable_bytes(arrays.unpacked)
-        problems.add(f"file {path}", expected, got, "Is it a dump of this model?")
-        return []
-    found = ((name, _read(arrays, name, f"file {path}, member {name}.npy", problems)) for name in arrays.names)
-    return [DumpEntry(name, array) for name, array in found if array is not None]
-
-
-def _raw(file: BinaryIO, where: str, problems: Problems) -> Array | None:
-    data = file.read()
-    if not data:
-        problems.add(where, "a tensor", "an empty file")
-        return None
-    return np.frombuffer(data, np.uint8)
-
-
-def _npy(file: BinaryIO, size: int, where: str, problems: Problems) -> Array | None:
-    """Read an .npy file of `size` bytes."""
-    try:
-        return _read(Arrays(file, size), "", where, problems)
-    except FAULTS as error:
-        problems.add(where, READABLE, reason(error))
-        return None
-
-
-def _read(arrays: Arrays, name: str, where: str, problems: Problems) -> Array | None:
-    """Read an array of numbers; its header is checked before anything is allocated."""
-    try:
-        dtype, shape = arrays.header(name).dtype, list(arrays.header(name).shape)
-        if dtype.kind not in "biuf":
-            problems.add(where, "an array of numbers", f"dtype {dtype}")
-        elif 0 in shape:
-            problems.add(where, "a tensor", f"no element, shape {shape}")
+            yield from _raw(name, opener, where, problems)
+        elif path.suffix == ".hex":
+            yield from _hex(name, _text(opener))
+        elif path.suffix == ".c":
+            for called, array in c_arrays(_text(opener)):
+                yield DumpEntry(called.removeprefix("golden_"), array)
+        elif path.suffix not in (".npy", ".npz") and is_stream(path):
+            yield from (DumpEntry(called, array) for called, array in tensors_of(path, problems).items())
         else:
-            return arrays.read(name)
-    except ValueError as error:
-        problems.add(where, READABLE, str(error))
-    return None
+            yield from _arrays(name, opener, path, problems)
+    except FAULTS as error:
+        kind = READABLE if path.suffix == ".npy" else f"a readable one of {KINDS}"
+        problems.add(where, kind, reason(error))
+
+
+def _raw(name: str, opener: Opener, where: str, problems: Problems) -> Iterator[DumpEntry]:
+    with opener() as file:
+        size = os.fstat(file.fileno()).st_size
+    if size:
+        yield DumpEntry(name, InFile(opener, Header((size,), _BYTES, False, 0)), True, address=address_in(name))
+    else:
+        problems.add(where, "a tensor", "an empty file")
+
+
+def _text(opener: Opener) -> str:
+    with opener() as file:
+        return read_all(file, MAX_TEXT).decode("utf-8", "replace")
+
+
+def _hex(name: str, text: str) -> Iterator[DumpEntry]:
+    if text.lstrip().startswith(":"):
+        ranges = intel_hex(text)
+        for address, data in ranges.items():
+            yield DumpEntry(name if len(ranges) == 1 else f"{name}@{address:#x}", data, True, address=address)
+    else:
+        array = words(text)
+        yield DumpEntry(name, array, array.dtype == _BYTES and array.ndim == 1)
+
+
+def _arrays(name: str, opener: Opener, path: Path, problems: Problems) -> Iterator[DumpEntry]:
+    """Yield the array of an .npy, or the members of an .npz; the first bytes tell which of the two it is."""
+    where = f"file {path}"
+    file = opener()
+    if not _packed(file):
+        with file:
+            if _numbers(Arrays(file, MAX_TENSOR_BYTES).header(""), where, problems):
+                file.seek(0)
+                yield DumpEntry(name, InFile(opener, Arrays(file, MAX_TENSOR_BYTES).header("")))
+        return
+    archive = Archive(path, file)
+    for member in archive.arrays.names:
+        at = f"{where}, member {member}.npy"
+        try:
+            if _numbers(archive.arrays.header(member), at, problems):
+                yield DumpEntry(member, archive.member(member))
+        except ValueError as error:
+            problems.add(at, READABLE, str(error))
+
+
+def _packed(file: BinaryIO) -> bool:
+    start = file.read(4)
+    file.seek(0)
+    return start[:2] == b"PK"
+
+
+def _numbers(header: Header, where: str, problems: Problems) -> bool:
+    """Tell whether an array is of numbers, at least one."""
+    if header.dtype.kind not in "biuf" and header.dtype.kind != "V":
+        problems.add(where, "an array of numbers", f"dtype {header.dtype}")
+    elif 0 in header.shape:
+        problems.add(where, "a tensor", f"no element, shape {list(header.shape)}")
+    else:
+        return True
+    return False
+
+
+_ADDRESS = re.compile(r"(?:^|[^0-9a-z])0x([0-9a-f]{4,16})(?:[^0-9a-z]|$)", re.IGNORECASE)
+
+
+def address_in(name: str) -> int | None:
+    """Return the address that the name of a file states; None where it does not.
+
+    >>> address_in("act@0x34200400") == 0x34200400, address_in("layer10")
+    (True, None)
+    """
+    found = _ADDRESS.search(name)
+    return None if found is None else int(found[1], 16)

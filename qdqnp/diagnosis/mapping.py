@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qdqnp.diagnosis.dump import Dump
-from qdqnp.diagnosis.pairing import pair
+from qdqnp.diagnosis.dumps.content import Values
+from qdqnp.diagnosis.dumps.storage import form_from
+from qdqnp.diagnosis.pairing import Mapped, pair
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.files.documents import read_json, read_toml
@@ -19,11 +22,13 @@ from qdqnp.numerics.profile_writer import toml_string
 MAX_BYTES = 2**21  # some ten thousand tensors
 
 
-def proposal(dump: Dump, targets: Sequence[DumpTarget], cases: int) -> tuple[dict[str, str], list[str]]:
-    """Return what pairing by name, or else by order and shape, finds: ONNX name -> entry name, and the entries left
-    over."""
-    found = pair(dump, targets, cases)
-    return {target.name: entry.name for target, entry in found.pairs}, found.unused
+def proposal(
+    dump: Dump, targets: Sequence[DumpTarget], cases: int, values: Values | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Return what pairing by name, by values, or else by order and shape, finds: ONNX name -> entry name, and the
+    entries left over."""
+    found = pair(dump, targets, cases, values=values)
+    return {paired.target.name: paired.entry.name for paired in found.pairs}, found.unused
 
 
 def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool) -> str:
@@ -42,8 +47,9 @@ def as_text(mapping: Mapping[str, str], unused: Sequence[str], json_format: bool
     return "\n".join(lines).rstrip() + "\n"
 
 
-def read_mapping(path: Path) -> dict[str, str]:
-    """Read the mapping of a .toml or .json file. Raises InputError."""
+def read_mapping(path: Path) -> dict[str, Mapped]:
+    """Read the mapping of a .toml or .json file: by ONNX name, the name of the entry, or a table with 'entry',
+    'address', and what is said of how it is stored ('layout', 'dtype', 'offset', 'values'). Raises InputError."""
     try:
         data: Any = read_json(path, MAX_BYTES) if path.suffix == ".json" else read_toml(path, MAX_BYTES)
     except (OSError, ValueError) as error:
@@ -51,15 +57,35 @@ def read_mapping(path: Path) -> dict[str, str]:
         raise InputError("cannot read a mapping", [problem]) from error
     problems = Problems()
     tensors = data.get("tensors") if isinstance(data, dict) else None
+    found: dict[str, Mapped] = {}
     if not isinstance(tensors, dict) or not tensors:
         problems.add(f"file {path}", "a table 'tensors' of ONNX name = entry", "none")
     else:
-        for name, entry in tensors.items():
-            if not isinstance(entry, str):
-                problems.add(f"file {path}, '{name}'", "the name of an entry", entry)
-        counts = Counter(entry for entry in tensors.values() if isinstance(entry, str))
+        found = {name: _mapped(entry, f"file {path}, '{name}'", problems) for name, entry in tensors.items()}
+        counts = Counter(mapped.entry for mapped in found.values() if mapped.entry and mapped.address is None)
         for entry in sorted(entry for entry, count in counts.items() if count > 1):
             problems.add(f"file {path}", "each entry for one tensor", f"'{entry}' more than once")
     problems.raise_if_any("cannot read a mapping", InputError)
-    assert isinstance(tensors, dict)
-    return dict(tensors)
+    return found
+
+
+_KEYS = ("entry", "address", "layout", "dtype", "offset", "values")
+
+
+def _mapped(value: Any, where: str, problems: Problems) -> Mapped:
+    """Return what one line of a mapping says."""
+    if isinstance(value, str):
+        return Mapped(value)
+    if not isinstance(value, dict) or not {"entry", "address"} & value.keys():
+        problems.add(where, "the name of an entry, or a table with 'entry' or 'address'", value)
+        return Mapped()
+    unknown = sorted(value.keys() - set(_KEYS))
+    if unknown:
+        problems.add(where, f"of {', '.join(_KEYS)}", ", ".join(map(str, unknown)))
+    entry, address = value.get("entry", ""), value.get("address")
+    if isinstance(address, str) and re.fullmatch(r"0[xX][0-9a-fA-F_]{1,20}", address):
+        address = int(address, 16)
+    if not isinstance(entry, str) or not isinstance(address, int | None) or isinstance(address, bool):
+        problems.add(where, "the entry's name as a text, and an address such as 0x34200000", value)
+        return Mapped()
+    return Mapped(entry, form_from(value, where, problems), address)

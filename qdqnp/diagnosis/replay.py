@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from qdqnp.diagnosis.align import Aligned
+from qdqnp.diagnosis.remembered import Remembered
 from qdqnp.diagnosis.targets import DumpTarget, dump_targets
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by, walk
+from qdqnp.golden import GoldenSet
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Program
@@ -65,16 +68,22 @@ class Reference:
 
         Raises what `Model.run` raises.
         """
-        self.profile = profile
+        self.model, self.profile = model, profile
         self.plan = model.plan(profile)
         #: By case, the network's inputs, or the codes that replace their quantizers.
-        self.given = [feeds_for(self.plan, case, keep_all=True) for case in feeds]
-        #: By case, every tensor by name, inputs included.
-        self.cases: list[Values] = [{**given, **walk(self.plan, given, None)} for given in self.given]
+        self.given: Sequence[Values] = Remembered(
+            len(feeds), lambda case: feeds_for(self.plan, feeds[case], keep_all=True)
+        )
+        #: By case, every tensor by name, inputs included; those of many cases are made again when they are needed.
+        self.cases: Sequence[Values] = Remembered(
+            len(feeds), lambda case: {**self.given[case], **walk(self.plan, self.given[case], None)}
+        )
         self.targets = dump_targets(self.plan, self.cases[0]) if self.cases else []
         self.target = {target.name: target for target in self.targets}
-        #: Names of other arrays than layers' tensors that a dump may hold too: weights, sums and the like of the set.
-        self.asides: frozenset[str] = frozenset()
+        #: The golden set that it was made from; None where there is none.
+        self.golden: GoldenSet | None = None
+        #: Names of the tensors that the set holds; None where there is no set.
+        self.held: frozenset[str] | None = None
         self._bound: dict[tuple[int, Profile], BoundStep] = {}
 
     def step(self, index: int, profile: Profile | None = None) -> BoundStep:
@@ -115,19 +124,32 @@ class Device:
         self.corrected: Mapping[str, Sequence[Array]] = {}
         #: By dumped tensor that a step makes.
         self.segments = self._segments()
+        #: By case, what each step makes, see `replay`.
+        self.replays: Sequence[Values] = Remembered(self.count, self.replay)
 
     def under(self, arithmetic: Mapping[str, Profile]) -> Device:
         """Return the same device, replayed under other profiles, which are given by operator."""
+        return self._changed(arithmetic=arithmetic)
+
+    def only(self, cases: range) -> Device:
+        """Return the same device with some of its cases, which follow one another; itself for all of them."""
+        if cases == range(self.count):
+            return self
+        tensors = {name: replace(t, cases=t.cases[cases.start : cases.stop]) for name, t in self.tensors.items()}
+        return self._changed(tensors=tensors, first=self.first + cases.start, count=len(cases))
+
+    def _changed(self, **changes: Any) -> Device:
+        """Return a copy with other attributes; it replays anew."""
         made = copy(self)
-        made.arithmetic = arithmetic
+        for name, value in changes.items():
+            setattr(made, name, value)
+        made.replays = Remembered(made.count, made.replay)
         return made
 
     def distrusting(self, name: str, right: Sequence[Array]) -> Device:
         """Return the same device with a dumped tensor replaced by the codes that the device went on with, one array for
         each case."""
-        made = copy(self)
-        made.corrected = {**self.corrected, name: right}
-        return made
+        return self._changed(corrected={**self.corrected, name: right})
 
     def holders(self) -> dict[str, str]:
         """Map each tensor of codes to the dumped tensor that holds them: itself, or its dequantized values."""

@@ -1,37 +1,46 @@
-"""Read a stream of frames that a board wrote into a file: a tensor for each frame, in as many runs as there were."""
+"""Read a stream of frames that a board wrote into a file: a tensor for each frame, in as many runs as there were.
+
+The stream is read twice, a frame at a time: once to find the frames, and then those that are asked for. It may be
+larger than memory.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-
-from qdqnp.errors import InputError, Problems, QdqnpError
+from qdqnp.diagnosis.dumps.stored import InFrame, Stacked, Stored
+from qdqnp.errors import Problems, QdqnpError
+from qdqnp.files.regular import open_regular
 from qdqnp.limits import MAX_MEMBERS
-from qdqnp.peers.devices.frames import DONE, ERROR, MAGIC, TENSOR, Frame, decode
-from qdqnp.quant import Array
+from qdqnp.peers.devices.frames import DONE, ERROR, MAGIC, MAX_NOISE, TENSOR, Frame, decode
 
 #: Runs of one stream.
 MAX_RUNS = 10_000
+#: Bytes in which the next frame is looked for at once.
+CHUNK = 2**20
+
+Run = dict[str, Stored]
 
 
-def is_stream(start: bytes) -> bool:
-    """Tell whether a file with these first bytes holds frames; a board may print lines before the first."""
-    return MAGIC in start
+def is_stream(path: Path) -> bool:
+    """Tell whether a file holds frames; a board may print lines before the first. Raises OSError."""
+    with open_regular(path) as file:
+        return MAGIC in file.read(MAX_NOISE)
 
 
-def tensors_of(data: bytes, where: str) -> dict[str, Array]:
+def tensors_of(path: Path, problems: Problems) -> dict[str, Stored]:
     """Return the tensors by name, those of several runs stacked along a new first axis. A 'done' frame ends a run.
 
-    where: what the bytes are, for messages.
+    problems: takes every frame that cannot be read, names that come twice in a run, and tensors that some runs have and
+        others do not, or in another shape; these are left out.
 
-    Raises InputError that lists every frame that cannot be read, names that come twice in a run, and tensors that some
-    runs have and others do not.
+    Raises OSError.
     """
-    problems = Problems()
-    runs = _runs(data, where, problems)
-    found: dict[str, Array] = {}
+    where = f"file {path}"
+    runs = _runs(path, where, problems)
+    found: dict[str, Stored] = {}
     for name in dict.fromkeys(name for run in runs for name in run):
         arrays = [run[name] for run in runs if name in run]
         if len(arrays) != len(runs):
@@ -40,35 +49,45 @@ def tensors_of(data: bytes, where: str) -> dict[str, Array]:
             shapes = ", ".join(dict.fromkeys(f"{array.dtype}{list(array.shape)}" for array in arrays))
             problems.add(f"{where}, tensor '{name}'", "one dtype and shape in all runs", shapes)
         else:
-            found[name] = arrays[0] if len(arrays) == 1 else np.stack(arrays)
-    problems.raise_if_any("cannot read the stream", InputError)
+            found[name] = arrays[0] if len(arrays) == 1 else Stacked(arrays)
     return found
 
 
-def _runs(data: bytes, where: str, problems: Problems) -> Sequence[dict[str, Array]]:
-    runs: list[dict[str, Array]] = [{}]
-    at, number = data.find(MAGIC), 0
-    while at >= 0:
-        file = io.BytesIO(data)
-        file.seek(at)
-        place = f"{where}, frame {number} (byte {at})"
-        number += 1
-        try:
-            frame = decode(file)
-        except QdqnpError as error:
-            for problem in error.within(place).problems:
-                problems.note(problem.where, problem.expected, problem.got, problem.hint)
-            at = data.find(MAGIC, at + 1)
-            continue
-        _take(frame, runs, place, problems)
-        if number > MAX_RUNS * MAX_MEMBERS or len(runs) > MAX_RUNS:
-            problems.add(place, f"at most {MAX_RUNS} runs of {MAX_MEMBERS} tensors", "more")
-            break
-        at = data.find(MAGIC, file.tell())
+def _runs(path: Path, where: str, problems: Problems) -> Sequence[Run]:
+    runs: list[Run] = [{}]
+    with open_regular(path) as file:
+        for number, at in enumerate(_places(file)):
+            place = f"{where}, frame {number} (byte {at})"
+            if number > MAX_RUNS * MAX_MEMBERS or len(runs) > MAX_RUNS:
+                problems.add(place, f"at most {MAX_RUNS} runs of {MAX_MEMBERS} tensors", "more")
+                break
+            try:
+                frame = decode(file)
+            except QdqnpError as error:
+                for problem in error.within(place).problems:
+                    problems.note(problem.where, problem.expected, problem.got, problem.hint)
+                file.seek(at + 1)
+                continue
+            _take(frame, path, at, runs, place, problems)
     return [run for run in runs if run]
 
 
-def _take(frame: Frame, runs: list[dict[str, Array]], place: str, problems: Problems) -> None:
+def _places(file: BinaryIO) -> Iterator[int]:
+    """Yield where the next frame begins, from where the file was left, and leave the file there."""
+    at, data = 0, b""
+    while True:
+        at, data = file.tell(), b""
+        while (found := data.find(MAGIC)) < 0:
+            at, data = at + max(len(data) - len(MAGIC) + 1, 0), data[-len(MAGIC) + 1 :]
+            more = file.read(CHUNK)
+            if not more:
+                return
+            data += more
+        file.seek(at + found)
+        yield at + found
+
+
+def _take(frame: Frame, path: Path, at: int, runs: list[Run], place: str, problems: Problems) -> None:
     if frame.kind == DONE:
         runs.append({})
     elif frame.kind == ERROR:
@@ -76,4 +95,4 @@ def _take(frame: Frame, runs: list[dict[str, Array]], place: str, problems: Prob
     elif frame.kind == TENSOR and frame.array is not None:
         if frame.name in runs[-1]:
             problems.add(place, "each tensor once in a run", f"'{frame.name}' again", "Is a 'done' frame missing?")
-        runs[-1].setdefault(frame.name, frame.array)
+        runs[-1].setdefault(frame.name, InFrame(path, at, frame.array))

@@ -155,34 +155,73 @@ def same(ours: Array, theirs: Array) -> bool:
 EPS = float(np.finfo(np.float32).eps)
 
 
+class Metrics:
+    """The metrics that `stedgeai validate` prints, of any number of arrays of real values."""
+
+    def __init__(self) -> None:
+        self._count = self._samples = 0
+        self._equal = True
+        self._hits = 0
+        #: Sums of |e|, e^2, r^2, p^2 and r * p.
+        self._sums = np.zeros(5)
+        self._errors, self._right = _Moments(), _Moments()
+
+    def add(self, reference: Array, prediction: Array) -> None:
+        """Count arrays of one shape; the first axis counts samples."""
+        self._equal = self._equal and np.array_equal(reference, prediction)
+        with np.errstate(all="ignore"):
+            r, p = reference.astype(np.float64), prediction.astype(np.float64)  # signaling NaN warn when converted
+            e = r - p
+            samples = r.shape[0] if r.ndim > 1 else 1
+            best = np.argmax(r.reshape(samples, -1), axis=1) == np.argmax(p.reshape(samples, -1), axis=1)
+            self._count, self._samples = self._count + r.size, self._samples + samples
+            self._hits += int(np.count_nonzero(best))
+            self._sums += [np.sum(np.abs(e)), np.sum(e**2), np.sum(r**2), np.sum(p**2), np.sum(r * p)]
+            self._errors.add(e)
+            self._right.add(r)
+
+    def found(self) -> dict[str, float]:
+        """Return the metrics. l2r is divided by the norm of the prediction. Never raises; a metric of a constant
+        reference may be meaningless."""
+        if self._equal:
+            return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
+        with np.errstate(all="ignore"):
+            absolute, squared, right, predicted, product = self._sums
+            norms = float(np.sqrt(right) * np.sqrt(predicted))
+            return {
+                "acc": self._hits / self._samples,
+                "rmse": float(np.sqrt(squared / self._count)),
+                "mae": float(absolute / self._count),
+                "l2r": float(np.sqrt(squared) / (np.sqrt(predicted) + EPS)),
+                "mean": float(self._errors.mean),
+                "std": float(np.sqrt(self._errors.variance)),
+                "nse": float(1 - squared / self._count / (self._right.variance + EPS)),
+                "cos": float(product / norms) if norms else 0.0,
+            }
+
+
+class _Moments:
+    """The mean and the variance of numbers that come in pieces (Chan, Golub, LeVeque 1983)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = 0.0
+
+    def add(self, values: Array) -> None:
+        mean, count = float(np.mean(values)), values.size
+        apart, whole = mean - self.mean, self.count + count
+        self._squares += float(np.sum((values - mean) ** 2)) + apart * apart * self.count * count / whole
+        self.mean += apart * count / whole
+        self.count = whole
+
+    @property
+    def variance(self) -> float:
+        return self._squares / self.count
+
+
 def validate_metrics(reference: Array, prediction: Array) -> dict[str, float]:
-    """Compute the metrics that `stedgeai validate` prints, from real values of equal shape; the first axis counts
-    samples.
-
-    l2r is divided by the norm of the prediction. Never raises; a metric of a constant reference may be meaningless.
-    """
-    if np.array_equal(reference, prediction):
-        return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
-    with np.errstate(all="ignore"):
-        r, p = reference.astype(np.float64), prediction.astype(np.float64)  # signaling NaN warn when they are converted
-        return _metrics(r, p, r - p)
-
-
-def _metrics(r: Array, p: Array, e: Array) -> dict[str, float]:
-    samples = (r.shape[0] if r.ndim > 1 else 1, -1)
-    best = np.argmax(r.reshape(samples), axis=1) == np.argmax(p.reshape(samples), axis=1)
-    norms = _norm(r) * _norm(p)
-    return {
-        "acc": float(np.mean(best)),
-        "rmse": float(np.sqrt(np.mean(e**2))),
-        "mae": float(np.mean(np.abs(e))),
-        "l2r": _norm(e) / (_norm(p) + EPS),
-        "mean": float(np.mean(e)),
-        "std": float(np.std(e)),
-        "nse": float(1 - np.mean(e**2) / (np.std(r) ** 2 + EPS)),
-        "cos": float(np.sum(r * p) / norms) if norms else 0.0,
-    }
-
-
-def _norm(values: Array) -> float:
-    return float(np.sqrt(np.sum(values**2)))
+    """Return the metrics that `stedgeai validate` prints, from real values of equal shape; the first axis counts
+    samples."""
+    found = Metrics()
+    found.add(reference, prediction)
+    return found.found()

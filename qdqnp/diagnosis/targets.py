@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from qdqnp.diagnosis.dumps.storage import Storage
 from qdqnp.element_types import is_float
 from qdqnp.executor.plan import Plan
 from qdqnp.program import Step
@@ -41,8 +42,10 @@ class DumpTarget:
     number: int = 0
     #: Of a network input of real values, the tensor that holds its codes; '' where there is none.
     quantized: str = ""
-    #: Another name that the tensor may have in a dump.
-    alias: str = ""
+    #: Other names that the tensor may have in a dump.
+    aliases: tuple[str, ...] = ()
+    #: How the golden set stores it.
+    stored: Storage = field(default_factory=Storage)
 
     @property
     def elements(self) -> int:

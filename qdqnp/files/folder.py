@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from qdqnp.errors import InputError, Problem, QdqnpError
-from qdqnp.files.paths import FILE, FOLDER, below, in_the_way, kind_of, reason
+from qdqnp.files.parents import blocked, made_parents
+from qdqnp.files.paths import FILE, FOLDER, below, in_the_way, reason
 from qdqnp.files.regular import is_input, open_inside, open_regular, sha256
 from qdqnp.files.renames import exchange, rename_new
 from qdqnp.files.signals import signals_ignored, terminate_as_interrupt
@@ -111,10 +112,10 @@ class Folder:
 
 
 def require_free(target: Path, kind: Kind) -> None:
-    """Raise InputError, before anything is computed, where a folder cannot be made: something has its name, or there is
-    no folder to make it in."""
-    if kind_of(target.parent) != FOLDER:
-        problem = Problem(f"folder {target.parent}", "a folder that exists", "none")
+    """Raise InputError, before anything is computed, where a folder cannot be made: something has its name, or that of
+    a folder above it."""
+    if inside := blocked(target):
+        problem = Problem(f"folder {target.parent}", "a folder, or nothing yet", inside)
     elif there := in_the_way(target):
         problem = Problem(f"folder {target}", "a name that is not taken", f"a {there}")
     else:
@@ -127,7 +128,7 @@ def new_folder(target: Path, kind: Kind, limit: int, old: Contents | None = None
     """Open a folder to fill. It takes its place when the block ends without an error, and is removed otherwise, also
     after Ctrl-C and SIGTERM.
 
-        target: the folder.
+        target: the folder; those above it are made where they are missing.
         kind: what is written, for messages.
         limit: the most bytes that all files together may have.
         old: what the folder in the way holds, which may be replaced; None where nothing is in the way.
@@ -138,8 +139,8 @@ def new_folder(target: Path, kind: Kind, limit: int, old: Contents | None = None
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link in its place
     with terminate_as_interrupt():
         try:
-            _tidy(target, kind)
-            with unfinished_folder(target.parent) as made:
+            with made_parents(target), unfinished_folder(target.parent) as made:
+                _tidy(target, kind)
                 yield Folder(made, limit, kind)
                 with signals_ignored():
                     _place(made, target, old)

@@ -54,6 +54,8 @@ _MAX_HEADER = 10_000
 # Bytes of an archive's list of its members, which Python reads at once.
 _MAX_DIRECTORY = 2**22
 _ENCRYPTED = 1
+# Members that are read side by side, one case of each in turn.
+_OPEN = 512
 # Bytes before a member's own, at least: its name follows.
 _LOCAL_HEADER = 30
 
@@ -155,6 +157,7 @@ class Arrays:
         plain = file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
         end = None if plain else zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile will believe
         self._archive: zipfile.ZipFile | None = None
+        self._streams: dict[str, tuple[IO[bytes], Header]] = {}
         self._members: Mapping[str, zipfile.ZipInfo] = {}
         if end is not None:
             if end[zipfile._ECD_SIZE] > min(_MAX_DIRECTORY, self._size):  # type: ignore[attr-defined]
@@ -194,6 +197,38 @@ class Arrays:
             self._limit -= header.nbytes
             return _elements(stream, header)
 
+    def part(self, name: str, start: int, count: int) -> Array:
+        """Return `count` elements of an array from the element `start` on, in the order of memory, shape (count,).
+
+        Only these are kept in memory. A compressed member is unpacked up to there; what follows is read from there on.
+
+        Raises ValueError where the array is damaged, or ends before.
+        """
+        with _as_value_error():
+            stream, header = self._at(name)
+            _go_to(stream, header.start + start * header.dtype.itemsize)
+            data = stream.read(count * header.dtype.itemsize)
+            if len(data) != count * header.dtype.itemsize:
+                raise ValueError(f"{len(data)} bytes, where {count} elements of {header} are needed")
+            return np.frombuffer(data, header.dtype)
+
+    def _at(self, name: str) -> tuple[IO[bytes], Header]:
+        """Return an open stream of an array, and its header; the last few are kept open, each where it was left."""
+        if name in self._streams:
+            self._streams[name] = found = self._streams.pop(name)
+            return found
+        if self._archive is None:
+            self._file.seek(0)
+            found = self._file, _checked_header(self._file, self._size)
+        else:
+            info = self._members[name]
+            stream = self._archive.open(info)
+            found = stream, _checked_header(stream, info.file_size)
+        self._streams[name] = found
+        if len(self._streams) > _OPEN:
+            self._streams.pop(next(iter(self._streams)))
+        return found
+
     @contextmanager
     def _open(self, name: str) -> Iterator[tuple[IO[bytes], int]]:
         if self._archive is None:
@@ -226,6 +261,14 @@ def _members(listed: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
     if any(begin + _LOCAL_HEADER + packed > following for (begin, packed), (following, _) in pairwise(placed)):
         raise ValueError("members that overlap")
     return found
+
+
+def _go_to(stream: IO[bytes], place: int) -> None:
+    """Move a stream: a compressed one back to its start, and forth in small steps, where zipfile takes large ones."""
+    if not isinstance(stream, zipfile.ZipExtFile) or place < stream.tell():
+        stream.seek(place if not isinstance(stream, zipfile.ZipExtFile) else 0)
+    while stream.tell() < place and stream.read(min(place - stream.tell(), 2**16)):
+        pass
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from qdqnp.golden.formats import readers
 from qdqnp.golden.manifest import MANIFEST, MODEL
 from qdqnp.golden.schema import check_manifest
 from qdqnp.golden.tensor import GoldenTensor, tensor_from_json
+from qdqnp.golden.texts import MAX_TEXT, TEXTS, stored_bytes
 from qdqnp.limits import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 
@@ -66,7 +67,8 @@ class GoldenSet:
         self.tensors = tensors
         #: How many inputs of the network the set has.
         self.inputs: int = document["inputs"]
-        self._folder = folder
+        #: Where the set is.
+        self.folder = folder
 
     def find(self, name: str, role: str | None = None, stage: str | None = None) -> GoldenTensor:
         """Return the first tensor of an ONNX name.
@@ -121,7 +123,7 @@ class GoldenSet:
                 "the golden set has no such input", [Problem("case", f"0 to {self.inputs - 1}", str(case))]
             )
         number = case if tensor.varies else 0
-        data = _stored_bytes(self._folder, tensor, number, self.inputs)
+        data = _stored_bytes(self.folder, tensor, number, self.inputs)
         if f"{zlib.crc32(data):08x}" != tensor.crc32[number]:
             problem = Problem(f"tensor '{tensor.key}', input {case}", f"CRC-32 {tensor.crc32[number]}", "another")
             raise GoldenError("the golden set is damaged", [problem])
@@ -149,7 +151,7 @@ class GoldenSet:
         if not self.manifest["model"]["file"]:
             return None
         try:
-            data = read_inside(self._folder, MODEL, MAX_FILE_BYTES)
+            data = read_inside(self.folder, MODEL, MAX_FILE_BYTES)
         except OSError as error:
             raise GoldenError("the golden set is damaged", [_unreadable(MODEL, error)]) from error
         if hashlib.sha256(data).hexdigest() != self.manifest["model"]["sha256"]:
@@ -194,8 +196,10 @@ def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> 
     what the manifest says."""
     known = readers()
     kind = next((kind for kind in known if kind in tensor.files), None)
+    if kind is None and any(text in tensor.files for text in TEXTS):
+        return _text_bytes(folder, tensor, case)
     if kind is None:
-        expected, got = f"one of the formats {', '.join(known)}", ", ".join(tensor.files)
+        expected, got = f"one of the formats {', '.join((*known, *TEXTS))}", ", ".join(tensor.files)
         problem = Problem(f"tensor '{shorten(tensor.name, 60)}'", expected, got, "Write the set with --format npz too.")
         raise GoldenError("the golden set has no arrays for Python", [problem])
     place = tensor.files[kind]
@@ -209,6 +213,22 @@ def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> 
         expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
         raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))]) from error
     return data
+
+
+def _text_bytes(folder: Path, tensor: GoldenTensor, case: int) -> bytes:
+    """Return the stored bytes of a case that are written as text. Raises GoldenError where the file is another one."""
+    kind = next(text for text in TEXTS if text in tensor.files)
+    name = tensor.files[kind]["file"]
+    try:
+        text = read_inside(folder, name, MAX_TEXT).decode("utf-8", "replace")
+        data = stored_bytes(kind, text, str(tensor.files[kind].get("symbol", "")))
+        part = data[case * tensor.nbytes :][: tensor.nbytes]
+        if len(part) != tensor.nbytes:
+            raise ValueError(f"{len(data)} bytes")
+    except FAULTS as error:
+        expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
+        raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))]) from error
+    return part
 
 
 def _check_tensors(tensors: tuple[GoldenTensor, ...], document: Mapping[str, Any], problems: Problems) -> None:

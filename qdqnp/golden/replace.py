@@ -14,7 +14,8 @@ from typing import NoReturn
 from qdqnp.errors import GoldenError, Problem, Problems
 from qdqnp.files.documents import parse_json
 from qdqnp.files.folder import Contents, unproven
-from qdqnp.files.paths import FOLDER, in_the_way, kind_of, reason
+from qdqnp.files.parents import blocked
+from qdqnp.files.paths import FOLDER, in_the_way, reason
 from qdqnp.files.regular import open_inside, read_all
 from qdqnp.golden.manifest import MANIFEST, own_hash
 from qdqnp.golden.schema import check_manifest
@@ -24,12 +25,12 @@ from qdqnp.limits import MAX_MANIFEST_BYTES
 def replaceable(out: Path, force: bool) -> Contents | None:
     """Return what the golden set in the way holds, which may be replaced; None where nothing is in the way.
 
-    Raises GoldenError where the parent folder is missing, something is in the way without `force`, or what is in the
-    way is not a golden set alone, as it was written.
+    Raises GoldenError where a file has the name of a folder above it, something is in the way without `force`, or what
+    is in the way is not a golden set alone, as it was written.
     """
     out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link in its place
-    if kind_of(out.parent) != FOLDER:
-        _refuse(f"folder {out.parent}", "an existing folder to make the set in", "none")
+    if inside := blocked(out):
+        _refuse(f"folder {out.parent}", "a folder to make the set in, or nothing yet", inside)
     there = in_the_way(out)
     if not there:
         return None

@@ -81,6 +81,25 @@ def from_toml(text: str, name_hint: str, where: str = "") -> Profile:
     return profile
 
 
+def from_document(document: Document, where: str) -> Profile:
+    """Return the profile that a document states whole, as `to_document` made it of one.
+
+        document: the document.
+        where: where it stands, for error messages.
+
+    Raises ProfileError that lists everything that is wrong with it.
+
+    >>> from qdqnp.numerics.profile_writer import to_document
+    >>> mine = from_toml('base = "tflite"\\nconv.precision = "float32"', "mine")
+    >>> from_document(to_document(mine), "a manifest") == mine
+    True
+    """
+    problems = Problems()
+    profile = _Reader(document, problems).profile()
+    problems.raise_if_any(f"not a valid profile: {where}", ProfileError)
+    return profile
+
+
 def _with_base(given: Document, name_hint: str, problems: Problems) -> Document:
     """Merge the text's document into that of its base, and fill in what a text may leave out."""
     document = {key: value for key, value in given.items() if key != "base"}

@@ -47,8 +47,11 @@ def _left_out(report: CompareReport) -> Iterator[tuple[str, str, str]]:
     """Yield what was not compared: its kind, its name, and why."""
     for entry in report.unused:
         yield "entry of the dump", entry, "no tensor of the model"
-    for entry in report.asides:
-        yield "entry of the dump", entry, "an array of the golden set that is no layer's tensor"
+    for aside in report.asides:
+        if aside.why:
+            yield "entry of the dump", aside.name, f"an array of the golden set: {aside.why}"
+    for problem in report.problems:
+        yield "part of the dump", problem.where, f"expected {problem.expected}, got {problem.got}"
     for tensor in report.not_dumped:
         why = "compared through a tensor that is computed from it" if tensor.through else "nothing of it was compared"
         yield tensor.op, f"{tensor.label}: {tensor.name}", f"not dumped; {why}"

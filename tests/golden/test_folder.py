@@ -101,10 +101,18 @@ def test_any_error_between_inputs(net: Path, tmp_path: Path, error: type[BaseExc
 
 def test_nowhere_to_write(net: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for out in (tmp_path / "none" / "set", tmp_path / "file" / "set"):
-        with pytest.raises(GoldenError, match="an existing folder"):
+    for out in (tmp_path / "file" / "set", tmp_path / "file" / "inner" / "set"):
+        with pytest.raises(GoldenError, match="a folder to make the set in"):
             write(out, net, [FEEDS], 1)
     assert left(tmp_path) == ["file"]
+
+
+def test_the_folders_above_are_made_and_taken_away_where_that_fails(net: Path, tmp_path: Path) -> None:
+    with pytest.raises(GoldenError, match="too large"):
+        write(tmp_path / "a" / "b" / "set", net, [FEEDS], 1, options=Options(limit_bytes=100))
+    assert left(tmp_path) == []
+    write(tmp_path / "a" / "b" / "set", net, [FEEDS], 1)
+    assert read(tmp_path / "a" / "b" / "set").inputs == 1
 
 
 @pytest.mark.parametrize("parent", ["/proc", "locked"])

@@ -8,6 +8,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,16 @@ def test_archives_that_are_none(folder: Path, data: bytes) -> None:
         found.array(found.tensors[1])
 
 
-def test_sets_for_other_tools_only(net: Path, tmp_path: Path) -> None:
-    found = make(tmp_path / "set", net, cases=1, formats=("hex",), layers=("QLinearAdd",)).found
+@pytest.mark.parametrize("kind", ["hex", "ihex", "c"])
+def test_text_is_read_back(net: Path, tmp_path: Path, kind: str) -> None:
+    found = make(tmp_path / "set", net, cases=2, formats=(kind, "npz")).found
+    for tensor in found.tensors:
+        for case in range(2):
+            alone = replace(tensor, files={kind: tensor.files[kind]})
+            assert np.array_equal(found.array(alone, case), found.array(tensor, case)), tensor.key
+
+
+def test_checksums_alone_are_no_arrays(net: Path, tmp_path: Path) -> None:
+    found = make(tmp_path / "set", net, cases=1, formats=("c-crc",), layers=("QLinearAdd",)).found
     with pytest.raises(GoldenError, match="no arrays for Python"):
         found.array(found.tensors[0])

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qdqnp.diagnosis import other_profiles
-from qdqnp.diagnosis.align import Aligned, DumpedTensor
+from qdqnp.diagnosis import other_profiles, remembered
+from qdqnp.diagnosis.align import Aligned, DumpedTensor, Misfit
+from qdqnp.diagnosis.compare.asides import COMPUTED, asides
 from qdqnp.diagnosis.compare.report import CompareReport, CompareRow, NotDumped
 from qdqnp.diagnosis.compare.status import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
 from qdqnp.diagnosis.compare.whole import observations
@@ -16,8 +17,9 @@ from qdqnp.diagnosis.envelope import Envelope, envelope
 from qdqnp.diagnosis.faults import Finding, Findings, Suspect, findings, guarded
 from qdqnp.diagnosis.faults.boundary import at_boundaries
 from qdqnp.diagnosis.faults.extent import misfit
+from qdqnp.diagnosis.remembered import Remembered, nbytes
 from qdqnp.diagnosis.replay import Device, Reference, Values, expected
-from qdqnp.diagnosis.tally import ordered, same, validate_metrics
+from qdqnp.diagnosis.tally import Metrics, ordered, same
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.diagnosis.tolerance import Tolerance
 from qdqnp.diagnosis.where import where
@@ -29,6 +31,10 @@ from qdqnp.quant import Array
 MAX_DIAGNOSED = 16
 # In longer segments only the tensor itself is looked at: a fault of an early layer would explain everything after it.
 MAX_SUSPECTS = 12
+# As many cases of a large dump are diagnosed, whatever memory they take: with fewer, faults fit by chance.
+LEAST_DIAGNOSED = 4
+# An entry that is larger than all cases of its tensor by more than this is no dump of it.
+MOST_TIMES = 16
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,7 @@ def compare(
         options: tolerance and what to look for; the defaults of CompareOptions if None.
         first: the case of the reference that corresponds to the dump's first case.
 
-    Raises InputError for entries of a wrong size that no fault explains, and where the reference has fewer cases than
-    the dump.
+    Raises InputError where nothing of the dump fits the model, and where the reference has fewer cases than the dump.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -77,35 +82,55 @@ def compare(
     [('level0.0', 'all zero (0 everywhere, in layer level0.0)')]
     """
     chosen = options or CompareOptions()
-    misfits = _misfits(reference, aligned, first)
+    misfits, problems = _misfits(reference, aligned, first)
+    if not aligned.tensors and not misfits:
+        raise InputError("the dump does not fit the model", problems or aligned.problems)
     dumped = Device(reference, aligned, first)
-    arithmetics, failure = guarded("other arithmetics", lambda: _arithmetics(dumped)) if chosen.diagnose else ({}, "")
+    # Of a large dump some cases are diagnosed, and all are counted.
+    part = window(dumped)
+    sample = dumped.only(part)
+    arithmetics, failure = guarded("other arithmetics", lambda: _arithmetics(sample)) if chosen.diagnose else ({}, "")
     arithmetics = arithmetics or {}
+    profiles = {op: found.profile for op, found in arithmetics.items()}
     # `judged` is the device by the arithmetic found, `device` by the reference's; both know what it went on with
-    judged = _trusted(dumped.under({op: found.profile for op, found in arithmetics.items()}))
-    device = judged.under({})
-    theirs = [judged.replay(case) for case in range(device.count)]
-    made = [device.replay(case) for case in range(device.count)] if arithmetics else theirs
+    judged_sample = _trusted(sample.under(profiles))
+    judged = judged_sample if sample is dumped else _as_trusted(dumped.under(profiles), judged_sample)
+    device, theirs = judged.under({}), judged.replays
     report = CompareReport(reference.profile.name, cases=device.count)
-    report.unused = [name for name in aligned.unused if name not in reference.asides]
-    report.asides = [name for name in aligned.unused if name in reference.asides]
-    report.unread, report.by_order, report.partial = aligned.unread, aligned.by_order, chosen.partial
+    _name_left_out(report, reference, aligned, problems, first)
+    report.partial = chosen.partial
     report.missing = list(range(first + device.count, len(reference.cases)))
     report.enveloped, report.failed = chosen.use_envelope, [failure] if failure else []
-    report.rows = [_row(device, tensor.target, made, chosen) for tensor in _in_order(reference, device)]
+    report.diagnosed = None if sample is dumped else (part.start, part.stop)
+    report.rows = _rows(device, [tensor.target for tensor in _in_order(reference, device)], chosen)
     report.not_dumped = _not_dumped(device, misfits)
-    _excuse(device, report, chosen)
+    sampled = judged_sample.under({})
+    _say_where(sampled, report)
+    _excuse(sampled, report, chosen)
     if arithmetics:
         report.arithmetics = arithmetics
         _judge_all(judged, report, theirs)
-        _doubt_the_lonely(device, report, made)
+        _doubt_the_lonely(sampled, report, sampled.replays)
     if chosen.diagnose:
-        report.observations = observations(device)
-        _find_faults(judged, report, theirs)
+        report.observations = observations(sampled)
+        _find_faults(judged_sample, report, judged_sample.replays)
     report.rows += [_misfit_row(reference, name, finding) for name, finding in misfits.items()]
     order = {target.name: index for index, target in enumerate(reference.targets)}
     report.rows.sort(key=lambda row: order[row.name])
     return report
+
+
+def _name_left_out(
+    report: CompareReport, reference: Reference, aligned: Aligned, problems: Sequence[Problem], first: int
+) -> None:
+    """Say in the report what of the dump is not compared as a tensor of the model."""
+    report.asides = list(asides(reference.golden, aligned, first))
+    beside = {aside.name for aside in report.asides}
+    report.unused = [name for name in aligned.unused if name not in beside]
+    report.unread, report.by_order = aligned.unread, aligned.by_order
+    report.problems = [*aligned.problems, *problems]
+    golden = reference.golden
+    report.computes = golden is None or any(tensor.role in COMPUTED for tensor in golden.tensors)
 
 
 def _in_order(reference: Reference, device: Device) -> list[DumpedTensor]:
@@ -126,28 +151,34 @@ def _not_dumped(device: Device, misfits: Collection[str]) -> list[NotDumped]:
         and target.name not in misfits
         and target.codes not in holders
         and (target.name in read or target.name in program.outputs)
+        and (device.reference.held is None or target.name in device.reference.held)
     ]
 
 
 # -- entries of a wrong size ----------------------------------------------------------------------------
-def _misfits(reference: Reference, aligned: Aligned, first: int) -> dict[str, Finding]:
-    """Return the fault that explains each entry of a wrong size. Raises InputError that lists the entries that no fault
-    explains."""
+def _misfits(reference: Reference, aligned: Aligned, first: int) -> tuple[dict[str, Finding], list[Problem]]:
+    """Return the fault that explains each entry of a wrong size, and the entries that no fault explains."""
     found: dict[str, Finding] = {}
     problems = []
     for item in aligned.misfits:
-        wants = [case[item.target.codes] for case in reference.cases[first:]]
-        finding, _ = guarded(
-            "misfit",
-            lambda: misfit(item, wants[0]) or misfit(item, np.concatenate(wants)),  # noqa: B023
-        )
+        finding, _ = guarded("misfit", lambda: _explained(reference, item, first))  # noqa: B023
         if finding is not None:
             found[item.target.name] = finding
         else:
-            where = f"dump entry '{item.entry.name}' for '{item.target.name}'"
-            problems.append(Problem(where, item.expected, item.got))
-    if problems:
-        raise InputError("the dump does not fit the model", problems)
+            problems.append(item.problem)
+    return found, problems
+
+
+def _explained(reference: Reference, item: Misfit, first: int) -> Finding | None:
+    """Return the fault that explains an entry of a wrong size; None where there is none, and of entries so large that
+    they are no tensor's."""
+    one = reference.cases[first][item.target.codes]
+    count = len(reference.cases) - first
+    if item.entry.stored.nbytes > MOST_TIMES * max(one.nbytes, 1) * count or one.nbytes * count > remembered.KEPT:
+        return None
+    found = misfit(item, one)
+    if found is None and count > 1:
+        found = misfit(item, np.concatenate([case[item.target.codes] for case in reference.cases[first:]]))
     return found
 
 
@@ -159,23 +190,50 @@ def _misfit_row(reference: Reference, name: str, finding: Finding) -> CompareRow
 
 
 # -- whom to trust --------------------------------------------------------------------------------------
+def window(device: Device) -> range:
+    """Return the cases that are diagnosed: all, or of a large dump as many as memory is meant for, from the first on in
+    which a layer errs by itself."""
+    size = sum(nbytes(array) for array in device.reference.cases[device.first].values()) if device.count else 0
+    most = max(LEAST_DIAGNOSED, remembered.KEPT // max(size, 1))
+    if device.count <= most:
+        return range(device.count)
+    for case in range(device.count):
+        made = device.replays[case]
+        if any(not _right(device, name, case, made) for name in device.segments):
+            start = min(case, device.count - most)
+            return range(start, start + most)
+    return range(most)
+
+
 def _trusted(device: Device) -> Device:
     """Return the device without the tensors that were dumped wrongly. Every reader of such a tensor fits the values
     that it should have, and not those that it shows; the replay then continues with the right values."""
-    made = [device.replay(case) for case in range(device.count)]
+    made = device.replays
     for name in [target.name for target in device.reference.targets if target.name in device.segments]:
         if _wrong(device, name, made) and _went_on_right(device, name, made):
-            codes = device.tensors[name].target.codes
-            device = device.distrusting(name, [made[case][codes] for case in range(device.count)])
-            made = [device.replay(case) for case in range(device.count)]
+            device = device.distrusting(name, _codes(made, device.tensors[name].target.codes))
+            made = device.replays
     return device
 
 
+def _as_trusted(device: Device, sample: Device) -> Device:
+    """Return the device without the tensors that some of its cases showed to be dumped wrongly."""
+    for name in sample.corrected:
+        device = device.distrusting(name, _codes(device.replays, device.tensors[name].target.codes))
+    return device
+
+
+def _codes(made: Sequence[Values], codes: str) -> Sequence[Array]:
+    return Remembered(len(made), lambda case: made[case][codes])
+
+
 def _wrong(device: Device, name: str, made: Sequence[Values]) -> bool:
+    return not all(_right(device, name, case, made[case]) for case in range(device.count))
+
+
+def _right(device: Device, name: str, case: int, made: Values) -> bool:
     tensor = device.tensors[name]
-    return any(
-        not same(expected(device, tensor.target, case, made[case]), tensor.cases[case]) for case in range(device.count)
-    )
+    return same(expected(device, tensor.target, case, made), tensor.cases[case])
 
 
 def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
@@ -199,7 +257,31 @@ def _went_on_right(device: Device, name: str, made: Sequence[Values]) -> bool:
 
 
 # -- rows -----------------------------------------------------------------------------------------------
-def _row(device: Device, target: DumpTarget, made: Sequence[Values], options: CompareOptions) -> CompareRow:
+def _rows(device: Device, targets: Sequence[DumpTarget], options: CompareOptions) -> list[CompareRow]:
+    """Compare the tensors case by case: of a large dump no more than a case is in memory."""
+    rows = [_row(device, target, options) for target in targets]
+    counted = [(Metrics(), _Counts(), _Counts()) for _ in targets]
+    for case in range(device.count):
+        made, right = device.replays[case], device.reference.cases[device.first + case]
+        for target, row, (metrics, entire, single) in zip(targets, rows, counted, strict=True):
+            got, want = device.tensors[target.name].cases[case], right[target.codes]
+            codes, (low, high) = ordered(got), target.limits
+            own = ordered(expected(device, target, case, made))
+            row.entire.add(codes, ordered(want))
+            row.single.add(codes, own)
+            row.saturated += int(np.count_nonzero((codes <= low) | (codes >= high)))
+            metrics.add(_real(target, want), _real(target, got))
+            entire.add(codes != ordered(want))
+            single.add(codes != own)
+    for row, (metrics, entire, single) in zip(rows, counted, strict=True):
+        row.metrics = metrics.found()
+        own_places = single.counts if row.single.differing else entire.counts
+        row.places = own_places if row.entire.differing else None
+        row.status = _status(row)
+    return rows
+
+
+def _row(device: Device, target: DumpTarget, options: CompareOptions) -> CompareRow:
     tensor = device.tensors[target.name]
     segment = device.segments.get(target.name)
     steps = [device.reference.step(index).step.label for index in segment.steps] if segment else []
@@ -219,23 +301,9 @@ def _row(device: Device, target: DumpTarget, made: Sequence[Values], options: Co
     )
     row.tolerance = options.tolerance.of(target.op, target.label)
     row.read_wrong = target.name in device.corrected
-    wants = []
-    for case, got in enumerate(tensor.cases):
-        want = device.reference.cases[device.first + case][target.codes]
-        wants.append(want)
-        codes, (low, high) = ordered(got), target.limits
-        row.entire.add(codes, ordered(want))
-        row.single.add(codes, ordered(expected(device, target, case, made[case])))
-        row.saturated += int(np.count_nonzero((codes <= low) | (codes >= high)))
-    row.metrics = validate_metrics(
-        np.concatenate([_real(target, want) for want in wants]),
-        np.concatenate([_real(target, got) for got in tensor.cases]),
-    )
-    if row.single.differing:
-        said, failure = guarded("where", lambda: _where(device, target, made))
-        row.where, row.failed = said or "", [failure] if failure else []
-    row.places = _places(device, target, made, row.single.differing > 0) if row.entire.differing else None
-    row.status = _status(row)
+    row.paired = tensor.paired
+    if tensor.chosen is not None:
+        row.read_as = {**tensor.chosen.reading.as_json(), "by": tensor.chosen.by}
     return row
 
 
@@ -252,36 +320,39 @@ def _real(target: DumpTarget, array: Array) -> Array:
     return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
 
 
-def _where(device: Device, target: DumpTarget, made: Sequence[Values]) -> str:
+def _say_where(device: Device, report: CompareReport) -> None:
+    """Say where the own errors of the layers lie, as far as these cases show them."""
+    for row in report.rows:
+        if row.single.differing:
+            said, failure = guarded("where", lambda: _where(device, device.tensors[row.name].target))  # noqa: B023
+            row.where, row.failed = said or "", [failure] if failure else []
+
+
+def _where(device: Device, target: DumpTarget) -> str:
     """Say which elements of a layer with an error of its own are wrong, and by what, where that is regular."""
-    wants = [expected(device, target, case, made[case]) for case in range(device.count)]
+    wants = [expected(device, target, case, device.replays[case]) for case in range(device.count)]
     operator = device.reference.step(target.step).operator if target.step >= 0 else None
     axis = operator.channel_axis if operator is not None and operator.weight_operand is not None else None
     return where(device.tensors[target.name].cases, wants, target.quant, device.first, axis)
 
 
-def _places(device: Device, target: DumpTarget, made: Sequence[Values], own: bool) -> Array:
-    """Count the mismatches by channel and row; a tensor without rows has one row."""
-    total: Array | None = None
-    for case, got in enumerate(device.tensors[target.name].cases):
-        want = (
-            expected(device, target, case, made[case])
-            if own
-            else device.reference.cases[device.first + case][target.codes]
-        )
-        unequal = ordered(got) != ordered(want)
+class _Counts:
+    """The number of mismatches by channel and row; a tensor without rows has one row."""
+
+    def __init__(self) -> None:
+        #: Shape (C, H); None before anything was counted.
+        self.counts: Array | None = None
+
+    def add(self, unequal: Array) -> None:
         shaped = unequal.reshape(*(unequal.shape if unequal.ndim > 1 else (1, -1)))
         rows = shaped.reshape(shaped.shape[0], shaped.shape[1], shaped.shape[2] if shaped.ndim > 2 else 1, -1)
         counts: Array = rows.sum(axis=(0, 3))
-        total = counts if total is None else total + counts
-    assert total is not None
-    return total
+        self.counts = counts if self.counts is None else self.counts + counts
 
 
 # -- why ------------------------------------------------------------------------------------------------
 def _arithmetics(device: Device) -> dict[str, other_profiles.OtherProfile]:
-    made = [device.replay(case) for case in range(device.count)]
-    return other_profiles.explanations(device, {name: _wrong(device, name, made) for name in device.segments})
+    return other_profiles.explanations(device, {n: _wrong(device, n, device.replays) for n in device.segments})
 
 
 def _excuse(device: Device, report: CompareReport, options: CompareOptions) -> None:

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qdqnp.diagnosis.compare import sentences
+from qdqnp.diagnosis.compare.asides import COMPUTED, Aside
 from qdqnp.diagnosis.compare.status import EQUAL, FAILING, FAULT, UNEXPLAINED, UNIT
 from qdqnp.diagnosis.envelope import Envelope
 from qdqnp.diagnosis.faults import Finding
 from qdqnp.diagnosis.other_profiles import OtherProfile
 from qdqnp.diagnosis.tally import Tally
+from qdqnp.errors import Problem
 from qdqnp.quant import Array
 
 # Of more faults that explain a layer, a sentence names the first few.
@@ -76,6 +78,11 @@ class CompareRow:
     where: str = ""
     #: Whether every difference is 1 LSB beside a rounding boundary.
     rounding: bool = False
+    #: How the entry was paired with the tensor, in words of qdqnp.diagnosis.pairing.
+    paired: str = ""
+    #: How the entry was read: layout, dtype, offset, values, cases, and by what the layout was told; None where it was
+    #: not read.
+    read_as: dict[str, Any] | None = None
 
     @property
     def own(self) -> Tally:
@@ -139,6 +146,8 @@ class CompareRow:
             "read_wrong",
             "explanation",
             "where",
+            "paired",
+            "read_as",
         )
         return {
             **{key: getattr(self, key) for key in plain},
@@ -182,7 +191,13 @@ class CompareReport:
     #: Entries of the dump that are not a tensor of the model.
     unused: list[str] = field(default_factory=list)
     #: Entries of the dump that are other arrays of the golden set: weights, sums, a layer's inputs.
-    asides: list[str] = field(default_factory=list)
+    asides: list[Aside] = field(default_factory=list)
+    #: What could not be read or paired: files, entries of another size, cases that are missing.
+    problems: list[Problem] = field(default_factory=list)
+    #: Whether the golden set holds anything that a layer computes.
+    computes: bool = True
+    #: The cases in which faults were looked for, as (start, stop); None for all.
+    diagnosed: tuple[int, int] | None = None
     #: Files of the dump that were not read.
     unread: tuple[str, ...] = ()
     #: Tensors of the model that the dump does not hold, in the order of the network.
@@ -213,12 +228,15 @@ class CompareReport:
     @property
     def computed(self) -> bool:
         """Return whether a tensor was compared that a layer computes: a network input says nothing of the device."""
-        return any(row.op for row in self.rows)
+        if any(row.op for row in self.rows) or any(a.elements and a.role in COMPUTED for a in self.asides):
+            return True
+        return not self.computes and any(aside.elements for aside in self.asides)
 
     @property
     def complete(self) -> bool:
         """Return whether everything was compared: every entry of the dump, every layer, every input."""
-        return self.computed and not (self.unused or self.uncovered or self.missing)
+        left = self.unused or self.uncovered or self.missing or self.problems or any(a.why for a in self.asides)
+        return self.computed and not left
 
     @property
     def exit_code(self) -> int:
@@ -226,13 +244,18 @@ class CompareReport:
         (unless that was accepted), or nothing that a layer computes."""
         if not self.computed:
             return 2
-        if self.failing:
+        if self.failing or self.wrong_asides:
             return 1
         return 0 if self.complete or self.partial else 2
 
     @property
     def failing(self) -> list[CompareRow]:
         return [row for row in self.rows if row.status in FAILING]
+
+    @property
+    def wrong_asides(self) -> list[Aside]:
+        """List the other arrays of the golden set that the dump has other values of."""
+        return [aside for aside in self.asides if aside.differing]
 
     @property
     def first(self) -> CompareRow | None:
@@ -282,6 +305,8 @@ class CompareReport:
             "uncovered": [tensor.name for tensor in self.uncovered],
             "missing_inputs": self.missing,
             "unread": list(self.unread),
-            "asides": self.asides,
+            "asides": [asdict(aside) for aside in self.asides],
+            "problems": [asdict(problem) for problem in self.problems],
+            "diagnosed": self.diagnosed,
             "observations": self.observations,
         }

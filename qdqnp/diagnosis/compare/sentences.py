@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING
 
 from qdqnp.diagnosis.compare.status import ARITHMETIC, FAULT, INSIDE, UNIT
+from qdqnp.diagnosis.dumps.choose import REST, VALUES
+from qdqnp.diagnosis.pairing import CONTENT, LABEL, LETTERS, NEARLY
 from qdqnp.errors import shorten
 
 if TYPE_CHECKING:
@@ -37,15 +40,22 @@ def not_compared(report: CompareReport) -> list[str]:
             f"not compared: {_count(report.missing, 'input', 'inputs')} of the golden set ({which}): the dump has "
             f"{report.cases}"
         )
-    if report.asides:
+    for problem in report.problems[:SHOWN]:
+        lines.append(f"not compared: {problem}")
+    if len(report.problems) > SHOWN:
+        lines.append(f"not compared: {len(report.problems) - SHOWN} more entries (--json lists them)")
+    for aside in [aside for aside in report.asides if aside.why][:SHOWN]:
+        lines.append(f"not compared: '{shorten(aside.name, 60)}', an array of the golden set: {aside.why}")
+    beside = [aside.name for aside in report.asides if not aside.why]
+    if beside:
         lines.append(
-            f"not compared: {_count(report.asides, 'entry', 'entries')} of the dump, other arrays of the golden set "
-            f"than its layers' tensors: {_listed(report.asides)}"
+            f"{_count(beside, 'entry', 'entries')} of the dump, other arrays of the golden set than its layers' "
+            f"tensors, compared value by value: {_listed(beside)}"
         )
     if report.unread:
         lines.append(
-            f"not read: {_count(report.unread, 'file', 'files')} of the dump, neither .npy nor "
-            f".bin: {_listed(report.unread)}"
+            f"not read: {_count(report.unread, 'file', 'files')} of the dump, which are no tensors by "
+            f"their names: {_listed(report.unread)}"
         )
     through = len(report.not_dumped) - len(report.uncovered)
     if through:
@@ -55,6 +65,24 @@ def not_compared(report: CompareReport) -> list[str]:
         )
     if report.by_order:
         lines.append("no name of the dump fits: its entries were paired by order and shape, which is a guess")
+    lines += _how_read(report)
+    if report.diagnosed is not None:
+        start, stop = report.diagnosed
+        lines.append(f"all {report.cases} cases were compared; faults were looked for in cases {start} to {stop - 1}")
+    return lines
+
+
+def _how_read(report: CompareReport) -> list[str]:
+    """Return in sentences how entries were paired and read, where names and shapes do not tell."""
+    lines = []
+    for how in (CONTENT, NEARLY, LABEL, LETTERS):
+        entries = [row.entry for row in report.rows if row.paired == how]
+        if entries:
+            lines.append(f"paired by {how}: {_count(entries, 'entry', 'entries')} ({_listed(entries)})")
+    told = Counter((row.read_as["layout"], row.read_as["by"]) for row in report.rows if row.read_as is not None)
+    for (layout, by), count in told.items():
+        if by in (REST, VALUES):
+            lines.append(f"{count} entr{'y was' if count == 1 else 'ies were'} read as {layout}, as {by} told")
     return lines
 
 
@@ -77,6 +105,11 @@ def verdict(report: CompareReport) -> list[str]:
         lines.append(
             f"{found.op}: {found.explained} {many} from '{report.profile}' as another arithmetic does: "
             f"{', '.join(found.names)}"
+        )
+    for aside in report.wrong_asides[:SHOWN]:
+        lines.append(
+            f"{aside.role} '{aside.name}' of the dump is not the golden set's: "
+            f"{aside.differing} of {aside.elements} elements differ"
         )
     lines = [*(lines or [_passes(report)]), *report.observations]
     failed = list(dict.fromkeys([*report.failed, *(text for row in report.rows for text in row.failed)]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.diagnosis.explain.causes import Cause, causes
+from qdqnp.diagnosis.explain.causes import Cause, Limit, causes, limits_of
 from qdqnp.diagnosis.explain.facts import facts
 from qdqnp.diagnosis.explain.lines import Line, lines_at
 from qdqnp.diagnosis.explain.terms import Term
@@ -95,13 +95,15 @@ def explain(
     index: Sequence[int],
     profiles: Sequence[Profile],
     got: int | None = None,
+    dumped: Mapping[str, Array] | None = None,
 ) -> Explanation:
-    """One output element of a layer. The layer's inputs are what the first profile computes; every profile gets these.
+    """One output element of a layer. The layer's inputs are those that a device had, as far as they were dumped, else
+    what the first profile computes; every profile gets these.
 
     layer: its label, ONNX node, output tensor, number, or a glob; of a layer with several outputs, the tensor's name
-    says which one is meant, else it is the first. index: as the output's axes. got: a value to look for
-    the cause of. Raises InputError where layer or index do not exist, ProfileError where the first profile does not
-    define a layer that leads to this one.
+    says which one is meant, else it is the first. index: as the output's axes. got: a value to look for the cause of.
+    dumped: tensors of a device by name. Raises InputError where layer or index do not exist, ProfileError where the
+    first profile does not define a layer that leads to this one.
 
     >>> import numpy as np
     >>> import qdqnp
@@ -117,7 +119,8 @@ def explain(
     step = first.program.steps[find_step(first.program, layer)]
     output = step.output_names.index(layer) if layer in step.output_names else 0
     name = step.output_names[output]
-    known = feeds_for_layers(model, first, feeds)
+    known = {**feeds_for_layers(model, first, feeds), **(dumped or {})}
+    known = {key: array for key, array in known.items() if key not in step.output_names}
     arrays = first.inputs_of(step, known)
     inputs = {op.name: a for op, a in zip(step.inputs, arrays, strict=True) if op is not None and a is not None}
     outputs = [Layers(model, profile) for profile in profiles]
@@ -177,7 +180,8 @@ def _account(
         _parameters(bound, given, element),
         _saturated(step, lines, code),
         _to_change(element),
-        _causes(Layer(bound, given), index, code, got) if output == 0 else (),  # faults change the first output
+        # faults change the first output
+        _causes(Layer(bound, given), index, code, got, limits_of(layers.program, own)) if output == 0 else (),
         host_float=on_host(layers.program, own),
     )
 
@@ -248,8 +252,10 @@ def _first_change(element: Element, sign: int) -> int | None:
     return None
 
 
-def _causes(layer: Layer, index: Index, code: int | float, got: int | None) -> tuple[Cause, ...]:
+def _causes(
+    layer: Layer, index: Index, code: int | float, got: int | None, limits: Sequence[Limit]
+) -> tuple[Cause, ...]:
     """The hypotheses that give `got`, where the profile gives something else."""
     if got is None or got == code:
         return ()
-    return tuple(cause for cause in causes(layer, index) if cause.code == got)
+    return tuple(cause for cause in causes(layer, index, limits) if cause.code == got)

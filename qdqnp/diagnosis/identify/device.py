@@ -6,10 +6,10 @@ from pathlib import Path
 
 from qdqnp import golden
 from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.dump import read_dump
+from qdqnp.diagnosis.dumps.golden_dump import open_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE, Observed
 from qdqnp.diagnosis.mapping import read_mapping
-from qdqnp.diagnosis.reference import inputs_of
+from qdqnp.diagnosis.reference import inputs_of, name_as_in
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
 from qdqnp.model import Model, load
@@ -33,8 +33,11 @@ def open_device(
     loaded = load(model if model is not None else _stored(found))
     feeds = inputs_of(found, loaded)
     reference = Reference(loaded, REFERENCE, feeds)
+    name_as_in(found, reference)
     pairs = read_mapping(mapping) if mapping is not None else None
-    device = Device(reference, align(read_dump(dump), reference.targets, len(feeds), pairs), first)
+    device = Device(
+        reference, align(open_dump(dump), reference.targets, len(feeds), pairs, values=reference.cases[first:]), first
+    )
     runs = []
     for case in range(device.count):
         values, holders = device.values(case), device.holders()
