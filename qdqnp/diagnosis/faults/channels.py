@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -74,6 +74,6 @@ def recognize(suspect: Suspect) -> Iterator[Finding]:
     yield Finding(PERMUTED, f"{listed}{', ...' * (len(wrong) > SHOWN)}")
 
 
-def _slices(suspect: Suspect, side: list[Array] | tuple[Array, ...], channels: list[int]) -> list[bytes]:
+def _slices(suspect: Suspect, side: Sequence[Array], channels: list[int]) -> list[bytes]:
     """The bytes of each of these channels, over all cases."""
     return [b"".join(array[:, channel].tobytes() for array in side) for channel in channels]
