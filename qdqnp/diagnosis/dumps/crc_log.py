@@ -44,7 +44,6 @@ _EQUAL = re.compile(r"\b(?:equal|ok|pass(?:ed)?|match(?:es)?)\b", re.IGNORECASE)
 _WRONG = re.compile(r"\b(?:differs?|wrong|fail(?:ed|s)?|mismatch(?:es)?|not equal)\b", re.IGNORECASE)
 _COUNTED = re.compile(r"\b\d+ of \d+ tensors differ\b")
 _TABLE = re.compile(r"sums\[[^\]]*\]\[[^\]]*\]\s*=\s*\{(.*?)\};", re.DOTALL)
-_MACRO = re.compile(r"#define\s+(\w+)_CRC\s+(\d+)\b")
 
 
 @dataclass
@@ -115,20 +114,17 @@ def _text(folder: Path, name: str) -> str:
 
 
 def _of_table(text: str, tensors: Sequence[GoldenTensor]) -> CrcLog | None:
-    """Return what the table of checksums in C holds; None where there is none."""
+    """Return what the table of checksums in C holds, a column for each tensor; None where there is none."""
     table = _TABLE.search(text)
     if table is None:
         return None
-    names = {int(number): name for name, number in _MACRO.findall(text)}
-    known = _names(tensors)
     log = CrcLog()
     for case, row in enumerate(re.findall(r"\{([^{}]*)\}", table[1])):
         for number, crc in enumerate(re.findall(r"0x([0-9a-f]{8})u", row)):
-            tensor = known.get(_plain(names.get(number, "")))
-            if tensor is None:
-                log.unknown.append(names.get(number, str(number)))
+            if number < len(tensors):
+                log.found[tensors[number].key, case] = int(crc, 16)
             else:
-                log.found[tensor.key, case] = int(crc, 16)
+                log.unknown.append(f"number {number}")
     return log
 
 
@@ -207,5 +203,7 @@ def _names(tensors: Iterable[GoldenTensor]) -> dict[str, GoldenTensor]:
 def _plain(text: str) -> str:
     """Return the letters and digits of a name, without what macros add; '' for a number."""
     plain = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    plain = plain.removeprefix("golden_").removesuffix("_crc")
+    for end in ("_crc", "_id", "_output"):
+        plain = plain.removesuffix(end)
+    plain = plain.removeprefix("golden_").removeprefix("network_")
     return "" if plain.isdigit() else plain

@@ -52,6 +52,7 @@ FORMS = (
     "[12 ms] tensor {number} case {case}: expected {expected:#010x}, got {got:#010x}\n",
     "{macro} case {case}: CRC-32 {got:08X} (want {expected:08X})\n",
     "{key} {got:08x}\n",
+    "GOLDEN_{layer}_OUTPUT_ID case {case} {got:08x}\n",
     "case {case}: '{name}': {expected:08x} {got:08x}\n",
     "{key}, case {case}: {same}\n",
 )

@@ -264,7 +264,8 @@ def test_a_wrong_answer_has_no_hypothesis(folder: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_or_written_is_refused(folder: Path, tmp_path: Path) -> None:
     assert run("probe", "--out", folder).exit_code == 2
-    assert run("probe", "--out", tmp_path / "no" / "folder").exit_code == 2
+    (tmp_path / "file").write_text("")
+    assert run("probe", "--out", tmp_path / "file" / "folder").exit_code == 2
     (tmp_path / "empty").mkdir()
     result = run("identify", folder, tmp_path / "empty")
     assert result.exit_code == 2 and "no answers" in result.output
