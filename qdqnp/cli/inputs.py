@@ -137,8 +137,8 @@ def _read(paths: tuple[Path, ...], program: Program) -> Iterator[Run]:
 
 
 def input_options(
-    help: str = ".npy or .npz files, a .npy file for each of several inputs under its name, pictures, folders of them, a "
-    "golden set, or one of its cases.  [default: one random input]",
+    help: str = ".npy or .npz files, a .npy file for each of several inputs under its name, pictures, folders of them, "
+    "a golden set, or one of its cases.  [default: one random input]",
     *,
     required: bool = False,
     several: bool = True,
