@@ -8,7 +8,7 @@ from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import ALIASES
 from qdqnp.numerics.rules.undefined import Undefined
-from qdqnp.numerics.status import INFERRED, UNKNOWN
+from qdqnp.numerics.status import INFERRED
 from qdqnp.ops.operator import Operator
 from qdqnp.ops.registry import operators
 
@@ -28,9 +28,8 @@ def _onnx_name(operator: Operator) -> str:
 
 
 def undefined(profile: Profile) -> list[str]:
-    """List the fields for which the profile does not have an arithmetic, and would need one."""
-    rules = {field: getattr(profile, field) for field in rule_names()}
-    return [field for field, rule in rules.items() if isinstance(rule, Undefined) and rule.status == UNKNOWN]
+    """List the fields for which the profile does not have an arithmetic."""
+    return [field for field in rule_names() if isinstance(getattr(profile, field), Undefined)]
 
 
 def inferred(profile: Profile) -> list[str]:

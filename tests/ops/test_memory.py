@@ -31,11 +31,7 @@ CASES_EACH = 3
 SLOW = ("float Attention", "float ConvTranspose", "float DynamicQuantizeLSTM", "float QAttention")
 
 
-#: Operators that the profile `ort` does not define.
-PROFILES = {"QLinearResizeLinear": "exact"}
-
-
-def grown(case: Case, times: int, profile: str) -> Case | None:
+def grown(case: Case, times: int) -> Case | None:
     """The case with its inputs repeated along the first axis; None where the model does not take that."""
     if not case.inputs or any(array.ndim == 0 or array.size == 0 for array in case.inputs.values()):
         return None
@@ -45,17 +41,17 @@ def grown(case: Case, times: int, profile: str) -> Case | None:
         declared.type.tensor_type.shape.dim[0].dim_param = f"N of {declared.name}"
     made = Case(model, {name: np.concatenate([array] * times) for name, array in case.inputs.items()})
     try:
-        plan = qdqnp.load(model).plan(profile)
+        plan = qdqnp.load(model).plan()
         plan.admit({name: array.shape for name, array in made.inputs.items()})
     except qdqnp.QdqnpError:
         return None
     return made
 
 
-def peak(case: Case, profile: str) -> tuple[int, float]:
+def peak(case: Case) -> tuple[int, float]:
     """Bytes that a run takes at its peak, and what the step's elements are declared to take."""
     model = qdqnp.load(case.model)
-    plan = model.plan(profile)
+    plan = model.plan()
     shapes = plan.shapes({name: array.shape for name, array in case.inputs.items()})
     declared = 0.0
     for bound in plan.steps:
@@ -64,7 +60,7 @@ def peak(case: Case, profile: str) -> tuple[int, float]:
         declared += handled * bound.operator.bytes_per_element
     tracemalloc.start()
     try:
-        model.run(case.inputs, profile=profile)
+        model.run(case.inputs)
         return tracemalloc.get_traced_memory()[1], declared
     finally:
         tracemalloc.stop()
@@ -76,15 +72,14 @@ OF_SIZES = ("float ConstantOfShape", "float Range")
 
 @pytest.mark.parametrize("name", [name for name in GENERATORS if name not in OF_SIZES])
 def test_memory_grows_no_faster_than_declared(name: str) -> None:
-    profile = PROFILES.get(name, "ort")
     compared, elements, each = 0, *((ELEMENTS // 8, 1) if name in SLOW else (ELEMENTS, CASES_EACH))
     for seed in range(200):
         case = GENERATORS[name](np.random.default_rng(seed))
         times = math.ceil(elements / max((array.size for array in case.inputs.values()), default=1))
-        small, large = grown(case, times, profile), grown(case, 4 * times, profile)
+        small, large = grown(case, times), grown(case, 4 * times)
         if small is None or large is None:
             continue
-        (few, declared_few), (many, declared_many) = peak(small, profile), peak(large, profile)
+        (few, declared_few), (many, declared_many) = peak(small), peak(large)
         assert many - few <= declared_many - declared_few, (name, seed, (many - few) / (declared_many - declared_few))
         compared += 1
         if compared == each:

@@ -64,8 +64,7 @@ DRAWN: Mapping[str, Callable[[draw.Rng], Case]] = {
 
 def layer_of(case: Case) -> Layer:
     """The case's node as a layer of its own, and what it reads."""
-    of_devices = case.model.graph.node[0].op_type == "QLinearResizeLinear"  # ONNX Runtime has none
-    (bound,) = qdqnp.load(case.model).plan("exact" if of_devices else "ort", lowering=AS_IT_STANDS).steps
+    (bound,) = qdqnp.load(case.model).plan(lowering=AS_IT_STANDS).steps
     return bound, bound.arrays(case.inputs)
 
 

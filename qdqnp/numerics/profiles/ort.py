@@ -10,16 +10,16 @@ from qdqnp.numerics.rules.add import FixedAdd, FloatAdd
 from qdqnp.numerics.rules.average import FloatAverage
 from qdqnp.numerics.rules.convert import FloatConvert
 from qdqnp.numerics.rules.float_sum import AnySum, MlasSums
+from qdqnp.numerics.rules.interpolate import RationalInterpolate
 from qdqnp.numerics.rules.lookup import FloatLookup
 from qdqnp.numerics.rules.mean import FloatMean
 from qdqnp.numerics.rules.mul import FloatMul
 from qdqnp.numerics.rules.requantize.float_scale import FloatScale
 from qdqnp.numerics.rules.softmax import TableSoftmax
-from qdqnp.numerics.rules.undefined import Undefined
-from qdqnp.numerics.status import ESTABLISHED, INFERRED
+from qdqnp.numerics.status import INFERRED
 
-#: No layer asks: of codes ONNX Runtime's Resize makes codes as it is, by the operator's own arithmetic.
-OF_DEVICES = Undefined("ONNX Runtime has no integer operator for it; its Resize takes codes as they are", ESTABLISHED)
+#: A session has no such integer operator, and what one computes carries no promise; its own Resize takes codes.
+OF_DEVICES = RationalInterpolate()
 
 ORT = Profile(
     name="ort",
