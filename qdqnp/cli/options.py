@@ -144,6 +144,7 @@ def layer_option(*, required: bool = False) -> Decorator:
 
 layers_option = click.option(
     "--layer",
+    "--layers",
     "layers",
     multiple=True,
     metavar="NAME",

@@ -61,7 +61,7 @@ def test_inputs_of_files_and_random_ones(path: Path, tmp_path: Path) -> None:
         "tflite",
         "--out",
         tmp_path / "set",
-        "--layer",
+        "--layers",
         "QLinearAdd",
     )
     assert result.exit_code == 0, result.output
