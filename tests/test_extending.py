@@ -306,7 +306,7 @@ def test_stimulate(tmp_path: Path) -> None:
     found = for_layer(qdqnp.load(MODEL), "first", OURS, against=(OURS, TRUNCATING))
     assert {verdict.verdict for verdict in found.verdicts} == {REACHED}
     assert {"extremes", "ties", "differences"} <= {stimulus.kind for stimulus in found.stimuli}
-    write_stimuli(tmp_path / "set", found, MODEL, OURS, name="dense.onnx", formats=("text",))
+    write_stimuli(tmp_path / "set", found, MODEL, OURS, name="dense.onnx", options=Options(formats=("text",)))
     # the layer as a model of its own, run on what was written, meets what was promised
     alone, again = qdqnp.load(found.model), read(tmp_path / "set")
     differing = 0

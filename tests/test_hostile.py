@@ -121,7 +121,8 @@ def test_work_out_of_proportion_is_refused_before_it_starts(what: str, monkeypat
     nodes, constants = UNREASONABLE[what]
     monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS_PER_BYTE", 64)
     made = model(nodes, **constants)
-    monkeypatch.setattr("qdqnp.model.walk", None)
+    for run in ("schedule.fold", "batch.fold", "schedules.walk"):
+        monkeypatch.setattr(f"qdqnp.schedule.{run}", None)
     refused(made, ONE, TOO_MUCH, "at most", "elements")
 
 

@@ -132,7 +132,8 @@ def _as_stored(target: DumpTarget, tensors: Sequence[GoldenTensor]) -> DumpTarge
         return target
     layout = layout_name(tensors[0].axes) if tensors[0].axes else None
     stored = Storage(layout, tensors[0].dtype if tensors[0].dtype in DTYPES else None)
-    return replace(target, aliases=tuple(tensor.key for tensor in tensors), stored=stored)
+    names = dict.fromkeys(name for tensor in tensors for name in tensor.called)
+    return replace(target, aliases=tuple(names), stored=stored)
 
 
 def _check(golden: GoldenSet, reference: Reference) -> None:

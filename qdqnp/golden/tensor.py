@@ -61,6 +61,12 @@ class GoldenTensor:
     crc32: tuple[str, ...] = ()
 
     @property
+    def called(self) -> tuple[str, ...]:
+        """Return what files of the set call the tensor: its key, and the name of its array in C without 'golden_'."""
+        symbols = (str(file["symbol"]) for file in self.files.values() if "symbol" in file)
+        return tuple(dict.fromkeys((self.key, *(symbol.removeprefix("golden_") for symbol in symbols))))
+
+    @property
     def nbytes(self) -> int:
         """Return the bytes of the values for one input of the network."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize

@@ -37,26 +37,25 @@ def write(
 ) -> dict[str, Any]:
     """Write a golden set with one case for each stimulus, and return its manifest.
 
-            out: the set's folder.
-            found: the stimuli.
-            source: the network's model; a set of a layer holds the layer alone as its model.
-            profile: the arithmetic.
-            name: the network's name.
-            options: how the set is stored; which tensors it holds is decided here.
-            force: whether a golden set in the way is replaced.
+        out: the set's folder.
+        found: the stimuli.
+        source: the network's model; a set of a layer holds the layer alone as its model.
+        profile: the arithmetic.
+        name: the network's name.
+        options: how the set is stored; which tensors it holds is decided here.
+        force: whether a golden set in the way is replaced.
 
-        Raises as golden.write does.
+    Raises as golden.write does.
 
-        >>> from dataclasses import replace
-    from pathlib import Path
-        >>> import qdqnp
-        >>> from qdqnp.inputs.shipped import shipped_model
-        >>> from qdqnp.numerics.profiles import profile_named
-        >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
-        >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
-        >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
-        >>> written["inputs"] == len(found.stimuli)
-        True
+    >>> from pathlib import Path
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> from qdqnp.numerics.profiles import profile_named
+    >>> network, tflite = shipped_model("dla46_c_int8"), profile_named("tflite")
+    >>> found = qdqnp.stimuli.for_layer(qdqnp.load(network), "fc", tflite)
+    >>> written = qdqnp.stimuli.write(Path("stimuli"), found, network, tflite, name="dla46_c_int8")
+    >>> written["inputs"] == len(found.stimuli)
+    True
     """
     whole = not found.label
     return golden.write(

@@ -253,7 +253,7 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("explain", model, "--layer", odd, "--index", "0"),
             ("explain", model, "--layer", 0, "--index", odd),
             ("explain", model, "--layer", 0, "--index", "99,99"),
-            ("golden", model, "--out", place.new() / odd.replace("/", "") / "x"),
+            ("golden", model, "--out", model / odd.replace("/", "") / "x"),
             ("golden", model, "--out", place.new(), "--format", odd),
             ("golden", model, "--out", place.folder),
             ("golden", model, "--out", place.new(), "--layer", odd),

@@ -63,17 +63,24 @@ def test_a_file_for_each_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (probe,) = (probe for probe in probes() if probe.name == "add_tie")
     write_probes(tmp_path / "probes", [probe])
     folder = tmp_path / "probes" / "add_tie"
-    (tmp_path / "board.py").write_text("def run(inputs):\n    return {'y': inputs['a'] - inputs['b']}\n")
+    (tmp_path / "board_of_two.py").write_text("def run(inputs):\n    return {'y': inputs['a'] - inputs['b']}\n")
     monkeypatch.chdir(tmp_path)
     files = [folder / "b.npy", folder / "a.npy", folder / "a.npy", folder / "b.npy"]
     given = [word for path in files for word in ("--input", path)]
-    done = run("capture", folder / "model.onnx", *given, "--device", "board:run", "--out", tmp_path / "dump")
+    done = run("capture", folder / "model.onnx", *given, "--device", "board_of_two:run", "--out", tmp_path / "dump")
     assert done.exit_code == 0, done.output
     assert "2 runs" in done.output
     (answer,) = [np.load(path) for path in (tmp_path / "dump").glob("y.npy")]
     difference = np.load(folder / "a.npy") - np.load(folder / "b.npy")
     np.testing.assert_array_equal(answer.reshape(2, *difference.shape), [difference, difference])
     done = run(
-        "capture", folder / "model.onnx", "--input", folder / "a.npy", "--device", "board:run", "--out", tmp_path / "x"
+        "capture",
+        folder / "model.onnx",
+        "--input",
+        folder / "a.npy",
+        "--device",
+        "board_of_two:run",
+        "--out",
+        tmp_path / "x",
     )
     assert done.exit_code == 2 and "b" in done.output

@@ -24,7 +24,7 @@ COMPUTED = ("sum", "accumulator", "stage", "input", "output", "network_output")
 class Aside:
     """An entry of a dump that is another array of the golden set than a tensor that is compared."""
 
-    #: The name of the entry, which is the array's key in the set.
+    #: The name of the entry: the key of the array in the set, or its name in C.
     name: str
     #: The array's role.
     role: str
@@ -43,7 +43,7 @@ def asides(golden: GoldenSet | None, aligned: Aligned, first: int) -> Iterator[A
     aligned: the dump.
     first: the case of the set that is the dump's first one.
     """
-    known = {} if golden is None else {tensor.key: tensor for tensor in golden.tensors}
+    known = {} if golden is None else {name: tensor for tensor in golden.tensors for name in tensor.called}
     for name in aligned.unused:
         tensor, entry = known.get(name), aligned.entries.get(name)
         if golden is not None and tensor is not None and entry is not None:
@@ -56,7 +56,7 @@ def _compared(golden: GoldenSet, tensor: GoldenTensor, entry: DumpEntry, first: 
     each = elements * dtype.itemsize
     count = stored.nbytes // each if each else most
     if not 1 <= count <= most or count * each != stored.nbytes:
-        return Aside(tensor.key, tensor.role, why=f"{entry.words}, where {tensor.dtype}{list(tensor.shape)} fits")
+        return Aside(entry.name, tensor.role, why=f"{entry.words}, where {tensor.dtype}{list(tensor.shape)} fits")
     differing = 0
     try:
         for case in range(count):
@@ -68,8 +68,8 @@ def _compared(golden: GoldenSet, tensor: GoldenTensor, entry: DumpEntry, first: 
                 np.count_nonzero(unequal(_logical(tensor, entry, values), golden.array(tensor, first + case)))
             )
     except (OSError, ValueError, GoldenError) as error:
-        return Aside(tensor.key, tensor.role, why=str(error))
-    return Aside(tensor.key, tensor.role, count * elements, differing)
+        return Aside(entry.name, tensor.role, why=str(error))
+    return Aside(entry.name, tensor.role, count * elements, differing)
 
 
 def _bytes(entry: DumpEntry, case: int, each: int) -> Array:

@@ -67,9 +67,10 @@ def test_one_wrong_weight_is_one_wrong_layer(every: Path, tmp_path: Path) -> Non
 
 def test_a_dump_is_what_compare_reads(every: Path, tmp_path: Path) -> None:
     from qdqnp.diagnosis.stream import tensors_of
+    from qdqnp.errors import Problems
 
     code, _ = run(build(every, "-O0"), tmp_path / "dump")
-    found = tensors_of((tmp_path / "dump").read_bytes(), "dump")
+    found = tensors_of(tmp_path / "dump", Problems())
     assert code == 0
     listed = json.loads((every / "manifest.json").read_text())["tensors"]
     assert set(found) == {tensor["name"] for tensor in listed}
