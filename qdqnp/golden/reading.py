@@ -210,9 +210,13 @@ def _stored_bytes(folder: Path, tensor: GoldenTensor, case: int, cases: int) -> 
         if len(data) != tensor.nbytes:
             raise ValueError(f"{len(data)} bytes")
     except FAULTS as error:
-        expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
-        raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))]) from error
+        raise _damaged(tensor, name, error) from error
     return data
+
+
+def _damaged(tensor: GoldenTensor, name: str, error: Exception) -> GoldenError:
+    expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
+    return GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))])
 
 
 def _text_bytes(folder: Path, tensor: GoldenTensor, case: int) -> bytes:
@@ -226,8 +230,7 @@ def _text_bytes(folder: Path, tensor: GoldenTensor, case: int) -> bytes:
         if len(part) != tensor.nbytes:
             raise ValueError(f"{len(data)} bytes")
     except FAULTS as error:
-        expected = f"{tensor.dtype}{list(tensor.stored_shape)} of '{tensor.key}'"
-        raise GoldenError("the golden set is damaged", [Problem(f"file {name}", expected, str(error))]) from error
+        raise _damaged(tensor, name, error) from error
     return part
 
 

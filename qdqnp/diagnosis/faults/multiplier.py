@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,23 +42,28 @@ def _fixed(question: Sums, rule: Any) -> Fixed | None:
 @fault_of_question(NEIGHBOUR_MULTIPLIER, Sums)
 def multipliers(question: Sums, rule: Any) -> Iterator[Changed]:
     """Each channel has the multiplier of the channel before or after it, and its own shift."""
-    fixed = _fixed(question, rule)
-    if fixed is None or fixed.value.size < 2 or fixed.value.ndim != 1:
-        return
-    for step, which in STEPS:
-        moved = Refixed(rule, lambda own, step=step: replace(own, value=np.roll(own.value, step)))  # type: ignore[misc]
-        yield Changed(question, f"each from channel {which}", moved, channels=range(fixed.value.size))
+    return _of_neighbours(question, rule, "value")
 
 
 @fault_of_question(NEIGHBOUR_SHIFT, Sums)
 def shifts(question: Sums, rule: Any) -> Iterator[Changed]:
     """Each channel has the shift of the channel before or after it, and its own multiplier."""
+    return _of_neighbours(question, rule, "shift")
+
+
+def _of_neighbours(question: Sums, rule: Any, part: str) -> Iterator[Changed]:
+    """Move one field of Fixed by a channel, where the channels have different ones."""
     fixed = _fixed(question, rule)
-    if fixed is None or fixed.shift.size < 2 or fixed.shift.ndim != 1 or np.unique(fixed.shift).size == 1:
+    numbers = None if fixed is None else getattr(fixed, part)
+    if numbers is None or numbers.ndim != 1 or np.unique(numbers).size < 2:
         return
     for step, which in STEPS:
-        moved = Refixed(rule, lambda own, step=step: replace(own, shift=np.roll(own.shift, step)))  # type: ignore[misc]
-        yield Changed(question, f"each from channel {which}", moved, channels=range(fixed.shift.size))
+        moved = Refixed(rule, partial(_moved, part=part, step=step))
+        yield Changed(question, f"each from channel {which}", moved, channels=range(numbers.size))
+
+
+def _moved(own: Fixed, part: str, step: int) -> Fixed:
+    return replace(own, **{part: np.roll(getattr(own, part), step)})
 
 
 @fault_of_question(SHIFT_OFF, Sums)

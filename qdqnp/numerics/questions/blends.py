@@ -53,8 +53,8 @@ class Blends(Question):
 
     def made_of(self, at: Index, inputs: Sequence[Array | None]) -> Any:
         """Return the corners by ONNX's places, and by those of TFLite, which may lie one beside."""
-        n, _, channels = self.image.shape[0], None, self.image.shape[3]
-        first, i, j, c = np.unravel_index(self.places[at], (n, self.axes[0].after, self.axes[1].after, channels))
+        pictures, _, _, channels = self.image.shape
+        first, i, j, c = np.unravel_index(self.places[at], (pictures, *(axis.after for axis in self.axes), channels))
         rows, columns = (
             sorted({number for found in _both(axis) for number in (found.first[place], found.second[place])})
             for axis, place in zip(self.axes, (i, j), strict=True)
