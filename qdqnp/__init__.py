@@ -51,9 +51,9 @@ _PLACES = {"Model": "model", "Trace": "model", "load": "model", "Profile": "nume
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: running a model needs no golden, stimuli and diagnosis, and the command line
-    can catch a Ctrl-C from its first moment on if NumPy is not imported before it."""
-    if name in ("golden", "stimuli", "diagnosis"):
+    """Import what is asked for when it is: running a model needs no golden sets, stimuli and diagnosis, and the
+    command line can catch a Ctrl-C from its first moment on if NumPy is not imported before it."""
+    if name in ("golden_sets", "stimuli", "diagnosis"):
         return import_module(f"qdqnp.{name}")
     if name in _PLACES:
         found = globals()[name] = getattr(import_module(f"qdqnp.{_PLACES[name]}"), name)

@@ -21,7 +21,7 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # The rooms that may name operators: those that read ONNX, and those that rewrite it.
 NAME_OPERATORS = ("ops", "lowering", "reader", "peers")
 # A library of kernels has one for some of them.
-KERNELS = {"golden/harness/calls.py"}
+KERNELS = {"golden_sets/harness/calls.py"}
 # Floats are clipped before they become integers, because the conversion of larger ones is not defined.
 CLIPPING_FLOATS = {
     "diagnosis/dumps/readings.py",
@@ -176,7 +176,7 @@ FILE_MODULES = {"tomllib", "shutil", "tempfile", "zipfile", "tarfile", "mmap", "
 # What is left: by file, the calls and modules, and why.
 EXEMPT = {
     "cli/net.py": {"os.open"},  # the null device, in place of a closed output
-    "golden/writers/npz.py": {"zipfile"},  # writes into a file that its folder opened
+    "golden_sets/writers/npz.py": {"zipfile"},  # writes into a file that its folder opened
     "peers/ort/peer.py": {"tempfile", "TemporaryDirectory"},  # ONNX Runtime saves the graph that it runs
     "peers/ort/probe.py": {"tempfile", "TemporaryDirectory"},
     "peers/ort/child.py": {"tempfile"},  # what it prints before it dies

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import qdqnp
-from qdqnp import golden, stimuli
+from qdqnp import golden_sets, stimuli
 from qdqnp.diagnosis.compare.compare import compare
 from qdqnp.diagnosis.diff import diff
 from qdqnp.diagnosis.explain.explain import explain
@@ -34,11 +34,11 @@ def examples() -> list[doctest.DocTest]:
 
 def public() -> list[Callable[..., Any]]:
     """Functions that the packages offer, methods of the classes that they give, and what the commands are made of."""
-    offered = [getattr(package, name) for package in (qdqnp, golden, stimuli) for name in package.__all__]
+    offered = [getattr(package, name) for package in (qdqnp, golden_sets, stimuli) for name in package.__all__]
     functions = [item for item in offered if inspect.isfunction(item)]
     methods = [
         item
-        for kind in (qdqnp.Model, golden.GoldenSet)
+        for kind in (qdqnp.Model, golden_sets.GoldenSet)
         for name, item in vars(kind).items()
         if inspect.isfunction(item) and not name.startswith("_")
     ]

@@ -29,10 +29,10 @@ from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import fit
 from qdqnp.diagnosis.identify.identify import identify
 from qdqnp.diagnosis.reference import reference_from
-from qdqnp.golden import Options, read, write
-from qdqnp.golden.catalog import Entry
-from qdqnp.golden.formats import WRITERS, ReadableWriter
-from qdqnp.golden.tensor import Document, GoldenTensor
+from qdqnp.golden_sets import Options, read, write
+from qdqnp.golden_sets.catalog import Entry
+from qdqnp.golden_sets.formats import WRITERS, ReadableWriter
+from qdqnp.golden_sets.tensor import Document, GoldenTensor
 from qdqnp.graph import Shape
 from qdqnp.numerics.choices import choice
 from qdqnp.numerics.profiles import PROFILES

@@ -439,7 +439,7 @@ def test_rooms_of_the_public_api_are_there_when_asked_for(name: str) -> None:
 
 
 def test_the_example_of_stimuli_works_after_importing_qdqnp_alone() -> None:
-    code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden.read))"
+    code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden_sets.read))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
 

@@ -25,9 +25,9 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.cli.storage import storage_options
-from qdqnp.golden.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
-from qdqnp.golden.tensor import Document
-from qdqnp.golden.writing import write
+from qdqnp.golden_sets.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
+from qdqnp.golden_sets.tensor import Document
+from qdqnp.golden_sets.writing import write
 from qdqnp.limits import readable_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile

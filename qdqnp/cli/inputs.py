@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli.options import PATH, seed_option
 from qdqnp.cli.pictures import PICTURE_KEYS, picture_options, settings_of
 from qdqnp.element_types import from_plain
 from qdqnp.files.paths import FILE, FOLDER, kind_of
-from qdqnp.golden.manifest import MANIFEST
+from qdqnp.golden_sets.manifest import MANIFEST
 from qdqnp.inputs.arrays import input_arrays
 from qdqnp.inputs.files import Feeds, split_batches
 from qdqnp.inputs.pictures import Preprocessing
@@ -126,7 +126,7 @@ def _read(paths: tuple[Path, ...], program: Program) -> Iterator[Run]:
     (path,) = paths
     folder = _set_of(path)
     assert folder is not None
-    given, known = golden.read(folder), program.tensors
+    given, known = golden_sets.read(folder), program.tensors
 
     def of_case(case: int) -> Feeds:
         arrays = given.feeds(case)

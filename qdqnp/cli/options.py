@@ -12,7 +12,7 @@ import click
 
 from qdqnp.diagnosis.dumps.storage import CODES, REAL, form_from
 from qdqnp.errors import InputError, Problems
-from qdqnp.golden import FORMATS
+from qdqnp.golden_sets import FORMATS
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.reader.proto import CutModel

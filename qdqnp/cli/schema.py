@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from qdqnp.golden.schema import schema_text
+from qdqnp.golden_sets.schema import schema_text
 from qdqnp.render.console import print_document
 
 

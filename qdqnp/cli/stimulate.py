@@ -27,8 +27,8 @@ from qdqnp.cli.options import (
     shapes_of,
 )
 from qdqnp.cli.storage import storage_options
-from qdqnp.golden.options import Options
-from qdqnp.golden.replace import replaceable
+from qdqnp.golden_sets.options import Options
+from qdqnp.golden_sets.replace import replaceable
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from qdqnp.cli.options import listed
-from qdqnp.golden.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
-from qdqnp.golden.options import LANES, LIMIT_BYTES, SKELETONS
+from qdqnp.golden_sets.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
+from qdqnp.golden_sets.options import LANES, LIMIT_BYTES, SKELETONS
 
 Command = Callable[..., None]
 _OPTIONS = (
@@ -77,7 +77,7 @@ _OPTIONS = (
 
 def storage_options(command: Command) -> Command:
     """Give a command the options of how a set is stored as one argument `stored`: those fields of
-    qdqnp.golden.Options that were given."""
+    qdqnp.golden_sets.Options that were given."""
 
     @wraps(command)
     def wrapped(*, skeletons: tuple[str, ...], no_model: bool, **others: Any) -> None:

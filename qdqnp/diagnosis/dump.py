@@ -29,7 +29,7 @@ from qdqnp.files.npy import FAULTS, Arrays, Header
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
 from qdqnp.files.regular import open_inside, open_regular, read_all, read_inside
 from qdqnp.files.st_keys import st_key
-from qdqnp.golden.texts import MAX_TEXT, c_arrays, intel_hex, words
+from qdqnp.golden_sets.texts import MAX_TEXT, c_arrays, intel_hex, words
 from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES
 from qdqnp.quant import Array
 

@@ -15,10 +15,10 @@ from qdqnp.diagnosis.replay import Reference
 from qdqnp.diagnosis.targets import DumpTarget
 from qdqnp.element_types import from_plain, plain
 from qdqnp.errors import InputError, Problem, Problems, ProfileError
-from qdqnp.golden import GoldenSet, read
-from qdqnp.golden.formats import readers
-from qdqnp.golden.tensor import GoldenTensor
-from qdqnp.golden.writers.raw import as_bytes
+from qdqnp.golden_sets import GoldenSet, read
+from qdqnp.golden_sets.formats import readers
+from qdqnp.golden_sets.tensor import GoldenTensor
+from qdqnp.golden_sets.writers.raw import as_bytes
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_document, profile_from

@@ -15,7 +15,7 @@ from qdqnp.diagnosis.targets import DumpTarget, dump_targets
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.walk import made_by, walk
-from qdqnp.golden import GoldenSet
+from qdqnp.golden_sets import GoldenSet
 from qdqnp.model import Model, feeds_for
 from qdqnp.numerics.profile import Profile
 from qdqnp.program import Program

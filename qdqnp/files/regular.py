@@ -176,10 +176,10 @@ def sha256(file: BinaryIO) -> str:
 def packaged(package: str, *names: str) -> bytes:
     """Return the bytes of a file that comes with qdqnp.
 
-        package: the package that holds it, such as 'qdqnp.golden'.
+        package: the package that holds it, such as 'qdqnp.golden_sets'.
         names: its name, with those of the folders on the way.
 
-    >>> packaged("qdqnp.golden", "c", "main.c").startswith(b"/*")
+    >>> packaged("qdqnp.golden_sets", "c", "main.c").startswith(b"/*")
     True
     """
     return files(package).joinpath(*names).read_bytes()

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.errors import GoldenError
 from qdqnp.files.folder import Kind
-from qdqnp.golden.replace import contents_of
+from qdqnp.golden_sets.replace import contents_of
 from qdqnp.numerics.profile import Profile
 from qdqnp.reader.proto import Source
 from qdqnp.stimuli.document import document
@@ -32,7 +32,7 @@ def write(
     profile: Profile,
     *,
     name: str,
-    options: golden.Options | None = None,
+    options: golden_sets.Options | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write a golden set with one case for each stimulus, and return its manifest.
@@ -45,7 +45,7 @@ def write(
         options: how the set is stored; which tensors it holds is decided here.
         force: whether a golden set in the way is replaced.
 
-    Raises as golden.write does.
+    Raises as golden_sets.write does.
 
     >>> from pathlib import Path
     >>> import qdqnp
@@ -58,13 +58,13 @@ def write(
     True
     """
     whole = not found.label
-    return golden.write(
+    return golden_sets.write(
         out,
         source if whole else found.model,
         (stimulus.inputs for stimulus in found.stimuli),
         len(found.stimuli),
         profile=profile if whole else for_one_layer(profile, found.label),
-        options=replace(options or golden.Options(), roles=NETWORK_ROLES if whole else golden.ROLES),
+        options=replace(options or golden_sets.Options(), roles=NETWORK_ROLES if whole else golden_sets.ROLES),
         name=name if whole else f"{name}, layer '{found.label}'",
         seed=found.seed,
         coverage=document(found),

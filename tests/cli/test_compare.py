@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.inputs.random_inputs import random_feeds
 from tests.networks import dla
@@ -42,8 +42,8 @@ class Place:
         onnx.save(proto, path / "net.onnx")
         model = qdqnp.load(proto)
         self.feeds = list(random_feeds(model.program(), 2, 3))
-        options = golden.Options(roles=("network_input", "network_output", "output"))
-        golden.write(path / "gold", str(path / "net.onnx"), self.feeds, 2, profile=profile, options=options)
+        options = golden_sets.Options(roles=("network_input", "network_output", "output"))
+        golden_sets.write(path / "gold", str(path / "net.onnx"), self.feeds, 2, profile=profile, options=options)
         traces = [model.trace(feeds, profile=profile) for feeds in self.feeds]
         self.right = {n: np.concatenate([t[n] for t in traces]) for n in traces[0] if n not in model.program().inputs}
         self.convs = [s.output_names[0] for s in model.program().steps if s.op == "QLinearConv"]
@@ -161,7 +161,7 @@ def test_an_st_validate_file_of_codes(place: Place, kind: type) -> None:
 
 
 def test_a_dump_may_use_the_golden_sets_own_names(place: Place) -> None:
-    keys = {t.name: t.key for t in golden.read(place.path / "gold").tensors if t.role == "output"}
+    keys = {t.name: t.key for t in golden_sets.read(place.path / "gold").tensors if t.role == "output"}
     assert set(keys) == set(place.right) and not set(keys) & set(keys.values())
     dump = place.dump("keys.npz", {keys[name]: array for name, array in place.right.items()})
     result = run(place.path / "gold", dump, "--json")
@@ -235,8 +235,8 @@ def test_a_difference_is_1_whatever_else_was_not_compared(place: Place) -> None:
 
 def test_a_whole_set_may_be_compared_with_itself(place: Place, tmp_path: Path) -> None:
     """Its weights and sums are no tensors of layers, and no failure: they are named."""
-    golden.write(
-        tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, options=golden.Options(formats=("npy",))
+    golden_sets.write(
+        tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, options=golden_sets.Options(formats=("npy",))
     )
     result = run(tmp_path / "set", tmp_path / "set" / "npy")
     assert result.exit_code == 0, result.output
@@ -280,8 +280,8 @@ def test_bad_golden_sets(place: Place, tmp_path: Path) -> None:
     dump = place.dump("right.npz", place.right)
     assert run(tmp_path, dump).exit_code == 2
     assert run(tmp_path / "absent", dump).exit_code == 2
-    golden.write(
-        tmp_path / "bare", str(place.path / "net.onnx"), place.feeds, 2, options=golden.Options(store_model=False)
+    golden_sets.write(
+        tmp_path / "bare", str(place.path / "net.onnx"), place.feeds, 2, options=golden_sets.Options(store_model=False)
     )
     result = run(tmp_path / "bare", dump)
     assert result.exit_code == 2 and "its model" in result.stderr
@@ -289,7 +289,7 @@ def test_bad_golden_sets(place: Place, tmp_path: Path) -> None:
 
 def test_a_set_whose_values_are_not_its_models(place: Place, tmp_path: Path) -> None:
     """Hashes are right, and yet the profile that it names gives other values."""
-    golden.write(tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, profile="neural-art")
+    golden_sets.write(tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, profile="neural-art")
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     manifest["profile"] = json.loads((place.path / "gold" / "manifest.json").read_text())["profile"]
     (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest))
@@ -303,7 +303,7 @@ def test_a_set_of_a_profile_of_ones_own_states_it(place: Place, tmp_path: Path) 
     from qdqnp.numerics.profile_toml import profile_from
 
     profile = profile_from(str(mine))
-    golden.write(tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, profile=profile)
+    golden_sets.write(tmp_path / "set", str(place.path / "net.onnx"), place.feeds, 2, profile=profile)
     traces = [qdqnp.load(place.path / "net.onnx").trace(feeds, profile=profile) for feeds in place.feeds]
     dump = place.dump("mine.npz", {name: np.concatenate([t[name] for t in traces]) for name in place.right})
     assert run(tmp_path / "set", dump).exit_code == 0

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.probe.folder import INDEX
 from qdqnp.errors import QdqnpError
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = small()
     onnx.save(model, folder / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
     np.save(folder / "x.npy", X)
-    golden.write(folder / "gold", folder / "net.onnx", [{"x": X}], 1)
+    golden_sets.write(folder / "gold", folder / "net.onnx", [{"x": X}], 1)
     y = qdqnp.load(folder / "net.onnx").run(X)["y"].copy()
     y.reshape(-1)[1] ^= 1
     np.savez(folder / "dump.npz", y=y)
@@ -246,13 +246,13 @@ def test_a_golden_set_is_not_replaced_by_one_made_of_it(place: Path) -> None:
         "stimulate {}/gold/model.onnx --layer conv --out {}/gold --force",
     ):
         refused(run(place, line))
-    assert golden.read(place / "gold").inputs == 1
+    assert golden_sets.read(place / "gold").inputs == 1
     assert run(place, "golden {}/net.onnx --input {}/x.npy --out {}/gold --force").exit_code == 0
 
 
 def test_the_api_notes_no_inputs(place: Path) -> None:
     """In a program that runs for long, a file that was read once may be written again."""
-    assert golden.read(place / "gold").inputs == 1
-    golden.write(place / "gold", place / "gold" / "model.onnx", [{"x": X}], 1, force=True)
+    assert golden_sets.read(place / "gold").inputs == 1
+    golden_sets.write(place / "gold", place / "gold" / "model.onnx", [{"x": X}], 1, force=True)
     with pytest.raises(QdqnpError):
-        golden.write(place / "gold", place / "net.onnx", [{"x": X}], 1)
+        golden_sets.write(place / "gold", place / "net.onnx", [{"x": X}], 1)

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 import qdqnp
 from qdqnp.cli import cli
-from qdqnp.golden import FORMATS, read, schema_text
+from qdqnp.golden_sets import FORMATS, read, schema_text
 from tests.networks import dla
 
 # Other working folders import the same package as this process does.

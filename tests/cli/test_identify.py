@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.model import Model
 from qdqnp.numerics.profile_toml import from_toml, load_profile
@@ -28,7 +28,7 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
     folder = tmp_path_factory.mktemp("identify")
-    golden.write(folder / "gold", network(SEED).SerializeToString(), inputs(), 3)
+    golden_sets.write(folder / "gold", network(SEED).SerializeToString(), inputs(), 3)
     runs = observe(model, "cmsis-nn", inputs())
     np.savez(folder / "dump.npz", **{key: np.stack([run.tensors[key] for run in runs]) for key in runs[0].tensors})
     return folder
@@ -83,7 +83,7 @@ def test_fit_writes_a_profile_that_fits(place: Path, model: Model, tmp_path: Pat
 
 def test_the_model_may_lie_beside_the_set(place: Path, tmp_path: Path) -> None:
     data = network(SEED).SerializeToString()
-    golden.write(tmp_path / "gold", data, inputs(), 3, options=golden.Options(store_model=False))
+    golden_sets.write(tmp_path / "gold", data, inputs(), 3, options=golden_sets.Options(store_model=False))
     result = run(tmp_path / "gold", place / "dump.npz")
     assert result.exit_code == 2 and "--model" in result.output
     (tmp_path / "net.onnx").write_bytes(data)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from qdqnp.cli import cli
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.folder import write_probes
-from qdqnp.golden import read
+from qdqnp.golden_sets import read
 from tests.networks import dla
 
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.reference import reference_from
 from tests.diagnosis.compare.test_sets import cube, write
@@ -46,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_set_is_an_input(place: Path) -> None:
     good("golden", place / "net.onnx", "--input", place / "gold", "--profile", "cmsis-nn", "--out", place / "again")
-    first, second = golden.read(place / "gold"), golden.read(place / "again")
+    first, second = golden_sets.read(place / "gold"), golden_sets.read(place / "again")
     assert second.inputs == 2
     for tensor in second.tensors:
         if tensor.role == "output":
@@ -115,7 +115,7 @@ def test_explain_of_a_right_dump_says_so(place: Path) -> None:
 
 def test_explain_of_a_set_alone(place: Path) -> None:
     found = good("explain", place / "gold", "--layer", "add", "--index", "0,1,2,3", "--case", "1")
-    y = golden.read(place / "gold")
+    y = golden_sets.read(place / "gold")
     assert f"cmsis-nn: {y.array(y.find('c_q', 'output'), 1)[0, 1, 2, 3]}" in found.replace(" (inferred)", "")
 
 
@@ -170,6 +170,6 @@ def test_pictures_wherever_inputs_are_taken(tmp_path: Path, command: str) -> Non
     scaling = ("--resize", "4x4", "--scale", "1/255", "--mean", "0.5")
     good(command, tmp_path / "net.onnx", "--input", tmp_path / "cat.png", *scaling, *options[command])
     if command == "golden":
-        x = golden.read(tmp_path / "a" / "b").feeds()["x"]
+        x = golden_sets.read(tmp_path / "a" / "b").feeds()["x"]
         assert x.shape == (1, 3, 4, 4) and -0.5 <= x.min() < x.max() <= 0.5
         assert qdqnp.load(tmp_path / "net.onnx").run(x)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from tests.networks import dla
 from tests.stimuli import layers
@@ -61,7 +61,7 @@ def test_a_layer_becomes_a_set_of_its_own(path: Path, labels: dict[str, str], tm
         "difference: reached in",
     ):
         assert text in result.output
-    found = golden.read(out)
+    found = golden_sets.read(out)
     coverage = found.manifest["coverage"]
     assert coverage["layer"] == label
     assert len(coverage["cases"]) == found.inputs
@@ -98,7 +98,7 @@ def test_a_network_becomes_a_set_of_its_inputs_and_outputs(path: Path, tmp_path:
     assert result.exit_code == 0, result.output
     assert "search: the best that was found" in result.output
     assert "exact" not in result.output
-    found = golden.read(out)
+    found = golden_sets.read(out)
     assert {tensor.role for tensor in found.tensors} == {"network_input", "network_output"}
     assert found.model() == path.read_bytes()
     assert found.inputs == 8

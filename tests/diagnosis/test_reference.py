@@ -10,8 +10,8 @@ import pytest
 
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.errors import InputError
-from qdqnp.golden import GoldenSet, write
-from qdqnp.golden.tensor import GoldenTensor
+from qdqnp.golden_sets import GoldenSet, write
+from qdqnp.golden_sets.tensor import GoldenTensor
 from tests.ops.case import one_node
 
 F = np.float32

@@ -17,7 +17,7 @@ from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.dump_writer import write_dump
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.executor.plan import on_host
-from qdqnp.golden import Options, write
+from qdqnp.golden_sets import Options, write
 from qdqnp.numerics import float32
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.lookup import SigmoidFunction

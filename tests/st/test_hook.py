@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.errors import InputError
@@ -47,7 +47,7 @@ def runs(network: CompiledNetwork) -> list[dict[str, Array]]:
 @pytest.fixture(scope="module")
 def golden_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("golden") / "set"
-    golden.write(out, dla(seed=1).SerializeToString(), small.feeds(), 2, profile=ART, name="model.onnx")
+    golden_sets.write(out, dla(seed=1).SerializeToString(), small.feeds(), 2, profile=ART, name="model.onnx")
     return out
 
 

@@ -42,7 +42,7 @@ from click.testing import CliRunner
 from qdqnp.cli import cli
 from qdqnp.cli.net import DONE, MISMATCH, REFUSED
 from qdqnp.errors import QdqnpError
-from qdqnp.golden.formats import formats
+from qdqnp.golden_sets.formats import formats
 from tools.fuzz.command_files import Kit, Originals, lay, originals
 from tools.fuzz.command_mutate import TEXTS, disturb, forge, mutate_file
 from tools.fuzz.fuzz import BLOCK, KEPT, run

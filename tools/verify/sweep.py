@@ -37,7 +37,7 @@ import qdqnp
 from qdqnp.cli import cli
 from qdqnp.cli.net import DONE, MISMATCH, REFUSED
 from qdqnp.errors import QdqnpError
-from qdqnp.golden.formats import formats
+from qdqnp.golden_sets.formats import formats
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model

@@ -33,7 +33,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import COMMANDS, cli
 from tests.st.writing import random_network, write_folder
 from tools.bench.bench import Table, write_results
@@ -314,7 +314,7 @@ def prepare(given: Path) -> None:
     xs = [rng.integers(-128, 128, (1, 3, 8, 8)).astype(np.int8) for _ in range(2)]
     for index, x in enumerate(xs):
         np.save(given / f"x{index + 1}.npy", x)
-    golden.write(given / "golden", given / "net.onnx", [{"x": xs[0]}], 1)
+    golden_sets.write(given / "golden", given / "net.onnx", [{"x": xs[0]}], 1)
     y = qdqnp.load(given / "net.onnx").run(xs[0])["y"].copy()
     y.reshape(-1)[5] ^= 1
     np.savez(given / "dump.npz", y=y)

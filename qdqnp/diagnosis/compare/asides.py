@@ -12,8 +12,8 @@ from qdqnp.diagnosis.align import Aligned
 from qdqnp.diagnosis.dump import DumpEntry
 from qdqnp.diagnosis.tally import unequal
 from qdqnp.errors import GoldenError
-from qdqnp.golden import GoldenSet
-from qdqnp.golden.tensor import GoldenTensor
+from qdqnp.golden_sets import GoldenSet
+from qdqnp.golden_sets.tensor import GoldenTensor
 from qdqnp.quant import Array
 
 #: Roles of the arrays that a layer computes; others are constants.

@@ -14,8 +14,8 @@ from qdqnp.diagnosis.dumps.golden_dump import is_set
 from qdqnp.diagnosis.stream import is_stream
 from qdqnp.errors import shorten
 from qdqnp.files.paths import FILE, FOLDER, kind_of
-from qdqnp.golden import GoldenSet, read
-from qdqnp.golden.tensor import GoldenTensor
+from qdqnp.golden_sets import GoldenSet, read
+from qdqnp.golden_sets.tensor import GoldenTensor
 
 #: What is known of a tensor.
 EQUAL, OWN, UNKNOWN, UNCHECKED = "equal", "its own error", "wrong, perhaps inherited", "not checked"

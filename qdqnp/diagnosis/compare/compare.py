@@ -65,11 +65,11 @@ def compare(
 
     >>> import numpy as np
     >>> from pathlib import Path
-    >>> from qdqnp import golden
+    >>> from qdqnp import golden_sets
     >>> from qdqnp.inputs.shipped import shipped_model
-    >>> options = golden.Options()
+    >>> options = golden_sets.Options()
     >>> x = np.zeros((1, 3, 32, 32), np.float32)
-    >>> written = golden.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
+    >>> written = golden_sets.write(Path("vectors"), shipped_model("dla46_c_int8"), [{"input": x}], 1, options=options)
     >>> from qdqnp.diagnosis.align import align
     >>> from qdqnp.diagnosis.dump import read_dump
     >>> from qdqnp.diagnosis.dump_writer import write_dump

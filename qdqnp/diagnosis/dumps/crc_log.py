@@ -22,10 +22,10 @@ from qdqnp.diagnosis.dump import SUFFIXES
 from qdqnp.diagnosis.dumps.golden_dump import is_set
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of
 from qdqnp.files.regular import open_inside, open_regular, read_all
-from qdqnp.golden import GoldenSet, read
-from qdqnp.golden.formats import readers
-from qdqnp.golden.tensor import INNER_ROLES, GoldenTensor
-from qdqnp.golden.texts import MAX_TEXT, TEXTS
+from qdqnp.golden_sets import GoldenSet, read
+from qdqnp.golden_sets.formats import readers
+from qdqnp.golden_sets.tensor import INNER_ROLES, GoldenTensor
+from qdqnp.golden_sets.texts import MAX_TEXT, TEXTS
 
 #: Roles of the tensors that a board has checksums of.
 ROLES = ("network_input", "output", "network_output")

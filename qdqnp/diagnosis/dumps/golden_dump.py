@@ -15,8 +15,8 @@ from qdqnp.diagnosis.dumps.stored import Stored
 from qdqnp.errors import QdqnpError
 from qdqnp.files.paths import FOLDER, kind_of
 from qdqnp.files.regular import read_inside
-from qdqnp.golden import GoldenSet, read
-from qdqnp.golden.tensor import GoldenTensor
+from qdqnp.golden_sets import GoldenSet, read
+from qdqnp.golden_sets.tensor import GoldenTensor
 from qdqnp.quant import Array
 
 #: The roles of tensors; of two with one name the first of these is taken.

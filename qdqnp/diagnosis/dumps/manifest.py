@@ -9,7 +9,7 @@ from typing import Any
 from qdqnp.diagnosis.dumps.storage import Storage, form_from
 from qdqnp.errors import Problems, shorten
 from qdqnp.files.documents import parse_json
-from qdqnp.golden.manifest import FORMAT
+from qdqnp.golden_sets.manifest import FORMAT
 from qdqnp.limits import MAX_MANIFEST_BYTES, MAX_MEMBERS
 
 NAME = "manifest.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.dumps.golden_dump import open_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE, Observed
@@ -29,7 +29,7 @@ def open_device(
 
     Raises GoldenError and InputError for what does not fit.
     """
-    found = golden.read(golden_set)
+    found = golden_sets.read(golden_set)
     loaded = load(model if model is not None else _stored(found))
     feeds = inputs_of(found, loaded)
     reference = Reference(loaded, REFERENCE, feeds)
@@ -46,7 +46,7 @@ def open_device(
     return loaded, runs
 
 
-def _stored(found: golden.GoldenSet) -> bytes:
+def _stored(found: golden_sets.GoldenSet) -> bytes:
     data = found.model()
     if data is None:
         problem = Problem("golden set", "a stored model", "none", "Pass the model's file with --model.")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.diagnosis.probe.page import page
 from qdqnp.diagnosis.probe.probes import Probe
 from qdqnp.errors import InputError, Problem
@@ -49,7 +49,7 @@ def _write(folder: Folder, probe: Probe) -> None:
         folder.append(f"{probe.name}/{name}_codes.npy", npy_bytes(codes))
     numbered = {f"h{index:02d}": codes for index, codes in enumerate(probe.answers().values())}
     folder.append(f"{probe.name}/expected.npz", npz_bytes(numbered))
-    golden.write(folder.path / probe.name / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
+    golden_sets.write(folder.path / probe.name / "golden", data, [probe.feeds], 1, profile="ort", name="model.onnx")
 
 
 def is_probe_folder(path: Path) -> bool:

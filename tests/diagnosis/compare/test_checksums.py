@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.compare.checksums import EQUAL, OWN, UNKNOWN, compare_checksums
 from qdqnp.diagnosis.dumps.crc_log import checked_tensors, crc_log
-from qdqnp.golden import GoldenSet
-from qdqnp.golden.tensor import GoldenTensor
+from qdqnp.golden_sets import GoldenSet
+from qdqnp.golden_sets.tensor import GoldenTensor
 from tests.diagnosis.compare.test_sets import cube, write
 
 TENSORS = ("network_input", "output", "network_output")
@@ -25,7 +25,7 @@ TENSORS = ("network_input", "output", "network_output")
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> GoldenSet:
     path = tmp_path_factory.mktemp("crc") / "set"
-    return golden.read(write(path, cube(), 2, formats=("c-crc", "npz"), roles=TENSORS, store_model=False))
+    return golden_sets.read(write(path, cube(), 2, formats=("c-crc", "npz"), roles=TENSORS, store_model=False))
 
 
 def run(*arguments: object) -> Result:
@@ -134,7 +134,7 @@ def bytes_of(made: GoldenSet, tensor: GoldenTensor) -> bytes:
 def test_what_the_c_check_reports(tmp_path: Path) -> None:
     """golden_crc_check, built here, of a device that is right but for one layer."""
     path = write(tmp_path / "set", cube(), 1, formats=("c-crc", "npz"), roles=TENSORS)
-    made = golden.read(path)
+    made = golden_sets.read(path)
     arrays = "".join(
         f"static const unsigned char t{n}[] = {{{', '.join(map(str, bytes_of(made, t)))}}};\n"
         for n, t in enumerate(checked_tensors(made))

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
-from qdqnp.golden.options import ROLES
+from qdqnp.golden_sets.options import ROLES
 from qdqnp.inputs.random_inputs import random_feeds
 
 TENSORS = ("network_input", "output", "network_output")
@@ -65,8 +65,8 @@ def cube() -> onnx.ModelProto:
 
 def write(path: Path, model: onnx.ModelProto, count: int, **options: object) -> Path:
     feeds = random_feeds(qdqnp.load(model).program(), count, 1)
-    chosen = golden.Options(**options)  # type: ignore[arg-type]
-    golden.write(path, model, feeds, count, profile="cmsis-nn", options=chosen)
+    chosen = golden_sets.Options(**options)  # type: ignore[arg-type]
+    golden_sets.write(path, model, feeds, count, profile="cmsis-nn", options=chosen)
     return path
 
 

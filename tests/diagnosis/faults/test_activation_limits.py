@@ -16,7 +16,7 @@ from qdqnp.diagnosis.dump_writer import write_dump
 from qdqnp.diagnosis.identify.identify import identify
 from qdqnp.diagnosis.identify.observations import Observed
 from qdqnp.diagnosis.replay import Reference
-from qdqnp.golden import Options, read, write
+from qdqnp.golden_sets import Options, read, write
 from qdqnp.numerics.profiles import PROFILES
 from tests.lowering.models import F, Net
 

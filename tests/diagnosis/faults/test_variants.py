@@ -15,7 +15,7 @@ from qdqnp.diagnosis.faults.fault import ChangedQuestions, Layer, place
 from qdqnp.errors import QdqnpError
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
-from tests.golden.nets import code_feeds, ten_of_each
+from tests.golden_sets.nets import code_feeds, ten_of_each
 from tests.ops.case import MS, Case, one_node
 from tests.ops.test_origin import DRAWN
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.probe.catalog import probes
 from qdqnp.diagnosis.probe.probes import Probe
@@ -85,7 +85,7 @@ def test_the_folder_holds_what_its_page_says(folder: Path) -> None:
             assert len(expected.files) == len(texts) == len(probe.hypotheses)
             for number, codes_of in enumerate(probe.answers().values()):
                 assert np.array_equal(expected[f"h{number:02d}"], codes_of)
-        assert golden.read(folder / name / "golden").inputs == 1
+        assert golden_sets.read(folder / name / "golden").inputs == 1
 
 
 def test_answers_are_what_the_engine_gives() -> None:

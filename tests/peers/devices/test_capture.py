@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import qdqnp
-from qdqnp import golden
+from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.dump import read_dump
 from qdqnp.diagnosis.dump_writer import MAPPING, write_dump
@@ -100,7 +100,7 @@ def test_from_a_function_to_the_name_of_its_arithmetic(place: Path, model: Model
     result = run("capture", "net.onnx", "--device", f"my_board:{device}", "--input", "x.npy", "--out", "dump")
     assert result.exit_code == 0, result.output
     assert "tensors of 2 runs" in result.output
-    golden.write(place / "gold", place / "net.onnx", inputs(2), 2)
+    golden_sets.write(place / "gold", place / "net.onnx", inputs(2), 2)
     found = json.loads(run("identify", "gold", "dump", "--json").stdout)
     assert "tflite" in found["everywhere"] and "tflite-single" not in found["everywhere"]
     assert found["runs"] == 2
@@ -266,7 +266,7 @@ def test_ai_runner_shows_every_layer(model: Model, tmp_path: Path, kind: Any) ->
     assert all(np.array_equal(array, codes) for array, (_, codes) in zip(layers, wanted, strict=True))
     assert np.array_equal(made["output_0"][1], wanted[-1][1])
     write_dump(tmp_path / "dump", made)
-    golden.write(tmp_path / "gold", network(SEED).SerializeToString(), inputs(2), 2)
+    golden_sets.write(tmp_path / "gold", network(SEED).SerializeToString(), inputs(2), 2)
     mapping = tmp_path / "m.toml"
     entries = [name for name in made if not name.startswith("output")]
     pairs = [f"{json.dumps(name)} = {json.dumps(entry)}" for (name, _), entry in zip(wanted, entries, strict=True)]

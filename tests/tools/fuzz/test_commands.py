@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from qdqnp.cli import inspect as inspect_module
-from qdqnp.golden.manifest import own_hash
-from qdqnp.golden.reading import read as read_golden
+from qdqnp.golden_sets.manifest import own_hash
+from qdqnp.golden_sets.reading import read as read_golden
 from tools.fuzz import commands, fuzz, fuzz_case
 from tools.fuzz.command_files import Originals, lay, originals
 from tools.fuzz.command_mutate import KINDS, MANIFEST, disturb, forge, mutate_file
