@@ -237,7 +237,7 @@ def test_within_the_room_of_files_too_there_is_one_place_for_each() -> None:
 def test_json_that_is_not_ours_is_parsed_in_one_file() -> None:
     """The schema that is shipped is ours, and so are the messages of ONNX Runtime's process."""
     found = {path for path, tree in trees().items() if re.search(r"\bjson\.loads?\(", ast.unparse(tree))}
-    assert found == {"files/documents.py", "golden/schema.py", "peers/ort/child.py"}
+    assert found == {"files/documents.py", "golden_sets/schema.py", "peers/ort/child.py"}
 
 
 # -- operators ---------------------------------------------------------------------------------------------------------
