@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class QdqnpError(Exception):
         self.lines = (title, *(f"  - {problem}" for problem in self.problems), *helps)
         super().__init__("\n".join(self.lines))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the error with its problems, so that it crosses to another process whole."""
+        return type(self), (self.title, self.problems, self.advice)
+
     def within(self, where: str) -> Self:
         """Return the same error, its problems placed inside something larger: '{where}, {where it was}'."""
         problems = [Problem(f"{where}, {p.where}", p.expected, p.got, p.hint) for p in self.problems]
@@ -72,6 +76,10 @@ class PeerError(QdqnpError):
 
 class GoldenError(QdqnpError):
     """A golden set cannot be written as asked, or the set on disk is incomplete or changed."""
+
+
+class EngineError(QdqnpError):
+    """Work that was divided among workers cannot be done: they are not reached, are lost, or have other versions."""
 
 
 class MoreProblems(Problem):
