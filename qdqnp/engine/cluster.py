@@ -68,12 +68,13 @@ def _client(address: str) -> Any:
     except ImportError as error:
         hint = "Install it: pip install 'qdqnp[cluster]'."
         raise EngineError("Dask is missing", [Problem("package distributed", "installed", "missing", hint)]) from error
+    connect: Any = distributed.Client
     where, hint = (
         f"scheduler {shorten(address)}",
         "Start one with `dask scheduler`, and workers with `dask worker ADDRESS`.",
     )
     try:
-        client: Any = distributed.Client(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
+        client: Any = connect(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError) as error:
         problem = Problem(where, "a Dask scheduler that answers", shorten(f"{error}"), hint)
         raise EngineError("the scheduler is not reached", [problem]) from error

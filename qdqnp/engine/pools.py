@@ -13,7 +13,7 @@ from qdqnp.engine.worker import DONE, forget, versions_here, work
 Answer = tuple[str, Any]
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Workers that compute shards of one job."""
 
     #: How many shards are under way at most.

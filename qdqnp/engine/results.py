@@ -17,7 +17,8 @@ from qdqnp.engine.job import Job, Shard, canonical, decoded, encoded, key_of
 from qdqnp.engine.worker import versions_here
 from qdqnp.errors import InputError, Problem, QdqnpError
 from qdqnp.files.atomic import target, write_bytes
-from qdqnp.files.paths import FOLDER, kind_of, reason
+from qdqnp.files.parents import made_folder
+from qdqnp.files.paths import reason
 from qdqnp.files.regular import read_bytes
 from qdqnp.limits import readable_bytes
 
@@ -35,13 +36,9 @@ class Results:
         self._versions = dict(versions_here())
         self._identity = decoded(canonical(job.identity()))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            made_folder(folder)
+        except (OSError, ValueError) as error:
             raise InputError("cannot keep results", [Problem(f"folder {folder}", "a folder", reason(error))]) from error
-        if kind_of(folder) != FOLDER:
-            raise InputError(
-                "cannot keep results", [Problem(f"folder {folder}", "a folder", kind_of(folder) or "none")]
-            )
 
     def find(self, shard: Shard) -> bytes | None:
         """Return the partial result of a shard as JSON; None where there is none, or none that can be relied on."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from qdqnp.engine.cluster import ClusterPool
 from qdqnp.engine.job import Job, Shard, decoded
-from qdqnp.engine.pools import Answer, GivenPool, OwnPool, Pool
+from qdqnp.engine.pools import Answer, GivenPool, OwnPool, WorkerPool
 from qdqnp.engine.processes import ProcessPool
 from qdqnp.engine.results import Results
 from qdqnp.engine.worker import MISSING, REFUSED, versions_here
@@ -88,7 +88,7 @@ def each_shard(
     kept = None if results is None else Results(results, job)
     first = list(islice(shards := iter(shards), 2))
     if executor is not None:
-        pool: Pool = GivenPool(job, executor, 2 * wanted)
+        pool: WorkerPool = GivenPool(job, executor, 2 * wanted)
     elif scheduler is not None:
         pool = ClusterPool(job, scheduler)
     elif wanted == 1 or len(first) < 2:
@@ -96,7 +96,7 @@ def each_shard(
     else:
         pool = ProcessPool(job, wanted)
     with terminate_as_interrupt():
-        run, done = _Run(pool, kept, progress or (lambda shard, partial: None)), False
+        run, done = _JobRun(pool, kept, progress or (lambda shard, partial: None)), False
         try:
             yield from run.partials(chain(first, shards))
             done = True
@@ -111,10 +111,10 @@ class _Failed:
     error: BaseException
 
 
-class _Run:
+class _JobRun:
     """One job while it is done."""
 
-    def __init__(self, pool: Pool, kept: Results | None, progress: Progress) -> None:
+    def __init__(self, pool: WorkerPool, kept: Results | None, progress: Progress) -> None:
         self._pool, self._kept, self._progress = pool, kept, progress
         #: Shards that are under way, each with its place in the order.
         self._pending: dict[Future[Answer], tuple[int, Shard]] = {}

@@ -41,3 +41,14 @@ def made_parents(path: Path) -> Iterator[None]:
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def made_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing. Raises OSError for what the system refuses, and where
+    something else has its name.
+
+    >>> made_folder(Path("new/inner"))
+    >>> kind_of(Path("new/inner"))
+    'folder'
+    """
+    path.mkdir(parents=True, exist_ok=True)
