@@ -38,6 +38,7 @@ OTHERWISE = "ONNX Runtime computes something else than ONNX's data, and qdqnp"
 EXAMPLES = 3
 #: What several problems have in common.
 REASONS = (
+    (r"opset of ai\.onnx: expected a version from \d+ to \d+, got [0-6]$", "opsets below 7"),
     ("expected a constant, got a computed tensor", "parameters that qdqnp needs when it loads a model are its inputs"),
     (r"expected one of the element types|expected (float32|int\d+|uint8|int8)\b.*, got \w+$", "other element types"),
     ("expected a tensor, got a value of type", "sequences and optional values are no tensors"),
