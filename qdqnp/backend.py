@@ -1,11 +1,9 @@
 """ONNX's backend interface: what takes any backend takes this module (`onnx.backend.base`).
 
 >>> import numpy as np
->>> import onnx
 >>> from qdqnp import backend
 >>> from qdqnp.inputs.shipped import shipped_model
->>> model = onnx.load_from_string(shipped_model("dla46_c_int8"))
->>> prepared = backend.prepare(model, "CPU", profile="tflite")
+>>> prepared = backend.prepare(shipped_model("dla46_c_int8"), "CPU", profile="tflite")
 >>> outputs = prepared.run([np.zeros((1, 3, 32, 32), np.float32)])
 >>> outputs["output"].shape
 (1, 10)

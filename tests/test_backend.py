@@ -1,4 +1,4 @@
-"""`qdqnp.backend` speaks ONNX's backend interface; ONNX Runtime's own backend is the oracle where it is asked the same."""
+"""`qdqnp.backend` speaks ONNX's backend interface; ONNX Runtime's own backend is its oracle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdqnp.inputs.shipped import shipped_model
 
 @pytest.fixture(scope="module")
 def network() -> onnx.ModelProto:
-    return onnx.load_from_string(shipped_model("dla46_c_int8"))
+    return onnx.load(shipped_model("dla46_c_int8"))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_it_is_a_backend_of_onnx(network: onnx.ModelProto, picture: np.ndarray) 
     outputs = prepared.run([picture])
     assert isinstance(outputs, tuple) and len(outputs) == 1
     assert outputs.output is outputs[0] is outputs["output"]
-    expected = peer.run_model(network, [picture])
+    expected = peer.prepare(network).run([picture])
     assert np.array_equal(outputs[0], expected[0])
 
 

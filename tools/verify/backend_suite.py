@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import unittest
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,22 +84,29 @@ class _Listener(unittest.TestResult):
             self._note(test, FAILED, f"{type(error).__name__}: {error}")
 
 
-def run_suite(include: str = "") -> list[CaseOutcome]:
-    """Run the suite on the CPU, and return what became of each case.
-
-    include: a regular expression that the names of the cases must hold; '' for all.
-    """
+@cache  # making the cases takes ten seconds
+def _suite() -> Any:
     from onnx.backend.test import BackendTest
 
-    listener = _Listener()
-    with tempfile.TemporaryDirectory() as home, warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of the computations by which onnx makes its data
+        return BackendTest(Answering, __name__)
+
+
+def run_suite(include: str = "", backend: type[QdqnpBackend] = Answering) -> list[CaseOutcome]:
+    """Run the suite on the CPU, and return what became of each case.
+
+    include: a regular expression that the names of the cases must match; '' for all.
+    """
+    listener, suite = _Listener(), _suite()
+    suite.backend = backend
+    with tempfile.TemporaryDirectory() as home, warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
         before = os.environ.get("ONNX_HOME")
         os.environ["ONNX_HOME"] = home  # where the suite keeps the data of its networks
         try:
-            suite = BackendTest(Answering, __name__).include(f"{include}.*_cpu$")
             for case in suite.test_cases.values():
-                names = [name for name in dir(case) if name.endswith("_cpu")]
+                names = [name for name in dir(case) if name.endswith("_cpu") and re.match(include, name)]
                 unittest.TestSuite(map(case, names)).run(listener)
         finally:
             if before is None:
@@ -142,8 +151,8 @@ def unexpected(outcomes: Iterable[CaseOutcome], listed: Mapping[str, Sequence[st
 def exclusions_of(outcomes: Sequence[CaseOutcome], of: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the list with what one more release of onnx shows.
 
-        of: the release.
-        document: the list before; of the releases that it knows, the newest states the common part.
+    of: the release.
+    document: the list before; of the releases that it knows, the newest states the common part.
     """
     found: dict[str, list[str]] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.name):
@@ -172,7 +181,7 @@ def counts(outcomes: Iterable[CaseOutcome]) -> list[str]:
 
 
 @click.command()
-@click.option("--include", default="", help="A regular expression that the cases' names hold.")
+@click.option("--include", default="", help="A regular expression that the cases' names match.")
 @click.option("--reasons", is_flag=True, help="Print the reasons, with the number of cases of each.")
 @click.option("--write", is_flag=True, help="Write the list of what does not pass.")
 def main(include: str, reasons: bool, write: bool) -> None:
