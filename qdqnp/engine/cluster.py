@@ -10,7 +10,7 @@ from qdqnp.engine.pools import Answer, Parcel
 from qdqnp.errors import EngineError, Problem, shorten
 
 # How long to wait for the scheduler, and then for its first worker.
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 # Shards that are under way at least: workers may join at any time.
 _LEAST = 16
 
@@ -29,13 +29,13 @@ class ClusterPool:
             self._executor = self._client.get_executor(pure=False)
             self._send()
         except BaseException:
-            self._client.close(timeout=_PATIENCE_SECONDS)
+            self._client.close(timeout=PATIENCE_SECONDS)
             raise
 
     def _send(self) -> None:
         """Give every worker the parts, by their hashes: Dask moves them on to those that join later."""
         parts = {f"qdqnp-{name}": part for name, part in zip(self._parcel.names, self._parcel.parts, strict=True)}
-        self._parts = tuple(self._client.scatter(parts, broadcast=True, timeout=_PATIENCE_SECONDS).values())
+        self._parts = tuple(self._client.scatter(parts, broadcast=True, timeout=PATIENCE_SECONDS).values())
 
     def submit(self, shard: Shard, *, whole: bool = False) -> Future[Answer]:
         return self._parcel.given_to(self._executor, shard, *self._parts)
@@ -46,7 +46,7 @@ class ClusterPool:
 
     def close(self, now: bool) -> None:
         self._executor.shutdown(wait=False)
-        self._client.close(timeout=_PATIENCE_SECONDS)
+        self._client.close(timeout=PATIENCE_SECONDS)
 
     def meaning(self, error: Exception, shard: Shard) -> Exception:
         from distributed.scheduler import KilledWorker
@@ -74,14 +74,14 @@ def _client(address: str) -> Any:
         "Start one with `dask scheduler`, and workers with `dask worker ADDRESS`.",
     )
     try:
-        client: Any = connect(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
+        client: Any = connect(address, timeout=PATIENCE_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError) as error:
         problem = Problem(where, "a Dask scheduler that answers", shorten(f"{error}"), hint)
         raise EngineError("the scheduler is not reached", [problem]) from error
     try:
-        client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
+        client.wait_for_workers(1, timeout=PATIENCE_SECONDS)
     except BaseException as error:
-        client.close(timeout=_PATIENCE_SECONDS)
+        client.close(timeout=PATIENCE_SECONDS)
         if not isinstance(error, OSError | TimeoutError):
             raise
         problem = Problem(where, "at least one worker", "none", hint)

@@ -19,7 +19,7 @@ from qdqnp.errors import InputError, Problem, QdqnpError
 from qdqnp.files.atomic import target, write_bytes
 from qdqnp.files.parents import made_folder
 from qdqnp.files.paths import reason
-from qdqnp.files.regular import read_bytes
+from qdqnp.files.regular import open_regular, read_all
 from qdqnp.limits import readable_bytes
 
 # Of the largest partial result that is kept.
@@ -44,7 +44,9 @@ class Results:
         """Return the partial result of a shard as JSON; None where there is none, or none that can be relied on."""
         about = self._about(shard)
         try:
-            found = decoded(read_bytes(self._path(about), MAX_BYTES))
+            # not noted as an input: where it is of no use, it is replaced
+            with open_regular(self._path(about), follow=False, note=False) as file:
+                found = decoded(read_all(file, MAX_BYTES))
         except (OSError, ValueError):
             return None
         if not isinstance(found, dict) or "partial" not in found:

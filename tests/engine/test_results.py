@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from qdqnp import version
 from qdqnp.engine import Blobs, key_of, run_shards
 from qdqnp.errors import InputError, QdqnpError
+from qdqnp.files.regular import noting_inputs
 from tests.engine.jobs import Sums, expected, noted, shards
 
 
@@ -101,7 +101,8 @@ def test_a_damaged_file_is_computed_anew_and_replaced(
     path.write_bytes(damage(before))
     assert path.read_bytes() != before
     computed(notes)
-    assert run_shards(Sums(notes), shards(1), workers=1, results=results) == expected(1)
+    with noting_inputs():  # as commands do: what is replaced was not an input
+        assert run_shards(Sums(notes), shards(1), workers=1, results=results) == expected(1)
     assert computed(notes) == 1
     assert path.read_bytes() == before
 
@@ -149,13 +150,6 @@ def test_two_runs_may_share_a_folder(places: tuple[Path, Path]) -> None:
 
     assert run_shards(Slow(notes), shards(1), workers=1, results=results) == expected(1)
     assert len(list(results.iterdir())) == 1
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir(mode=0o500)
-    with pytest.raises(QdqnpError):
-        run_shards(Sums(tmp_path), shards(1), workers=1, results=tmp_path / "results")
 
 
 def test_keys_are_of_what_is_meant() -> None:
