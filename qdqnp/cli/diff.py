@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
+from qdqnp.cli.engine import engine_options, given
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     ModelFile,
@@ -23,7 +25,7 @@ from qdqnp.diagnosis.proof.prove import prove as proven
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
-from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table, tracked
+from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table
 from qdqnp.render.proof import INFERRED_MARK, print_proof
 
 HOST_MARK = "^"
@@ -38,6 +40,7 @@ HOST_MARK = "^"
 @shape_option
 @profiles_option("Two or more: names, or paths that end in .toml; the first is the reference.", required=True)
 @host_float_option
+@engine_options(workers=1)
 @json_option
 def diff_command(
     model: ModelFile,
@@ -46,6 +49,7 @@ def diff_command(
     shapes: tuple[str, ...],
     listed: tuple[str, ...],
     host_float: bool,
+    where: Mapping[str, Any],
     as_json: bool,
 ) -> None:
     """Run MODEL under several arithmetic profiles, and compare every layer with the first profile's.
@@ -67,12 +71,16 @@ def diff_command(
         raise click.UsageError("--shape goes with --prove; without it the inputs have shapes")
     if prove and inputs.given:
         raise click.UsageError("--prove is about all inputs: --input, --random and --seed do not go with it")
+    if prove and any(given(name) for name in ("workers", "scheduler", "results")):
+        raise click.UsageError("--prove runs nothing: --workers, --scheduler and --results do not go with it")
     loaded = load(model)
     if prove:
         _prove(model.name, loaded, pairs, shapes_of(shapes, loaded.program(pairs[0][1]).inputs), as_json)
         return
     runs, total = inputs.feeds(loaded.program(pairs[0][1]))
-    report = diff(loaded, pairs, tracked(runs, total, "comparing", not as_json))
+    with progress(disable=as_json) as shown:
+        task = shown.add_task("comparing", total=total)
+        report = diff(loaded, pairs, runs, progress=lambda: shown.advance(task), **where)
     if as_json:
         print_json({"model": model.name, **report.as_json()})
     else:

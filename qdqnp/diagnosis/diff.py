@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from qdqnp.diagnosis.tally import Tally
+from qdqnp.engine import Shard, digest, each_shard
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan, on_host
 from qdqnp.executor.walk import made_by
@@ -97,17 +100,28 @@ class DiffReport:
 
 
 def diff(
-    model: Model, profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]], inputs: Iterable[Mapping[str, Array]]
+    model: Model,
+    profiles: Mapping[str, Profile] | Sequence[tuple[str, Profile]],
+    inputs: Iterable[Mapping[str, Array]],
+    *,
+    progress: Callable[[], None] = lambda: None,
+    workers: int | None = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    results: Path | None = None,
 ) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes are compared in the dtype that the file gives them.
 
         model: the model.
         profiles: profiles by the name to report them under; pairs where a name occurs twice.
-        inputs: arrays by input name.
+        inputs: arrays by input name, taken as they are needed.
+        progress: called after each input.
+        workers, scheduler, executor, results: where inputs are computed, see qdqnp.engine.run_shards. The report does
+            not depend on it.
 
-    Raises ProfileError that lists, for all profiles at once, the layers that they do not define, and InputError for
-    inputs that do not fit.
+    Raises ProfileError that lists, for all profiles at once, the layers that they do not define, InputError for
+    inputs that do not fit, and EngineError as run_shards does.
 
     >>> import numpy as np
     >>> import qdqnp
@@ -119,14 +133,53 @@ def diff(
     >>> [row.op for row in report.totals() if not row.cells[1].single.equal]
     ['QLinearConv', 'QLinearConcat']
     """
-    pairs = list(profiles.items()) if isinstance(profiles, Mapping) else list(profiles)
+    pairs = tuple(profiles.items() if isinstance(profiles, Mapping) else profiles)
     plans = plans_of(model, pairs)
-    names = [name for name, _ in pairs]
-    report = DiffReport(names, [profile.status for _, profile in pairs], _rows(plans))
-    for feeds in inputs:
-        _add(report, plans, feeds)
+    report = DiffReport([name for name, _ in pairs], [profile.status for _, profile in pairs], _rows(plans))
+    shards = (Shard(index, dict(feeds), digest(feeds)) for index, feeds in enumerate(inputs))
+    for partial in each_shard(
+        _DiffJob(model, pairs),
+        shards,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        results=results,
+        progress=lambda shard, partial: progress(),
+    ):
+        for row, (shape, cells) in zip(report.rows, partial, strict=True):
+            row.shape = tuple(shape)
+            for cell, (entire, single) in zip(row.cells, cells, strict=True):
+                cell.entire.include(Tally.from_partial(entire))
+                cell.single.include(Tally.from_partial(single))
         report.inputs += 1
     return report
+
+
+@dataclass(frozen=True)
+class _DiffJob:
+    """Compares the profiles on one input: for each row of the report its shape and, for each cell, both tallies."""
+
+    model: Model
+    pairs: tuple[tuple[str, Profile], ...]
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"diff": digest(self.model.graph), "profiles": [digest(profile) for _, profile in self.pairs]}
+
+    def blobs(self) -> Mapping[str, bytes]:
+        return {}
+
+    def prepare(self, blobs: Mapping[str, bytes]) -> Callable[[Mapping[str, Array]], Any]:
+        plans, names = plans_of(self.model, self.pairs), [name for name, _ in self.pairs]
+
+        def compared(feeds: Mapping[str, Array]) -> Any:
+            report = DiffReport(names, [], _rows(plans))
+            _add(report, plans, feeds)
+            return [
+                (row.shape, [(cell.entire.as_partial(), cell.single.as_partial()) for cell in row.cells])
+                for row in report.rows
+            ]
+
+        return compared
 
 
 def plans_of(model: Model, pairs: Sequence[tuple[str, Profile]]) -> list[Plan]:

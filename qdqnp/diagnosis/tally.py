@@ -106,6 +106,36 @@ class Tally:
             found["histogram"] = {str(key): self.histogram[key] for key in sorted(self.histogram)}
         return found
 
+    def as_partial(self) -> list[Any]:
+        """Return all fields as JSON has them, for another process; `from_partial` makes the tally again.
+
+        Numbers of any size, and those that JSON does not have, are texts there.
+        """
+        bins = [number for pair in self.histogram.items() for number in pair]
+        first = None if self.first is None else list(self.first)
+        return [self.elements, self.differing, _text(self.largest), _text(self.total), bins, first, self.note]
+
+    @classmethod
+    def from_partial(cls, partial: list[Any]) -> Tally:
+        """Return the tally that `as_partial` described.
+
+        >>> one = compared(np.float32([1, np.inf]), np.float32([1, 0]))
+        >>> Tally.from_partial(one.as_partial()) == one
+        True
+        """
+        elements, differing, largest, total, bins, first, note = partial
+        histogram = Counter(dict(zip(bins[::2], bins[1::2], strict=True)))
+        at = None if first is None else tuple(first)
+        return cls(elements, differing, _number(largest), _number(total), histogram, at, note)
+
+
+def _text(number: int | float) -> str:
+    return str(number) if isinstance(number, int) else float(number).hex()
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdecimal() else float.fromhex(text)
+
 
 def _distances(got: Array, want: Array) -> Int64:
     """Return got - want of integers; of 64 bits at most 2^62 either way, which no sum of two of them leaves."""

@@ -4,7 +4,8 @@ A Job says what is done to one Shard of the inputs, and is sent to each worker o
 every shard, in their order. It knows no model: who calls it adds up the partial results.
 """
 
+from qdqnp.engine.digest import digest
 from qdqnp.engine.job import Blobs, Job, Shard, key_of
 from qdqnp.engine.run import each_shard, run_shards
 
-__all__ = ["Blobs", "Job", "Shard", "each_shard", "key_of", "run_shards"]
+__all__ = ["Blobs", "Job", "Shard", "digest", "each_shard", "key_of", "run_shards"]
