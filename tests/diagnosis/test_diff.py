@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import qdqnp
 from qdqnp.diagnosis.diff import DiffReport, diff
-from qdqnp.errors import ProfileError
+from qdqnp.errors import InputError, ProfileError
 from qdqnp.model import Model
 from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.profile import Profile
@@ -182,3 +184,33 @@ def test_a_tensor_that_another_lowering_does_not_make(model: Model) -> None:
     notes = {row.op: row.cells[1].entire.note for row in report.rows}
     assert notes["Conv"] == "no such tensor in the lowering ort"
     assert not notes["QuantizeLinear"]
+
+
+def test_the_report_is_the_same_whoever_computes_it(model: Model) -> None:
+    """In all that was counted, also what JSON leaves out."""
+    pairs = [(name, profile_named(name)) for name in ("ort", "tflite", "ort-unfused")]
+    calls: list[None] = []
+    inputs = feeds(5, seed=3)
+    alone = diff(model, pairs, inputs)
+    many = diff(model, pairs, iter(inputs), workers=2, progress=lambda: calls.append(None))
+    assert many == alone and many.inputs == len(calls) == 5
+    assert any(row.cells[1].entire.differing for row in many.rows)
+
+
+def test_results_belong_to_the_model_and_the_profiles(model: Model, tmp_path: Path) -> None:
+    """Whatever is kept in one folder: each run has its own."""
+    other = qdqnp.load(dla(seed=2))
+    fast = replace(profile_named("tflite"), accumulate=profile_named("cmsis-nn").accumulate)
+    for network in (model, other):
+        for profile in (profile_named("tflite"), fast):
+            pairs = [("ort", profile_named("ort")), ("other", profile)]
+            first = diff(network, pairs, feeds(1), results=tmp_path)
+            assert first == diff(network, pairs, feeds(1)) == diff(network, pairs, feeds(1), results=tmp_path)
+
+
+def test_the_first_bad_input_is_the_error(model: Model) -> None:
+    bad = [*feeds(3), {"input": np.zeros((1, 4, 16, 16), np.float32)}, {"other": np.zeros(1, np.float32)}]
+    with ThreadPoolExecutor(2) as executor:
+        for where in ({}, {"executor": executor}):
+            with pytest.raises(InputError, match="axis 1: expected 3, got 4"):
+                diff(model, [("ort", profile_named("ort"))] * 2, bad, **where)
