@@ -2,8 +2,9 @@
 
 What is done to a picture, in this order:
 
-1. Read as 8-bit RGB. Transparency is dropped, the first frame of an animation is taken, and the pixels stay as they
-   are stored: an EXIF orientation is not applied.
+1. Read as 8-bit RGB. Grey is repeated, CMYK is converted by Pillow's formula without a colour profile, transparency is
+   dropped, and the first frame of an animation is taken. The pixels stay as they are stored: an EXIF orientation is
+   not applied, but for that of a TIFF file, which Pillow applies. More than 8 bits for each channel are refused.
 2. color: RGB; BGR, the channels reversed; gray, (19595 R + 38470 G + 7471 B + 32768) >> 16, which is Pillow's rule.
 3. resize, with Pillow on 8-bit channels: one number is the shorter side, and the longer becomes
    floor(resize * longer / shorter); two are the exact height and width.
@@ -251,16 +252,17 @@ def _holds_pictures(header: Header) -> bool:
 
 
 def _read(path: Path) -> Pixels:
-    pillow = _pillow()
+    image = pillow()
     try:
-        return read_picture(path, pillow)
+        return read_picture(path, image)
     except (OSError, ValueError) as error:
         raise InputError(
             "cannot read a picture", [Problem(f"file {path}", "a readable picture", reason(error))]
         ) from error
 
 
-def _pillow() -> Any:
+def pillow() -> Any:
+    """Return the module PIL.Image. Raises InputError with the command that installs it."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -414,7 +416,7 @@ def _resized(pixels: Pixels, size: Size, method: str) -> Pixels:
         raise _SizeError(f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS} in all after resizing", size)
     if size == (height, width):
         return pixels
-    image_module = _pillow()
+    image_module = pillow()
     image = image_module.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
     made = image.resize((size[1], size[0]), image_module.Resampling[method.upper()])
     return np.asarray(made).reshape(*size, pixels.shape[2])

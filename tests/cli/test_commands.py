@@ -133,7 +133,7 @@ def test_verify_of_other_sessions(path: Path, profile: str) -> None:
 
 
 def test_verify_of_a_session_that_this_machine_lacks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdqnp.peers.ort.peer.saturates", lambda: False)
+    monkeypatch.setattr("qdqnp.peers.ort.users.saturates", lambda: False)
     result = run("verify", path, "--profile", "ort-avx2")
     assert result.exit_code == 2
     assert "compare with --profile ort-x64" in " ".join(result.stderr.split())

@@ -23,18 +23,16 @@ from qdqnp.files.regular import read_bytes
 from qdqnp.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES
 from qdqnp.lowering.ort.transformers import HARMLESS, REPRODUCED, TRANSFORMERS, UNPROMISED
 from qdqnp.peers.ort.names import Pairs, pairs
-from qdqnp.peers.ort.probe import saturates
 from qdqnp.peers.ort.session import (
     APPENDED,
     KINDS,
     OFF,
-    PRECISE,
     TESTED,
     Here,
-    SessionKind,
     Sessions,
     import_onnxruntime,
 )
+from qdqnp.peers.ort.users import open_kind
 from qdqnp.program import Program
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
@@ -79,7 +77,7 @@ class OrtPeer:
         model: Any = single_file(source) if isinstance(source, CutModel) else source
         model = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
-        self._plain, self.config = self._plain_session(model)
+        self._plain, self.config = open_kind(self._sessions, model, self.kind, self.kind.level, threads)
         self._users = self._plain
         if self.kind.users != self.kind.level:
             self._users = self._sessions.open(model, self.kind.users, self.config, threads)
@@ -94,19 +92,6 @@ class OrtPeer:
         _expose(instrumented, self.fused.tensors)
         self._exposed = [output.name for output in instrumented.graph.output]
         self._instrumented = self._sessions.open(instrumented.SerializeToString(), OFF, self.config, threads)
-
-    def _plain_session(self, model: Any) -> tuple[Any, Mapping[str, str]]:
-        _require(self.kind)
-        config = dict(self.kind.config)
-        if not self.kind.saturating and self.kind.level != OFF and saturates():
-            try:
-                return self._sessions.open(model, self.kind.level, {**config, **PRECISE}, self._threads), {
-                    **config,
-                    **PRECISE,
-                }
-            except PeerError:
-                pass  # see PRECISE: int8 activations
-        return self._sessions.open(model, self.kind.level, config, self._threads), config
 
     def _optimized(self, without: Collection[str]) -> onnx.ModelProto:
         """Return the graph that the session runs, with some optimizers left out."""
@@ -163,14 +148,6 @@ class OrtPeer:
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return the outputs of a session as users open it, at level ALL where anything is optimized, by name."""
         return dict(zip(self._output_names, self._sessions.run(self._users, self._output_names, feeds), strict=True))
-
-
-def _require(kind: SessionKind) -> None:
-    """Refuse a profile whose sums this CPU's onnxruntime adds up in another way."""
-    if kind.saturating and not saturates():
-        hint = "Run it on x86-64 without VNNI, or compare with --profile ort-x64."
-        problem = Problem("this machine", "a CPU on which uint8 x int8 products saturate", "exact products", hint)
-        raise PeerError(f"no session here computes '{kind.profile}'", [problem])
 
 
 def host() -> dict[str, str]:
