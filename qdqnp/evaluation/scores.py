@@ -66,7 +66,7 @@ def best(scores: Array) -> list[int | None]:
     >>> best(np.float32([[1, 3, 3], [0, np.nan, 1]]))
     [1, None]
     """
-    found = scores.argmax(axis=1).tolist()
+    found: list[int | None] = scores.argmax(axis=1).tolist()
     if scores.dtype.kind != "f":
         return found
     odd = np.isnan(scores).any(axis=1).tolist()

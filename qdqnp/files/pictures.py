@@ -99,7 +99,7 @@ def _check(image: Any) -> None:
 def _wide(image: Any) -> bool:
     """Tell whether the file has more than 8 bits for each channel, which the mode does not tell of colours."""
     if image.format == "TIFF":
-        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8
+        return max(map(int, image.tag_v2.get(_BITS_PER_SAMPLE, (8,)))) > 8
     last = image.tile[0][3] if image.tile else ""
     if image.format == "PNG":
         return ";16" in str(last)

@@ -33,7 +33,7 @@ def html(report: CompareReport, title: str) -> str:
     first = next((row for row in rows if row["row"] is report.first), None)
     equal = sum(not (row.entire.differing or row.single.differing) for row in report.rows)
     return str(
-        _template().render(
+        template(TEMPLATE).render(
             report=report,
             title=shorten(title, LONGEST_NAME),
             version=__version__,
@@ -47,7 +47,8 @@ def html(report: CompareReport, title: str) -> str:
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template of a page. Raises InputError where Jinja2 is not installed."""
     try:
         import jinja2
     except ImportError as error:
@@ -57,7 +58,8 @@ def _template() -> Any:
         autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["breakable"] = _breakable
-    source = packaged("qdqnp.render", TEMPLATE).decode("utf-8")
+    environment.filters["short"] = lambda text: shorten(text, LONGEST_NAME)
+    source = packaged("qdqnp.render", name).decode("utf-8")
     return environment.from_string(source)
 
 

@@ -105,7 +105,7 @@ def test_names_may_be_broken_between_words_only() -> None:
 
 
 def test_without_jinja2_the_error_says_what_to_install(found: CompareReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    html_module._template.cache_clear()  # which another test filled
+    html_module.template.cache_clear()  # which another test filled
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(InputError, match=r"qdqnp\[report\]"):
         html(found, "a")
