@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from qdqnp.cli.engine import engine_options
-from qdqnp.cli.options import PATH, force_option, json_option, threads_option
+from qdqnp.cli.options import PATH, force_option, host_float_option, json_option, threads_option
 from qdqnp.cli.pictures import PICTURE_KEYS, picture_options, settings_of
 from qdqnp.evaluation.columns import column_from
 from qdqnp.evaluation.counts import Counts
@@ -49,6 +49,7 @@ from qdqnp.render.evaluation_html import evaluation_html
 @click.option(
     "--scores", metavar="NAME", help="The output that holds the scores.  [default: the only one (N, classes)]"
 )
+@host_float_option
 @picture_options
 @click.option(
     "--batch",
@@ -59,7 +60,7 @@ from qdqnp.render.evaluation_html import evaluation_html
     help="Inputs that are computed together where a model takes any number.",
 )
 @threads_option
-@engine_options
+@engine_options()
 @click.option("--skip-bad", is_flag=True, help="Accept a result without the inputs that cannot be evaluated.")
 @json_option
 @click.option("--csv", "csv_file", type=PATH, metavar="FILE", help="Write a line for each column.")
@@ -74,9 +75,10 @@ def eval_command(
     class_names: Path | None,
     class_offset: int | None,
     scores: str | None,
+    host_float: bool,
     batch: int,
     threads: int,
-    engine: Mapping[str, Any],
+    where: Mapping[str, Any],
     skip_bad: bool,
     as_json: bool,
     csv_file: Path | None,
@@ -85,7 +87,7 @@ def eval_command(
     force: bool,
     **options: Any,
 ) -> None:
-    """Evaluate each MODEL, and each --column, on labelled inputs: top-1 and top-5, and how far they agree with the first.
+    """Evaluate each MODEL and each --column on labelled inputs: top-1, top-5, and how far they agree with the first.
 
     D is a folder with a folder of pictures for each class (classes in the order of their names), or with a label file;
     or an .npz with the classes as y, and pictures or the model's inputs. Pictures are prepared as `run` does.
@@ -114,11 +116,12 @@ def eval_command(
                 class_names=names,
                 class_offset=class_offset,
                 scores=scores,
+                host_float=host_float,
                 batch=batch,
                 threads=threads,
                 skip_bad=skip_bad,
                 notify=notify,
-                **engine,
+                **where,
             )
         except BadInputsError as error:
             found, bad = error.evaluation, error

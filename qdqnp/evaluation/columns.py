@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -137,7 +137,11 @@ class OpenColumn:
 
 
 def open_columns(
-    columns: Iterable[Column], preprocessing: Preprocessing | None, pictures: bool | None, output: str | None
+    columns: Iterable[Column],
+    preprocessing: Preprocessing | None,
+    pictures: bool | None,
+    output: str | None = None,
+    host_float: bool = False,
 ) -> tuple[list[OpenColumn], Blobs]:
     """Read the models, and check that each can be computed.
 
@@ -145,6 +149,7 @@ def open_columns(
         preprocessing: what is done to pictures; None where nothing is said of it.
         pictures: whether the inputs are pictures; None where it shows later.
         output: the output that holds the scores; None finds it.
+        host_float: whether what a profile does not define runs in float32.
 
     Returns the columns, and the models' bytes by their sha256. Raises InputError that lists what is wrong with each.
     """
@@ -154,7 +159,7 @@ def open_columns(
     for column in columns:
         try:
             data = _bytes(column)
-            found.append(_opened(column, data, preprocessing, pictures, output))
+            found.append(_opened(column, data, preprocessing, pictures, output, host_float))
             held.append(data)
         except QdqnpError as error:
             for problem in error.problems or (Problem("", error.title, "none"),):
@@ -172,10 +177,17 @@ def _bytes(column: Column) -> bytes:
 
 
 def _opened(
-    column: Column, data: bytes, preprocessing: Preprocessing | None, pictures: bool | None, output: str | None
+    column: Column,
+    data: bytes,
+    preprocessing: Preprocessing | None,
+    pictures: bool | None,
+    output: str | None,
+    host_float: bool,
 ) -> OpenColumn:
     model = load(data)
     profile, session = _arithmetic(column, model)
+    if profile is not None and host_float:
+        profile = replace(profile, host_float=True)
     program = model.program(profile or "ort")
     if profile is not None:
         model.plan(profile)  # raises where the profile does not define a layer
@@ -192,11 +204,15 @@ def _opened(
         key=key_of(data),
         profile=profile,
         session=session,
-        arithmetic=profile.name if profile is not None else described(SESSIONS[session]),
+        arithmetic=described(SESSIONS[session]) if profile is None else _named_profile(profile),
         preprocessing=chosen,
         scores=scores_of(program, output),
         batch=_batch(program),
     )
+
+
+def _named_profile(profile: Profile) -> str:
+    return f"{profile.name}, floats on the host" if profile.host_float else profile.name
 
 
 def _arithmetic(column: Column, model: Model) -> tuple[Profile | None, str]:

@@ -72,6 +72,7 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     class_offset: int | None = None,
     scores: str | None = None,
+    host_float: bool = False,
     batch: int = BATCH,
     threads: int = 1,
     skip_bad: bool = False,
@@ -92,6 +93,7 @@ def evaluate(
         class_offset: the class of the scores that is class 0 of the labels; None is 0, but 1 where scores have 1,001
             classes and the labels the 1,000 of ImageNet.
         scores: the output that holds the scores, (N, classes); None finds it.
+        host_float: whether what a profile does not define runs in float32, as on a host.
         batch: inputs that are computed together where a model takes any number.
         threads: how many inputs each worker computes at a time.
         skip_bad: whether inputs that cannot be evaluated are only listed.
@@ -114,7 +116,7 @@ def evaluate(
     began = time.perf_counter()
     _check(batch, class_offset)
     given = data_of(data, None if labels is None else Path(labels), class_names)
-    columns, held = open_columns(columns_of(models), preprocessing, given.pictures, scores)
+    columns, held = open_columns(columns_of(models), preprocessing, given.pictures, scores, host_float)
     names = class_names if class_names is not None else given.class_names
     offset, notes = _offset(columns, given, names, class_offset)
     classes = _classes(columns, names, offset)

@@ -64,22 +64,23 @@ class _Listed:
 def _listed(path: Path) -> _Listed:
     found = _Listed()
     for name in names_in(path):
-        if kind_of(path / name) != FOLDER:
-            _sort(path, name, found)
+        kind = kind_of(path / name)
+        if kind != FOLDER:
+            _sort(name, kind, found)
             continue
         found.folders.append(name)
         for inner in names_in(path / name):
-            relative = f"{name}/{inner}"
-            if kind_of(path / relative) == FOLDER:
-                found.nested.append(relative)
+            kind = kind_of(path / name / inner)
+            if kind == FOLDER:
+                found.nested.append(f"{name}/{inner}")
             else:
-                _sort(path, relative, found)
+                _sort(f"{name}/{inner}", kind, found)
     found.pictures.sort()
     return found
 
 
-def _sort(path: Path, name: str, found: _Listed) -> None:
-    pictured = Path(name).suffix.lower() in SUFFIXES and kind_of(path / name) == FILE
+def _sort(name: str, kind: str, found: _Listed) -> None:
+    pictured = kind == FILE and name.lower().endswith(SUFFIXES)
     (found.pictures if pictured else found.others).append(name)
 
 

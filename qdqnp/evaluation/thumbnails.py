@@ -33,13 +33,13 @@ def thumbnails(evaluation: Evaluation, data: DataSet) -> dict[int, str]:
 def _made(data: DataSet, wanted: Collection[int]) -> dict[int, str]:
     found = {}
     for sample in data.samples(wanted):
-        if not isinstance(sample.content, bytes | np.ndarray):
-            continue
         try:
-            pixels, _ = decoded(sample.content)
+            pixels = decoded(sample.content)[0] if not isinstance(sample.content, str) else None
         except ValueError:  # the file has changed since
             continue
-        image = pillow().fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.asarray(pixels))
+        if not isinstance(pixels, np.ndarray):
+            continue
+        image = pillow().fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
         image.thumbnail((SIDE, SIDE))
         file = io.BytesIO()
         image.save(file, "PNG")

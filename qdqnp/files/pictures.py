@@ -82,6 +82,8 @@ def _decoded(file: BinaryIO, pillow: Any) -> Decoded:
                 notes = _notes(image)
                 pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
                 return Decoded(pixels, tuple(notes if image.format == "TIFF" else [*notes, *_turned(image, TURNED)]))
+    except pillow.UnidentifiedImageError as error:  # whose text has an address, another one each time
+        raise ValueError(f"none of the formats {', '.join(FORMATS)}") from error
     except Exception as error:  # a damaged picture makes decoders raise almost anything
         raise ValueError(str(error) or type(error).__name__) from error
 
