@@ -22,7 +22,6 @@ COMMANDS = (
     "verify",
     "inspect",
     "run",
-    "eval",
     "stimulate",
     "diff",
     "explain",

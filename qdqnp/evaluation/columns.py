@@ -29,10 +29,10 @@ ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class ModelColumn:
     """A model and an arithmetic.
 
-    >>> Column("board", "net.onnx", "neural-art").arithmetic
+    >>> ModelColumn("board", "net.onnx", "neural-art").arithmetic
     'neural-art'
     """
 
@@ -45,7 +45,7 @@ class Column:
     arithmetic: str | Profile | None = None
 
 
-def column_from(text: str) -> Column:
+def column_from(text: str) -> ModelColumn:
     """Return the column that a text names: NAME=MODEL, MODEL, or one of them with :ARITHMETIC behind it.
 
     What follows the last colon is an arithmetic if no file has the whole name, and it is the name of a profile or a
@@ -66,17 +66,17 @@ def column_from(text: str) -> Column:
     arithmetic = after if stated else None
     path = Path(rest if arithmetic is None else before)
     made = path.stem + ("" if arithmetic is None else f":{Path(arithmetic).stem}")
-    return Column(name or made, path, arithmetic)
+    return ModelColumn(name or made, path, arithmetic)
 
 
 def _is_arithmetic(text: str) -> bool:
     return text in SESSIONS or text in PROFILES or text in ALIASES or text.endswith(".toml")
 
 
-def columns_of(given: object) -> list[Column]:
+def columns_of(given: object) -> list[ModelColumn]:
     """Return the columns that a caller of `evaluate` names: one model or column, several, or models by column name.
 
-        given: a path, bytes, a ModelProto or a Column; a sequence of these; or a mapping of names to these, or to
+        given: a path, bytes, a ModelProto or a ModelColumn; a sequence of these; or a mapping of names to these, or to
             pairs of a model and an arithmetic.
 
     Raises InputError for a name that two columns have, and for anything else.
@@ -100,16 +100,18 @@ def columns_of(given: object) -> list[Column]:
     return found
 
 
-def _named(name: str, given: object) -> Column:
+def _named(name: str, given: object) -> ModelColumn:
     if isinstance(given, tuple) and len(given) == 2:
-        return Column(name, given[0], given[1])
-    return Column(name, given.model, given.arithmetic) if isinstance(given, Column) else Column(name, given)  # type: ignore[arg-type]
+        return ModelColumn(name, given[0], given[1])
+    return (
+        ModelColumn(name, given.model, given.arithmetic) if isinstance(given, ModelColumn) else ModelColumn(name, given)
+    )  # type: ignore[arg-type]
 
 
-def _one(given: object, number: int) -> Column:
-    if isinstance(given, Column):
+def _one(given: object, number: int) -> ModelColumn:
+    if isinstance(given, ModelColumn):
         return given
-    return Column(Path(given).stem if isinstance(given, str | os.PathLike) else f"model {number}", given)  # type: ignore[arg-type]
+    return ModelColumn(Path(given).stem if isinstance(given, str | os.PathLike) else f"model {number}", given)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class OpenColumn:
 
 
 def open_columns(
-    columns: Iterable[Column],
+    columns: Iterable[ModelColumn],
     preprocessing: Preprocessing | None,
     pictures: bool | None,
     output: str | None = None,
@@ -169,7 +171,7 @@ def open_columns(
     return found, Blobs(*held)
 
 
-def _bytes(column: Column) -> bytes:
+def _bytes(column: ModelColumn) -> bytes:
     if not isinstance(column.model, str | os.PathLike | bytes | onnx.ModelProto):
         got = f"a {type(column.model).__name__}"
         raise ModelError("no model", [Problem("model", "a path, bytes or an onnx.ModelProto", got)])
@@ -177,7 +179,7 @@ def _bytes(column: Column) -> bytes:
 
 
 def _opened(
-    column: Column,
+    column: ModelColumn,
     data: bytes,
     preprocessing: Preprocessing | None,
     pictures: bool | None,
@@ -215,7 +217,7 @@ def _named_profile(profile: Profile) -> str:
     return f"{profile.name}, floats on the host" if profile.host_float else profile.name
 
 
-def _arithmetic(column: Column, model: Model) -> tuple[Profile | None, str]:
+def _arithmetic(column: ModelColumn, model: Model) -> tuple[Profile | None, str]:
     """Return the profile, or the name of the session."""
     stated = column.arithmetic
     if stated is None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qdqnp.errors import InputError
-from qdqnp.evaluation.columns import Column, column_from, columns_of, open_columns
+from qdqnp.evaluation.columns import ModelColumn, column_from, columns_of, open_columns
 from qdqnp.numerics.profiles import profile_named
 from tests.evaluation.kit import network, save
 
@@ -47,7 +47,7 @@ def test_what_python_may_pass() -> None:
     model = network()
     assert [one.name for one in columns_of("a/net.onnx")] == ["net"]
     assert [one.name for one in columns_of([Path("net.onnx"), model, b""])] == ["net", "model 1", "model 2"]
-    named = columns_of({"a": model, "b": (model, "tflite"), "c": Column("old", model, "exact")})
+    named = columns_of({"a": model, "b": (model, "tflite"), "c": ModelColumn("old", model, "exact")})
     assert [(one.name, one.arithmetic) for one in named] == [("a", None), ("b", "tflite"), ("c", "exact")]
     with pytest.raises(InputError, match=r"column 'net': expected a name of its own, got 2 columns"):
         columns_of(["a/net.onnx", "b/net.onnx"])
@@ -58,12 +58,12 @@ def test_what_python_may_pass() -> None:
 def test_every_bad_column_is_listed() -> None:
     model = network()
     columns = [
-        Column("lost", "lost.onnx"),
-        Column("odd", 7),  # type: ignore[arg-type]
-        Column("good", model),
-        Column("unknown", model, "tflit"),
-        Column("damaged", b"not a model"),
-        Column("undefined", network(quantized=False), "tflite"),
+        ModelColumn("lost", "lost.onnx"),
+        ModelColumn("odd", 7),  # type: ignore[arg-type]
+        ModelColumn("good", model),
+        ModelColumn("unknown", model, "tflit"),
+        ModelColumn("damaged", b"not a model"),
+        ModelColumn("undefined", network(quantized=False), "tflite"),
     ]
     with pytest.raises(InputError) as caught:
         open_columns(columns, None, True)
@@ -87,13 +87,13 @@ def test_who_computes() -> None:
 
 def test_without_onnxruntime_a_float_model_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    found, _ = open_columns([Column("a", network(quantized=False))], None, True)
+    found, _ = open_columns([ModelColumn("a", network(quantized=False))], None, True)
     assert found[0].profile is not None and found[0].profile.name == "ort"
     with pytest.raises(InputError, match=r"qdqnp\[ort\]"):
-        open_columns([Column("a", network(), "session")], None, True)
+        open_columns([ModelColumn("a", network(), "session")], None, True)
 
 
 @pytest.mark.parametrize(("batch", "wanted"), [(1, 1), (16, 16), ("N", 0)])
 def test_the_batch_that_a_model_declares(batch: int | str, wanted: int) -> None:
-    found, _ = open_columns([Column("a", network(np.eye(3), batch=batch))], None, True)
+    found, _ = open_columns([ModelColumn("a", network(np.eye(3), batch=batch))], None, True)
     assert found[0].batch == wanted

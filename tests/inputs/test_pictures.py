@@ -379,9 +379,9 @@ def truncated(folder: Path) -> bytes:
     ("content", "message"),
     [
         (None, "No such file"),
-        (b"", "cannot identify"),
-        (b"no picture at all", "cannot identify"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "cannot identify"),
+        (b"", "none of the formats"),
+        (b"no picture at all", "none of the formats"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "none of the formats"),
         ("truncated", "truncated"),
         (png_header(9500, 9500), "pixels, where at most 67108864 are read"),
         (png_header(60000, 60000), "decompression bomb"),
