@@ -84,8 +84,8 @@ def evaluate(
 ) -> Evaluation:
     """Compute labelled inputs with one or more models and arithmetics, and count what is right and what differs.
 
-        models: a path, bytes or an onnx.ModelProto; a sequence of these or of ModelColumns; or a mapping of column names to
-            models, or to pairs of a model and an arithmetic: a profile, or 'session' and others for ONNX Runtime.
+        models: a path, bytes or an onnx.ModelProto; a sequence of these or of ModelColumns; or a mapping of column
+            names to models, or to pairs of a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
         data: a folder of pictures, an .npz file with `y`, or any iterable of pairs of an input and its class.
         preprocessing: what is done to pictures; None leaves them at 0 to 255.
         labels: a file that says the class of each picture of a folder; None looks for one.
