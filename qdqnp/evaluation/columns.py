@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 
@@ -100,18 +100,16 @@ def columns_of(given: object) -> list[ModelColumn]:
     return found
 
 
-def _named(name: str, given: object) -> ModelColumn:
+def _named(name: str, given: Any) -> ModelColumn:
     if isinstance(given, tuple) and len(given) == 2:
-        return ModelColumn(name, given[0], given[1])
-    return (
-        ModelColumn(name, given.model, given.arithmetic) if isinstance(given, ModelColumn) else ModelColumn(name, given)
-    )  # type: ignore[arg-type]
+        return ModelColumn(name, *given)
+    return replace(given, name=name) if isinstance(given, ModelColumn) else ModelColumn(name, given)
 
 
-def _one(given: object, number: int) -> ModelColumn:
+def _one(given: Any, number: int) -> ModelColumn:
     if isinstance(given, ModelColumn):
         return given
-    return ModelColumn(Path(given).stem if isinstance(given, str | os.PathLike) else f"model {number}", given)  # type: ignore[arg-type]
+    return ModelColumn(Path(given).stem if isinstance(given, str | os.PathLike) else f"model {number}", given)
 
 
 @dataclass(frozen=True)
