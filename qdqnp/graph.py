@@ -60,13 +60,15 @@ class Node:
     doubt: str = ""
     #: The least and the largest code that the node makes, where a lowering took an activation (Relu, Clip) into it.
     limits: tuple[int, int] | None = None
+    #: The operator that was given for this load (`load(..., operators=...)`); None for those that qdqnp has.
+    given: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self.op, self.domain, self.inputs, self.outputs, dict(self.attributes), self.name, self.origin)
-        return Node, (*state, self.doubt, self.limits)
+        return Node, (*state, self.doubt, self.limits, self.given)
 
     @property
     def label(self) -> str:

@@ -66,6 +66,10 @@ KNOWN_ELEMENTS = 2**16
 KNOWN_WORK = 2**22
 KNOWN_SMALL = 2**8
 
+# Inputs of the trial of an operator that was given for a load and does not say its shapes. The largest activations of
+# networks for devices have a few megabytes.
+TRIAL_BYTES = 2**26
+
 # Elements of a graph input that may say sizes, as the shape of a Reshape or the scales of a Resize.
 KNOWN_INPUT = 64
 

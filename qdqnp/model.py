@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from qdqnp.kernels.strategy import AUTO
 from qdqnp.lowering import LOWERINGS, Lowering, lower
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
+from qdqnp.ops.given import given_operators
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
-from qdqnp.reader.proto import CutModel, Source
+from qdqnp.reader.proto import CutModel, EquippedModel, Source
 from qdqnp.schedule.schedules import Schedules
 
 Inputs = Mapping[str, Array] | Array
@@ -195,12 +196,14 @@ class Model:
         return self._schedules.setdefault(plan, Schedules(plan))
 
 
-def load(source: Source, outputs: str | Sequence[str] | None = None) -> Model:
+def load(source: Source, outputs: str | Sequence[str] | None = None, operators: Iterable[type] = ()) -> Model:
     """Read and check an ONNX model.
 
     outputs: the name of a tensor, or several, that are the outputs in place of those of the file. What only the rest of
         the model needs is not looked at, so that an operator that qdqnp does not have, or sizes that depend on data,
         cost only what is behind them.
+    operators: classes of operators that qdqnp does not have, in the manner of onnx's OpRun, or Operators. This model
+        alone knows them; qdqnp.ops.given says what such a class needs.
 
     Raises ModelError, which lists every problem of the file.
 
@@ -213,9 +216,15 @@ def load(source: Source, outputs: str | Sequence[str] | None = None) -> Model:
     >>> len(model.program().steps), len(first.program().steps)
     (75, 2)
     """
-    if outputs is None:
-        return Model(read(source))
-    return Model(read(CutModel(source, (outputs,) if isinstance(outputs, str) else tuple(outputs))))
+    if outputs is not None:
+        source = CutModel(source, (outputs,) if isinstance(outputs, str) else tuple(outputs))
+    return Model(read(equipped(source, operators)))
+
+
+def equipped(source: Source, operators: Iterable[type]) -> Source:
+    """Return a source with operators of the user's. Raises ModelError for classes that are none."""
+    given = given_operators(operators)
+    return EquippedModel(source, given) if given else source
 
 
 def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:

@@ -89,6 +89,8 @@ class Step:
     origin: tuple[str, ...]
     #: Why the lowering does not promise the step's results; '' where it does.
     doubt: str = ""
+    #: The operator that was given for the load of the model; None for those that qdqnp has.
+    given: Any = None
 
     @property
     def label(self) -> str:

@@ -223,7 +223,8 @@ class Plan:
             elif step.doubt:
                 own = Promise(f"{step.op} '{step.label}': {step.doubt}", step.label)
             elif doubt:
-                own = Promise(f"float32 {step.op} '{step.label}': {doubt}", step.label)
+                kind = "" if step.given is not None else "float32 "
+                own = Promise(f"{kind}{step.op} '{step.label}': {doubt}", step.label)
             inherited = (found[name] for name in step.input_names if not bound.operator.of_shapes)
             promise = next((promise for promise in (*inherited, own) if not promise.exact), EXACT)
             found.update(dict.fromkeys(step.output_names, promise))

@@ -15,7 +15,7 @@ from qdqnp.ops.examine import examine
 from qdqnp.ops.known import Knowledge, value_known
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, ShapeError
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 from qdqnp.ops.runtime_scales import with_runtime_scales
 from qdqnp.ops.runtime_sizes import with_runtime_sizes
 from qdqnp.program import Program, Step, Tensor
@@ -76,7 +76,7 @@ class _Emitter:
         if any(name and value is None for name, value in zip(node.inputs, known, strict=True)):
             raise Refused  # its problem was noted where the tensor failed to be made
         check = NodeCheck(node, self.graph.opset, known, self.problems)
-        operator = lookup(node.domain, node.op)
+        operator = operator_for(node)
         if operator is None:
             raise Refused  # noted by check_operators
         try:
@@ -89,7 +89,7 @@ class _Emitter:
         if check.runtime_sizes:
             step = with_runtime_sizes(check, step, inferred)
         elements = self._knowledge.of(operator, check, attributes, inferred)
-        step = replace(step, doubt=node.doubt)
+        step = replace(step, op=node.op, doubt=node.doubt, given=node.given)
         self._emit(node, step if node.limits is None else limited(step, node.limits), inferred, elements)
 
     def _emit(self, node: Node, step: Step, inferred: Inferred, known: Sequence[Array | None]) -> None:
@@ -136,7 +136,8 @@ class _Emitter:
 
     def _inherited(self, step: Step, dtype: type) -> Quant | None:
         """Codes that are only moved or compared keep their meaning."""
-        quant = self.tensors[step.input_names[0]].quant if step.input_names else None
+        moved = bool(step.input_names) and step.given is None
+        quant = self.tensors[step.input_names[0]].quant if moved else None
         return quant if quant is not None and quant.dtype == dtype else None
 
     def _read_codes_backwards(self) -> None:

@@ -12,7 +12,7 @@ from qdqnp.graph import ONNX, Graph, Names, Node, Value
 from qdqnp.lowering.qdq import is_dq
 from qdqnp.ops.examine import HALF, float32_for_half
 from qdqnp.ops.node_check import FLOAT32, NodeCheck
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 
 #: The numbers of the types in a Cast, and in the attribute `dtype`.
 TO_FLOAT32, TO_HALF = 1, 10
@@ -76,7 +76,7 @@ def in_float32(graph: Graph) -> Graph:
 
 
 def _is_wide(graph: Graph, node: Node) -> bool:
-    operator = lookup(node.domain, node.op)
+    operator = operator_for(node)
     values = tuple(graph.values[name] if name else None for name in node.inputs)
     check = NodeCheck(node, graph.opset, values, Problems())
     return operator is not None and float32_for_half(operator, check) is not None

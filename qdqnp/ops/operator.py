@@ -99,9 +99,10 @@ class Operator(ABC):
     #: Which operand is the bias, for operators that sum products; else None.
     bias_operand: ClassVar[int | None] = None
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, *, register: bool = True, **keywords: Any) -> None:
+        """Take the operator into the registry, but for one that is given for a load (`register=False`)."""
         super().__init_subclass__(**keywords)
-        if hasattr(cls, "op"):
+        if register and hasattr(cls, "op"):
             DEFINED.append(cls)
 
     # -- reading -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
+from qdqnp.graph import Node
 from qdqnp.ops import float, integer, logic, movement, sizes
 from qdqnp.ops.operator import DEFINED, Operator
 from qdqnp.ops.runtime_scales import RuntimeScales, WithRuntimeScales
@@ -35,9 +36,15 @@ def lookup(domain: str, op: str) -> Operator | None:
     return operators().get((domain, op))
 
 
+def operator_for(node: Node) -> Operator | None:
+    """Return the operator of a node: the one that was given for its load, or the registered one; None without one."""
+    given: Operator | None = node.given
+    return given if given is not None else lookup(node.domain, node.op)
+
+
 def operator_of(step: Step) -> Operator:
     """Return the operator that runs a step of a program."""
-    found = operators()[step.domain, step.op]
+    found: Operator = operators()[step.domain, step.op] if step.given is None else step.given
     if isinstance(step.attributes, RuntimeSizes):
         return WithRuntimeSizes(found)
     return WithRuntimeScales(found) if isinstance(step.attributes, RuntimeScales) else found

@@ -52,6 +52,7 @@ class _Assembly:
     def __init__(self, opened: Opened, problems: Problems) -> None:
         self._model, self._problems = without_branches(opened.model, partial(_from_sizes, opened)), problems
         self._proto = self._model.graph
+        self._given = {(operator.domain, operator.op): operator for operator in opened.given}
         self._external = ExternalData(opened.folder, problems)
         self._definitions = Definitions(problems)
         self._values: dict[str, Value] = {}
@@ -183,9 +184,9 @@ class _Assembly:
 
     # -- nodes -----------------------------------------------------------------------------------------------
     def _inline(self, inputs: Iterable[str], outputs: Iterable[str], opsets: dict[str, int]) -> Inlined:
-        calls = [read_call(node, "", self._external, self._problems) for node in self._proto.node]
+        calls = [read_call(node, "", self._external, self._problems, self._given) for node in self._proto.node]
         taken = {*inputs, *outputs, *self._values, *self._declared, *_all_names(calls)}
-        inliner = Inliner(self._model, taken, opsets, self._external, self._problems)
+        inliner = Inliner(self._model, taken, opsets, self._external, self._problems, self._given)
         return inliner.run(calls)
 
     def _fold_constants(self, inlined: Inlined) -> list[Node]:

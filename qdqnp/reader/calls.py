@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 import onnx
@@ -54,10 +55,17 @@ def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
     return names[:end]
 
 
-def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, problems: Problems) -> Call:
+def read_call(
+    proto: onnx.NodeProto,
+    inside: str,
+    external: ExternalData,
+    problems: Problems,
+    given: Container[tuple[str, str]] = (),
+) -> Call:
     """Read one node.
 
     inside: the text before the node's label in messages, for example "function 'f', ".
+    given: domain and name of the operators that are given for this load.
     """
     before = problems.count
     op = read_text(proto.op_type, f"{inside}a node's op_type", problems)
@@ -74,6 +82,7 @@ def read_call(proto: onnx.NodeProto, inside: str, external: ExternalData, proble
     overload = read_text(proto.overload, f"{where}, overload", problems)
     # an operator of ONNX's that is not there is refused by its name, whatever its attributes (If has subgraphs)
     refused = domain == ONNX and op != CONSTANT and registry.lookup(domain, op) is None
+    refused = refused and (domain, op) not in given
     attributes = {} if refused else read_attributes(proto.attribute, f"{where} ({op})", external, problems)
     broken = attributes is None or problems.count > before
     return Call(op, domain, overload, inputs, outputs, name, attributes or {}, broken)

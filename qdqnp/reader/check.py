@@ -29,7 +29,7 @@ OPERATORS_NAMED = 4
 
 def check_operators(nodes: Iterable[Node], broken: Collection[Node], problems: Problems) -> list[Node]:
     """Return the nodes whose operator qdqnp does not have; note each such operator once, and what helps."""
-    found = [node for node in nodes if node not in broken and registry.lookup(node.domain, node.op) is None]
+    found = [node for node in nodes if node not in broken and registry.operator_for(node) is None]
     missing: dict[tuple[str, str], list[str]] = {}
     for node in found:
         missing.setdefault((node.domain, node.op), []).append(node.label)
@@ -128,7 +128,7 @@ class Inference:
         return all(name in self.values for name in node.inputs if name)
 
     def _check(self, node: Node) -> None:
-        operator = registry.lookup(node.domain, node.op)
+        operator = registry.operator_for(node)
         if operator is None:
             self._assume(node)
             return

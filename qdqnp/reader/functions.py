@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import onnx
@@ -10,6 +10,8 @@ import onnx
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node
 from qdqnp.limits import MAX_FUNCTION_DEPTH, MAX_MADE_NAME, MAX_NODE_PARTS
+from qdqnp.ops.given import distinct_name
+from qdqnp.ops.operator import Operator
 from qdqnp.reader.attributes import Attribute, AttributeReference, kind_name, read_attribute
 from qdqnp.reader.calls import Call, Key, read_call, trimmed
 from qdqnp.reader.external import ExternalData
@@ -77,8 +79,9 @@ class Inliner:
         opsets: dict[str, int],
         external: ExternalData,
         problems: Problems,
+        given: Mapping[tuple[str, str], Operator],
     ) -> None:
-        self._external, self._problems, self._opsets = external, problems, opsets
+        self._external, self._problems, self._opsets, self._given = external, problems, opsets, given
         self._protos = self._index(model)
         self._functions: dict[Key, Function] = {}
         self._taken = set(taken)
@@ -107,7 +110,7 @@ class Inliner:
 
     def _calls(self, key: Key) -> bool:
         """Tell whether a node of this key calls a function; operators win over functions of their name."""
-        return key in self._protos and key[0] not in BUILT_IN
+        return key in self._protos and key[0] not in BUILT_IN and key[:2] not in self._given
 
     def _function(self, key: Key) -> Function | None:
         """Return the function that a node of this key calls; None where it is an operator."""
@@ -122,7 +125,7 @@ class Inliner:
         where = f"function '{key[1]}'"
         defaults = self._defaults(proto, where)
         parameters = [read_text(item, f"{where}, attribute name", self._problems) for item in proto.attribute]
-        body = tuple(read_call(node, f"{where}, ", self._external, self._problems) for node in proto.node)
+        body = tuple(read_call(node, f"{where}, ", self._external, self._problems, self._given) for node in proto.node)
         opsets = read_opsets(proto.opset_import, where, self._problems)
         self._check_opsets(body, opsets, where)
         inputs = self._formals(proto.input, f"{where}, inputs")
@@ -175,8 +178,11 @@ class Inliner:
                 self._expand(call, function, attributes, inputs, outputs, scope)
             else:
                 values = {name: item.value for name, item in (attributes or {}).items()}
-                node = Node(call.op, call.domain, trimmed(inputs), outputs, values, _joined(scope.prefix, call.name))
-                if function is None and good:
+                given = self._given.get((call.domain, call.op))
+                name = _joined(scope.prefix, call.name)
+                op = call.op if given is None else distinct_name(given)
+                node = Node(op, call.domain, trimmed(inputs), outputs, values, name, given=given)
+                if function is None and good and given is None:
                     opset = self._opsets.get(call.domain, 1)
                     good = check_schema(call, attributes or {}, opset, f"node {node.label}", self._problems)
                 self._emit(node, broken=function is not None or not good)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -14,6 +14,7 @@ from qdqnp.errors import ModelError, Problem, shorten
 from qdqnp.files.paths import reason
 from qdqnp.files.regular import open_regular, read_all
 from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
+from qdqnp.ops.operator import Operator
 from qdqnp.reader.cut import cut_model
 
 
@@ -31,7 +32,22 @@ class CutModel:
         return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
 
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel"
+@dataclass(frozen=True)
+class EquippedModel:
+    """A model with operators that are known while it is loaded, beside those that qdqnp has."""
+
+    source: Source
+    operators: tuple[Operator, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the model's file; '' where it has none."""
+        if isinstance(self.source, (CutModel, EquippedModel)):
+            return self.source.name
+        return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
+
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel | EquippedModel"
 
 # Formats that people hand over by mistake: (offset, the bytes there, the format in words).
 OTHER_FORMATS = (
@@ -53,6 +69,8 @@ class Opened:
     folder: Path | None
     #: The name of the source in messages.
     name: str
+    #: Operators that are known while this model is loaded.
+    given: tuple[Operator, ...] = ()
 
 
 def open_model(source: Source) -> Opened:
@@ -62,7 +80,9 @@ def open_model(source: Source) -> Opened:
     """
     if isinstance(source, CutModel):
         whole = open_model(source.source)
-        return Opened(cut_model(whole.model, source.outputs, whole.name), whole.folder, whole.name)
+        return replace(whole, model=cut_model(whole.model, source.outputs, whole.name))
+    if isinstance(source, EquippedModel):
+        return replace(open_model(source.source), given=source.operators)
     if isinstance(source, onnx.ModelProto):
         return Opened(_looks_like_model(source, "the given ModelProto", b""), None, "the given ModelProto")
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -18,7 +18,7 @@ from qdqnp.lowering.edit import Edit
 from qdqnp.lowering.ort.fusions import Fusion, Group
 from qdqnp.lowering.ort.passes.fuse import find_group
 from qdqnp.lowering.qdq import is_dq, is_op, is_q, per_tensor, same_pair
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 from qdqnp.quant import EIGHT_BIT, code_range
 
 NAME = "fuse"
@@ -151,7 +151,7 @@ def _requantize(codes: Codes, edit: Edit, q: Node, log: Log) -> None:
 def _limit(edit: Edit, clip: Node) -> None:
     """Take a Clip of codes into the integer operator that alone it reads."""
     maker = edit.producer(clip.input(0))
-    operator = lookup(maker.domain, maker.op) if maker is not None else None
+    operator = operator_for(maker) if maker is not None else None
     if maker is None or operator is None or not operator.rule or edit.only_user(maker) is not clip:
         return
     dtype = edit.values[clip.input(0)].dtype

@@ -14,7 +14,7 @@ from qdqnp.lowering.qdq import is_dq, is_op, is_q, per_tensor
 from qdqnp.numerics.rules.interpolate import MODES
 from qdqnp.ops.geometry.resizing import ResizeAttributes
 from qdqnp.ops.node_check import NodeCheck, Refused
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 from qdqnp.quant import EIGHT_BIT
 
 NAME = "interpolation"
@@ -65,7 +65,7 @@ def _zero(edit: Edit, dq: Node) -> str:
 
 
 def _read(edit: Edit, node: Node) -> ResizeAttributes | str:
-    operator = lookup(node.domain, node.op)
+    operator = operator_for(node)
     assert operator is not None
     values = tuple(edit.values[name] if name else None for name in node.inputs)
     try:

@@ -20,7 +20,7 @@ from qdqnp.lowering.qdq import clip_bounds, is_dq, is_op, is_q, parameters, per_
 from qdqnp.numerics.rational import fraction
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import ShapeError
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 from qdqnp.quant import EIGHT_BIT, code_range
 
 #: Operators whose first input is moved, and of which nothing else is codes.
@@ -179,7 +179,7 @@ def _moves_codes(edit: Edit, mover: Node, dq: Node) -> bool:
     scale = edit.constant(dq.input(1))
     if scale is None or not (scale > 0).all():
         return False
-    operator = lookup(mover.domain, mover.op)
+    operator = operator_for(mover)
     dtype = edit.dtype(dq.input(0))
     if operator is None or dtype is None:
         return False

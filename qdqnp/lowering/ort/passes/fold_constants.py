@@ -14,7 +14,7 @@ from qdqnp.numerics.profiles.ort import ORT
 from qdqnp.ops.examine import examine_as_it_is
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Binding, ShapeError
-from qdqnp.ops.registry import lookup
+from qdqnp.ops.registry import operator_for
 from qdqnp.quant import Array
 
 # Products of one node: a second of work. ONNX Runtime's own bound is 1 GiB of output, whatever the work.
@@ -94,7 +94,7 @@ def evaluate(edit: Edit, node: Node) -> tuple[tuple[Array, ...] | None, str]:
     None without a doubt where its operator refuses it, which the check of the whole program will say, or has a doubt
     of its own.
     """
-    operator = lookup(node.domain, node.op)
+    operator = operator_for(node)
     if operator is None:
         return None, ""
     values = tuple(edit.values[name] if name else None for name in node.inputs)
