@@ -2,9 +2,9 @@
 
     python examples/deeploy.py FOLDER
 
-A folder has network.onnx, inputs.npz and outputs.npz, with one array for each input and output in the order of the
-network's, and, where it was kept, activations.npz. All hold integers, whatever their dtype; the network declares them as
-float32. Source: pulp-platform/Deeploy, DeeployTest/generateNetwork.py and DeeployTest/Tests.
+A folder has network.onnx, inputs.npz and outputs.npz, with one array for each input and output in the order of
+the network, and, where it was kept, activations.npz. All hold integers, whatever their dtype; the network declares
+them as float32. Source: pulp-platform/Deeploy, DeeployTest/generateNetwork.py and DeeployTest/Tests.
 """
 
 import sys

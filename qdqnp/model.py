@@ -19,6 +19,7 @@ from qdqnp.lowering import LOWERINGS, Lowering, lower
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.ops.given import given_operators
+from qdqnp.ops.operator import Operator
 from qdqnp.program import Program, Step, Tensor
 from qdqnp.quant import Array, shifted
 from qdqnp.reader import read
@@ -196,7 +197,9 @@ class Model:
         return self._schedules.setdefault(plan, Schedules(plan))
 
 
-def load(source: Source, outputs: str | Sequence[str] | None = None, operators: Iterable[type] = ()) -> Model:
+def load(
+    source: Source, outputs: str | Sequence[str] | None = None, operators: Iterable[type | Operator] = ()
+) -> Model:
     """Read and check an ONNX model.
 
     outputs: the name of a tensor, or several, that are the outputs in place of those of the file. What only the rest of
@@ -221,7 +224,7 @@ def load(source: Source, outputs: str | Sequence[str] | None = None, operators: 
     return Model(read(equipped(source, operators)))
 
 
-def equipped(source: Source, operators: Iterable[type]) -> Source:
+def equipped(source: Source, operators: Iterable[type | Operator]) -> Source:
     """Return a source with operators of the user's. Raises ModelError for classes that are none."""
     given = given_operators(operators)
     return EquippedModel(source, given) if given else source

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from qdqnp.cli.operator_files import operators_in
 from qdqnp.cli.options import (
     PATH,
     case_option,
@@ -18,6 +19,7 @@ from qdqnp.cli.options import (
     host_float_option,
     json_option,
     mapping_option,
+    operators_option,
     profile_option,
 )
 from qdqnp.diagnosis.align import align
@@ -47,6 +49,7 @@ MOST_SHOWN = 8
 @click.argument("dump", type=PATH)
 @profile_option("Another arithmetic than the golden set's: a name, or a .toml file.", default=None)
 @host_float_option
+@operators_option
 @case_option
 @mapping_option
 @form_options
@@ -90,6 +93,7 @@ def compare_command(
     dump: Path,
     profile: str | None,
     host_float: bool,
+    operator_files: tuple[Path, ...],
     first: int,
     mapping: Path | None,
     form: Storage,
@@ -134,7 +138,7 @@ def compare_command(
         else:
             print_checksums(checked)
         sys.exit(checked.exit_code)
-    reference = reference_from(golden, profile, first, host_float)
+    reference = reference_from(golden, profile, first, host_float, operators_in(operator_files))
     read = open_dump(dump)
     if mapping_out is not None:
         _write_mapping(reference, read, first, mapping_out)

@@ -30,6 +30,8 @@ from qdqnp.diagnosis.explain.lines import Line
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
+from qdqnp.ops.operator import Operator
+from qdqnp.reader.proto import EquippedModel
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
@@ -88,8 +90,11 @@ def explain_command(
     profiles = [profile for _, profile in profiles_of(listed or ("ort",), host_float)]
     if not profiles:
         raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
-    if isinstance(model, Path) and is_set(model):
-        found = _of_set(model, inputs, layer, place, first, mapping, profiles if listed else [], host_float, got)
+    path, operators = (model.source, model.operators) if isinstance(model, EquippedModel) else (model, ())
+    if isinstance(path, Path) and is_set(path):
+        found = _of_set(
+            path, operators, inputs, layer, place, first, mapping, profiles if listed else [], host_float, got
+        )
         if found is None:
             CONSOLE.print("no layer of the device errs by itself", style="bold green")
             return
@@ -109,6 +114,7 @@ def explain_command(
 
 def _of_set(
     path: Path,
+    operators: Sequence[Operator],
     inputs: Inputs,
     layer: str | None,
     place: str | None,
@@ -121,7 +127,7 @@ def _of_set(
     """Explain an element of a golden set, or of a dump of a device that had its inputs; None where none is wrong."""
     if inputs.given or len(inputs.loose) > 1:
         raise click.UsageError("a golden set has its inputs, and one DUMP goes with it")
-    reference = reference_from(path, None, first, host_float)
+    reference = reference_from(path, None, first, host_float, operators)
     chosen = list(profiles) or [reference.profile]
     index = None if place is None else tuple(_index(place))
     if not inputs.loose:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.fit import print_fit
+from qdqnp.cli.operator_files import operators_in
 from qdqnp.cli.options import (
     PATH,
     case_option,
@@ -16,6 +17,7 @@ from qdqnp.cli.options import (
     json_option,
     mapping_option,
     model_of,
+    operators_option,
     outputs_option,
     profiles_of,
     profiles_option,
@@ -41,6 +43,7 @@ SHOWN_CLASSES = 4
 @click.argument("dump", type=PATH)
 @click.option("--model", type=PATH, help="The model, where the golden set does not hold it.")
 @outputs_option
+@operators_option
 @mapping_option
 @case_option
 @profiles_option("Which to try; .toml files too.  [default: all]")
@@ -59,6 +62,7 @@ def identify_command(
     dump: Path,
     model: Path | None,
     outputs: tuple[str, ...],
+    operator_files: tuple[Path, ...],
     mapping: Path | None,
     first: int,
     listed: tuple[str, ...],
@@ -94,7 +98,7 @@ def identify_command(
         answers = read_answers(dump, made)
         devices = [sort_dump(answer.probe.model, [observed(answer)]) for answer in answers]
     else:
-        devices = [sort_dump(*open_device(golden, dump, named, mapping, first))]
+        devices = [sort_dump(*open_device(golden, dump, named, mapping, first, operators_in(operator_files)))]
     report = identify_all(devices, profiles)
     found, left_out = _fitted(out, answers, devices)
     if as_json:

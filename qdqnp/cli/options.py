@@ -10,15 +10,17 @@ from typing import Any
 
 import click
 
+from qdqnp.cli.operator_files import operators_in
 from qdqnp.diagnosis.dumps.storage import CODES, REAL, form_from
 from qdqnp.errors import InputError, Problems
 from qdqnp.golden_sets import FORMATS
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.reader.proto import CutModel
+from qdqnp.ops.given import given_operators
+from qdqnp.reader.proto import CutModel, EquippedModel
 
 #: A model as a command line names it.
-ModelFile = Path | CutModel
+ModelFile = Path | CutModel | EquippedModel
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -53,20 +55,37 @@ outputs_option = click.option(
 )
 
 
-def model_of(path: Path, outputs: Iterable[str]) -> ModelFile:
-    """Return the model of a command line, cut at the tensors that `--outputs` names."""
+operators_option = click.option(
+    "--operators",
+    "operator_files",
+    multiple=True,
+    type=PATH,
+    metavar="FILE.py",
+    help="Operators that qdqnp does not have: a Python file, which is run, with a list OPERATORS.",
+)
+
+
+def model_of(path: Path, outputs: Iterable[str], operators: Iterable[type] = ()) -> ModelFile:
+    """Return the model of a command line, cut at the tensors that `--outputs` names, with the operators given.
+
+    Raises ModelError for classes that are no operators.
+    """
     names = listed(outputs)
-    return CutModel(path, names) if names else path
+    model = CutModel(path, names) if names else path
+    given = given_operators(operators)
+    return EquippedModel(model, given) if given else model
 
 
 def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add MODEL and `--outputs`; the command gets both as `model`."""
+    """Add MODEL, `--outputs` and `--operators`; the command gets all as `model`."""
 
     @functools.wraps(command)
-    def with_model(*positional: Any, model: Path, outputs: tuple[str, ...], **others: Any) -> Any:
-        return command(*positional, model=model_of(model, outputs), **others)
+    def with_model(
+        *positional: Any, model: Path, outputs: tuple[str, ...], operator_files: tuple[Path, ...], **others: Any
+    ) -> Any:
+        return command(*positional, model=model_of(model, outputs, operators_in(operator_files)), **others)
 
-    return click.argument("model", type=PATH)(outputs_option(with_model))
+    return click.argument("model", type=PATH)(outputs_option(operators_option(with_model)))
 
 
 format_option = click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profile_toml import from_document, profile_from
 from qdqnp.numerics.profile_writer import to_document
 from qdqnp.numerics.profiles import PROFILES
+from qdqnp.ops.operator import Operator
 from qdqnp.quant import Array
 
 #: Fields of a profile that sets of older releases do not state; what they hold was refused when those were made.
@@ -33,13 +34,20 @@ LATER = ("resize",)
 TENSORS = ("output", "network_output", "network_input", "input")
 
 
-def reference_from(path: Path, profile: str | None = None, first: int = 0, host_float: bool = False) -> Reference:
+def reference_from(
+    path: Path,
+    profile: str | None = None,
+    first: int = 0,
+    host_float: bool = False,
+    operators: Iterable[type | Operator] = (),
+) -> Reference:
     """Open a golden set and run its model on every input that it has.
 
         path: the golden set.
         profile: a profile to use in place of the set's.
         first: the case of the set that the comparison begins with.
         host_float: whether what the profile does not define runs in float32; it does where it did for the set.
+        operators: classes of operators that qdqnp does not have, as `qdqnp.load` takes them.
 
     Raises GoldenError for a damaged set; InputError for a set without its model, for a case that it does not have, and
     where this version computes other values than the set holds.
@@ -58,7 +66,7 @@ def reference_from(path: Path, profile: str | None = None, first: int = 0, host_
         raise InputError("the golden set has fewer inputs", [Problem("--case", f"below {golden.inputs}", str(first))])
     chosen = profile_of(golden, profile)
     chosen = replace(chosen, host_float=True) if host_float else chosen
-    model = load(data)
+    model = load(data, operators=operators)
     reference = Reference(model, chosen, inputs_of(golden, model))
     name_as_in(golden, reference)
     if _made_by(golden, chosen):

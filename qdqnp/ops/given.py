@@ -236,11 +236,13 @@ def _size(pair: tuple[int, int], name: Dim) -> Dim:
     return name if pair == STAND_INS else None
 
 
-def given_operator(kind: type) -> Operator:
+def given_operator(kind: type | Operator) -> Operator:
     """Return the operator of a user's class: an Operator, or a class in the manner of onnx's `OpRun`.
 
     Raises ModelError where the class is neither.
     """
+    if isinstance(kind, Operator):
+        return kind
     where = f"operator {getattr(kind, '__name__', kind)!s}"
     if isinstance(kind, type) and issubclass(kind, Operator) and not inspect.isabstract(kind) and hasattr(kind, "op"):
         return kind()
@@ -266,7 +268,7 @@ def given_operator(kind: type) -> Operator:
     return operator
 
 
-def given_operators(kinds: Iterable[type]) -> tuple[Operator, ...]:
+def given_operators(kinds: Iterable[type | Operator]) -> tuple[Operator, ...]:
     """Return the operators of several classes, for one load.
 
     Raises ModelError for what is no operator, for two of one name, and for one that qdqnp has: its rules, and what a
@@ -279,7 +281,7 @@ def given_operators(kinds: Iterable[type]) -> tuple[Operator, ...]:
         key = operator.domain, operator.op
         known = registry.lookup(*key)
         where = f"operator {distinct(*key)}"
-        if known is not None and type(known) is not kind:
+        if known is not None and type(known) is not type(operator):
             problems.add(where, "one that qdqnp does not have", "its name", "Give it a domain of its own.")
         elif key in found:
             problems.add(where, "each operator once", "two of this name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from qdqnp import golden_sets
@@ -13,11 +14,17 @@ from qdqnp.diagnosis.reference import inputs_of, name_as_in
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
 from qdqnp.model import Model, load
+from qdqnp.ops.operator import Operator
 from qdqnp.reader.proto import Source
 
 
 def open_device(
-    golden_set: Path, dump: Path, model: Source | None = None, mapping: Path | None = None, first: int = 0
+    golden_set: Path,
+    dump: Path,
+    model: Source | None = None,
+    mapping: Path | None = None,
+    first: int = 0,
+    operators: Iterable[type | Operator] = (),
 ) -> tuple[Model, list[Observed]]:
     """Return the model of a golden set, and each run of the dump with the network inputs that it was given.
 
@@ -26,11 +33,12 @@ def open_device(
         model: the model's file, for a set that was written without it.
         mapping: a mapping file, see `read_mapping`.
         first: the set's input that the dump begins with.
+        operators: classes of operators that qdqnp does not have, as `qdqnp.load` takes them.
 
     Raises GoldenError and InputError for what does not fit.
     """
     found = golden_sets.read(golden_set)
-    loaded = load(model if model is not None else _stored(found))
+    loaded = load(model if model is not None else _stored(found), operators=operators)
     feeds = inputs_of(found, loaded)
     reference = Reference(loaded, REFERENCE, feeds)
     name_as_in(found, reference)
