@@ -1,6 +1,7 @@
 """PULP's RequantShift, and the folders in which Deeploy keeps a test: read, run, written and compared.
 
-    python examples/deeploy.py FOLDER
+    python examples/deeploy.py FOLDER             # run it, and compare its outputs
+    python examples/deeploy.py FOLDER DUMP.npz    # its activations and outputs, for qdqnp compare
 
 A folder has network.onnx, inputs.npz and outputs.npz, with one array for each input and output in the order of
 the network, and, where it was kept, activations.npz. All hold integers, whatever their dtype; the network declares
@@ -73,6 +74,17 @@ def write_folder(folder: Path, network: Path, inputs: Mapping[str, np.ndarray]) 
     np.savez(folder / "activations.npz", **{name: integers(array) for name, array in made.items()})
 
 
+def as_dump(folder: Path, out: Path) -> None:
+    """Write the activations and outputs of a folder as a dump for `qdqnp compare`, in the float32 of the network."""
+    model = qdqnp.load(folder / "network.onnx", operators=OPERATORS)
+    with np.load(folder / "outputs.npz") as file:
+        found = dict(zip(model.graph.outputs, file.values(), strict=True))
+    if (folder / "activations.npz").exists():
+        with np.load(folder / "activations.npz") as file:
+            found = {**file, **found}
+    np.savez(out, **{name: array.astype(np.float32) for name, array in found.items()})
+
+
 def integers(array: np.ndarray) -> np.ndarray:
     """Return the same values as int64. Raises ValueError where they are no integers."""
     whole = array.astype(np.int64)
@@ -94,4 +106,5 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    paths = [Path(text) for text in sys.argv[1:]]
+    sys.exit(main(*paths) if len(paths) == 1 else as_dump(*paths))

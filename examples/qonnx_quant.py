@@ -1,7 +1,7 @@
 """QONNX's Quant as an operator of the user's: `qdqnp run net.onnx --operators examples/qonnx_quant.py`.
 
-Source: fastmachinelearning/qonnx 1.0.0, docs/qonnx-custom-ops/intquant_v1.md and custom_op/general/intquant.py, with which
-the tests compare it bit for bit.
+Source: fastmachinelearning/qonnx 1.0.0, docs/qonnx-custom-ops/intquant_v1.md and custom_op/general/intquant.py, with
+which the tests compare it bit for bit.
 """
 
 import numpy as np

@@ -29,7 +29,7 @@ def _operators(path: Path) -> list[type]:
     try:
         sys.modules[name] = module  # where a dataclass looks for the module that it is in
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         got = f"{type(error).__name__}: {shorten(str(error), 300)}"
         raise ModelError("no operators", [Problem(where, "a file that Python runs", got)]) from error
     finally:

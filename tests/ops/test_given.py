@@ -229,7 +229,9 @@ def test_what_the_class_raises_names_the_node() -> None:
             return x
 
     model = one(Broken)
-    with pytest.raises(InputError, match="node broken: expected Broken._run to return arrays, got RuntimeError: below"):
+    with pytest.raises(
+        InputError, match=r"node broken: expected Broken._run to return arrays, got RuntimeError: below"
+    ):
         model.run(X)
 
 
@@ -281,7 +283,7 @@ def test_operators_that_qdqnp_has_and_two_of_one_name_are_refused() -> None:
     mine = type("Relu", (), {"op_domain": "", "_run": lambda self, x: x})
     with pytest.raises(ModelError, match="operator Relu: expected one that qdqnp does not have"):
         qdqnp.load(b"", operators=[mine])
-    with pytest.raises(ModelError, match="operator com.example.Half: expected each operator once"):
+    with pytest.raises(ModelError, match=r"operator com.example.Half: expected each operator once"):
         qdqnp.load(b"", operators=[Half, Half])
 
 
@@ -323,7 +325,7 @@ def test_a_model_is_pickled_where_the_class_can_be_imported() -> None:
     class Inside(Scaled):
         pass
 
-    with pytest.raises(pickle.PicklingError, match="operator Inside: its class .*cannot be imported"):
+    with pytest.raises(pickle.PicklingError, match=r"operator Inside: its class .*cannot be imported"):
         pickle.dumps(one(Inside))
 
 
@@ -368,9 +370,7 @@ def network() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("profile", ["ort", "tflite"])
-def test_trace_golden_sets_compare_and_explain_know_it(
-    network: onnx.ModelProto, profile: str, tmp_path: Path
-) -> None:
+def test_trace_golden_sets_compare_and_explain_know_it(network: onnx.ModelProto, profile: str, tmp_path: Path) -> None:
     model = qdqnp.load(network, operators=[Half])
     inputs = [{"x": np.random.default_rng(seed).normal(0, 20, (1, 6)).astype(np.float32)} for seed in range(3)]
     traces = [model.trace(given, profile=profile) for given in inputs]
