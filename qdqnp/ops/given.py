@@ -98,14 +98,14 @@ class GivenOperator(Operator):
         shapes = [None if value is None else value.shape for value in check.inputs]
         try:
             return self._inferred(attributes, shapes)
-        except _Failed as failed:
+        except _GivenFailed as failed:
             check.refuse("operator", failed.expected, failed.got, failed.hint)
 
     # -- running -----------------------------------------------------------------------------------------------
     def shapes(self, attributes: GivenAttributes, *inputs: Any, **_: Any) -> tuple[Shape, ...]:
         try:
             return tuple(shape for _, shape in self._inferred(attributes, inputs))
-        except _Failed as failed:
+        except _GivenFailed as failed:
             raise ShapeError(failed.expected, failed.got) from failed
 
     def compute(self, binding: Binding, *inputs: Any, **_: Any) -> tuple[Array, ...]:
@@ -115,7 +115,7 @@ class GivenOperator(Operator):
             wanted = self._inferred(attributes, shapes)
             arrays = [None if array is None else _read_only(array) for array in inputs]
             found = self._call(RUN, attributes, arrays)
-        except _Failed as failed:
+        except _GivenFailed as failed:
             raise InputError(f"operator {self.op} failed", [_problem(attributes, failed)]) from failed
         problems = Problems()
         for at, (array, (dtype, shape)) in enumerate(zip(found, wanted, strict=True)):
@@ -136,7 +136,7 @@ class GivenOperator(Operator):
 
     # -- the user's class --------------------------------------------------------------------------------------
     def _inferred(self, attributes: GivenAttributes, shapes: Sequence[Shape | None]) -> Inferred:
-        """Return dtype and shape of every output. Raises _Failed."""
+        """Return dtype and shape of every output. Raises _GivenFailed."""
         if all(isinstance(size, int) for shape in shapes for size in shape or ()):
             return tuple((array.dtype, array.shape) for array in self._trial(attributes, shapes, 1))
         trials = [self._trial(attributes, shapes, stand_in) for stand_in in STAND_INS]
@@ -145,7 +145,9 @@ class GivenOperator(Operator):
         found = []
         for first, second in zip(*trials, strict=True):
             if first.dtype != second.dtype or first.ndim != second.ndim:
-                raise _Failed("one dtype and rank of its output for all sizes", f"{_kind(first)} and {_kind(second)}")
+                raise _GivenFailed(
+                    "one dtype and rank of its output for all sizes", f"{_kind(first)} and {_kind(second)}"
+                )
             sizes = zip(first.shape, second.shape, strict=True)
             found.append((first.dtype, tuple(_size(pair, name) for pair in sizes)))
         return tuple(found)
@@ -161,7 +163,7 @@ class GivenOperator(Operator):
         if function == RUN and needed > TRIAL_BYTES:
             hint = f"Give it a method {INFER}(self, *inputs, **attributes) that returns arrays of that dtype and shape."
             expected = f"inputs of at most {readable_bytes(TRIAL_BYTES)} for a trial of an operator without {INFER}"
-            raise _Failed(expected, readable_bytes(needed), hint)
+            raise _GivenFailed(expected, readable_bytes(needed), hint)
         arrays: list[Array | None] = []
         for at, (size, dtype) in enumerate(zip(sizes, dtypes, strict=True)):
             if size is None or dtype is None:
@@ -191,23 +193,23 @@ class GivenOperator(Operator):
         except Exception as error:  # whatever the user's code raises
             got = f"{type(error).__name__}: {shorten(str(error), 300)}"
             hint = f"It was tried on ones, to learn dtype and shape; {INFER} says them." if function == RUN else ""
-            raise _Failed(f"{self.kind.__name__}.{function} to return arrays", got, hint) from error
+            raise _GivenFailed(f"{self.kind.__name__}.{function} to return arrays", got, hint) from error
         arrays = [found] if isinstance(found, (np.ndarray, np.generic)) else found
         if not isinstance(arrays, (tuple, list)) or not all(isinstance(a, (np.ndarray, np.generic)) for a in arrays):
-            raise _Failed(
+            raise _GivenFailed(
                 f"{self.kind.__name__}.{function} to return an array, or a tuple of arrays", type(found).__name__
             )
         if len(arrays) < attributes.outputs:
-            raise _Failed(f"{attributes.outputs} arrays of {self.kind.__name__}.{function}", str(len(arrays)))
+            raise _GivenFailed(f"{attributes.outputs} arrays of {self.kind.__name__}.{function}", str(len(arrays)))
         if any(array.ndim > MAX_RANK for array in arrays):
-            raise _Failed(f"at most {MAX_RANK} axes", "more")
+            raise _GivenFailed(f"at most {MAX_RANK} axes", "more")
         return tuple(np.asarray(array) for array in arrays[: attributes.outputs])
 
 
 LIKE = f"Its dtype and shape must not depend on values; {INFER} may say them."
 
 
-class _Failed(Exception):  # noqa: N818 - turned into a Problem by who knows the place
+class _GivenFailed(Exception):  # noqa: N818 - turned into a Problem by who knows the place
     """The user's class did not do what it must."""
 
     def __init__(self, expected: str, got: str, hint: str = "") -> None:
@@ -215,7 +217,7 @@ class _Failed(Exception):  # noqa: N818 - turned into a Problem by who knows the
         self.expected, self.got, self.hint = expected, got, hint
 
 
-def _problem(attributes: GivenAttributes, failed: _Failed) -> Problem:
+def _problem(attributes: GivenAttributes, failed: _GivenFailed) -> Problem:
     return Problem(f"node {attributes.label}", failed.expected, failed.got)
 
 
