@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from qdqnp.errors import ModelError, Problem, shorten
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import read_bytes
+from qdqnp.limits import MAX_TEXT_BYTES
 
 NAME = "OPERATORS"
 
@@ -21,19 +24,21 @@ def operators_in(paths: Iterable[Path]) -> tuple[type, ...]:
 
 
 def _operators(path: Path) -> list[type]:
-    where, name = f"--operators '{shorten(str(path))}'", f"qdqnp_operators_{path.stem}"
-    spec = spec_from_file_location(name, path) if path.suffix == ".py" and path.is_file() else None
-    if spec is None or spec.loader is None:
-        raise ModelError("no operators", [Problem(where, "a Python file, NAME.py", "another path, or nothing there")])
-    module = module_from_spec(spec)
+    where = f"--operators '{shorten(str(path))}'"
     try:
-        sys.modules[name] = module  # where a dataclass looks for the module that it is in
-        spec.loader.exec_module(module)
+        text = read_bytes(path, MAX_TEXT_BYTES)
+    except OSError as error:
+        raise ModelError("no operators", [Problem(where, "a Python file", reason(error))]) from error
+    module = ModuleType(f"qdqnp_operators_{path.stem}")
+    module.__file__ = str(path)
+    try:
+        sys.modules[module.__name__] = module  # where a dataclass looks for the module that it is in
+        exec(compile(text, str(path), "exec"), vars(module))
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         got = f"{type(error).__name__}: {shorten(str(error), 300)}"
         raise ModelError("no operators", [Problem(where, "a file that Python runs", got)]) from error
     finally:
-        sys.modules.pop(name, None)
+        sys.modules.pop(module.__name__, None)
     found = getattr(module, NAME, None)
     if not isinstance(found, (list, tuple)) or not all(isinstance(kind, type) for kind in found):
         got = "none" if found is None else shorten(repr(found))

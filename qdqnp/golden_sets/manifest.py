@@ -20,6 +20,7 @@ from qdqnp.golden_sets.tensor import Document
 from qdqnp.numerics.profile import Profile, rule_names
 from qdqnp.numerics.profile_writer import to_document
 from qdqnp.ops.geometry.windows import WindowAttributes, axes_for
+from qdqnp.ops.given import GivenAttributes
 from qdqnp.program import Step
 from qdqnp.version import __version__
 
@@ -75,6 +76,8 @@ def attributes_of(step: Step, shapes: Mapping[str, tuple[int, ...]]) -> Document
     least: kernel_shape, strides, dilations as (height, width), pads as (top, left, bottom, right), auto_pad resolved.
     Of three axes the depth comes first."""
     attributes = step.attributes
+    if isinstance(attributes, GivenAttributes):
+        return {name: _plain(value) for name, value in attributes.values.items()}
     fields = {field.name.lstrip("_"): getattr(attributes, field.name) for field in dataclasses.fields(attributes)}
     found = {name: _plain(value) for name, value in fields.items() if value is not None}
     if isinstance(attributes, WindowAttributes):

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class GivenOperator(Operator):
         if found is not self.kind:
             name = f"{self.kind.__module__}.{self.kind.__qualname__}"
             why = "it is made inside of a function, or read from a file; put it into a module"
-            raise pickle.PicklingError(f"operator {self.op}: its class {name} cannot be imported: {why}")
+            raise TypeError(f"cannot pickle operator {self.op}: its class {name} cannot be imported: {why}")
         return given_operator, (self.kind,)
 
     # -- reading -----------------------------------------------------------------------------------------------

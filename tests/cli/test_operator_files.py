@@ -53,9 +53,8 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
         operators_in([tmp_path / "mine.py"])
 
 
-def test_what_is_no_python_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text(TEXT)
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.py").mkdir()
-    for name in ("mine.txt", "folder.py", "missing.py"):
-        with pytest.raises(ModelError, match=r"expected a Python file, NAME\.py"):
+    for name in ("folder.py", "missing.py"):
+        with pytest.raises(ModelError, match="expected a Python file, got"):
             operators_in([tmp_path / name])

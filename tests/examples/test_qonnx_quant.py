@@ -63,7 +63,7 @@ def test_a_file_without_operators_is_refused(tmp_path: Path) -> None:
         ("empty.py", "OPERATORS = [...], got none"),
         ("broken.py", "ZeroDivisionError"),
         ("wrong.py", "got ['Quant']"),
-        ("net.onnx", "expected a Python file"),
+        ("net.onnx", "SyntaxError"),
         ("missing.py", "expected a Python file"),
     ):
         result = CliRunner().invoke(cli, ["inspect", str(tmp_path / "net.onnx"), "--operators", str(tmp_path / name)])
