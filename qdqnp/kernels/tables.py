@@ -10,10 +10,26 @@ from typing import Any
 import numpy as np
 
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.quant import Codes, all_codes, code_range
+from qdqnp.quant import Array, Codes, all_codes, code_range
 
 # Elements looked up at a time, so that the indices stay in cache.
 BLOCK = 32 * 1024
+
+
+def look_up(table: Array, places: Array) -> None:
+    """Overwrite places in a table with what stands there, block by block.
+
+    table: one-dimensional, in the dtype of the places.
+    places: integers as floats, each within the table; rows of the first axis are contiguous.
+    """
+    lines = places.reshape(1, -1) if places.flags.c_contiguous else places.reshape(len(places), -1)
+    index = np.empty(min(BLOCK, lines.shape[1]), np.intp)
+    for line in lines:
+        for start in range(0, line.size, BLOCK):
+            part = line[start : start + BLOCK]
+            np.copyto(index[: part.size], part, casting="unsafe")
+            # no index is outside, so the mode never acts; 'clip' spares NumPy a buffered output
+            np.take(table, index[: part.size], out=part, mode="clip")
 
 
 @dataclass(frozen=True, eq=False)

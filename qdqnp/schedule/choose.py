@@ -18,7 +18,7 @@ from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Quant, all_codes
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
-from qdqnp.schedule.joined import Joined, Rescaling, rescale
+from qdqnp.schedule.joined import CodeTable, Joined, Rescaling, rescale
 from qdqnp.schedule.layer import ConvolvedLayer, layer_of
 from qdqnp.schedule.maxima import Maxima
 from qdqnp.schedule.pairs import Added
@@ -62,7 +62,7 @@ class Chooser:
             return None
         if isinstance(bound.kernel, FastPairs):
             return self._added(bound)
-        if isinstance(bound.kernel, FastSingles) and len(step.inputs) > 1:
+        if isinstance(bound.kernel, FastSingles):
             return self._joined(bound)
         return self._convolution(bound)
 
@@ -120,8 +120,7 @@ class Chooser:
         assert isinstance(bound.operator, IntegerOperator)
         (part,) = bound.operator.questions(bound.step, NOTHING, NOTHING)
         assert isinstance(part.question, Pairs)
-        found = addition(part.question, bound.profile)
-        return None if found is None else Added(bound.step.label, left, right, made, found)
+        return Added(bound.step.label, left, right, made, addition(part.question, bound.profile))
 
     def _joined(self, bound: BoundStep) -> Form | None:
         made = self._made(bound.step.outputs[0])
@@ -129,12 +128,10 @@ class Chooser:
         found = [part for part in parts if part is not None and _same_size(part, made)]
         if len(found) < len(parts) or sum(part.channels for part in found) != made.channels:
             return None
-        rescales = [self._rescale(bound, index) for index in range(len(found))]
-        known = [each for each in rescales if each is not None]
-        return Joined(bound.step.label, found, made, known) if len(known) == len(found) else None
+        return Joined(bound.step.label, found, made, [self._rescale(bound, index) for index in range(len(found))])
 
     @staticmethod
-    def _rescale(bound: BoundStep, index: int) -> Rescaling | None:
+    def _rescale(bound: BoundStep, index: int) -> Rescaling | CodeTable:
         assert isinstance(bound.operator, SinglesOperator)
         x = bound.step.quant(index)
         question = bound.operator.single(bound.step, index, all_codes(x.dtype))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdqnp.quant import Array, Codes, Quant
+from qdqnp.kernels.tables import look_up
+from qdqnp.quant import Array, Codes, Float32, Quant
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage, centered
 from qdqnp.schedule.pointwise import TILE
@@ -24,6 +25,11 @@ class Rescaling:
     low: np.float32
     high: np.float32
 
+    @property
+    def copies(self) -> bool:
+        """Return whether values stay what they are."""
+        return self.factor is None
+
     def __call__(self, values: Array, work: Array, out: Array) -> None:
         """Write the rescaled values to out. work: memory in the shape of both."""
         if self.factor is None:
@@ -35,8 +41,25 @@ class Rescaling:
         np.rint(work, out=out)
 
 
-def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | None:
-    """Find the rescaling that gives the answers to all codes; None if there is none.
+@dataclass(frozen=True, eq=False)
+class CodeTable:
+    """The rule's answers to all codes, where no `Rescaling` gives them."""
+
+    #: Codes less their zero point; the first is that of the least code.
+    table: Float32
+    #: The least code, less its zero point.
+    least: np.float32
+    copies = False
+
+    def __call__(self, values: Array, work: Array, out: Array) -> None:
+        """Write the answers to out. work: memory in the shape of both."""
+        np.subtract(values, self.least, out=work)
+        look_up(self.table, work)
+        np.copyto(out, work)
+
+
+def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | CodeTable:
+    """Return what gives the answers to all codes: an expression where there is one, else the table.
 
     answers: the rule's codes for those of x, in the order of their bytes.
     """
@@ -53,14 +76,14 @@ def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | None:
             found(values, np.empty_like(values), got)
             if np.array_equal(got, wanted):
                 return found
-    return None
+    return CodeTable(wanted[np.argsort(values)], values.min())
 
 
 class Joined(Form):
     kind = "joined in place"
-    proof = "codes are copied, or equal to the rule on all 256 codes"
+    proof = "codes are copied, or equal to the rule on all 256 codes; or looked up in its answers to them"
 
-    def __init__(self, label: str, parts: Sequence[Image], y: Image, rescales: Sequence[Rescaling]) -> None:
+    def __init__(self, label: str, parts: Sequence[Image], y: Image, rescales: Sequence[Rescaling | CodeTable]) -> None:
         self.label, self.reads, self.output = label, tuple(parts), y
         self._rescales = rescales
         ends = np.cumsum([part.channels for part in parts]).tolist()
@@ -74,7 +97,7 @@ class Joined(Form):
     def unchanged(self) -> list[tuple[str, int]]:
         """Return the parts whose values stay what they are, which may be made in place, and their first channels."""
         each = zip(self.inputs, self.starts, self._rescales, strict=True)
-        return [(name, start) for name, start, rescale in each if rescale.factor is None]
+        return [(name, start) for name, start, rescale in each if rescale.copies]
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         out, calls = placed[self.output.name], []
@@ -89,7 +112,7 @@ class Joined(Form):
         return calls
 
 
-def _joined(todo: Sequence[tuple[Rescaling, Array, Array, Array]]) -> Call:
+def _joined(todo: Sequence[tuple[Rescaling | CodeTable, Array, Array, Array]]) -> Call:
     def call(_: Mapping[str, Array]) -> None:
         for rescale, values, spare, into in todo:
             rescale(values, spare, into)

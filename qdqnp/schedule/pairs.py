@@ -10,15 +10,15 @@ from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
-from qdqnp.schedule.store import Addition
+from qdqnp.schedule.store import Addition, PairTable
 
 
 class Added(Form):
     kind = "sum of images"
-    proof = "equal to the rule on all 65,536 pairs of codes"
 
-    def __init__(self, label: str, left: Image, right: Image, y: Image, addition: Addition) -> None:
+    def __init__(self, label: str, left: Image, right: Image, y: Image, addition: Addition | PairTable) -> None:
         self.label, self.reads, self.output, self.addition = label, (left, right), y, addition
+        self.proof = addition.proof
         self._bands = bands(y.height, TILE // max(1, y.width * y.channels))
         floats = self._bands[0][1] * y.width * y.channels
         self.work = (floats, floats)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qdqnp.kernels.tables import look_up
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Array, Float32
@@ -24,6 +25,8 @@ OFFSETS = (0.0, 1e-6, -1e-6, 2e-6, -2e-6, 4e-6, -4e-6)
 @dataclass(frozen=True, eq=False)
 class Addition:
     """rint(clip(a * left + b * right + offset)) of codes less zero points: equal to the rule on all 65,536 pairs."""
+
+    proof = "equal to the rule on all 65,536 pairs of codes"
 
     left: np.float32
     right: np.float32
@@ -48,8 +51,30 @@ class Addition:
         total.clip(self.low, self.high, out=total)
 
 
-def addition(question: Pairs, profile: Profile) -> Addition | None:
-    """Find the addition that answers the question for every pair of codes; None where there is none."""
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """The rule's answers to all pairs of codes, where no `Addition` gives them."""
+
+    #: Codes less their zero point, (256, 256); at (0, 0) that of the least codes.
+    table: Float32
+    #: The least codes of both operands, less their zero points.
+    least: tuple[int, int]
+    proof = "looked up in the rule's answers to all 65,536 pairs of codes"
+
+    def swapped(self) -> PairTable:
+        """Return the table with its operands exchanged."""
+        return PairTable(np.ascontiguousarray(self.table.T), self.least[::-1])
+
+    def __call__(self, a: Array, b: Array, total: Array, other: Array) -> None:
+        """Write codes less their zero point to total; a and total may be the same array."""
+        np.multiply(a, np.float32(256), out=total)
+        np.add(total, b, out=total)
+        np.subtract(total, np.float32(256 * self.least[0] + self.least[1]), out=total)
+        look_up(self.table.reshape(-1), total)
+
+
+def addition(question: Pairs, profile: Profile) -> Addition | PairTable:
+    """Return what answers the question for every pair of codes: an expression where there is one, else the table."""
     everything = question.everything()
     a, b, y = question.quants
     wanted = np.asarray(everything.answer(profile)).astype(np.float32) - np.float32(int(y.zero_point))
@@ -65,7 +90,9 @@ def addition(question: Pairs, profile: Profile) -> Addition | None:
                     found(left[:, None], right[None, :], total, np.empty((1, 256), np.float32))
                     if np.array_equal(np.rint(total).reshape(-1), wanted):
                         return found
-    return None
+    rows, columns = np.argsort(left), np.argsort(right)
+    table = np.ascontiguousarray(wanted.reshape(256, 256)[rows][:, columns])
+    return PairTable(table, (int(left.min()), int(right.min())))
 
 
 def _near(factor: Float32) -> list[np.float32]:
@@ -77,7 +104,7 @@ class Shortcut:
     """An addition that a convolution computes before it stores: its own values are the left operand."""
 
     other: Image
-    addition: Addition
+    addition: Addition | PairTable
 
 
 def settle(tile: Array, left: np.float32 | None, out: Array) -> None:
@@ -96,7 +123,7 @@ def store(tile: Array, left: np.float32 | None, out: Array) -> Callable[[], None
 
 
 def add_and_store(
-    tile: Array, left: np.float32 | None, other: Array, addition: Addition, work: Array, out: Array
+    tile: Array, left: np.float32 | None, other: Array, addition: Addition | PairTable, work: Array, out: Array
 ) -> Callable[[], None]:
     """Return what settles a tile, adds `other`, and writes the rounded sums to `out`. All have one shape."""
 
