@@ -27,7 +27,7 @@ AROUND = np.arange(-2, 4)
 
 @dataclass(frozen=True, eq=False)
 class CertifiedLine:
-    """codes = clip(floor(first(sum) * multiplier + offset + sign * nudge)), one value per channel.
+    """codes = clip(floor(first(sum) * multiplier + offset + sign * nudge), low, high), one value per channel.
 
     first(sum) is the sum, or with first_shift > 0 the sum divided by 2^first_shift and rounded half up. sign is the
     sign of first(sum) * multiplier + offset - pivot.
@@ -40,9 +40,9 @@ class CertifiedLine:
     nudge: Array | None
     #: The zero point, plus the half that makes a floor a rounding.
     pivot: float
-    #: The lower limit of the clip; shaped for a tile, () where it is the same for all channels.
+    #: The least code; shaped for a tile, () where it is the same for all channels.
     low: Array
-    #: The upper limit, likewise.
+    #: The largest code, likewise.
     high: Array
     first_shift: int
     #: The dtype in which all is computed.
@@ -72,10 +72,24 @@ class CertifiedLine:
 
         real: sums in the carrier's dtype.
         """
+        self.first(real)
+        self.floors(real, scratch)
+        if self.low.ndim == self.high.ndim == 0:
+            real.clip(self.low, self.high, out=real)
+        else:  # clip takes six times as long with limits of their own for each channel
+            np.maximum(real, self.low, out=real)
+            np.minimum(real, self.high, out=real)
+        return real
+
+    def first(self, sums: Array) -> None:
+        """Round sums the first time, if they are; in float32 too, where that holds sums and the half that is added."""
         if self.first_shift:
-            np.multiply(real, self.carrier.type(2.0**-self.first_shift), out=real)
-            np.add(real, self.carrier.type(0.5), out=real)
-            np.floor(real, out=real)
+            np.multiply(sums, sums.dtype.type(2.0**-self.first_shift), out=sums)
+            np.add(sums, sums.dtype.type(0.5), out=sums)
+            np.floor(sums, out=sums)
+
+    def floors(self, real: Array, scratch: Scratch) -> None:
+        """Overwrite what `first` left with codes that are yet to be clipped."""
         np.multiply(real, self.multiplier, out=real)
         np.add(real, self.offset, out=real)
         if self.nudge is not None:
@@ -83,41 +97,71 @@ class CertifiedLine:
             np.subtract(real, self.carrier.type(self.pivot), out=side)
             np.copysign(self.nudge, side, out=side)
             np.add(real, side, out=real)
-        if self.low.ndim == self.high.ndim == 0:
-            real.clip(self.low, self.high, out=real)
-        else:  # clip takes six times as long with limits of their own for each channel
-            np.maximum(real, self.low, out=real)
-            np.minimum(real, self.high, out=real)
         np.floor(real, out=real)
-        return real
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What is known of a requantization: sums around its steps with their codes, and between which it has none."""
+
+    #: (points, channels), ascending, from the least to the largest sum that is reached.
+    sums: Int64
+    codes: Int64
+    #: Whether a channel's codes change nowhere but between neighbouring sums that are both here.
+    flat: NDArray[np.bool_]
+    #: Which code stands for 0.
+    zero: int
+
+    @classmethod
+    def of(
+        cls,
+        requantize: Requantize,
+        multiplier: Real,
+        offset: Real,
+        first_shift: int,
+        zero: int,
+        dtype: np.dtype[Any],
+        low: Int64,
+        high: Int64,
+    ) -> Steps:
+        """Ask `requantize`, which is monotone on [low, high].
+
+        multiplier, offset: shape (channels,), as in numerics' Slope.
+        first_shift: as in numerics' Slope.
+        zero: the zero point of the codes.
+        dtype: the dtype of the codes.
+        low, high: the reachable sums, shape (channels,).
+        """
+        sums = _points(multiplier, offset, first_shift, dtype, low, high)
+        codes = requantize(sums).astype(np.int64)
+        flat = (sums[1:] - sums[:-1] <= 1) | (codes[1:] == codes[:-1])
+        return cls(sums, codes, flat.all(axis=0), zero)
+
+    def centered(self, correction: Int64) -> Steps:
+        """Return the steps of sums that `correction`, shape (channels,), was added to, as codes less the zero point."""
+        return Steps(self.sums + correction, self.codes - self.zero, self.flat, 0)
 
 
 def certify(
-    requantize: Requantize,
+    steps: Steps,
     multiplier: Real,
     offset: Real,
     nudges: tuple[Real, ...],
     first_shift: int,
-    zero: int,
-    dtype: np.dtype[Any],
-    low: Int64,
-    high: Int64,
     carrier: np.dtype[Any],
+    one_clip: bool = False,
 ) -> tuple[CertifiedLine, NDArray[np.bool_]]:
-    """Return an expression for each channel, and for which channels it is proven equal to `requantize` on [low, high].
+    """Return an expression for each channel, and for which channels it is proven to equal what the steps are of.
 
     multiplier, offset, nudges: shape (channels,), as in numerics' Slope.
     first_shift: as in numerics' Slope.
-    zero: the zero point of the codes.
-    dtype: the dtype of the codes.
-    low, high: the reachable sums, shape (channels,), between which requantize is monotone.
     carrier: the dtype in which the expression computes.
+    one_clip: whether all channels must have the same limits.
     """
-    points = _points(multiplier, offset, first_shift, dtype, low, high)
-    wanted = requantize(points)
-    flat = (points[1:] - points[:-1] <= 1) | (wanted[1:] == wanted[:-1])
     # the codes that the ends reach are the limits: an inner saturation shows as a clip of the output
-    limits = (wanted[0].astype(carrier), wanted[-1].astype(carrier))
+    least, most = (steps.codes[end].astype(carrier) for end in (0, -1))
+    if one_clip:
+        least, most = np.full_like(least, least.min()), np.full_like(most, most.max())
     best: CertifiedLine | None = None
     proven = np.zeros(multiplier.shape, bool)
     for plain, signed in _nudges(nudges, multiplier.shape):
@@ -125,14 +169,14 @@ def certify(
             multiplier.astype(carrier),
             (offset + 0.5 + plain).astype(carrier),
             signed.astype(carrier),
-            zero + 0.5,
-            limits[0],
-            limits[1] + carrier.type(0.5),
+            steps.zero + 0.5,
+            least,
+            most,
             first_shift,
             carrier,
         )
-        got = attempt(points.astype(carrier), Scratch()).astype(np.int64)
-        equal = (got == wanted).all(axis=0) & flat.all(axis=0)
+        got = attempt(steps.sums.astype(carrier), Scratch())
+        equal = (got == steps.codes).all(axis=0) & steps.flat
         best = attempt if best is None else _merged(best, attempt, equal & ~proven)
         proven |= equal
     assert best is not None

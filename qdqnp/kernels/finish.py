@@ -108,6 +108,8 @@ class CertifiedFinish:
     exact: IntegerFinish | None
     #: The channel axis of the tile.
     axis: int
+    #: From sums of codes less their zero point to such codes, channels last; None if not all are proven.
+    centered: CertifiedLine | None = None
 
     def __call__(self, tile: Array, scratch: Scratch) -> Array:
         others = tile.take(self.rest, axis=self.axis) if self.exact is not None else None

@@ -1,6 +1,6 @@
 """Exact sums become codes, channels last, by the expression that is proven for the layer.
 
-The last operation of all, which makes codes less their zero point, is that of the store: it writes to its own place.
+The last operation of all, `settle`, makes codes less their zero point: it writes to their own place.
 """
 
 from __future__ import annotations
@@ -65,20 +65,26 @@ class Direct:
         return finish
 
     wide_floats = 0
-    #: Values are yet to be rounded when they are stored.
-    left = None
+
+    def settle(self, tile: Array, out: Array) -> None:
+        """Write codes less their zero point."""
+        np.rint(tile, out=out)
 
 
 @dataclass(frozen=True, eq=False)
 class Certified:
-    """The certified expression of the layer, which takes raw sums: of codes whose zero point is not subtracted."""
+    """The certified expression of the layer from sums of codes less their zero point to such codes; clipped last."""
 
+    #: All rows as `repeated` makes them.
     expression: CertifiedLine
-    #: Added to sums, which makes them raw; a row, or None where nothing is to be added. In float32 where that holds raw
-    #: sums, else in the expression's dtype.
-    raw: Array | None
-    #: The zero point, which is yet to be subtracted when codes are stored.
-    left: np.float32
+    #: The limits of all channels.
+    low: np.float32
+    high: np.float32
+    #: Those of each, float32, where they differ; None where they are the same.
+    lows: Array | None
+    highs: Array | None
+    #: Whether float32 holds sums and the half that a first rounding adds.
+    first_in_float32: bool
 
     @property
     def wide_floats(self) -> int:
@@ -86,38 +92,41 @@ class Certified:
         return 2 if self.expression.carrier == np.float64 else 0
 
     def bind(self, tile: Array, wide: Array) -> Call:
-        """Return what turns the sums of a flat tile, in place, into codes.
+        """Return what turns the sums of a flat tile, in place, into codes less their zero point, yet to be clipped.
 
         wide: work memory, `wide_floats` for each element.
         """
         real = wide[: 2 * tile.size].view(np.float64) if self.wide_floats else tile
         rows = real.reshape(-1, self.expression.multiplier.size)
-        scratch, raw = Scratch(), self.raw
-        early = raw is not None and raw.dtype == tile.dtype
+        scratch, early = Scratch(), self.first_in_float32
 
         def finish() -> None:
-            if raw is not None and early:
-                narrow = tile.reshape(-1, raw.size)
-                np.add(narrow, raw, out=narrow)
+            if early:
+                self.expression.first(tile)
             if real is not tile:
                 np.copyto(real, tile)
-            if raw is not None and not early:
-                np.add(rows, raw, out=rows)
-            self.expression(rows, scratch)
+            if not early:
+                self.expression.first(real)
+            self.expression.floors(rows, scratch)
             if real is not tile:
                 np.copyto(tile, real, casting="same_kind")
+            for limit, limits in ((np.maximum, self.lows), (np.minimum, self.highs)):
+                if limits is not None:
+                    narrow = tile.reshape(-1, limits.size)
+                    limit(narrow, limits, out=narrow)
 
         return finish
+
+    def settle(self, tile: Array, out: Array) -> None:
+        """Write codes less their zero point. Integers that float32 rounded are clipped as they were: order is kept."""
+        tile.clip(self.low, self.high, out=out)
 
 
 Finish = Direct | Certified
 
 
-def finish_of(layer: Linear, zero_point: int) -> Finish | None:
-    """Return how a layer's sums of (code - zero point) become codes; None where only the definition is proven.
-
-    zero_point: of the output.
-    """
+def finish_of(layer: Linear) -> Finish | None:
+    """Return how a layer's sums of (code - zero point) become codes; None where only the definition is proven."""
     channels, found = layer.correction.size, layer.finish
     if isinstance(found, FloatFinish):
         bias = layer.requantizer.bias
@@ -127,23 +136,21 @@ def finish_of(layer: Linear, zero_point: int) -> Finish | None:
             return None
         rows = repeated(offset.astype(np.float32), channels), repeated(found.multiplier, channels)
         return Direct(*rows, found.low, found.high)
-    if isinstance(found, CertifiedFinish) and found.exact is None:
-        line = found.expression
-        # with a first rounding the expression takes the sums themselves, else raw ones: raw + correction = sum
-        raw = None if found.correction is not None or not layer.correction.any() else -layer.correction
+    if isinstance(found, CertifiedFinish) and found.centered is not None:
+        line = found.centered
         shaped = replace(
             line,
             multiplier=repeated(line.multiplier, channels),
             offset=repeated(line.offset, channels),
             nudge=None if line.nudge is None else repeated(line.nudge, channels),
-            low=line.low if line.low.ndim == 0 else repeated(line.low, channels),
-            high=line.high if line.high.ndim == 0 else repeated(line.high, channels),
         )
-        kept = np.dtype(np.float32) if _raw_bound(layer) <= LIMIT32 else line.carrier
-        return Certified(shaped, None if raw is None else repeated(raw.astype(kept), channels), np.float32(zero_point))
+        reach = layer.weights.proof.bound + int(np.abs(layer.correction).max(initial=0))
+        early = reach + (1 << line.first_shift) <= LIMIT32
+        low, high = np.float32(line.low.min()), np.float32(line.high.max())
+        return Certified(shaped, low, high, _each(line.low, channels), _each(line.high, channels), early)
     return None
 
 
-def _raw_bound(layer: Linear) -> int:
-    """Return the magnitude that no sum of products with codes exceeds, whatever the codes of 8 bits are."""
-    return int(np.abs(layer.weights.array.astype(np.int64)).sum(axis=-1).max(initial=0)) * 255
+def _each(limits: Array, channels: int) -> Array | None:
+    """Return limits of channels as a row; None where all have the same."""
+    return None if limits.ndim == 0 else repeated(limits.astype(np.float32), channels)

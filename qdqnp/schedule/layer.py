@@ -71,7 +71,7 @@ def layer_of(bound: BoundStep, x: Image, y: Image, room: int) -> ConvolvedLayer 
         return None
     grouped = made.weights.array.astype(np.int64)
     proof = prove(grouped, *x.range, AUTO)
-    finish = finish_of(made, y.zero_point)
+    finish = finish_of(made)
     if proof.kind != FLOAT32 or finish is None:
         return None
     size = bound.consts[step.input_names[1]].shape[2:]

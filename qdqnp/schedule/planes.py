@@ -87,7 +87,7 @@ class Planes(Form):
             left_ = view(taps, 0, (count, y.width, terms), (down * per_row, 1, y.width))
             source = shifted[first * down : first * down + need]
             target = taps[: need * per_row].reshape(source.shape)
-            last = stored(sums, layer.finish.left, first, placed[y.name], layer.shortcut, other, spare)
+            last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
 
             def call(
                 _: Mapping[str, Array],

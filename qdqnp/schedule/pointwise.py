@@ -51,7 +51,7 @@ class Pointwise(Form):
             sums = tile[: pixels * out.channels]
             made = products(left, self._weights, sums.reshape(pixels, out.channels))
             made_here = sums.reshape(rows, out.width, out.channels)
-            last = stored(made_here, layer.finish.left, first, y, layer.shortcut, other, spare)
+            last = stored(made_here, layer.finish.settle, first, y, layer.shortcut, other, spare)
             calls.append(banded(made, finish, last))
         return calls
 

@@ -111,7 +111,7 @@ class KernelRows(Form):
                 out = tile if not parts else spare
                 parts.append(self._products(flat, buffer, down, weights, out, pixels))
             sums = tile[: pixels * y.channels].reshape(count, self.out_pitch, y.channels)[:, : y.width]
-            last = stored(sums, layer.finish.left, first, placed[y.name], layer.shortcut, other, spare)
+            last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
             copies = self._copies(placed[layer.x.name], source, first, count)
             calls.append(_band(copies, parts, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last))
         return calls

@@ -1,7 +1,6 @@
 """The end of a convolution: values are settled and stored, or added to another image first.
 
-To settle is the last operation to codes less their zero point: values are rounded, or the zero point of codes is
-subtracted.
+To settle is the last operation to codes less their zero point, which the layer's finish knows (`finish.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Array, Float32
 from qdqnp.schedule.image import Image, PlacedImage, centered
+
+#: Writes what a finish left of a tile, as codes less their zero point, to another place.
+Settle = Callable[[Array, Array], None]
 
 #: Units in the last place by which factors of an addition are moved, and offsets, until one gives the whole table.
 ULPS = (0, 1, -1, 2, -2)
@@ -107,28 +109,18 @@ class Shortcut:
     addition: Addition | PairTable
 
 
-def settle(tile: Array, left: np.float32 | None, out: Array) -> None:
-    """Write codes less their zero point to `out`; left: the zero point of codes, None for values yet to be rounded."""
-    if left is None:
-        np.rint(tile, out=out)
-    elif left:
-        np.subtract(tile, left, out=out)
-    elif out is not tile:
-        np.copyto(out, tile)
-
-
-def store(tile: Array, left: np.float32 | None, out: Array) -> Callable[[], None]:
+def store(tile: Array, settle: Settle, out: Array) -> Callable[[], None]:
     """Return what writes a tile to `out`."""
-    return lambda: settle(tile, left, out)
+    return lambda: settle(tile, out)
 
 
 def add_and_store(
-    tile: Array, left: np.float32 | None, other: Array, addition: Addition | PairTable, work: Array, out: Array
+    tile: Array, settle: Settle, other: Array, addition: Addition | PairTable, work: Array, out: Array
 ) -> Callable[[], None]:
     """Return what settles a tile, adds `other`, and writes the rounded sums to `out`. All have one shape."""
 
     def write() -> None:
-        settle(tile, left, tile)
+        settle(tile, tile)
         addition(tile, other, tile, work)
         np.rint(tile, out=out)
 
@@ -137,7 +129,7 @@ def add_and_store(
 
 def stored(
     tile: Array,
-    left: np.float32 | None,
+    settle: Settle,
     first: int,
     out: PlacedImage,
     shortcut: Shortcut | None,
@@ -147,13 +139,13 @@ def stored(
 ) -> Callable[[], None]:
     """Return what stores a tile (rows, columns, channels) as rows of an image: `first`, and then every `step`-th.
 
-    left: what the finish leaves to be done (`settle`).
+    settle: the last operation of the layer's finish.
     shortcut: the addition that comes before; `other` is its right operand.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
     stop = first + (len(tile) - 1) * step + 1
     rows = out.rows(first, stop, step)
     if shortcut is None or other is None:
-        return store(tile, left, rows)
+        return store(tile, settle, rows)
     spare = work[: tile.size].reshape(tile.shape)
-    return add_and_store(tile, left, other.rows(first, stop, step), shortcut.addition, spare, rows)
+    return add_and_store(tile, settle, other.rows(first, stop, step), shortcut.addition, spare, rows)

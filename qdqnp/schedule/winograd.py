@@ -75,7 +75,7 @@ class Winograd(KernelRows):
                 tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
                 if len(tile):
                     lasts.append(
-                        stored(tile, layer.finish.left, first + at, placed[y.name], layer.shortcut, other, area, 2)
+                        stored(tile, layer.finish.settle, first + at, placed[y.name], layer.shortcut, other, area, 2)
                     )
             copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
             made = self._four_products(transformed, sums, pairs)

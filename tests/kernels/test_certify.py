@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qdqnp.executor.fast.sums import make_layer
-from qdqnp.kernels.certify import CertifiedLine, certify
+from qdqnp.kernels.certify import CertifiedLine, Steps, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
@@ -78,7 +78,8 @@ def certified(
     nudges = tuple(np.broadcast_to(nudge, (CHANNELS,)) for nudge in slope.nudges)
     low, high = np.full(CHANNELS, -reach), np.full(CHANNELS, reach)
     rule = requantize or bound
-    found = certify(rule, *wide, nudges, slope.first_shift, int(y.zero_point), y.dtype, low, high, carrier)
+    steps = Steps.of(rule, *wide, slope.first_shift, int(y.zero_point), y.dtype, low, high)
+    found = certify(steps, *wide, nudges, slope.first_shift, carrier)
     sums = np.arange(-reach, reach + 1)[:, None] + np.zeros(CHANNELS, np.int64)
     return Found(rule, *found, sums)
 
@@ -172,18 +173,9 @@ def test_a_step_between_two_points_that_were_compared_is_not_proven() -> None:
     """With a multiplier of 1/7 the sums 7k + 1 to 7k + 6 are compared. The nudge of -3/7 moves the steps of the
     expression to 7k, those of the rule are at 7k + 1: the two differ on the sums 7k alone, which are not compared."""
     low, high = np.array([-202]), np.array([202])
-    expression, proven = certify(
-        lambda sums: (sums - 1) // 7,
-        np.array([1 / 7]),
-        np.array([0.0]),
-        (np.array([-3 / 7]),),
-        0,
-        0,
-        np.dtype(np.int8),
-        low,
-        high,
-        LARGE,
-    )
+    line = np.array([1 / 7]), np.array([0.0])
+    steps = Steps.of(lambda sums: (sums - 1) // 7, *line, 0, 0, np.dtype(np.int8), low, high)
+    expression, proven = certify(steps, *line, (np.array([-3 / 7]),), 0, LARGE)
     assert not proven.any()
     assert expression.multiplier.shape == (1,)
 

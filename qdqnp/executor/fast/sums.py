@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from qdqnp.errors import ProfileError
 from qdqnp.executor.fast.certificate import Certificate
 from qdqnp.executor.fast.kernel import Kernel
-from qdqnp.kernels.certify import certify
+from qdqnp.kernels.certify import CertifiedLine, Real, Steps, certify
 from qdqnp.kernels.finish import CertifiedFinish, FloatFinish, IntegerFinish, float_finish
 from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
@@ -235,33 +236,38 @@ def _certified(
     multiplier, offset, *nudges = (
         np.broadcast_to(np.ravel(v), (channels,)) for v in (slope.multiplier, slope.offset, *slope.nudges)
     )
+    # the expression sees raw sums; a first rounding needs the corrected ones
+    raw = correction if not slope.first_shift else np.zeros_like(correction)
+
+    def on_raw(sums: Int64) -> Codes:
+        return requantizer(sums + raw)
+
+    shifted, zero = offset + raw * multiplier, int(y.zero_point)
+    steps = Steps.of(on_raw, multiplier, shifted, slope.first_shift, zero, y.dtype, low - raw, high - raw)
     for carrier in (np.dtype(np.float32), np.dtype(np.float64)):
         if carrier == np.float32 and (weights.tile_dtype != np.float32 or slope.first_shift):
             continue
-        # the expression sees raw sums; a first rounding needs the corrected ones
-        raw = correction if not slope.first_shift else np.zeros_like(correction)
-
-        def on_raw(sums: Int64, shift: Int64 = raw) -> Codes:
-            return requantizer(sums + shift)
-
-        expression, proven = certify(
-            on_raw,
-            multiplier,
-            offset + raw * multiplier,
-            tuple(nudges),
-            slope.first_shift,
-            int(y.zero_point),
-            y.dtype,
-            low - raw,
-            high - raw,
-            carrier,
-        )
+        expression, proven = certify(steps, multiplier, shifted, tuple(nudges), slope.first_shift, carrier)
         if proven.all() or (carrier == np.float64 and proven.any()):
             rest = np.flatnonzero(~proven)
             exact = _rest(requantizer, correction, rest, channel_axis) if rest.size else None
             added = _along(correction.astype(carrier), channel_axis) if slope.first_shift else None
-            finish = CertifiedFinish(expression.along(channel_axis), added, rest, exact, channel_axis)
+            centered = _centered(
+                steps.centered(raw), multiplier, np.subtract(offset, zero), tuple(nudges), slope.first_shift, carrier
+            )
+            finish = CertifiedFinish(expression.along(channel_axis), added, rest, exact, channel_axis, centered)
             return finish, Certificate(str(carrier), int(proven.sum()), channels)
+    return None
+
+
+def _centered(
+    steps: Steps, multiplier: Real, offset: Real, nudges: tuple[Real, ...], first_shift: int, carrier: np.dtype[Any]
+) -> CertifiedLine | None:
+    """Return an expression for all channels, clipped alike in all where that is proven; None where they are not."""
+    for one_clip in (True, False):
+        line, proven = certify(steps, multiplier, offset, nudges, first_shift, carrier, one_clip)
+        if proven.all():
+            return line.along(1)
     return None
 
 
