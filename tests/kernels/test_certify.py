@@ -96,6 +96,33 @@ def test_what_is_proven_holds_on_every_integer(name: str, zero: int, carrier: np
     assert not found.differing()[found.proven].any()
 
 
+@pytest.mark.parametrize("one_clip", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_proven_of_centred_codes_holds_on_every_integer(name: str, one_clip: bool) -> None:
+    """Sums that a correction was added to, and codes less the zero point."""
+    rng = np.random.default_rng(2)
+    for zero in (-128, 5, 127):
+        bound = PROFILES[name].conv.bind(layer(rng, zero, powers=name.startswith("pow2"), top=0.9))
+        slope, y = bound.slope, bound.y
+        assert slope is not None and y is not None
+        correction = rng.integers(-500, 500, CHANNELS)
+        wide = [np.broadcast_to(value, (CHANNELS,)) for value in (slope.multiplier, slope.offset)]
+        nudges = tuple(np.broadcast_to(nudge, (CHANNELS,)) for nudge in slope.nudges)
+        ends = np.full(CHANNELS, -BOUND), np.full(CHANNELS, BOUND)
+        steps = Steps.of(bound, *wide, slope.first_shift, zero, y.dtype, *ends)
+        # the rule of sums less the correction is that of raw sums: its steps lie elsewhere by as much
+        moved = Steps(steps.sums - correction, steps.codes, steps.flat, zero).centered(correction)
+        np.testing.assert_array_equal(moved.sums, steps.sums)
+        line, proven = certify(moved, wide[0], wide[1] - zero, nudges, slope.first_shift, LARGE, one_clip)
+        found = Found(lambda sums, rule=bound, zero=zero: rule(sums).astype(np.int64) - zero, line, proven, None)
+        found.sums = np.arange(-BOUND, BOUND + 1)[:, None] + np.zeros(CHANNELS, np.int64)
+        assert not found.differing()[proven].any()
+        if one_clip:
+            assert len(set(line.low)) == len(set(line.high)) == 1
+        elif name in ("tflite", "exact"):
+            assert proven.any()
+
+
 @pytest.mark.parametrize("name", ["tflite-single", "tflite", "xnnpack-rndnu", "pow2"])
 def test_float64_proves_most_channels(name: str) -> None:
     """What was proven is not an empty set."""

@@ -9,7 +9,7 @@ import pytest
 
 from qdqnp.kernels import tables
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable, all_codes
+from qdqnp.kernels.tables import BinaryTable, PairLine, UnaryTable, all_codes, look_up
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DTYPES = [np.dtype(np.int8), np.dtype(np.uint8)]
@@ -125,3 +125,19 @@ def test_one_pair_that_differs_is_enough() -> None:
 
     dtype = np.dtype(np.int8)
     assert BinaryTable.of(almost, dtype, dtype, expression(0.5, 1, 3)).fast is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7, 5), (70, 1000), (0, 4)])
+def test_places_in_a_table_are_overwritten(shape: tuple[int, ...]) -> None:
+    """In memory that is contiguous, and in rows with gaps, across blocks."""
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=300).astype(np.float32)
+    places = rng.integers(0, 300, shape)
+    for gap in (0, 3):
+        memory = np.zeros((*shape[:-1], shape[-1] + gap) if len(shape) == 2 else (shape[0], shape[1] + gap, *shape[2:]))
+        memory = memory.astype(np.float32)
+        inside = memory[:, : shape[1]]
+        inside[...] = places
+        look_up(table, inside)
+        np.testing.assert_array_equal(inside, table[places])
+        assert not memory[:, shape[1] :].any()

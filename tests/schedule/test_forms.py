@@ -18,16 +18,18 @@ from qdqnp.quant import Array
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
+from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.pointwise import Pointwise
 from qdqnp.schedule.rows import KernelRows
-from qdqnp.schedule.schedule import Compiled, Schedule
+from qdqnp.schedule.schedule import Compiled, Defined, Schedule
+from qdqnp.schedule.store import PairTable
 from qdqnp.schedule.winograd import Winograd
 from tests.networks import Builder, dla
 from tests.ops.cases import CASES
 
 PROFILES = ("ort", "ort-x64", "ort-avx2", "exact", "tflite", "tflite-single", "cmsis-nn", "neural-art")
-NAMES = ("QLinearConv", "QLinearAdd", "QLinearMul", "QLinearConcat", "MaxPool")
+NAMES = ("QLinearConv", "QLinearAdd", "QLinearMul", "QLinearConcat", "MaxPool", "QLinearSigmoid", "QLinearLeakyRelu")
 
 
 def forms(schedule: Schedule) -> Counter[str]:
@@ -148,9 +150,9 @@ def joined(net: Builder, parts: list[str], like: str) -> str:
     return net.quantized(name, sum(net.channels[part] for part in parts), 1.0, like=like)
 
 
-def layers(schedule: Schedule) -> list[object]:
+def layers(schedule: Schedule) -> list[ConvolvedLayer]:
     found = [action.form for action in schedule.actions if isinstance(action, Compiled)]
-    return [form.layer for form in found if hasattr(form, "layer")]
+    return [form.layer for form in found if isinstance(form, Convolved)]
 
 
 @pytest.mark.parametrize("profile", ("ort", "tflite"))
@@ -172,6 +174,29 @@ def test_operators_give_the_codes_of_the_steps(name: str, profile: str, rng: np.
         for key in made:
             if key in expected:
                 np.testing.assert_array_equal(found[key], expected[key], strict=True)
+
+
+def test_additions_and_joins_are_images_under_every_rule() -> None:
+    """No float32 expression gives the additions of `neural-art`: they are looked up, and nothing leaves images."""
+    model = qdqnp.load(dla(1, size=48))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 48, 48)).astype(np.float32)
+    schedule = check(model, x, "neural-art", model.plan("neural-art").program.outputs)
+    steps = [action.bound.step.op for action in schedule.actions if isinstance(action, Defined)]
+    assert not {"QLinearAdd", "QLinearConcat", "QLinearConv"} & set(steps), steps
+    assert any(isinstance(layer.shortcut.addition, PairTable) for layer in layers(schedule) if layer.shortcut)
+
+
+def test_functions_of_codes_stay_images() -> None:
+    """A Sigmoid between two convolutions is looked up on the image."""
+    net = Builder(7)
+    y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+    made = net.name("sigmoid")
+    net.nodes.append(helper.make_node("Sigmoid", [y], [made]))
+    z = net.conv(net.quantized(made, 16, 1.0), 8, 3)
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+    model = qdqnp.load(net.model(z, [1, 3, 20, 20]))
+    for profile in ("ort", "tflite", "exact"):
+        assert forms(check(model, x, profile, model.plan(profile).program.outputs))["Joined"] == 1
 
 
 def test_images_that_are_read_more_than_once_keep_their_values() -> None:

@@ -1,0 +1,26 @@
+"""Images and back: every code under every zero point, between the channels of others, in pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qdqnp.quant import all_codes
+from qdqnp.schedule import image as images
+from qdqnp.schedule.image import Image, PlacedImage
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_codes_become_an_image_and_codes_again(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "PIECE", 40)
+    rng = np.random.default_rng(1)
+    for zero in all_codes(np.dtype(dtype)):
+        height, width, channels, more = (int(size) for size in rng.integers(1, 6, 4))
+        codes = rng.integers(0, 256, (1, channels, height, width), np.uint8).view(dtype)
+        image = Image("x", height, width, channels, np.dtype(dtype), int(zero))
+        memory = np.full((height + 3, width, channels + more), np.nan, np.float32)
+        placed = PlacedImage(image, memory[..., more:], 1)
+        placed.take(codes)
+        assert (placed.inside.transpose(2, 0, 1) == codes[0].astype(int) - int(zero)).all()
+        np.testing.assert_array_equal(placed.codes(), codes, strict=True)
+        assert np.isnan(memory[..., :more]).all()
