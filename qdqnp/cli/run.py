@@ -23,8 +23,9 @@ from qdqnp.cli.options import (
 )
 from qdqnp.cli.pictures import picture_options, settings_of
 from qdqnp.errors import InputError, Problem
-from qdqnp.files.atomic import Target, target
+from qdqnp.files.atomic import Target, target, write_bytes
 from qdqnp.files.npy import write_npz
+from qdqnp.files.run_results import run_results_bytes
 from qdqnp.inspection.outputs import (
     Outputs,
     best_classes,
@@ -56,7 +57,9 @@ MAX_SHOWN = 50
     help="Classes to show of an output [N, classes].",
 )
 @click.option("--codes", is_flag=True, help="Integer codes of the outputs instead of float values.")
-@click.option("--output", type=PATH, metavar="OUT.npz", help="Write the outputs to a file.")
+@click.option(
+    "--output", type=PATH, metavar="OUT.npz", help="Write the outputs to a file: .npz, or .json for Polygraphy."
+)
 @force_option("the file of --output")
 @profile_option()
 @host_float_option
@@ -98,7 +101,9 @@ def run_command(
     best = {key: best_classes(array, top, known) for key, array in made.items() if classifies(array)}
     if known is not None:
         check_labels(known, made)
-    if outputs is not None:
+    if outputs is not None and outputs.path.suffix == ".json":
+        write_bytes(outputs, run_results_bytes("qdqnp", [made]))
+    elif outputs is not None:
         write_npz(outputs, made)
     summaries = code_summaries(made, program) if codes else {key: summary(array) for key, array in made.items()}
     if as_json:
@@ -166,6 +171,7 @@ def _print_best(key: str, rows: Sequence[Sequence[dict[str, Any]]], names: Seque
 
 def outputs_target(path: Path, force: bool) -> Target:
     """Return where the outputs go. Raises InputError, before anything is computed, where they must not."""
-    if path.suffix != ".npz":
-        raise InputError("cannot write the outputs", [Problem(f"file {path}", "a name that ends in .npz", path.name)])
+    if path.suffix not in (".npz", ".json"):
+        problem = Problem(f"file {path}", "a name that ends in .npz, or .json", path.name)
+        raise InputError("cannot write the outputs", [problem])
     return target(path, "the outputs", force)

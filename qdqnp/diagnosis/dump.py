@@ -1,9 +1,9 @@
 """Dumps: the tensors that a device sent back, read with distrust, and no more of them at a time than is needed.
 
 A dump is a folder of .npy, .bin, .npz, .hex or .c files, one such file, a `*_val_io.npz` as ST Edge AI's `validate`
-writes it, the frames that a board wrote one after the other (qdqnp/peers/devices/frames.py), or another golden set. The
-content is not trusted: objects are not unpickled, links are not followed, and of an array only its header is read until
-it is known to be of use.
+writes it, Polygraphy's RunResults as JSON, the frames that a board wrote one after the other
+(qdqnp/peers/devices/frames.py), or another golden set. The content is not trusted: objects are not unpickled, links are
+not followed, and of an array only its header is read until it is known to be of use.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.files.npy import FAULTS, Arrays, Header
 from qdqnp.files.paths import FILE, FOLDER, below, kind_of, reason
 from qdqnp.files.regular import open_inside, open_regular, read_all, read_inside
+from qdqnp.files.run_results import MAX_BYTES as MAX_RESULTS
+from qdqnp.files.run_results import read_run_results
 from qdqnp.files.st_keys import st_key
 from qdqnp.golden_sets.texts import MAX_TEXT, c_arrays, intel_hex, words
 from qdqnp.limits import MAX_MEMBERS, MAX_TENSOR_BYTES
@@ -225,6 +227,8 @@ def _file(name: str, opener: Opener, path: Path, problems: Problems) -> Iterator
             yield from _raw(name, opener, where, problems)
         elif path.suffix == ".hex":
             yield from _hex(name, _text(opener))
+        elif path.suffix == ".json":
+            yield from _run_results(opener)
         elif path.suffix == ".c":
             for called, array in c_arrays(_text(opener)):
                 yield DumpEntry(called.removeprefix("golden_"), array)
@@ -244,6 +248,14 @@ def _raw(name: str, opener: Opener, where: str, problems: Problems) -> Iterator[
         yield DumpEntry(name, InFile(opener, Header((size,), _BYTES, False, 0)), True, address=address_in(name))
     else:
         problems.add(where, "a tensor", "an empty file")
+
+
+def _run_results(opener: Opener) -> Iterator[DumpEntry]:
+    """Yield the tensors of Polygraphy's RunResults; the iterations lie along a new first axis."""
+    with opener() as file:
+        found = read_run_results(read_all(file, MAX_RESULTS))
+    for called, arrays in found.items():
+        yield DumpEntry(called, arrays[0] if len(arrays) == 1 else np.stack(arrays), tensor=called)
 
 
 def _text(opener: Opener) -> str:
