@@ -19,6 +19,7 @@ from qdqnp.cli.options import (
     host_float_option,
     json_option,
     mapping_option,
+    node_data_option,
     operators_option,
     profile_option,
 )
@@ -39,6 +40,7 @@ from qdqnp.files.atomic import Target, target, write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, print_sentence, reason, table
 from qdqnp.render.html import html
 from qdqnp.render.junit import junit
+from qdqnp.render.node_data import compare_notes, write_node_data
 
 # Layers that are shown without --all.
 MOST_SHOWN = 8
@@ -87,7 +89,8 @@ MOST_SHOWN = 8
     metavar="FILE",
     help="Write a report to send to a colleague: one file.",
 )
-@force_option("a file of --html, --junit or --write-mapping")
+@node_data_option
+@force_option("a file of --html, --junit, --node-data or --write-mapping")
 def compare_command(
     golden: Path,
     dump: Path,
@@ -105,6 +108,7 @@ def compare_command(
     as_json: bool,
     junit_file: Path | None,
     html_file: Path | None,
+    node_data: Path | None,
     force: bool,
 ) -> None:
     """Compare DUMP, the tensors of a device, with the golden set in the folder GOLDEN.
@@ -128,10 +132,13 @@ def compare_command(
     mapping_out = target(write_mapping, "the mapping", force) if write_mapping is not None else None
     junit_out = target(junit_file, "the report", force) if junit_file is not None else None
     html_out = target(html_file, "the report", force) if html_file is not None else None
+    nodes_out = target(node_data, "the node data", force) if node_data is not None else None
     log = crc_log_of(golden, dump)
     if log is not None:
-        if html_out is not None or junit_out is not None or mapping_out is not None:
-            raise click.UsageError("checksums have no values: --html, --junit and --write-mapping do not go with them")
+        if any(out is not None for out in (html_out, junit_out, mapping_out, nodes_out)):
+            raise click.UsageError(
+                "checksums have no values: --html, --junit, --node-data and --write-mapping do not go with them"
+            )
         checked = compare_checksums(*log, partial)
         if as_json:
             print_json({"golden": golden.name, "dump": dump.name, **checked.as_json()})
@@ -156,6 +163,10 @@ def compare_command(
         write_bytes(junit_out, junit(report, title))
     if html_out is not None:
         write_text(html_out, html(report, title))
+    if nodes_out is not None:
+        assert reference.golden is not None
+        model = reference.golden.model() or b""
+        write_node_data(nodes_out, title, compare_notes(report), reference.model.graph, reference.plan.program, model)
     if as_json:
         print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
     else:

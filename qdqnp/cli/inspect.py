@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
-from qdqnp.cli.options import ModelFile, host_float_option, json_option, model_argument, profile_option, profile_with
+from qdqnp.cli.options import (
+    ModelFile,
+    force_option,
+    host_float_option,
+    json_option,
+    model_argument,
+    node_data_option,
+    profile_option,
+    profile_with,
+)
+from qdqnp.files.atomic import target
 from qdqnp.inspection.layers import inspect
 from qdqnp.inspection.scheduled import scheduled
 from qdqnp.inspection.what_became import counts, fates
@@ -15,6 +26,7 @@ from qdqnp.limits import readable_bytes
 from qdqnp.lowering import LOWERINGS
 from qdqnp.model import Model, load
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table
+from qdqnp.render.node_data import inspect_notes, write_node_data
 
 
 @click.command("inspect")
@@ -27,21 +39,38 @@ from qdqnp.render.console import CONSOLE, dims, name, print_json, table
     help="Show instead what this lowering makes of each node, or why it leaves it.",
 )
 @click.option("--plan", "plan", is_flag=True, help="Show instead how a run of one picture computes each layer.")
+@node_data_option
+@force_option("the file of --node-data")
 @json_option
 def inspect_command(
-    model: ModelFile, profile: str, host_float: bool, lowering: str | None, plan: bool, as_json: bool
+    model: ModelFile,
+    profile: str,
+    host_float: bool,
+    lowering: str | None,
+    plan: bool,
+    node_data: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Show what MODEL becomes: layers, shapes, scales, zero points, MACs, weight bytes, K, and why sums are exact.
 
     Exit code 0: done. 2: bad usage, a bad model, or a profile that does not define one of its layers.
     """
+    if node_data is not None and (lowering is not None or plan):
+        raise click.UsageError("--node-data has the values of the layers: it does not go with --lowering and --plan")
+    nodes_out = target(node_data, "the node data", force) if node_data is not None else None
     if lowering is not None:
         _inspect_lowering(load(model), model.name, lowering, as_json)
         return
     if plan:
         _inspect_plan(scheduled(load(model).plan(profile_with(profile, host_float))), model.name, as_json)
         return
-    found = inspect(load(model).plan(profile_with(profile, host_float)))
+    loaded = load(model)
+    made = loaded.plan(profile_with(profile, host_float))
+    found = inspect(made)
+    if nodes_out is not None:
+        title = f"MACs of {model.name}"
+        write_node_data(nodes_out, title, inspect_notes(found), loaded.graph, made.program, model)
     if as_json:
         print_json({"model": model.name, **found})
     else:

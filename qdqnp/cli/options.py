@@ -171,6 +171,14 @@ layers_option = click.option(
 )
 
 
+node_data_option = click.option(
+    "--node-data",
+    type=PATH,
+    metavar="FILE",
+    help="Write a value for each node, as JSON for Model Explorer; or FILE.onnx, the model with notes for Netron.",
+)
+
+
 def force_option(what: str) -> Decorator:
     """Add `--force`.
 
