@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from qdqnp.cli.operator_files import operators_in
 from qdqnp.cli.options import (
     PATH,
     case_option,
@@ -23,6 +22,7 @@ from qdqnp.cli.options import (
     operators_option,
     profile_option,
 )
+from qdqnp.cli.python_files import comparators_of, operators_in
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.checksums import ChecksumReport, compare_checksums, crc_log_of
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
@@ -34,7 +34,7 @@ from qdqnp.diagnosis.dumps.storage import Storage
 from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
 from qdqnp.diagnosis.reference import reference_from
 from qdqnp.diagnosis.replay import Reference
-from qdqnp.diagnosis.tally import Tally
+from qdqnp.diagnosis.tally import METRICS, Tally
 from qdqnp.diagnosis.tolerance import parse
 from qdqnp.files.atomic import Target, target, write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, print_sentence, reason, table
@@ -79,6 +79,13 @@ MOST_SHOWN = 8
     is_flag=True,
     help="Accept what was not compared: entries that are no tensor of the model, layers and inputs without a tensor.",
 )
+@click.option(
+    "--comparator",
+    "comparators",
+    multiple=True,
+    metavar="NAME",
+    help="A measure of yours: an installed one, or FILE.py, which is run, with functions in COMPARATORS.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Show every layer, in a table with all columns.")
 @json_option
 @click.option("--junit", "junit_file", type=PATH, metavar="FILE", help="Write JUnit XML.")
@@ -104,6 +111,7 @@ def compare_command(
     tolerances: tuple[str, ...],
     use_envelope: bool,
     partial: bool,
+    comparators: tuple[str, ...],
     show_all: bool,
     as_json: bool,
     junit_file: Path | None,
@@ -152,7 +160,10 @@ def compare_command(
         return
     steps = reference.plan.program.steps
     options = CompareOptions(
-        parse(tolerances, {s.op for s in steps}, {s.label for s in steps}), use_envelope, partial=partial
+        parse(tolerances, {s.op for s in steps}, {s.label for s in steps}),
+        use_envelope,
+        partial=partial,
+        comparators=comparators_of(comparators),
     )
     chosen = read_mapping(mapping) if mapping is not None else None
     values = reference.cases[first:]
@@ -210,6 +221,22 @@ def print_report(report: CompareReport, show_all: bool) -> None:
         CONSOLE.print(_whole_table(shown) if show_all else _short_table(shown))
     if not show_all:
         print_sentence(_left_out(report, shown))
+    _print_measures(report, show_all)
+
+
+def _print_measures(report: CompareReport, show_all: bool) -> None:
+    """Print what the user's comparators say, a column for each."""
+    names = list(dict.fromkeys(key for row in report.rows for key in row.metrics if key not in METRICS))
+    if not names:
+        return
+    rows = report.rows if show_all else report.rows[:MOST_SHOWN]
+    made = table("tensor", "layer", *names, right=names)
+    for row in rows:
+        values = (f"{row.metrics[key]:.6g}" if key in row.metrics else "" for key in names)
+        made.add_row(name(row.name, 40), name(row.label, 32), *values)
+    CONSOLE.print(made)
+    if len(rows) < len(report.rows):
+        print_sentence(f"{len(report.rows) - len(rows)} tensors more (--all shows them)")
 
 
 def _left_out(report: CompareReport, shown: Sequence[CompareRow]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from qdqnp.cli.fit import print_fit
-from qdqnp.cli.operator_files import operators_in
 from qdqnp.cli.options import (
     PATH,
     case_option,
@@ -23,6 +22,7 @@ from qdqnp.cli.options import (
     profiles_option,
 )
 from qdqnp.cli.probe import print_answers
+from qdqnp.cli.python_files import operators_in
 from qdqnp.diagnosis.identify.device import open_device
 from qdqnp.diagnosis.identify.fit import Fitted, fit_all
 from qdqnp.diagnosis.identify.fit_toml import fit_toml

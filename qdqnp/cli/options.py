@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.operator_files import operators_in
+from qdqnp.cli.python_files import operators_in
 from qdqnp.diagnosis.dumps.storage import CODES, REAL, form_from
 from qdqnp.errors import InputError, Problems
 from qdqnp.golden_sets import FORMATS

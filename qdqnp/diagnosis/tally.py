@@ -185,6 +185,10 @@ def same(ours: Array, theirs: Array) -> bool:
 EPS = float(np.finfo(np.float32).eps)
 
 
+#: The names of the metrics that `stedgeai validate` prints.
+METRICS = ("acc", "rmse", "mae", "l2r", "mean", "std", "nse", "cos")
+
+
 class Metrics:
     """The metrics that `stedgeai validate` prints, of any number of arrays of real values."""
 
@@ -214,7 +218,7 @@ class Metrics:
         """Return the metrics. l2r is divided by the norm of the prediction. Never raises; a metric of a constant
         reference may be meaningless."""
         if self._equal:
-            return {"acc": 1.0, "rmse": 0.0, "mae": 0.0, "l2r": 0.0, "mean": 0.0, "std": 0.0, "nse": 1.0, "cos": 1.0}
+            return dict.fromkeys(METRICS, 0.0) | dict.fromkeys(("acc", "nse", "cos"), 1.0)
         with np.errstate(all="ignore"):
             absolute, squared, right, predicted, product = self._sums
             norms = float(np.sqrt(right) * np.sqrt(predicted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from qdqnp.diagnosis import other_profiles, remembered
 from qdqnp.diagnosis.align import Aligned, DumpedTensor, Misfit
 from qdqnp.diagnosis.compare.asides import COMPUTED, asides
+from qdqnp.diagnosis.compare.comparators import Comparator, ComparedTensor, measured
 from qdqnp.diagnosis.compare.report import CompareReport, CompareRow, NotDumped
 from qdqnp.diagnosis.compare.status import ARITHMETIC, EQUAL, FAULT, INHERITED, INSIDE, TOLERATED, UNEXPLAINED
 from qdqnp.diagnosis.compare.whole import observations
@@ -49,6 +50,8 @@ class CompareOptions:
     diagnose: bool = True
     #: Whether entries, layers and inputs that were not compared are accepted.
     partial: bool = False
+    #: Measures of the user's, by name (qdqnp.diagnosis.compare.comparators).
+    comparators: Mapping[str, Comparator] = field(default_factory=dict)
 
 
 def compare(
@@ -273,12 +276,22 @@ def _rows(device: Device, targets: Sequence[DumpTarget], options: CompareOptions
             metrics.add(_real(target, want), _real(target, got))
             entire.add(codes != ordered(want))
             single.add(codes != own)
-    for row, (metrics, entire, single) in zip(rows, counted, strict=True):
-        row.metrics = metrics.found()
+    for target, row, (metrics, entire, single) in zip(targets, rows, counted, strict=True):
+        row.metrics = {**metrics.found(), **_measured(device, target, options)}
         own_places = single.counts if row.single.differing else entire.counts
         row.places = own_places if row.entire.differing else None
         row.status = _status(row)
     return rows
+
+
+def _measured(device: Device, target: DumpTarget, options: CompareOptions) -> dict[str, float]:
+    """Return what the user's comparators say of a tensor."""
+    if not options.comparators:
+        return {}
+    cases, got = device.reference.cases, device.tensors[target.name].cases
+    wanted = Remembered(len(got), lambda case: cases[device.first + case][target.codes])
+    tensor = ComparedTensor(target.name, target.label, target.op, target.quant, wanted, got)
+    return measured(options.comparators, tensor)
 
 
 def _row(device: Device, target: DumpTarget, options: CompareOptions) -> CompareRow:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qdqnp.cli.operator_files import operators_in
+from qdqnp.cli.python_files import operators_in
 from qdqnp.errors import ModelError
 
 TEXT = """
