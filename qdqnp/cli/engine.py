@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from qdqnp.cli.options import PATH
+from qdqnp.engine import Where
 
 Command = Callable[..., None]
 
 
 def engine_options(workers: int | None = None) -> Callable[[Command], Command]:
     """Give a command `--workers`, `--scheduler` and `--results` as one argument `where`: keyword arguments of
-    qdqnp.engine.run_shards, and of whatever passes them on to it.
+    qdqnp.engine.run_shards, and of what passes them on to it.
 
     workers: the number of processes where `--workers` is not given; None for one for each processor.
     """
@@ -26,7 +27,7 @@ def engine_options(workers: int | None = None) -> Callable[[Command], Command]:
         def wrapped(*, workers: int | None, scheduler: str | None, results: Any, **others: Any) -> None:
             if scheduler is not None and workers is not None and given("workers"):
                 raise click.UsageError("--workers is the number of processes on this machine: not with --scheduler")
-            command(where={"workers": workers, "scheduler": scheduler, "results": results}, **others)
+            command(where=Where(workers=workers, scheduler=scheduler, results=results), **others)
 
         made: Command = wrapped
         for option in reversed(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from qdqnp.cli.engine import engine_options
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     ModelFile,
@@ -25,13 +25,14 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.cli.storage import storage_options
+from qdqnp.engine import Where
 from qdqnp.golden_sets.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
 from qdqnp.golden_sets.tensor import Document
 from qdqnp.golden_sets.writing import write
 from qdqnp.limits import readable_bytes
 from qdqnp.model import load
 from qdqnp.numerics.profile import Profile
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, progress
 
 
 @click.command("golden")
@@ -44,6 +45,7 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, tracked
 @click.option("--roles", multiple=True, metavar="ROLE,ROLE...", help=f"Only these tensors: {', '.join(ROLES)}.")
 @format_option
 @storage_options
+@engine_options(workers=1)
 @click.option(
     "--harness",
     type=click.Choice(HARNESSES),
@@ -63,6 +65,7 @@ def golden_command(
     harness: str | None,
     force: bool,
     stored: Mapping[str, Any],
+    where: Where,
 ) -> None:
     """Write golden vectors of MODEL: for every layer its inputs, weights, bias, the profile's parameters, the sum
     before bias, the accumulator, inner stages and outputs; and the network's inputs and outputs.
@@ -80,7 +83,7 @@ def golden_command(
     own = HARNESS_ROLES if harness else ROLES
     chosen = Options(formats=listed(formats), layers=layers, roles=listed(roles) or own, harness=harness or "", **given)
     chosen.check()
-    made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force)
+    made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force, where)
     total = made["inputs"]
     size = sum(file["bytes"] for file in made["files"].values())
     CONSOLE.print(
@@ -123,13 +126,15 @@ def _write(
     out: Path,
     options: Options,
     force: bool,
+    where: Where,
 ) -> Document:
     feeds, total = inputs.feeds(load(model).program(arithmetic))
-    with closing(tracked(feeds, total, "writing")) as shown:  # so that no bar stands in the way of an error
+    with progress() as bar:
+        task = bar.add_task("writing", total=total)
         return write(
             out,
             model,
-            shown,
+            feeds,
             total,
             profile=arithmetic,
             options=options,
@@ -139,4 +144,6 @@ def _write(
             announce=lambda size: ERROR_CONSOLE.print(
                 f"about {readable_bytes(size)} for {total} inputs", soft_wrap=True
             ),
+            progress=lambda: bar.advance(task),
+            **where,
         )

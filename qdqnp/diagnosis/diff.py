@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.engine import Shard, digest, each_shard
+from qdqnp.engine import Shard, Where, digest, each_shard
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan, on_host
 from qdqnp.executor.walk import made_by
@@ -105,10 +103,7 @@ def diff(
     inputs: Iterable[Mapping[str, Array]],
     *,
     progress: Callable[[], None] = lambda: None,
-    workers: int | None = 1,
-    scheduler: str | None = None,
-    executor: Executor | None = None,
-    results: Path | None = None,
+    **where: Unpack[Where],
 ) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes are compared in the dtype that the file gives them.
@@ -117,8 +112,8 @@ def diff(
         profiles: profiles by the name to report them under; pairs where a name occurs twice.
         inputs: arrays by input name, taken as they are needed.
         progress: called after each input.
-        workers, scheduler, executor, results: where inputs are computed, see qdqnp.engine.run_shards. The report does
-            not depend on it.
+        where: where inputs are computed: keyword arguments of qdqnp.engine.run_shards, this process without them. The
+            report does not depend on it.
 
     Raises ProfileError that lists, for all profiles at once, the layers that they do not define, InputError for
     inputs that do not fit, and EngineError as run_shards does.
@@ -137,15 +132,8 @@ def diff(
     plans = plans_of(model, pairs)
     report = DiffReport([name for name, _ in pairs], [profile.status for _, profile in pairs], _rows(plans))
     shards = (Shard(index, dict(feeds), digest(feeds)) for index, feeds in enumerate(inputs))
-    for partial in each_shard(
-        _DiffJob(model, pairs),
-        shards,
-        executor=executor,
-        workers=workers,
-        scheduler=scheduler,
-        results=results,
-        progress=lambda shard, partial: progress(),
-    ):
+    job, chosen = _DiffJob(model, pairs), Where(**{"workers": 1, **where})
+    for partial in each_shard(job, shards, progress=lambda shard, partial: progress(), **chosen):
         for row, (shape, cells) in zip(report.rows, partial, strict=True):
             row.shape = tuple(shape)
             for cell, (entire, single) in zip(row.cells, cells, strict=True):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
 
 from qdqnp.files.documents import parse_json
 
@@ -26,7 +28,7 @@ class Job(Protocol):
 
     def prepare(self, blobs: Mapping[str, bytes]) -> Task:
         """Return the function of a shard's items that computes its partial result: counts, names, texts, in lists and
-        tables that JSON has. A worker calls this once for a job.
+        tables that JSON has; or bytes. A worker calls this once for a job.
 
         blobs: what `blobs` returned.
         """
@@ -42,6 +44,19 @@ class Shard:
     items: Any
     #: The sha256 of what the items are, such as the hashes of the pictures: under this key the result is kept.
     key: str
+
+
+class Where(TypedDict, total=False):
+    """Where shards are computed: the keyword arguments of run_shards that functions pass on to it."""
+
+    #: Who does it, where the caller has an executor; it is left open.
+    executor: Executor | None
+    #: The number of processes on this machine, None for as many as there are processors; 1 is this process.
+    workers: int | None
+    #: The address of a Dask scheduler, such as 'tcp://host:8786', instead of processes of this machine.
+    scheduler: str | None
+    #: A folder that keeps finished shards: what is in it is not computed again. None keeps nothing.
+    results: Path | None
 
 
 class Blobs(Mapping[str, bytes]):
@@ -88,17 +103,27 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain).encode()
 
 
+# What the partial result behind the first byte is.
+_JSON, _BYTES = b"J", b"B"
+
+
 def encoded(partial: object) -> bytes:
-    """Return a partial result as JSON. Tables keep their order.
+    """Return a partial result as bytes: what JSON has, with tables in their order, or bytes as they are.
 
     Raises TypeError and ValueError for what JSON does not have, such as NaN.
     """
-    return json.dumps(partial, separators=(",", ":"), allow_nan=False, default=_plain).encode()
+    if isinstance(partial, bytes):
+        return _BYTES + partial
+    return _JSON + json.dumps(partial, separators=(",", ":"), allow_nan=False, default=_plain).encode()
 
 
 def decoded(data: bytes) -> Any:
-    """Return a partial result from its JSON. Raises ValueError for what a job cannot have made."""
-    return parse_json(data)
+    """Return a partial result from its bytes. Raises ValueError for what a job cannot have made."""
+    if data[:1] == _BYTES:
+        return data[1:]
+    if data[:1] != _JSON:
+        raise ValueError("no partial result")
+    return parse_json(data[1:])
 
 
 def _plain(value: Any) -> Any:

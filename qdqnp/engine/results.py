@@ -3,12 +3,16 @@ on.
 
     0f3a...9c.json    {"key": "0f3a...9c", "versions": ..., "job": ..., "shard": "...", "sha256": "...", "partial": ...}
 
+A result that is bytes stands there in base64, as "bytes".
+
 The folder is data from anywhere. A file that is not exactly what this run would have written around some partial result
 is computed anew, and replaced; no name is ever taken from a file.
 """
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from qdqnp.engine.job import Job, Shard, canonical, decoded, encoded, key_of
 from qdqnp.engine.worker import versions_here
 from qdqnp.errors import InputError, Problem, QdqnpError
 from qdqnp.files.atomic import target, write_bytes
+from qdqnp.files.documents import parse_json
 from qdqnp.files.parents import made_folder
 from qdqnp.files.paths import reason
 from qdqnp.files.regular import open_regular, read_all
@@ -34,7 +39,7 @@ class Results:
         """Look at the folder, and make it where nothing is there. Raises InputError where it cannot be one."""
         self._folder = folder
         self._versions = dict(versions_here())
-        self._identity = decoded(canonical(job.identity()))
+        self._identity = parse_json(canonical(job.identity()))
         try:
             made_folder(folder)
         except (OSError, ValueError) as error:
@@ -46,12 +51,10 @@ class Results:
         try:
             # not noted as an input: where it is of no use, it is replaced
             with open_regular(self._path(about), follow=False, note=False) as file:
-                found = decoded(read_all(file, MAX_BYTES))
+                found = parse_json(read_all(file, MAX_BYTES))
+            data = _result(found)
         except (OSError, ValueError):
             return None
-        if not isinstance(found, dict) or "partial" not in found:
-            return None
-        data = encoded(found.pop("partial"))
         return data if found == about | {"sha256": key_of(data)} else None
 
     def keep(self, shard: Shard, data: bytes) -> None:
@@ -63,7 +66,9 @@ class Results:
                 f"shard {shard.index}", f"at most {readable_bytes(MAX_BYTES // 2)}", got, "Make it smaller."
             )
             raise QdqnpError(f"{_WHAT} is too large to be kept", [problem])
-        whole = encoded(about | {"sha256": key_of(data), "partial": decoded(data)})
+        partial = decoded(data)
+        named = {"bytes": b64encode(partial).decode()} if isinstance(partial, bytes) else {"partial": partial}
+        whole = json.dumps(about | {"sha256": key_of(data)} | named).encode()
         try:
             write_bytes(target(self._path(about), _WHAT, force=True), whole)
         except QdqnpError:
@@ -79,3 +84,12 @@ class Results:
 
     def _path(self, about: dict[str, Any]) -> Path:
         return self._folder / f"{about['key']}.json"
+
+
+def _result(found: Any) -> bytes:
+    """Take the result out of a file. Raises ValueError where there is none."""
+    if isinstance(found, dict) and "partial" in found:
+        return encoded(found.pop("partial"))
+    if isinstance(found, dict) and isinstance(found.get("bytes"), str):
+        return encoded(b64decode(found.pop("bytes"), validate=True))
+    raise ValueError("no result")

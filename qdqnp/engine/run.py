@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from qdqnp.engine.cluster import ClusterPool
-from qdqnp.engine.job import Job, Shard, decoded
+from qdqnp.engine.job import Job, Shard, Where, decoded
 from qdqnp.engine.pools import Answer, GivenPool, OwnPool, WorkerPool
 from qdqnp.engine.processes import ProcessPool
 from qdqnp.engine.results import Results
@@ -32,21 +31,15 @@ def run_shards(
     job: Job,
     shards: Iterable[Shard],
     *,
-    executor: Executor | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    results: Path | None = None,
     progress: Progress | None = None,
+    **where: Unpack[Where],
 ) -> list[Any]:
     """Compute every shard and return the partial results in the order of the shards, as JSON has them.
 
         job: what is done.
         shards: what it is done to.
-        executor: who does it, where the caller has an executor; it is left open.
-        workers: the number of processes on this machine, None for as many as there are processors; 1 is this process.
-        scheduler: the address of a Dask scheduler, such as 'tcp://host:8786', instead of processes of this machine.
-        results: a folder that keeps finished shards: what is in it is not computed again. None keeps nothing.
         progress: called with each shard that is done and its partial result, in the order in which they are done.
+        where: executor, workers, scheduler and results, as Where says; without them, all processors of this machine.
 
     Raises what the job raises for the first of the shards that fail; InputError for options that do not go together and
     a folder that cannot be used, EngineError where workers have other versions, are lost too often, or are not reached.
@@ -58,19 +51,15 @@ def run_shards(
     >>> run_shards(Lengths(), [Shard(0, "abc", key_of("abc")), Shard(1, "de", key_of("de"))], workers=1)
     [3, 2]
     """
-    given = {"executor": executor, "workers": workers, "scheduler": scheduler, "results": results, "progress": progress}
-    return list(each_shard(job, shards, **given))  # type: ignore[arg-type]
+    return list(each_shard(job, shards, progress=progress, **where))
 
 
 def each_shard(
     job: Job,
     shards: Iterable[Shard],
     *,
-    executor: Executor | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    results: Path | None = None,
     progress: Progress | None = None,
+    **where: Unpack[Where],
 ) -> Iterator[Any]:
     """Yield what `run_shards` returns, one partial result after the other: neither they nor the shards, which may be
     made as they are needed, are ever in memory together. The arguments and the errors are those of run_shards.
@@ -82,9 +71,10 @@ def each_shard(
     >>> next(each_shard(Lengths(), [Shard(0, "abc", key_of("abc"))], workers=1))
     3
     """
+    executor, scheduler, results = where.get("executor"), where.get("scheduler"), where.get("results")
     if executor is not None and scheduler is not None:
         raise InputError("two places to compute", [Problem("executor", "none beside a scheduler", "both")])
-    wanted = checked_threads(workers)
+    wanted = checked_threads(where.get("workers"))
     kept = None if results is None else Results(results, job)
     first = list(islice(shards := iter(shards), 2))
     if executor is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from array import array as packed
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +25,11 @@ class Entry:
         """Return the entry whose bytes are written."""
         return self.same_as or self
 
+    @property
+    def repeats(self) -> bool:
+        """Tell whether each input of the network has bytes of its own to write."""
+        return self.tensor.varies and self.same_as is None
+
 
 class Catalog:
     """The entries by key, in the order in which the first input met them."""
@@ -35,27 +39,27 @@ class Catalog:
         self._first: dict[tuple[str, str], Entry] = {}
         self._folded: set[str] = set()
 
-    def admit(self, tensor: GoldenTensor, case: int) -> Entry | None:
-        """Return the entry whose bytes must be written now; None for constants and shared tensors that were written
-        already.
+    def again(self, key: str, name: str, dtype: str, shape: tuple[int, ...], case: int) -> Entry:
+        """Return the entry of a tensor that a later input of the network has again; the arguments are the fields of
+        GoldenTensor.
 
-        Raises GoldenError where an input of the network gives a tensor another dtype or shape than the first input did.
+        Raises GoldenError where the first input did not have it, or gave it another dtype or shape.
         """
-        if case == 0:
-            return self._new(tensor)
-        entry = self.entries.get(tensor.key)
+        entry = self.entries.get(key)
         first = entry.tensor if entry is not None else None
-        if entry is None or first is None or (first.dtype, first.shape) != (tensor.dtype, tensor.shape):
+        if entry is None or first is None or (first.dtype, first.shape) != (dtype, shape):
             problem = Problem(
-                f"tensor '{tensor.name}', input {case}",
+                f"tensor '{name}', input {case}",
                 f"{first.dtype}{list(first.shape)} as for the first input" if first else "no such tensor",
-                f"{tensor.dtype}{list(tensor.shape)}",
+                f"{dtype}{list(shape)}",
                 "Write a set for each shape.",
             )
             raise GoldenError("the inputs of one set must be alike", [problem])
-        return entry if first.varies and entry.same_as is None else None
+        return entry
 
-    def _new(self, tensor: GoldenTensor) -> Entry | None:
+    def new(self, tensor: GoldenTensor) -> Entry | None:
+        """Return the entry of a tensor of the first input, whose bytes must be written now; None for a shared tensor
+        that was written already."""
         folded = tensor.key.lower()  # file systems may not tell 'A' from 'a'
         assert folded not in self._folded, tensor.key
         self._folded.add(folded)
@@ -68,8 +72,3 @@ class Catalog:
         if tensor.shared:
             self._first[identity] = entry
         return entry
-
-    @staticmethod
-    def note(entry: Entry, data: memoryview) -> None:
-        """Remember the CRC-32 of the stored bytes."""
-        entry.crcs.append(zlib.crc32(data))

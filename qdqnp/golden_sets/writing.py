@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from qdqnp.element_types import plain
+from qdqnp.engine import Shard, Where, digest, each_shard
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, ProfileError
 from qdqnp.executor.host import why_float
 from qdqnp.executor.plan import Plan, on_host
 from qdqnp.files.folder import Folder, Kind, new_folder
 from qdqnp.find import find_steps
 from qdqnp.golden_sets.capture import captured_tensors
+from qdqnp.golden_sets.cases import CaseJob, repeated
 from qdqnp.golden_sets.catalog import Catalog, Entry
 from qdqnp.golden_sets.formats import WRITERS, Writer
 from qdqnp.golden_sets.harness.writer import HarnessWriter
@@ -63,6 +68,8 @@ def write(
     force: bool = False,
     kind: Kind = GOLDEN_SET,
     announce: Callable[[int], None] = lambda size: None,
+    progress: Callable[[], None] = lambda: None,
+    **where: Unpack[Where],
 ) -> Document:
     """Write the set of a model under a profile to the folder `out`, and return its manifest without the checksums.
 
@@ -79,6 +86,9 @@ def write(
         force: whether to replace a golden set in the way; nothing else is ever replaced.
         kind: what messages call the set, and what they advise where it would be too large.
         announce: told how many bytes the set will have, about, once the first of several inputs is written.
+        progress: called after each input.
+        where: where all inputs but the first are computed: keyword arguments of qdqnp.engine.run_shards, one process
+            without them. The set does not depend on it.
 
     Raises GoldenError for what cannot be written so, InputError for layers that do not exist, and ModelError,
     InputError and ProfileError as `Model.run` does.
@@ -102,8 +112,8 @@ def write(
     with new_folder(out, kind, chosen.limit_bytes, old) as folder:
         if chosen.store_model:
             folder.append(MODEL, memoryview(data))
-        run = _Run(folder, plan, steps, chosen, count, announce)
-        run.cases(inputs)
+        run = _Run(folder, model, plan, steps, chosen, count, announce)
+        run.cases(inputs, progress, where)
         run.finish()
         document = manifest(
             model=model_document(name, data, chosen.store_model),
@@ -157,6 +167,7 @@ class _Run:
     def __init__(
         self,
         folder: Folder,
+        model: Model,
         plan: Plan,
         steps: frozenset[int],
         options: Options,
@@ -164,7 +175,7 @@ class _Run:
         announce: Callable[[int], None],
     ) -> None:
         self._folder, self._plan, self._steps, self._options, self._count = folder, plan, steps, options, count
-        self._announce = announce
+        self._model, self._announce = model, announce
         self._catalog = Catalog()
         self._writers: dict[str, Writer] = {
             name: WRITERS[name](folder, options, count) for name in dict.fromkeys(options.formats)
@@ -174,55 +185,75 @@ class _Run:
             writer.layer_names = dict(enumerate(names))
         self.layers: list[Document] = []
 
-    def cases(self, inputs: Iterable[Mapping[str, Array]]) -> None:
-        done = 0
+    def cases(self, inputs: Iterable[Mapping[str, Array]], progress: Callable[[], None], where: Where) -> None:
+        waiting = iter(inputs)
         try:
-            for feeds in inputs:
-                done += 1
-                if done <= self._count:
-                    self._case(done - 1, feeds)
+            first = next(waiting, None)
+            if first is not None:
+                self._first(first)
+                progress()
+                done = 1 + self._others(waiting, progress, where)
         except BaseException:
             for writer in self._writers.values():
                 writer.abandon()
             raise
-        if done != self._count or not done:
-            problem = Problem("inputs", str(max(self._count, 1)), str(done))
+        if first is None or done != self._count:
+            problem = Problem("inputs", str(max(self._count, 1)), "0" if first is None else str(done))
             raise InputError("not as many inputs as were announced", [problem])
 
-    def _case(self, case: int, feeds: Mapping[str, Array]) -> None:
-        if case == 0 and self._options.harness:
+    def _first(self, feeds: Mapping[str, Array]) -> None:
+        """Write the first input, which decides what the set holds of each."""
+        if self._options.harness:
             sizes = {name: feeds[name] for name in self._plan.size_inputs}
             found = self._plan.shapes({name: array.shape for name, array in feeds.items()}, sizes)
             self._writers["harness"] = HarnessWriter(self._folder, self._options, self._count, self._plan, found)
-        if case == 0 and self._options.limit_flash:
+        if self._options.limit_flash:
             self._steps = self._fitting(feeds)
         before, constants = self._folder.written, 0
         shapes: dict[str, tuple[int, ...]] = {}
+        with self._case(0):
+            for tensor, array in captured_tensors(self._plan, feeds, self._steps, self._options):
+                if tensor.shared:
+                    shapes[tensor.name] = array.shape
+                entry = self._catalog.new(tensor) if tensor.role in self._options.wanted else None
+                if entry is not None:
+                    start = self._folder.written
+                    self._add(entry, tensor.order.stored(plain(array)), 0)
+                    constants += 0 if tensor.varies else self._folder.written - start
+        self.layers = layer_documents(self._plan, self._steps, shapes)
+        each = self._folder.written - before - constants
+        total = self._folder.written + (self._count - 1) * each
+        self._folder.require(total)
+        if self._count > 1:
+            self._announce(total)
+
+    def _others(self, inputs: Iterator[Mapping[str, Array]], progress: Callable[[], None], where: Where) -> int:
+        """Write the other inputs, and return how many there are; what is not of the set is not computed."""
+        keys = frozenset(entry.tensor.key for entry in self.entries if entry.repeats)
+        job = CaseJob(self._model, self._plan.profile, self._steps, self._options, keys)
+        wanted = enumerate(islice(inputs, max(0, self._count - 1)))
+        shards = (Shard(index, dict(feeds), digest(feeds)) for index, feeds in wanted)
+        case = 0
+        chosen = Where(**{"workers": 1, **where})
+        for case, captured in enumerate(each_shard(job, shards, **chosen), 1):
+            with self._case(case):
+                for entry, stored in repeated(captured, self._catalog, case):
+                    self._add(entry, stored, case)
+            progress()
+        return case + sum(1 for _ in inputs)
+
+    @contextmanager
+    def _case(self, case: int) -> Iterator[None]:
         for writer in self._writers.values():
             writer.begin(case)
-        for tensor, array in captured_tensors(self._plan, feeds, self._steps, self._options):
-            if tensor.shared:
-                shapes[tensor.name] = array.shape
-            if tensor.role not in self._options.wanted:
-                continue
-            entry = self._catalog.admit(tensor, case)
-            if entry is None:
-                continue
-            start = self._folder.written
-            stored = tensor.order.stored(plain(array))
-            self._catalog.note(entry, as_bytes(stored))
-            for writer in self._writers.values():
-                writer.add(entry, stored, case)
-            constants += 0 if tensor.varies else self._folder.written - start
+        yield
         for writer in self._writers.values():
             writer.end(case)
-        if case == 0:
-            self.layers = layer_documents(self._plan, self._steps, shapes)
-            each = self._folder.written - before - constants
-            total = self._folder.written + (self._count - 1) * each
-            self._folder.require(total)
-            if self._count > 1:
-                self._announce(total)
+
+    def _add(self, entry: Entry, stored: Array, case: int) -> None:
+        entry.crcs.append(zlib.crc32(as_bytes(stored)))
+        for writer in self._writers.values():
+            writer.add(entry, stored, case)
 
     def _fitting(self, feeds: Mapping[str, Array]) -> frozenset[int]:
         """Return as many of the layers as fit in the limit of flash, the smallest first; a tensor that two share is
