@@ -22,7 +22,7 @@ from qdqnp.cli.options import listed as texts
 from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
 from qdqnp.diagnosis.proof.prove import prove as proven
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.engine import Where
+from qdqnp.engine import Workplace
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table
@@ -49,7 +49,7 @@ def diff_command(
     shapes: tuple[str, ...],
     listed: tuple[str, ...],
     host_float: bool,
-    where: Where,
+    where: Workplace,
     as_json: bool,
 ) -> None:
     """Run MODEL under several arithmetic profiles, and compare every layer with the first profile's.

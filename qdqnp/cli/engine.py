@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from qdqnp.cli.options import PATH
-from qdqnp.engine import Where
+from qdqnp.engine import Workplace
 
 Command = Callable[..., None]
 
@@ -27,7 +27,7 @@ def engine_options(workers: int | None = None) -> Callable[[Command], Command]:
         def wrapped(*, workers: int | None, scheduler: str | None, results: Any, **others: Any) -> None:
             if scheduler is not None and workers is not None and given("workers"):
                 raise click.UsageError("--workers is the number of processes on this machine: not with --scheduler")
-            command(where=Where(workers=workers, scheduler=scheduler, results=results), **others)
+            command(where=Workplace(workers=workers, scheduler=scheduler, results=results), **others)
 
         made: Command = wrapped
         for option in reversed(

@@ -25,7 +25,7 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.cli.storage import storage_options
-from qdqnp.engine import Where
+from qdqnp.engine import Workplace
 from qdqnp.golden_sets.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
 from qdqnp.golden_sets.tensor import Document
 from qdqnp.golden_sets.writing import write
@@ -65,7 +65,7 @@ def golden_command(
     harness: str | None,
     force: bool,
     stored: Mapping[str, Any],
-    where: Where,
+    where: Workplace,
 ) -> None:
     """Write golden vectors of MODEL: for every layer its inputs, weights, bias, the profile's parameters, the sum
     before bias, the accumulator, inner stages and outputs; and the network's inputs and outputs.
@@ -126,7 +126,7 @@ def _write(
     out: Path,
     options: Options,
     force: bool,
-    where: Where,
+    where: Workplace,
 ) -> Document:
     feeds, total = inputs.feeds(load(model).program(arithmetic))
     with progress() as bar:

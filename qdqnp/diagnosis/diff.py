@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from qdqnp.diagnosis.tally import Tally
-from qdqnp.engine import Shard, Where, digest, each_shard
+from qdqnp.engine import Shard, Workplace, digest, each_shard
 from qdqnp.errors import Problem, ProfileError, QdqnpError
 from qdqnp.executor.plan import Plan, on_host
 from qdqnp.executor.walk import made_by
@@ -103,7 +103,7 @@ def diff(
     inputs: Iterable[Mapping[str, Array]],
     *,
     progress: Callable[[], None] = lambda: None,
-    **where: Unpack[Where],
+    **where: Unpack[Workplace],
 ) -> DiffReport:
     """Run the model under each profile, and compare every tensor with the first profile's, for each input. Profiles may
     have other lowerings: tensors are paired by ONNX name, and codes are compared in the dtype that the file gives them.
@@ -132,7 +132,7 @@ def diff(
     plans = plans_of(model, pairs)
     report = DiffReport([name for name, _ in pairs], [profile.status for _, profile in pairs], _rows(plans))
     shards = (Shard(index, dict(feeds), digest(feeds)) for index, feeds in enumerate(inputs))
-    job, chosen = _DiffJob(model, pairs), Where(**{"workers": 1, **where})
+    job, chosen = _DiffJob(model, pairs), Workplace(**{"workers": 1, **where})
     for partial in each_shard(job, shards, progress=lambda shard, partial: progress(), **chosen):
         for row, (shape, cells) in zip(report.rows, partial, strict=True):
             row.shape = tuple(shape)

@@ -46,7 +46,7 @@ class Shard:
     key: str
 
 
-class Where(TypedDict, total=False):
+class Workplace(TypedDict, total=False):
     """Where shards are computed: the keyword arguments of run_shards that functions pass on to it."""
 
     #: Who does it, where the caller has an executor; it is left open.

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Any, Unpack
 
 from qdqnp.engine.cluster import ClusterPool
-from qdqnp.engine.job import Job, Shard, Where, decoded
+from qdqnp.engine.job import Job, Shard, Workplace, decoded
 from qdqnp.engine.pools import Answer, GivenPool, OwnPool, WorkerPool
 from qdqnp.engine.processes import ProcessPool
 from qdqnp.engine.results import Results
@@ -32,14 +32,14 @@ def run_shards(
     shards: Iterable[Shard],
     *,
     progress: Progress | None = None,
-    **where: Unpack[Where],
+    **where: Unpack[Workplace],
 ) -> list[Any]:
     """Compute every shard and return the partial results in the order of the shards, as JSON has them.
 
         job: what is done.
         shards: what it is done to.
         progress: called with each shard that is done and its partial result, in the order in which they are done.
-        where: executor, workers, scheduler and results, as Where says; without them, all processors of this machine.
+        where: executor, workers, scheduler and results, as Workplace says; without them, all processors of this machine.
 
     Raises what the job raises for the first of the shards that fail; InputError for options that do not go together and
     a folder that cannot be used, EngineError where workers have other versions, are lost too often, or are not reached.
@@ -59,7 +59,7 @@ def each_shard(
     shards: Iterable[Shard],
     *,
     progress: Progress | None = None,
-    **where: Unpack[Where],
+    **where: Unpack[Workplace],
 ) -> Iterator[Any]:
     """Yield what `run_shards` returns, one partial result after the other: neither they nor the shards, which may be
     made as they are needed, are ever in memory together. The arguments and the errors are those of run_shards.

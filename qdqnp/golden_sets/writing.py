@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from qdqnp.element_types import plain
-from qdqnp.engine import Shard, Where, digest, each_shard
+from qdqnp.engine import Shard, Workplace, digest, each_shard
 from qdqnp.errors import GoldenError, InputError, Problem, Problems, ProfileError
 from qdqnp.executor.host import why_float
 from qdqnp.executor.plan import Plan, on_host
@@ -69,7 +69,7 @@ def write(
     kind: Kind = GOLDEN_SET,
     announce: Callable[[int], None] = lambda size: None,
     progress: Callable[[], None] = lambda: None,
-    **where: Unpack[Where],
+    **where: Unpack[Workplace],
 ) -> Document:
     """Write the set of a model under a profile to the folder `out`, and return its manifest without the checksums.
 
@@ -185,7 +185,7 @@ class _Run:
             writer.layer_names = dict(enumerate(names))
         self.layers: list[Document] = []
 
-    def cases(self, inputs: Iterable[Mapping[str, Array]], progress: Callable[[], None], where: Where) -> None:
+    def cases(self, inputs: Iterable[Mapping[str, Array]], progress: Callable[[], None], where: Workplace) -> None:
         waiting = iter(inputs)
         try:
             first = next(waiting, None)
@@ -227,14 +227,14 @@ class _Run:
         if self._count > 1:
             self._announce(total)
 
-    def _others(self, inputs: Iterator[Mapping[str, Array]], progress: Callable[[], None], where: Where) -> int:
+    def _others(self, inputs: Iterator[Mapping[str, Array]], progress: Callable[[], None], where: Workplace) -> int:
         """Write the other inputs, and return how many there are; what is not of the set is not computed."""
         keys = frozenset(entry.tensor.key for entry in self.entries if entry.repeats)
         job = CaseJob(self._model, self._plan.profile, self._steps, self._options, keys)
         wanted = enumerate(islice(inputs, max(0, self._count - 1)))
         shards = (Shard(index, dict(feeds), digest(feeds)) for index, feeds in wanted)
         case = 0
-        chosen = Where(**{"workers": 1, **where})
+        chosen = Workplace(**{"workers": 1, **where})
         for case, captured in enumerate(each_shard(job, shards, **chosen), 1):
             with self._case(case):
                 for entry, stored in repeated(captured, self._catalog, case):
