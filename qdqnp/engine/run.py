@@ -39,7 +39,7 @@ def run_shards(
         job: what is done.
         shards: what it is done to.
         progress: called with each shard that is done and its partial result, in the order in which they are done.
-        where: executor, workers, scheduler and results, as Workplace says; without them, all processors of this machine.
+        where: executor, workers, scheduler and results, as Workplace has them; without them, all processors here.
 
     Raises what the job raises for the first of the shards that fail; InputError for options that do not go together and
     a folder that cannot be used, EngineError where workers have other versions, are lost too often, or are not reached.
