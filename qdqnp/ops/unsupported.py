@@ -92,7 +92,8 @@ GROUPS = (
 LATER = Unsupported("are not there yet", FLOAT_PART, ())
 STRANGE = Unsupported(
     "are of a domain that qdqnp does not know",
-    "export the model with ONNX's operators, or with model-local functions that are made of them",
+    "give the operator with qdqnp.load(MODEL, operators=[...]) or --operators FILE.py, or export the model with ONNX's "
+    "operators, or with model-local functions that are made of them",
     (),
 )
 
