@@ -70,6 +70,9 @@ KNOWN_SMALL = 2**8
 # networks for devices have a few megabytes.
 TRIAL_BYTES = 2**26
 
+# The same of all such nodes of a model together, each once: a few seconds.
+TRIALS_BYTES = 2**30
+
 # Elements of a graph input that may say sizes, as the shape of a Reshape or the scales of a Resize.
 KNOWN_INPUT = 64
 

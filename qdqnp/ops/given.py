@@ -70,6 +70,11 @@ class GivenOperator(Operator):
     #: The user's class.
     kind: ClassVar[type]
 
+    @property
+    def is_tried(self) -> bool:
+        """Whether dtypes and shapes are read off a trial."""
+        return not hasattr(self.kind, INFER)
+
     def __reduce__(self) -> tuple[Any, ...]:
         found: Any = sys.modules.get(self.kind.__module__)
         for part in self.kind.__qualname__.split("."):
@@ -153,7 +158,7 @@ class GivenOperator(Operator):
 
     def _trial(self, attributes: GivenAttributes, shapes: Sequence[Shape | None], stand_in: int) -> tuple[Array, ...]:
         """Return outputs for inputs of these shapes, whose values mean nothing."""
-        function = INFER if hasattr(self.kind, INFER) else RUN
+        function = RUN if self.is_tried else INFER
         sizes = [None if s is None else tuple(n if isinstance(n, int) else stand_in for n in s) for s in shapes]
         dtypes = attributes.dtypes
         needed = sum(

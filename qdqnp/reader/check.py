@@ -9,9 +9,10 @@ import numpy as np
 from qdqnp.element_types import DTYPES
 from qdqnp.errors import Problems, shorten
 from qdqnp.graph import ONNX, Node, Value
-from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, bytes_needed
+from qdqnp.limits import CONSTANT_USE, CONSTANT_USE_PER_BYTE, TRIALS_BYTES, bytes_needed, readable_bytes
 from qdqnp.ops import registry
 from qdqnp.ops.examine import examine
+from qdqnp.ops.given import INFER, GivenOperator
 from qdqnp.ops.known import Knowledge
 from qdqnp.ops.node_check import NodeCheck, Refused
 from qdqnp.ops.operator import Inferred, Operator, ShapeError
@@ -105,6 +106,7 @@ class Inference:
         self._declared, self._skipped, self._unknown = declared, skipped, unknown
         self._opset, self._bad_domains, self._problems = opsets.get(ONNX, 1), bad_domains, problems
         self._knowledge = Knowledge()
+        self._trials = TRIALS_BYTES
         self._constants = {name: value for name, value in values.items() if value.const is not None}
         self._use = CONSTANT_USE + CONSTANT_USE_PER_BYTE * sum(map(_bytes, self._constants.values()))
 
@@ -134,6 +136,8 @@ class Inference:
             return
         inputs = tuple(self.values[name] if name else None for name in node.inputs)
         self._use -= sum(_bytes(self._constants[name]) for name in node.inputs if name in self._constants)
+        if isinstance(operator, GivenOperator) and not self._may_try(operator, node, inputs):
+            return
         check = NodeCheck(node, self._opset, inputs, self._problems)
         before = self._problems.count
         try:
@@ -143,6 +147,18 @@ class Inference:
         check_version(node, inputs, self._opset, self._problems)
         if self._problems.count == before:
             self._keep(node, inferred, known)
+
+    def _may_try(self, operator: GivenOperator, node: Node, inputs: Sequence[Value | None]) -> bool:
+        """Tell whether there is room for the trial of an operator that was given, and note it where there is none."""
+        before = self._trials
+        self._trials -= sum(_bytes(value) for value in inputs if value is not None) if operator.is_tried else 0
+        if before >= 0 > self._trials:
+            expected = (
+                f"inputs of at most {readable_bytes(TRIALS_BYTES)} in all for trials of operators that were given"
+            )
+            hint = f"Let the operators say dtype and shape themselves: {INFER}."
+            self._problems.add(f"node {node.label}, operator", expected, "more", hint)
+        return self._trials >= 0
 
     def _assume(self, node: Node) -> None:
         """Take the declarations of a missing operator's float32 outputs as true, so that what reads them is checked."""

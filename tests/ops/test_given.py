@@ -191,6 +191,29 @@ def test_large_inputs_need_shapes_that_are_stated() -> None:
     assert one(Stated, shape=[2**13, 2**13]).graph.values["y"].shape == (2**13, 2**14)
 
 
+def test_the_trials_of_a_model_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdqnp.reader.check.TRIALS_BYTES", 100)
+    tried = []
+
+    class Seen(Joined):
+        def _run(self, x: np.ndarray) -> np.ndarray:
+            tried.append(x.shape)
+            return x
+
+    nodes = [helper.make_node("Seen", [f"t{at}"], [f"t{at + 1}"], f"n{at}", domain=DOMAIN) for at in range(9)]
+    proto = model_of(nodes, {"t0": (TensorProto.FLOAT, [2, 3])}, ["t9"])
+    with pytest.raises(ModelError, match=r"node n4, operator: expected inputs of at most 100 bytes in all"):
+        qdqnp.load(proto, operators=[Seen])
+    assert len(tried) == 4
+
+    class SeenStated(Seen):
+        def _infer(self, x: np.ndarray) -> np.ndarray:
+            return x
+
+    SeenStated.__name__ = "Seen"
+    qdqnp.load(proto, operators=[SeenStated])
+
+
 def test_shapes_that_depend_on_values_are_refused_when_it_runs() -> None:
     class Positive:
         op_domain = DOMAIN

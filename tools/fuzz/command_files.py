@@ -21,6 +21,7 @@ import qdqnp
 from qdqnp.cli import cli
 from qdqnp.errors import ProfileError, QdqnpError
 from qdqnp.files.npy import npy_bytes, npz_bytes
+from qdqnp.files.run_results import run_results_bytes
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.numerics.profiles import PROFILES
@@ -58,8 +59,8 @@ class Kit:
 
     #: What it is called.
     name: str
-    #: m.onnx, in.npz, in.npy where it has one input, the folder gold, d.npz, the folders d_npy and d_bin, map.toml,
-    #: map.json.
+    #: m.onnx, in.npz, in.npy where it has one input, the folder gold, d.npz, d.json, the folders d_npy and d_bin,
+    #: map.toml, map.json.
     files: Files
     #: Number of layers.
     layers: int
@@ -123,6 +124,8 @@ def kit(name: str, model: onnx.ModelProto, number: int) -> Kit:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files: dict[str, bytes] = {"m.onnx": data, "in.npz": npz_bytes(inputs), "d.npz": npz_bytes(dumped)}
+        runs_of = [{name: trace[name] for name in names} for trace in traces]
+        files["d.json"] = run_results_bytes("fuzz", runs_of)
         for index, (key, array) in enumerate(dumped.items()):
             plain = "".join(char if char.isalnum() else "_" for char in key)
             files[f"d_npy/{plain}.npy"] = npy_bytes(array)

@@ -123,6 +123,8 @@ class Drawing:
 
 def _inspect(d: Drawing) -> list[str]:
     words = ["inspect", d.given("m.onnx"), *d.maybe(0.5, "--json")]
+    if d.rng.random() < 0.2:
+        return [*words, "--node-data", d.new(d.rng.choice(("nodes.json", "nodes.onnx")))]
     if d.rng.random() < 0.3:
         return [*words, "--lowering", d.rng.choice(("ort", "ort-x64", "ort-unfused"))]
     return [*words, "--profile", d.profile()]
@@ -131,7 +133,7 @@ def _inspect(d: Drawing) -> list[str]:
 def _run(d: Drawing) -> list[str]:
     words = ["run", d.given("m.onnx"), "--input", d.given("in.npz", "in.npy"), "--profile", d.profile()]
     words += [*d.maybe(0.3, "--codes"), *d.maybe(0.3, "--json"), *d.maybe(0.2, "--labels", d.given("labels.txt"))]
-    return [*words, *(["--output", d.new("out.npz")] if d.rng.random() < 0.3 else [])]
+    return [*words, *(["--output", d.new(d.rng.choice(("out.npz", "out.json")))] if d.rng.random() < 0.3 else [])]
 
 
 def _pictures(d: Drawing) -> list[str]:
@@ -170,7 +172,7 @@ def _explain(d: Drawing) -> list[str]:
 
 
 def _compare(d: Drawing) -> list[str]:
-    words = ["compare", d.given("gold"), d.given("d.npz", "d.npz", "d_npy", "d_bin")]
+    words = ["compare", d.given("gold"), d.given("d.npz", "d.npz", "d_npy", "d_bin", "d.json")]
     if d.rng.random() < 0.1:
         return [*words, "--write-mapping", d.new(d.rng.choice(("new.toml", "new.json")))]
     words += d.maybe(0.7 * (words[2] == "d.npz"), "--mapping", d.given("map.toml", "map.json"))
@@ -178,12 +180,18 @@ def _compare(d: Drawing) -> list[str]:
     words += [*d.maybe(0.3, "--envelope"), *d.maybe(0.3, "--partial"), *d.maybe(0.3, "--all"), *d.maybe(0.3, "--json")]
     words += ["--junit", d.new("j.xml")] if d.rng.random() < 0.3 else []
     words += ["--html", d.new("h.html")] if d.rng.random() < 0.3 else []
+    words += ["--node-data", d.new("nodes.json")] if d.rng.random() < 0.2 else []
     tolerances = ("1", "0", "QLinearAdd=1", "layer:0=2", "x", "1e9", "-1", "=", "layer:=1")
     return [*words, *d.maybe(0.2, "--tolerance", d.rng.choice(tolerances)), *d.maybe(0.1, "--case", "1")]
 
 
 def _identify(d: Drawing) -> list[str]:
-    words = ["identify", d.given("gold"), d.given("d.npz", "d.npz", "d_npy", "d_bin"), *d.maybe(0.5, "--json")]
+    words = [
+        "identify",
+        d.given("gold"),
+        d.given("d.npz", "d.npz", "d_npy", "d_bin", "d.json"),
+        *d.maybe(0.5, "--json"),
+    ]
     words += [*d.maybe(0.2, "--mapping", d.given("map.toml", "map.json")), *d.maybe(0.2, "--model", d.given("m.onnx"))]
     words += d.maybe(0.95, "--profiles", f"{d.rng.choice(PROFILES)},{d.profile()}")
     if d.kit.layers > MOST_FITTED:  # the search for a network takes seconds on valid files, and is meant to
