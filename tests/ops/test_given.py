@@ -227,6 +227,18 @@ def test_shapes_that_depend_on_values_are_refused_when_it_runs() -> None:
         model.run(X)
 
 
+def test_codes_that_it_makes_are_read_as_their_reader_says() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["a"], "q"),
+        node("Half", ["a"], "b"),
+        helper.make_node("DequantizeLinear", ["b", "t", "z"], ["y"], "dq"),
+    ]
+    constants = {"s": np.float32(0.5), "t": np.float32(0.25), "z": np.int8(0)}
+    proto = model_of(nodes, {"x": (TensorProto.FLOAT, [4])}, ["y", "b"], constants)
+    quant = qdqnp.load(proto, operators=[Half]).program().tensors["b"].quant
+    assert quant is not None and quant.scale == 0.25
+
+
 # -- profiles ----------------------------------------------------------------------------------------------------------
 def test_nothing_is_promised_unless_the_class_says_so() -> None:
     promise = one(Scaled).plan().promises["y"]
