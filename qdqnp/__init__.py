@@ -23,15 +23,26 @@ from qdqnp.errors import (
     ProfileError,
     ProofError,
     QdqnpError,
+    UnknownNameError,
 )
 from qdqnp.version import __version__
 
 if TYPE_CHECKING:
+    from qdqnp.api.compare import compare
+    from qdqnp.api.diff import diff
+    from qdqnp.api.explain import explain
+    from qdqnp.api.golden import golden
+    from qdqnp.api.identify import identify
+    from qdqnp.api.inspect import inspect
+    from qdqnp.api.session import InferenceSession
+    from qdqnp.api.stimulate import stimulate
+    from qdqnp.api.verify import verify
     from qdqnp.model import Model, Trace, load
     from qdqnp.numerics.profile import Profile
 
 __all__ = [
     "GoldenError",
+    "InferenceSession",
     "InputError",
     "Model",
     "ModelError",
@@ -42,12 +53,27 @@ __all__ = [
     "ProofError",
     "QdqnpError",
     "Trace",
+    "UnknownNameError",
     "__version__",
+    "compare",
+    "diff",
+    "explain",
+    "golden",
+    "identify",
+    "inspect",
     "load",
+    "stimulate",
+    "verify",
 ]
 
-
-_PLACES = {"Model": "model", "Trace": "model", "load": "model", "Profile": "numerics.profile"}
+#: The functions of the front door: each is in the module of its name.
+_FUNCTIONS = ("compare", "diff", "explain", "golden", "identify", "inspect", "stimulate", "verify")
+_PLACES = {
+    **{name: f"api.{name}" for name in _FUNCTIONS},
+    **dict.fromkeys(("Model", "Trace", "load"), "model"),
+    "Profile": "numerics.profile",
+    "InferenceSession": "api.session",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -62,6 +62,13 @@ class InputError(QdqnpError):
     """The arrays handed to a model or a step do not fit it (name, dtype, rank, shape)."""
 
 
+class UnknownNameError(InputError, KeyError):
+    """No tensor or layer goes by a name; the message says which names are near."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)  # a KeyError would show it quoted
+
+
 class ProfileError(QdqnpError):
     """A profile does not define the arithmetic that a layer needs."""
 

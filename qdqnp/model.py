@@ -2,71 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from qdqnp.errors import InputError, Problems
-from qdqnp.executor.events import Events
+from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.settle import settled
 from qdqnp.executor.threads import ONE
 from qdqnp.executor.walk import Notes
+from qdqnp.feeds import Inputs, sizes_text
+from qdqnp.feeds import code_outputs as code_outputs
+from qdqnp.feeds import codes_taken as codes_taken
+from qdqnp.feeds import feeds_for as feeds_for
+from qdqnp.find import find_step
 from qdqnp.graph import Graph
 from qdqnp.kernels.strategy import AUTO
+from qdqnp.layers import ModelLayer, ModelTensor, layer_of, layers_of, tensor_of
 from qdqnp.lowering import LOWERINGS, Lowering, lower
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.ops.given import given_operators
 from qdqnp.ops.operator import Operator
-from qdqnp.program import Program, Step, Tensor
-from qdqnp.quant import Array, shifted
+from qdqnp.program import Program
+from qdqnp.quant import Array
 from qdqnp.reader import read
-from qdqnp.reader.proto import CutModel, EquippedModel, Source
+from qdqnp.reader.cut import given_inputs
+from qdqnp.reader.edits import edits_of
+from qdqnp.reader.proto import CutModel, EditedModel, EquippedModel, Source, source_name
 from qdqnp.schedule.schedules import Schedules
-
-Inputs = Mapping[str, Array] | Array
-
-
-class Trace(Mapping[str, Array]):
-    """Every tensor of one run by ONNX name, in the order in which they were made; inputs first, constants left out.
-
-    The attributes hold more about each layer, by the name of the tensor that the layer made.
-    """
-
-    def __init__(self, tensors: Mapping[str, Array], notes: Notes) -> None:
-        self._tensors = dict(tensors)
-        #: int32 sums with bias; empty unless asked for.
-        self.accumulators: dict[str, Array] = notes.accumulators or {}
-        #: What was counted inside the layer; empty unless asked for.
-        self.events: dict[str, Events] = notes.events or {}
-        #: The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2).
-        self.parameters: dict[str, Mapping[str, Any]] = notes.parameters
-
-    def __getitem__(self, name: str) -> Array:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
+from qdqnp.trace import Trace as Trace
 
 
 class Model:
     """A loaded model. It is immutable; `run` and `trace` may be called from several threads at once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, source: Source | None = None) -> None:
         self.graph = graph
+        #: What it was loaded from; None where it was not loaded.
+        self.source = source
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
         self._settled: dict[tuple[Profile, Lowering], Lowering] = {}
         self._schedules: dict[Plan, Schedules] = {}
 
+    def __repr__(self) -> str:
+        name = source_name(self.source) if self.source is not None else ""
+        ends = []
+        for names in (self.graph.inputs, self.graph.outputs):
+            tensors = [self.graph.values[one] for one in names]
+            ends.append(", ".join(f"{one.name} {one.dtype}{sizes_text(one.shape)}" for one in tensors[:3]))
+        return f"<Model {name or 'without a name'}: {len(self.graph.nodes)} nodes, from {ends[0]} to {ends[1]}>"
+
+    @property
+    def inputs(self) -> tuple[ModelTensor, ...]:
+        """Return the inputs, in the order of the file."""
+        program = self.program()
+        return tuple(tensor_of(program, name) for name in program.inputs)
+
+    @property
+    def outputs(self) -> tuple[ModelTensor, ...]:
+        """Return the outputs, in the order of the file."""
+        program = self.program()
+        return tuple(tensor_of(program, name) for name in program.outputs)
+
+    @property
+    def layers(self) -> tuple[ModelLayer, ...]:
+        """Return the layers under the profile 'ort', in the order in which they run."""
+        return layers_of(self.program())
+
+    def layer(self, name: str, profile: str | Profile = "ort") -> ModelLayer:
+        """Return one layer.
+
+            name: its label, ONNX node, tensor or number, or a glob of one, see qdqnp.find.
+            profile: the arithmetic whose steps are meant.
+
+        Raises InputError, which says which names are near.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> found = model.layer("level0.0")
+        >>> found.op, found.shape, found.dtype, found.zero_point, model["level0.0"].name == found.name
+        ('QLinearConv', (1, 16, 32, 32), dtype('int8'), -128, True)
+        """
+        program = self.program(profile)
+        return layer_of(program, find_step(program, name))
+
+    def __getitem__(self, name: str) -> ModelLayer:
+        if not isinstance(name, str):  # for Python takes what has items by number for a sequence
+            raise TypeError(f"a layer is named by a text, such as model['conv1'], not by {type(name).__name__}")
+        return self.layer(name)
+
+    def between(self, start: str | None = None, end: str | None = None) -> Model:
+        """Return the part of the model from one layer to another, both included, as a model of its own.
+
+            start: the first layer; what it reads are the inputs. None begins with the model's own.
+            end: the last layer; what it makes are the outputs. None ends with the model's own.
+
+        What does not come from `start`, such as the other side of a residual, is computed from the model's inputs,
+        which stay. Raises InputError for layers that there are not, and where no way leads from `start` to `end`.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> part = model.between("level0.0", "level1.0")
+        >>> [layer.label for layer in part.layers], part.inputs[0].dtype
+        (['level0.0', 'level1.0'], dtype('int8'))
+        """
+        program = self.program()
+        first = None if start is None else program.steps[find_step(program, start)]
+        given = () if first is None else given_inputs(self.graph, first)
+        outputs = self.graph.outputs if end is None else program.steps[find_step(program, end)].output_names
+        found = load(CutModel(self._known_source(), outputs, given))
+        unused = [one.name for one in given if one.name not in found.graph.inputs]
+        if unused:
+            where = "the outputs" if end is None else f"'{end}'"
+            problem = Problem(f"layer '{start}'", f"one that {where} depends on", f"'{unused[0]}' does not lead there")
+            raise InputError("no part of the model", [problem])
+        return found
+
+    def replace(
+        self,
+        layer: str,
+        *,
+        weight: Array | None = None,
+        bias: Array | None = None,
+        scale: float | Array | None = None,
+        zero_point: int | Array | None = None,
+    ) -> Model:
+        """Return the model with other constants of one layer: what if?
+
+            layer: the layer, as `layer` takes it.
+            weight: codes of the dtype and shape of the layer's; or real values, which are rounded to them in its scale.
+            bias: likewise.
+            scale: float32, of the codes that the layer makes. Biases of the layers that read them keep their values.
+            zero_point: likewise, a code.
+
+        Raises InputError where the layer has no such constant in the file or shares it, and for values that do not fit.
+
+        >>> import numpy as np
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> model = qdqnp.load(shipped_model("dla46_c_int8"))
+        >>> wider = model.replace("level0.0", scale=2 * model["level0.0"].scale)
+        >>> wider["level0.0"].scale == 2 * model["level0.0"].scale
+        True
+        """
+        program = self.program()
+        index = find_step(program, layer)
+        values = {"weight": weight, "bias": bias, "scale": scale, "zero_point": zero_point}
+        edits = edits_of(self.graph, program, index, **values)
+        return load(EditedModel(self._known_source(), tuple(edits)))
+
+    def _known_source(self) -> Source:
+        """Return what the model was loaded from. Raises InputError for one of a graph alone."""
+        if self.source is None:
+            problem = Problem("model", "what qdqnp.load returned", "a Model of a graph alone")
+            raise InputError("the model's file is not known", [problem])
+        return self.source
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy the graph alone; programs and plans are made again where they are needed."""
-        return Model, (self.graph,)
+        """Pickle and copy the graph and its source; programs and plans are made again where they are needed."""
+        return Model, (self.graph, self.source)
 
     def program(self, profile: str | Profile = "ort", lowering: str | Lowering | None = None) -> Program:
         """Return the steps that run under a profile.
@@ -191,7 +288,9 @@ class Model:
         """
         plan = self.plan(profile, lowering, strategy)
         notes = Notes({} if accumulators else None, {} if events else None)
-        return Trace(self._scheduled(plan).trace(feeds_for(plan, inputs, keep_all=True), notes, threads), notes)
+        return Trace(
+            self._scheduled(plan).trace(feeds_for(plan, inputs, keep_all=True), notes, threads), notes, plan.program
+        )
 
     def _scheduled(self, plan: Plan) -> Schedules:
         return self._schedules.setdefault(plan, Schedules(plan))
@@ -221,7 +320,8 @@ def load(
     """
     if outputs is not None:
         source = CutModel(source, (outputs,) if isinstance(outputs, str) else tuple(outputs))
-    return Model(read(equipped(source, operators)))
+    source = equipped(source, operators)
+    return Model(read(source), source)
 
 
 def equipped(source: Source, operators: Iterable[type | Operator]) -> Source:
@@ -233,135 +333,3 @@ def equipped(source: Source, operators: Iterable[type | Operator]) -> Source:
 def _lowering(profile: Profile, lowering: str | Lowering | None) -> Lowering:
     chosen = lowering if lowering is not None else profile.lowering
     return LOWERINGS[chosen] if isinstance(chosen, str) else chosen
-
-
-def feeds_for(plan: Plan, inputs: Inputs, keep_all: bool = False) -> dict[str, Array]:
-    """Return the arrays to start from, by tensor name: the inputs, or codes in place of the output of their quantizer.
-
-        keep_all: whether every tensor is kept to the end, as in a trace.
-
-    Raises InputError, which lists every input that is missing, unknown, or of the wrong dtype, rank or shape.
-    """
-    program = plan.program
-    given = _by_name(program, inputs)
-    problems = Problems()
-    feeds: dict[str, Array] = {}
-    sizes: dict[str, tuple[str, int]] = {}
-    for name in program.inputs:
-        if name not in given:
-            problems.add(f"input '{name}'", "an array", "nothing", f"Pass one by name; {_listing(program)}")
-            continue
-        array = np.asarray(given[name])
-        tensor = program.tensors[name]
-        quantizers = [] if array.dtype == tensor.dtype else _quantizers(program, tensor, array)
-        if array.dtype != tensor.dtype and not quantizers:
-            problems.add(f"input '{name}'", _dtypes(program, tensor), array.dtype, "Convert it with astype().")
-        elif _fits(array, tensor, sizes, problems):
-            targets = [step.output_names[0] for step in quantizers] or [name]
-            feeds.update((target, shifted(array, program.tensors[target].dtype)) for target in targets)
-    for name in given:
-        if name not in program.inputs:
-            problems.add(f"input '{name}'", "a name of the model's inputs", "another", _listing(program))
-    problems.raise_if_any("the inputs do not fit the model", InputError)
-    values = {name: np.asarray(given[name]) for name in plan.size_inputs}
-    plan.admit({name: np.shape(given[name]) for name in program.inputs}, keep_all, values)
-    return feeds
-
-
-def _by_name(program: Program, inputs: Inputs) -> Mapping[str, Array]:
-    if isinstance(inputs, Mapping):
-        return inputs
-    if len(program.inputs) != 1:
-        problems = Problems()
-        problems.add("inputs", "a mapping by name", type(inputs).__name__, _listing(program))
-        problems.raise_if_any("the model has not exactly one input", InputError)
-    return {program.inputs[0]: np.asarray(inputs)}
-
-
-def _listing(program: Program) -> str:
-    listed = [f"'{name}' {program.tensors[name].dtype}{_dims(program.tensors[name])}" for name in program.inputs[:20]]
-    more = len(program.inputs) - len(listed)
-    return f"The model's inputs: {', '.join(listed)}{f' and {more} more' if more else ''}"
-
-
-def _dims(tensor: Tensor) -> str:
-    return "[" + ", ".join("?" if size is None else str(size) for size in tensor.shape) + "]"
-
-
-def _readers(program: Program, name: str) -> list[Step]:
-    return [step for step in program.steps if name in step.input_names]
-
-
-def _quantizers(program: Program, tensor: Tensor, array: Array) -> Sequence[Step]:
-    """Return the QuantizeLinear steps whose codes `array` may replace.
-
-    They are all readers of the input where all are such steps and alike; else the result is empty.
-    """
-    readers = _readers(program, tensor.name)
-    quants = [step.outputs[0].quant for step in readers if step.quantizes]
-    if not readers or len(quants) != len(readers) or tensor.name in program.outputs:
-        return []
-    first = quants[0]
-    alike = first is not None and all(quant is not None and quant.same_as(first) for quant in quants)
-    return readers if alike and _file_dtype(program, readers[0]) == array.dtype else []
-
-
-def codes_taken(program: Program, tensor: Tensor) -> np.dtype[Any] | None:
-    """Return the dtype of the codes that a run takes in place of an input; None where its readers make no codes."""
-    step = next((step for step in _readers(program, tensor.name) if step.quantizes), None)
-    return None if step is None else _file_dtype(program, step)
-
-
-def _file_dtype(program: Program, quantizer: Step) -> np.dtype[Any]:
-    """Return the dtype of a QuantizeLinear's codes in the model file."""
-    made = program.tensors[quantizer.output_names[0]]
-    return made.file_dtype or made.dtype
-
-
-def _dtypes(program: Program, tensor: Tensor) -> str:
-    readers = _readers(program, tensor.name)
-    quants = {str(_file_dtype(program, step)) for step in readers if step.quantizes}
-    return " or ".join([str(tensor.dtype), *(f"{kind} codes" for kind in sorted(quants))])
-
-
-def _fits(array: Array, tensor: Tensor, sizes: dict[str, tuple[str, int]], problems: Problems) -> bool:
-    """Check rank and sizes; a symbolic size must be the same wherever its name stands."""
-    where = f"input '{tensor.name}'"
-    if array.ndim != len(tensor.shape):
-        problems.add(where, f"rank {len(tensor.shape)}, shape {_dims(tensor)}", f"shape {list(array.shape)}")
-        return False
-    good = True
-    for axis, (size, want) in enumerate(zip(array.shape, tensor.shape, strict=True)):
-        if isinstance(want, int) and size != want:
-            problems.add(f"{where}, axis {axis}", str(want), size)
-            good = False
-        elif isinstance(want, str) and sizes.setdefault(want, (where, size))[1] != size:
-            first, value = sizes[want]
-            problems.add(f"{where}, axis {axis} ('{want}')", f"{value}, as in {first}", size)
-            good = False
-    return good
-
-
-def code_outputs(program: Program) -> dict[str, str]:
-    """Return the name of the tensor that holds the codes of each output, by output name.
-
-    This tensor is the input of the output's final DequantizeLinear, or the output itself. Raises InputError for outputs
-    that do not have codes.
-    """
-    problems = Problems()
-    found: dict[str, str] = {}
-    for name in program.outputs:
-        maker = program.makers.get(name)
-        if maker is not None and maker.dequantizes and maker.inputs[0] is not None:
-            found[name] = maker.inputs[0].name
-        elif program.tensors[name].dtype.kind in "iub":
-            found[name] = name
-        else:
-            problems.add(
-                f"output '{name}'",
-                "the result of a DequantizeLinear, or codes",
-                f"the result of {maker.op if maker else 'no step'}",
-                "Ask for float outputs.",
-            )
-    problems.raise_if_any("outputs without codes", InputError)
-    return found

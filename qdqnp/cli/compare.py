@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from qdqnp.api.compare import compare, pairing
 from qdqnp.cli.options import (
     PATH,
     case_option,
@@ -23,19 +24,11 @@ from qdqnp.cli.options import (
     profile_option,
 )
 from qdqnp.cli.python_files import comparators_of, operators_in
-from qdqnp.diagnosis.align import align
-from qdqnp.diagnosis.compare.checksums import ChecksumReport, compare_checksums, crc_log_of
-from qdqnp.diagnosis.compare.compare import CompareOptions, compare
+from qdqnp.diagnosis.compare.checksums import ChecksumReport, crc_log_of
 from qdqnp.diagnosis.compare.report import NAMED, CompareReport, CompareRow
 from qdqnp.diagnosis.compare.status import EQUAL, FAILING, INHERITED
-from qdqnp.diagnosis.dump import Dump
-from qdqnp.diagnosis.dumps.golden_dump import open_dump
-from qdqnp.diagnosis.dumps.storage import Storage
-from qdqnp.diagnosis.mapping import as_text, proposal, read_mapping
-from qdqnp.diagnosis.reference import reference_from
-from qdqnp.diagnosis.replay import Reference
+from qdqnp.diagnosis.mapping import as_text
 from qdqnp.diagnosis.tally import METRICS, Tally
-from qdqnp.diagnosis.tolerance import parse
 from qdqnp.files.atomic import Target, target, write_bytes, write_text
 from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, dims, name, print_json, print_sentence, reason, table
 from qdqnp.render.html import html
@@ -106,7 +99,10 @@ def compare_command(
     operator_files: tuple[Path, ...],
     first: int,
     mapping: Path | None,
-    form: Storage,
+    layout: str | None,
+    dtype: str | None,
+    offset: int | None,
+    values: str | None,
     write_mapping: Path | None,
     tolerances: tuple[str, ...],
     use_envelope: bool,
@@ -141,53 +137,53 @@ def compare_command(
     junit_out = target(junit_file, "the report", force) if junit_file is not None else None
     html_out = target(html_file, "the report", force) if html_file is not None else None
     nodes_out = target(node_data, "the node data", force) if node_data is not None else None
-    log = crc_log_of(golden, dump)
-    if log is not None:
-        if any(out is not None for out in (html_out, junit_out, mapping_out, nodes_out)):
-            raise click.UsageError(
-                "checksums have no values: --html, --junit, --node-data and --write-mapping do not go with them"
-            )
-        checked = compare_checksums(*log, partial)
-        if as_json:
-            print_json({"golden": golden.name, "dump": dump.name, **checked.as_json()})
-        else:
-            print_checksums(checked)
-        sys.exit(checked.exit_code)
-    reference = reference_from(golden, profile, first, host_float, operators_in(operator_files))
-    read = open_dump(dump)
-    if mapping_out is not None:
-        _write_mapping(reference, read, first, mapping_out)
+    operators = operators_in(operator_files)
+    if mapping_out is not None and crc_log_of(golden, dump) is None:
+        _write_mapping(golden, dump, first, operators, mapping_out)
         return
-    steps = reference.plan.program.steps
-    options = CompareOptions(
-        parse(tolerances, {s.op for s in steps}, {s.label for s in steps}),
-        use_envelope,
+    found = compare(
+        golden,
+        dump,
+        profile=profile,
+        host_float=host_float,
+        operators=operators,
+        case=first,
+        mapping=mapping,
+        layout=layout,
+        dtype=dtype,
+        offset=offset,
+        values=values,
+        tolerance=tolerances,
+        envelope=use_envelope,
         partial=partial,
-        comparators=comparators_of(comparators),
+        comparator=comparators_of(comparators),
     )
-    chosen = read_mapping(mapping) if mapping is not None else None
-    values = reference.cases[first:]
-    aligned = align(read, reference.targets, len(values), chosen, form, values)
-    report = compare(reference, aligned, options, first)
-    title = f"{dump.name} against {golden.name}"
-    if junit_out is not None:
+    report = found.report
+    title = f"{found.dump} against {found.golden}"
+    if isinstance(report, ChecksumReport) and (html_out or junit_out or mapping_out or nodes_out):
+        raise click.UsageError(
+            "checksums have no values: --html, --junit, --node-data and --write-mapping do not go with them"
+        )
+    if isinstance(report, CompareReport) and junit_out is not None:
         write_bytes(junit_out, junit(report, title))
-    if html_out is not None:
+    if isinstance(report, CompareReport) and html_out is not None:
         write_text(html_out, html(report, title))
-    if nodes_out is not None:
+    reference = found.reference
+    if isinstance(report, CompareReport) and nodes_out is not None and reference is not None:
         assert reference.golden is not None
-        model = reference.golden.model() or b""
-        write_node_data(nodes_out, title, compare_notes(report), reference.model.graph, reference.plan.program, model)
+        data = reference.golden.model() or b""
+        write_node_data(nodes_out, title, compare_notes(report), reference.model.graph, reference.plan.program, data)
     if as_json:
-        print_json({"golden": golden.name, "dump": dump.name, **report.as_json()})
+        print_json(found.document())
+    elif isinstance(report, ChecksumReport):
+        print_checksums(report)
     else:
         print_report(report, show_all)
-    sys.exit(report.exit_code)
+    sys.exit(found.exit_code)
 
 
-def _write_mapping(reference: Reference, read: Dump, first: int, out: Target) -> None:
-    values = reference.cases[first:]
-    found, unused = proposal(read, reference.targets, len(values), values)
+def _write_mapping(golden: Path, dump: Path, case: int, operators: Sequence[type], out: Target) -> None:
+    found, unused = pairing(golden, dump, case=case, operators=operators)
     write_text(out, as_text(found, unused, out.path.suffix == ".json"))
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import click
 
+from qdqnp.api.diff import diff
 from qdqnp.cli.engine import engine_options, given
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
@@ -13,19 +12,14 @@ from qdqnp.cli.options import (
     host_float_option,
     json_option,
     model_argument,
-    profiles_of,
     profiles_option,
     shape_option,
-    shapes_of,
 )
-from qdqnp.cli.options import listed as texts
-from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow, diff
-from qdqnp.diagnosis.proof.prove import prove as proven
+from qdqnp.diagnosis.diff import ENTIRE, SINGLE, Cell, DiffReport, DiffRow
+from qdqnp.diagnosis.proof.report import ProofReport
 from qdqnp.diagnosis.tally import Tally
 from qdqnp.engine import Workplace
-from qdqnp.model import Model, load
-from qdqnp.numerics.profile import Profile
-from qdqnp.render.console import CONSOLE, dims, name, print_json, progress, table
+from qdqnp.render.console import CONSOLE, bar, dims, name, print_json, table
 from qdqnp.render.proof import INFERRED_MARK, print_proof
 
 HOST_MARK = "^"
@@ -66,50 +60,25 @@ def diff_command(
     Exit code 0: done, whether anything differs or not, because different arithmetics are expected to. 2: bad usage,
     a bad model, or a profile that does not define one of the model's layers.
     """
-    pairs = _profiles(listed, host_float)
-    if shapes and not prove:
-        raise click.UsageError("--shape goes with --prove; without it the inputs have shapes")
-    if prove and inputs.given:
-        raise click.UsageError("--prove is about all inputs: --input, --random and --seed do not go with it")
     if prove and any(given(name) for name in ("workers", "scheduler", "results")):
         raise click.UsageError("--prove runs nothing: --workers, --scheduler and --results do not go with it")
-    loaded = load(model)
-    if prove:
-        _prove(model.name, loaded, pairs, shapes_of(shapes, loaded.program(pairs[0][1]).inputs), as_json)
-        return
-    runs, total = inputs.feeds(loaded.program(pairs[0][1]))
-    with progress(disable=as_json) as shown:
-        task = shown.add_task("comparing", total=total)
-        report = diff(loaded, pairs, runs, progress=lambda: shown.advance(task), **where)
+    with bar("proving" if prove else "comparing", not as_json) as progress:
+        found = diff(
+            model,
+            listed,
+            inputs,
+            prove=prove,
+            shape=shapes,
+            host_float=host_float,
+            progress=progress,
+            **where,
+        )
     if as_json:
-        print_json({"model": model.name, **report.as_json()})
+        print_json(found.document())
+    elif isinstance(found.report, ProofReport):
+        print_proof(found.report)
     else:
-        print_report(report)
-
-
-def _prove(
-    name: str,
-    loaded: Model,
-    pairs: Sequence[tuple[str, Profile]],
-    shapes: Mapping[str, tuple[int, ...]],
-    as_json: bool,
-) -> None:
-    """Prove and print."""
-    steps = len(loaded.program(pairs[0][1]).steps) * (len(pairs) - 1)
-    with progress(disable=as_json) as shown:
-        task = shown.add_task("proving", total=steps)
-        report = proven(loaded, pairs, shapes, lambda: shown.advance(task))
-    if as_json:
-        print_json({"model": name, **report.as_json()})
-    else:
-        print_proof(report)
-
-
-def _profiles(listed: Sequence[str], host_float: bool) -> list[tuple[str, Profile]]:
-    """Return the profiles, each with the text that named it."""
-    if len(texts(listed)) < 2:
-        raise click.UsageError("--profiles: expected two or more, such as ort,tflite; the first is the reference")
-    return profiles_of(listed, host_float)
+        print_report(found.report)
 
 
 def print_report(report: DiffReport) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qdqnp.api.explain import explain
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
     ModelFile,
@@ -19,19 +17,11 @@ from qdqnp.cli.options import (
     layer_option,
     mapping_option,
     model_argument,
-    profiles_of,
     profiles_option,
 )
-from qdqnp.diagnosis.dumps.golden_dump import is_set
-from qdqnp.diagnosis.explain.device import wrong_element
-from qdqnp.diagnosis.explain.explain import Account, Explanation, explain
+from qdqnp.diagnosis.explain.explain import Account, Explanation
 from qdqnp.diagnosis.explain.facts import CHOSEN, COMPUTED, COPIED, FILLED, LISTED
 from qdqnp.diagnosis.explain.lines import Line
-from qdqnp.diagnosis.reference import reference_from
-from qdqnp.model import load
-from qdqnp.numerics.profile import Profile
-from qdqnp.ops.operator import Operator
-from qdqnp.reader.proto import EquippedModel
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_OPERANDS = 16
@@ -87,71 +77,26 @@ def explain_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such element.
     """
-    profiles = [profile for _, profile in profiles_of(listed or ("ort",), host_float)]
-    if not profiles:
-        raise click.UsageError("--profiles: expected one or more, such as ort,tflite")
-    path, operators = (model.source, model.operators) if isinstance(model, EquippedModel) else (model, ())
-    if isinstance(path, Path) and is_set(path):
-        found = _of_set(
-            path, operators, inputs, layer, place, first, mapping, profiles if listed else [], host_float, got
-        )
-        if found is None:
-            CONSOLE.print("no layer of the device errs by itself", style="bold green")
-            return
-    else:
-        if inputs.loose or mapping is not None or first:
-            raise click.UsageError("a DUMP, --case and --mapping go with a golden set in the place of MODEL")
-        if layer is None or place is None:
-            raise click.UsageError("--layer and --index say which element; a golden set and a DUMP tell it themselves")
-        loaded = load(model)
-        runs, _ = inputs.feeds(loaded.program(profiles[0]))
-        found = explain(loaded, next(runs), layer, _index(place), profiles, got)
-    if as_json:
-        print_json({"model": model.name, **asdict(found, dict_factory=_document)})
-    else:
-        _print(found)
-
-
-def _of_set(
-    path: Path,
-    operators: Sequence[Operator],
-    inputs: Inputs,
-    layer: str | None,
-    place: str | None,
-    first: int,
-    mapping: Path | None,
-    profiles: Sequence[Profile],
-    host_float: bool,
-    got: int | None,
-) -> Explanation | None:
-    """Explain an element of a golden set, or of a dump of a device that had its inputs; None where none is wrong."""
-    if inputs.given or len(inputs.loose) > 1:
+    if len(inputs.loose) > 1:
         raise click.UsageError("a golden set has its inputs, and one DUMP goes with it")
-    reference = reference_from(path, None, first, host_float, operators)
-    chosen = list(profiles) or [reference.profile]
-    index = None if place is None else tuple(_index(place))
-    if not inputs.loose:
-        if layer is None or index is None:
-            raise click.UsageError("--layer and --index say which element; with a DUMP they may be left out")
-        return explain(reference.model, reference.given[first], layer, index, chosen, got)
-    element = wrong_element(reference, inputs.loose[0], mapping=mapping, first=first, layer=layer, index=index)
-    if element is None:
-        return None
-    code = element.got if got is None else got
-    given = reference.given[element.case]
-    return explain(reference.model, given, element.tensor, element.index, chosen, code, element.dumped)
-
-
-def _index(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")] if text.strip() else []
-    except ValueError as error:
-        raise click.UsageError(f"--index: expected whole numbers such as 0,5,12,7, got {text!r}") from error
-
-
-def _document(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Convert fractions to floats, because JSON does not have fractions."""
-    return {key: float(value) if isinstance(value, Fraction) else value for key, value in items}
+    found = explain(
+        model,
+        inputs,
+        layer=layer,
+        index=place,
+        dump=next(iter(inputs.loose), None),
+        mapping=mapping,
+        case=first,
+        profiles=listed,
+        host_float=host_float,
+        got=got,
+    )
+    if as_json:
+        print_json(found.document())
+    elif found.element is None:
+        CONSOLE.print(found.summary(), style="bold green")
+    else:
+        _print(found.element)
 
 
 def _print(found: Explanation) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
+from qdqnp.api.golden import golden
+from qdqnp.api.storage import StorageOptions
 from qdqnp.cli.engine import engine_options
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import (
@@ -18,21 +20,14 @@ from qdqnp.cli.options import (
     format_option,
     host_float_option,
     layers_option,
-    listed,
     model_argument,
     out_option,
     profile_option,
-    profile_with,
 )
 from qdqnp.cli.storage import storage_options
 from qdqnp.engine import Workplace
-from qdqnp.golden_sets.options import HARNESS_ORDERS, HARNESS_ROLES, HARNESSES, ROLES, Options
-from qdqnp.golden_sets.tensor import Document
-from qdqnp.golden_sets.writing import write
-from qdqnp.limits import readable_bytes
-from qdqnp.model import load
-from qdqnp.numerics.profile import Profile
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, progress
+from qdqnp.golden_sets.options import HARNESSES, ROLES
+from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, bar, name
 
 
 @click.command("golden")
@@ -64,7 +59,7 @@ def golden_command(
     formats: tuple[str, ...],
     harness: str | None,
     force: bool,
-    stored: Mapping[str, Any],
+    stored: StorageOptions,
     where: Workplace,
 ) -> None:
     """Write golden vectors of MODEL: for every layer its inputs, weights, bias, the profile's parameters, the sum
@@ -79,24 +74,30 @@ def golden_command(
 
     Exit code 0: done. 2: bad usage, model, profile or input, or files that cannot be written; then nothing is.
     """
-    given = {**HARNESS_ORDERS, **stored} if harness else stored
-    own = HARNESS_ROLES if harness else ROLES
-    chosen = Options(formats=listed(formats), layers=layers, roles=listed(roles) or own, harness=harness or "", **given)
-    chosen.check()
-    made = _write(model, inputs, profile_with(profile, host_float), out, chosen, force, where)
-    total = made["inputs"]
-    size = sum(file["bytes"] for file in made["files"].values())
-    CONSOLE.print(
-        f"wrote {name(out.name)}: {len(made['tensors'])} tensors of {len(made['layers'])} layers, "
-        f"{total} input{'s' if total != 1 else ''}, {size} bytes in {len(made['files'])} files",
-        soft_wrap=True,
-    )
-    if "c" in chosen.formats:
-        _print_flash(made)
-    _warn(made)
+    with bar("writing") as progress:  # a context, so that no bar stands in the way of an error
+        found = golden(
+            model,
+            inputs,
+            out=out,
+            profile=profile,
+            host_float=host_float,
+            layers=layers,
+            roles=roles,
+            format=formats,
+            harness=harness,
+            force=force,
+            progress=progress,
+            announce=lambda text: ERROR_CONSOLE.print(text, soft_wrap=True),
+            **where,
+            **stored,
+        )
+    CONSOLE.print(found.summary(), soft_wrap=True)
+    if any("c" in tensor["files"] for tensor in found.manifest["tensors"]):
+        _print_flash(found.manifest)
+    _warn(found.manifest)
 
 
-def _print_flash(made: Document) -> None:
+def _print_flash(made: Mapping[str, Any]) -> None:
     """Say how much memory the arrays take, and which layers most of it."""
     largest = sorted(made["layers"], key=lambda layer: -layer["bytes"])[:3]
     most = ", ".join(f"{name(layer['label'])} {layer['bytes']}" for layer in largest if layer["bytes"])
@@ -107,7 +108,7 @@ def _print_flash(made: Document) -> None:
     CONSOLE.print(f"flash: {total} bytes of arrays in C; most: {most}", soft_wrap=True)
 
 
-def _warn(made: Document) -> None:
+def _warn(made: Mapping[str, Any]) -> None:
     """Say which values are not golden ones."""
     doubts = {tensor["name"]: tensor["doubt"] for tensor in made["tensors"] if tensor["doubt"]}
     if doubts:
@@ -116,34 +117,4 @@ def _warn(made: Document) -> None:
             f"warning: {len(doubts)} tensors are not promised to be exact, from {name(first)} on: {name(reason)}",
             style="yellow",
             soft_wrap=True,
-        )
-
-
-def _write(
-    model: ModelFile,
-    inputs: Inputs,
-    arithmetic: Profile,
-    out: Path,
-    options: Options,
-    force: bool,
-    where: Workplace,
-) -> Document:
-    feeds, total = inputs.feeds(load(model).program(arithmetic))
-    with progress() as bar:
-        task = bar.add_task("writing", total=total)
-        return write(
-            out,
-            model,
-            feeds,
-            total,
-            profile=arithmetic,
-            options=options,
-            name=model.name,
-            seed=inputs.seed if inputs.random else None,
-            force=force,
-            announce=lambda size: ERROR_CONSOLE.print(
-                f"about {readable_bytes(size)} for {total} inputs", soft_wrap=True
-            ),
-            progress=lambda: bar.advance(task),
-            **where,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from qdqnp.api.identify import identify
 from qdqnp.cli.fit import print_fit
 from qdqnp.cli.options import (
     PATH,
@@ -15,24 +15,13 @@ from qdqnp.cli.options import (
     force_option,
     json_option,
     mapping_option,
-    model_of,
     operators_option,
     outputs_option,
-    profiles_of,
     profiles_option,
 )
 from qdqnp.cli.probe import print_answers
 from qdqnp.cli.python_files import operators_in
-from qdqnp.diagnosis.identify.device import open_device
-from qdqnp.diagnosis.identify.fit import Fitted, fit_all
-from qdqnp.diagnosis.identify.fit_toml import fit_toml
-from qdqnp.diagnosis.identify.identify import IdentifyReport, OperatorVerdict, ProfileSplit, identify_all
-from qdqnp.diagnosis.identify.observations import Dumped, sort_dump
-from qdqnp.diagnosis.probe.answers import Answer, fit_answers, observed, read_answers
-from qdqnp.diagnosis.probe.catalog import probes
-from qdqnp.diagnosis.probe.folder import check_folder, is_probe_folder
-from qdqnp.files.atomic import Target, target, write_text
-from qdqnp.numerics.profiles import PROFILES
+from qdqnp.diagnosis.identify.identify import IdentifyReport, OperatorVerdict, ProfileSplit
 from qdqnp.render.console import CONSOLE, name, print_json, table
 
 SHOWN_CLASSES = 4
@@ -86,48 +75,29 @@ def identify_command(
     Exit code 0: every operator is given, code by code, by some profile, or with --fit by a fitted one. 1: some are by
     none, or tensors differ that no arithmetic decides. 2: bad usage or input.
     """
-    if outputs and model is None:
-        raise click.UsageError("--outputs cuts the model of --model; a golden set's own is cut already")
-    named = None if model is None else model_of(model, outputs)
-    out = target(fitted, "the profile", force) if fitted is not None else None
-    profiles = [profile for _, profile in profiles_of(listed)] or list(PROFILES.values())
-    answers: list[Answer] = []
-    if is_probe_folder(golden):
-        made = probes()
-        check_folder(golden, made)
-        answers = read_answers(dump, made)
-        devices = [sort_dump(answer.probe.model, [observed(answer)]) for answer in answers]
-    else:
-        devices = [sort_dump(*open_device(golden, dump, named, mapping, first, operators_in(operator_files)))]
-    report = identify_all(devices, profiles)
-    found, left_out = _fitted(out, answers, devices)
+    found = identify(
+        golden,
+        dump,
+        model=model,
+        outputs=outputs,
+        operators=operators_in(operator_files),
+        mapping=mapping,
+        case=first,
+        profiles=listed,
+        fit=fitted,
+        force=force,
+    )
     if as_json:
-        rest = {"probes": [answer.as_json() for answer in answers]} if answers else {}
-        print_json(
-            report.as_json() | rest | ({"fit": {**found.as_json(), "left_out": left_out}} if found is not None else {})
-        )
+        print_json(found.document())
     else:
-        print_answers(answers)
-        print_report(report, show_all)
-        if fitted is not None and found is not None:
-            print_fit(found)
-            if left_out:
-                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(left_out)}")
+        print_answers(found.answers)
+        print_report(found.report, show_all)
+        if fitted is not None and found.fitted is not None:
+            print_fit(found.fitted)
+            if found.left_out:
+                CONSOLE.print(f"not fitted to, no rule expresses their answers: {_listed(list(found.left_out))}")
             CONSOLE.print(f"wrote {name(fitted.name)}")
-    good = all(verdict.matched for verdict in report.verdicts) if found is None else not found.unfitted
-    sys.exit(0 if good and not report.moved else 1)
-
-
-def _fitted(
-    out: Target | None, answers: Sequence[Answer], devices: Sequence[Dumped]
-) -> tuple[Fitted | None, list[str]]:
-    """Fit what --fit asks for and write it to its file; also return the probes that were left out."""
-    if out is None:
-        return None, []
-    name = out.path.stem
-    found, left_out = fit_answers(answers, name) if answers else (fit_all(devices, name), [])
-    write_text(out, fit_toml(found))
-    return found, left_out
+    sys.exit(found.exit_code)
 
 
 def print_report(report: IdentifyReport, show_all: bool = False) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qdqnp.api.inspect import InspectResult, inspect
 from qdqnp.cli.options import (
     ModelFile,
     force_option,
@@ -19,12 +20,8 @@ from qdqnp.cli.options import (
     profile_with,
 )
 from qdqnp.files.atomic import target
-from qdqnp.inspection.layers import inspect
-from qdqnp.inspection.scheduled import scheduled
-from qdqnp.inspection.what_became import counts, fates
-from qdqnp.limits import readable_bytes
 from qdqnp.lowering import LOWERINGS
-from qdqnp.model import Model, load
+from qdqnp.model import load
 from qdqnp.render.console import CONSOLE, dims, name, print_json, table
 from qdqnp.render.node_data import inspect_notes, write_node_data
 
@@ -59,53 +56,38 @@ def inspect_command(
     if node_data is not None and (lowering is not None or plan):
         raise click.UsageError("--node-data has the values of the layers: it does not go with --lowering and --plan")
     nodes_out = target(node_data, "the node data", force) if node_data is not None else None
-    if lowering is not None:
-        _inspect_lowering(load(model), model.name, lowering, as_json)
-        return
-    if plan:
-        _inspect_plan(scheduled(load(model).plan(profile_with(profile, host_float))), model.name, as_json)
-        return
     loaded = load(model)
-    made = loaded.plan(profile_with(profile, host_float))
-    found = inspect(made)
+    found = inspect(loaded, profile=profile, host_float=host_float, lowering=lowering, plan=plan)
     if nodes_out is not None:
-        title = f"MACs of {model.name}"
-        write_node_data(nodes_out, title, inspect_notes(found), loaded.graph, made.program, model)
+        title, program = f"MACs of {model.name}", loaded.program(profile_with(profile, host_float))
+        write_node_data(nodes_out, title, inspect_notes(found.found), loaded.graph, program, model)
     if as_json:
-        print_json({"model": model.name, **found})
+        print_json(found.document())
+    elif lowering is not None:
+        _print_lowering(found)
+    elif plan:
+        _print_plan(found)
     else:
-        _print(found)
+        _print(found.found)
 
 
-def _inspect_plan(found: dict[str, Any], file: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"model": file, **found})
-        return
+def _print_plan(found: InspectResult) -> None:
     rows = table("layer", "form", "why it is exact")
-    for action in found["actions"]:
+    for action in found.items():
         rows.add_row(name(action["step"]), action["form"], action["proof"])
     CONSOLE.print(rows)
-    CONSOLE.print(
-        f"{readable_bytes(found['bytes'])} for images and work" if found["bytes"] else "no schedule: all on codes"
-    )
+    CONSOLE.print(found.summary())
 
 
-def _inspect_lowering(model: Model, file: str, lowering: str, as_json: bool) -> None:
-    program = model.program(lowering=lowering)
-    nodes, operators = fates(model.graph, program), counts(program)
-    if as_json:
-        listed = [asdict(fate) for fate in nodes]
-        print_json({"model": file, "lowering": lowering, "nodes": listed, "operators": operators})
-        return
+def _print_lowering(found: InspectResult) -> None:
     rows = table("node", "operator", "what it became")
-    for fate in nodes:
-        rows.add_row(name(fate.node), name(fate.op), name(fate.became, 400))
+    for fate in found.items():
+        rows.add_row(name(fate["node"]), name(fate["op"]), name(fate["became"], 400))
     CONSOLE.print(rows)
-    what = ", ".join(f"{count} {op}" for op, count in operators.items())
-    CONSOLE.print(f"lowering {lowering}: {len(program.steps)} steps ({what})")
+    CONSOLE.print(found.summary())
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: Mapping[str, Any]) -> None:
     rows = table(
         "layer",
         "operator",

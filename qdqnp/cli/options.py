@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qdqnp.api.arguments import listed as listed
+from qdqnp.api.arguments import profile_with as profile_with
+from qdqnp.api.arguments import profiles_of as profiles_of
+from qdqnp.api.arguments import shapes_of as shapes_of
 from qdqnp.cli.python_files import operators_in
-from qdqnp.diagnosis.dumps.storage import CODES, REAL, form_from
-from qdqnp.errors import InputError, Problems
+from qdqnp.diagnosis.dumps.storage import CODES, REAL
 from qdqnp.golden_sets import FORMATS
-from qdqnp.numerics.profile import Profile
-from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.ops.given import given_operators
 from qdqnp.reader.proto import CutModel, EquippedModel
 
@@ -115,18 +115,7 @@ case_option = click.option(
 
 
 def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--layout`, `--dtype`, `--offset` and `--values`: how a dump is stored. The command gets them as `form`."""
-
-    @functools.wraps(command)
-    def with_form(
-        *positional: Any, layout: str | None, dtype: str | None, offset: int | None, values: str | None, **others: Any
-    ) -> Any:
-        problems = Problems()
-        said = {"layout": layout, "dtype": dtype, "offset": offset, "values": values}
-        form = form_from(said, "option", problems)
-        problems.raise_if_any("the dump cannot be stored so", InputError)
-        return command(*positional, form=form, **others)
-
+    """Add `--layout`, `--dtype`, `--offset` and `--values`: how a dump is stored."""
     for option in reversed(
         (
             click.option("--layout", metavar="nhwc", help="Order of the dump's axes: nchw, nhwc, chwn ..."),
@@ -137,8 +126,8 @@ def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
         )
     ):
-        with_form = option(with_form)
-    return with_form
+        command = option(command)
+    return command
 
 
 def profile_option(help: str = "The arithmetic: a name, or a .toml file.", default: str | None = "ort") -> Decorator:
@@ -199,36 +188,3 @@ host_float_option = click.option(
     is_flag=True,
     help="Run in float32 what the profile does not define, as a host would; such values are marked as not promised.",
 )
-
-
-def profile_with(text: str, host_float: bool) -> Profile:
-    """Return the profile that a text names; with `host_float`, floats run. Raises ProfileError."""
-    profile = profile_from(text)
-    return replace(profile, host_float=True) if host_float else profile
-
-
-def listed(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the parts of `--option A,B --option C`: A, B and C."""
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-
-
-def profiles_of(texts: Iterable[str], host_float: bool = False) -> list[tuple[str, Profile]]:
-    """Return the profiles of `--profiles`, each with the text that named it. Raises ProfileError."""
-    return [(text, profile_with(text, host_float)) for text in listed(texts)]
-
-
-def shapes_of(texts: Sequence[str], inputs: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of `--shape NAME=1x3x32x32` by name; a text without NAME is for the only input.
-
-    inputs: the names of the model's inputs.
-    """
-    found: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        key, _, sizes = text.rpartition("=")
-        if not key and len(inputs) != 1:
-            raise click.UsageError(f"--shape {text}: expected NAME=SIZES, because the model has {len(inputs)} inputs")
-        parts = sizes.split("x")
-        if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-            raise click.UsageError(f"--shape {text}: expected sizes such as 1x3x32x32")
-        found[key or inputs[0]] = tuple(int(part) for part in parts)
-    return found

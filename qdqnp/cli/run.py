@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.inputs import Inputs, input_options, runs_of_files
+from qdqnp.api.inputs import Inputs, runs_of_files
+from qdqnp.cli.inputs import input_options, note
 from qdqnp.cli.options import (
     PATH,
     ModelFile,
@@ -94,7 +95,7 @@ def run_command(
     loaded = load(model)
     arithmetic = profile_with(profile, host_float)
     program = loaded.program(arithmetic)
-    runs = runs_of_files(program, inputs.files, settings)
+    runs = runs_of_files(program, inputs.files, settings, note)
     results = (loaded.run(run.feeds(), profile=arithmetic, codes=codes, threads=threads) for run in runs)
     made = stacked(runs, tracked(results, len(runs), "running", not as_json))
     names = [one for run in runs for one in run.names]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Table
 
+from qdqnp.api.stimulate import stimulate
+from qdqnp.api.storage import StorageOptions
 from qdqnp.cli.options import (
     ModelFile,
     force_option,
@@ -17,31 +18,18 @@ from qdqnp.cli.options import (
     host_float_option,
     json_option,
     layer_option,
-    listed,
     model_argument,
     out_option,
     profile_option,
-    profile_with,
     seed_option,
     shape_option,
-    shapes_of,
 )
 from qdqnp.cli.storage import storage_options
-from qdqnp.golden_sets.options import Options
-from qdqnp.golden_sets.replace import replaceable
-from qdqnp.model import load
-from qdqnp.numerics.profile import Profile
 from qdqnp.quant import Array
-from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, progress, table
+from qdqnp.render.console import CONSOLE, bar, name, print_json, table
 from qdqnp.stimuli.coverage import Coverage
-from qdqnp.stimuli.document import document
 from qdqnp.stimuli.goals import REACHED, Verdict
-from qdqnp.stimuli.layer import for_layer
-from qdqnp.stimuli.network import for_network, inputs_tried
 from qdqnp.stimuli.result import Stimulus, StimulusSet, by_layer
-from qdqnp.stimuli.write import write
-
-Pair = tuple[Profile, Profile]
 
 
 @click.command("stimulate")
@@ -50,7 +38,7 @@ Pair = tuple[Profile, Profile]
 @layer_option()
 @profile_option()
 @host_float_option
-@click.option("--discriminate", metavar="A,B", help="Also inputs on which these two profiles differ.")
+@click.option("--discriminate", default="", metavar="A,B", help="Also inputs on which these two profiles differ.")
 @click.option(
     "--count",
     type=click.IntRange(min=0),
@@ -84,14 +72,14 @@ def stimulate_command(
     layer: str | None,
     profile: str,
     host_float: bool,
-    discriminate: str | None,
+    discriminate: str,
     count: int,
     steps: int,
     seed: int,
     shapes: tuple[str, ...],
     exhaustive: bool,
     formats: tuple[str, ...],
-    stored: Mapping[str, Any],
+    stored: StorageOptions,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -103,53 +91,29 @@ def stimulate_command(
 
     Exit code 0: done. 2: bad usage, a bad model, or no such layer; then nothing is written.
     """
-    options = Options(formats=listed(formats), **stored)
-    options.check()
-    arithmetic, pair = profile_with(profile, host_float), _pair(discriminate, host_float)
-    replaceable(out, force)
-    loaded = load(model)
-    sizes = shapes_of(shapes, list(loaded.program(arithmetic).inputs))
-    if layer is not None:
-        with ERROR_CONSOLE.status("constructing"):
-            found = for_layer(
-                loaded,
-                layer,
-                arithmetic,
-                against=pair,
-                seed=seed,
-                count=count,
-                shapes=sizes,
-                exhaustive=exhaustive,
-            )
-    else:
-        with progress(disable=as_json) as bar:
-            task = bar.add_task("searching", total=inputs_tried(count, steps, pair is not None))
-            found = for_network(
-                loaded,
-                arithmetic,
-                against=pair,
-                seed=seed,
-                count=count,
-                steps=steps,
-                shapes=sizes,
-                notify=lambda: bar.advance(task),
-                exhaustive=exhaustive,
-            )
-    write(out, found, model, arithmetic, name=model.name, options=options, force=force)
+    with bar("searching" if layer is None else "constructing", not as_json) as progress:
+        found = stimulate(
+            model,
+            out=out,
+            layer=layer,
+            profile=profile,
+            host_float=host_float,
+            discriminate=discriminate,
+            count=count,
+            steps=steps,
+            seed=seed,
+            shape=shapes,
+            exhaustive=exhaustive,
+            format=formats,
+            force=force,
+            progress=progress,
+            **stored,
+        )
     if as_json:
-        print_json({"model": model.name, "profile": found.profile, **document(found)})
+        print_json(found.document())
     else:
-        print_set(found)
-        CONSOLE.print(f"wrote {len(found.stimuli)} inputs to {name(str(out))}")
-
-
-def _pair(text: str | None, host_float: bool) -> Pair | None:
-    if text is None:
-        return None
-    parts = listed([text])
-    if len(parts) != 2:
-        raise click.UsageError("--discriminate: expected two profiles, such as tflite,tflite-single")
-    return profile_with(parts[0], host_float), profile_with(parts[1], host_float)
+        print_set(found.found)
+        CONSOLE.print(f"wrote {len(found.found.stimuli)} inputs to {name(str(out))}")
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.options import listed
+from qdqnp.api.storage import StorageOptions
 from qdqnp.golden_sets.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 from qdqnp.golden_sets.options import LANES, LIMIT_BYTES, SKELETONS
 
@@ -46,12 +46,11 @@ _OPTIONS = (
         show_default=True,
         help="Whether the first element is a word's lowest part, or its highest (big).",
     ),
-    click.option("--align", "alignment", type=int, default=0, metavar="BYTES", help="Alignment of C arrays."),
+    click.option("--align", type=int, default=0, metavar="BYTES", help="Alignment of C arrays."),
     click.option("--section", default="", metavar="NAME", help="Section attribute of C arrays."),
     click.option("--prefix", default="golden", show_default=True, metavar="NAME", help="What names in C start with."),
     click.option(
         "--skeleton",
-        "skeletons",
         multiple=True,
         metavar="NAME,NAME...",
         help=f"Also a test program with a test for each layer, for format c: {', '.join(SKELETONS)}.",
@@ -76,22 +75,14 @@ _OPTIONS = (
 
 
 def storage_options(command: Command) -> Command:
-    """Give a command the options of how a set is stored as one argument `stored`: those fields of
-    qdqnp.golden_sets.Options that were given."""
+    """Give a command the options of how a set is stored as one argument `stored`, a StorageOptions."""
 
     @wraps(command)
-    def wrapped(*, skeletons: tuple[str, ...], no_model: bool, **others: Any) -> None:
-        stored = {name: others.pop(name) for name in _NAMES if name in others}
-        given = {name: value for name, value in stored.items() if value is not None}
-        command(stored={**given, "skeletons": listed(skeletons), "store_model": not no_model}, **others)
+    def wrapped(**others: Any) -> None:
+        stored = StorageOptions(**{name: others.pop(name) for name in StorageOptions.__annotations__})  # type: ignore[typeddict-item]
+        command(stored=stored, **others)
 
     made: Command = wrapped
     for option in reversed(_OPTIONS):
         made = option(made)
     return made
-
-
-_NAMES = (
-    *("activations", "weights", "depthwise", "cmsis_nn", "hex_width", "hex_lanes", "alignment", "section", "prefix"),
-    *("limit_flash", "limit_bytes"),
-)

@@ -6,16 +6,11 @@ import sys
 
 import click
 
+from qdqnp.api.verify import VerifyResult, verify
 from qdqnp.cli.inputs import Inputs, input_options
 from qdqnp.cli.options import ModelFile, json_option, model_argument, profile_option, threads_option
-from qdqnp.diagnosis.verify import VerifyReport, verify
-from qdqnp.errors import Problem, ProfileError
-from qdqnp.model import load
-from qdqnp.numerics.profile_toml import profile_from
-from qdqnp.peers.ort.child import Child
-from qdqnp.peers.ort.peer import OrtPeer, host
 from qdqnp.peers.ort.session import KINDS
-from qdqnp.render.console import CONSOLE, dims, name, print_json, table, tracked
+from qdqnp.render.console import CONSOLE, bar, dims, name, print_json, table
 
 
 @click.command("verify")
@@ -30,32 +25,18 @@ def verify_command(model: ModelFile, inputs: Inputs, profile: str, threads: int,
     Exit code 0: no element differs of the tensors that both have, all outputs among them. 1: some differ. 2: nothing to
     compare, bad usage or bad model.
     """
-    named = _session_of(profile)
-    loaded = load(model)
-    loaded.plan(named)  # first: its errors say more than ONNX Runtime's
-    peer = OrtPeer(model, named, sessions=Child())
-    runs, total = inputs.feeds(loaded.program(named))
-    report = verify(loaded, peer, tracked(runs, total, "comparing", not as_json), named, threads)
+    with bar("comparing", not as_json) as progress:
+        found = verify(model, inputs, profile=profile, threads=threads, progress=progress)
     if as_json:
-        print_json({"model": model.name, "host": host(), "session": peer.config, **report.as_json()})
+        print_json(found.document())
     else:
-        print_report(report, peer)
-    sys.exit(0 if report.equal else 1 if report.differing else 2)
+        print_report(found)
+    sys.exit(found.exit_code)
 
 
-def _session_of(profile: str) -> str:
-    """Return the name of the profile. Refuses profiles that no session of ONNX Runtime computes on x86-64."""
-    name = profile_from(profile).name
-    if name not in KINDS:
-        hint = "Compare it with a session's: qdqnp diff MODEL --profiles ort," + profile
-        raise ProfileError(
-            "nothing to verify against", [Problem("--profile", f"one of {', '.join(KINDS)}", name, hint)]
-        )
-    return name
-
-
-def print_report(report: VerifyReport, peer: OrtPeer) -> None:
+def print_report(found: VerifyResult) -> None:
     """Print the layers as a table, then what was compared with what, then the verdict."""
+    report = found.report
     rows = table(
         "layer",
         "operator",
@@ -92,7 +73,7 @@ def print_report(report: VerifyReport, peer: OrtPeer) -> None:
     if report.only_theirs:
         listed = ", ".join(name(item) for item in report.only_theirs[:10])
         CONSOLE.print(f"only in ONNX Runtime's graph: {len(report.only_theirs)} tensors: {listed}")
-    for key, value in {**host(), "session": " ".join(f"{k}={v}" for k, v in peer.config.items())}.items():
+    for key, value in {**found.host, "session": " ".join(f"{k}={v}" for k, v in found.session.items())}.items():
         CONSOLE.print(f"{key}: {value}")
     CONSOLE.print("ONNX Runtime's graph: " + ", ".join(f"{n} {op}" for op, n in sorted(report.operators.items())))
     if report.inputs > 1:

@@ -55,16 +55,23 @@ def read_mapping(path: Path) -> dict[str, Mapped]:
     except (OSError, ValueError) as error:
         problem = Problem(f"file {path}", "a readable .toml or .json mapping", reason(error))
         raise InputError("cannot read a mapping", [problem]) from error
+    return mapping_from(data.get("tensors") if isinstance(data, dict) else None, f"file {path}")
+
+
+def mapping_from(tensors: Any, where: str) -> dict[str, Mapped]:
+    """Return the mapping of plain values, as the table 'tensors' of a file has them. Raises InputError.
+
+    where: who states them, for messages.
+    """
     problems = Problems()
-    tensors = data.get("tensors") if isinstance(data, dict) else None
     found: dict[str, Mapped] = {}
-    if not isinstance(tensors, dict) or not tensors:
-        problems.add(f"file {path}", "a table 'tensors' of ONNX name = entry", "none")
+    if not isinstance(tensors, Mapping) or not tensors:
+        problems.add(where, "a table 'tensors' of ONNX name = entry", "none")
     else:
-        found = {name: _mapped(entry, f"file {path}, '{name}'", problems) for name, entry in tensors.items()}
+        found = {name: _mapped(entry, f"{where}, '{name}'", problems) for name, entry in tensors.items()}
         counts = Counter(mapped.entry for mapped in found.values() if mapped.entry and mapped.address is None)
         for entry in sorted(entry for entry, count in counts.items() if count > 1):
-            problems.add(f"file {path}", "each entry for one tensor", f"'{entry}' more than once")
+            problems.add(where, "each entry for one tensor", f"'{entry}' more than once")
     problems.raise_if_any("cannot read a mapping", InputError)
     return found
 

@@ -36,7 +36,7 @@ TENSORS = ("output", "network_output", "network_input", "input")
 
 def reference_from(
     path: Path,
-    profile: str | None = None,
+    profile: str | Profile | None = None,
     first: int = 0,
     host_float: bool = False,
     operators: Iterable[type | Operator] = (),
@@ -89,14 +89,14 @@ def inputs_of(golden: GoldenSet, model: Model) -> Sequence[dict[str, Array]]:
     return Remembered(golden.inputs, inputs)
 
 
-def profile_of(golden: GoldenSet, given: str | None = None) -> Profile:
+def profile_of(golden: GoldenSet, given: str | Profile | None = None) -> Profile:
     """Return the profile that made a set, which the set itself states, or another profile that is given.
 
     Raises InputError where the set's profile cannot be made from what it states, and ProfileError where the given
     profile cannot be loaded.
     """
     if given is not None:
-        return profile_from(given)
+        return profile_from(given) if isinstance(given, str) else given
     named = PROFILES.get(golden.profile)
     if named is not None and not _made_by(golden, named):
         named = replace(named, host_float=True)

@@ -15,7 +15,8 @@ from qdqnp.files.paths import reason
 from qdqnp.files.regular import open_regular, read_all
 from qdqnp.limits import MAX_FILE_BYTES, readable_bytes
 from qdqnp.ops.operator import Operator
-from qdqnp.reader.cut import cut_model
+from qdqnp.reader.cut import GivenInput, cut_model
+from qdqnp.reader.edits import OtherConstant, edit_model
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,26 @@ class CutModel:
     source: Source
     #: The names of the tensors.
     outputs: tuple[str, ...]
+    #: Tensors that are inputs: what only they need is not read either.
+    inputs: tuple[GivenInput, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of the model's file; '' where it has none."""
-        return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
+        return source_name(self.source)
+
+
+@dataclass(frozen=True, eq=False)
+class EditedModel:
+    """A model with other constants."""
+
+    source: Source
+    edits: tuple[OtherConstant, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the model's file; '' where it has none."""
+        return source_name(self.source)
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,17 @@ class EquippedModel:
     @property
     def name(self) -> str:
         """The name of the model's file; '' where it has none."""
-        if isinstance(self.source, (CutModel, EquippedModel)):
-            return self.source.name
-        return Path(self.source).name if isinstance(self.source, (str, os.PathLike)) else ""
+        return source_name(self.source)
 
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel | EquippedModel"
+def source_name(source: Source) -> str:
+    """Return the name of a model's file; '' where it has none."""
+    if isinstance(source, CutModel | EditedModel | EquippedModel):
+        return source.name
+    return Path(source).name if isinstance(source, (str, os.PathLike)) else ""
+
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel | EditedModel | EquippedModel"
 
 # Formats that people hand over by mistake: (offset, the bytes there, the format in words).
 OTHER_FORMATS = (
@@ -80,9 +101,12 @@ def open_model(source: Source) -> Opened:
     """
     if isinstance(source, CutModel):
         whole = open_model(source.source)
-        return replace(whole, model=cut_model(whole.model, source.outputs, whole.name))
+        return replace(whole, model=cut_model(whole.model, source.outputs, whole.name, source.inputs))
     if isinstance(source, EquippedModel):
         return replace(open_model(source.source), given=source.operators)
+    if isinstance(source, EditedModel):
+        whole = open_model(source.source)
+        return replace(whole, model=edit_model(whole.model, source.edits, whole.name))
     if isinstance(source, onnx.ModelProto):
         return Opened(_looks_like_model(source, "the given ModelProto", b""), None, "the given ModelProto")
     if isinstance(source, (bytes, bytearray, memoryview)):

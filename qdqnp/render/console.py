@@ -4,9 +4,9 @@ shown escaped (`qdqnp.errors.printable`)."""
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from qdqnp.api.progress import Progress as Callback
+from qdqnp.api.result import json_values
 from qdqnp.errors import printable, shorten
 
 T = TypeVar("T")
@@ -82,26 +84,10 @@ def print_json(value: Any) -> None:
     """Print JSON on standard output, and nothing else. NaN and infinities, which JSON does not have, become the texts
     "nan", "inf" and "-inf", as in a manifest."""
     try:
-        text = json.dumps(value, indent=2, default=_plain, allow_nan=False)
+        text = json.dumps(value, indent=2, default=json_values, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(value), indent=2, allow_nan=False)
+        text = json.dumps(json_values(value), indent=2, allow_nan=False)
     print_document(text.replace("\x7f", "\\u007f"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    return value if value is None or isinstance(value, bool | int | str) else _finite(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # NumPy's arrays and scalars, without NumPy, which is slow to import
-        return value.tolist()
-    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 class _Table(Table):
@@ -145,3 +131,15 @@ def tracked(items: Iterable[T], total: int | None, what: str, show: bool = True)
     """Yield the items, with a progress bar on standard error where it is a terminal."""
     with progress(disable=not show) as shown:
         yield from shown.track(items, total=total, description=what)
+
+
+@contextmanager
+def bar(what: str, show: bool = True) -> Iterator[Callback]:
+    """Give what says how far a call is, shown as a progress bar on standard error where it is a terminal."""
+    with progress(disable=not show) as shown:
+        task = shown.add_task(what, total=None)
+
+        def update(done: int, total: int | None) -> None:
+            shown.update(task, completed=done, total=total)
+
+        yield update

@@ -55,7 +55,7 @@ def test_verify_of_unequal_tensors_exits_with_1(path: Path, monkeypatch: pytest.
     weights = next(t.name for t in proto.graph.initializer if t.name.startswith("w_codes"))
     other = mutated(proto, weights)
     monkeypatch.setattr(
-        "qdqnp.cli.verify.OrtPeer", lambda *_, **__: __import__("qdqnp.peers.ort.peer", fromlist=["x"]).OrtPeer(other)
+        "qdqnp.api.verify.OrtPeer", lambda *_, **__: __import__("qdqnp.peers.ort.peer", fromlist=["x"]).OrtPeer(other)
     )
     result = run("verify", path)
     assert result.exit_code == 1

@@ -168,8 +168,8 @@ def test_a_proof_takes_no_inputs(path: Path, tmp_path: Path) -> None:
     both = ("--profiles", "ort,tflite")
     for extra in (("--random", 2), ("--seed", 3), ("--input", tmp_path / "x.npy")):
         result = run("diff", path, "--prove", *both, *extra)
-        assert result.exit_code == 2 and "do not go with it" in result.stderr
-    assert "--shape goes with --prove" in run("diff", path, *both, "--shape", "1x3x16x16").stderr
+        assert result.exit_code == 2 and "a proof is about all inputs" in result.stderr
+    assert "They go with prove" in run("diff", path, *both, "--shape", "1x3x16x16").stderr
     result = run("diff", path, *both, "--prove", "--shape", "1x3x8x8")
     assert result.exit_code == 2 and "shapes that do not fit the model" in result.stderr
     assert run("diff", path, *both, "--prove", "--shape", "input=1x3x16x16").exit_code == 0

@@ -61,9 +61,12 @@ def golden_dump(path: Path) -> Dump:
     return Dump(path, tuple(sorted(entries, key=lambda entry: entry.name)))
 
 
-def open_dump(path: Path) -> Dump:
-    """Open a dump, or a golden set as one. Raises InputError and GoldenError as `read_dump` and `golden_dump` do."""
-    return golden_dump(path) if is_set(path) else read_dump(path)
+def open_dump(dump: Path | Dump) -> Dump:
+    """Open a dump, or a golden set as one; one that is open stays as it is. Raises InputError and GoldenError as
+    `read_dump` and `golden_dump` do."""
+    if isinstance(dump, Dump):
+        return dump
+    return golden_dump(dump) if is_set(dump) else read_dump(dump)
 
 
 def is_set(path: Path) -> bool:

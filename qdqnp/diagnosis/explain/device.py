@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 from qdqnp.diagnosis.align import align
 from qdqnp.diagnosis.compare.compare import CompareOptions, compare
 from qdqnp.diagnosis.compare.report import CompareReport
+from qdqnp.diagnosis.dump import Dump
 from qdqnp.diagnosis.dumps.golden_dump import open_dump
 from qdqnp.diagnosis.dumps.storage import Storage
-from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.diagnosis.pairing import Mapped
 from qdqnp.diagnosis.replay import Device, Reference, expected
 from qdqnp.diagnosis.tally import ordered
 from qdqnp.errors import InputError, Problem
@@ -39,9 +41,9 @@ class WrongElement:
 
 def wrong_element(
     reference: Reference,
-    dump: Path,
+    dump: Path | Dump,
     *,
-    mapping: Path | None = None,
+    mapping: Mapping[str, Mapped] | None = None,
     form: Storage | None = None,
     first: int = 0,
     layer: str | None = None,
@@ -51,7 +53,7 @@ def wrong_element(
 
         reference: what the device should have made.
         dump: its tensors.
-        mapping: a mapping file.
+        mapping: which entry of the dump is which tensor, see `read_mapping`.
         form: what is said of how the dump is stored.
         first: the case of the golden set that is the dump's first one.
         layer: the layer that is meant; the first that errs by itself if None.
@@ -59,9 +61,8 @@ def wrong_element(
 
     Raises InputError where the layer was not dumped or the element is not there.
     """
-    mapped = read_mapping(mapping) if mapping is not None else None
     values = reference.cases[first:]
-    aligned = align(open_dump(dump), reference.targets, len(values), mapped, form, values)
+    aligned = align(open_dump(dump), reference.targets, len(values), mapping, form, values)
     device = Device(reference, aligned, first)
     name = _meant(device, layer) if layer is not None else _first(compare(reference, aligned, _QUICK, first))
     if name is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qdqnp import golden_sets
 from qdqnp.diagnosis.align import align
+from qdqnp.diagnosis.dump import Dump
 from qdqnp.diagnosis.dumps.golden_dump import open_dump
 from qdqnp.diagnosis.identify.observations import REFERENCE, Observed
-from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.diagnosis.pairing import Mapped
 from qdqnp.diagnosis.reference import inputs_of, name_as_in
 from qdqnp.diagnosis.replay import Device, Reference
 from qdqnp.errors import InputError, Problem
@@ -20,9 +21,9 @@ from qdqnp.reader.proto import Source
 
 def open_device(
     golden_set: Path,
-    dump: Path,
+    dump: Path | Dump,
     model: Source | None = None,
-    mapping: Path | None = None,
+    mapping: Mapping[str, Mapped] | None = None,
     first: int = 0,
     operators: Iterable[type | Operator] = (),
 ) -> tuple[Model, list[Observed]]:
@@ -31,7 +32,7 @@ def open_device(
         golden_set: the set whose inputs the device ran.
         dump: the device's answers.
         model: the model's file, for a set that was written without it.
-        mapping: a mapping file, see `read_mapping`.
+        mapping: which entry of the dump is which tensor, see `read_mapping`.
         first: the set's input that the dump begins with.
         operators: classes of operators that qdqnp does not have, as `qdqnp.load` takes them.
 
@@ -42,14 +43,12 @@ def open_device(
     feeds = inputs_of(found, loaded)
     reference = Reference(loaded, REFERENCE, feeds)
     name_as_in(found, reference)
-    pairs = read_mapping(mapping) if mapping is not None else None
-    device = Device(
-        reference, align(open_dump(dump), reference.targets, len(feeds), pairs, values=reference.cases[first:]), first
-    )
+    values = reference.cases[first:]
+    device = Device(reference, align(open_dump(dump), reference.targets, len(feeds), mapping, values=values), first)
     runs = []
     for case in range(device.count):
-        values, holders = device.values(case), device.holders()
-        tensors = {name: values[name] for name in holders if name not in reference.plan.program.inputs}
+        found_here, holders = device.values(case), device.holders()
+        tensors = {name: found_here[name] for name in holders if name not in reference.plan.program.inputs}
         runs.append(Observed(feeds[first + case], tensors))
     return loaded, runs
 

@@ -36,7 +36,7 @@ from qdqnp.peers.ort.users import open_kind
 from qdqnp.program import Program
 from qdqnp.quant import Array
 from qdqnp.reader.embed import single_file
-from qdqnp.reader.proto import CutModel, EquippedModel, Source
+from qdqnp.reader.proto import CutModel, EditedModel, EquippedModel, Source
 
 _FEATURES = ("sse4_1", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
@@ -74,7 +74,7 @@ class OrtPeer:
         self.kind = KINDS[profile]
         self._sessions: Sessions = sessions or Here()
         self._threads = threads
-        model: Any = single_file(source) if isinstance(source, (CutModel, EquippedModel)) else source
+        model: Any = single_file(source) if isinstance(source, CutModel | EditedModel | EquippedModel) else source
         model = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
         model = os.fspath(model) if isinstance(model, os.PathLike) else model
         self._plain, self.config = open_kind(self._sessions, model, self.kind, self.kind.level, threads)

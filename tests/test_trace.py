@@ -1,0 +1,117 @@
+"""What a trace says of its tensors: real values, layers, a table, a file; it is pickled without the weights."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qdqnp
+from qdqnp.trace import COLUMNS
+from tests.networks import dla
+
+X = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> qdqnp.Model:
+    return qdqnp.load(dla())
+
+
+@pytest.fixture(scope="module")
+def trace(model: qdqnp.Model) -> qdqnp.Trace:
+    return model.trace(X, accumulators=True, events=True)
+
+
+def test_real_values_are_those_of_the_dequantized_codes(model: qdqnp.Model, trace: qdqnp.Trace) -> None:
+    """The reference is NumPy on the numbers that the file states, for every tensor of codes."""
+    count = 0
+    for layer in trace.layers:
+        for tensor in layer.outputs:
+            codes = trace[tensor.name]
+            if tensor.quant is None:
+                assert trace.real(tensor.name) is codes
+                continue
+            count += 1
+            scale, zero = np.float32(tensor.scale), np.float32(tensor.zero_point)
+            expected = (codes.astype(np.float32) - zero) * scale
+            np.testing.assert_array_equal(trace.real(tensor.name), expected)
+            assert trace.real(tensor.name).dtype == np.float32
+    assert count > 20
+    last = model.graph.outputs[0]
+    codes_name = next(step for step in model.program().steps if last in step.output_names).input_names[0]
+    np.testing.assert_array_equal(trace.real(codes_name), trace[last])
+
+
+def test_codes_that_the_lowering_moved_have_the_same_real_values(model: qdqnp.Model) -> None:
+    moved = model.trace(X, profile="ort-x64")
+    input_codes = model.layers[0].name
+    np.testing.assert_array_equal(moved.real(input_codes), model.trace(X).real(input_codes))
+
+
+def test_a_layer_has_all_that_is_known_of_it(model: qdqnp.Model, trace: qdqnp.Trace) -> None:
+    name = next(layer.label for layer in model.layers if layer.op == "QLinearConv")
+    found = trace.layer(name)
+    assert found.layer.label == name and found.codes is trace[found.layer.name]
+    assert list(found.inputs) == [found.layer.inputs[0].name] and found.accumulators is not None
+    assert found.events is not None and "multiplier" in found.parameters
+    np.testing.assert_array_equal(found.real, trace.real(found.layer.name))
+    np.testing.assert_array_equal(trace.real(name), found.real)
+    without = model.trace(X).layer(name)
+    assert without.accumulators is None and without.events is None
+    assert repr(found).startswith("<traced <layer 1 ")
+
+
+def test_unknown_names_suggest(trace: qdqnp.Trace) -> None:
+    name = list(trace)[3]
+    with pytest.raises(qdqnp.UnknownNameError, match=f"Did you mean '{name}'"):
+        trace[name + "_"]
+    with pytest.raises(KeyError):
+        trace["nothing"]
+    assert "nothing" not in trace and trace.get("nothing") is None and 3 not in trace
+    for ask in (trace.real, trace.layer):
+        with pytest.raises(qdqnp.InputError, match="no such layer"):
+            ask("nothing like it")
+    again = pickle.loads(pickle.dumps(qdqnp.UnknownNameError("a", [qdqnp.Problem("b", "c", "d")])))
+    assert str(again) == "a\n  - b: expected c, got d" and isinstance(again, qdqnp.InputError)
+
+
+def test_the_table_has_a_row_for_each_tensor(trace: qdqnp.Trace) -> None:
+    rows = trace.rows()
+    assert [row["tensor"] for row in rows] == list(trace) and all(tuple(row) == COLUMNS for row in rows)
+    row = next(row for row in rows if row["op"] == "QLinearConv")
+    codes = trace[row["tensor"]]
+    assert (row["least"], row["largest"]) == (codes.min(), codes.max())
+    assert row["real_largest"] == pytest.approx(float(trace.real(row["tensor"]).max()))
+
+
+def test_the_table_is_a_frame_where_pandas_is(trace: qdqnp.Trace) -> None:
+    pytest.importorskip("pandas")
+    assert trace.to_frame().shape == (len(trace), len(COLUMNS))
+
+
+def test_a_saved_trace_is_a_dump(model: qdqnp.Model, trace: qdqnp.Trace, tmp_path: Path) -> None:
+    trace.save(tmp_path / "t.npz")
+    with np.load(tmp_path / "t.npz") as arrays:
+        assert arrays.files == list(trace)
+        assert all(np.array_equal(arrays[name], trace[name]) for name in trace)
+    made = qdqnp.golden(dla(), X, out=tmp_path / "vectors")
+    assert qdqnp.compare(made, tmp_path / "t.npz").equal
+    with pytest.raises(qdqnp.InputError, match="force"):
+        trace.save(tmp_path / "t.npz")
+    trace.save(tmp_path / "t.npz", force=True)
+    with pytest.raises(qdqnp.InputError, match=r"a name that ends in \.npz"):
+        trace.save(tmp_path / "t.npy")
+
+
+def test_a_trace_is_pickled_with_its_layers_and_without_the_weights(model: qdqnp.Model) -> None:
+    trace = model.trace(X)
+    data = pickle.dumps(trace)
+    again = pickle.loads(data)
+    assert again.rows() == trace.rows() and list(again) == list(trace)
+    np.testing.assert_array_equal(again.real("1"), trace.real("1"))
+    weights = sum(value.const.nbytes for value in model.graph.values.values() if value.const is not None)
+    assert len(data) < sum(array.nbytes for array in trace.values()) + weights // 2 + 100_000
+    assert repr(again) == repr(trace) and f"{len(trace)} tensors" in repr(trace)
