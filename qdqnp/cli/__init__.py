@@ -24,6 +24,7 @@ COMMANDS = (
     "run",
     "stimulate",
     "diff",
+    "quality",
     "explain",
     "identify",
     "capture",

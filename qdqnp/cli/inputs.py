@@ -31,6 +31,7 @@ def input_options(
     several: bool = True,
     loose: bool = False,
     pictures: bool = True,
+    option: tuple[str, ...] = ("--input",),
 ) -> Callable[[Command], Command]:
     """Give a command `--input FILE...`, `--random`, `--seed` and what is done to pictures as one argument `inputs`, an
     Inputs.
@@ -40,6 +41,7 @@ def input_options(
     several: whether to offer `--random`.
     loose: whether something else may stand on the command line without an option: it is no file of `--input` then.
     pictures: whether to offer the options for pictures.
+    option: the names of `--input`.
     """
 
     def decorate(command: Command) -> Command:
@@ -61,7 +63,7 @@ def input_options(
                 made = click.option("--random", "count", type=number, metavar="N", help="Seeded random inputs.")(made)
         made = click.argument("more", nargs=-1, type=PATH, metavar="[DUMP]" if loose else "")(made)
         files = {"multiple": True, "required": required, "type": PATH, "metavar": "FILE...", "help": help}
-        return click.option("--input", "files", **files)(made)  # type: ignore[arg-type]
+        return click.option(*option, "files", **files)(made)  # type: ignore[arg-type]
 
     return decorate
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -31,6 +31,19 @@ class Run:
     feeds: Callable[[], Feeds]
     #: Whether the inputs are pictures that are passed as 0 to 255.
     unscaled: bool = False
+
+
+@dataclass(frozen=True)
+class AllFeeds:
+    """The arrays of several runs, which are read again each time somebody goes through them."""
+
+    runs: Sequence[Run]
+
+    def __iter__(self) -> Iterator[Feeds]:
+        return (run.feeds() for run in self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
 
 
 def runs_of(program: Program, paths: Iterable[Path], settings: Preprocessing | None) -> list[Run]:
