@@ -114,18 +114,21 @@ class Bench:
     def _weights(self) -> dict[str, tuple[RealWeights, RealWeights]]:
         found = {}
         for pair in self.pairs:
-            made = weights_of(self.codes_wiring, pair.codes, self.codes.consts)
-            real = weights_of(self.real_wiring, pair.real, self.real.consts)
+            made = weights_of(self.codes_wiring, pair.codes)
+            real = weights_of(self.real_wiring, pair.real)
             if made is not None and real is not None:
                 found[pair.codes] = (made, real)
         return found
 
-    def inherits(self, name: str) -> bool:
-        """Tell whether a measured tensor has the scale of what its layer reads, and so none of its own."""
+    def source(self, name: str) -> str:
+        """Return the tensor that a measured tensor has its scale from, because its layer reads it with the same one; ''
+        where it has a scale of its own."""
         quant, tensors = self.quants[name], self.codes.program.tensors
-        step = self.codes.program.makers[name]
-        read = [tensors[each].quant for each in self.codes_wiring.data(step)]
-        return quant is not None and any(other is not None and other.same_as(quant) for other in read)
+        for each in self.codes_wiring.data(self.codes.program.makers[name]):
+            other = tensors[each].quant
+            if quant is not None and other is not None and other.same_as(quant):
+                return each
+        return ""
 
     def theirs(self, given: Mapping[str, Array], plan: Plan) -> dict[str, Array]:
         """Return the float network's inputs as those of a plan of the int8 network, quantized where it takes codes."""

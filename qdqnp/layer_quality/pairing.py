@@ -25,6 +25,7 @@ from qdqnp.layer_quality.layers import (
     clamp_of,
     kind_of,
 )
+from qdqnp.layer_quality.weights import are_others, weights_of
 from qdqnp.program import Program, Step
 
 #: What quantizers append to the name of what they quantize.
@@ -79,9 +80,10 @@ def targets_of(codes: Wiring, real: Wiring) -> list[str]:
             if has_codes(program, name):
                 if not readers or not all(reader.op == "Clip" for reader in readers):
                     found.append(name)
-            elif not any(reader.quantizes for reader in readers):
+            elif not codes.converts(step) and not any(reader.quantizes for reader in readers):
                 maker = real.program.makers.get(name)
-                if maker is not None and real.weights_name(maker):
+                kinds = {kind_of(each.op) for each in (step, maker) if each is not None}
+                if kinds & {*WEIGHTED, "MatMulNBits", "DynamicQuantizeMatMul"} and real.weighted(name) is not None:
                     found.append(name)
     return found
 
@@ -164,6 +166,10 @@ class Matcher:
                 here, there = (", ".join(sorted(kinds)) or "input" for kinds in self._kinds(name, candidate))
                 self._why[name] = f"'{candidate}' is of {here} here, and of {there} in the float network"
                 continue
+            others = self._other_weights(name, candidate)
+            if others:
+                self._why[name] = f"'{candidate}': {others}"
+                continue
             self._accept(name, candidate, TENSOR)
             return True
         return False
@@ -191,7 +197,8 @@ class Matcher:
                 if other is None or at >= len(other.output_names) or other.op in CONVERTING:
                     continue
                 real = other.output_names[at]
-                if self._fits(name, real) and self._agrees(name, real) and self._kinds(name, real)[0]:
+                fits = self._fits(name, real) and self._agrees(name, real) and self._kinds(name, real)[0]
+                if fits and not self._other_weights(name, real):
                     self._accept(name, real, LAYER)
                     return
 
@@ -206,7 +213,7 @@ class Matcher:
                 if pair is None:
                     real = self._place(step, at, known)
                     target = self._codes_of(name)
-                    if real and self._fits(name, real):
+                    if real and self._fits(name, real) and not self._other_weights(name, real):
                         if target in set(targets):
                             self._accept(target, real, STRUCTURE)
                             pair = self._found[target]
@@ -270,6 +277,11 @@ class Matcher:
             return here == there or self.codes.root(name) in self.codes.program.inputs
         products = {"Gemm", "MatMul"}
         return bool(here & there) or bool(here & products and there & products)
+
+    def _other_weights(self, name: str, real: str) -> str:
+        """Return why the weights behind two tensors are not the same ones; '' where they may be, or there are none."""
+        made, wanted = weights_of(self.codes, name), weights_of(self.real, self._advanced(name, real)[0])
+        return "" if made is None or wanted is None else are_others(made, wanted)
 
     def _accept(self, name: str, real: str, told_by: str) -> None:
         real, clamp = self._advanced(name, real)

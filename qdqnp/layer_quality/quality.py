@@ -221,7 +221,7 @@ class _Counted:
         """Return the report, the worst layer first."""
         bench, program = self.networks.bench, self.networks.codes.program
         uses = {pair.codes: range_use(self.sums[pair.codes], bench.quants[pair.codes]) for pair in bench.pairs}
-        chosen = {name: use for name, use in uses.items() if not bench.inherits(name)}
+        chosen = {name: use for name, use in uses.items() if not bench.source(name)}
         widest = widest_scale(chosen.values())
         rows = []
         for depth, pair in enumerate(bench.pairs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,9 @@ from qdqnp.layer_quality.sums import ErrorSums
 from qdqnp.numerics.float32 import Float64, dequantize
 from qdqnp.program import Step
 from qdqnp.quant import Array, Quant, code_range
+
+#: The least cosine between weights and the same weights quantized, however badly.
+ALIKE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +42,18 @@ class RealWeights:
         return np.moveaxis(self.array, self.axis, 0).reshape(channels, -1).astype(np.float64)
 
 
-def weights_of(wiring: Wiring, tensor: str, consts: Mapping[str, Array]) -> RealWeights | None:
+def weights_of(wiring: Wiring, tensor: str) -> RealWeights | None:
     """Return the weights of the layer whose result a tensor is; None where it has none that are constant."""
     step = wiring.weighted(tensor)
     if step is None:
         return None
     name = wiring.weights_name(step)
     at = next(i for i, operand in enumerate(step.inputs) if operand is not None and operand.name == name)
-    found = _real(wiring, step, at, consts)
+    found = _real(wiring, step, at)
     if found is None or found[0].ndim < 2:
         return None
     array, quant = found
-    bias, bias_name = _bias(wiring, step, tensor, quant, consts)
+    bias, bias_name = _bias(wiring, step, tensor, quant)
     return RealWeights(name, array, _channels(step, array.ndim, at), quant, bias, bias_name)
 
 
@@ -65,41 +67,38 @@ def _channels(step: Step, rank: int, at: int) -> int:
     return rank - 1 if at == 1 else rank - 2
 
 
-def _real(wiring: Wiring, step: Step, at: int, consts: Mapping[str, Array]) -> tuple[Array, Quant | None] | None:
+def _real(wiring: Wiring, step: Step, at: int) -> tuple[Array, Quant | None] | None:
     """Return a constant input as real numbers, and how it is quantized."""
     operand = step.inputs[at] if at < len(step.inputs) else None
     if operand is None:
         return None
-    if operand.name in consts:
-        array, quant = consts[operand.name], operand.quant
+    array, quant = wiring.program.tensors[operand.name].const, operand.quant
+    if array is not None:
         if quant is None:
             return (array, None) if is_float(array.dtype) else None
         own = quant.aligned(array.shape)
         return dequantize(array, own.scale, own.zero_point), quant
     maker = wiring.program.makers.get(operand.name)
-    if maker is None or not maker.dequantizes or maker.input_names[0] not in consts:
-        return None
-    return _real(wiring, maker, 0, consts)
+    return None if maker is None or not maker.dequantizes else _real(wiring, maker, 0)
 
 
-def _bias(
-    wiring: Wiring, step: Step, tensor: str, weights: Quant | None, consts: Mapping[str, Array]
-) -> tuple[Array | None, str]:
+def _bias(wiring: Wiring, step: Step, tensor: str, weights: Quant | None) -> tuple[Array | None, str]:
     """Return the bias as real numbers: the step's own, or what an Add behind it adds."""
     third = step.inputs[2] if len(step.inputs) > 2 else None
-    if third is not None and third.name in consts and consts[third.name].dtype == np.int32 and third.quant is None:
+    sums = None if third is None or third.quant is not None else wiring.program.tensors[third.name].const
+    if third is not None and sums is not None and sums.dtype == np.int32:
         x = step.inputs[0]
         if x is None or x.quant is None or weights is None or not x.quant.per_tensor:
             return None, ""
         scale = x.quant.scale.astype(np.float64) * weights.scale.astype(np.float64).reshape(-1)
-        return (consts[third.name].reshape(-1) * scale).astype(np.float32), third.name
-    found = _real(wiring, step, 2, consts) if third is not None else None
+        return (sums.reshape(-1) * scale).astype(np.float32), third.name
+    found = _real(wiring, step, 2) if third is not None else None
     if found is not None and third is not None:
         return found[0].reshape(-1), third.name
     for after in wiring.chain(tensor):
         if after.op == "Add":
             at = next((i for i, name in enumerate(after.input_names) if wiring.constant(name)), None)
-            added = None if at is None else _real(wiring, after, at, consts)
+            added = None if at is None else _real(wiring, after, at)
             if added is not None and at is not None:
                 return added[0].reshape(-1), after.input_names[at]
     return None, ""
@@ -121,8 +120,6 @@ class WeightError:
     per_tensor: bool
     #: The largest error of the bias as a share of its largest value; None where there is none in both networks.
     bias: float | None
-    #: Why the weights cannot be compared; '' where they can.
-    why_not: str = ""
 
     def worst(self, count: int = 3) -> list[tuple[int, float]]:
         """Return the channels of the lowest SQNR, each with it."""
@@ -148,6 +145,18 @@ def in_order_of(made: RealWeights, real: RealWeights) -> Array | None:
     if made.array.ndim == 2 and made.array.T.shape == real.array.shape:
         return made.array.T
     return made.array if made.array.shape == real.array.shape else None
+
+
+def are_others(made: RealWeights, real: RealWeights) -> str:
+    """Return why two layers' weights cannot be the same before one of them was quantized; '' where they can."""
+    array = in_order_of(made, real)
+    if array is None:
+        return f"its weights have the shape {list(made.array.shape)}, and {list(real.array.shape)} in the float network"
+    sums = ErrorSums()
+    sums.add(real.array, array)
+    if sums.cosine < ALIKE:
+        return f"its weights are others than in the float network (cosine {sums.cosine:.2f})"
+    return ""
 
 
 def best_of(real: RealWeights, bits: int) -> Array:

@@ -62,12 +62,19 @@ class FloatForms:
         wiring: that of the plan's program.
         """
         self.bench, self.plan, self.wiring = bench, plan, wiring
-        #: By measured tensor.
+        #: By measured tensor that has a scale of its own. What only hands its codes on goes with it.
         self.forms: dict[str, FloatForm] = {}
+        owners: dict[str, str] = {}
         for pair in bench.pairs:
-            form = self._form(pair.codes) if not bench.inherits(pair.codes) else None
-            if form is not None:
-                self.forms[pair.codes] = form
+            source = bench.source(pair.codes)
+            owner = owners[pair.codes] = owners.get(source, source) or pair.codes
+            form = self._form(pair.codes)
+            if form is None:
+                continue
+            if owner in self.forms:
+                first = self.forms[owner]
+                form = FloatForm({**first.steps, **form.steps}, {**first.arrays, **form.arrays})
+            self.forms[owner] = form
 
     def _form(self, name: str) -> FloatForm | None:
         """Return a layer in float; None where no QuantizeLinear makes its codes."""
@@ -101,7 +108,7 @@ class FloatForms:
     def _float_weights(self, name: str, real: str) -> dict[str, Array]:
         if name not in self.bench.weights:
             return {}
-        made = weights_of(self.wiring, real, self.plan.consts)
+        made = weights_of(self.wiring, real)
         wanted = self.bench.weights[name][1]
         if made is None:
             return {}
