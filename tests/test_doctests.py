@@ -20,6 +20,7 @@ from qdqnp.diagnosis.explain.explain import explain
 from qdqnp.diagnosis.identify.identify import identify
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.inputs.shipped import pictures, shipped_model
+from qdqnp.layer_quality import quality
 from qdqnp.numerics.profile_toml import from_toml
 from qdqnp.numerics.profiles import profile_named
 
@@ -42,7 +43,7 @@ def public() -> list[Callable[..., Any]]:
         for name, item in vars(kind).items()
         if inspect.isfunction(item) and not name.startswith("_")
     ]
-    commands = [compare, diff, explain, identify]
+    commands = [compare, diff, explain, identify, quality]
     return [*functions, *methods, *commands, random_feeds, pictures, shipped_model, from_toml, profile_named]
 
 

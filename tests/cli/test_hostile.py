@@ -79,6 +79,24 @@ def renamed(style: str) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
+def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network, its tensors quantized nowhere; the weights are what their codes stand for."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
+    del made.graph.node[:]
+    for node in model.graph.node:
+        first = node.input[0]
+        if node.op_type == "DequantizeLinear" and first in arrays:
+            real = (arrays[first] * arrays[node.input[1]]).astype(np.float32)
+            made.graph.initializer.append(numpy_helper.from_array(real, node.output[0]))
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            made.graph.node.append(helper.make_node("Identity", [first], list(node.output), node.name))
+        else:
+            made.graph.node.append(node)
+    return made
+
+
 def file_name(style: str) -> str:
     """The style without what no file may be called, and one byte that is no UTF-8 (Linux only)."""
     odd = "\udcff" if sys.platform == "linux" else ""
@@ -98,6 +116,8 @@ class Place:
         self.folder.mkdir()
         self.model = self.folder / f"{file_name(style)}.onnx"
         self.model.write_bytes(renamed(style).SerializeToString())
+        self.real = self.folder / f"real{file_name(style)}.onnx"
+        self.real.write_bytes(in_float(renamed(style)).SerializeToString())
         self.profile = self.folder / f"{file_name(style)}.toml"
         text = json.dumps(STYLES[style], ensure_ascii=True).replace("\\ud83d\\ude00", "\\U0001f600")
         text = text.replace("\\udb40\\udc41", "\\U000e0041").replace("\x7f", "\\u007f")
@@ -153,6 +173,7 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
         run("diff", model, *given, "--profiles", f"ort,{profile}", *extra)
         run("explain", model, *given, "--layer", place.layers[1], "--index", "0,1,1,1", *extra)
         run("verify", model, *given, *extra, codes=(0, 1, 2))
+        run("quality", place.real, model, "--data", place.inputs, *extra)
     run("run", model, *given, "--output", place.new(".npz"))
     run("explain", model, *given, "--layer", 2, "--index", "0,1,1,1", "--profiles", profile, "--got", 7)
     run("stimulate", model, "--layer", 1, "--out", place.new("s"), "--shape", "1x2x2x3")
@@ -171,6 +192,9 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
 
 def compares(place: Place) -> None:
     """A right dump, a wrong one, and one with an entry too many; reports and mapping files."""
+    page = place.new(".html")
+    place.run("quality", place.real, place.model, "--data", place.inputs, "--what-if", "--html", page)
+    check_html(page)
     golden, mapping = place.new("g"), place.new(".toml")
     place.run("golden", place.model, "--input", place.inputs, "--out", golden)
     wrong = {name: array ^ 1 if array.dtype.kind == "i" else array + 1 for name, array in place.right.items()}
@@ -270,6 +294,8 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("st", "read", place.folder),
             ("st", odd),
             ("verify", model, "--profile", place.profile),
+            ("quality", model, model, "--data", place.inputs),
+            ("quality", place.real, model, "--data", place.inputs, "--mapping", broken),
             ("demo", "--model", odd),
             ("schema", odd),
             ("operators", odd),

@@ -29,18 +29,18 @@ def activations(model: bytes, feeds: Sequence[Mapping[str, np.ndarray[Any, Any]]
     return debug.collect_activations(str(augmented), feeds)
 
 
-def networks() -> list[tuple[str, bytes, bytes, list[dict[str, np.ndarray[Any, Any]]]]]:
+def given(network: str) -> tuple[bytes, bytes, list[dict[str, np.ndarray[Any, Any]]]]:
+    if network != "dla46_c":
+        real, codes, inputs = zoo(network)
+        return real, codes, [{"input": x} for x in inputs[:3]]
+    real, codes = (shipped_model(f"dla46_c_{kind}").read_bytes() for kind in ("float", "int8"))
     rng = np.random.default_rng(0)
-    real, codes, inputs = zoo("residual")
-    dla = [shipped_model(f"dla46_c_{kind}").read_bytes() for kind in ("float", "int8")]
-    pictures = [{"input": rng.standard_normal((1, 3, 32, 32), np.float32)} for _ in range(2)]
-    return [("residual", real, codes, [{"input": x} for x in inputs[:3]]), ("dla46_c", dla[0], dla[1], pictures)]
+    return real, codes, [{"input": rng.standard_normal((1, 3, 32, 32), np.float32)}]
 
 
-@pytest.mark.parametrize(
-    ("name", "real", "codes", "feeds"), networks(), ids=lambda item: item if isinstance(item, str) else ""
-)
-def test_the_same_numbers(name: str, real: bytes, codes: bytes, feeds: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["residual", "dla46_c"])
+def test_the_same_numbers(network: str, tmp_path: Path) -> None:
+    real, codes, feeds = given(network)
     matched: Activations = debug.create_activation_matching(
         activations(codes, feeds, tmp_path), activations(real, feeds, tmp_path)
     )

@@ -25,6 +25,8 @@ from qdqnp.files.run_results import run_results_bytes
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.numerics.profiles import PROFILES
+from tests.layer_quality.nets import data as quality_data
+from tests.layer_quality.nets import float_net, int8_net
 from tests.networks import dla
 from tests.ops.cases import CASES
 from tests.ops.cases.floats import BITWISE, CLOSE
@@ -82,6 +84,8 @@ class Originals:
     compiled: Files
     #: A network that takes pictures.
     pictured: bytes
+    #: A float network, its int8 form, and data, below 'float.onnx', 'int8.onnx', 'x.npz' and 'pairs.toml'.
+    quantized: Files
 
 
 def originals() -> Originals:
@@ -89,7 +93,17 @@ def originals() -> Originals:
     kits = [drawn(name, CASES[name], number) for number, name in enumerate(OPERATORS)]
     kits += [drawn(f"float {name}", {**CLOSE, **BITWISE}[name], number) for number, name in enumerate(FLOATS)]
     kits += [kit("dla", dla(size=8), 2), kit("many", many(), 3)]
-    return Originals(tuple(kits), common(), probes(), compiled(), picture_model().SerializeToString())
+    return Originals(tuple(kits), common(), probes(), compiled(), picture_model().SerializeToString(), quantized())
+
+
+def quantized() -> Files:
+    """Make a float network, its int8 form, data with labels, and a mapping of tensors."""
+    feeds = quality_data(3)
+    arrays = {"x": np.concatenate([case["x"] for case in feeds]), "y": np.arange(3)}
+    mapping = b'[tensors]\n"r1_q" = "c1_node"\n"c2_node" = "c2"\n'
+    models = {"float.onnx": float_net(), "int8.onnx": int8_net(rescaled={"c2": 6.0})}
+    made = {name: model.SerializeToString() for name, model in models.items()}
+    return {**made, "x.npz": npz_bytes(arrays), "pairs.toml": mapping}
 
 
 def compiled() -> Files:

@@ -150,6 +150,14 @@ def _diff(d: Drawing) -> list[str]:
     return ["diff", d.given("m.onnx"), *words, "--profiles", profiles, *d.maybe(0.5, "--json")]
 
 
+def _quality(d: Drawing) -> list[str]:
+    d.files = dict(d.made.quantized)
+    words = ["quality", d.given("float.onnx"), d.given("int8.onnx"), "--data", d.given("x.npz")]
+    words += [*d.maybe(0.3, "--what-if"), *d.maybe(0.2, "--greedy", "1"), *d.maybe(0.4, "--json")]
+    words += d.maybe(0.3, "--mapping", d.given("pairs.toml"))
+    return [*words, *(["--html", d.new("q.html")] if d.rng.random() < 0.2 else [])]
+
+
 def _golden(d: Drawing) -> list[str]:
     words = ["golden", d.given("m.onnx"), "--input", d.given("in.npz", "in.npy"), "--profile", d.profile()]
     words += ["--format", ",".join(d.rng.sample(list(formats()), d.rng.choice((1, 1, 2)))), *d.maybe(0.2, "--cmsis-nn")]
@@ -230,6 +238,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_run, 14),
     (_pictures, 12),
     (_diff, 8),
+    (_quality, 4),
     (_golden, 10),
     (_stimulate, 6),
     (_explain, 10),

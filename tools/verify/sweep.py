@@ -151,6 +151,7 @@ class Course:
         for words in ([], ["--json"]):
             self._run("diff", self._model, *given, "--profiles", PROFILES, *words)
         self._run("diff", self._model, "--prove", "--profiles", PROFILES)
+        self._run("quality", self._model, self._model, "--data", inputs, "--json")
         self._run("golden", self._model, "--random", 2, "--out", self._new("g"), "--format", ",".join(formats()))
         self._run("stimulate", self._model, "--out", self._new("s"), "--count", 1, "--steps", 2, "--json")
 
