@@ -57,7 +57,7 @@ def both(first: Clamp, second: Clamp) -> Clamp:
 
 
 @dataclass(frozen=True, eq=False)
-class Wiring:
+class Connections:
     """Who makes and who reads each tensor of a program, and the operators of the file that each step stands for."""
 
     program: Program
@@ -67,7 +67,7 @@ class Wiring:
     ops: dict[str, str]
 
     @classmethod
-    def of(cls, program: Program, graph: Graph) -> Wiring:
+    def of(cls, program: Program, graph: Graph) -> Connections:
         readers: dict[str, list[Step]] = {}
         for step in program.steps:
             for name in dict.fromkeys(step.input_names):

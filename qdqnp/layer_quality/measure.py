@@ -20,7 +20,7 @@ import numpy as np
 from qdqnp.element_types import is_float
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.walk import fold, made_by
-from qdqnp.layer_quality.layers import Clamp, Wiring, both, clamped
+from qdqnp.layer_quality.layers import Clamp, Connections, both, clamped
 from qdqnp.layer_quality.pairing import TensorPair, has_codes
 from qdqnp.layer_quality.saturation import saturated
 from qdqnp.layer_quality.sums import ErrorSums
@@ -86,7 +86,9 @@ class LayerSums:
 class Bench:
     """The two networks, side by side, ready to be measured on one input after the other."""
 
-    def __init__(self, real: Plan, codes: Plan, wirings: tuple[Wiring, Wiring], pairs: Sequence[TensorPair]) -> None:
+    def __init__(
+        self, real: Plan, codes: Plan, wirings: tuple[Connections, Connections], pairs: Sequence[TensorPair]
+    ) -> None:
         """Prepare.
 
         real: the float network's plan.

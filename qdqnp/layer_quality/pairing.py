@@ -20,7 +20,7 @@ from qdqnp.layer_quality.layers import (
     TAKEN_IN,
     WEIGHTED,
     Clamp,
-    Wiring,
+    Connections,
     both,
     clamp_of,
     kind_of,
@@ -58,7 +58,7 @@ class TensorPair:
 
 
 @dataclass
-class Pairing:
+class TensorPairing:
     """What was paired, and what was not."""
 
     pairs: list[TensorPair] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Pairing:
     unmatched_float: list[str] = field(default_factory=list)
 
 
-def targets_of(codes: Wiring, real: Wiring) -> list[str]:
+def targets_of(codes: Connections, real: Connections) -> list[str]:
     """Return the tensors of the int8 network that are measured, in order: codes, but for those that a Clip of codes
     alone reads; and real results of weighted layers that nothing quantizes, which have the name of one in the float
     network."""
@@ -97,7 +97,7 @@ def has_codes(program: Program, name: str) -> bool:
 class Matcher:
     """Pairs the tensors of two programs."""
 
-    def __init__(self, real: Wiring, codes: Wiring, graph: Graph) -> None:
+    def __init__(self, real: Connections, codes: Connections, graph: Graph) -> None:
         """Make a matcher.
 
         real: the float network.
@@ -109,7 +109,7 @@ class Matcher:
         self._found: dict[str, TensorPair] = {}
         self._why: dict[str, str] = {}
 
-    def pair(self, mapping: Mapping[str, str]) -> Pairing:
+    def pair(self, mapping: Mapping[str, str]) -> TensorPairing:
         """Pair every tensor of codes.
 
         mapping: by tensor or layer of the int8 network, the tensor or layer of the float network.
@@ -134,7 +134,7 @@ class Matcher:
             for name in step.output_names
             if not taken & set(self._onward(name))
         ]
-        return Pairing(pairs, {name: why[name] for name in targets if name not in self._found}, left)
+        return TensorPairing(pairs, {name: why[name] for name in targets if name not in self._found}, left)
 
     # -- what the user says ------------------------------------------------------------------------------------
     def _mapped(self, mapping: Mapping[str, str], targets: Iterable[str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ from qdqnp.element_types import is_float
 from qdqnp.errors import InputError, ModelError, Problem
 from qdqnp.executor.walk import made_by
 from qdqnp.layer_quality.findings import findings_of, range_use, widest_scale
-from qdqnp.layer_quality.layers import Wiring
+from qdqnp.layer_quality.layers import Connections
 from qdqnp.layer_quality.measure import Bench, LayerSums
 from qdqnp.layer_quality.outputs import OutputSums, real_outputs
-from qdqnp.layer_quality.pairing import Matcher, Pairing
+from qdqnp.layer_quality.pairing import Matcher, TensorPairing
 from qdqnp.layer_quality.report import GreedyStep, QualityReport, QualityRow
 from qdqnp.layer_quality.weights import weight_error
 from qdqnp.layer_quality.what_if import FloatForms
@@ -36,15 +36,15 @@ class _Networks:
     def __init__(self, real: Model, codes: Model, profile: Profile, mapping: Mapping[str, str]) -> None:
         _check(real, codes)
         self.real, self.codes = real.plan(UNFUSED), codes.plan(profile)
-        wirings = Wiring.of(self.real.program, real.graph), Wiring.of(self.codes.program, codes.graph)
-        self.pairing: Pairing = Matcher(*wirings, codes.graph).pair(mapping)
+        wirings = Connections.of(self.real.program, real.graph), Connections.of(self.codes.program, codes.graph)
+        self.pairing: TensorPairing = Matcher(*wirings, codes.graph).pair(mapping)
         self.bench = Bench(self.real, self.codes, wirings, self.pairing.pairs)
         self._model = codes
 
     def forms(self) -> FloatForms:
         """Return the layers that can be made float."""
         plan = self._model.plan(UNFUSED)
-        return FloatForms(self.bench, plan, Wiring.of(plan.program, self._model.graph))
+        return FloatForms(self.bench, plan, Connections.of(plan.program, self._model.graph))
 
     def float_run(self, inputs: Inputs) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the float network's inputs, and every tensor of its run. Raises InputError where they do not fit."""

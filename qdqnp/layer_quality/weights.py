@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.element_types import is_float
-from qdqnp.layer_quality.layers import Wiring, kind_of
+from qdqnp.layer_quality.layers import Connections, kind_of
 from qdqnp.layer_quality.sums import ErrorSums
 from qdqnp.numerics.float32 import Float64, dequantize
 from qdqnp.program import Step
@@ -42,7 +42,7 @@ class RealWeights:
         return np.moveaxis(self.array, self.axis, 0).reshape(channels, -1).astype(np.float64)
 
 
-def weights_of(wiring: Wiring, tensor: str) -> RealWeights | None:
+def weights_of(wiring: Connections, tensor: str) -> RealWeights | None:
     """Return the weights of the layer whose result a tensor is; None where it has none that are constant."""
     step = wiring.weighted(tensor)
     if step is None:
@@ -67,7 +67,7 @@ def _channels(step: Step, rank: int, at: int) -> int:
     return rank - 1 if at == 1 else rank - 2
 
 
-def _real(wiring: Wiring, step: Step, at: int) -> tuple[Array, Quant | None] | None:
+def _real(wiring: Connections, step: Step, at: int) -> tuple[Array, Quant | None] | None:
     """Return a constant input as real numbers, and how it is quantized."""
     operand = step.inputs[at] if at < len(step.inputs) else None
     if operand is None:
@@ -82,7 +82,7 @@ def _real(wiring: Wiring, step: Step, at: int) -> tuple[Array, Quant | None] | N
     return None if maker is None or not maker.dequantizes else _real(wiring, maker, 0)
 
 
-def _bias(wiring: Wiring, step: Step, tensor: str, weights: Quant | None) -> tuple[Array | None, str]:
+def _bias(wiring: Connections, step: Step, tensor: str, weights: Quant | None) -> tuple[Array | None, str]:
     """Return the bias as real numbers: the step's own, or what an Add behind it adds."""
     third = step.inputs[2] if len(step.inputs) > 2 else None
     sums = None if third is None or third.quant is not None else wiring.program.tensors[third.name].const

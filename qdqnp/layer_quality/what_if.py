@@ -7,7 +7,7 @@ kernel cannot read a real number. The gain is measured against the same run with
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep, Plan, bind_step
 from qdqnp.executor.walk import made_by
 from qdqnp.graph import ONNX
-from qdqnp.layer_quality.layers import OPEN, Clamp, Wiring
+from qdqnp.layer_quality.layers import OPEN, Clamp, Connections
 from qdqnp.layer_quality.measure import Bench
-from qdqnp.layer_quality.outputs import OutputSums
 from qdqnp.layer_quality.weights import weights_of
 from qdqnp.model import feeds_for
 from qdqnp.ops.float.clip import ClipAttributes
@@ -41,20 +40,10 @@ class FloatForm:
         return frozenset(self.steps) | frozenset(self.arrays)
 
 
-@dataclass
-class WhatIf:
-    """The gains of a network whose layers are made float one at a time, or several together."""
-
-    #: By measured tensor, the network's outputs with its layer in float.
-    gains: dict[str, OutputSums] = field(default_factory=dict)
-    #: The same with no layer in float.
-    nothing: OutputSums = field(default_factory=OutputSums)
-
-
 class FloatForms:
     """The layers of an int8 network that can be made float."""
 
-    def __init__(self, bench: Bench, plan: Plan, wiring: Wiring) -> None:
+    def __init__(self, bench: Bench, plan: Plan, wiring: Connections) -> None:
         """Find them.
 
         bench: the two networks.

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.errors import InputError
 from qdqnp.inputs.shipped import shipped_model
-from qdqnp.layer_quality.layers import OPEN, Wiring, kind_of
-from qdqnp.layer_quality.pairing import Matcher, Pairing
+from qdqnp.layer_quality.layers import OPEN, Connections, kind_of
+from qdqnp.layer_quality.pairing import Matcher, TensorPairing
 from tests.layer_quality.nets import float_net, int8_net, zoo
 from tools.models.exporters.nets import NETWORKS
 from tools.models.exporters.styles import STYLES
@@ -27,9 +27,14 @@ def loaded(model: Source) -> qdqnp.Model:
     return qdqnp.load(model if isinstance(model, bytes) else model.SerializeToString())
 
 
-def paired(real: Source, codes: Source, mapping: Mapping[str, str] | None = None, profile: str = "ort") -> Pairing:
+def paired(
+    real: Source, codes: Source, mapping: Mapping[str, str] | None = None, profile: str = "ort"
+) -> TensorPairing:
     left, right = loaded(real), loaded(codes)
-    wirings = Wiring.of(left.program("ort-unfused"), left.graph), Wiring.of(right.program(profile), right.graph)
+    wirings = (
+        Connections.of(left.program("ort-unfused"), left.graph),
+        Connections.of(right.program(profile), right.graph),
+    )
     return Matcher(*wirings, right.graph).pair(mapping or {})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import qdqnp
 from qdqnp.layer_quality import quality
-from qdqnp.layer_quality.layers import Wiring
+from qdqnp.layer_quality.layers import Connections
 from qdqnp.layer_quality.measure import Bench
 from qdqnp.layer_quality.pairing import Matcher
 from qdqnp.layer_quality.what_if import FloatForms
@@ -17,11 +17,11 @@ from tools.models.quantize import Recipe
 
 def forms(real: bytes, codes: bytes) -> tuple[FloatForms, qdqnp.Model]:
     left, right = qdqnp.load(real), qdqnp.load(codes)
-    wirings = Wiring.of(left.program("ort-unfused"), left.graph), Wiring.of(right.program(), right.graph)
+    wirings = Connections.of(left.program("ort-unfused"), left.graph), Connections.of(right.program(), right.graph)
     pairs = Matcher(*wirings, right.graph).pair({}).pairs
     bench = Bench(left.plan("ort-unfused"), right.plan(), wirings, pairs)
     plan = right.plan("ort-unfused")
-    return FloatForms(bench, plan, Wiring.of(plan.program, right.graph)), left
+    return FloatForms(bench, plan, Connections.of(plan.program, right.graph)), left
 
 
 def small() -> tuple[bytes, bytes]:
