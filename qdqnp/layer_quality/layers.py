@@ -24,6 +24,14 @@ TAKEN_IN = ("Relu", "Clip", "BatchNormalization")
 #: Operators that change no value, and those between real values and codes.
 PASSING = ("Identity", "Dropout", "Cast")
 CONVERTING = ("QuantizeLinear", "DequantizeLinear")
+#: Kinds of products that a bias may make one of the other.
+PRODUCTS = frozenset(("Gemm", "MatMul"))
+#: Operators that multiply real numbers with quantized weights.
+WITH_CODES = (*WEIGHTED, "MatMulNBits", "DynamicQuantizeMatMul")
+#: Operators that no float network has.
+INTEGER = frozenset(("QuantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm"))
+#: Operators that hand values on: as they are, and within limits.
+KEEP, LIMIT = "Identity", "Clip"
 #: Kinds of one and the same operation.
 _SAME = {"FusedConv": "Conv", "FusedMatMul": "MatMul", "FusedGemm": "Gemm", "Sum": "Add"}
 
@@ -54,6 +62,20 @@ def clamp_of(step: Step) -> Clamp | None:
 def both(first: Clamp, second: Clamp) -> Clamp:
     """Return what two clamps let through, one after the other."""
     return (max(first[0], second[0]), min(first[1], second[1]))
+
+
+def output_axis(step: Step, at: int, rank: int) -> int:
+    """Return the axis of a step's weights that counts output channels.
+
+    at: which input the weights are.
+    rank: how many axes they have.
+    """
+    kind = kind_of(step.op)
+    if kind in ("Conv", "ConvTranspose"):
+        return 0 if kind == "Conv" else 1
+    if kind == "Gemm" and at == 1 and step.attributes.transB:
+        return 0
+    return rank - 1 if at == 1 else rank - 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +136,23 @@ class Connections:
         """Yield the steps behind a tensor, from its maker back, through what a layer may have taken into itself."""
         while (step := self.program.makers.get(name)) is not None:
             yield step
-            added = step.op == "Add" and len(self.data(step)) == 1
-            if not self.converts(step) and step.op not in TAKEN_IN and not added:
+            if not self.converts(step) and step.op not in TAKEN_IN and not self.adds_bias(step):
                 return
             name = next(iter(self.data(step)), "")
+
+    def adds_bias(self, step: Step) -> bool:
+        """Tell whether a step adds a constant to one tensor."""
+        return step.op == "Add" and len(self.data(step)) == 1
+
+    def quantized_in(self, graph: Graph, name: str) -> list[str]:
+        """Return the real tensors of the file that codes are made of, and that are made of them."""
+        maker = graph.producer(name)
+        made = [maker.inputs[0]] if maker is not None and maker.op == CONVERTING[0] else []
+        return made + [n.outputs[0] for n, at in graph.uses(name) if n.op == CONVERTING[1] and at == 0]
+
+    def clips_codes(self, step: Step) -> bool:
+        """Tell whether a step is a Clip of codes."""
+        return step.op == LIMIT and self.converts(step)
 
     def weighted(self, name: str) -> Step | None:
         """Return the step with weights whose result a tensor is, clamped or converted; None where there is none."""

@@ -17,8 +17,10 @@ from qdqnp.layer_quality.layers import (
     CONVERTING,
     OPEN,
     PASSING,
+    PRODUCTS,
     TAKEN_IN,
     WEIGHTED,
+    WITH_CODES,
     Clamp,
     Connections,
     both,
@@ -78,12 +80,12 @@ def targets_of(codes: Connections, real: Connections) -> list[str]:
         for name in step.output_names:
             readers = codes.readers.get(name, [])
             if has_codes(program, name):
-                if not readers or not all(reader.op == "Clip" for reader in readers):
+                if not readers or not all(codes.clips_codes(reader) for reader in readers):
                     found.append(name)
             elif not codes.converts(step) and not any(reader.quantizes for reader in readers):
                 maker = real.program.makers.get(name)
                 kinds = {kind_of(each.op) for each in (step, maker) if each is not None}
-                if kinds & {*WEIGHTED, "MatMulNBits", "DynamicQuantizeMatMul"} and real.weighted(name) is not None:
+                if kinds & {*WITH_CODES} and real.weighted(name) is not None:
                     found.append(name)
     return found
 
@@ -176,11 +178,7 @@ class Matcher:
 
     def _called(self, name: str) -> Iterator[str]:
         """Yield the names that a tensor of codes may have in the float network."""
-        names = [name]
-        maker = self.graph.producer(name)
-        if maker is not None and maker.op == "QuantizeLinear":
-            names.append(maker.inputs[0])
-        names += [n.outputs[0] for n, at in self.graph.uses(name) if n.op == "DequantizeLinear" and at == 0]
+        names = [name, *self.codes.quantized_in(self.graph, name)]
         for each in names:
             yield each
         for each in names:
@@ -275,8 +273,7 @@ class Matcher:
         here, there = self._kinds(name, real)
         if not here or not there:
             return here == there or self.codes.root(name) in self.codes.program.inputs
-        products = {"Gemm", "MatMul"}
-        return bool(here & there) or bool(here & products and there & products)
+        return bool(here & there) or bool(here & PRODUCTS and there & PRODUCTS)
 
     def _other_weights(self, name: str, real: str) -> str:
         """Return why the weights behind two tensors are not the same ones; '' where they may be, or there are none."""
@@ -292,10 +289,9 @@ class Matcher:
         found = [real]
         while True:
             readers = self.real.readers.get(found[-1], [])
-            added = len(readers) == 1 and readers[0].op == "Add" and len(self.real.data(readers[0])) == 1
             if len(readers) != 1 or found[-1] in self.real.program.outputs:
                 return found
-            if readers[0].op not in (*TAKEN_IN, *PASSING) and not added:
+            if readers[0].op not in (*TAKEN_IN, *PASSING) and not self.real.adds_bias(readers[0]):
                 return found
             found.append(readers[0].output_names[0])
 

@@ -10,7 +10,7 @@ from qdqnp.element_types import is_float
 from qdqnp.errors import InputError, ModelError, Problem
 from qdqnp.executor.walk import made_by
 from qdqnp.layer_quality.findings import findings_of, range_use, widest_scale
-from qdqnp.layer_quality.layers import Connections
+from qdqnp.layer_quality.layers import INTEGER, Connections
 from qdqnp.layer_quality.measure import Bench, LayerSums
 from qdqnp.layer_quality.outputs import OutputSums, real_outputs
 from qdqnp.layer_quality.pairing import Matcher, TensorPairing
@@ -102,7 +102,7 @@ def quality(
 def _check(real: Model, codes: Model) -> None:
     """Raise ModelError unless the two networks can be the same one, the first in float."""
     problems = []
-    quantizing = sorted(real.graph.ops & {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm"})
+    quantizing = sorted(real.graph.ops & INTEGER)
     if quantizing:
         hint = "Give the float network first, then the int8 network."
         problems.append(Problem("the first model", "a float network", f"operators {', '.join(quantizing)}", hint))

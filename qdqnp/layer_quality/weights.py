@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.element_types import is_float
-from qdqnp.layer_quality.layers import Connections, kind_of
+from qdqnp.layer_quality.layers import Connections, output_axis
 from qdqnp.layer_quality.sums import ErrorSums
 from qdqnp.numerics.float32 import Float64, dequantize
 from qdqnp.program import Step
@@ -54,17 +54,7 @@ def weights_of(wiring: Connections, tensor: str) -> RealWeights | None:
         return None
     array, quant = found
     bias, bias_name = _bias(wiring, step, tensor, quant)
-    return RealWeights(name, array, _channels(step, array.ndim, at), quant, bias, bias_name)
-
-
-def _channels(step: Step, rank: int, at: int) -> int:
-    """Return the axis of the output channels."""
-    kind = kind_of(step.op)
-    if kind in ("Conv", "ConvTranspose"):
-        return 0 if kind == "Conv" else 1
-    if kind == "Gemm" and at == 1 and step.attributes.transB:
-        return 0
-    return rank - 1 if at == 1 else rank - 2
+    return RealWeights(name, array, output_axis(step, at, array.ndim), quant, bias, bias_name)
 
 
 def _real(wiring: Connections, step: Step, at: int) -> tuple[Array, Quant | None] | None:
@@ -96,7 +86,7 @@ def _bias(wiring: Connections, step: Step, tensor: str, weights: Quant | None) -
     if found is not None and third is not None:
         return found[0].reshape(-1), third.name
     for after in wiring.chain(tensor):
-        if after.op == "Add":
+        if wiring.adds_bias(after):
             at = next((i for i, name in enumerate(after.input_names) if wiring.constant(name)), None)
             added = None if at is None else _real(wiring, after, at)
             if added is not None and at is not None:
@@ -170,7 +160,7 @@ def best_of(real: RealWeights, bits: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(rounded.reshape(moved.shape), 0, real.axis))
 
 
-def bits_of(quant: Quant) -> int:
+def code_bits(quant: Quant) -> int:
     """Return the bits of a code."""
     low, high = code_range(quant.dtype)
     return (high - low).bit_length()
@@ -191,7 +181,7 @@ def weight_error(made: RealWeights, real: RealWeights) -> WeightError | None:
         own.add(row, other)
         channels.append(own.sqnr)
         sums.include(own)
-    best.add(real.array, best_of(real, bits_of(made.quant)))
+    best.add(real.array, best_of(real, code_bits(made.quant)))
     bias = None
     if made.bias is not None and real.bias is not None and made.bias.shape == real.bias.shape and real.bias.size:
         most = float(np.abs(real.bias).max())

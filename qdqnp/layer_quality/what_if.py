@@ -15,7 +15,7 @@ import numpy as np
 from qdqnp.executor.plan import BoundStep, Plan, bind_step
 from qdqnp.executor.walk import made_by
 from qdqnp.graph import ONNX
-from qdqnp.layer_quality.layers import OPEN, Clamp, Connections
+from qdqnp.layer_quality.layers import KEEP, LIMIT, OPEN, Clamp, Connections
 from qdqnp.layer_quality.measure import Bench
 from qdqnp.layer_quality.weights import weights_of
 from qdqnp.model import feeds_for
@@ -90,7 +90,7 @@ class FloatForms:
         if clamp != OPEN:
             low, high = (None if np.isinf(limit) else limit for limit in clamp)
             attributes = ClipAttributes(low, high)
-        op = "Identity" if clamp == OPEN else "Clip"
+        op = KEEP if clamp == OPEN else LIMIT
         step = Step(op, ONNX, attributes, (Operand(real),), (Operand(made),), (made,))
         return replace(bind_step(step, {}, self.plan.profile), tensors=self.plan.program.tensors)
 
