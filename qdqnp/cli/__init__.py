@@ -22,6 +22,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "run",
+    "eval",
     "stimulate",
     "diff",
     "quality",

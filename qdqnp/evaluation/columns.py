@@ -186,8 +186,9 @@ def _opened(
 ) -> OpenColumn:
     model = load(data)
     profile, session = _arithmetic(column, model)
-    if profile is not None and host_float:
-        profile = replace(profile, host_float=True)
+    words = described(SESSIONS[session]) if profile is None else profile.name
+    if profile is not None and host_float and not profile.host_float:
+        profile, words = replace(profile, host_float=True), f"{words}, floats on the host"
     program = model.program(profile or "ort")
     if profile is not None:
         model.plan(profile)  # raises where the profile does not define a layer
@@ -204,15 +205,11 @@ def _opened(
         key=key_of(data),
         profile=profile,
         session=session,
-        arithmetic=described(SESSIONS[session]) if profile is None else _named_profile(profile),
+        arithmetic=words,
         preprocessing=chosen,
         scores=scores_of(program, output),
         batch=_batch(program),
     )
-
-
-def _named_profile(profile: Profile) -> str:
-    return f"{profile.name}, floats on the host" if profile.host_float else profile.name
 
 
 def _arithmetic(column: ModelColumn, model: Model) -> tuple[Profile | None, str]:

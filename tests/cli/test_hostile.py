@@ -25,6 +25,7 @@ import qdqnp
 from qdqnp.cli import COMMANDS, cli
 from qdqnp.errors import printable
 from qdqnp.render.console import PlainConsole, table
+from tests.evaluation.kit import network, png, save
 
 Array = np.ndarray[Any, Any]
 PACKAGE = Path(qdqnp.__file__).parent
@@ -175,6 +176,7 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
         run("verify", model, *given, *extra, codes=(0, 1, 2))
         run("quality", place.real, model, "--data", place.inputs, *extra)
     run("run", model, *given, "--output", place.new(".npz"))
+    evaluates(place)
     run("explain", model, *given, "--layer", 2, "--index", "0,1,1,1", "--profiles", profile, "--got", 7)
     run("stimulate", model, "--layer", 1, "--out", place.new("s"), "--shape", "1x2x2x3")
     run("stimulate", model, "--out", place.new("s"), "--count", 1, "--steps", 1, "--json")
@@ -188,6 +190,24 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
     for line in everything.splitlines():
         assert not line.startswith("equal: 0 of 9")
         assert len(line) < 20_000
+
+
+def evaluates(place: Place) -> None:
+    """Names of columns, classes, pictures and label files; of the pictures one is damaged."""
+    model, data, names, page = place.new(".onnx"), place.new(), place.new(".txt"), place.new(".html")
+    save(model, network())
+    data.mkdir()
+    odd = file_name(place.style).replace(",", "").replace("\n", "").replace("\r", "").replace("\udcff", "")
+    odd = "".join(odd.splitlines())
+    for number in range(3):
+        (data / f"{number}{odd}.png").write_bytes(png(number) if number else b"")
+    (data / "labels.csv").write_text("".join(f"{n}{odd}.png,{n}\n" for n in range(3)), encoding="utf-8")
+    names.write_text("".join(f"{n}{odd}\n" for n in range(3)), encoding="utf-8")
+    column = STYLES[place.style].replace("\0", "").replace("=", "")
+    words = (model, "--column", f"{column}={model}:tflite-single", "--host-float", "--data", data, "--workers", 1)
+    for extra in ((), ("--json",), ("--html", page, "--markdown", place.new(".md"), "--skip-bad")):
+        place.run("eval", *words, "--class-names", names, *extra, codes=(0, 2))
+    check_html(page)
 
 
 def compares(place: Place) -> None:
@@ -284,6 +304,8 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("stimulate", model, "--out", place.new(), "--shape", odd),
             ("stimulate", model, "--out", place.new(), "--layer", odd),
             ("diff", model, "--profiles", f"ort,{odd}"),
+            ("eval", model, "--data", place.folder),
+            ("eval", model, "--data", place.inputs, "--column", f"{odd}={odd}:{odd}"),
             ("compare", place.folder, place.inputs),
             ("compare", place.new(), place.new()),
             ("identify", place.new(), place.inputs, "--profiles", odd),

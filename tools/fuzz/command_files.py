@@ -76,7 +76,7 @@ class Originals:
 
     #: The models with their files.
     kits: tuple[Kit, ...]
-    #: Profiles, preprocessing, labels and pictures: what does not depend on the model.
+    #: Profiles, preprocessing, labels, pictures, and data sets of them: what does not depend on the model.
     common: Files
     #: The folder of `qdqnp probe` below 'probes', and the answers of a board below 'answers'.
     probes: Files
@@ -203,6 +203,9 @@ def common() -> dict[str, bytes]:
     for suffix in ("png", "bmp", "gif", "jpeg", "ppm", "tiff", "webp"):
         found[f"pictures/a.{suffix}"] = picture(pixels, suffix)
     found["pixels.npy"] = npy_bytes(pixels[None])
+    found |= {f"set/{name}": found[f"pictures/{name}"] for name in ("a.png", "a.gif", "a.tiff")}
+    found["set/labels.csv"] = b"file,class\na.png,0\na.gif,2\na.tiff,1\n"
+    found["set.npz"] = npz_bytes({"x": np.stack([pixels, pixels]), "y": np.uint8([0, 2])})
     return found
 
 

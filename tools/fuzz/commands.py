@@ -144,6 +144,19 @@ def _pictures(d: Drawing) -> list[str]:
     return [*words, *d.maybe(0.3, "--labels", d.given("labels.txt")), *d.maybe(0.5, "--json")]
 
 
+def _eval(d: Drawing) -> list[str]:
+    d.files["net.onnx"] = d.made.pictured
+    words = ["eval", "net.onnx", "--column", f"b=net.onnx:{d.profile()}", "--data", d.given("set", "set", "set.npz")]
+    words += ["--preprocess", d.given("pre.toml"), "--workers", "1", *d.maybe(0.5, "--host-float")]
+    words += [
+        *d.maybe(0.3, "--class-names", d.given("labels.txt")),
+        *d.maybe(0.5, "--skip-bad"),
+        *d.maybe(0.4, "--json"),
+    ]
+    words += ["--html", d.new("h.html")] if d.rng.random() < 0.3 else []
+    return [*words, *(["--csv", d.new("e.csv")] if d.rng.random() < 0.2 else [])]
+
+
 def _diff(d: Drawing) -> list[str]:
     profiles = f"{d.rng.choice(PROFILES)},{d.profile()}"
     words = ["--prove"] if d.rng.random() < 0.3 else ["--input", d.given("in.npz")]
@@ -239,6 +252,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_pictures, 12),
     (_diff, 8),
     (_quality, 4),
+    (_eval, 10),
     (_golden, 10),
     (_stimulate, 6),
     (_explain, 10),

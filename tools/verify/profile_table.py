@@ -28,7 +28,7 @@ from qdqnp.quant import Array
 from qdqnp.render.console import tracked
 from tools.bench.bench import Table, write_results
 from tools.models.calibration import preparation
-from tools.verify.accuracy import Labelled, correct, dynamic_batch, read_labelled
+from tools.verify.labelled import Labelled, read_labelled
 
 COMPLETE = ("ort", "exact", "tflite", "tflite-single", "cmsis-nn", "cmsis-nn-single", "neural-art")
 TRACED = 10  # pictures at a time where every tensor of two runs is kept
@@ -84,6 +84,23 @@ def batches(pictures: Labelled, model: Model, size: int, what: str) -> Iterator[
     for start in tracked(starts, len(starts), what):
         part = slice(start, start + size)
         yield np.concatenate([prepare(Picture("a picture", pixels)) for pixels in pictures.x[part]]), pictures.y[part]
+
+
+def dynamic_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of the model whose first axis, of all inputs and outputs, is open."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    constants = {tensor.name for tensor in copy.graph.initializer}
+    inputs = [value for value in copy.graph.input if value.name not in constants]
+    for value in (*inputs, *copy.graph.output):
+        # Assigning the name takes the number away: the two share one field.
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del copy.graph.value_info[:]  # they repeat the old size
+    return copy
+
+
+def correct(scores: Array, y: Array) -> int:
+    return int(np.count_nonzero(scores.argmax(axis=1) == y))
 
 
 def results_table(results: Sequence[Result]) -> Table:

@@ -140,11 +140,11 @@ class Course:
             self._run("stimulate", self._model, "--out", self._new("s"))
             return
         inputs = self._npz("inputs", feeds)
-        self._plain(inputs)
+        self._plain(feeds, inputs)
         for profile in PROFILES.split(",")[: 1 if self._short else None]:
             self._golden(loaded, feeds, inputs, profile)
 
-    def _plain(self, inputs: Path) -> None:
+    def _plain(self, feeds: Tensors, inputs: Path) -> None:
         given = ("--input", inputs)
         for words in ([], ["--codes", "--json"], ["--output", self._new("o.npz"), "--profile", "tflite"]):
             self._run("run", self._model, *given, *words)
@@ -152,6 +152,8 @@ class Course:
             self._run("diff", self._model, *given, "--profiles", PROFILES, *words)
         self._run("diff", self._model, "--prove", "--profiles", PROFILES)
         self._run("quality", self._model, self._model, "--data", inputs, "--json")
+        labelled = self._npz("labelled", {**feeds, "y": np.zeros(1, np.int64)})
+        self._run("eval", self._model, "--data", labelled, "--workers", 1, "--json")
         self._run("golden", self._model, "--random", 2, "--out", self._new("g"), "--format", ",".join(formats()))
         self._run("stimulate", self._model, "--out", self._new("s"), "--count", 1, "--steps", 2, "--json")
 
