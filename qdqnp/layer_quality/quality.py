@@ -9,6 +9,7 @@ import numpy as np
 from qdqnp.element_types import is_float
 from qdqnp.errors import InputError, ModelError, Problem
 from qdqnp.executor.walk import made_by
+from qdqnp.feeds import Inputs
 from qdqnp.layer_quality.findings import findings_of, range_use, widest_scale
 from qdqnp.layer_quality.layers import INTEGER, Connections
 from qdqnp.layer_quality.measure import Bench, LayerSums
@@ -17,7 +18,7 @@ from qdqnp.layer_quality.pairing import Matcher, TensorPairing
 from qdqnp.layer_quality.report import GreedyStep, QualityReport, QualityRow
 from qdqnp.layer_quality.weights import weight_error
 from qdqnp.layer_quality.what_if import FloatForms
-from qdqnp.model import Inputs, Model, feeds_for, load
+from qdqnp.model import Model, feeds_for, load
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.quant import Array
