@@ -18,8 +18,8 @@ PACKAGE = Path(qdqnp.__file__).parent
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
-# The rooms that may name operators: those that read ONNX, and those that rewrite it.
-NAME_OPERATORS = ("ops", "lowering", "reader", "peers")
+# The rooms that may name operators: those that read ONNX, those that rewrite it, and those that make models.
+NAME_OPERATORS = ("ops", "lowering", "reader", "peers", "conformance")
 # A library of kernels has one for some of them.
 KERNELS = {"golden_sets/harness/calls.py"}
 # Two networks of the same layers are told to be the same by their operators.

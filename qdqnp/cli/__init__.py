@@ -33,6 +33,7 @@ COMMANDS = (
     "golden",
     "compare",
     "st",
+    "conformance",
     "profiles",
     "operators",
     "host",

@@ -10,10 +10,12 @@ import numpy as np
 from qdqnp.conformance.drawn import SIGNED, UNSIGNED, F, choices, codes, zero_point
 from qdqnp.conformance.layer import Layer
 from qdqnp.graph import MICROSOFT, ONNX
+from qdqnp.quant import Array
 
 TYPES = (UNSIGNED, SIGNED)
 INT32 = np.dtype(np.int32)
-SHAPES = ((256,), (1, 3, 4, 5), (3, 7))
+ALL_TYPES: tuple[np.dtype[Any], ...] = (*TYPES, INT32)
+SHAPES: tuple[tuple[int, ...], ...] = ((256,), (1, 3, 4, 5), (3, 7))
 
 
 def quantizers(op: str) -> Iterator[Layer]:
@@ -24,13 +26,13 @@ def quantizers(op: str) -> Iterator[Layer]:
         one = {"pow2": F(0.25), "third": F(3 / 64), "odd": F(0.0173)}[kind.name]
         scale = np.asarray(rng.uniform(0.01, 0.2, shape[axis]) if by_channel else one, F)
         zero = np.full(scale.shape, zero_point(y, kind.y), y)
-        arrays = {"x": np.zeros(shape, F), "ys": scale, "yz": zero}
+        arrays: dict[str, Array] = {"x": np.zeros(shape, F), "ys": scale, "yz": zero}
         yield Layer(op, ONNX, arrays, ("x",), {"axis": axis} if by_channel else {}, y, note=kind.name)
 
 
 def dequantizers(op: str) -> Iterator[Layer]:
     """Yield the layers of DequantizeLinear, of 8-bit codes and of int32 ones."""
-    for chosen in choices(op, SHAPES, (*TYPES, INT32)):
+    for chosen in choices(op, SHAPES, ALL_TYPES):
         kind, rng, x, shape = chosen.kind, chosen.rng, chosen.type, chosen.shape
         axis, by_channel = 1, len(shape) > 1 and kind.name == "odd"
         one = {"pow2": F(0.25), "third": F(3 / 64), "odd": F(0.0173)}[kind.name]

@@ -11,7 +11,8 @@ import numpy as np
 
 from qdqnp.quant import Array, code_range
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 F = np.float32
 SIGNED, UNSIGNED = np.dtype(np.int8), np.dtype(np.uint8)
 LOW, MIDDLE, HIGH = "low", "mid", "high"
@@ -87,7 +88,7 @@ def bias(kind: Kind, rng: np.random.Generator, count: int, reach: float) -> Arra
 
 
 @dataclass(frozen=True)
-class Choice(Generic[S, T]):
+class Drawn(Generic[S, T]):
     """One shape, one type and one kind of parameters, with the random numbers that belong to them."""
 
     number: int
@@ -97,9 +98,9 @@ class Choice(Generic[S, T]):
     rng: np.random.Generator
 
 
-def choices(op: str, shapes: Sequence[S], types: Sequence[T]) -> Iterator[Choice[S, T]]:
+def choices(op: str, shapes: Sequence[S], types: Sequence[T]) -> Iterator[Drawn[S, T]]:
     """Yield every shape with every type; the kinds take turns, so that each type and each shape meets several."""
     for number, shape in enumerate(shapes):
         for index, kind_of_type in enumerate(types):
             kind = KINDS[(number + index) % len(KINDS)]
-            yield Choice(number, shape, kind_of_type, kind, generator(op, number, index, kind.name))
+            yield Drawn(number, shape, kind_of_type, kind, generator(op, number, index, kind.name))

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qdqnp.element_types import NUMBERS
 from qdqnp.graph import DEVICES, MICROSOFT, ONNX
 from qdqnp.lowering.ort.fusions import FUSIONS
+from qdqnp.model import load
 from qdqnp.quant import Array
 
 INTEGER, QDQ = "integer", "qdq"
@@ -51,7 +52,8 @@ FLOAT_OPERATORS: Mapping[str, str] = {
 }
 #: Attributes of integer operators that their float operators do not have.
 _OF_INTEGER_ONLY = ("opset", "channels_last")
-_FLOAT_OPSET, _INTEGER_OPSET, _IR = 17, 17, 9
+#: The first opset whose DequantizeLinear onnx's ReferenceEvaluator knows.
+_OPSET, _IR = 19, 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,12 @@ class Layer:
 
 def model_of(layer: Layer, form: str) -> bytes:
     """Return the model of a layer in one of its forms: x is its first input, y its first output."""
+    tensors = load(_built(layer, form, {})).program("ort-unfused").tensors
+    return _built(layer, form, {name: tensors[name].shape for name in ("y", *layer.more)})
+
+
+def _built(layer: Layer, form: str, shapes: Mapping[str, Any]) -> bytes:
+    """Return the model; the outputs have these shapes, where they are known."""
     nodes = _integer_nodes(layer) if form == INTEGER else _qdq_nodes(layer)
     arrays = dict(layer.arrays)
     if form == QDQ and "b" in arrays:
@@ -103,14 +111,15 @@ def model_of(layer: Layer, form: str) -> bytes:
         nodes,
         layer.op,
         [_info(name, arrays[name].dtype, arrays[name].shape) for name in layer.fed],
-        [_info("y", layer.dtype, None), *(_info(name, dtype, None) for name, dtype in layer.more.items())],
+        [_info(name, dtype, shapes.get(name)) for name, dtype in {"y": layer.dtype, **layer.more}.items()],
         [numpy_helper.from_array(np.asarray(arrays[n]), n) for n in arrays if n in used and n not in layer.fed],
     )
-    opsets = [helper.make_opsetid(ONNX, _FLOAT_OPSET if form == QDQ else _INTEGER_OPSET)]
+    opsets = [helper.make_opsetid(ONNX, _OPSET)]
     if any(node.domain for node in nodes):
         opsets.append(helper.make_opsetid(MICROSOFT, 1))
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="qdqnp conformance")
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _info(name: str, dtype: Any, shape: Sequence[int] | None) -> onnx.ValueInfoProto:
@@ -137,7 +146,7 @@ def _qdq_nodes(layer: Layer) -> list[onnx.NodeProto]:
         parameters = [f"{name}s", f"{name}z"] if name != "b" else ["bs"]
         by_channel = name != "x" and layer.arrays["ws"].ndim == 1 if "ws" in layer.arrays else False
         axis = 0 if name == "b" or op == "Conv" or layer.attributes.get("transB") else 1
-        more = {"axis": axis} if by_channel else {}
+        more: Mapping[str, Any] = {"axis": axis} if by_channel else {}
         nodes.append(helper.make_node("DequantizeLinear", [name, *parameters], [f"{name}r"], f"{name} real", **more))
         real.append(f"{name}r")
     quantizer = [name for name in ("ys", "yz") if name in layer.arrays]

@@ -17,8 +17,14 @@ MOVES: Mapping[str, Sequence[tuple[tuple[int, ...], Mapping[str, Any], Mapping[s
         ((1, 2, 6, 6), {}, {"kernel_shape": (2, 2), "strides": (2, 2)}),
         ((1, 1, 7, 5), {}, {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "strides": (2, 1)}),
     ),
-    "ReduceMax": (((2, 3, 4), {}, {"axes": (1,)}), ((1, 3, 4, 5), {}, {"axes": (2, 3), "keepdims": 0})),
-    "ReduceMin": (((2, 3, 4), {}, {"axes": (1,)}), ((1, 3, 4, 5), {}, {"axes": (2, 3), "keepdims": 0})),
+    "ReduceMax": (
+        ((2, 3, 4), {"axes": np.array([1])}, {}),
+        ((1, 3, 4, 5), {"axes": np.array([2, 3])}, {"keepdims": 0}),
+    ),
+    "ReduceMin": (
+        ((2, 3, 4), {"axes": np.array([1])}, {}),
+        ((1, 3, 4, 5), {"axes": np.array([2, 3])}, {"keepdims": 0}),
+    ),
     "ArgMax": (((2, 3, 7), {}, {"axis": -1}), ((1, 10), {}, {"axis": 1, "keepdims": 0})),
     "Resize": (((1, 2, 3, 4), {"scales": np.array([1, 1, 2, 2], F)}, {"mode": "nearest"}),),
     "DepthToSpace": (((1, 8, 2, 3), {}, {"blocksize": 2}), ((1, 9, 2, 2), {}, {"blocksize": 3, "mode": "CRD"})),

@@ -1,8 +1,8 @@
 """What a layer is shown: inputs that drive it to where implementations differ, with what each meets.
 
-Layers whose codes a rule decides get qdqnp.stimuli's constructions. Integer products without a rounding get those of the
-product that rounds, since both have the same sums. What quantizes real numbers gets halves, their neighbours and both
-ends. All others get patterns and random codes.
+Layers whose codes a rule decides get qdqnp.stimuli's constructions. Integer products without a rounding get those of
+the product that rounds, since both have the same sums. What quantizes real numbers gets halves, their neighbours and
+both ends. All others get patterns and random codes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from qdqnp.conformance.drawn import F, generator
 from qdqnp.conformance.layer import Layer, model_of
-from qdqnp.errors import InputError, ProfileError
+from qdqnp.errors import InputError
 from qdqnp.graph import ONNX
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
@@ -37,7 +37,8 @@ TWINS: Mapping[str, str] = {
     "MatMulIntegerToFloat": "QLinearMatMul",
 }
 #: What a layer without a rounding can meet, of what is measured on its twin.
-_OF_SUMS = ("outputs", "accumulator_min", "accumulator_max")
+_ENDS = ("accumulator_min", "accumulator_max")
+_OF_SUMS = ("outputs", *_ENDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ def _constructed(layer: Layer, profile: Profile) -> ShownSet:
     kept = [
         (f"{kind}-{number}" if kind not in PATTERNS and number else kind, one)
         for kind, group in groupby(found.stimuli, lambda one: one.kind)
-        for number, one in enumerate(_most_telling(list(group)))
+        for number, one in enumerate(_most_telling(list(group), found.bound))
     ]
     shown = [Shown(kind, one.method, one.inputs, _measured(one)) for kind, one in kept]
     return ShownSet(shown, _goals(found), found.bound, len(found.stimuli))
@@ -113,12 +114,18 @@ def _ruled(model: Model, profile: Profile) -> str:
     raise InputError("no layer with a rule", [])
 
 
-def _most_telling(stimuli: list[Stimulus]) -> list[Stimulus]:
-    """Keep a few inputs of one kind: first those that meet what none before did, in their own order."""
+def _most_telling(stimuli: list[Stimulus], bound: tuple[int, int] | None) -> list[Stimulus]:
+    """Keep a few inputs of one kind: first those that meet what none before did, in their own order.
+
+    bound: the proven least and greatest accumulator.
+    """
     met: set[str] = set()
     order: list[tuple[bool, int]] = []
     for number, stimulus in enumerate(stimuli):
-        new = {key for key, value in _measured(stimulus).items() if "_" in key and value} - met
+        measured = _measured(stimulus)
+        new = {key for key, value in measured.items() if key.startswith(("ties", "saturated", "inner")) and value}
+        new |= {key for key, end in zip(_ENDS, bound or (), strict=False) if measured[key] == end}
+        new -= met
         met |= new
         order.append((not new, number))
     return [stimuli[number] for _, number in sorted(order)[:MOST_OF_A_KIND]]

@@ -184,6 +184,9 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
     run("golden", model, *given, "--profile", profile, "--format", "npz,npy,bin,c,hex", "--out", mine)
     run("compare", mine, place.npz("mine", place.right), "--profile", profile)
     run("probe", "--out", place.new("p"))
+    pack = place.new("c")
+    run("conformance", "make", "--out", pack, "--operator", "Flatten", "--limit", 1)
+    run("conformance", "run", pack, "--runtime", "qdqnp", "--junit", place.new(".xml"))
     compares(place)
     everything = "".join(place.outputs)
     assert printable(STYLES[place.style])[:12] in everything

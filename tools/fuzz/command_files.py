@@ -86,6 +86,8 @@ class Originals:
     pictured: bytes
     #: A float network, its int8 form, and data, below 'float.onnx', 'int8.onnx', 'x.npz' and 'pairs.toml'.
     quantized: Files
+    #: A conformance pack below 'pack'.
+    pack: Files
 
 
 def originals() -> Originals:
@@ -93,7 +95,8 @@ def originals() -> Originals:
     kits = [drawn(name, CASES[name], number) for number, name in enumerate(OPERATORS)]
     kits += [drawn(f"float {name}", {**CLOSE, **BITWISE}[name], number) for number, name in enumerate(FLOATS)]
     kits += [kit("dla", dla(size=8), 2), kit("many", many(), 3)]
-    return Originals(tuple(kits), common(), probes(), compiled(), picture_model().SerializeToString(), quantized())
+    pictured = picture_model().SerializeToString()
+    return Originals(tuple(kits), common(), probes(), compiled(), pictured, quantized(), pack())
 
 
 def quantized() -> Files:
@@ -111,6 +114,13 @@ def compiled() -> Files:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(2):
             write_folder(Path(folder) / f"st{number}", random_network(np.random.default_rng(number)), bool(number))
+        return read(Path(folder))
+
+
+def pack() -> Files:
+    """Make a small conformance pack."""
+    with tempfile.TemporaryDirectory() as folder:
+        ran("conformance", "make", "--out", Path(folder) / "pack", "--operator", "QLinearMatMul,Flatten", "--limit", 2)
         return read(Path(folder))
 
 

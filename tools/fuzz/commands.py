@@ -185,6 +185,11 @@ def _stimulate(d: Drawing) -> list[str]:
     return [*words, *d.maybe(0.3, "--json"), "--out", d.new("out")]
 
 
+def _conformance(d: Drawing) -> list[str]:
+    d.files.update(d.made.pack)
+    return ["conformance", "run", d.given("pack"), "--runtime", "qdqnp", "--timeout", "5", *d.maybe(0.5, "--json")]
+
+
 def _explain(d: Drawing) -> list[str]:
     layer = d.layer()
     words = ["explain", d.given("m.onnx"), "--input", d.given("in.npz"), "--layer", layer, "--index", d.element(layer)]
@@ -255,6 +260,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_eval, 10),
     (_golden, 10),
     (_stimulate, 6),
+    (_conformance, 2),
     (_explain, 10),
     (_compare, 22),
     (_identify, 6),

@@ -1,0 +1,31 @@
+"""OpenVINO's CPU plugin as a runtime. Only this file imports openvino."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from qdqnp.quant import Array
+
+
+class OpenVinoRuntime:
+    """OpenVINO, one thread, inference precision float32 so that nothing is narrowed to bfloat16."""
+
+    def __init__(self) -> None:
+        self._core: Any = openvino.Core()
+        self.version = f"openvino {openvino.__version__}"
+
+    def run(self, model: Path, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        compiled = self._core.compile_model(self._core.read_model(str(model)), "CPU", options)
+        found = compiled(dict(inputs))
+        return {port.get_any_name(): np.array(found[port]) for port in compiled.outputs}
+
+
+def start(profile: str) -> OpenVinoRuntime:
+    """Return the CPU plugin; it has one arithmetic, whatever the profile."""
+    return OpenVinoRuntime()
