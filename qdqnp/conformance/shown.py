@@ -115,20 +115,20 @@ def _ruled(model: Model, profile: Profile) -> str:
 
 
 def _most_telling(stimuli: list[Stimulus], bound: tuple[int, int] | None) -> list[Stimulus]:
-    """Keep a few inputs of one kind: first those that meet what none before did, in their own order.
+    """Keep a few inputs of one kind: those that reach a bound, then those that meet what none before did.
 
     bound: the proven least and greatest accumulator.
     """
     met: set[str] = set()
-    order: list[tuple[bool, int]] = []
+    order: list[tuple[bool, bool, int]] = []
     for number, stimulus in enumerate(stimuli):
         measured = _measured(stimulus)
         new = {key for key, value in measured.items() if key.startswith(("ties", "saturated", "inner")) and value}
-        new |= {key for key, end in zip(_ENDS, bound or (), strict=False) if measured[key] == end}
-        new -= met
+        ends = {key for key, end in zip(_ENDS, bound or (), strict=False) if measured[key] == end} - met
+        new = (new | ends) - met
         met |= new
-        order.append((not new, number))
-    return [stimuli[number] for _, number in sorted(order)[:MOST_OF_A_KIND]]
+        order.append((not ends, not new, number))
+    return [stimuli[number] for *_, number in sorted(order)[:MOST_OF_A_KIND]]
 
 
 def _measured(stimulus: Stimulus) -> Document:

@@ -24,7 +24,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make(
         out,
         operators=["QLinearConv", "QGemm", "QLinearMatMul", "QuantizeLinear", "QLinearSoftmax", "MaxPool"],
-        limit=12,
+        limit=6,
     )
     return out
 
