@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
 from qdqnp.quant import Array
 
@@ -16,6 +15,8 @@ class OpenVinoRuntime:
     """OpenVINO, one thread, inference precision float32 so that nothing is narrowed to bfloat16."""
 
     def __init__(self) -> None:
+        import openvino
+
         self._core: Any = openvino.Core()
         self.version = f"openvino {openvino.__version__}"
 
@@ -27,5 +28,5 @@ class OpenVinoRuntime:
 
 
 def start(profile: str) -> OpenVinoRuntime:
-    """Return the CPU plugin; it has one arithmetic, whatever the profile."""
+    """Return the CPU plugin; it has one arithmetic, whatever the profile. Raises ImportError."""
     return OpenVinoRuntime()

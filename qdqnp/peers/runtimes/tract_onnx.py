@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import tract
 
 from qdqnp.quant import Array
 
@@ -16,10 +16,14 @@ from qdqnp.quant import Array
 class TractRuntime:
     """tract, its model optimized as its documentation does it."""
 
-    version = f"tract {version('tract')}"
+    def __init__(self) -> None:
+        import tract
+
+        self._tract: Any = tract
+        self.version = f"tract {version('tract')}"
 
     def run(self, model: Path, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        loaded = tract.onnx().load(str(model))
+        loaded = self._tract.onnx().load(str(model))
         outputs = [output.name for output in onnx.load(model).graph.output]  # tract names them by their nodes
         given = [inputs[loaded.input_name(number)] for number in range(loaded.input_count())]
         runnable = loaded.into_model().into_runnable()
@@ -28,5 +32,5 @@ class TractRuntime:
 
 
 def start(profile: str) -> TractRuntime:
-    """Return tract; it has one arithmetic, whatever the profile."""
+    """Return tract; it has one arithmetic, whatever the profile. Raises ImportError."""
     return TractRuntime()
