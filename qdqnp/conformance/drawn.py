@@ -19,7 +19,7 @@ LOW, MIDDLE, HIGH = "low", "mid", "high"
 
 
 @dataclass(frozen=True)
-class Kind:
+class ParameterKind:
     """One choice of scales and zero points."""
 
     #: For names of cases: 'pow2' (a power of two between accumulator and output, so that exact halves occur), 'third'
@@ -34,9 +34,9 @@ class Kind:
 
 
 KINDS = (
-    Kind("pow2", LOW, MIDDLE, HIGH, "sums"),
-    Kind("odd", MIDDLE, HIGH, MIDDLE, ""),
-    Kind("third", HIGH, LOW, LOW, "wide"),
+    ParameterKind("pow2", LOW, MIDDLE, HIGH, "sums"),
+    ParameterKind("odd", MIDDLE, HIGH, MIDDLE, ""),
+    ParameterKind("third", HIGH, LOW, LOW, "wide"),
 )
 
 
@@ -60,18 +60,18 @@ def codes(rng: np.random.Generator, dtype: np.dtype[Any], shape: Sequence[int]) 
     return made
 
 
-def between(kind: Kind, reach: float) -> Array:
+def between(kind: ParameterKind, reach: float) -> Array:
     """Return scale of the output over that of the accumulator, under which sums of size `reach` go beyond the codes."""
     power = F(2.0 ** max(0, int(np.floor(np.log2(max(reach, 1) / 400)))))
     return np.asarray(power * F(0.7310586) if kind.name == "odd" else power, F)
 
 
-def input_scale(kind: Kind, rng: np.random.Generator) -> Array:
+def input_scale(kind: ParameterKind, rng: np.random.Generator) -> Array:
     """Return the scale of an input: a power of two, three times one, or any."""
     return np.asarray({"pow2": F(1 / 16), "third": F(3 / 32), "odd": F(rng.uniform(0.01, 0.1))}[kind.name], F)
 
 
-def weight_scale(kind: Kind, rng: np.random.Generator, count: int) -> Array:
+def weight_scale(kind: ParameterKind, rng: np.random.Generator, count: int) -> Array:
     """Return the scales of weights: one for each of `count` channels; one value where `count` is 0."""
     shape = (count,) if count else ()
     if kind.name == "odd":
@@ -79,7 +79,7 @@ def weight_scale(kind: Kind, rng: np.random.Generator, count: int) -> Array:
     return np.asarray(np.full(shape, 2.0**-7) * 2.0 ** (np.arange(max(count, 1)) % 2).reshape(shape or ()), F)
 
 
-def bias(kind: Kind, rng: np.random.Generator, count: int, reach: float) -> Array | None:
+def bias(kind: ParameterKind, rng: np.random.Generator, count: int, reach: float) -> Array | None:
     """Return int32 biases, one for each channel; None for a kind without."""
     if not kind.bias:
         return None
@@ -94,7 +94,7 @@ class Drawn(Generic[S, T]):
     number: int
     shape: S
     type: T
-    kind: Kind
+    kind: ParameterKind
     rng: np.random.Generator
 
 

@@ -18,7 +18,7 @@ from qdqnp.model import load
 from qdqnp.quant import Array
 
 INTEGER, QDQ = "integer", "qdq"
-#: The inputs of each integer operator in ONNX's order, by the names that a Layer gives its arrays: x and w are
+#: The inputs of each integer operator in ONNX's order, by the names that a LayerCase gives its arrays: x and w are
 #: operands, xs and xz scale and zero point of x, ys and yz those of the output, b is the bias.
 INPUTS: Mapping[str, str] = {
     "QLinearConv": "x xs xz w ws wz ys yz b",
@@ -57,7 +57,7 @@ _OPSET, _IR = 19, 9
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class LayerCase:
     """One layer: an operator with the arrays of its inputs."""
 
     #: The integer operator.
@@ -94,13 +94,13 @@ class Layer:
         return self.dtype.kind == "f"
 
 
-def model_of(layer: Layer, form: str) -> bytes:
+def model_of(layer: LayerCase, form: str) -> bytes:
     """Return the model of a layer in one of its forms: x is its first input, y its first output."""
     tensors = load(_built(layer, form, {})).program("ort-unfused").tensors
     return _built(layer, form, {name: tensors[name].shape for name in ("y", *layer.more)})
 
 
-def _built(layer: Layer, form: str, shapes: Mapping[str, Any]) -> bytes:
+def _built(layer: LayerCase, form: str, shapes: Mapping[str, Any]) -> bytes:
     """Return the model; the outputs have these shapes, where they are known."""
     nodes = _integer_nodes(layer) if form == INTEGER else _qdq_nodes(layer)
     arrays = dict(layer.arrays)
@@ -127,7 +127,7 @@ def _info(name: str, dtype: Any, shape: Sequence[int] | None) -> onnx.ValueInfoP
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def _integer_nodes(layer: Layer) -> list[onnx.NodeProto]:
+def _integer_nodes(layer: LayerCase) -> list[onnx.NodeProto]:
     wanted = INPUTS[layer.op].split() if layer.op in INPUTS else ["x", *layer.plain]
     names = [name if name in layer.arrays else "" for name in wanted]
     while not names[-1]:
@@ -136,7 +136,7 @@ def _integer_nodes(layer: Layer) -> list[onnx.NodeProto]:
     return [helper.make_node(layer.op, names, outputs, layer.op, domain=layer.domain, **layer.attributes)]
 
 
-def _qdq_nodes(layer: Layer) -> list[onnx.NodeProto]:
+def _qdq_nodes(layer: LayerCase) -> list[onnx.NodeProto]:
     op = FLOAT_OPERATORS[layer.op]
     attributes = {key: value for key, value in layer.attributes.items() if key not in _OF_INTEGER_ONLY}
     nodes, real = [], [name for name in ("c",) if name in layer.arrays]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.conformance.drawn import HIGH, LOW, MIDDLE, zero_point
-from qdqnp.conformance.layer import QDQ, Layer, model_of
+from qdqnp.conformance.layer import QDQ, LayerCase, model_of
 from qdqnp.conformance.naming import name_of
 from qdqnp.conformance.pack import DESC, MODEL, PACK, SCHEMA, counted, spread
 from qdqnp.conformance.shown import Shown, ShownSet, shown_to
@@ -163,7 +163,7 @@ def cases_of(op: str, profile: Profile, layers: int | None = None) -> tuple[list
     return cases, [LeftOut(op, profile.name, count, why) for why, count in reasons.items()]
 
 
-def _cases(layer: Layer, form: str, shown: ShownSet, profile: Profile) -> Iterator[MadeCase]:
+def _cases(layer: LayerCase, form: str, shown: ShownSet, profile: Profile) -> Iterator[MadeCase]:
     data = model_of(layer, form)
     model = load(data)
     _require_promised(model, profile)
@@ -182,7 +182,7 @@ def _require_promised(model: Model, profile: Profile) -> None:
             raise QdqnpError("no promise", [Problem(f"output '{name}'", "a promise", plan.promises[name].reason)])
 
 
-def _desc(layer: Layer, form: str, shown: ShownSet, profile: Profile, one: Shown, name: str) -> Document:
+def _desc(layer: LayerCase, form: str, shown: ShownSet, profile: Profile, one: Shown, name: str) -> Document:
     return {
         "schema": SCHEMA,
         "name": name,
@@ -206,7 +206,7 @@ def _desc(layer: Layer, form: str, shown: ShownSet, profile: Profile, one: Shown
     }
 
 
-def _is(layer: Layer, key: str) -> bool:
+def _is(layer: LayerCase, key: str) -> bool:
     return key in layer.arrays
 
 

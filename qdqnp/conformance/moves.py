@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qdqnp.conformance.drawn import SIGNED, UNSIGNED, F, choices, codes, zero_point
-from qdqnp.conformance.layer import Layer
+from qdqnp.conformance.layer import LayerCase
 from qdqnp.graph import ONNX
 
 #: Shapes of x, further inputs and attributes of each operator.
@@ -40,7 +40,7 @@ MOVES: Mapping[str, Sequence[tuple[tuple[int, ...], Mapping[str, Any], Mapping[s
 }
 
 
-def moves(op: str) -> Iterator[Layer]:
+def moves(op: str) -> Iterator[LayerCase]:
     """Yield the layers of one operator, input and output of one scale and zero point."""
     for chosen in choices(op, MOVES[op], (UNSIGNED, SIGNED)):
         kind, rng, x, (shape, others, attributes) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -54,4 +54,4 @@ def moves(op: str) -> Iterator[Layer]:
         plain = tuple(given) if op != "Resize" else ("", "scales")
         output = np.int64 if op == "ArgMax" else x
         arrays = {"x": codes(rng, x, shape), **parameters, **given}
-        yield Layer(op, ONNX, arrays, ("x",), attributes, output, note=kind.name, plain=plain)
+        yield LayerCase(op, ONNX, arrays, ("x",), attributes, output, note=kind.name, plain=plain)

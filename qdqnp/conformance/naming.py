@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from qdqnp.conformance.layer import Layer
+from qdqnp.conformance.layer import LayerCase
 
 _SHORT = {"uint8": "u8", "int8": "i8", "int32": "i32", "int64": "i64", "float32": "f32", "bool": "b"}
 #: Attributes that the shapes say already.
 _SAID = ("kernel_shape", "channels_last")
 
 
-def name_of(layer: Layer, form: str, stimulus: str) -> str:
+def name_of(layer: LayerCase, form: str, stimulus: str) -> str:
     """Return the name of a case, in lower case: letters, digits, '_', '-' and '.' only."""
     operands = [name for name in ("x", "w") if name in layer.arrays]
     shapes = ["x".join(map(str, layer.arrays[name].shape)) for name in operands]
@@ -35,7 +35,7 @@ def name_of(layer: Layer, form: str, stimulus: str) -> str:
     return re.sub(r"[^a-z0-9_.-]", "", "_".join(part for part in parts if part).lower())
 
 
-def _pools(layer: Layer) -> bool:
+def _pools(layer: LayerCase) -> bool:
     return "kernel_shape" in layer.attributes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from qdqnp.conformance.pack import MODEL, Pack, StoredCase, read_case, read_pack, spread
 from qdqnp.conformance.verdict import FAILED, REFUSED, RIGHT, WRONG, Judged, explained, judge
 from qdqnp.errors import InputError, Problem
-from qdqnp.peers.runtimes.apart import Apart
+from qdqnp.peers.runtimes.apart import ApartRuntime
 from qdqnp.peers.runtimes.command import CommandRuntime
 from qdqnp.peers.runtimes.names import RUNTIMES
 from qdqnp.peers.runtimes.outcome import Ran, Scored
@@ -150,7 +150,7 @@ def _cases(pack: Pack, profile: str, operators: Sequence[str]) -> list[str]:
 def opened(runtime: str, profile: str, timeout: float) -> Scored:
     """Return the runtime of a name, or of a command. Raises InputError and PeerError."""
     if runtime in RUNTIMES:
-        return Apart(runtime, profile, timeout)
+        return ApartRuntime(runtime, profile, timeout)
     return CommandRuntime(runtime, timeout)
 
 

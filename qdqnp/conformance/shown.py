@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from qdqnp.conformance.drawn import F, generator
-from qdqnp.conformance.layer import Layer, model_of
+from qdqnp.conformance.layer import LayerCase, model_of
 from qdqnp.errors import InputError
 from qdqnp.graph import ONNX
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.values import real_ties
 from qdqnp.ops.registry import operator_of
 from qdqnp.quant import Array, code_range
 from qdqnp.stimuli.goals import REACHED, Verdict
@@ -68,7 +69,7 @@ class ShownSet:
     constructed: int = 0
 
 
-def shown_to(layer: Layer, profile: Profile) -> ShownSet:
+def shown_to(layer: LayerCase, profile: Profile) -> ShownSet:
     """Return what a layer is shown under a profile.
 
     Raises ProfileError where the profile does not define the layer.
@@ -86,7 +87,7 @@ def shown_to(layer: Layer, profile: Profile) -> ShownSet:
         return ShownSet(list(_plain(layer)), {})
 
 
-def _twin(layer: Layer) -> Layer:
+def _twin(layer: LayerCase) -> LayerCase:
     parameters = {"xs": F(0.0625), "ws": F(2.0**-7), "ys": F(1), "xz": layer.arrays["xz"], "wz": layer.arrays["wz"]}
     arrays = {name: array for name, array in layer.arrays.items() if name in ("x", "w", "xs", "xz", "ws", "wz")}
     arrays = {**{key: np.asarray(value) for key, value in parameters.items()}, **arrays, "yz": layer.arrays["xz"]}
@@ -94,7 +95,7 @@ def _twin(layer: Layer) -> Layer:
 
 
 # -- by construction ---------------------------------------------------------------------------------------------------
-def _constructed(layer: Layer, profile: Profile) -> ShownSet:
+def _constructed(layer: LayerCase, profile: Profile) -> ShownSet:
     model = load(model_of(layer, layer.forms[0]))
     found = for_layer(model, _ruled(model, profile), profile, count=1)
     kept = [
@@ -155,7 +156,7 @@ def _told(verdicts: Sequence[Verdict]) -> Document:
 
 
 # -- patterns ----------------------------------------------------------------------------------------------------------
-def _plain(layer: Layer) -> Iterator[Shown]:
+def _plain(layer: LayerCase) -> Iterator[Shown]:
     """Yield patterns and random codes, and one input with every code in turn."""
     zero = int(layer.arrays["xz"].reshape(-1)[0]) if "xz" in layer.arrays else 0
     slots = {name: Slot(layer.arrays[name].dtype, layer.arrays[name].shape, zero) for name in layer.fed}
@@ -175,7 +176,7 @@ def _every(slot: Slot) -> Array:
 
 
 # -- real numbers ------------------------------------------------------------------------------------------------------
-def _reals(layer: Layer) -> Iterator[Shown]:
+def _reals(layer: LayerCase) -> Iterator[Shown]:
     """Yield halves of both signs, their neighbours, both ends and what lies beyond, and random numbers."""
     shape = layer.arrays["x"].shape
     if "ys" not in layer.arrays:
@@ -209,7 +210,7 @@ def _at_the_ends(low: Array, high: Array, scale: Array, shape: tuple[int, ...]) 
     return found
 
 
-def _along(layer: Layer, parameters: Array) -> Array:
+def _along(layer: LayerCase, parameters: Array) -> Array:
     """Return scales or zero points, shaped to broadcast over x."""
     if parameters.ndim == 0:
         return parameters
@@ -220,18 +221,18 @@ def rounded_from(x: Array, scale: Array, zero: Array, dtype: np.dtype[Any]) -> D
     """Return what the quotients x / scale meet when they become codes, as desc.json has it."""
     with np.errstate(all="ignore"):
         real = (x / scale).astype(F)
-        ties = (np.abs(real) < 2**22) & (np.abs(real - np.trunc(real)) == 0.5)
+    ties = real_ties(real)
     low, high = code_range(dtype)
     return {
         "outputs": int(x.size),
-        "ties_negative": int((ties & (real < 0)).sum()),
-        "ties_positive": int((ties & (real > 0)).sum()),
+        "ties_negative": int((ties < 0).sum()),
+        "ties_positive": int((ties > 0).sum()),
         "saturated_low": int((real < low - zero).sum()),
         "saturated_high": int((real > high - zero).sum()),
     }
 
 
-def _ranges(layer: Layer) -> Iterator[Shown]:
+def _ranges(layer: LayerCase) -> Iterator[Shown]:
     """Yield ranges of real numbers for what finds its scale in them: of one sign, of both, of none."""
     shape, count = layer.arrays["x"].shape, int(np.prod(layer.arrays["x"].shape))
     rng = generator("ranges", layer.op, shape)

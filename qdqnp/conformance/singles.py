@@ -12,13 +12,13 @@ from qdqnp.conformance.drawn import (
     SIGNED,
     UNSIGNED,
     F,
-    Kind,
+    ParameterKind,
     choices,
     codes,
     input_scale,
     zero_point,
 )
-from qdqnp.conformance.layer import Layer
+from qdqnp.conformance.layer import LayerCase
 from qdqnp.graph import DEVICES, MICROSOFT
 from qdqnp.quant import Array
 
@@ -36,7 +36,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Mapping[str, Any]], ...] = (
 PLANES = ((1, 3, 4, 4), (2, 2, 5, 5), (1, 4, 7, 7))
 
 
-def _unary(x: Any, kind: Kind, rng: np.random.Generator, scale: Any = None) -> dict[str, Array]:
+def _unary(x: Any, kind: ParameterKind, rng: np.random.Generator, scale: Any = None) -> dict[str, Array]:
     """Return scales and zero points of x and y by name.
 
     scale: that of the output, where the operator has a usual one.
@@ -45,7 +45,7 @@ def _unary(x: Any, kind: Kind, rng: np.random.Generator, scale: Any = None) -> d
     return {"xs": input_scale(kind, rng), "xz": zero_point(x, kind.x), "ys": ys, "yz": zero_point(x, kind.y)}
 
 
-def pairs(op: str, domain: str = MICROSOFT) -> Iterator[Layer]:
+def pairs(op: str, domain: str = MICROSOFT) -> Iterator[LayerCase]:
     """Yield the layers of QLinearAdd, QLinearMul or QLinearSub."""
     for chosen in choices(op, PAIRS, TYPES):
         kind, rng, x, (first, second) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -56,10 +56,10 @@ def pairs(op: str, domain: str = MICROSOFT) -> Iterator[Layer]:
         if op == "QLinearMul":
             factor = {"pow2": F(1 / 8), "third": F(3 / 16), "odd": F(0.1317)}[kind.name]
             arrays["ys"] = np.asarray(factor, F)
-        yield Layer(op, domain, arrays, ("x", "w"), note=kind.name)
+        yield LayerCase(op, domain, arrays, ("x", "w"), note=kind.name)
 
 
-def joins(op: str) -> Iterator[Layer]:
+def joins(op: str) -> Iterator[LayerCase]:
     """Yield the layers of QLinearConcat (two inputs) or QLinearWhere (with a condition)."""
     for chosen in choices(op, (((16, 16), 0), ((1, 64, 2, 2), 1), ((1, 2, 3, 8), 3)), TYPES):
         kind, rng, x, (shape, axis) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -70,12 +70,12 @@ def joins(op: str) -> Iterator[Layer]:
         arrays |= {"wz": arrays["yz"] if same else zero_point(x, kind.w)}
         if op == "QLinearWhere":
             condition = rng.integers(0, 2, shape).astype(bool)
-            yield Layer(op, MICROSOFT, {**arrays, "c": condition}, ("x", "w"), note=kind.name)
+            yield LayerCase(op, MICROSOFT, {**arrays, "c": condition}, ("x", "w"), note=kind.name)
         else:
-            yield Layer(op, MICROSOFT, arrays, ("x", "w"), {"axis": axis}, note=kind.name)
+            yield LayerCase(op, MICROSOFT, arrays, ("x", "w"), {"axis": axis}, note=kind.name)
 
 
-def lookups(op: str, domain: str = MICROSOFT, attributes: Mapping[str, Any] | None = None) -> Iterator[Layer]:
+def lookups(op: str, domain: str = MICROSOFT, attributes: Mapping[str, Any] | None = None) -> Iterator[LayerCase]:
     """Yield the layers of a function of single codes."""
     fixed = {"QLinearSigmoid": F(1 / 256), "QLinearTanh": F(1 / 128)}.get(op)
     for chosen in choices(op, ((256,), (1, 4, 8, 8), (2, 3, 11)), TYPES):
@@ -83,20 +83,20 @@ def lookups(op: str, domain: str = MICROSOFT, attributes: Mapping[str, Any] | No
         arrays = {"x": codes(rng, x, shape), **_unary(x, kind, rng, fixed)}
         if fixed is not None and kind.name == "odd":
             arrays["ys"] = np.asarray(fixed * F(1.3), F)
-        yield Layer(op, domain, arrays, ("x",), attributes or {}, note=kind.name)
+        yield LayerCase(op, domain, arrays, ("x",), attributes or {}, note=kind.name)
 
 
-def softmaxes(op: str) -> Iterator[Layer]:
+def softmaxes(op: str) -> Iterator[LayerCase]:
     """Yield the layers of QLinearSoftmax; its output's scale is 1/256, as every exporter has it, or another."""
     for chosen in choices(op, (((3, 10), -1), ((2, 4, 5), 1), ((1, 100), 1)), TYPES):
         kind, rng, x, (shape, axis) = chosen.kind, chosen.rng, chosen.type, chosen.shape
         scale = F(1 / 256) if kind.name != "odd" else F(0.0051)
         arrays = {"x": codes(rng, x, shape), **_unary(x, kind, rng, np.asarray(scale))}
         arrays["yz"] = zero_point(x, LOW)
-        yield Layer(op, MICROSOFT, arrays, ("x",), {"axis": axis, "opset": 13}, note=kind.name)
+        yield LayerCase(op, MICROSOFT, arrays, ("x",), {"axis": axis, "opset": 13}, note=kind.name)
 
 
-def averages(op: str) -> Iterator[Layer]:
+def averages(op: str) -> Iterator[LayerCase]:
     """Yield the layers of QLinearAveragePool or QLinearGlobalAveragePool."""
     windows = WINDOWS if op == "QLinearAveragePool" else tuple((shape, {"channels_last": 0}) for shape in PLANES)
     for chosen in choices(op, windows, TYPES):
@@ -106,15 +106,15 @@ def averages(op: str) -> Iterator[Layer]:
         arrays["ys"] = np.asarray(arrays["xs"] * ratio, F)
         if kind.name == "pow2":  # as exporters write it: input and output share their parameters
             arrays["yz"] = arrays["xz"]
-        yield Layer(op, MICROSOFT, arrays, ("x",), attributes, note=kind.name)
+        yield LayerCase(op, MICROSOFT, arrays, ("x",), attributes, note=kind.name)
 
 
-def requantizations(op: str) -> Iterator[Layer]:
+def requantizations(op: str) -> Iterator[LayerCase]:
     """Yield the layers that change scale and zero point and nothing else."""
     return lookups(op, DEVICES)
 
 
-def interpolations(op: str) -> Iterator[Layer]:
+def interpolations(op: str) -> Iterator[LayerCase]:
     """Yield the layers of a Resize of mode linear; input and output share their parameters."""
     for chosen in choices(op, (((1, 2, 4, 4), (2.0, 2.0)), ((1, 1, 4, 6), (1.5, 3.0))), TYPES):
         kind, rng, x, (shape, factors) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -122,4 +122,4 @@ def interpolations(op: str) -> Iterator[Layer]:
         arrays |= {"ys": arrays["xs"], "yz": arrays["xz"]}
         arrays["scales"] = np.array([1, 1, *factors], F)
         attributes = {"mode": "linear"}
-        yield Layer(op, DEVICES, arrays, ("x",), attributes, note=kind.name, plain=("", "scales"))
+        yield LayerCase(op, DEVICES, arrays, ("x",), attributes, note=kind.name, plain=("", "scales"))

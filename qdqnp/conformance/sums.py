@@ -11,7 +11,7 @@ from qdqnp.conformance.drawn import (
     SIGNED,
     UNSIGNED,
     F,
-    Kind,
+    ParameterKind,
     between,
     bias,
     choices,
@@ -20,7 +20,7 @@ from qdqnp.conformance.drawn import (
     weight_scale,
     zero_point,
 )
-from qdqnp.conformance.layer import Layer
+from qdqnp.conformance.layer import LayerCase
 from qdqnp.graph import MICROSOFT, ONNX
 from qdqnp.quant import Array
 
@@ -39,14 +39,14 @@ CONVOLUTIONS: tuple[tuple[tuple[int, ...], tuple[int, ...], Mapping[str, Any]], 
 MATRICES = ((2, 3, 4, ()), (1, 4, 24, ()), (3, 2, 64, (2,)))
 
 
-def _weights(rng: np.random.Generator, kind: Kind, dtype: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
+def _weights(rng: np.random.Generator, kind: ParameterKind, dtype: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Return weights and their zero point; that of int8 weights is 0, as nearly every exporter has it."""
     zero = zero_point(dtype, kind.w) if dtype == UNSIGNED else np.zeros((), dtype)
     return codes(rng, dtype, shape), zero
 
 
 def _scaled(
-    rng: np.random.Generator, kind: Kind, x: Any, zero: Array, channels: int, reach: float, vector: bool
+    rng: np.random.Generator, kind: ParameterKind, x: Any, zero: Array, channels: int, reach: float, vector: bool
 ) -> dict[str, Array]:
     """Return scales and zero points of x, w and y by name.
 
@@ -59,7 +59,7 @@ def _scaled(
     return {"xs": xs, "xz": zero_point(x, kind.x), "ws": ws, "wz": zeros, "ys": ys, "yz": zero_point(x, kind.y)}
 
 
-def convolutions(op: str) -> Iterator[Layer]:
+def convolutions(op: str) -> Iterator[LayerCase]:
     """Yield the layers of QLinearConv or ConvInteger."""
     for chosen in choices("convolution", CONVOLUTIONS, TYPES):
         kind, rng, (x, w), (image, kernel, attributes) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -70,15 +70,15 @@ def convolutions(op: str) -> Iterator[Layer]:
         more = {"kernel_shape": kernel[2:], **attributes}
         if op == "ConvInteger":
             arrays |= {"xz": zero_point(x, kind.x), "wz": zero}
-            yield Layer(op, ONNX, arrays, ("x",), more, np.int32, note=kind.name)
+            yield LayerCase(op, ONNX, arrays, ("x",), more, np.int32, note=kind.name)
             continue
         arrays |= _scaled(rng, kind, x, zero, kernel[0], reach, vector=chosen.number % 2 == 1)
         added = bias(kind, rng, kernel[0], reach)
         arrays |= {} if added is None else {"b": added}
-        yield Layer(op, ONNX, arrays, ("x",), more, note=kind.name)
+        yield LayerCase(op, ONNX, arrays, ("x",), more, note=kind.name)
 
 
-def matrices(op: str, domain: str = ONNX) -> Iterator[Layer]:
+def matrices(op: str, domain: str = ONNX) -> Iterator[LayerCase]:
     """Yield the layers of QLinearMatMul, MatMulInteger or MatMulIntegerToFloat."""
     for chosen in choices("matrix", MATRICES, TYPES):
         kind, rng, (x, w), (rows, columns, terms, before) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -93,10 +93,10 @@ def matrices(op: str, domain: str = ONNX) -> Iterator[Layer]:
         elif op == "MatMulIntegerToFloat":
             del arrays["ys"], arrays["yz"]
             output = np.float32
-        yield Layer(op, domain, arrays, ("x",), output=output, note=kind.name)
+        yield LayerCase(op, domain, arrays, ("x",), output=output, note=kind.name)
 
 
-def gemms(op: str) -> Iterator[Layer]:
+def gemms(op: str) -> Iterator[LayerCase]:
     """Yield the layers of QGemm, some with transposed weights."""
     for chosen in choices("gemm", MATRICES, TYPES):
         kind, rng, (x, w), (rows, columns, terms, _) = chosen.kind, chosen.rng, chosen.type, chosen.shape
@@ -106,4 +106,4 @@ def gemms(op: str) -> Iterator[Layer]:
         arrays |= _scaled(rng, kind, x, zero, columns, reach, vector=chosen.number == 1)
         added = bias(kind, rng, columns, reach)
         arrays |= {} if added is None else {"b": added}
-        yield Layer(op, MICROSOFT, arrays, ("x",), {"transB": 1} if transposed else {}, note=kind.name)
+        yield LayerCase(op, MICROSOFT, arrays, ("x",), {"transB": 1} if transposed else {}, note=kind.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from qdqnp.conformance.conversions import dequantizers, dynamic_products, dynamic_quantizers, quantizers
-from qdqnp.conformance.layer import Layer
+from qdqnp.conformance.layer import LayerCase
 from qdqnp.conformance.moves import MOVES, moves
 from qdqnp.conformance.singles import (
     averages,
@@ -22,7 +22,7 @@ from qdqnp.graph import DEVICES, MICROSOFT
 from qdqnp.ops import integer
 from qdqnp.ops.registry import operators
 
-Layers = Callable[[str], Iterator[Layer]]
+Layers = Callable[[str], Iterator[LayerCase]]
 
 LAYERS: Mapping[str, Layers] = {
     "QLinearConv": convolutions,
@@ -69,6 +69,6 @@ def integer_operators() -> list[str]:
     return sorted({op for (_, op), operator in operators().items() if type(operator).__module__.startswith(room)})
 
 
-def layers_of(op: str) -> list[Layer]:
+def layers_of(op: str) -> list[LayerCase]:
     """Return the layers of one operator; none where it has a reason in LEFT_OUT."""
     return list(LAYERS[op](op)) if op in LAYERS else []

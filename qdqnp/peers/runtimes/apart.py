@@ -35,7 +35,7 @@ STARTING = 120.0
 MAX_OUTPUT = 2**28
 
 
-class Apart:
+class ApartRuntime:
     """A named runtime in a child process.
 
         name: one of RUNTIMES.
@@ -44,7 +44,7 @@ class Apart:
 
     Raises PeerError where the runtime's package is missing.
 
-    >>> runtime = Apart("reference", "ort", 60)
+    >>> runtime = ApartRuntime("reference", "ort", 60)
     >>> runtime.version.startswith("onnx ")
     True
     >>> runtime.close()
@@ -164,7 +164,8 @@ def serve() -> None:
     _say(answers, {"version": runtime.version})
     for line in sys.stdin.buffer:
         request = parse_json(line)
-        inputs = {name: np.load(path, allow_pickle=False) for name, path in request["inputs"].items()}
+        given = read_outputs({name: Path(path) for name, path in request["inputs"].items()})
+        inputs = given.outputs if isinstance(given, Ran) else {}
         try:
             outputs = runtime.run(Path(request["model"]), inputs)
             files = {name: f"{number}.npy" for number, name in enumerate(outputs)}

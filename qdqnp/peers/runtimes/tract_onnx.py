@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from qdqnp.files.regular import read_bytes
+from qdqnp.limits import MAX_FILE_BYTES
 from qdqnp.quant import Array
 
 
@@ -24,7 +26,8 @@ class TractRuntime:
 
     def run(self, model: Path, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         loaded = self._tract.onnx().load(str(model))
-        outputs = [output.name for output in onnx.load(model).graph.output]  # tract names them by their nodes
+        file = onnx.load_model_from_string(read_bytes(model, MAX_FILE_BYTES))
+        outputs = [output.name for output in file.graph.output]  # tract names them by their nodes
         given = [inputs[loaded.input_name(number)] for number in range(loaded.input_count())]
         runnable = loaded.into_model().into_runnable()
         found = runnable.run([np.ascontiguousarray(array) for array in given])

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, save
 
 from qdqnp.errors import InputError, PeerError
 from qdqnp.peers.runtimes import names
-from qdqnp.peers.runtimes.apart import Apart
+from qdqnp.peers.runtimes.apart import ApartRuntime
 from qdqnp.peers.runtimes.command import CommandRuntime, bounded
 from qdqnp.peers.runtimes.names import RUNTIMES, started
 from qdqnp.peers.runtimes.outcome import Declined, NoAnswer, Ran
@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
 def test_every_runtime_answers_and_refuses(name: str, model: Path) -> None:
     if name.startswith("onnxruntime") or name in ("openvino", "tract"):
         pytest.importorskip(name.partition("-")[0])
-    runtime = Apart(name, "ort", 60)
+    runtime = ApartRuntime(name, "ort", 60)
     try:
         outcome = runtime.run(model, {"x": model.parent / "x.npy"})
         assert isinstance(outcome, Ran) and outcome.outputs["y"].tolist() == [1, -2]
@@ -42,7 +42,7 @@ def test_every_runtime_answers_and_refuses(name: str, model: Path) -> None:
         runtime.close()
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> Apart:
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> ApartRuntime:
     """A runtime that comes from a file of the test's, through the search path that the child gets."""
     source = (
         "import numpy as np, os, time, pathlib, sys\n"
@@ -60,7 +60,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> Apart
         "from qdqnp.peers.runtimes.apart import serve; serve()"
     )
     monkeypatch.setattr("qdqnp.peers.runtimes.apart._CODE", code)
-    return Apart("qdqnp", "ort", 2)
+    return ApartRuntime("qdqnp", "ort", 2)
 
 
 def test_a_crash_and_a_hang_are_no_answers_and_the_next_case_runs(
