@@ -34,6 +34,7 @@ COMMANDS = (
     "compare",
     "st",
     "conformance",
+    "reduce",
     "profiles",
     "operators",
     "host",

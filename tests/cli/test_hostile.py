@@ -187,6 +187,8 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
     pack = place.new("c")
     run("conformance", "make", "--out", pack, "--operator", "Flatten", "--limit", 1)
     run("conformance", "run", pack, "--runtime", "qdqnp", "--junit", place.new(".xml"))
+    failing = f"{sys.executable} -c 'raise SystemExit(7)'"
+    run("reduce", model, "--while", failing, "--out", place.new(".onnx"))
     compares(place)
     everything = "".join(place.outputs)
     assert printable(STYLES[place.style])[:12] in everything

@@ -190,6 +190,10 @@ def _conformance(d: Drawing) -> list[str]:
     return ["conformance", "run", d.given("pack"), "--runtime", "qdqnp", "--timeout", "5", *d.maybe(0.5, "--json")]
 
 
+def _reduce(d: Drawing) -> list[str]:
+    return ["reduce", d.given("m.onnx"), "--while", "false", "--code", "1", "--out", d.new("small.onnx")]
+
+
 def _explain(d: Drawing) -> list[str]:
     layer = d.layer()
     words = ["explain", d.given("m.onnx"), "--input", d.given("in.npz"), "--layer", layer, "--index", d.element(layer)]
@@ -261,6 +265,7 @@ DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_golden, 10),
     (_stimulate, 6),
     (_conformance, 2),
+    (_reduce, 0.5),
     (_explain, 10),
     (_compare, 22),
     (_identify, 6),

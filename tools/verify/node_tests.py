@@ -220,13 +220,13 @@ def _cell(reason: str, names: Sequence[str], count: int) -> str:
     return f"{reason.replace('|', ' or ')}: {shown}{more}"
 
 
-def with_section(page: str, section: str) -> str:
+def with_section(page: str, section: str, first: str = BEGIN, last: str = END) -> str:
     """Return a page with what stands between its two marks replaced. Raises click.ClickException where they miss."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise click.ClickException(f"the page has no section between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{section}\n\n{END}{after}"
+        raise click.ClickException(f"the page has no section between {first} and {last}")
+    return f"{before}{first}\n\n{section}\n\n{last}{after}"
 
 
 @click.command()

@@ -73,6 +73,7 @@ WRITINGS = (
     Writing("capture", "capture {given}/net.onnx --device board:run --random 3 --seed {seed} --out {out}", "dump"),
     Writing("probe", "probe --out {out}", "probes"),
     Writing("conformance make", "conformance make --operator Flatten --limit 4 --out {out}", "pack"),
+    Writing("reduce", "reduce {given}/net.onnx --while false --out {out}", "small.onnx"),
     Writing("run", "run {given}/net.onnx --input {given}/x{seed}.npy --output {out}", "y.npz"),
     Writing("run --force", "run {given}/net.onnx --input {given}/x{seed}.npy --output {out}", "y.npz", force=True),
     Writing("compare --html", f"{COMPARED} --html {{out}}", "report.html", codes=(0, 1)),

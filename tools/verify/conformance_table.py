@@ -1,0 +1,382 @@
+"""Score every runtime that is installed on the conformance pack, and write the tables of docs/conformance.md.
+
+    python -m tools.verify.conformance_table --scores scores --write docs/conformance.md --tickets tickets
+
+Runtimes that are not installed are named and left out. Scores that are in the folder already are not made again. The
+tickets are models of one layer for what seems a fault of a runtime, each run here.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from qdqnp.conformance.make import make
+from qdqnp.conformance.scoring import VERDICTS, opened, score
+from qdqnp.conformance.verdict import CLASSES, FORM, ROUNDING, SATURATION, SPECIFICATION
+from qdqnp.errors import PeerError
+from qdqnp.files.npy import npy_bytes
+from qdqnp.peers.runtimes.names import RUNTIMES
+from qdqnp.peers.runtimes.outcome import Ran
+from qdqnp.quant import Array
+from tools.verify.node_tests import with_section
+
+BEGIN, END = "<!-- scores, by tools.verify.conformance_table -->", "<!-- end of scores -->"
+F, U8, I8 = np.float32, np.uint8, np.int8
+Document = dict[str, Any]
+
+#: Why wrong answers of a class occur, by runtime ('' for any), operator ('' for any) and form ('' for any).
+REASONS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "",
+        "MatMulIntegerToFloat",
+        "qdq",
+        ROUNDING,
+        "the product is one of float32 numbers, not integer sums times a scale",
+    ),
+    (
+        "onnxruntime-unfused",
+        "",
+        "qdq",
+        ROUNDING,
+        "the float operator runs between the pair: its arithmetic rounds more often",
+    ),
+    ("reference", "", "qdq", ROUNDING, "the float operator is computed in float32 or float64, then quantized"),
+    (
+        "reference",
+        "QLinearConv",
+        "integer",
+        ROUNDING,
+        "the zero point is added before the rounding, so halves depend on it",
+    ),
+    (
+        "reference",
+        "QLinearMatMul",
+        "integer",
+        ROUNDING,
+        "the zero point is added before the rounding, so halves depend on it",
+    ),
+    (
+        "reference",
+        "QuantizeLinear",
+        "",
+        SATURATION,
+        "float32 beyond int32 is converted before it is saturated (ticket)",
+    ),
+    (
+        "",
+        "DynamicQuantizeLinear",
+        "",
+        SPECIFICATION,
+        "of zeros alone ONNX's formula is 0 / 0; ONNX Runtime makes the scale 1",
+    ),
+    ("tract", "QLinearSoftmax", "qdq", SATURATION, "Softmax between a pair gives other numbers (ticket)"),
+    ("tract", "QLinearSoftmax", "qdq", SPECIFICATION, "Softmax between a pair gives other numbers (ticket)"),
+    ("tract", "QuantizeLinear", "", SATURATION, "float32 beyond int32 is converted before it is saturated (ticket)"),
+    ("tract", "QuantizeLinear", "", ROUNDING, "x times the reciprocal of the scale is not x divided by the scale"),
+    ("tract", "", "qdq", ROUNDING, "the float operator is computed in float32, then quantized"),
+    ("tract", "QLinearMatMul", "integer", ROUNDING, "the multiplier is rounded otherwise; the real value is as near"),
+    ("openvino", "QLinearSoftmax", "integer", ROUNDING, "the exact Softmax, not ONNX Runtime's table"),
+    (
+        "openvino",
+        "QuantizeLinear",
+        "",
+        ROUNDING,
+        "the zero point is added before the rounding, so halves depend on it (ticket)",
+    ),
+    ("openvino", "DynamicQuantizeLinear", "", ROUNDING, "halves are rounded up, not to even (ticket)"),
+    ("openvino", "QLinearAveragePool", "qdq", SATURATION, "padding that counts is code 0, not the zero point (ticket)"),
+    (
+        "openvino",
+        "QLinearAveragePool",
+        "qdq",
+        SPECIFICATION,
+        "padding that counts is code 0, not the zero point (ticket)",
+    ),
+    ("openvino", "QLinearSoftmax", "integer", SPECIFICATION, "results beyond the codes wrap (ticket)"),
+    ("openvino", "DynamicQuantizeMatMul", "", SPECIFICATION, "the activations are quantized otherwise"),
+    ("openvino", "", "integer", SATURATION, "results beyond the codes wrap, they are not saturated (ticket)"),
+    ("openvino", "", "integer", SPECIFICATION, "results beyond the codes wrap, they are not saturated (ticket)"),
+    (
+        "openvino",
+        "",
+        "integer",
+        ROUNDING,
+        "the real value is rounded once: halves and products in float32 come out otherwise",
+    ),
+    ("openvino", "", "qdq", ROUNDING, "the float operator runs with its quantization folded in, rounded otherwise"),
+)
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+def scores_of(pack: Path, folder: Path | None, limit: int | None) -> Iterator[Document]:
+    """Yield the score of each runtime that is installed, as JSON has it."""
+    for name in RUNTIMES:
+        kept = None if folder is None else folder / f"{name}.json"
+        if kept is not None and kept.exists():
+            yield json.loads(kept.read_text(encoding="utf-8"))
+            continue
+        try:
+            found = score(pack, name, "ort", limit=limit).as_json()
+        except PeerError as error:
+            click.echo(f"left out: {error.problems[0]}", err=True)
+            continue
+        click.echo(f"{name}: {found['counts']}", err=True)
+        if kept is not None:
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(found), encoding="utf-8")
+        yield found
+
+
+def summary(scores: Sequence[Document]) -> list[str]:
+    lines = [
+        f"| runtime | version | {' | '.join(VERDICTS)} | wrong in |",
+        f"|---|---|{'--:|' * len(VERDICTS)}---|",
+    ]
+    for one in scores:
+        kinds = ", ".join(f"{kind} {one['classes'][kind]}" for kind in CLASSES if one["classes"].get(kind))
+        counts = " | ".join(f"{one['counts'][verdict]:,}" for verdict in VERDICTS)
+        version = one["version"].split("-releases")[0].split("-2")[0]
+        lines.append(f"| `{one['runtime']}` | {version} | {counts} | {kinds} |")
+    return lines
+
+
+def differences(scores: Sequence[Document]) -> list[str]:
+    """Return a row for each operator, form and class in which a runtime is wrong, with the reason."""
+    lines = ["| runtime | operator | form | class | cases | as | why |", "|---|---|---|---|--:|---|---|"]
+    for one in scores:
+        wrong = [case for case in one["cases"] if case["verdict"] == "wrong"]
+        groups = Counter((case["case"].split("/")[1], case["form"], case["kind"]) for case in wrong)
+        for (op, form, kind), count in sorted(groups.items()):
+            those = [
+                case for case in wrong if (case["case"].split("/")[1], case["form"], case["kind"]) == (op, form, kind)
+            ]
+            named = sorted({case["as_profile"] for case in those} - {""})
+            lines.append(
+                f"| `{one['runtime']}` | {op} | {form} | {kind} | {count} | {', '.join(f'`{n}`' for n in named)} | "
+                f"{reason_of(one['runtime'], op, form, kind)} |"
+            )
+    return lines
+
+
+def reason_of(runtime: str, op: str, form: str, kind: str) -> str:
+    """Return why a runtime's answers are wrong in this way; the class alone where nothing is known."""
+    for name, operator, shape, of_class, why in REASONS:
+        if kind == of_class and name in ("", runtime) and operator in ("", op) and shape in ("", form):
+            return why
+    return {ROUNDING: "rounded otherwise", FORM: CLASSES[FORM]}.get(kind, "not explained")
+
+
+def refusals(scores: Sequence[Document]) -> list[str]:
+    """Return a row for each runtime: the operators that it refuses, by form, with the number of cases."""
+    lines = ["| runtime | refused | operators |", "|---|--:|---|"]
+    for one in scores:
+        refused = [case for case in one["cases"] if case["verdict"] in ("refused", "failed")]
+        groups = Counter((case["case"].split("/")[1], case["form"]) for case in refused)
+        if groups:
+            told = ", ".join(f"{op} ({form}) {count}" for (op, form), count in sorted(groups.items()))
+            lines.append(f"| `{one['runtime']}` | {len(refused)} | {told} |")
+    return lines
+
+
+# -- tickets -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Ticket:
+    """What seems a fault of a runtime, as a ticket could hold it."""
+
+    name: str
+    runtimes: tuple[str, ...]
+    title: str
+    #: What the specification says, or ONNX Runtime does.
+    because: str
+    build: Callable[[], onnx.ModelProto]
+    inputs: Mapping[str, Array]
+    #: The first output.
+    expected: Array
+
+
+def _model(nodes: Sequence[onnx.NodeProto], inputs: Mapping[str, Array], output: Any, shape: Sequence[int],
+           constants: Mapping[str, Any]) -> onnx.ModelProto:  # fmt: skip
+    kinds = {np.dtype(t): helper.np_dtype_to_tensor_dtype(np.dtype(t)) for t in (F, U8, I8)}
+    infos = [helper.make_tensor_value_info(name, kinds[array.dtype], array.shape) for name, array in inputs.items()]
+    given = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    y = helper.make_tensor_value_info("y", kinds[np.dtype(output)], shape)
+    graph = helper.make_graph(list(nodes), "ticket", infos, [y], given)
+    opsets = [helper.make_opsetid("", 19), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def _node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), output.split(), op, **attributes)
+
+
+HALF = {"x": np.array([0.5], F)}
+FAR = {"x": np.array([3e38, -3e38], F)}
+EVEN = {"x": np.array([0, 255, 2.5], F)}
+BIG = {"x": np.array([200], U8), "w": np.array([200], U8)}
+PLANE = {"x": np.full((1, 1, 2, 2), -128, I8)}
+ALIKE = {"x": np.zeros((1, 10), U8)}
+TICKETS = (
+    Ticket(
+        "quantize_half",
+        ("openvino",),
+        "QuantizeLinear adds the zero point before it rounds",
+        "ONNX: x / y_scale is rounded to the nearest even, then y_zero_point is added: rint(0.5) + 1",
+        lambda: _model([_node("QuantizeLinear", "x s z", "y")], HALF, U8, [1], {"s": F(1), "z": U8(1)}),
+        HALF,
+        np.array([1], U8),
+    ),
+    Ticket(
+        "quantize_far",
+        ("reference", "tract"),
+        "QuantizeLinear of float32 beyond int32 does not saturate",
+        "ONNX: y = saturate(round(x / y_scale) + y_zero_point), to [0, 255] of uint8",
+        lambda: _model([_node("QuantizeLinear", "x s z", "y")], FAR, U8, [2], {"s": F(1), "z": U8(255)}),
+        FAR,
+        np.array([255, 0], U8),
+    ),
+    Ticket(
+        "dynamic_half",
+        ("openvino",),
+        "DynamicQuantizeLinear rounds halves up",
+        "ONNX: 'rounding to nearest ties to even'; the scale is 1 and the zero point 0 here: rint(2.5)",
+        lambda: _model([_node("DynamicQuantizeLinear", "x", "y s z")], EVEN, U8, [3], {}),
+        EVEN,
+        np.array([0, 255, 2], U8),
+    ),
+    Ticket(
+        "add_beyond",
+        ("openvino",),
+        "QLinearAdd wraps where the result is beyond the codes",
+        "ONNX Runtime's schema of com.microsoft.QLinearAdd: C = saturate(...); 200 + 200 is 255",
+        lambda: _model(
+            [_node("QLinearAdd", "x s z w s z s z", "y", domain="com.microsoft")], BIG, U8, [1], {"s": F(1), "z": U8(0)}
+        ),
+        BIG,
+        np.array([255], U8),
+    ),
+    Ticket(
+        "average_padding",
+        ("openvino",),
+        "AveragePool between DequantizeLinear and QuantizeLinear pads with code 0 instead of the zero point",
+        "ONNX: padding that counts is 0.0, which is the code -128 here; so the average of zeros is zero",
+        lambda: _model(
+            [
+                _node("DequantizeLinear", "x s z", "xr"),
+                _node("AveragePool", "xr", "yr", kernel_shape=[2, 2], pads=[1, 0, 0, 1], count_include_pad=1),
+                _node("QuantizeLinear", "yr s z", "y"),
+            ],
+            PLANE,
+            I8,
+            [1, 1, 2, 2],
+            {"s": F(0.0625), "z": I8(-128)},
+        ),
+        PLANE,
+        np.full((1, 1, 2, 2), -128, I8),
+    ),
+    Ticket(
+        "softmax_pair",
+        ("tract",),
+        "Softmax between DequantizeLinear and QuantizeLinear gives other numbers",
+        "ONNX: Softmax of ten equal numbers is 0.1, and 0.1 * 256 = 25.6 is the code 26",
+        lambda: _model(
+            [
+                _node("DequantizeLinear", "x s z", "xr"),
+                _node("Softmax", "xr", "yr", axis=1),
+                _node("QuantizeLinear", "yr t z", "y"),
+            ],
+            ALIKE,
+            U8,
+            [1, 10],
+            {"s": F(0.0625), "t": F(1 / 256), "z": U8(0)},
+        ),
+        ALIKE,
+        np.full((1, 10), 26, U8),
+    ),
+)
+
+
+def tickets(folder: Path) -> list[str]:
+    """Write the models and inputs of the tickets, run each in every runtime, and return a row for each."""
+    lines = ["| model | what | expected, because | expected | got |", "|---|---|---|---|---|"]
+    for ticket in TICKETS:
+        place = folder / ticket.name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "model.onnx").write_bytes(ticket.build().SerializeToString(deterministic=True))
+        files = {name: place / f"input_{name}.npy" for name in ticket.inputs}
+        for name, path in files.items():
+            path.write_bytes(npy_bytes(ticket.inputs[name]))
+        (place / "output_y.npy").write_bytes(npy_bytes(ticket.expected))
+        got = [f"`{name}`: {_answer(name, place / 'model.onnx', files)}" for name in ("onnxruntime", *ticket.runtimes)]
+        wanted = " ".join(map(str, ticket.expected.reshape(-1)))
+        title = f"{', '.join(f'`{name}`' for name in ticket.runtimes)}: {ticket.title}"
+        lines.append(f"| {ticket.name} | {title} | {ticket.because} | {wanted} | {'; '.join(got)} |")
+    return lines
+
+
+def _answer(runtime: str, model: Path, files: Mapping[str, Path]) -> str:
+    try:
+        opened_runtime = opened(runtime, "ort", 60)
+    except PeerError:
+        return "not installed"
+    try:
+        outcome = opened_runtime.run(model, files)
+    finally:
+        opened_runtime.close()
+    return " ".join(map(str, outcome.outputs["y"].reshape(-1))) if isinstance(outcome, Ran) else outcome.reason[:60]
+
+
+@click.command(help=__doc__)
+@click.option("--pack", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A pack that is there.")
+@click.option("--scores", type=click.Path(file_okay=False, path_type=Path), help="Where scores are kept.")
+@click.option("--tickets", "place", type=click.Path(file_okay=False, path_type=Path), help="Where the tickets go.")
+@click.option("--limit", type=int, help="At most so many cases.")
+@click.option(
+    "--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Put the tables into a page."
+)
+def main(pack: Path | None, scores: Path | None, place: Path | None, limit: int | None, write: Path | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        if pack is None:
+            pack = Path(folder) / "pack"
+            make(pack)
+        found = list(scores_of(pack, scores, limit))
+        rows = tickets(place or Path(folder) / "tickets")
+    total = sum(found[0]["counts"].values()) if found else 0
+    section = "\n".join(
+        [
+            f"{total:,} cases under `ort`. Rounding and saturation are defined [above](#score-a-runtime).",
+            "",
+            *summary(found),
+            "",
+            "What is refused:",
+            "",
+            *refusals(found),
+            "",
+            "Each difference; `as` names an arithmetic of qdqnp that gives the same answers in some of the cases:",
+            "",
+            *differences(found),
+            "",
+            "## What seems a fault",
+            "",
+            "Each is a model of one layer, which `--tickets` writes with its input and the expected output.",
+            "",
+            *rows,
+        ]
+    )
+    click.echo(section)
+    if write is not None:
+        write.write_text(with_section(write.read_text(encoding="utf-8"), section, BEGIN, END), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
