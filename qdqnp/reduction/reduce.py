@@ -17,7 +17,7 @@ from qdqnp.reduction.ddmin import ddmin
 from qdqnp.reduction.parts import part_of, types_of
 from qdqnp.reduction.plainer import constants_of, renamed, with_constant, without_texts
 from qdqnp.reduction.sizes import resized, sizes_of, smaller
-from qdqnp.reduction.trial import Trial
+from qdqnp.reduction.trial import CommandTrial
 
 #: Seconds that the command may take for one candidate.
 TIMEOUT = 60.0
@@ -88,7 +88,7 @@ def reduce(
         least[0] = min(least[0], len(candidate.graph.node)) if counts else least[0]
         notify(trial.runs, least[0], counts)
 
-    trial = Trial(command, timeout, code, says, results, told)
+    trial = CommandTrial(command, timeout, code, says, results, told)
     trial.begin(model)
     best = model
     while True:
@@ -114,7 +114,7 @@ def _count(tensor: onnx.TensorProto) -> int:
     return count
 
 
-def _once(model: onnx.ModelProto, trial: Trial) -> onnx.ModelProto:
+def _once(model: onnx.ModelProto, trial: CommandTrial) -> onnx.ModelProto:
     """Go through everything that may become smaller once."""
     model = _fewer_nodes(model, trial)
     for candidates in (_sizes, _constants, _texts):
@@ -125,7 +125,7 @@ def _once(model: onnx.ModelProto, trial: Trial) -> onnx.ModelProto:
     return model
 
 
-def _rest(model: onnx.ModelProto, trial: Trial) -> onnx.ModelProto:
+def _rest(model: onnx.ModelProto, trial: CommandTrial) -> onnx.ModelProto:
     """Make constants and texts plain, one after the other."""
     changed = True
     while changed:
@@ -138,7 +138,7 @@ def _rest(model: onnx.ModelProto, trial: Trial) -> onnx.ModelProto:
     return model
 
 
-def _fewer_nodes(model: onnx.ModelProto, trial: Trial) -> onnx.ModelProto:
+def _fewer_nodes(model: onnx.ModelProto, trial: CommandTrial) -> onnx.ModelProto:
     types = types_of(model)
 
     def holds(kept: list[int]) -> bool:

@@ -33,7 +33,7 @@ _MOST = 2**26
 
 
 @dataclass
-class Trial:
+class CommandTrial:
     """The command, and what it said of each candidate."""
 
     #: The command as a shell has it; no shell runs it.
