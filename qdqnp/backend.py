@@ -76,17 +76,18 @@ class QdqnpBackend(Backend):
 
             model: an onnx.ModelProto, bytes or a path.
             device: 'CPU'.
-            kwargs: `profile`, the arithmetic, by name or as a value; 'ort' without it.
+            kwargs: `profile`, the arithmetic, by name or as a value, 'ort' without it; `operators`, those that qdqnp
+                does not have, as `qdqnp.load` takes them.
 
         Raises InputError for another device, ModelError and ProfileError where the model cannot run, and TypeError for
         other keywords.
         """
-        profile = kwargs.pop("profile", "ort")
+        profile, operators = kwargs.pop("profile", "ort"), kwargs.pop("operators", ())
         _refuse_keywords("prepare", kwargs)
         if not cls.supports_device(device):
             raise InputError("cannot prepare the model", [Problem("device", f"'{CPU}'", f"'{device}'")])
         source: Source = model
-        loaded = load(source)
+        loaded = load(source, operators=operators)
         loaded.plan(profile)
         return QdqnpRep(loaded, profile)
 

@@ -134,6 +134,14 @@ def test_opset_version_and_outputs_info_are_heeded() -> None:
         backend.run_node(node, [x], outputs_info=[(np.float32, (3,))], opset_version=11)
 
 
+def test_operators_of_the_user_s_may_be_given() -> None:
+    kind = type("Twice", (), {"op_domain": "com.example", "_run": lambda self, x: x + x})
+    node = helper.make_node("Twice", ["x"], ["y"], domain="com.example")
+    assert backend.run_node(node, [np.float32([1, 2])], operators=[kind])[0].tolist() == [2, 4]
+    with pytest.raises(ModelError, match="Twice"):
+        backend.run_node(node, [np.float32([1, 2])])
+
+
 def test_nodes_of_other_domains_run_alone() -> None:
     scale, zero = np.float32(0.5), np.int8(0)
     node = helper.make_node("QLinearAdd", ["a", "s", "z", "b", "s", "z", "s", "z"], ["y"], domain="com.microsoft")

@@ -39,7 +39,11 @@ class Results:
         """Look at the folder, and make it where nothing is there. Raises InputError where it cannot be one."""
         self._folder = folder
         self._versions = dict(versions_here())
-        self._identity = parse_json(canonical(job.identity()))
+        try:
+            self._identity = parse_json(canonical(job.identity()))
+        except TypeError as error:  # of `digest`: an operator that was given, whose code may change
+            problem = Problem(f"folder {folder}", "a job of which each part can be told from another", str(error))
+            raise InputError("results of such a job cannot be kept", [problem]) from error
         try:
             made_folder(folder)
         except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import new_class
 from typing import Any, ClassVar
@@ -41,6 +41,8 @@ from qdqnp.quant import Array
 
 RUN, INFER = "_run", "_infer"
 DOUBT = "it was given for this load, and does not say that it is exact"
+#: Where a class that cannot be imported says how to make it again: a function that can, and its arguments.
+AGAIN = "_made_by"
 #: Sizes that stand for those that are not known: what differs between two trials is not known either.
 STAND_INS = (2, 3)
 #: More inputs than a node may have.
@@ -76,6 +78,9 @@ class GivenOperator(Operator):
         return not hasattr(self.kind, INFER)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        again = getattr(self.kind, AGAIN, None)
+        if again is not None:
+            return _made_again, again
         found: Any = sys.modules.get(self.kind.__module__)
         for part in self.kind.__qualname__.split("."):
             found = getattr(found, part, None)
@@ -240,6 +245,11 @@ def _size(pair: tuple[int, int], name: Dim) -> Dim:
     if pair[0] == pair[1]:
         return pair[0]
     return name if pair == STAND_INS else None
+
+
+def _made_again(function: Callable[..., type], *arguments: object) -> Operator:
+    """Return the operator of a class that cannot be imported."""
+    return given_operator(function(*arguments))
 
 
 def given_operator(kind: type | Operator) -> Operator:

@@ -78,6 +78,15 @@ def test_a_comparator_gets_every_case_in_real_values_and_in_codes(folder: Path) 
         assert got_codes.dtype == np.int8 and int(got_codes[2, 1]) - int(wanted_codes[2, 1]) == 2 * case
 
 
+def test_a_dump_that_begins_later_meets_the_reference_s_later_cases(folder: Path) -> None:
+    made = qdqnp.load(network()).trace(INPUTS[1])
+    write_dump(folder / "late", {"b": [made["b"]]})
+    reference = reference_from(folder / "set", first=1)
+    aligned = align(read_dump(folder / "late"), reference.targets, 1)
+    options = CompareOptions(partial=True, comparators={"sum": lambda t: sum(float(np.abs(w - g).sum()) for w, g in t)})
+    assert [row.metrics["sum"] for row in compare(reference, aligned, options, 1).rows] == [0.0]
+
+
 def test_several_numbers_have_names(folder: Path) -> None:
     report = report_of(folder, {"ends": lambda tensor: {"low": np.int8(-1), "high": np.float32(np.inf)}})
     assert report.rows[0].metrics["ends.low"] == -1 and report.rows[0].metrics["ends.high"] == np.inf
@@ -101,10 +110,10 @@ def test_a_fault_names_the_comparator_and_the_tensor(folder: Path, comparator: A
 
 
 def test_scales_of_channels_are_applied_along_their_axis() -> None:
-    quant = Quant(np.dtype(np.int8), np.float32([1, 10]), np.int8([0, 1]), axis=1)
-    tensor = ComparedTensor("w", "", "", quant, [np.int8([[1, 2], [3, 4]])], [np.int8([[1, 2], [3, 5]])])
+    quant = Quant(np.dtype(np.int8), np.float32([1, 10]), np.int8([0, 1]), axis=0)
+    tensor = ComparedTensor("w", "", "", quant, [np.int8([[1, 2, 3], [3, 4, 5]])], [np.int8([[1, 2, 3], [3, 4, 6]])])
     ((wanted, got),) = list(tensor)
-    assert wanted.tolist() == [[1, 10], [3, 30]] and got.tolist() == [[1, 10], [3, 40]]
+    assert wanted.tolist() == [[1, 2, 3], [20, 30, 40]] and got.tolist() == [[1, 2, 3], [20, 30, 50]]
     assert measured({"most": lambda t: max(float(np.abs(b - a).max()) for a, b in t)}, tensor) == {"most": 10}
 
 
