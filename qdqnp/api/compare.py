@@ -93,6 +93,7 @@ def compare(
     dtype: str | None = None,
     offset: int | None = None,
     values: str | None = None,
+    runner: str = "",
     tolerance: AnyTolerance = (),
     envelope: bool = False,
     partial: bool = False,
@@ -112,6 +113,7 @@ def compare(
         dtype: element type of the dump.
         offset: what the dump adds to each code, such as 128.
         values: 'codes' or 'real'.
+        runner: of Polygraphy's RunResults, what the runner's name begins with; '' for the only one.
         tolerance: what a layer's own error may be: 1, {'QLinearAdd': 1, 'layer:conv1': 0}, or texts of these.
         envelope: whether to accept what the unknown parameters of the profile explain.
         partial: whether to accept what was not compared.
@@ -138,7 +140,7 @@ def compare(
     steps = reference.plan.program.steps
     lsb = parse(_texts(tolerance), {s.op for s in steps}, {s.label for s in steps})
     expected = reference.cases[case:]
-    read = open_dump(given)
+    read = open_dump(given, runner)
     aligned = align(read, reference.targets, len(expected), mapping_of(mapping), form, expected)
     options = CompareOptions(lsb, envelope, partial=partial, comparators=_comparators(comparator))
     return CompareResult(folder.name, name, compared(reference, aligned, options, case), reference)
@@ -156,7 +158,7 @@ def _texts(tolerance: AnyTolerance) -> list[str]:
 
 
 def pairing(
-    golden: AnyPath, dump: AnyDump, *, case: int = 0, operators: Operators = ()
+    golden: AnyPath, dump: AnyDump, *, case: int = 0, operators: Operators = (), runner: str = ""
 ) -> tuple[dict[str, str], list[str]]:
     """Return how `compare` would pair a dump: the entry of each tensor by ONNX name, and the entries left over.
 
@@ -164,9 +166,10 @@ def pairing(
         dump: the device's tensors.
         case: which input of the set is the dump's first one.
         operators: classes of operators that qdqnp does not have.
+        runner: as `compare` takes it.
 
     Raises as `compare` does.
     """
     reference = reference_from(Path(golden), None, case, operators=operators)
     expected = reference.cases[case:]
-    return proposal(open_dump(dump_of(dump)), reference.targets, len(expected), expected)
+    return proposal(open_dump(dump_of(dump), runner), reference.targets, len(expected), expected)

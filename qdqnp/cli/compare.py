@@ -49,6 +49,12 @@ MOST_SHOWN = 8
 @mapping_option
 @form_options
 @click.option(
+    "--runner",
+    default="",
+    metavar="NAME",
+    help="Which runner of Polygraphy's RunResults, by what its name begins with.  [default: the only one]",
+)
+@click.option(
     "--write-mapping",
     type=PATH,
     metavar="FILE",
@@ -103,6 +109,7 @@ def compare_command(
     dtype: str | None,
     offset: int | None,
     values: str | None,
+    runner: str,
     write_mapping: Path | None,
     tolerances: tuple[str, ...],
     use_envelope: bool,
@@ -139,7 +146,7 @@ def compare_command(
     nodes_out = target(node_data, "the node data", force) if node_data is not None else None
     operators = operators_in(operator_files)
     if mapping_out is not None and crc_log_of(golden, dump) is None:
-        _write_mapping(golden, dump, first, operators, mapping_out)
+        _write_mapping(golden, dump, first, operators, runner, mapping_out)
         return
     found = compare(
         golden,
@@ -153,6 +160,7 @@ def compare_command(
         dtype=dtype,
         offset=offset,
         values=values,
+        runner=runner,
         tolerance=tolerances,
         envelope=use_envelope,
         partial=partial,
@@ -182,8 +190,8 @@ def compare_command(
     sys.exit(found.exit_code)
 
 
-def _write_mapping(golden: Path, dump: Path, case: int, operators: Sequence[type], out: Target) -> None:
-    found, unused = pairing(golden, dump, case=case, operators=operators)
+def _write_mapping(golden: Path, dump: Path, case: int, operators: Sequence[type], runner: str, out: Target) -> None:
+    found, unused = pairing(golden, dump, case=case, operators=operators, runner=runner)
     write_text(out, as_text(found, unused, out.path.suffix == ".json"))
     ERROR_CONSOLE.print(
         f"{len(found)} tensors mapped, {len(unused)} entries of the dump left over; correct the file, "

@@ -99,8 +99,13 @@ class Dump:
     problems: tuple[Problem, ...] = ()
 
 
-def read_dump(path: Path) -> Dump:
-    """Open a dump. Raises InputError where no entry can be read; what else cannot be is listed in the dump."""
+def read_dump(path: Path, runner: str = "") -> Dump:
+    """Open a dump.
+
+    runner: of Polygraphy's RunResults, what the runner's name begins with; '' for the only one.
+
+    Raises InputError where no entry can be read; what else cannot be is listed in the dump.
+    """
     problems = Problems()
     entries: list[DumpEntry] = []
     unread: tuple[str, ...] = ()
@@ -110,7 +115,7 @@ def read_dump(path: Path) -> Dump:
     elif there == FOLDER:
         entries, unread = _folder(path, problems)
     else:
-        entries = list(_file(path.stem, partial(open_regular, path), path, problems))
+        entries = list(_file(path.stem, partial(open_regular, path), path, problems, runner))
     if not entries and not problems.found:
         problems.add(f"dump {path}", f"tensors in {KINDS}", "none")
     if not entries:
@@ -214,7 +219,7 @@ def _archives(path: Path, names: list[str], problems: Problems) -> list[DumpEntr
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
-def _file(name: str, opener: Opener, path: Path, problems: Problems) -> Iterator[DumpEntry]:
+def _file(name: str, opener: Opener, path: Path, problems: Problems, runner: str = "") -> Iterator[DumpEntry]:
     """Yield the entries of one file.
 
     name: what its only entry is called.
@@ -228,7 +233,7 @@ def _file(name: str, opener: Opener, path: Path, problems: Problems) -> Iterator
         elif path.suffix == ".hex":
             yield from _hex(name, _text(opener))
         elif path.suffix == ".json":
-            yield from _run_results(opener)
+            yield from _run_results(opener, runner)
         elif path.suffix == ".c":
             for called, array in c_arrays(_text(opener)):
                 yield DumpEntry(called.removeprefix("golden_"), array)
@@ -250,10 +255,10 @@ def _raw(name: str, opener: Opener, where: str, problems: Problems) -> Iterator[
         problems.add(where, "a tensor", "an empty file")
 
 
-def _run_results(opener: Opener) -> Iterator[DumpEntry]:
+def _run_results(opener: Opener, runner: str) -> Iterator[DumpEntry]:
     """Yield the tensors of Polygraphy's RunResults; the iterations lie along a new first axis."""
     with opener() as file:
-        found = read_run_results(read_all(file, MAX_RESULTS))
+        found = read_run_results(read_all(file, MAX_RESULTS), runner)
     for called, arrays in found.items():
         yield DumpEntry(called, arrays[0] if len(arrays) == 1 else np.stack(arrays), tensor=called)
 

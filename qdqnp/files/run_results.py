@@ -57,21 +57,20 @@ def run_results_bytes(runner: str, iterations: Iterable[Mapping[str, Array]]) ->
     return (opening(runner) + texts + CLOSING).encode()
 
 
-def read_run_results(data: bytes) -> dict[str, list[Array]]:
-    """Return what the only runner of a file of RunResults made, by name: an array for each iteration.
+def read_run_results(data: bytes, runner: str = "") -> dict[str, list[Array]]:
+    """Return what a runner of a file of RunResults made, by name: an array for each iteration.
 
-    Raises ValueError for what is no such file, for several runners, and for iterations with other names, dtypes or
-    shapes.
+    runner: its name, or what its name alone begins with; '' for the only one.
+
+    Raises ValueError for what is no such file, for no or several runners of that name, and for iterations with other
+    names, dtypes or shapes.
     """
     document = parse_json(data)
     runners = document.get("lst") if isinstance(document, dict) and document.get(CLASS) == "RunResults" else None
     if not isinstance(runners, list) or not runners:
         raise ValueError("no RunResults of Polygraphy")
-    if len(runners) > 1:
-        names = ", ".join(repr(runner[0]) for runner in runners[:4] if isinstance(runner, list) and runner)
-        raise ValueError(f"{len(runners)} runners ({names}), where one is read: keep one of them in the file")
     found: dict[str, list[Array]] = {}
-    iterations = list(_iterations(runners[0]))
+    iterations = list(_iterations(_chosen(runners, runner)))
     for outputs in iterations:
         for name, value in outputs.items():
             found.setdefault(name, []).append(_array(name, value))
@@ -80,6 +79,34 @@ def read_run_results(data: bytes) -> dict[str, list[Array]]:
         if len(arrays) != len(iterations) or len(kinds) > 1:
             raise ValueError(f"tensor '{name}' is not the same dtype and shape in all iterations")
     return found
+
+
+def _chosen(runners: list[Any], name: str) -> Any:
+    """Return the only runner whose name begins so."""
+    named = [(str(runner[0]) if isinstance(runner, list) and runner else "", runner) for runner in runners]
+    exact = [runner for its, runner in named if its == name]
+    fitting = exact or [runner for its, runner in named if its.startswith(name)]
+    if len(fitting) != 1:
+        names = ", ".join(repr(its) for its, _ in named[:4])
+        wanted = f"of which {len(fitting)} begin with '{name}'" if name else "where one is read; say which"
+        raise ValueError(f"{len(runners)} runners ({names}), {wanted}")
+    return fitting[0]
+
+
+def read_inputs(data: bytes) -> list[dict[str, Array]]:
+    """Return the inputs that `polygraphy --save-inputs` wrote: arrays by name, for each iteration.
+
+    Raises ValueError for what is no such file.
+
+    >>> import json
+    >>> import numpy as np
+    >>> read_inputs(json.dumps([{"x": array_document(np.int8([1]))}]).encode())
+    [{'x': array([1], dtype=int8)}]
+    """
+    document = parse_json(data)
+    if not isinstance(document, list) or not document or not all(isinstance(item, dict) for item in document):
+        raise ValueError("no list of inputs, as Polygraphy saves them")
+    return [{name: _array(name, value) for name, value in item.items()} for item in document]
 
 
 def _iterations(runner: Any) -> Iterator[Mapping[str, Any]]:

@@ -8,6 +8,10 @@ from pathlib import Path
 from qdqnp.element_types import from_plain
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.files.npy import Arrays, Header
+from qdqnp.files.paths import reason
+from qdqnp.files.regular import read_bytes
+from qdqnp.files.run_results import MAX_BYTES as MAX_RESULTS
+from qdqnp.files.run_results import read_inputs
 from qdqnp.inputs.arrays import input_arrays
 from qdqnp.inputs.validated import Validated, validated
 from qdqnp.program import Program, Tensor
@@ -21,11 +25,16 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
 
         path: .npy: the model's only input. .npz: arrays under the input names, or one array of any name for the only
             input. Of ST Edge AI's `*_val_io.npz`, what the device was given, else what the original model was given.
+            .json: the inputs that `polygraphy --save-inputs` wrote.
         program: the model.
 
     An array whose first axis is a multiple of the declared batch is split along it. Arrays that the model does not need
     are not unpacked, and those that it needs only once all of them have its ranks and sizes. Raises InputError.
     """
+    if path.suffix == ".json":
+        for given in _of_polygraphy(path, program):
+            yield from split_batches(given, program)
+        return
     with input_arrays(path) as arrays:
         alone = len(program.inputs) == 1 and len(arrays.names) == 1
         names = {name: arrays.names[0] if alone else name for name in program.inputs}
@@ -46,6 +55,25 @@ def read_feeds(path: Path, program: Program) -> Iterator[Feeds]:
     yield from split_batches(found, program)
 
 
+def _of_polygraphy(path: Path, program: Program) -> Iterator[Feeds]:
+    """Yield the inputs of each iteration in a file of Polygraphy's."""
+    try:
+        iterations = read_inputs(read_bytes(path, MAX_RESULTS))
+    except (OSError, ValueError) as error:
+        problem = Problem(f"file {path}", "inputs as Polygraphy saves them", reason(error))
+        raise InputError("an input file cannot be read", [problem]) from error
+    for arrays in iterations:
+        problems = Problems()
+        for name in program.inputs:
+            if name not in arrays:
+                problems.add(f"file {path.name}", f"an array for the input '{name}'", f"arrays {sorted(arrays)}")
+            else:
+                got = f"{arrays[name].dtype} of shape {list(arrays[name].shape)}"
+                _check(arrays[name].shape, got, program.tensors[name], path, problems)
+        problems.raise_if_any("the inputs do not fit the model", InputError)
+        yield {name: from_plain(arrays[name], program.tensors[name].dtype) for name in program.inputs}
+
+
 def _of_st(names: Mapping[str, Validated], arrays: Arrays, program: Program, path: Path) -> Feeds:
     """Read the inputs of a file of ST Edge AI's."""
     problems = Problems()
@@ -56,7 +84,7 @@ def _of_st(names: Mapping[str, Validated], arrays: Arrays, program: Program, pat
     return {name: held.read(arrays, program, program.tensors[name]) for name, held in names.items()}
 
 
-def _check(shape: tuple[int, ...], header: Header, tensor: Tensor, path: Path, problems: Problems) -> None:
+def _check(shape: tuple[int, ...], header: Header | str, tensor: Tensor, path: Path, problems: Problems) -> None:
     """Note where an array, of any batch, cannot be the input: `Model.run` says more of what is left.
 
     shape: that of the array in the order of the model's axes.

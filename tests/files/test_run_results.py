@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdqnp.files.run_results import array_document, read_run_results, run_results_bytes
+from qdqnp.files.run_results import array_document, read_inputs, read_run_results, run_results_bytes
 
 ARRAYS = {
     "a": np.float32([[1.5, -0.0], [np.inf, 3]]),
@@ -48,6 +48,24 @@ def test_inputs_are_those_that_polygraphy_loads(tmp_path: Path) -> None:
     (tmp_path / "inputs.json").write_text(json.dumps([{name: array_document(a) for name, a in ARRAYS.items()}]))
     (found,) = theirs.load_json(str(tmp_path / "inputs.json"))
     assert all(np.array_equal(found[name], array) for name, array in ARRAYS.items())
+
+
+def test_one_of_several_runners_is_chosen_by_what_its_name_begins_with() -> None:
+    runners = [
+        json.loads(run_results_bytes(name, [{"y": np.int8([at])}])) for at, name in enumerate(("trt-1", "onnxrt"))
+    ]
+    data = json.dumps({**runners[0], "lst": [runner["lst"][0] for runner in runners]}).encode()
+    assert read_run_results(data, "trt")["y"][0].tolist() == [0]
+    assert read_run_results(data, "onnxrt")["y"][0].tolist() == [1]
+    for name, message in (("", "say which"), ("x", "of which 0 begin with 'x'")):
+        with pytest.raises(ValueError, match=rf"2 runners \('trt-1', 'onnxrt'\), .*{message}"):
+            read_run_results(data, name)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[3]", '[{"x": 3}]'])
+def test_what_is_no_list_of_inputs_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"as Polygraphy saves them|no NumPy array"):
+        read_inputs(text.encode())
 
 
 def document() -> dict[str, object]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import qdqnp
 from qdqnp.cli import cli
+from qdqnp.files.run_results import array_document
 from qdqnp.golden_sets import Options, write
 from qdqnp.inputs.shipped import shipped_model
 
@@ -64,6 +65,25 @@ def test_a_dump_of_polygraphy_is_compared(golden: Path, tmp_path: Path) -> None:
     assert name in run("compare", golden, tmp_path / "swapped.json", code=1)
     (tmp_path / "bad.json").write_text("{}")
     assert "no RunResults of Polygraphy" in run("compare", golden, tmp_path / "bad.json", code=2)
+
+
+def test_polygraphy_s_inputs_are_inputs(golden: Path, tmp_path: Path, inputs: list[dict[str, np.ndarray]]) -> None:
+    run("run", NETWORK, "--input", golden / "polygraphy" / "inputs.json", "--output", tmp_path / "out.npz")
+    model = qdqnp.load(NETWORK)
+    expected = np.concatenate([model.run(given)["output"] for given in inputs])
+    assert np.array_equal(np.load(tmp_path / "out.npz")["output"], expected)
+    (tmp_path / "other.json").write_text(json.dumps([{"x": array_document(inputs[0]["input"])}]))
+    assert "an array for the input 'input'" in run("run", NETWORK, "--input", tmp_path / "other.json", code=2)
+    (tmp_path / "small.json").write_text(json.dumps([{"input": array_document(np.zeros((1, 3, 8, 8), np.float32))}]))
+    assert "the shape [1, 3, 32, 32]" in run("run", NETWORK, "--input", tmp_path / "small.json", code=2)
+
+
+def test_the_runner_is_named_on_the_command_line(golden: Path, tmp_path: Path) -> None:
+    document = json.loads((golden / "polygraphy" / "outputs.json").read_bytes())
+    document["lst"].append(["trt-runner", []])
+    (tmp_path / "two.json").write_text(json.dumps(document))
+    assert "2 runners ('qdqnp', 'trt-runner')" in run("compare", golden, tmp_path / "two.json", code=2)
+    assert "equal: 0 of" in run("compare", golden, tmp_path / "two.json", "--runner", "qdq")
 
 
 def test_run_writes_run_results(tmp_path: Path, inputs: list[dict[str, np.ndarray]]) -> None:

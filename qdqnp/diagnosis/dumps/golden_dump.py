@@ -61,12 +61,16 @@ def golden_dump(path: Path) -> Dump:
     return Dump(path, tuple(sorted(entries, key=lambda entry: entry.name)))
 
 
-def open_dump(dump: Path | Dump) -> Dump:
-    """Open a dump, or a golden set as one; one that is open stays as it is. Raises InputError and GoldenError as
-    `read_dump` and `golden_dump` do."""
+def open_dump(dump: Path | Dump, runner: str = "") -> Dump:
+    """Open a dump, or a golden set as one; one that is open stays as it is.
+
+    runner: of Polygraphy's RunResults, what the runner's name begins with; '' for the only one.
+
+    Raises InputError and GoldenError as `read_dump` and `golden_dump` do.
+    """
     if isinstance(dump, Dump):
         return dump
-    return golden_dump(dump) if is_set(dump) else read_dump(dump)
+    return golden_dump(dump) if is_set(dump) else read_dump(dump, runner)
 
 
 def is_set(path: Path) -> bool:
