@@ -24,8 +24,8 @@ def note(text: str) -> None:
 
 
 def input_options(
-    help: str = ".npy or .npz files, a .npy file for each of several inputs under its name, pictures, folders of them, "
-    "a golden set, or one of its cases.  [default: one random input]",
+    help: str = ".npy or .npz files, a .npy file for each of several inputs under its name, Polygraphy's .json, "
+    "pictures, folders of them, a golden set, or one of its cases.  [default: one random input]",
     *,
     required: bool = False,
     several: bool = True,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -13,9 +14,10 @@ import qdqnp
 from qdqnp.cli import cli
 from qdqnp.files.run_results import array_document
 from qdqnp.golden_sets import Options, write
-from qdqnp.inputs.shipped import shipped_model
+from tests.networks import dla
 
-NETWORK = shipped_model("dla46_c_int8")
+NETWORK = dla(size=8)
+OUTPUT = NETWORK.graph.output[0].name
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -27,7 +29,7 @@ def run(*arguments: object, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def inputs() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(3)
-    return [{"input": rng.normal(size=(1, 3, 32, 32)).astype(np.float32)} for _ in range(2)]
+    return [{"input": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_a_dump_of_polygraphy_is_compared(golden: Path, tmp_path: Path) -> None:
     assert "equal: 0 of " in run("compare", golden, results)
     document = json.loads(results.read_bytes())
     iterations = document["lst"][0][1]
-    name = "level0.2_QuantizeLinear_Output"
+    name = "conv_11_q"
     iterations[0]["outputs"][name], iterations[1]["outputs"][name] = (i["outputs"][name] for i in iterations[::-1])
     (tmp_path / "swapped.json").write_text(json.dumps(document))
     assert name in run("compare", golden, tmp_path / "swapped.json", code=1)
@@ -67,15 +69,23 @@ def test_a_dump_of_polygraphy_is_compared(golden: Path, tmp_path: Path) -> None:
     assert "no RunResults of Polygraphy" in run("compare", golden, tmp_path / "bad.json", code=2)
 
 
-def test_polygraphy_s_inputs_are_inputs(golden: Path, tmp_path: Path, inputs: list[dict[str, np.ndarray]]) -> None:
-    run("run", NETWORK, "--input", golden / "polygraphy" / "inputs.json", "--output", tmp_path / "out.npz")
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    onnx.save(NETWORK, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+def test_polygraphy_s_inputs_are_inputs(
+    network: Path, golden: Path, tmp_path: Path, inputs: list[dict[str, np.ndarray]]
+) -> None:
+    run("run", network, "--input", golden / "polygraphy" / "inputs.json", "--output", tmp_path / "out.npz")
     model = qdqnp.load(NETWORK)
-    expected = np.concatenate([model.run(given)["output"] for given in inputs])
-    assert np.array_equal(np.load(tmp_path / "out.npz")["output"], expected)
+    expected = np.concatenate([model.run(given)[OUTPUT] for given in inputs])
+    assert np.array_equal(np.load(tmp_path / "out.npz")[OUTPUT], expected)
     (tmp_path / "other.json").write_text(json.dumps([{"x": array_document(inputs[0]["input"])}]))
-    assert "an array for the input 'input'" in run("run", NETWORK, "--input", tmp_path / "other.json", code=2)
-    (tmp_path / "small.json").write_text(json.dumps([{"input": array_document(np.zeros((1, 3, 8, 8), np.float32))}]))
-    assert "the shape [1, 3, 32, 32]" in run("run", NETWORK, "--input", tmp_path / "small.json", code=2)
+    assert "an array for the input 'input'" in run("run", network, "--input", tmp_path / "other.json", code=2)
+    (tmp_path / "small.json").write_text(json.dumps([{"input": array_document(np.zeros((1, 3, 4, 4), np.float32))}]))
+    assert "the shape [1, 3, 8, 8]" in run("run", network, "--input", tmp_path / "small.json", code=2)
 
 
 def test_the_runner_is_named_on_the_command_line(golden: Path, tmp_path: Path) -> None:
@@ -86,9 +96,9 @@ def test_the_runner_is_named_on_the_command_line(golden: Path, tmp_path: Path) -
     assert "equal: 0 of" in run("compare", golden, tmp_path / "two.json", "--runner", "qdq")
 
 
-def test_run_writes_run_results(tmp_path: Path, inputs: list[dict[str, np.ndarray]]) -> None:
+def test_run_writes_run_results(network: Path, tmp_path: Path, inputs: list[dict[str, np.ndarray]]) -> None:
     comparator = pytest.importorskip("polygraphy.comparator")
     np.savez(tmp_path / "x.npz", **inputs[0])
-    run("run", NETWORK, "--input", tmp_path / "x.npz", "--output", tmp_path / "out.json")
+    run("run", network, "--input", tmp_path / "x.npz", "--output", tmp_path / "out.json")
     (found,) = comparator.RunResults.load(str(tmp_path / "out.json"))["qdqnp"]
-    assert np.array_equal(found["output"], qdqnp.load(NETWORK).run(inputs[0])["output"])
+    assert np.array_equal(found[OUTPUT], qdqnp.load(NETWORK).run(inputs[0])[OUTPUT])
