@@ -23,7 +23,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import new_class
 from typing import Any, ClassVar
 
@@ -31,7 +31,7 @@ import numpy as np
 
 from qdqnp.errors import InputError, ModelError, Problem, Problems, shorten
 from qdqnp.graph import ONNX, Dim, Shape
-from qdqnp.limits import MAX_RANK, TRIAL_BYTES, readable_bytes
+from qdqnp.limits import MAX_RANK, SHAPES_KEPT, TRIAL_BYTES, readable_bytes
 from qdqnp.numerics.questions.sums import Index
 from qdqnp.ops import registry
 from qdqnp.ops.node_check import NodeCheck
@@ -63,6 +63,8 @@ class GivenAttributes:
     outputs: int
     #: The node's label.
     label: str
+    #: Dtypes and shapes of the outputs that were found, by the shapes of the inputs.
+    found: dict[tuple[Shape | None, ...], Inferred] = field(default_factory=dict)
 
 
 class GivenOperator(Operator):
@@ -145,7 +147,15 @@ class GivenOperator(Operator):
 
     # -- the user's class --------------------------------------------------------------------------------------
     def _inferred(self, attributes: GivenAttributes, shapes: Sequence[Shape | None]) -> Inferred:
-        """Return dtype and shape of every output. Raises _GivenFailed."""
+        """Return dtype and shape of every output, which are found once for the same shapes. Raises _GivenFailed."""
+        key = tuple(None if shape is None else tuple(shape) for shape in shapes)
+        if key not in attributes.found:
+            if len(attributes.found) >= SHAPES_KEPT:
+                attributes.found.clear()
+            attributes.found[key] = self._sought(attributes, key)
+        return attributes.found[key]
+
+    def _sought(self, attributes: GivenAttributes, shapes: Sequence[Shape | None]) -> Inferred:
         if all(isinstance(size, int) for shape in shapes for size in shape or ()):
             return tuple((array.dtype, array.shape) for array in self._trial(attributes, shapes, 1))
         trials = [self._trial(attributes, shapes, stand_in) for stand_in in STAND_INS]

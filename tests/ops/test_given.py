@@ -170,6 +170,23 @@ def test_sizes_that_are_not_known_stay_unknown_or_keep_their_name() -> None:
     assert one(Joined, shape=[None, "W"]).graph.values["y"].shape == (None, None)
 
 
+def test_a_run_of_known_shapes_calls_the_class_once() -> None:
+    calls = []
+
+    class Counted(Joined):
+        def _run(self, x: np.ndarray) -> np.ndarray:
+            calls.append(x.shape)
+            return super()._run(x)
+
+    model = one(Counted, shape=["N", 3])
+    for count in (2, 5):
+        model.run(np.zeros((count, 3), np.float32))
+    calls.clear()
+    for count in (2, 5, 5):
+        model.run(np.zeros((count, 3), np.float32))
+    assert calls == [(2, 3), (5, 3), (5, 3)]
+
+
 class Stated(Joined):
     def _infer(self, x: np.ndarray) -> np.ndarray:
         return np.empty((x.shape[0], 2 * x.shape[1]), np.float16)
