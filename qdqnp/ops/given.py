@@ -149,11 +149,13 @@ class GivenOperator(Operator):
     def _inferred(self, attributes: GivenAttributes, shapes: Sequence[Shape | None]) -> Inferred:
         """Return dtype and shape of every output, which are found once for the same shapes. Raises _GivenFailed."""
         key = tuple(None if shape is None else tuple(shape) for shape in shapes)
-        if key not in attributes.found:
+        found = attributes.found.get(key)
+        if found is None:  # no lock: two threads may both look
+            found = self._sought(attributes, key)
             if len(attributes.found) >= SHAPES_KEPT:
                 attributes.found.clear()
-            attributes.found[key] = self._sought(attributes, key)
-        return attributes.found[key]
+            attributes.found[key] = found
+        return found
 
     def _sought(self, attributes: GivenAttributes, shapes: Sequence[Shape | None]) -> Inferred:
         if all(isinstance(size, int) for shape in shapes for size in shape or ()):
