@@ -95,7 +95,7 @@ def assert_bit_exact(
     >>> assert_bit_exact(np.zeros_like(right), golden, tensor="level0.0")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     AssertionError: 'level0.0': ... elements differ, the first at (...): got 0, expected ...
-    all zero (0 everywhere, in layer level0.0)...
+    first divergence: layer level0.0 (QLinearConv), ...: could be all zero (0 everywhere) or wrong clamp (...)
     """
     __tracebackhide__ = True
     from qdqnp.diagnosis.compare.arrays import differing, tensor_of
@@ -137,9 +137,8 @@ def _verdict(golden: GoldenSet, arrays: Mapping[str, Array], case: int, operator
         report = compare_arrays(golden, arrays, case, operators)
     except QdqnpError as error:
         return [f"no verdict: {line}" for line in error.lines]
-    rows = [f"{row.label or row.name}: {row.explanation}" for row in report.rows if row.explanation]
-    rows = [row.explanation for row in report.rows if row.explanation] if len(report.rows) == 1 else rows
-    return [*rows, *report.verdict()]
+    rows = [f"{row.label}: {row.explanation}" for row in report.rows if row.explanation]
+    return [*report.verdict(), *(rows if len(rows) > 1 else ())]
 
 
 def _note(name: str, text: str) -> None:

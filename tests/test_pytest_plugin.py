@@ -68,7 +68,12 @@ def test_a_difference_is_counted_and_its_fault_named(vectors: Path) -> None:
         assert_bit_exact(np.zeros_like(made), vectors, tensor="conv")
     lines = str(raised.value).splitlines()
     assert lines[0].startswith("'conv': ") and "of 48 elements differ, the first at (0, 0, 0, " in lines[0]
-    assert "all zero (0 everywhere" in lines[1]
+    assert lines[1].startswith("first divergence: layer conv (QLinearConv)") and lines[1].endswith(
+        "all zero (0 everywhere)"
+    )
+    assert len(lines) == 2
+    with pytest.raises(AssertionError, match=r"zero point off by one \(\+1, of the output\)"):
+        assert_bit_exact(np.clip(made.astype(int) + 1, -128, 127).astype(np.int8), vectors, tensor="conv")
     one = made.copy()
     one[0, 1, 2, 3] ^= 1
     with pytest.raises(AssertionError) as raised:
