@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Unpack
@@ -20,6 +21,7 @@ from qdqnp.executor.threads import checked_threads
 from qdqnp.files.signals import terminate_as_interrupt
 
 Progress = Callable[[Shard, Any], None]
+Run = Callable[[Iterable[Shard], Progress | None], Iterator[Any]]
 
 # Shards that are done, or begun, ahead of the one that is waited for: for each that is under way at a time.
 _AHEAD = 4
@@ -71,27 +73,50 @@ def each_shard(
     >>> next(each_shard(Lengths(), [Shard(0, "abc", key_of("abc"))], workers=1))
     3
     """
+    first = list(islice(shards := iter(shards), 2))
+    if len(first) < 2 and "executor" not in where and "scheduler" not in where:
+        where = {**where, "workers": 1}
+    with opened(job, **where) as run:
+        yield from run(chain(first, shards), progress)
+
+
+@contextmanager
+def opened(job: Job, **where: Unpack[Workplace]) -> Iterator[Run]:
+    """Open the place where shards of a job are computed, for calls one after the other: workers keep the job meanwhile.
+
+    Yields a function of shards and progress, that yields what `each_shard` yields. The arguments and the errors are
+    those of run_shards.
+
+    >>> class Lengths:
+    ...     def identity(self): return {"what": "lengths"}
+    ...     def blobs(self): return {}
+    ...     def prepare(self, blobs): return len
+    >>> with opened(Lengths(), workers=1) as run:
+    ...     [*run([Shard(0, "abc", key_of("abc"))], None), *run([Shard(0, "de", key_of("de"))], None)]
+    [3, 2]
+    """
     executor, scheduler, results = where.get("executor"), where.get("scheduler"), where.get("results")
     if executor is not None and scheduler is not None:
         raise InputError("two places to compute", [Problem("executor", "none beside a scheduler", "both")])
     wanted = checked_threads(where.get("workers"))
     kept = None if results is None else Results(results, job)
-    first = list(islice(shards := iter(shards), 2))
     if executor is not None:
         pool: WorkerPool = GivenPool(job, executor, 2 * wanted)
     elif scheduler is not None:
         pool = ClusterPool(job, scheduler)
-    elif wanted == 1 or len(first) < 2:
-        pool = OwnPool(job)
     else:
-        pool = ProcessPool(job, wanted)
+        pool = OwnPool(job) if wanted == 1 else ProcessPool(job, wanted)
     with terminate_as_interrupt():
-        run, done = _JobRun(pool, kept, progress or (lambda shard, partial: None)), False
+        done = False
         try:
-            yield from run.partials(chain(first, shards))
+            yield lambda shards, progress: _JobRun(pool, kept, progress or _silent).partials(shards)
             done = True
         finally:
             pool.close(now=not done)
+
+
+def _silent(shard: Shard, partial: Any) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
