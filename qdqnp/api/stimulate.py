@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -26,6 +27,7 @@ from qdqnp.api.arguments import (
 from qdqnp.api.progress import Progress, counter
 from qdqnp.api.result import Result
 from qdqnp.api.storage import StorageOptions, fields_of
+from qdqnp.engine import Workplace
 from qdqnp.errors import InputError, Problem
 from qdqnp.golden_sets.manifest import MODEL
 from qdqnp.golden_sets.options import Options
@@ -96,6 +98,10 @@ def stimulate(
     exhaustive: bool = False,
     format: Texts = ("npz",),
     force: bool = False,
+    workers: int | None = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    results: AnyPath | None = None,
     progress: Progress | None = None,
     **storage: Unpack[StorageOptions],
 ) -> StimulateResult:
@@ -116,6 +122,10 @@ def stimulate(
         exhaustive: whether to try everything, however long it takes.
         format: one or more of qdqnp.golden_sets.FORMATS.
         force: whether to replace a golden set that is in the way.
+        workers: processes that compute a network's inputs, and the set; 1 is this one, None is one for each processor.
+        scheduler: the address of a Dask cluster to compute on instead.
+        executor: a concurrent.futures.Executor to compute in instead.
+        results: a folder that keeps what is finished, from which an interrupted run goes on.
         progress: called with how many inputs of a search are done, and of how many.
         storage: how the set is stored, see `StorageOptions`.
 
@@ -132,6 +142,8 @@ def stimulate(
     options.check()
     arithmetic, pair = profile_with(profile, host_float), _pair(discriminate, host_float)
     folder = None if out is None else Path(out)
+    kept = None if results is None else Path(results)
+    where = Workplace(workers=workers, scheduler=scheduler, executor=executor, results=kept)
     if folder is not None:
         replaceable(folder, force)
     loaded = opened(model, outputs, operators)
@@ -152,10 +164,11 @@ def stimulate(
             shapes=sizes,
             notify=step,
             exhaustive=exhaustive,
+            **where,
         )
     if folder is not None:
         source = source_of(model, outputs, operators)
-        write(folder, found, source, arithmetic, name=name_of(model) or MODEL, options=options, force=force)
+        write(folder, found, source, arithmetic, name=name_of(model) or MODEL, options=options, force=force, **where)
     return StimulateResult(name_of(model), found, folder)
 
 

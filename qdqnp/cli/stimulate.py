@@ -11,6 +11,7 @@ from rich.table import Table
 
 from qdqnp.api.stimulate import stimulate
 from qdqnp.api.storage import StorageOptions
+from qdqnp.cli.engine import engine_options
 from qdqnp.cli.options import (
     ModelFile,
     force_option,
@@ -25,6 +26,7 @@ from qdqnp.cli.options import (
     shape_option,
 )
 from qdqnp.cli.storage import storage_options
+from qdqnp.engine import Workplace
 from qdqnp.quant import Array
 from qdqnp.render.console import CONSOLE, bar, name, print_json, table
 from qdqnp.stimuli.coverage import Coverage
@@ -64,6 +66,7 @@ from qdqnp.stimuli.result import Stimulus, StimulusSet, by_layer
 )
 @format_option
 @storage_options
+@engine_options(workers=1)
 @force_option("a golden set")
 @json_option
 def stimulate_command(
@@ -80,6 +83,7 @@ def stimulate_command(
     exhaustive: bool,
     formats: tuple[str, ...],
     stored: StorageOptions,
+    where: Workplace,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -107,6 +111,7 @@ def stimulate_command(
             format=formats,
             force=force,
             progress=progress,
+            **where,
             **stored,
         )
     if as_json:

@@ -6,6 +6,6 @@ every shard, in their order. It knows no model: who calls it adds up the partial
 
 from qdqnp.engine.digest import digest
 from qdqnp.engine.job import Blobs, Job, Shard, Workplace, key_of
-from qdqnp.engine.run import each_shard, run_shards
+from qdqnp.engine.run import each_shard, opened, run_shards
 
-__all__ = ["Blobs", "Job", "Shard", "Workplace", "digest", "each_shard", "key_of", "run_shards"]
+__all__ = ["Blobs", "Job", "Shard", "Workplace", "digest", "each_shard", "key_of", "opened", "run_shards"]

@@ -74,8 +74,8 @@ def each_shard(
     3
     """
     first = list(islice(shards := iter(shards), 2))
-    if len(first) < 2 and "executor" not in where and "scheduler" not in where:
-        where = {**where, "workers": 1}
+    if len(first) < 2 and where.get("executor") is None and where.get("scheduler") is None:
+        where["workers"] = 1
     with opened(job, **where) as run:
         yield from run(chain(first, shards), progress)
 
@@ -141,7 +141,14 @@ class _JobRun:
         self._failed = False
 
     def partials(self, shards: Iterable[Shard]) -> Iterator[Any]:
-        waiting = enumerate(shards)
+        """Yield the partial result of each shard in turn. Who wants no more of them ends those that have not begun."""
+        try:
+            yield from self._partials(enumerate(shards))
+        finally:
+            for future in self._pending:
+                future.cancel()
+
+    def _partials(self, waiting: Iterator[tuple[int, Shard]]) -> Iterator[Any]:
         turn, more = 0, True
         while True:
             while more and self._room(turn):

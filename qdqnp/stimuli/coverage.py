@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,19 @@ class Coverage:
             _both(max, self.accumulator_max, other.accumulator_max),
         )
 
+    def as_partial(self) -> list[Any]:
+        """Return all fields as JSON has them, for another process; `from_partial` makes the coverage again."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [
+            [*np.flatnonzero(value).tolist(), value.size] if isinstance(value, np.ndarray) else value
+            for value in values
+        ]
+
+    @classmethod
+    def from_partial(cls, partial: list[Any]) -> Coverage:
+        """Return the coverage that `as_partial` described."""
+        return cls(*(_mask(*value) if isinstance(value, list) else value for value in partial))  # type: ignore[arg-type]
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields, with counts in place of the masks."""
         return {
@@ -84,6 +97,13 @@ class Coverage:
             "accumulator_min": self.accumulator_min,
             "accumulator_max": self.accumulator_max,
         }
+
+
+def _mask(*places: int) -> Array:
+    """Return a mask of some places; the last number is its size."""
+    made = np.zeros(places[-1], bool)
+    made[list(places[:-1])] = True
+    return made
 
 
 def _both(combine: Callable[[list[int]], int], first: int | None, second: int | None) -> int | None:

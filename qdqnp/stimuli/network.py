@@ -6,29 +6,30 @@ are never called exact: the search is hill climbing on the coverage that the set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Unpack
 
 import numpy as np
 
+from qdqnp.engine import Workplace
 from qdqnp.errors import InputError, Problem
-from qdqnp.executor.plan import Plan, on_host
-from qdqnp.executor.walk import walk
-from qdqnp.model import Model, feeds_for
+from qdqnp.executor.plan import on_host
+from qdqnp.model import Model
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.program import Program, Tensor
 from qdqnp.quant import EIGHT_BIT, Array
-from qdqnp.stimuli.coverage import Coverage, measured
+from qdqnp.stimuli.coverage import Coverage
 from qdqnp.stimuli.effort import effort
 from qdqnp.stimuli.find import Shapes, input_shapes, same_program
 from qdqnp.stimuli.patterns import PATTERNS, Slot, draw, random_codes
 from qdqnp.stimuli.result import PATTERN, RANDOM, SEARCH, Stimulus, StimulusSet
-from qdqnp.stimuli.subject import met_by
+from qdqnp.stimuli.runner import Inputs, StimulusJob, runner
 
 COVERAGE, DIFFERENCES = "coverage", "differences"
-Inputs = Mapping[str, Array]
 
 
 def for_network(
@@ -42,6 +43,7 @@ def for_network(
     shapes: Shapes | None = None,
     notify: Callable[[], None] = lambda: None,
     exhaustive: bool = False,
+    **where: Unpack[Workplace],
 ) -> StimulusSet:
     """Make inputs for the whole network, as codes of the quantizers that read them.
 
@@ -55,6 +57,8 @@ def for_network(
         notify: called after each input that was tried.
         exhaustive: whether to try all of them, however long it takes; otherwise fewer, where the network is small and
             its tensors are huge, and a verdict says how many.
+        where: where inputs are computed: keyword arguments of qdqnp.engine.run_shards, this process without them. The
+            set does not depend on it: changes to the best input so far are tried ahead, and anew where it changed.
 
     Raises InputError where an input does not have codes, ProfileError where a profile does not define a layer.
 
@@ -70,29 +74,29 @@ def for_network(
     plan = model.plan(named)
     for other in others:
         same_program(model, named, other)
-    run = Runner(plan, tuple(model.plan(other, named.lowering) for other in others), notify)
     shape_of = input_shapes(plan, shapes or {})
     slots = input_slots(plan.program, shape_of)
     plan.admit(shape_of, keep_all=True)
     wanted = inputs_tried(count, steps, bool(others))
     allowed = effort(plan.steps, plan.shapes(shape_of), exhaustive)
     tries = Tries(min(wanted, allowed.inputs))
-    stimuli = [
-        run(kind, PATTERN, {name: make(slot) for name, slot in slots.items()})
-        for kind, make in PATTERNS.items()
-        if tries.take()
-    ]
-    stimuli += [run(RANDOM, RANDOM, inputs) for inputs in random_codes(slots, count, seed) if tries.take()]
-    rng = np.random.default_rng([seed, 1])
-    known = known_coverage(stimuli)
-    for _ in range(count):
-        best = climb(partial(run, COVERAGE, SEARCH), partial(gain, known), slots, rng, steps, tries)
-        if best is not None:
-            known = united(known, best.coverage)
-            stimuli.append(best)
-    for _ in range(count if others else 0):
-        best = climb(partial(run, DIFFERENCES, SEARCH), differing, slots, rng, steps, tries)
-        stimuli += [] if best is None else [best]
+    with runner(StimulusJob(model, named, others), notify, **where) as run:
+        kinds = [kind for kind in PATTERNS if tries.take()]
+        patterns = run.each(
+            PATTERN, PATTERN, [{name: PATTERNS[kind](slot) for name, slot in slots.items()} for kind in kinds]
+        )
+        stimuli = [replace(one, kind=kind) for kind, one in zip(kinds, patterns, strict=True)]
+        stimuli += run.each(RANDOM, RANDOM, [inputs for inputs in random_codes(slots, count, seed) if tries.take()])
+        rng = np.random.default_rng([seed, 1])
+        known = known_coverage(stimuli)
+        for _ in range(count):
+            best = climb(partial(run.each, COVERAGE, SEARCH), run.ahead, partial(gain, known), slots, rng, steps, tries)
+            if best is not None:
+                known = united(known, best.coverage)
+                stimuli.append(best)
+        for _ in range(count if others else 0):
+            best = climb(partial(run.each, DIFFERENCES, SEARCH), run.ahead, differing, slots, rng, steps, tries)
+            stimuli += [] if best is None else [best]
     against_names = tuple(other.name for other in others)
     verdicts = allowed.left_out(tries.taken, wanted)
     hosted = tuple(step.label for step in plan.program.steps if on_host(plan.program, step))
@@ -119,44 +123,6 @@ class Tries:
 def inputs_tried(count: int, steps: int, discriminating: bool) -> int:
     """Return how many inputs `for_network` runs."""
     return len(PATTERNS) + count + count * max(1, steps) * (2 if discriminating else 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Runner:
-    """Runs the network on one input and measures every layer."""
-
-    #: The network under the profile.
-    plan: Plan
-    #: The plans of the two profiles to tell apart; empty without such profiles.
-    pair: tuple[Plan, ...]
-    #: Called after each run.
-    notify: Callable[[], None]
-
-    def __call__(self, kind: str, method: str, inputs: Inputs) -> Stimulus:
-        feeds = feeds_for(self.plan, inputs, keep_all=True)
-        values = {**feeds, **walk(self.plan, feeds, None)}
-        coverage = {
-            label: measured(met_by(bound, values), values[bound.step.output_names[0]])
-            for label, bound in zip(self._labels(), self.plan.steps, strict=True)
-            if bound.operator.rule
-        }
-        self.notify()
-        return Stimulus(kind, method, inputs, coverage, differing=self._differing(feeds))
-
-    def _labels(self) -> list[str]:
-        """Name each step: its label, or what it makes where two steps have the same label."""
-        labels = [bound.step.label for bound in self.plan.steps]
-        return [
-            label if labels.count(label) == 1 else bound.step.output_names[0]
-            for label, bound in zip(labels, self.plan.steps, strict=True)
-        ]
-
-    def _differing(self, feeds: Inputs) -> int | None:
-        """Count the elements, over all tensors, on which the two profiles differ."""
-        if not self.pair:
-            return None
-        first, second = (walk(plan, feeds, None) for plan in self.pair)
-        return sum(int(np.count_nonzero(first[name] != second[name])) for name in first)
 
 
 # -- what is missing yet -----------------------------------------------------------------------------------------------
@@ -193,7 +159,8 @@ def worth(coverage: Coverage) -> float:
 
 # -- the search --------------------------------------------------------------------------------------------------------
 def climb(
-    run: Callable[[Inputs], Stimulus],
+    run: Callable[[Sequence[Inputs]], Iterable[Stimulus]],
+    ahead: int,
     score: Callable[[Stimulus], float],
     slots: Mapping[str, Slot],
     rng: np.random.Generator,
@@ -201,21 +168,33 @@ def climb(
     tries: Tries,
 ) -> Stimulus | None:
     """Return the best of `steps` inputs: first one start of each kind, then changes to the best so far; None where no
-    try is left."""
+    try is left.
+
+    What is drawn does not depend on what was found: so changes can be tried ahead. Where one of them is better, those
+    behind it were changes to something else, and are tried again.
+    """
+    drawn = [drawn_step(step, slots, rng) for step in range(max(1, steps)) if tries.take()]
     best: Stimulus | None = None
     value = 0.0
-    for step in range(max(1, steps)):
-        if not tries.take():
-            break
-        if best is None or step < len(STARTS):
-            inputs = {name: STARTS[step](slot, rng) for name, slot in slots.items()}
-        else:
-            inputs = {name: changed(best.inputs[name], slot, rng) for name, slot in slots.items()}
-        one = run(inputs)
-        found = score(one)
-        if best is None or found > value:
-            best, value = one, found
+    at = 0
+    while at < len(drawn):
+        until = at + (1 if best is None else ahead)
+        for one in run([made({} if best is None else best.inputs) for made in drawn[at:until]]):
+            at += 1
+            found = score(one)
+            if best is None or found > value:
+                best, value = one, found
+                break
     return best
+
+
+def drawn_step(step: int, slots: Mapping[str, Slot], rng: np.random.Generator) -> Callable[[Inputs], Inputs]:
+    """Draw a step of the search: a function of the best inputs so far that returns the inputs to try."""
+    if step < len(STARTS):
+        start = {name: STARTS[step](slot, rng) for name, slot in slots.items()}
+        return lambda best: start
+    changes = {name: change(slot, rng) for name, slot in slots.items()}
+    return lambda best: {name: changed(best[name]) for name, changed in changes.items()}
 
 
 def blocks(slot: Slot, rng: np.random.Generator) -> Array:
@@ -246,19 +225,24 @@ def extreme(slot: Slot, rng: np.random.Generator) -> Array:
 STARTS = (blocks, narrow, extreme)
 
 
-def changed(codes: Array, slot: Slot, rng: np.random.Generator) -> Array:
-    """Return a copy in which a random box is drawn anew."""
-    made = np.array(codes)  # without axes, codes may be a scalar
-    if not made.size:
-        return made
+def change(slot: Slot, rng: np.random.Generator) -> Callable[[Array], Array]:
+    """Draw a random box of codes: a function of codes that returns a copy with this box in it."""
+    if not math.prod(slot.shape):
+        return np.array
     box = []
     for length in slot.shape:
         first, last = sorted(rng.integers(0, length, size=2).tolist())
         box.append(slice(first, last + 1))
     at = tuple(box)
     kind = (draw, *STARTS)[int(rng.integers(1 + len(STARTS)))]
-    made[at] = kind(Slot(slot.dtype, made[at].shape, slot.zero_point), rng)
-    return made
+    inside = kind(Slot(slot.dtype, tuple(part.stop - part.start for part in box), slot.zero_point), rng)
+
+    def changed(codes: Array) -> Array:
+        made = np.array(codes)  # without axes, codes may be a scalar
+        made[at] = inside
+        return made
+
+    return changed
 
 
 # -- the inputs --------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from qdqnp import golden_sets
+from qdqnp.engine import Workplace
 from qdqnp.errors import GoldenError
 from qdqnp.files.folder import Kind
 from qdqnp.golden_sets.replace import contents_of
@@ -34,6 +35,7 @@ def write(
     name: str,
     options: golden_sets.Options | None = None,
     force: bool = False,
+    **where: Unpack[Workplace],
 ) -> dict[str, Any]:
     """Write a golden set with one case for each stimulus, and return its manifest.
 
@@ -44,6 +46,7 @@ def write(
         name: the network's name.
         options: how the set is stored; which tensors it holds is decided here.
         force: whether a golden set in the way is replaced.
+        where: where the stimuli are computed: keyword arguments of qdqnp.engine.run_shards.
 
     Raises as golden_sets.write does.
 
@@ -69,5 +72,6 @@ def write(
         seed=found.seed,
         coverage=document(found),
         force=force,
+        **where,
         kind=STIMULI,
     )

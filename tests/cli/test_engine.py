@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -37,6 +38,11 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
 def living(group: int) -> list[str]:
     """Processes of a group that have not ended."""
     found = []
@@ -57,6 +63,21 @@ def test_a_report_is_the_same_bytes_for_any_number_of_workers(path: Path, tmp_pa
     more = run("diff", path, *PROFILES, "--random", "5", "--json", "--results", tmp_path / "kept")
     assert more.stdout == run("diff", path, *PROFILES, "--random", "5", "--json").stdout != first.stdout
     assert len(list((tmp_path / "kept").iterdir())) == 5
+
+
+def test_sets_are_the_same_bytes_for_any_number_of_workers(path: Path, tmp_path: Path) -> None:
+    """Of golden and stimulate, with what a folder of results has of both."""
+    commands = {
+        "golden": ("golden", path, "--random", "3", "--profile", "tflite", "--roles", "output"),
+        "stimulate": ("stimulate", path, "--count", "1", "--steps", "4"),
+    }
+    for name, words in commands.items():
+        for where in ((), ("--workers", "2", "--results", tmp_path / "kept")):
+            result = run(*words, *where, "--out", tmp_path / f"{name}{len(where)}")
+            assert result.exit_code == 0, result.output
+        one, two = (hashes(tmp_path / f"{name}{count}") for count in (0, 4))
+        assert one == two and len(one) > 3
+    assert len(list((tmp_path / "kept").iterdir())) >= 2 + 5 + 1 + 4
 
 
 def test_ctrl_c_ends_the_command_and_the_next_run_goes_on(path: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -82,16 +82,18 @@ def test_symbolic_sizes_are_one_or_as_given(model: qdqnp.Model) -> None:
             for_network(model, shapes=wrong)
 
 
-def test_climbing_keeps_the_best_it_has_met_and_changes_that_one() -> None:
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_climbing_keeps_the_best_it_has_met_and_changes_that_one(ahead: int) -> None:
     slots = {"x": Slot(np.dtype(np.int8), (4, 4), 0)}
     tried: list[Stimulus] = []
 
-    def run(inputs: Mapping[str, np.ndarray]) -> Stimulus:
-        tried.append(Stimulus("", SEARCH, inputs, {}))
-        return tried[-1]
+    def run(several: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Stimulus]:
+        for inputs in several:
+            tried.append(Stimulus("", SEARCH, inputs, {}))
+            yield tried[-1]
 
     scores = iter([1, 9, 3, 2, 8, 7])
-    best = climb(run, lambda one: next(scores), slots, np.random.default_rng(0), 6, Tries(6))
+    best = climb(run, ahead, lambda one: next(scores), slots, np.random.default_rng(0), 6, Tries(6))
     assert best is tried[1]
     # after one start of each kind, all are changes of the best: boxes of it, drawn anew
     for one in tried[3:]:
@@ -103,11 +105,12 @@ def test_inputs_of_every_rank_are_started_and_changed(shape: tuple[int, ...]) ->
     slots = {"x": Slot(np.dtype(np.int8), shape, 3)}
     tried: list[np.ndarray] = []
 
-    def run(inputs: Mapping[str, np.ndarray]) -> Stimulus:
-        tried.append(inputs["x"])
-        return Stimulus("", SEARCH, inputs, {})
+    def run(several: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Stimulus]:
+        for inputs in several:
+            tried.append(inputs["x"])
+            yield Stimulus("", SEARCH, inputs, {})
 
-    climb(run, lambda _: float(len(tried)), slots, np.random.default_rng(0), 9, Tries(9))
+    climb(run, 1, lambda _: float(len(tried)), slots, np.random.default_rng(0), 9, Tries(9))
     assert len(tried) == 9 and all(np.shape(codes) == shape for codes in tried)
     assert any(not np.array_equal(tried[0], codes) for codes in tried) == bool(np.prod(shape))
 

@@ -169,7 +169,6 @@ def _show_shards(found: dict[int, Observed], kept: float, clustered: Observed | 
         rows.append(["Dask", *_milliseconds(clustered.wall, clustered.here, clustered.item)])
     click.echo("A shard that does nothing, in ms:\n")
     Table(["processes", "wall", "processor, here", "processor, worker"], rows).show()
-    click.echo()
 
 
 def _show_pictures(found: dict[int, Observed], size: int) -> None:
@@ -195,7 +194,6 @@ def _show_pictures(found: dict[int, Observed], size: int) -> None:
         "gain, processor",
     ]
     Table(columns, rows).show()
-    click.echo()
 
 
 def _milliseconds(*seconds: float) -> list[str]:
