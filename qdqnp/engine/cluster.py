@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 from qdqnp.engine.job import Job, Shard
 from qdqnp.engine.pools import Answer, Parcel
+from qdqnp.engine.worker import other_versions, versions_here
 from qdqnp.errors import EngineError, Problem, shorten
 
 # How long to wait for the scheduler, and then for its first worker.
@@ -24,6 +26,7 @@ class ClusterPool:
         self._address, self._parcel = address, Parcel(job)
         self._client = _client(address)
         try:
+            self._check_versions()
             threads = sum(self._client.nthreads().values())
             self.width = max(_LEAST, 2 * threads)
             self._executor = self._client.get_executor(pure=False)
@@ -32,13 +35,31 @@ class ClusterPool:
             self._client.close(timeout=PATIENCE_SECONDS)
             raise
 
+    def _check_versions(self) -> None:
+        """Raise EngineError for a worker with other versions: before it is sent what it may not be able to read. Those
+        that join later say their versions themselves."""
+        here = dict(versions_here())
+        for address, found in sorted(self._client.run(_question(), on_error="return").items()):
+            theirs = found if isinstance(found, dict) else {}
+            if theirs != here:
+                raise other_versions(theirs, f"worker {address}")
+
     def _send(self) -> None:
         """Give every worker the parts, by their hashes: Dask moves them on to those that join later."""
         parts = {f"qdqnp-{name}": part for name, part in zip(self._parcel.names, self._parcel.parts, strict=True)}
-        self._parts = tuple(self._client.scatter(parts, broadcast=True, timeout=PATIENCE_SECONDS).values())
+        try:
+            self._parts = tuple(self._client.scatter(parts, broadcast=True, timeout=PATIENCE_SECONDS).values())
+        except OSError as error:
+            problem = Problem(
+                f"scheduler {shorten(self._address)}", "to pass the job to its workers", shorten(f"{error}")
+            )
+            raise EngineError("the scheduler is not reached, or its workers are not", [problem]) from error
 
     def submit(self, shard: Shard, *, whole: bool = False) -> Future[Answer]:
-        return self._parcel.given_to(self._executor, shard, *self._parts)
+        try:
+            return self._parcel.given_to(self._executor, shard, *self._parts)
+        except (RuntimeError, OSError) as error:  # the client is closed, because the scheduler is gone
+            raise BrokenExecutor(f"{error}") from error
 
     def renew(self) -> bool:
         self._send()
@@ -55,10 +76,19 @@ class ClusterPool:
             got = f"several workers ended under it ({shorten(str(error))})"
             problem = Problem(f"shard {shard.index}", "a worker that finishes it", got, "Make shards smaller.")
             return EngineError("workers were lost", [problem])
-        if isinstance(error, ImportError | AttributeError) and "qdqnp" in str(error):
-            problem = Problem("a worker", "this version of qdqnp", shorten(str(error)), "Install it where workers run.")
-            return EngineError("a worker does not have this version of qdqnp", [problem])
         return error
+
+
+def _question() -> Callable[[], dict[str, str]]:
+    """Return a function that tells a worker's versions. Dask sends one that is defined in another as its code, so that
+    a worker without qdqnp can read it, and fail."""
+
+    def versions() -> dict[str, str]:
+        from qdqnp.engine.worker import versions_here
+
+        return dict(versions_here())
+
+    return versions
 
 
 def _client(address: str) -> Any:
@@ -75,7 +105,7 @@ def _client(address: str) -> Any:
     )
     try:
         client: Any = connect(address, timeout=PATIENCE_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError, AssertionError) as error:  # the last where its loop is late
         problem = Problem(where, "a Dask scheduler that answers", shorten(f"{error}"), hint)
         raise EngineError("the scheduler is not reached", [problem]) from error
     try:

@@ -15,7 +15,7 @@ from qdqnp.engine.job import Job, Shard, Workplace, decoded
 from qdqnp.engine.pools import Answer, GivenPool, OwnPool, WorkerPool
 from qdqnp.engine.processes import ProcessPool
 from qdqnp.engine.results import Results
-from qdqnp.engine.worker import MISSING, REFUSED, versions_here
+from qdqnp.engine.worker import MISSING, REFUSED, other_versions
 from qdqnp.errors import EngineError, InputError, Problem
 from qdqnp.executor.threads import checked_threads
 from qdqnp.files.signals import terminate_as_interrupt
@@ -73,6 +73,7 @@ def each_shard(
     >>> next(each_shard(Lengths(), [Shard(0, "abc", key_of("abc"))], workers=1))
     3
     """
+    checked_threads(where.get("workers"))
     first = list(islice(shards := iter(shards), 2))
     if len(first) < 2 and where.get("executor") is None and where.get("scheduler") is None:
         where["workers"] = 1
@@ -212,7 +213,7 @@ class _JobRun:
 
     def _take(self, number: int, shard: Shard, how: str, what: Any) -> None:
         if how == REFUSED:
-            raise _other_versions(dict(what))
+            raise other_versions(dict(what))
         if how == MISSING:
             self._submit(number, shard, whole=True)
             return
@@ -248,13 +249,3 @@ class _JobRun:
 def _lost(where: str, got: str) -> EngineError:
     hint = "Memory may be short: fewer workers help; so do smaller shards. A script needs `if __name__ == '__main__':`."
     return EngineError("workers were lost", [Problem(where, "a worker that finishes it", got, hint)])
-
-
-def _other_versions(theirs: dict[str, str]) -> EngineError:
-    here = dict(versions_here())
-    problems = [
-        Problem("a worker", f"{name} {ours}, as here", f"{name} {theirs.get(name, 'unknown')}")
-        for name, ours in here.items()
-        if theirs.get(name) != ours
-    ]
-    return EngineError("a worker has other versions, so that its results may differ", problems)

@@ -18,6 +18,7 @@ import numpy as np
 
 from qdqnp import version
 from qdqnp.engine.job import Job, Task, encoded
+from qdqnp.errors import EngineError, Problem
 
 Versions = tuple[tuple[str, str], ...]
 
@@ -34,6 +35,20 @@ _lock = threading.Lock()
 def versions_here() -> Versions:
     """Return the versions on which results may depend."""
     return ("qdqnp", version.__version__), ("numpy", np.__version__)
+
+
+def other_versions(theirs: Mapping[str, str | None], where: str = "a worker") -> EngineError:
+    """Return the error that refuses a worker.
+
+    theirs: its versions; None for what it does not have.
+    where: which worker it is.
+    """
+    problems = [
+        Problem(where, f"{name} {ours}, as here", f"{name} {theirs.get(name) or 'missing'}")
+        for name, ours in versions_here()
+        if theirs.get(name) != ours
+    ]
+    return EngineError("a worker has other versions, so that its results may differ", problems)
 
 
 def work(versions: Versions, names: tuple[str, ...], shard: bytes, *sent: bytes) -> tuple[str, Any]:

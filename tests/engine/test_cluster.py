@@ -159,6 +159,49 @@ def test_a_scheduler_without_workers_is_an_error_in_seconds(
         run_shards(Sums(tmp_path), shards(3), scheduler=scheduler)
 
 
+WITHOUT = """
+import sys
+
+class Without:
+    def find_spec(self, name, *others):
+        if name.partition(".")[0] == "qdqnp":
+            raise ModuleNotFoundError("No module named 'qdqnp'")
+
+sys.meta_path.insert(0, Without())
+"""
+
+
+def test_a_worker_without_qdqnp_is_refused(scheduler: str, tmp_path: Path) -> None:
+    """It cannot say its version itself."""
+    (tmp_path / "without.py").write_text(WITHOUT)
+    with worker(scheduler, tmp_path, "--preload", str(tmp_path / "without.py")):
+        wait_for(scheduler, 1)
+        with pytest.raises(EngineError, match="other versions") as caught:
+            run_shards(Sums(tmp_path), shards(3), scheduler=scheduler)
+    assert caught.value.problems[0].got == "qdqnp missing" and "worker tcp://" in caught.value.problems[0].where
+
+
+def test_a_scheduler_that_ends_is_an_error_and_what_is_finished_is_kept(tmp_path: Path) -> None:
+    notes, results, port = tmp_path / "notes", tmp_path / "results", free_port()
+    notes.mkdir()
+    address = f"tcp://127.0.0.1:{port}"
+    with (
+        command("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard") as process,
+        worker(address, tmp_path),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        wait_for(address, 1)
+        patch.setattr(cluster, "PATIENCE_SECONDS", 1.0)
+
+        def end(shard: Any, partial: Any) -> None:
+            if shard.index == 3:
+                process.kill()
+
+        with pytest.raises(EngineError, match="the scheduler is not reached"):
+            run_shards(Sums(notes, seconds=0.05), shards(20), scheduler=address, results=results, progress=end)
+    assert 4 <= len(list(results.iterdir())) < 20
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:{port}", "127.0.0.1:{port}", "x://y", "tcp://", "", "tcp://127.0.0.1:abc"]
 )

@@ -36,8 +36,9 @@ class Observed:
 
     #: Processor time until a worker has its first result, without what a later shard takes.
     start: float
-    #: Processor time of a worker for each item.
+    #: Processor time of a worker for each item: the median, and the least, which other work lengthens least.
     item: float
+    least: float
     #: Time of the wall for each item.
     wall: float
     #: Processor time of this process for each shard, where workers compute.
@@ -60,10 +61,11 @@ def observe(job: Job, shards: Sequence[Shard], workers: int, **where: Any) -> Ob
     later = [index for index in range(len(found)) if index not in first.values()]
     ready = max(finished[index] for index in first.values())
     behind = [index for index in later if finished[index] > ready]
-    item = statistics.median((found[i]["ended"] - found[i]["began"]) / len(shards[i].items) for i in later)
+    items = [(found[index]["ended"] - found[index]["began"]) / len(shards[index].items) for index in later]
+    item = statistics.median(items)
     wall = (max(finished.values()) - ready) / sum(len(shards[index].items) for index in behind)
     starts = [found[index]["ended"] - item * len(shards[index].items) for index in first.values()]
-    return Observed(statistics.mean(starts), item, wall, here / len(shards) if workers > 1 else 0.0)
+    return Observed(statistics.mean(starts), item, min(items), wall, here / len(shards) if workers > 1 else 0.0)
 
 
 def _own() -> float:
@@ -80,7 +82,7 @@ def observations(job: Job, shards: Sequence[Shard], numbers: Sequence[int], turn
     }
 
 
-_FIELDS = ("start", "item", "wall", "here")
+_FIELDS = ("start", "item", "least", "wall", "here")
 
 
 def shards_of(items: Sequence[str], size: int) -> list[Shard]:
@@ -177,9 +179,10 @@ def _show_pictures(found: dict[int, Observed], size: int) -> None:
         [
             str(number),
             f"{this.start:.1f}",
-            *_milliseconds(this.wall, this.item, this.here / size),
+            *_milliseconds(this.wall, this.item, this.least, this.here / size),
             f"{one.wall / this.wall:.2f}",
             f"{number * one.item / (this.item + this.here / size):.2f}",
+            f"{number * one.least / (this.least + this.here / size):.2f}",
         ]
         for number, this in found.items()
     ]
@@ -188,10 +191,12 @@ def _show_pictures(found: dict[int, Observed], size: int) -> None:
         "processes",
         "start of each, s",
         "wall",
-        "processor, worker",
-        "processor, here",
+        "processor",
+        "least",
+        "here",
         "gain, wall",
-        "gain, processor",
+        "processor",
+        "least",
     ]
     Table(columns, rows).show()
 
