@@ -13,6 +13,8 @@ from qdqnp.errors import EngineError, Problem, shorten
 
 # How long to wait for the scheduler, and then for its first worker.
 PATIENCE_SECONDS = 5.0
+# How long to wait for a worker to come back, once all were lost.
+RETURN_SECONDS = 60.0
 # Shards that are under way at least: workers may join at any time.
 _LEAST = 16
 
@@ -30,7 +32,7 @@ class ClusterPool:
             threads = sum(self._client.nthreads().values())
             self.width = max(_LEAST, 2 * threads)
             self._executor = self._client.get_executor(pure=False)
-            self._send()
+            self._send(PATIENCE_SECONDS)
         except BaseException:
             self._client.close(timeout=PATIENCE_SECONDS)
             raise
@@ -44,10 +46,14 @@ class ClusterPool:
             if theirs != here:
                 raise other_versions(theirs, f"worker {address}")
 
-    def _send(self) -> None:
-        """Give every worker the parts, by their hashes: Dask moves them on to those that join later."""
+    def _send(self, patience: float) -> None:
+        """Give every worker the parts, by their hashes: Dask moves them on to those that join later.
+
+        patience: how many seconds to wait for the first worker.
+        """
         parts = {f"qdqnp-{name}": part for name, part in zip(self._parcel.names, self._parcel.parts, strict=True)}
         try:
+            self._client.wait_for_workers(1, timeout=patience)
             self._parts = tuple(self._client.scatter(parts, broadcast=True, timeout=PATIENCE_SECONDS).values())
         except OSError as error:
             problem = Problem(
@@ -62,7 +68,7 @@ class ClusterPool:
             raise BrokenExecutor(f"{error}") from error
 
     def renew(self) -> bool:
-        self._send()
+        self._send(RETURN_SECONDS)
         return True
 
     def close(self, now: bool) -> None:

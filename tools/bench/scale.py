@@ -178,7 +178,7 @@ def _show_pictures(found: dict[int, Observed], size: int) -> None:
     rows = [
         [
             str(number),
-            f"{this.start:.1f}",
+            f"{this.start:.1f}" if number > 1 else "",
             *_milliseconds(this.wall, this.item, this.least, this.here / size),
             f"{one.wall / this.wall:.2f}",
             f"{number * one.item / (this.item + this.here / size):.2f}",
