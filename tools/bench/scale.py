@@ -10,6 +10,7 @@ The projection is arithmetic, and is printed as such.
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import tempfile
@@ -98,7 +99,7 @@ def projection(start: float, picture: float, shard: float, cores: int) -> tuple[
     shard: seconds of the process that hands shards out, for each.
     cores: of workers; the process that hands out has a core beside them, or little to do.
     """
-    shares, shards = PICTURES * picture / cores, PICTURES / IN_A_SHARD
+    shares, shards = PICTURES * picture / cores, math.ceil(PICTURES / IN_A_SHARD)
     last = IN_A_SHARD * picture
     text = (
         f"{start:.1f} s to start + the larger of ({PICTURES:,} x {1000 * picture:.0f} ms / {cores} = {shares:,.1f} s, "
