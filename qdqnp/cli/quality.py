@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
+from qdqnp.cli.engine import engine_options
 from qdqnp.cli.inputs import Inputs, input_options, runs_of_files
 from qdqnp.cli.options import PATH, force_option, json_option, profile_option
 from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.engine import Workplace
 from qdqnp.files.atomic import target, write_text
 from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
 from qdqnp.layer_quality import quality
-from qdqnp.layer_quality.quality import UNFUSED
+from qdqnp.layer_quality.job import UNFUSED
 from qdqnp.layer_quality.report import QualityReport, QualityRow
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -40,6 +42,7 @@ HELP = (
     "--greedy", type=click.IntRange(1, 100), metavar="K", help="The best K layers in float, one after another."
 )
 @click.option("--all", "show_all", is_flag=True, help="Show every layer, not the worst only.")
+@engine_options(workers=1)
 @json_option
 @click.option("--html", "html_file", type=PATH, metavar="FILE", help="Write a page with bars for each layer.")
 @force_option("a file of --html")
@@ -52,6 +55,7 @@ def quality_command(
     what_if: bool,
     greedy: int | None,
     show_all: bool,
+    where: Workplace,
     as_json: bool,
     html_file: Path | None,
     force: bool,
@@ -87,7 +91,8 @@ def quality_command(
             mapping=chosen,
             what_if=what_if,
             greedy=greedy or 0,
-            advance=lambda done, total: shown.update(task, completed=done, total=total),
+            advance=lambda done, total: shown.update(task, completed=done, total=total or None),
+            **where,
         )
     if html_out is not None:
         write_text(html_out, quality_page(report, f"{int8_model.name} against {float_model.name}"))

@@ -14,20 +14,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from qdqnp.element_types import is_float
 from qdqnp.executor.plan import Plan
 from qdqnp.executor.walk import fold, made_by
+from qdqnp.feeds import feeds_for
 from qdqnp.layer_quality.layers import Clamp, Connections, both, clamped
 from qdqnp.layer_quality.pairing import TensorPair, has_codes
 from qdqnp.layer_quality.saturation import saturated
 from qdqnp.layer_quality.sums import ErrorSums
 from qdqnp.layer_quality.weights import RealWeights, weights_of
-from qdqnp.model import feeds_for
 from qdqnp.numerics.float32 import dequantize, quantize
 from qdqnp.quant import Array, Quant, code_range
+
+#: The three ways in which a layer is measured.
+ERRORS = ("entire", "single", "own")
 
 
 @dataclass
@@ -56,7 +60,7 @@ class LayerSums:
 
     def include(self, other: LayerSums) -> None:
         """Add what others counted."""
-        for name in ("entire", "single", "own"):
+        for name in ERRORS:
             getattr(self, name).include(getattr(other, name))
         self.rounding += other.rounding
         self.clipping += other.clipping
@@ -66,6 +70,23 @@ class LayerSums:
         self.lowest = min((code for code in (self.lowest, other.lowest) if code is not None), default=None)
         self.highest = max((code for code in (self.highest, other.highest) if code is not None), default=None)
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+
+    def as_partial(self) -> list[Any]:
+        """Return the sums in lists and texts that JSON has, without rounding."""
+        errors = [getattr(self, name).as_partial() for name in ERRORS]
+        exact = [str(self.rounding), str(self.clipping)]
+        codes = [self.codes, self.saturated, self.lowest, self.highest]
+        return [errors, exact, codes, [self.least.hex(), self.most.hex()]]
+
+    @classmethod
+    def from_partial(cls, partial: Sequence[Any]) -> LayerSums:
+        """Return what `as_partial` returned."""
+        errors, exact, codes, values = partial
+        entire, single, own = map(ErrorSums.from_partial, errors)
+        rounding, clipping = map(Fraction, exact)
+        count, saturated, lowest, highest = codes
+        least, most = map(float.fromhex, values)
+        return cls(entire, single, own, rounding, clipping, count, saturated, lowest, highest, least, most)
 
     def add_values(self, values: Array, quant: Quant | None) -> None:
         """Note the float network's values: their range, and what a quantizer makes of them."""
@@ -114,8 +135,14 @@ class Bench:
         self.inputs = _inputs(real, codes)
 
     def _weights(self) -> dict[str, tuple[RealWeights, RealWeights]]:
-        found = {}
+        """Return the weights of each layer at the first tensor that it makes: behind a Relu of its own they are no
+        others."""
+        found, seen = {}, set[int]()
         for pair in self.pairs:
+            step = self.codes_wiring.weighted(pair.codes)
+            if step is None or id(step) in seen:
+                continue
+            seen.add(id(step))
             made = weights_of(self.codes_wiring, pair.codes)
             real = weights_of(self.real_wiring, pair.real)
             if made is not None and real is not None:

@@ -52,6 +52,15 @@ class OutputSums:
         for name in ("rows", "agreeing", "labelled", "correct"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def as_partial(self) -> list[Any]:
+        """Return the counts in lists that JSON has, without rounding."""
+        return [self.error.as_partial(), self.rows, self.agreeing, self.labelled, self.correct]
+
+    @classmethod
+    def from_partial(cls, partial: Sequence[Any]) -> OutputSums:
+        """Return what `as_partial` returned."""
+        return cls(ErrorSums.from_partial(partial[0]), *partial[1:])
+
     @property
     def accuracy(self) -> float | None:
         """The share of rows whose largest value is at their label; None where there are no labels."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from qdqnp.quant import Array
 
 #: What a norm is at least, as in onnxruntime.quantization.qdq_loss_debug.
 EPSILON = sys.float_info.epsilon
+#: The fields that are fractions.
+EXACT = ("signal", "made", "product", "noise")
 
 
 @dataclass
@@ -84,6 +88,18 @@ class ErrorSums:
         if not self.signal or not self.made:
             return 1.0 if self.signal == self.made else 0.0
         return float(self.product) / (_root(self.signal) * _root(self.made))
+
+    def as_partial(self) -> list[Any]:
+        """Return the sums in lists and texts that JSON has, without rounding."""
+        exact = [str(getattr(self, name)) for name in EXACT]
+        return [self.elements, self.left_out, exact, self.largest.hex()]
+
+    @classmethod
+    def from_partial(cls, partial: Sequence[Any]) -> ErrorSums:
+        """Return what `as_partial` returned."""
+        elements, left_out, exact, largest = partial
+        sums = dict(zip(EXACT, map(Fraction, exact), strict=True))
+        return cls(elements, left_out, **sums, largest=float.fromhex(largest))
 
     def as_json(self) -> dict[str, float | int]:
         return {

@@ -14,11 +14,11 @@ import numpy as np
 
 from qdqnp.executor.plan import BoundStep, Plan, bind_step
 from qdqnp.executor.walk import made_by
+from qdqnp.feeds import feeds_for
 from qdqnp.graph import ONNX
 from qdqnp.layer_quality.layers import KEEP, LIMIT, OPEN, Clamp, Connections
 from qdqnp.layer_quality.measure import Bench
 from qdqnp.layer_quality.weights import weights_of
-from qdqnp.model import feeds_for
 from qdqnp.ops.float.clip import ClipAttributes
 from qdqnp.ops.operator import NoAttributes
 from qdqnp.program import Operand, Step

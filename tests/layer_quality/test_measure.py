@@ -148,6 +148,12 @@ def test_the_share_of_the_range(factor: float) -> None:
     assert plain["c2_q"].sums.own.sqnr - wide["c2_q"].sums.own.sqnr == pytest.approx(20 * math.log10(factor), abs=2.5)
 
 
+def test_weights_belong_to_their_layer_alone() -> None:
+    rows = measured(kept_relu=True, w1=np.full(CHANNELS, np.abs(weights()["w1"]).max() / 30))
+    assert rows["c1_q"].findings[0].kind == "weights"
+    assert rows["r1_q"].weights is None and not rows["r1_q"].findings
+
+
 def test_a_kept_relu_hides_what_it_cuts_off() -> None:
     rows = measured(kept_relu=True)
     assert rows["c1_q"].sums.own.sqnr == pytest.approx(measured()["r1_q"].sums.own.sqnr, abs=1e-9)

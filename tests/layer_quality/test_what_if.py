@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -64,12 +66,23 @@ def test_the_layer_that_was_quantized_badly_helps_most() -> None:
     assert 0 < report.what_if_runs < len(report.by_gain) + 1
 
 
-def test_every_run_is_told() -> None:
+def test_every_input_of_every_round_is_told() -> None:
     told: list[tuple[int, int]] = []
-    quality(*small(), data(2), what_if=True, greedy=2, advance=lambda done, total: told.append((done, total)))
-    layers = len(forms(*small())[0].forms)
-    total = 2 * (1 + layers + (layers - 1))
-    assert told == [(done, total) for done in range(1, total + 1)]
+    quality(*small(), data(3), what_if=True, greedy=2, advance=lambda done, total: told.append((done, total)))
+    assert told == [(done, 6) for done in range(1, 7)]
+    told.clear()
+    quality(*small(), (inputs["x"] for inputs in data(2)), advance=lambda done, total: told.append((done, total)))
+    assert told == [(1, 0), (2, 0)]
+
+
+def test_the_same_report_from_many_processes_and_from_kept_results(tmp_path: Path) -> None:
+    alone = quality(*small(), data(4), labels=[0, 1, 2, 3], greedy=2).as_json()
+    for _ in range(2):  # the second time nothing is computed
+        where = {"workers": 2, "results": tmp_path / "kept"}
+        many = quality(*small(), data(4), labels=[0, 1, 2, 3], greedy=2, **where)  # type: ignore[arg-type]
+        assert many.as_json() == alone
+    kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert len(kept) >= 8
 
 
 def test_qoperator_files_say_that_they_cannot() -> None:
