@@ -79,6 +79,12 @@ def test_json_has_everything(place: Path) -> None:
     assert plain["layers"][0]["own"] == worst["own"] and plain["float_correct"] is None
 
 
+def test_many_processes_give_the_same_document(place: Path) -> None:
+    alone, many = (run(place, "--data", place / "x.npy", "--json", "--workers", count) for count in (1, 2))
+    assert alone.exit_code == many.exit_code == 0, many.output
+    assert alone.stdout == many.stdout
+
+
 def test_what_if_in_text(place: Path) -> None:
     result = run(place, "--data", place / "labelled.npz", "--what-if", "--greedy", 1, int8="bad.onnx")
     assert result.exit_code == 0, result.output
