@@ -16,6 +16,7 @@ from qdqnp.files.atomic import target, write_text
 from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
 from qdqnp.layer_quality import quality
+from qdqnp.layer_quality.findings import percent
 from qdqnp.layer_quality.job import UNFUSED
 from qdqnp.layer_quality.report import QualityReport, QualityRow
 from qdqnp.model import load
@@ -154,11 +155,6 @@ def _cells(row: QualityRow) -> list[str]:
     used = "" if row.use is None else f"{100 * row.use.used:.0f} %"
     weights = "" if row.weights is None else f"{row.weights.sums.sqnr:.1f}"
     return [*levels, f"{sums.entire.largest:.3g}", saturated, used, weights]
-
-
-def percent(share: float) -> str:
-    """Format a share; what is not zero is never shown as zero."""
-    return "0" if not share else f"{100 * share:.2g} %"
 
 
 def _gain(report: QualityReport, row: QualityRow) -> str:

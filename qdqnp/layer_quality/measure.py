@@ -47,6 +47,9 @@ class LayerSums:
     #: The squares of what the tensor's scale rounds off the float network's values, and of what its range cuts off.
     rounding: Fraction = Fraction()
     clipping: Fraction = Fraction()
+    #: The float network's values, and those that its range cuts off.
+    values: int = 0
+    cut: int = 0
     #: Codes of the int8 network's own run.
     codes: int = 0
     #: Those at an end of the range whose unclamped value lies beyond; None where nobody can say.
@@ -64,6 +67,8 @@ class LayerSums:
             getattr(self, name).include(getattr(other, name))
         self.rounding += other.rounding
         self.clipping += other.clipping
+        self.values += other.values
+        self.cut += other.cut
         self.codes += other.codes
         known = self.saturated is not None and other.saturated is not None
         self.saturated = (self.saturated or 0) + (other.saturated or 0) if known else None
@@ -75,7 +80,7 @@ class LayerSums:
         """Return the sums in lists and texts that JSON has, without rounding."""
         errors = [getattr(self, name).as_partial() for name in ERRORS]
         exact = [str(self.rounding), str(self.clipping)]
-        codes = [self.codes, self.saturated, self.lowest, self.highest]
+        codes = [self.values, self.cut, self.codes, self.saturated, self.lowest, self.highest]
         return [errors, exact, codes, [self.least.hex(), self.most.hex()]]
 
     @classmethod
@@ -84,9 +89,9 @@ class LayerSums:
         errors, exact, codes, values = partial
         entire, single, own = map(ErrorSums.from_partial, errors)
         rounding, clipping = map(Fraction, exact)
-        count, saturated, lowest, highest = codes
+        count, cut, made, saturated, lowest, highest = codes
         least, most = map(float.fromhex, values)
-        return cls(entire, single, own, rounding, clipping, count, saturated, lowest, highest, least, most)
+        return cls(entire, single, own, rounding, clipping, count, cut, made, saturated, lowest, highest, least, most)
 
     def add_values(self, values: Array, quant: Quant | None) -> None:
         """Note the float network's values: their range, and what a quantizer makes of them."""
@@ -100,6 +105,7 @@ class LayerSums:
         held = np.clip(codes, low, high)
         apart = np.square(finite - (held - zero) * scale)
         inside = codes == held
+        self.values, self.cut = finite.size, finite.size - int(np.count_nonzero(inside))
         self.rounding = Fraction(float(apart[inside].sum()))
         self.clipping = Fraction(float(apart[~inside].sum()))
 

@@ -135,12 +135,16 @@ def _report(
     uses = {pair.codes: range_use(counted.layers[pair.codes], bench.quants[pair.codes]) for pair in bench.pairs}
     chosen = {name: use for name, use in uses.items() if not bench.source(name)}
     widest = widest_scale(chosen.values())
-    rows = []
+    rows, wrong = [], set[str]()
     for depth, pair in enumerate(bench.pairs):
         sums, maker = counted.layers[pair.codes], program.makers[pair.codes]
         both = bench.weights.get(pair.codes)
         weights = None if both is None else weight_error(*both)
         tensor = program.tensors[pair.codes]
+        misled = not wrong.isdisjoint(maker.input_names)
+        findings = findings_of(sums, chosen.get(pair.codes), widest, weights, misled)
+        if any(finding.kind in ("scale", "range") for finding in findings):
+            wrong.add(pair.codes)
         rows.append(
             QualityRow(
                 tensor=pair.codes,
@@ -153,7 +157,7 @@ def _report(
                 sums=sums,
                 use=uses[pair.codes],
                 weights=weights,
-                findings=findings_of(sums, chosen.get(pair.codes), widest, weights),
+                findings=findings,
                 gain=counted.gains.get(pair.codes),
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.errors import InputError, ModelError
@@ -146,6 +146,31 @@ def test_the_share_of_the_range(factor: float) -> None:
     assert finding.cost == pytest.approx(20 * math.log10(255 * 0.1 * factor / (sums.most - sums.least)), abs=0.01)
     assert "times what the values need" in wide["c2_q"].why
     assert plain["c2_q"].sums.own.sqnr - wide["c2_q"].sums.own.sqnr == pytest.approx(20 * math.log10(factor), abs=2.5)
+
+
+def changed(**arrays: Array) -> dict[str, QualityRow]:
+    """Measure the int8 network with other constants."""
+    model = int8_net()
+    for tensor in model.graph.initializer:
+        if tensor.name in arrays:
+            tensor.CopyFrom(numpy_helper.from_array(arrays[tensor.name], tensor.name))
+    return {row.tensor: row for row in quality(_bytes(float_net()), _bytes(model), data()).rows}
+
+
+def test_a_wrong_bias_and_a_wrong_zero_point_are_said() -> None:
+    codes = {tensor.name: numpy_helper.to_array(tensor) for tensor in int8_net().graph.initializer}
+    rows = changed(b2_codes=codes["b2_codes"] * 3)
+    assert next(iter(rows)) == "c2_q" and rows["c2_q"].findings[0].kind == "bias"
+    assert rows["c2_q"].findings[0].cost > 10 and "its bias is off by 200 %" in rows["c2_q"].why
+    rows = changed(c2_zero=np.array(93, np.int8))
+    assert next(iter(rows)) == "c2_q" and rows["c2_q"].findings[0].kind == "range"
+    assert rows["c2_q"].sums.cut > 0.02 * rows["c2_q"].sums.values
+
+
+def test_a_bias_that_was_made_for_another_scale_is_not_the_cause() -> None:
+    """The scale of r1 alone is changed: the bias of what reads it is then another as well."""
+    first = next(iter(changed(r1_scale=np.array(0.12, np.float32)).values()))
+    assert (first.tensor, first.findings[0].kind) == ("r1_q", "scale")
 
 
 def test_weights_belong_to_their_layer_alone() -> None:
