@@ -4,7 +4,7 @@ A healthy layer has none of these:
 
 scale     it is over twice as wide as the network's middle layer has it, as multiples of what the values need, or over 4
           times what they need; rounding costs 20 log10 of the multiple
-range     the range holds less than half of the values' range, or cuts off over 2 % of the values
+range     the range holds less than half of the values' range, or cuts off a tenth of the values
 weights   they have over 1 dB less than as many bits can give, with a symmetric scale for each channel
 bias      it is off by over a tenth of its largest value
 other     its own noise is over 10 dB above what its range, its scale and its weights' error come to
@@ -28,7 +28,7 @@ from qdqnp.quant import Quant, code_range
 #: Which part of the values' range must be held.
 HALF = 0.5
 #: Which share of the values may be cut off.
-CUT = 0.02
+CUT = 0.1
 #: How much noise may have no reason, in dB.
 OTHER_DB = 10.0
 #: How much wider than the middle layer's a scale may be, and how wide whatever the others are.
