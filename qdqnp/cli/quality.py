@@ -9,7 +9,7 @@ import click
 
 from qdqnp.cli.engine import engine_options
 from qdqnp.cli.inputs import Inputs, input_options, runs_of_files
-from qdqnp.cli.options import PATH, force_option, json_option, profile_option
+from qdqnp.cli.options import PATH, force_option, json_option, node_data_option, profile_option
 from qdqnp.diagnosis.mapping import read_mapping
 from qdqnp.engine import Workplace
 from qdqnp.files.atomic import target, write_text
@@ -22,6 +22,7 @@ from qdqnp.layer_quality.report import QualityReport, QualityRow
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.render.console import CONSOLE, name, print_json, print_sentence, progress, table
+from qdqnp.render.node_data import quality_notes, write_node_data
 from qdqnp.render.quality import quality_page
 
 #: Rows that are shown without --all, and findings, unmatched tensors and gains that are listed.
@@ -46,7 +47,8 @@ HELP = (
 @engine_options(workers=1)
 @json_option
 @click.option("--html", "html_file", type=PATH, metavar="FILE", help="Write a page with bars for each layer.")
-@force_option("a file of --html")
+@node_data_option
+@force_option("a file of --html or --node-data")
 def quality_command(
     float_model: Path,
     int8_model: Path,
@@ -59,6 +61,7 @@ def quality_command(
     where: Workplace,
     as_json: bool,
     html_file: Path | None,
+    node_data: Path | None,
     force: bool,
 ) -> None:
     """Measure what quantization costs, layer by layer: INT8.onnx against FLOAT.onnx, on data of your own.
@@ -77,15 +80,16 @@ def quality_command(
     compare.
     """
     html_out = target(html_file, "the report", force) if html_file is not None else None
+    nodes_out = target(node_data, "the node data", force) if node_data is not None else None
     arithmetic = profile_from(profile)
     chosen = {} if mapping is None else {key: mapped.entry for key, mapped in read_mapping(mapping).items()}
-    real = load(float_model)
+    real, coded = load(float_model), load(int8_model)
     runs = runs_of_files(real.program(UNFUSED), inputs.files, inputs.pictures)
     with progress(disable=as_json) as shown:
         task = shown.add_task("measuring", total=None)
         report = quality(
             real,
-            load(int8_model),
+            coded,
             AllFeeds(runs),
             labels=labels_of(inputs.files, runs),
             profile=arithmetic,
@@ -97,6 +101,9 @@ def quality_command(
         )
     if html_out is not None:
         write_text(html_out, quality_page(report, f"{int8_model.name} against {float_model.name}"))
+    if nodes_out is not None:
+        title, program = f"noise of {int8_model.name}", coded.program(arithmetic)
+        write_node_data(nodes_out, title, quality_notes(report), coded.graph, program, int8_model)
     if as_json:
         print_json({"float": float_model.name, "int8": int8_model.name, **report.as_json()})
     else:

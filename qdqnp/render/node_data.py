@@ -17,6 +17,7 @@ from qdqnp.diagnosis.compare.report import CompareReport
 from qdqnp.diagnosis.compare.status import EQUAL, FAILING, INHERITED
 from qdqnp.files.atomic import Target, write_bytes, write_text
 from qdqnp.graph import Graph
+from qdqnp.layer_quality.report import QualityReport
 from qdqnp.program import Program
 from qdqnp.reader.annotate import annotated
 from qdqnp.reader.proto import Source
@@ -51,6 +52,18 @@ def compare_notes(report: CompareReport) -> dict[str, NodeNote]:
             }
             color = COLORS.get(row.status, YELLOW)
             notes[row.label] = NodeNote(row.own.share, color, {name: text for name, text in facts.items() if text})
+    return notes
+
+
+def quality_notes(report: QualityReport) -> dict[str, NodeNote]:
+    """Return what `quality` says of each layer, by its label: the share of its own noise in the signal's power."""
+    notes = {}
+    for row in report.rows:
+        noises = {"entire": row.sums.entire, "single": row.sums.single, "own": row.sums.own}
+        facts = {f"qdqnp {name} SQNR": f"{noise.sqnr:.1f} dB" for name, noise in noises.items()}
+        notes[row.label] = NodeNote(
+            row.sums.own.share, "", {**facts, **({"qdqnp quality": row.why} if row.why else {})}
+        )
     return notes
 
 

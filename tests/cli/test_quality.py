@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -135,6 +136,21 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found: dict[str, Any] = dict(attrs)
         self.asked += [found[key] for key in ("src", "href") if found.get(key)]
+
+
+def test_node_data_has_the_noise_of_each_layer(place: Path, tmp_path: Path) -> None:
+    words = ("--data", place / "x.npy", "--json", "--node-data")
+    shown = run(place, *words, tmp_path / "noise.json", int8="bad.onnx")
+    assert shown.exit_code == 0, shown.output
+    rows = {row["tensor"]: row for row in json.loads(shown.stdout)["layers"]}
+    found = json.loads((tmp_path / "noise.json").read_text())
+    assert found["gradient"] and set(rows) <= set(found["results"])
+    worst = max(found["results"], key=lambda name: found["results"][name]["value"])
+    assert found["results"][worst]["value"] > 0
+    run(place, *words, tmp_path / "noise.onnx", int8="bad.onnx")
+    nodes = {node.name: node for node in onnx.load(tmp_path / "noise.onnx").graph.node}
+    notes = {item.key: item.value for item in nodes["c2_node"].metadata_props}
+    assert notes["qdqnp own SQNR"].endswith(" dB") and "its scale is" in notes["qdqnp quality"]
 
 
 def test_the_page(place: Path, tmp_path: Path) -> None:
