@@ -56,13 +56,13 @@ def compare_notes(report: CompareReport) -> dict[str, NodeNote]:
 
 
 def quality_notes(report: QualityReport) -> dict[str, NodeNote]:
-    """Return what `quality` says of each layer, by its label: the share of its own noise in the signal's power."""
+    """Return what `quality` says of each layer, by its label: the share of its own noise in the signal's power, at most 1."""
     notes = {}
     for row in report.rows:
         noises = {"entire": row.sums.entire, "single": row.sums.single, "own": row.sums.own}
         facts = {f"qdqnp {name} SQNR": f"{noise.sqnr:.1f} dB" for name, noise in noises.items()}
         notes[row.label] = NodeNote(
-            row.sums.own.share, "", {**facts, **({"qdqnp quality": row.why} if row.why else {})}
+            min(row.sums.own.share, 1.0), "", {**facts, **({"qdqnp quality": row.why} if row.why else {})}
         )
     return notes
 
