@@ -56,7 +56,7 @@ def compare_notes(report: CompareReport) -> dict[str, NodeNote]:
 
 
 def quality_notes(report: QualityReport) -> dict[str, NodeNote]:
-    """Return what `quality` says of each layer, by its label: the share of its own noise in the signal's power, at most 1."""
+    """Return what `quality` says of each layer, by its label: its own noise as a share of the signal, at most 1."""
     notes = {}
     for row in report.rows:
         noises = {"entire": row.sums.entire, "single": row.sums.single, "own": row.sums.own}
