@@ -20,13 +20,16 @@ from qdqnp.errors import InputError
 from qdqnp.graph import ONNX
 from qdqnp.model import Model, load
 from qdqnp.numerics.profile import Profile
+from qdqnp.numerics.questions import Means
 from qdqnp.numerics.values import real_ties
 from qdqnp.ops.registry import operator_of
 from qdqnp.quant import Array, code_range
+from qdqnp.stimuli.coverage import measured
 from qdqnp.stimuli.goals import REACHED, Verdict
 from qdqnp.stimuli.layer import for_layer
 from qdqnp.stimuli.patterns import PATTERNS, Slot, draw
 from qdqnp.stimuli.result import EXACT, EXHAUSTIVE, PATTERN, RANDOM, Stimulus, StimulusSet
+from qdqnp.stimuli.subject import asks, met_by
 
 Document = dict[str, Any]
 #: Inputs of one kind that become cases.
@@ -104,7 +107,22 @@ def _constructed(layer: LayerCase, profile: Profile) -> ShownSet:
         for number, one in enumerate(_most_telling(list(group), found.bound))
     ]
     shown = [Shown(kind, one.method, one.inputs, _measured(one)) for kind, one in kept]
+    shown += _half_means(layer, model, profile)
     return ShownSet(shown, _goals(found), found.bound, len(found.stimuli))
+
+
+def _half_means(layer: LayerCase, model: Model, profile: Profile) -> Iterator[Shown]:
+    """Yield planes whose means lie halfway between two codes, next to an even one and to an odd one, for what averages
+    whole planes. (The constructed ties are one in each channel.)"""
+    bound = next(step for step in model.plan(profile).steps if step.operator.rule)
+    if not asks(bound, Means):
+        return
+    x = layer.arrays["x"]
+    low, high = code_range(x.dtype)
+    planes = (low + np.arange(x.shape[0] * x.shape[1]) * 7 % (high - low)).reshape(*x.shape[:2], 1)
+    codes = (planes + np.arange(int(np.prod(x.shape[2:]))) % 2).reshape(x.shape).astype(x.dtype)
+    output = bound.compute({"x": codes})[bound.step.output_names[0]]
+    yield Shown("half means", EXACT, {"x": codes}, measured(met_by(bound, {"x": codes}), output).as_json())
 
 
 def _ruled(model: Model, profile: Profile) -> str:
@@ -123,9 +141,9 @@ def _most_telling(stimuli: list[Stimulus], bound: tuple[int, int] | None) -> lis
     met: set[str] = set()
     order: list[tuple[bool, bool, int]] = []
     for number, stimulus in enumerate(stimuli):
-        measured = _measured(stimulus)
-        new = {key for key, value in measured.items() if key.startswith(("ties", "saturated", "inner")) and value}
-        ends = {key for key, end in zip(_ENDS, bound or (), strict=False) if measured[key] == end} - met
+        counts = _measured(stimulus)
+        new = {key for key, value in counts.items() if key.startswith(("ties", "saturated", "inner")) and value}
+        ends = {key for key, end in zip(_ENDS, bound or (), strict=False) if counts[key] == end} - met
         new = (new | ends) - met
         met |= new
         order.append((not ends, not new, number))

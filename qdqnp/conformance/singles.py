@@ -37,12 +37,13 @@ PLANES = ((1, 3, 4, 4), (2, 2, 5, 5), (1, 4, 7, 7))
 
 
 def _unary(x: Any, kind: ParameterKind, rng: np.random.Generator, scale: Any = None) -> dict[str, Array]:
-    """Return scales and zero points of x and y by name.
+    """Return scales and zero points of x and y by name. Both zero points lie at the same end, or no result would be
+    inside the range.
 
     scale: that of the output, where the operator has a usual one.
     """
     ys = np.asarray(OUTPUT_SCALES[kind.name] if scale is None else scale, F)
-    return {"xs": input_scale(kind, rng), "xz": zero_point(x, kind.x), "ys": ys, "yz": zero_point(x, kind.y)}
+    return {"xs": input_scale(kind, rng), "xz": zero_point(x, kind.x), "ys": ys, "yz": zero_point(x, kind.x)}
 
 
 def pairs(op: str, domain: str = MICROSOFT) -> Iterator[LayerCase]:
@@ -104,8 +105,6 @@ def averages(op: str) -> Iterator[LayerCase]:
         ratio = {"pow2": F(1), "third": F(0.25), "odd": F(0.613)}[kind.name]
         arrays = {"x": codes(rng, x, shape), **_unary(x, kind, rng)}
         arrays["ys"] = np.asarray(arrays["xs"] * ratio, F)
-        if kind.name == "pow2":  # as exporters write it: input and output share their parameters
-            arrays["yz"] = arrays["xz"]
         yield LayerCase(op, MICROSOFT, arrays, ("x",), attributes, note=kind.name)
 
 

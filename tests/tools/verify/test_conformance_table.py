@@ -1,0 +1,52 @@
+"""The tables of docs/conformance.md: reasons, rows, and tickets that ONNX Runtime and qdqnp answer as expected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import qdqnp
+from qdqnp.conformance.table import LAYERS
+from qdqnp.conformance.verdict import CLASSES
+from qdqnp.peers.runtimes.names import RUNTIMES
+from tools.verify.conformance_table import REASONS, TICKETS, differences, reason_of, refusals, scores_of, summary
+
+
+def test_reasons_name_runtimes_operators_and_classes_that_there_are() -> None:
+    for runtime, op, form, kind, why in REASONS:
+        assert runtime in ("", *RUNTIMES) and op in ("", *LAYERS) and form in ("", "integer", "qdq")
+        assert kind in CLASSES and why
+    assert reason_of("tract", "QuantizeLinear", "integer", "saturation").endswith("(ticket)")
+    assert reason_of("qdqnp", "MaxPool", "integer", "specification") == "not explained"
+
+
+@pytest.mark.parametrize("ticket", TICKETS, ids=lambda ticket: ticket.name)
+def test_what_tickets_expect_is_what_onnxruntime_and_qdqnp_give(ticket: object) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    model = ticket.build()  # type: ignore[attr-defined]
+    onnx.checker.check_model(model)
+    data, expected = model.SerializeToString(), ticket.expected  # type: ignore[attr-defined]
+    feeds = dict(ticket.inputs)  # type: ignore[attr-defined]
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    assert np.array_equal(session.run(None, feeds)[0], expected)
+    assert np.array_equal(qdqnp.load(data).run(feeds)["y"], expected)
+    assert set(ticket.runtimes) <= set(RUNTIMES)  # type: ignore[attr-defined]
+
+
+def test_rows(tmp_path: Path) -> None:
+    cases = [
+        {"case": "ort/MaxPool/a", "form": "qdq", "verdict": "wrong", "kind": "rounding", "as_profile": "exact"},
+        {"case": "ort/QGemm/b", "form": "integer", "verdict": "refused", "kind": "", "as_profile": ""},
+    ]
+    one = {"runtime": "reference", "version": "onnx 1", "counts": {"right": 3, "wrong": 1, "refused": 1, "failed": 0}}
+    score = {**one, "classes": {"rounding": 1}, "cases": cases}
+    assert summary([score])[-1] == "| `reference` | onnx 1 | 3 | 1 | 1 | 0 | rounding 1 |"
+    assert "| MaxPool | qdq | rounding | 1 | `exact` |" in differences([score])[-1]
+    assert refusals([score])[-1] == "| `reference` | 1 | QGemm (integer) 1 |"
+    for name in RUNTIMES:
+        (tmp_path / f"{name}.json").write_text(json.dumps({"runtime": name}))
+    assert [found["runtime"] for found in scores_of(tmp_path, tmp_path, None)] == list(RUNTIMES)
