@@ -79,7 +79,7 @@ def joins(op: str) -> Iterator[LayerCase]:
 def lookups(op: str, domain: str = MICROSOFT, attributes: Mapping[str, Any] | None = None) -> Iterator[LayerCase]:
     """Yield the layers of a function of single codes."""
     fixed = {"QLinearSigmoid": F(1 / 256), "QLinearTanh": F(1 / 128)}.get(op)
-    for chosen in choices(op, ((256,), (1, 4, 8, 8), (2, 3, 11)), TYPES):
+    for chosen in choices(op, ((256,), (1, 4, 8, 8), (2, 3, 15)), TYPES):
         kind, rng, x, shape = chosen.kind, chosen.rng, chosen.type, chosen.shape
         arrays = {"x": codes(rng, x, shape), **_unary(x, kind, rng, fixed)}
         if fixed is not None and kind.name == "odd":

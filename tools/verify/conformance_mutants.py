@@ -153,7 +153,7 @@ class Noticed:
     cases: int = 0
     #: By mutant, how many cases it could concern, and how many noticed.
     counts: dict[str, list[int]] = field(default_factory=dict)
-    #: Whether every code that the operator may see is shown to each of its layers: what is not noticed then is the same.
+    #: Whether each layer is shown every code that it may see: what is not noticed then is the same.
     exhaustive: bool = True
 
     def kind(self, kind: str) -> tuple[int, int] | None:
