@@ -105,6 +105,13 @@ REASONS: tuple[tuple[str, str, str, str, str], ...] = (
     ),
     ("openvino", "QLinearSoftmax", "integer", SPECIFICATION, "results beyond the codes wrap (ticket)"),
     ("openvino", "DynamicQuantizeMatMul", "", SPECIFICATION, "the activations are quantized otherwise"),
+    (
+        "openvino",
+        "MatMulIntegerToFloat",
+        "",
+        SPECIFICATION,
+        "activations are quantized in groups while it runs, unless that is switched off",
+    ),
     ("openvino", "", "integer", SATURATION, "results beyond the codes wrap, they are not saturated (ticket)"),
     ("openvino", "", "integer", SPECIFICATION, "results beyond the codes wrap, they are not saturated (ticket)"),
     (
