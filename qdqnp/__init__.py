@@ -30,6 +30,7 @@ from qdqnp.version import __version__
 if TYPE_CHECKING:
     from qdqnp.api.compare import compare
     from qdqnp.api.diff import diff
+    from qdqnp.api.evaluate import evaluate
     from qdqnp.api.explain import explain
     from qdqnp.api.golden import golden
     from qdqnp.api.identify import identify
@@ -57,6 +58,7 @@ __all__ = [
     "__version__",
     "compare",
     "diff",
+    "evaluate",
     "explain",
     "golden",
     "identify",
@@ -67,7 +69,7 @@ __all__ = [
 ]
 
 #: The functions of the front door: each is in the module of its name.
-_FUNCTIONS = ("compare", "diff", "explain", "golden", "identify", "inspect", "stimulate", "verify")
+_FUNCTIONS = ("compare", "diff", "evaluate", "explain", "golden", "identify", "inspect", "stimulate", "verify")
 _PLACES = {
     **{name: f"api.{name}" for name in _FUNCTIONS},
     **dict.fromkeys(("Model", "Trace", "load"), "model"),

@@ -115,13 +115,14 @@ def inputs_of(inputs: AnyInputs, random: int | None, seed: int, preprocess: AnyP
             raise InputError("no inputs of a model", [problem])
     if inputs is not None and not found:
         raise InputError("no inputs", [Problem("inputs", "at least one", "none")])
-    pictures = _preprocessing(preprocess)
+    pictures = preprocessing_of(preprocess)
     if all(isinstance(one, str | os.PathLike) for one in found):
         return Inputs(tuple(Path(one) for one in found), random, seed, pictures)
     return Inputs((), random, seed, pictures, arrays=tuple(found))
 
 
-def _preprocessing(given: AnyPreprocessing | None) -> Preprocessing | None:
+def preprocessing_of(given: AnyPreprocessing | None) -> Preprocessing | None:
+    """Return what is done to pictures; None where nothing is said. Raises InputError for what is not valid."""
     if given is None or isinstance(given, Preprocessing):
         return given
     if isinstance(given, Mapping):
