@@ -78,6 +78,11 @@ _PLACES = {
 }
 
 
+def __dir__() -> list[str]:
+    """List what is imported when it is asked for, too: a notebook completes by it."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is: running a model needs no golden sets, stimuli and diagnosis, and the
     command line can catch a Ctrl-C from its first moment on if NumPy is not imported before it."""

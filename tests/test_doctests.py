@@ -39,7 +39,7 @@ def public() -> list[Callable[..., Any]]:
     functions = [item for item in offered if inspect.isfunction(item)]
     methods = [
         item
-        for kind in (qdqnp.Model, golden_sets.GoldenSet)
+        for kind in (qdqnp.Model, qdqnp.Trace, qdqnp.InferenceSession, golden_sets.GoldenSet)
         for name, item in vars(kind).items()
         if inspect.isfunction(item) and not name.startswith("_")
     ]

@@ -128,19 +128,47 @@ class InferenceSession:
         return [made[name] for name in names]
 
     def get_inputs(self) -> list[NodeArg]:
-        """Return the inputs, in the order of the file."""
+        """Return the inputs, in the order of the file.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> [given.name for given in session.get_inputs()]
+        ['input']
+        """
         return [self._argument(name) for name in self._model.graph.inputs]
 
     def get_outputs(self) -> list[NodeArg]:
-        """Return the outputs, in the order of the file."""
+        """Return the outputs, in the order of the file.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> [str(made) for made in session.get_outputs()]
+        ["NodeArg(name='output', type='tensor(float)', shape=[1, 10])"]
+        """
         return [self._argument(name) for name in self._model.graph.outputs]
 
     def get_overridable_initializers(self) -> list[NodeArg]:
-        """Return what may be fed in place of a constant: nothing, for constants are bound when the model is loaded."""
+        """Return what may be fed in place of a constant: nothing, for constants are bound when the model is loaded.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.get_overridable_initializers()
+        []
+        """
         return []
 
     def get_modelmeta(self) -> ModelMetadata:
-        """Return what the file says of itself. Raises InputError for a Model of a graph alone."""
+        """Return what the file says of itself. Raises InputError for a Model of a graph alone.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.get_modelmeta().graph_name
+        'dla46_c'
+        """
         proto = open_model(source_of(self._source)).model
         return ModelMetadata(
             proto.producer_name,
@@ -153,23 +181,63 @@ class InferenceSession:
         )
 
     def get_providers(self) -> list[str]:
-        """Return the one provider that there is here."""
+        """Return the one provider that there is here.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.get_providers()
+        ['QdqnpExecutionProvider']
+        """
         return [PROVIDER]
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
-        """Return the provider's options: the profile that computes."""
+        """Return the provider's options: the profile that computes.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.get_provider_options()
+        {'QdqnpExecutionProvider': {'profile': 'ort'}}
+        """
         return {PROVIDER: {"profile": self._profile.name}}
 
     def set_providers(self, providers: Iterable[Any] | None = None, provider_options: Any = None) -> None:
-        """Ignore other providers, and say so in the log."""
+        """Ignore other providers, and say so in the log.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.set_providers(["CPUExecutionProvider"])
+        >>> session.get_providers()
+        ['QdqnpExecutionProvider']
+        """
         LOG.info("InferenceSession: ignored here, where results depend on none of it: providers")
 
     def run_with_iobinding(self, iobinding: Any, run_options: Any = None) -> NoReturn:
-        """Refuse: there is no memory of a device here. Raises InputError."""
+        """Refuse: there is no memory of a device here. Raises InputError.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.run_with_iobinding(None)
+        Traceback (most recent call last):
+        qdqnp.errors.InputError: arrays are passed by name here
+          - run_with_iobinding: expected run(output_names, input_feed), got a binding to memory of a device
+        """
         raise _no_binding()
 
     def io_binding(self) -> NoReturn:
-        """Refuse, as `run_with_iobinding`. Raises InputError."""
+        """Refuse, as `run_with_iobinding`. Raises InputError.
+
+        >>> import qdqnp
+        >>> from qdqnp.inputs.shipped import shipped_model
+        >>> session = qdqnp.InferenceSession(shipped_model("dla46_c_int8"))
+        >>> session.io_binding()
+        Traceback (most recent call last):
+        qdqnp.errors.InputError: arrays are passed by name here
+          - run_with_iobinding: expected run(output_names, input_feed), got a binding to memory of a device
+        """
         raise _no_binding()
 
     def __repr__(self) -> str:

@@ -91,3 +91,9 @@ def test_importing_qdqnp_imports_neither_numpy_nor_the_front_door() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "False False"]
+
+
+def test_a_notebook_completes_what_is_imported_later() -> None:
+    code = "import sys, qdqnp; print(set(qdqnp.__all__) <= set(dir(qdqnp)), 'qdqnp.api.verify' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
