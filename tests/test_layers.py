@@ -57,7 +57,7 @@ def test_a_profile_has_steps_of_its_own(model: qdqnp.Model) -> None:
 
 
 def test_real_values_follow_the_slices() -> None:
-    quant = Quant(np.dtype(np.int8), np.float32([0.5, 2.0]), np.array([0, 1], np.int8), axis=1)
-    tensor = ModelTensor("x", np.dtype(np.int8), (1, 2), quant)
-    assert tensor.real(np.array([[3, 3]], np.int8)).tolist() == [[1.5, 4.0]]
-    assert repr(tensor) == "<x int8[1, 2] scale of 2 slices zero point of 2 slices>"
+    quant = Quant(np.dtype(np.int8), np.float32([0.5, 2.0]), np.array([0, 1], np.int8), axis=0)
+    tensor = ModelTensor("x", np.dtype(np.int8), (2, 3), quant)
+    assert tensor.real(np.array([[3, 3, 4], [3, 3, 4]], np.int8)).tolist() == [[1.5, 1.5, 2.0], [4.0, 4.0, 6.0]]
+    assert repr(tensor) == "<x int8[2, 3] scale of 2 slices zero point of 2 slices>"

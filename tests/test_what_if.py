@@ -57,6 +57,8 @@ def test_a_part_begins_and_ends_where_it_is_said(model: qdqnp.Model) -> None:
     assert {names[1], names[2]} <= {layer.label for layer in part.layers}
     assert part.inputs[0].name == model[names[1]].inputs[0].name and part.outputs[0].name == model[names[2]].name
     assert model.between(names[1]).graph.outputs == model.graph.outputs
+    first = model.between("0", names[0])  # reads the model's own input
+    assert first.graph.inputs == model.graph.inputs and first.layers[0].label == model.layers[0].label
     assert model.between(end=names[1]).graph.inputs == model.graph.inputs
     (name,) = model.graph.outputs
     np.testing.assert_array_equal(model.between().run(X)[name], model.run(X)[name])

@@ -118,6 +118,22 @@ def test_compare_takes_every_option_of_the_command(vectors: Path, device: dict[s
     assert qdqnp.compare(vectors, last, layout="nhwc", partial=True).report.rows[0].status == "equal"
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ({"layout": "nhwq"}, "option, layout"),
+        ({"dtype": "int9"}, "option, dtype"),
+        ({"offset": 1.5}, "option, offset"),
+        ({"values": "float"}, "option, values"),
+    ],
+)
+def test_compare_refuses_what_no_dump_is_stored_as(
+    vectors: Path, device: dict[str, Array], said: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(qdqnp.InputError, match=text):
+        qdqnp.compare(vectors, device, **said)
+
+
 def test_compare_refuses_what_is_no_array(vectors: Path) -> None:
     with pytest.raises(qdqnp.InputError, match="array 'conv': expected numbers, got <U4"):
         qdqnp.compare(vectors, {"conv": np.array(["text"])})
