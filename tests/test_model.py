@@ -430,7 +430,7 @@ def test_codes_go_in_and_come_out_as_the_file_has_them() -> None:
         model.run(codes.astype(np.uint8), profile="ort-x64")
 
 
-@pytest.mark.parametrize("name", ["golden", "stimuli", "diagnosis"])
+@pytest.mark.parametrize("name", ["golden_sets", "stimuli", "diagnosis"])
 def test_rooms_of_the_public_api_are_there_when_asked_for(name: str) -> None:
     """In a process of its own: here other tests have imported them already. Running a model imports none of them."""
     code = f"import sys, qdqnp; before = 'qdqnp.{name}' in sys.modules; print(before, qdqnp.{name}.__name__)"
