@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from qdqnp.api.golden import golden
     from qdqnp.api.identify import identify
     from qdqnp.api.inspect import inspect
+    from qdqnp.api.quality import quality
     from qdqnp.api.session import InferenceSession
     from qdqnp.api.stimulate import stimulate
     from qdqnp.api.verify import verify
@@ -64,12 +65,24 @@ __all__ = [
     "identify",
     "inspect",
     "load",
+    "quality",
     "stimulate",
     "verify",
 ]
 
 #: The functions of the front door: each is in the module of its name.
-_FUNCTIONS = ("compare", "diff", "evaluate", "explain", "golden", "identify", "inspect", "stimulate", "verify")
+_FUNCTIONS = (
+    "compare",
+    "diff",
+    "evaluate",
+    "explain",
+    "golden",
+    "identify",
+    "inspect",
+    "quality",
+    "stimulate",
+    "verify",
+)
 _PLACES = {
     **{name: f"api.{name}" for name in _FUNCTIONS},
     **dict.fromkeys(("Model", "Trace", "load"), "model"),

@@ -32,7 +32,7 @@ class EvaluateResult(Result):
         return f"top-1 of {self.report.inputs} inputs of {self.report.data}: {', '.join(told)}{bad}"
 
     def document(self) -> dict[str, Any]:
-        return self.report.as_json()
+        return {**self.report.as_json(), "speed": self.report.speed()}
 
     def items(self) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self.document()["columns"]

@@ -71,15 +71,20 @@ class Inputs:
         """Return the seed where some inputs are random, else None."""
         return self.seed if self.random else None
 
+    def runs(self, program: Program) -> list[Run]:
+        """Return the runs of what was given, without the random ones. Raises InputError and GoldenError."""
+        found = runs_of_files(program, self.files, self.pictures, self.note)
+        for one in self.arrays:
+            found += _runs_of_one(program, one, self.pictures, self.note)
+        return found
+
     def feeds(self, program: Program) -> tuple[Iterator[Feeds], int]:
         """Return all inputs and how many there are: those that were given, then the random ones.
 
         Those of files are read one after the other, random ones are made when they are needed. Raises InputError, and
         GoldenError for a damaged set.
         """
-        read = runs_of_files(program, self.files, self.pictures, self.note)
-        for one in self.arrays:
-            read += _runs_of_one(program, one, self.pictures, self.note)
+        read = self.runs(program)
         made = random_feeds(program, self.random, self.seed)
         return chain((run.feeds() for run in read), made), len(read) + self.random
 

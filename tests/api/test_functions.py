@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import qdqnp
 from qdqnp.cli import cli
+from qdqnp.inputs.shipped import pictures_path, shipped_model
 from qdqnp.numerics.profiles import PROFILES
 
 Array = np.ndarray[Any, Any]
@@ -305,3 +306,22 @@ def test_progress_is_told_to_its_end(path: Path, call: Callable[[Path, Callable[
     call(path, lambda done, total: told.append((done, total)))
     assert told == sorted(told) and told[-1][0] == told[-1][1] > 0
     assert len({total for _, total in told}) == 1
+
+
+def test_evaluate_says_what_the_command_says() -> None:
+    """But for the seconds, which are not the same twice."""
+    model, data = shipped_model("dla46_c_int8"), pictures_path()
+    found = qdqnp.evaluate({"dla46_c_int8": model}, data, preprocess={"divisor": 255})
+    assert found.rows()[0]["arithmetic"] == "ort" and "top-1 of 40 inputs" in repr(found)
+    assert found.to_dict()["speed"]["columns"]["dla46_c_int8"]["seconds"] > 0
+    assert pickle.loads(pickle.dumps(found)).report == found.report
+
+
+def test_quality_says_what_the_command_says(tmp_path: Path) -> None:
+    networks = shipped_model("dla46_c_float"), shipped_model("dla46_c_int8")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32))
+    found = qdqnp.quality(*networks, tmp_path / "x.npy")
+    same(found, command("quality", *networks, "--data", tmp_path / "x.npy", "--json"))
+    assert found.rows()[0]["layer"] and found.rows()[0]["own.sqnr"] is not None
+    with pytest.raises(qdqnp.InputError, match="inputs like those"):
+        qdqnp.quality(*networks, None)

@@ -1,0 +1,106 @@
+"""quality: which layer of an int8 network loses the accuracy of the float network?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qdqnp.api.arguments import AnyModel, AnyPath, AnyProfile, name_of, opened, profile_with
+from qdqnp.api.inputs import AnyInputs, AnyPreprocessing, inputs_of
+from qdqnp.api.progress import LOG, Progress
+from qdqnp.api.result import Result
+from qdqnp.diagnosis.mapping import read_mapping
+from qdqnp.errors import InputError, Problem
+from qdqnp.inputs.labels import labels_of
+from qdqnp.inputs.runs import AllFeeds
+from qdqnp.layer_quality.quality import UNFUSED
+from qdqnp.layer_quality.quality import quality as measured
+from qdqnp.layer_quality.report import QualityReport
+from qdqnp.quant import Array
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class QualityResult(Result):
+    """What quantization costs, layer by layer."""
+
+    #: Names of the two files.
+    float_model: str
+    int8_model: str
+    #: The layers, the worst first.
+    report: QualityReport
+
+    columns = ("layer", "op", "tensor", "entire.sqnr", "single.sqnr", "own.sqnr", "saturated", "range_used")
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, or 2 where nothing was measured."""
+        return 0 if self.report.rows else 2
+
+    def summary(self) -> str:
+        return self.report.verdict()
+
+    def document(self) -> dict[str, Any]:
+        return {"float": self.float_model, "int8": self.int8_model, **self.report.as_json()}
+
+
+def quality(
+    float_model: AnyModel,
+    int8_model: AnyModel,
+    data: AnyInputs,
+    *,
+    labels: Iterable[Array | int] | None = None,
+    profile: AnyProfile = "ort",
+    mapping: AnyPath | Mapping[str, str] | None = None,
+    what_if: bool = False,
+    greedy: int = 0,
+    preprocess: AnyPreprocessing | None = None,
+    progress: Progress | None = None,
+) -> QualityResult:
+    """Measure what quantization costs, layer by layer, as `qdqnp quality` does.
+
+        float_model: the float network: a path, bytes, an onnx.ModelProto, or what qdqnp.load returned.
+        int8_model: the quantized network, likewise.
+        data: inputs like those that the network is for: an array, arrays by name, a file, or several of these.
+        labels: for each input the class, or the classes of its rows; None takes those that .npz files have.
+        profile: the arithmetic of the int8 network.
+        mapping: by tensor or layer of the int8 network, that of the float network: a file, or names by name.
+        what_if: whether to make each layer float by itself, and to say what the outputs regain.
+        greedy: how many layers to make float one after another.
+        preprocess: what is done to pictures: a TOML file, its values by name, or a Preprocessing.
+        progress: called with how many runs are done, and of how many.
+
+    Raises ModelError where the networks do not fit each other, InputError for data that do not fit.
+
+    >>> import numpy as np
+    >>> import qdqnp
+    >>> from qdqnp.inputs.shipped import shipped_model
+    >>> x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
+    >>> found = qdqnp.quality(shipped_model("dla46_c_float"), shipped_model("dla46_c_int8"), x)
+    >>> found.report.inputs, len(found.rows())
+    (1, 74)
+    """
+    if data is None:
+        raise InputError("no data", [Problem("data", "inputs like those that the network is for", "none")])
+    real, codes = opened(float_model), opened(int8_model)
+    given = inputs_of(data, None, 0, preprocess)
+    runs = given.runs(real.program(UNFUSED))
+    known = labels_of(given.files, runs) if labels is None and given.files else labels
+    if isinstance(mapping, Mapping) or mapping is None:
+        names = dict(mapping or {})
+    else:
+        names = {key: mapped.entry for key, mapped in read_mapping(Path(mapping)).items()}
+    LOG.info("measuring: %d inputs", len(runs))
+    report = measured(
+        real,
+        codes,
+        AllFeeds(runs),
+        labels=known,
+        profile=profile_with(profile),
+        mapping=names,
+        what_if=what_if,
+        greedy=greedy,
+        advance=lambda done, total: None if progress is None else progress(done, total or None),
+    )
+    return QualityResult(name_of(float_model), name_of(int8_model), report)
