@@ -23,7 +23,7 @@ _ONE_THREAD = (
     "VECLIB_MAXIMUM_THREADS",
 )
 # How long a process that was told to end may take.
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 
 
 class ProcessPool:
@@ -57,7 +57,7 @@ class ProcessPool:
                 process.terminate()
         self._executor.shutdown(wait=not now, cancel_futures=True)
         for process in self._context.started if now else ():
-            process.join(_PATIENCE_SECONDS)
+            process.join(PATIENCE_SECONDS)
             if process.is_alive():
                 process.kill()
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from qdqnp.engine import Blobs, Shard, each_shard, key_of, run_shards, worker
-from qdqnp.engine.processes import ProcessPool
+from qdqnp.engine.processes import PATIENCE_SECONDS, ProcessPool
 from qdqnp.errors import EngineError, InputError, MoreProblems, Problem, ProfileError
 from tests.engine.jobs import Sums, Threads, expected, noted, shards
 
@@ -55,6 +55,29 @@ def test_shards_are_made_as_they_are_needed(tmp_path: Path) -> None:
         assert [next(found)["of"] for _ in range(20)] == [[index] for index in range(20)]
         found.close()
     assert len(made) < 60
+
+
+class Slow(Sums):
+    """Takes its time for the first number."""
+
+    def _sum(self, items: Any, more: int) -> Any:
+        time.sleep(0.3 if 0 in items else 0)
+        return super()._sum(items, more)
+
+
+def test_no_more_is_done_ahead_of_a_slow_shard_than_a_little(tmp_path: Path) -> None:
+    done: list[int] = []
+    with ThreadPoolExecutor(2) as executor:
+        parts = each_shard(
+            Slow(tmp_path),
+            shards(200),
+            executor=executor,
+            workers=1,
+            progress=lambda shard, _: done.append(shard.index),
+        )
+        assert next(parts)["of"] == [0, 1, 2]
+        assert done[-1] == 0 and len(done) <= 10
+        parts.close()
 
 
 def test_processes_have_one_thread_of_blas_and_leave_ctrl_c_to_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +245,20 @@ def test_ctrl_c_ends_the_processes_and_the_next_run_goes_on(tmp_path: Path) -> N
     assert run_shards(job, shards(30), workers=2, results=results) == expected(30)
     again = {path.name.split(".")[0] for path in notes.glob("done-*")}
     assert len(again) == 30 - kept and len(done & again) <= 4  # under way when it was interrupted
+
+
+def test_ctrl_c_does_not_wait_for_a_long_shard(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Shard]:
+        yield from shards(2)
+        until(lambda: noted(tmp_path, "prepared"), 1)
+        starts.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    starts: list[float] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_shards(Sums(tmp_path, seconds=60), interrupted(), workers=2)
+    assert time.monotonic() - starts[0] < PATIENCE_SECONDS  # after which they are killed
+    assert not [pid for pid in noted(tmp_path, "prepared") if alive(pid)]
 
 
 def test_sigterm_is_as_ctrl_c(tmp_path: Path) -> None:
