@@ -141,7 +141,8 @@ def _report(
         both = bench.weights.get(pair.codes)
         weights = None if both is None else weight_error(*both)
         tensor = program.tensors[pair.codes]
-        misled = not wrong.isdisjoint(maker.input_names)
+        read = {name for step in bench.codes_wiring.chain(pair.codes) for name in step.input_names}
+        misled = not wrong.isdisjoint(read)
         findings = findings_of(sums, chosen.get(pair.codes), widest, weights, misled)
         if any(finding.kind in ("scale", "range") for finding in findings):
             wrong.add(pair.codes)
