@@ -21,6 +21,7 @@ from qdqnp.version import __version__
 COMMANDS = (
     "verify",
     "inspect",
+    "card",
     "run",
     "eval",
     "stimulate",

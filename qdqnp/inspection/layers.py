@@ -75,7 +75,7 @@ def inspect(plan: Plan) -> dict[str, Any]:
     """Describe the layers, the totals, and what the lowering left unchanged with the reasons. Where the batch is
     symbolic, sizes that only a run decides are None, and MACs are given for a batch of 1."""
     shapes = known_shapes(plan)
-    layers = [_layer(plan, bound, shapes) for bound in plan.steps]
+    layers = layers_of(plan)
     program = plan.program
     constants = {name: array.nbytes for bound in plan.steps for name, array in bound.consts.items()}
     return {
@@ -96,6 +96,12 @@ def inspect(plan: Plan) -> dict[str, Any]:
         "stated": stated_json(stated_layers(plan, shapes)),
         "left_alone": [asdict(refusal) for refusal in program.refusals],
     }
+
+
+def layers_of(plan: Plan) -> list[LayerInfo]:
+    """Describe the layers, in order; sizes are those that `inspect` takes."""
+    shapes = known_shapes(plan)
+    return [_layer(plan, bound, shapes) for bound in plan.steps]
 
 
 def known_shapes(plan: Plan) -> dict[str, tuple[int, ...]] | None:

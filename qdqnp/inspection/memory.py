@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from qdqnp.executor.plan import Plan
-from qdqnp.inspection.layers import known_shapes
+from qdqnp.inspection.lifetimes import lifetimes, live_bytes
 
 
 @dataclass(frozen=True)
@@ -26,21 +25,11 @@ def memory_need(plan: Plan) -> MemoryNeed | None:
 
     plan: the program under a profile.
     """
-    program, shapes = plan.program, known_shapes(plan)
-    if shapes is None:
+    found = lifetimes(plan)
+    if found is None:
         return None
-    size = {
-        name: math.prod(shapes[name]) * tensor.dtype.itemsize
-        for name, tensor in program.tensors.items()
-        if name in shapes and name not in plan.consts
-    }
-    last = {**plan.last_use, **dict.fromkeys(program.outputs, len(program.steps))}
-    alive = {name for name in program.inputs if name in size}
-    peak, where = 0, ""
-    for index, step in enumerate(program.steps):
-        alive |= {name for name in step.output_names if name in size}
-        total = sum(size[name] for name in alive)
-        if total > peak:
-            peak, where = total, step.label
-        alive = {name for name in alive if last.get(name, index) > index}
-    return MemoryNeed(sum(array.nbytes for array in plan.consts.values()), peak, where)
+    constants = sum(array.nbytes for array in plan.consts.values())
+    if not found.steps:
+        return MemoryNeed(constants, 0, "")
+    alive = live_bytes(found.tensors, len(found.steps))
+    return MemoryNeed(constants, int(alive.max()), found.steps[int(alive.argmax())].step.label)

@@ -170,6 +170,7 @@ def test_every_command_prints_names_as_text(place: Place) -> None:
     for extra in ((), ("--json",)):
         run("inspect", model, *extra)
         run("inspect", model, "--profile", profile, "--lowering", "ort", *extra)
+        run("card", model, "--device", "stm32n6", "--host-float", *extra)
         run("run", model, *given, "--codes", *extra, codes=(2,))
         run("diff", model, *given, "--profiles", f"ort,{profile}", *extra)
         run("explain", model, *given, "--layer", place.layers[1], "--index", "0,1,1,1", *extra)
@@ -287,6 +288,10 @@ def test_every_error_prints_names_as_text(place: Place) -> None:
             ("inspect", unknown),
             ("run", unknown, "--input", place.inputs),
             ("inspect", place.new(".onnx")),
+            ("card", unknown),
+            ("card", model, "--device", odd),
+            ("card", model, "--device", broken),
+            ("card", model, "--st", place.folder),
             ("inspect", model, "--profile", odd),
             ("inspect", model, "--profile", broken),
             ("inspect", model, "--lowering", odd),

@@ -23,6 +23,7 @@ from qdqnp.errors import ProfileError, QdqnpError
 from qdqnp.files.npy import npy_bytes, npz_bytes
 from qdqnp.files.run_results import run_results_bytes
 from qdqnp.inputs.random_inputs import random_feeds
+from qdqnp.model_card.device import device_folder
 from qdqnp.numerics.profile_writer import to_toml
 from qdqnp.numerics.profiles import PROFILES
 from tests.layer_quality.nets import data as quality_data
@@ -208,6 +209,7 @@ def common() -> dict[str, bytes]:
         b'resize = 10\nmethod = "bilinear"\ncrop = [8, 8]\nlayout = "NCHW"\ncolor = "RGB"\nscale = 1.0\n'
         b"divisor = 255.0\nmean = [0.5, 0.4, 0.3]\nstd = [0.2, 0.2, 0.3]\n"
     )
+    found["device.toml"] = (device_folder() / "stm32n6.toml").read_bytes()
     found["labels.txt"] = b"cat\ndog\n\xc3\xa4hre\n"
     pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), np.uint8)
     for suffix in ("png", "bmp", "gif", "jpeg", "ppm", "tiff", "webp"):

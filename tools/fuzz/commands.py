@@ -1,4 +1,4 @@
-"""Commands on mutated files: models, inputs, golden sets, dumps, manifests, mappings, profiles, pictures, probes.
+"""Commands on mutated files: models, inputs, golden sets, dumps, manifests, mappings, profiles, devices, pictures.
 
     python -m tools.fuzz.commands                                10,000 commands on one core
     python -m tools.fuzz.commands -n 200000 --jobs 2 --seed 7
@@ -130,6 +130,12 @@ def _inspect(d: Drawing) -> list[str]:
     return [*words, "--profile", d.profile()]
 
 
+def _card(d: Drawing) -> list[str]:
+    words = ["card", d.given("m.onnx"), "--profile", d.profile(), *d.maybe(0.3, "--json")]
+    words += [*d.maybe(0.2, "--host-float"), *d.maybe(0.7, "--device", d.given("device.toml"))]
+    return [*words, *(["--html", d.new("h.html"), "--markdown", d.new("h.md")] if d.rng.random() < 0.4 else [])]
+
+
 def _run(d: Drawing) -> list[str]:
     words = ["run", d.given("m.onnx"), "--input", d.given("in.npz", "in.npy"), "--profile", d.profile()]
     words += [*d.maybe(0.3, "--codes"), *d.maybe(0.3, "--json"), *d.maybe(0.2, "--labels", d.given("labels.txt"))]
@@ -257,6 +263,7 @@ def _st(d: Drawing) -> list[str]:
 #: How a command is drawn, and how often: those that read more kinds of files more often, slow ones more seldom.
 DRAWN: Sequence[tuple[Callable[[Drawing], list[str]], float]] = (
     (_inspect, 8),
+    (_card, 6),
     (_run, 14),
     (_pictures, 12),
     (_diff, 8),

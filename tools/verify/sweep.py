@@ -5,10 +5,10 @@
     python -m tools.verify.sweep --mutants 1000 --seed 7        mutated models instead
     python -m tools.verify.sweep --only QLinearConv --seed 7 -v
 
-A model goes through inspect, run, diff, golden in every format, stimulate, explain of every layer at several elements,
-and, with its own tensors as the dump and with one fault planted after the other, through compare (table, JSON, HTML,
-JUnit) and identify. A finding is an exception that is not ours, a warning of NumPy, an exit code that is not
-documented, or a verdict of compare that is wrong. Prints a Markdown table; exits 1 where anything was found.
+A model goes through inspect, card, run, diff, golden in every format, stimulate, explain of every layer at several
+elements, and, with its own tensors as the dump and with one fault planted after the other, through compare (table,
+JSON, HTML, JUnit) and identify. A finding is an exception that is not ours, a warning of NumPy, an exit code that is
+not documented, or a verdict of compare that is wrong. Prints a Markdown table; exits 1 where anything was found.
 """
 
 from __future__ import annotations
@@ -132,6 +132,10 @@ class Course:
         self._model.write_bytes(self._subject.data)
         for words in ([], ["--json"], *(["--lowering", name] for name in LOWERINGS), ["--profile", "tflite"]):
             self._run("inspect", self._model, *words)
+        self._run("card", self._model, "--json")
+        self._run(
+            "card", self._model, "--device", "stm32n6", "--html", self._new("c.html"), "--markdown", self._new("d.md")
+        )
         try:
             loaded = qdqnp.load(self._model)
             feeds = dict(self._subject.inputs) or next(iter(random_feeds(loaded.program(), 1, self._rng.randrange(99))))
