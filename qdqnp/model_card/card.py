@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +39,8 @@ from qdqnp.st.footprint import PoolUse, footprint
 from qdqnp.st.read import read
 from qdqnp.version import __version__
 
+#: Tensors of each layer that are listed, and layers with tensors that are gone through; more would take too long.
+LISTED_TENSORS, MOST_TO_LIST = 16, 5_000_000
 #: What tensors may share, from the fewest assumptions on: in words, whether in place, whether in joins.
 SHARING = (
     ("nothing", False, False),
@@ -71,7 +74,9 @@ class CardLayer:
     info: LayerInfo
     #: Bytes of tensors that are alive during the layer, nothing shared.
     alive: int
-    #: The names of these tensors, largest first.
+    #: How many tensors that are.
+    count: int
+    #: The names of the largest; none where there are too many tensors in all to look for them.
     tensors: tuple[str, ...]
 
 
@@ -126,7 +131,13 @@ class ModelCard:
             "codes_at_ends": self.codes_at_ends,
             "memory": [_need_json(need) for need in self.memory],
             "layers": [
-                {**vars(layer.info), "alive": layer.alive, "tensors": list(layer.tensors)} for layer in self.layers
+                {
+                    **vars(layer.info),
+                    "alive": layer.alive,
+                    "tensors_alive": layer.count,
+                    "largest": list(layer.tensors),
+                }
+                for layer in self.layers
             ],
             "time": None if self.time is None else _time_json(self.time),
             "compiled": [{**asdict(use), "external": use.external, "fullest": use.fullest} for use in self.compiled],
@@ -253,15 +264,19 @@ def _operators(infos: Sequence[LayerInfo]) -> Mapping[str, int]:
 def _layers(infos: Sequence[LayerInfo], found: Lifetimes | None) -> tuple[CardLayer, ...]:
     """Return the layers, with the tensors that are alive during each."""
     if found is None:
-        return tuple(CardLayer(info, 0, ()) for info in infos)
+        return tuple(CardLayer(info, 0, 0, ()) for info in infos)
+    sizes = live_bytes(found.tensors, len(infos)).tolist()
+    counts = live_bytes([replace(tensor, nbytes=1) for tensor in found.tensors], len(infos)).tolist()
+    if sum(counts) > MOST_TO_LIST:
+        return tuple(CardLayer(info, size, count, ()) for info, size, count in zip(infos, sizes, counts, strict=True))
     starts: dict[int, list[Lifetime]] = {}
     for tensor in found.tensors:
         starts.setdefault(tensor.first, []).append(tensor)
     made, alive = [], list[Lifetime]()
     for index, info in enumerate(infos):
         alive = [tensor for tensor in alive if tensor.last >= index] + starts.get(index, [])
-        listed = sorted(alive, key=lambda tensor: (-tensor.nbytes, tensor.first))
-        made.append(CardLayer(info, sum(t.nbytes for t in alive), tuple(t.name for t in listed)))
+        listed = heapq.nsmallest(LISTED_TENSORS, alive, key=lambda tensor: (-tensor.nbytes, tensor.first))
+        made.append(CardLayer(info, sizes[index], counts[index], tuple(tensor.name for tensor in listed)))
     return tuple(made)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from qdqnp.inspection.lifetimes import Lifetime, live_bytes
 
 #: With more pieces only one order is tried, by size.
-MOST_FOR_ALL_ORDERS = 2000
+MOST_FOR_ALL_ORDERS = 500
 #: With more pieces no placement is looked for.
-MOST_PIECES = 20_000
+MOST_PIECES = 4000
 #: How often what lies highest is moved to the front.
 ROUNDS = 32
 
@@ -155,7 +155,8 @@ def _improved(start: StaticPlacement, pieces: Sequence[Lifetime]) -> StaticPlace
     order = sorted(pieces, key=ORDERS[start.order]) if start.order else []
     for _ in range(ROUNDS if order else 0):
         highest = [piece for piece in order if found.offsets[piece.name] + piece.nbytes == found.nbytes]
-        order = [*highest, *(piece for piece in order if piece not in highest)]
+        names = {piece.name for piece in highest}
+        order = [*highest, *(piece for piece in order if piece.name not in names)]
         found = _placed(order, start.bound, f"{start.order}, then what lay highest first")
         if found.nbytes < best.nbytes:
             best = found

@@ -18,13 +18,15 @@ TEMPLATE = "model_card.html.j2"
 LONGEST_NAME = 120
 #: Layers with the longest times, and tensors of the peak, that are listed.
 LISTED = 12
+#: More layers than a person reads; --json has all.
+MOST_ROWS = 2000
 BAR = 20
 EXACT_FIT = "no placement can take less"
 
 
 @dataclass(frozen=True)
 class CardTable:
-    """A table: names of columns, and rows of cells. Cells are text, or a Name."""
+    """A table: names of columns, and rows of cells. Cells are text, or a NameCell."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
@@ -33,7 +35,7 @@ class CardTable:
 
 
 @dataclass(frozen=True)
-class Named:
+class NameCell:
     """What a file calls something: text of unknown origin."""
 
     text: str
@@ -69,7 +71,7 @@ def html(card: ModelCard) -> str:
         for section in sections(card)
     ]
     shown = template(TEMPLATE).render(
-        title=shorten(card.name, LONGEST_NAME), sections=listed, about=_about(card), named=_is_named
+        title=shorten(card.name, LONGEST_NAME), sections=listed, about=_about(card), named=_is_name
     )
     return str(shown)
 
@@ -109,8 +111,8 @@ def _ends(card: ModelCard) -> CardSection:
     rows = [
         (
             kind,
-            Named(end["in_file"]),
-            Named(end["name"]),
+            NameCell(end["in_file"]),
+            NameCell(end["name"]),
             end["dtype"],
             _dims(end["shape"]),
             _number(end.get("scale")),
@@ -130,7 +132,7 @@ def _accuracy(card: ModelCard) -> list[CardSection]:
     if card.accuracy is None:
         return []
     rows = tuple(
-        (Named(column.name), Named(column.arithmetic), *cells(column, card.accuracy)[:-1])
+        (NameCell(column.name), NameCell(column.arithmetic), *cells(column, card.accuracy)[:-1])
         for column in card.accuracy.columns
     )
     text = tuple(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences(card.accuracy))
@@ -167,7 +169,7 @@ def _memory(card: ModelCard) -> list[CardSection]:
         made = need.placement
         placed = "" if made is None else f"{made.nbytes:,}"
         over = "too many tensors to place" if made is None else _over(made.nbytes, made.bound)
-        rows.append((need.shares, f"{need.peak:,}", _kib(need.peak), Named(need.peak_layer), placed, over))
+        rows.append((need.shares, f"{need.peak:,}", _kib(need.peak), NameCell(need.peak_layer), placed, over))
     columns = ("tensors may share memory", "peak, bytes", "KiB", "in layer", "placed in, bytes", "above the bound")
     table = CardTable(columns, tuple(rows), ("peak, bytes", "KiB", "placed in, bytes"))
     text = (
@@ -184,9 +186,9 @@ def _peak(card: ModelCard, need: SharedNeed) -> CardSection:
     if layer is None:
         return CardSection("What sets the peak", ("The network has no layer.",))
     size = {piece.name: piece.nbytes for piece in need.pieces}
-    rows = [(Named(name), f"{size[name]:,}", _kib(size[name])) for name in layer.tensors[:LISTED]]
+    rows = [(NameCell(name), f"{size[name]:,}", _kib(size[name])) for name in layer.tensors[:LISTED]]
     text = (
-        f"{len(layer.tensors)} tensors are alive during layer",
+        f"{layer.count} tensors are alive during layer",
         f"{layer.info.label}, the first where so many bytes are.",
     )
     table = CardTable(("tensor", "bytes", "KiB"), tuple(rows), ("bytes", "KiB"))
@@ -226,7 +228,9 @@ def _time(time: TimeEstimate) -> list[CardSection]:
     )
     columns = ("memory", "holds", "used, bytes", "size, bytes", "MB/s", "traffic, ms", "source")
     slowest = sorted(time.layers, key=lambda layer: -layer.seconds)[:LISTED]
-    rows = tuple((Named(layer.label), _ms(layer.seconds), layer.limit, _ms(layer.parts[COMPUTE])) for layer in slowest)
+    rows = tuple(
+        (NameCell(layer.label), _ms(layer.seconds), layer.limit, _ms(layer.parts[COMPUTE])) for layer in slowest
+    )
     return [
         CardSection(
             f"Time on {device.name}: an estimate",
@@ -247,7 +251,7 @@ def _compiled(card: ModelCard) -> CardSection:
         epoch, alive = use.fullest
         counts = (use.size, use.parameters, use.activations, alive)
         where = "external" if use.external else "internal"
-        rows.append((Named(use.name), where, *(f"{count:,}" for count in counts), str(epoch) if epoch >= 0 else ""))
+        rows.append((NameCell(use.name), where, *(f"{count:,}" for count in counts), str(epoch) if epoch >= 0 else ""))
     constants = sum(use.parameters for use in card.compiled)
     inside, outside = (sum(u.activations for u in card.compiled if u.external == out) for out in (False, True))
     text = [
@@ -265,7 +269,7 @@ def _layers(card: ModelCard) -> CardSection:
     rows = tuple(
         (
             str(index),
-            Named(layer.info.label),
+            NameCell(layer.info.label),
             layer.info.op,
             _dims(layer.info.output_shape),
             f"{layer.info.macs:,}" if layer.info.macs else "",
@@ -273,11 +277,13 @@ def _layers(card: ModelCard) -> CardSection:
             f"{layer.alive:,}" if card.memory else "",
             "█" * math.ceil(BAR * layer.alive / most) if most else "",
         )
-        for index, layer in enumerate(card.layers)
+        for index, layer in enumerate(card.layers[:MOST_ROWS])
     )
     right = ("#", "MACs", "constants, bytes", "alive, bytes")
     columns = ("#", "layer", "operator", "output", "MACs", "constants, bytes", "alive, bytes", "")
-    return CardSection("Layers", table=CardTable(columns, rows, right))
+    left = len(card.layers) - len(rows)
+    remarks = (f"... and {left} more layers, which --json has",) if left else ()
+    return CardSection("Layers", table=CardTable(columns, rows, right), remarks=remarks)
 
 
 # -- how values are shown ----------------------------------------------------------------------------------------------
@@ -307,8 +313,8 @@ def _number(value: object) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _is_named(cell: object) -> bool:
-    return isinstance(cell, Named)
+def _is_name(cell: object) -> bool:
+    return isinstance(cell, NameCell)
 
 
 def _code(text: str) -> str:
@@ -332,6 +338,6 @@ def _markdown_table(table: CardTable) -> str:
     ends = ["---:" if column in table.right else "---" for column in table.columns]
     lines = [row([_plain(column) for column in table.columns]), row(ends)]
     for listed in table.rows:
-        shown = [_code(c.text).replace("|", "\\|") if isinstance(c, Named) else _plain(str(c)) for c in listed]
+        shown = [_code(c.text).replace("|", "\\|") if isinstance(c, NameCell) else _plain(str(c)) for c in listed]
         lines.append(row(shown))
     return "\n".join(lines)

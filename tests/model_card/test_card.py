@@ -12,11 +12,12 @@ import pytest
 
 import qdqnp
 from qdqnp.errors import InputError, ProfileError
-from qdqnp.evaluation.columns import ModelColumn
 from qdqnp.evaluation.evaluate import evaluate
 from qdqnp.inputs.shipped import CIFAR10, pictures_path, shipped_model
 from qdqnp.inspection.layers import inspect
+from qdqnp.model_card import card as card_module
 from qdqnp.model_card import model_card
+from qdqnp.render import model_card as render_module
 from qdqnp.render.model_card import html, markdown
 from tests.inspection.test_memory import chain
 from tests.networks import dla
@@ -118,12 +119,11 @@ def test_the_estimate_is_called_one() -> None:
 
 def test_the_accuracy_is_that_of_eval() -> None:
     network, data = shipped_model("dla46_c_int8"), pictures_path()
-    other = ModelColumn("board", network, "neural-art")
-    card = model_card(network, data=data, preprocessing=CIFAR10, columns=[other])
-    found = evaluate({"ort": network, "board": (network, "neural-art")}, data, preprocessing=CIFAR10)
+    card = model_card(network, data=data, preprocessing=CIFAR10)
+    found = evaluate({"ort": network}, data, preprocessing=CIFAR10)
     assert card.accuracy == found and found.columns[0].top1 == 35
     text, page = markdown(card), html(card)
-    assert "## Accuracy" in text and text.count("87.50") == page.count("87.50") >= 2
+    assert "## Accuracy" in text and text.count("87.50") == page.count("87.50") >= 1
     assert json.loads(json.dumps(card.as_json()))["accuracy"]["columns"][0]["top1"]["count"] == 35
     assert model_card(network).accuracy is None and "## Accuracy" not in markdown(model_card(network))
 
@@ -134,3 +134,15 @@ def test_an_accuracy_without_data_or_file_is_refused() -> None:
         model_card(network, preprocessing=CIFAR10)
     with pytest.raises(InputError, match="whole model"):
         model_card(qdqnp.load(network), data=pictures_path())
+
+
+def test_many_tensors_are_counted_and_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = model_card(TEN["int8"])
+    assert all(len(layer.tensors) == min(layer.count, 16) for layer in card.layers)
+    monkeypatch.setattr(card_module, "MOST_TO_LIST", 10)
+    short = model_card(TEN["int8"])
+    assert [layer.alive for layer in short.layers] == [layer.alive for layer in card.layers]
+    assert not any(layer.tensors for layer in short.layers)
+    assert "tensors are alive during layer" in markdown(short)
+    monkeypatch.setattr(render_module, "MOST_ROWS", 3)
+    assert f"and {len(card.layers) - 3} more layers" in markdown(card) and html(card).count("more layers") == 1
