@@ -15,7 +15,7 @@ from qdqnp.diagnosis.mapping import read_mapping
 from qdqnp.errors import InputError, Problem
 from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
-from qdqnp.layer_quality.quality import UNFUSED
+from qdqnp.layer_quality.job import UNFUSED
 from qdqnp.layer_quality.quality import quality as measured
 from qdqnp.layer_quality.report import QualityReport
 from qdqnp.quant import Array
