@@ -180,4 +180,5 @@ def clamped(array: Array, clamp: Clamp) -> Array:
     """Return the values, each brought between the limits."""
     if clamp == OPEN:
         return array
-    return np.clip(array, *(array.dtype.type(limit) for limit in clamp))
+    low, high = (array.dtype.type(limit) for limit in clamp)
+    return np.asarray(np.clip(array, low, high))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import qdqnp
 from qdqnp.errors import ModelError, ProfileError
+from qdqnp.numerics.profiles import PROFILES
 from tests.ops.case import MS, Case, check, computed, one_node
 
 F = np.float32
@@ -44,6 +46,29 @@ def test_ceil_mode_of_every_size_kernel_stride_and_padding(op: str, include: int
                 check(one_node(op, [("x", x)], **attributes))
             else:
                 check(average(x, y_scale=0.5, count_include_pad=include, **attributes))
+
+
+@pytest.mark.parametrize(
+    "profile", [name for name, profile in PROFILES.items() if profile.average_pool.status != "unknown"]
+)
+def test_padding_that_is_counted_is_what_a_pad_writes(profile: str) -> None:
+    """Converters make a Pad and an average without padding of it: the two give the same codes, for any zero point."""
+    rng = np.random.default_rng(2)
+    for zero in (0,) if profile == "ti-tinpu" else (-128, -7, 0, 90):  # it has no other zero points
+        x = rng.integers(-128, 128, (1, 3, 6, 5), np.int8)
+        padded = np.pad(x, [(0, 0), (0, 0), (1, 2), (2, 0)], constant_values=zero)
+        quants = [("xs", F(0.1)), ("xz", np.int8(zero)), ("ys", F(0.1)), ("yz", np.int8(zero))]
+        attributes = {"kernel_shape": [3, 3], "strides": [2, 1]}
+        one = one_node(
+            "QLinearAveragePool", [("x", x), *quants], domain=MS, pads=[1, 2, 2, 0], count_include_pad=1, **attributes
+        )
+        two = one_node("QLinearAveragePool", [("x", padded), *quants], domain=MS, **attributes)
+        np.testing.assert_array_equal(under(one, profile), under(two, profile), err_msg=f"zero point {zero}")
+
+
+def under(case: Case, profile: str) -> Any:
+    (found,) = qdqnp.load(case.model).run(case.inputs, profile=profile, lowering="ort").values()
+    return found
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])

@@ -72,6 +72,12 @@ def raw_sum(taps: Codes, inside: Array) -> Int64:
     return total
 
 
+def padded_sum(taps: Codes, inside: Array, count: Int64, zero_point: Codes) -> Int64:
+    """Add up the raw codes of a window. Padding that the divisor counts is the zero point, as a Pad writes it."""
+    total = raw_sum(taps, inside)
+    return total + int(zero_point) * (np.broadcast_to(count, total.shape) - inside.sum(axis=0))
+
+
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FloatAverage(Rule, family="average"):
@@ -200,7 +206,7 @@ class Divided(BoundAverage):
     rounding: str
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
-        raw = raw_sum(taps, inside)
+        raw = padded_sum(taps, inside, count, self.y.zero_point)
         divisors = np.broadcast_to(count, raw.shape)
 
         def exact(index: Index) -> Fraction:
@@ -209,7 +215,7 @@ class Divided(BoundAverage):
         return [StageValue("sum", raw), *clipped(divided(raw, divisors, self.rounding), self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
-        raw = raw_sum(taps, inside)
+        raw = padded_sum(taps, inside, count, self.y.zero_point)
         return signs(raw, half_of(raw, count))
 
 
@@ -250,10 +256,10 @@ class ReciprocalProduct(BoundAverage):
         return Quotient(raw * numbers["R"][place], numbers["shift"][place])
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
-        raw = raw_sum(taps, inside)
+        raw = padded_sum(taps, inside, count, self.y.zero_point)
         mean = self._mean(raw, count)
         return [StageValue("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
-        mean = self._mean(raw_sum(taps, inside), count)
+        mean = self._mean(padded_sum(taps, inside, count, self.y.zero_point), count)
         return signs(mean.value, mean.is_tie())
