@@ -8,7 +8,7 @@ else the exit code is 1. With --results a run that was interrupted goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,14 @@ INT8 = {
 FLOAT, SAME = "float, ONNX Runtime", "ONNX Runtime, int8 allowed"
 
 
-def columns_of(network: str, real: ModelColumn | None) -> list[ModelColumn]:
-    """Return the columns of a network; real: its float model, where there is one."""
-    int8 = [ModelColumn(title, shipped_model(f"{network}_int8"), arithmetic) for title, arithmetic in INT8.items()]
+def columns_of(network: str, real: ModelColumn | None, wanted: Collection[str]) -> list[ModelColumn]:
+    """Return the columns of a network, 'ort' first.
+
+    real: its float model, where there is one.
+    wanted: the other arithmetics; all of them where there is none.
+    """
+    kept = {title: name for title, name in INT8.items() if not wanted or name in ("ort", *wanted)}
+    int8 = [ModelColumn(title, shipped_model(f"{network}_int8"), name) for title, name in kept.items()]
     return int8 if real is None else [*int8, real]
 
 
@@ -121,6 +126,7 @@ def differing(results: Mapping[str, Evaluation]) -> int:
     help="An .npz with x (uint8 NHWC) and y.",
 )
 @click.option("--network", "networks", multiple=True, type=click.Choice(NETWORKS), help="[default: all]")
+@click.option("--arithmetic", "wanted", multiple=True, type=click.Choice(list(INT8.values())), help="[default: all]")
 @click.option("--float", "floats", multiple=True, metavar="NETWORK=FILE", help="The float model of a network.")
 @click.option(
     "--checkpoints",
@@ -133,6 +139,7 @@ def differing(results: Mapping[str, Evaluation]) -> int:
 def main(
     pictures: Path,
     networks: tuple[str, ...],
+    wanted: tuple[str, ...],
     floats: tuple[str, ...],
     checkpoints: Path | None,
     where: Mapping[str, Any],
@@ -144,7 +151,7 @@ def main(
     results = {}
     try:
         for network in networks or NETWORKS:
-            columns = columns_of(network, float_column(network, given, checkpoints))
+            columns = columns_of(network, float_column(network, given, checkpoints), wanted)
             results[network] = measured(network, columns, pictures, where)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
