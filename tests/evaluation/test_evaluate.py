@@ -171,6 +171,7 @@ def test_a_background_class_is_detected_and_said(tmp_path: Path) -> None:
     found = run(thousand(1001), data, class_names=names)
     assert found.class_offset == 1 and found.classes == 1000 and "background" in found.notes[0]
     assert found.columns[0].top1 == 1  # green is class 2 of the scores
+    assert found.columns[0].confusion == ((1, 1, 1),)
     assert run(thousand(1001), data, class_offset=1).columns == found.columns
     assert run(thousand(1001), data, class_offset=0).columns[0].top1 == 0
     assert run(thousand(1000), [(picture(1), 2)]).class_offset == 0
