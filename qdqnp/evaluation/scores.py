@@ -69,7 +69,7 @@ def best(scores: Array) -> list[int | None]:
     found: list[int | None] = scores.argmax(axis=1).tolist()
     if scores.dtype.kind != "f":
         return found
-    odd: list[bool] = np.isnan(scores).any(axis=1).tolist()
+    odd = [bool(row.any()) for row in np.isnan(scores)]
     return [NO_CLASS_FOUND if bad else number for number, bad in zip(found, odd, strict=True)]
 
 
