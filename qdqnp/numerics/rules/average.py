@@ -75,7 +75,8 @@ def raw_sum(taps: Codes, inside: Array) -> Int64:
 def padded_sum(taps: Codes, inside: Array, count: Int64, zero_point: Codes) -> Int64:
     """Add up the raw codes of a window. Padding that the divisor counts is the zero point, as a Pad writes it."""
     total = raw_sum(taps, inside)
-    return total + int(zero_point) * (np.broadcast_to(count, total.shape) - inside.sum(axis=0))
+    padding: Int64 = np.broadcast_to(count, total.shape) - inside.sum(axis=0)
+    return total + int(zero_point) * padding
 
 
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
