@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
@@ -13,6 +15,8 @@ from qdqnp.errors import EngineError, Problem, shorten
 
 # How long to wait for the scheduler, and then for its first worker.
 PATIENCE_SECONDS = 5.0
+# Where a scheduler listens whose address names no port.
+DEFAULT_PORT = 8786
 # How long to wait for a worker to come back, once all were lost.
 RETURN_SECONDS = 60.0
 # Shards that are under way at least: workers may join at any time.
@@ -97,6 +101,15 @@ def _question() -> Callable[[], dict[str, str]]:
     return versions
 
 
+def _knock(address: str) -> None:
+    """Raise OSError or ValueError where nothing listens, before there is a client, which would go on trying."""
+    from distributed.comm.addressing import parse_address, parse_host_port
+
+    scheme, place = parse_address(address)
+    if scheme in ("tcp", "tls", "ws", "wss"):
+        socket.create_connection(parse_host_port(place, DEFAULT_PORT), PATIENCE_SECONDS).close()
+
+
 def _client(address: str) -> Any:
     """Return a client that is connected to a scheduler with workers."""
     try:
@@ -109,11 +122,15 @@ def _client(address: str) -> Any:
         f"scheduler {shorten(address)}",
         "Start one with `dask scheduler`, and workers with `dask worker ADDRESS`.",
     )
+    client: Any = None
     try:
-        client: Any = connect(address, timeout=PATIENCE_SECONDS, set_as_default=False)
+        _knock(address)
+        client = connect(address, timeout=PATIENCE_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError, AssertionError) as error:  # the last where its loop is late
-        problem = Problem(where, "a Dask scheduler that answers", shorten(f"{error}"), hint)
-        raise EngineError("the scheduler is not reached", [problem]) from error
+        got = shorten(f"{error}")
+    if client is None:
+        gc.collect()  # now, and not while another client starts: the half-made one takes the same lock when it goes
+        raise EngineError("the scheduler is not reached", [Problem(where, "a Dask scheduler that answers", got, hint)])
     try:
         client.wait_for_workers(1, timeout=PATIENCE_SECONDS)
     except BaseException as error:

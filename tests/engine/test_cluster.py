@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -214,6 +215,21 @@ def test_a_scheduler_that_is_not_reached_is_an_error_in_seconds(
         run_shards(Sums(tmp_path), shards(3), scheduler=address.format(port=free_port()))
     assert caught.value.problems[0].where.startswith("scheduler ")
     assert time.monotonic() - start < 20
+
+
+def test_what_listens_but_is_no_scheduler_leaves_no_client_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is collected while another one starts waits for ever for the lock that the other holds."""
+    from distributed import Client
+
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 1.0)
+    gc.collect()
+    before = {id(item) for item in gc.get_objects() if isinstance(item, Client)}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with pytest.raises(EngineError, match="not reached"):
+            run_shards(Sums(tmp_path), shards(3), scheduler=f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        assert not [item for item in gc.get_objects() if isinstance(item, Client) and id(item) not in before]
 
 
 def test_without_dask_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
