@@ -102,12 +102,14 @@ def _question() -> Callable[[], dict[str, str]]:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError or ValueError where nothing listens, before there is a client, which would go on trying."""
+    """Raise OSError or ValueError where nothing listens, or does not speak first as Dask does: a client would wait."""
     from distributed.comm.addressing import parse_address, parse_host_port
 
     scheme, place = parse_address(address)
-    if scheme in ("tcp", "tls", "ws", "wss"):
-        socket.create_connection(parse_host_port(place, DEFAULT_PORT), PATIENCE_SECONDS).close()
+    if scheme in ("tcp", "tls"):
+        with socket.create_connection(parse_host_port(place, DEFAULT_PORT), PATIENCE_SECONDS) as there:
+            if scheme == "tcp" and not there.recv(1):
+                raise OSError("it closes the connection")
 
 
 def _client(address: str) -> Any:

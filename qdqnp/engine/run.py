@@ -46,6 +46,7 @@ def run_shards(
     Raises what the job raises for the first of the shards that fail; InputError for options that do not go together and
     a folder that cannot be used, EngineError where workers have other versions, are lost too often, or are not reached.
 
+    >>> from qdqnp.engine import key_of
     >>> class Lengths:
     ...     def identity(self): return {"what": "lengths"}
     ...     def blobs(self): return {}
@@ -66,6 +67,7 @@ def each_shard(
     """Yield what `run_shards` returns, one partial result after the other: neither they nor the shards, which may be
     made as they are needed, are ever in memory together. The arguments and the errors are those of run_shards.
 
+    >>> from qdqnp.engine import key_of
     >>> class Lengths:
     ...     def identity(self): return {"what": "lengths"}
     ...     def blobs(self): return {}
@@ -88,6 +90,7 @@ def opened(job: Job, **where: Unpack[Workplace]) -> Iterator[Run]:
     Yields a function of shards and progress, that yields what `each_shard` yields. The arguments and the errors are
     those of run_shards.
 
+    >>> from qdqnp.engine import key_of
     >>> class Lengths:
     ...     def identity(self): return {"what": "lengths"}
     ...     def blobs(self): return {}

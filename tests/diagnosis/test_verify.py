@@ -20,6 +20,7 @@ from qdqnp.errors import PeerError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort import peer as ort
 from qdqnp.peers.ort import session as ort_session
+from qdqnp.peers.ort import users
 from tests.networks import dla
 
 F = np.float32
@@ -228,7 +229,7 @@ def test_the_default_session_gives_these_outputs() -> None:
 @pytest.mark.parametrize("profile", ["ort", "ort-x64"])
 def test_weights_made_unsigned_for_a_saturating_cpu(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a CPU is asked to compute exactly; the renamed weights are still the same layer's."""
-    monkeypatch.setattr(ort, "saturates", lambda: True)
+    monkeypatch.setattr(users, "saturates", lambda: True)
     proto = dla(seed=4, dtype=np.uint8)
     model = qdqnp.load(proto)
     peer = ort.OrtPeer(proto, profile)
@@ -238,10 +239,10 @@ def test_weights_made_unsigned_for_a_saturating_cpu(profile: str, monkeypatch: p
 
 
 def test_a_session_that_this_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "saturates", lambda: False)
+    monkeypatch.setattr(users, "saturates", lambda: False)
     with pytest.raises(PeerError, match="compare with --profile ort-x64"):
         ort.OrtPeer(dla(), "ort-avx2")
-    monkeypatch.setattr(ort, "saturates", lambda: True)
+    monkeypatch.setattr(users, "saturates", lambda: True)
     assert ort.OrtPeer(dla(), "ort-avx2").config == {"session.qdqisint8allowed": "0"}
 
 
