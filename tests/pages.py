@@ -98,7 +98,7 @@ def _paste(block: Block) -> str:
 def _shell(command: str) -> tuple[str, int]:
     """Run commands; return what they print and the exit code. `python` and `qdqnp` are those of this interpreter."""
     path = f"{_programs().name}{os.pathsep}{os.environ['PATH']}"
-    kernels = ROOT / "tests" / "golden" / "harness" / "cmsis_nn"  # in the place of CMSIS-NN
+    kernels = ROOT / "tests" / "golden_sets" / "harness" / "cmsis_nn"  # in the place of CMSIS-NN
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "CMSIS_NN": str(kernels)}
     done = subprocess.run(
         ["sh", "-c", command],
