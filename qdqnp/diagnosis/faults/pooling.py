@@ -12,7 +12,7 @@ from qdqnp.diagnosis.faults.fault import Changed, fault_of_question
 from qdqnp.numerics.choices import neighbours
 from qdqnp.numerics.questions import Means, Windows
 from qdqnp.numerics.rounding import divided, round_real
-from qdqnp.numerics.rules.average import raw_sum
+from qdqnp.numerics.rules.average import centered_sum
 from qdqnp.numerics.width import saturate, saturate_to, wrap
 from qdqnp.quant import Array, Codes, Int64, Quant
 
@@ -45,8 +45,7 @@ class CutOff:
             return lambda sums: of_sums(sums, np.asarray(count, np.int64))
 
         def of_windows(taps: Codes, inside: Array, counts: Int64) -> Codes:
-            present = np.broadcast_to(inside.sum(axis=0), taps.shape[1:])
-            sums = raw_sum(taps, inside) - int(x.zero_point) * present
+            sums = centered_sum(taps, inside, int(x.zero_point))
             return of_sums(sums, np.broadcast_to(np.maximum(counts, 1), sums.shape))
 
         return of_windows
@@ -80,7 +79,7 @@ def narrow_windows(question: Windows, rule: Any) -> Iterator[Changed]:
     inside = np.broadcast_to(question.inside, question.taps.shape)
     for text, zero in _offsets(question.x):
         present = inside.sum(axis=0)
-        total = raw_sum(question.taps, inside) - zero * present
+        total = centered_sum(question.taps, inside, zero)
         yield Changed(_summed(question, inside, wrap(total, 8) + zero * present), f"wraps, {text}")
 
 

@@ -72,11 +72,17 @@ def raw_sum(taps: Codes, inside: Array) -> Int64:
     return total
 
 
-def padded_sum(taps: Codes, inside: Array, count: Int64, zero_point: Codes) -> Int64:
+def centered_sum(taps: Codes, inside: Array, zero_point: int) -> Int64:
+    """Add up (code - zero point) inside the image; 0 for an empty window."""
+    raw = raw_sum(taps, inside)
+    present: Int64 = np.broadcast_to(inside.sum(axis=0), raw.shape)
+    return raw - zero_point * present
+
+
+def padded_sum(taps: Codes, inside: Array, count: Int64, zero_point: int) -> Int64:
     """Add up the raw codes of a window. Padding that the divisor counts is the zero point, as a Pad writes it."""
-    total = raw_sum(taps, inside)
-    padding: Int64 = np.broadcast_to(count, total.shape) - inside.sum(axis=0)
-    return total + int(zero_point) * padding
+    centered = centered_sum(taps, inside, zero_point)
+    return centered + zero_point * np.broadcast_to(count, centered.shape)
 
 
 # -- ONNX Runtime ------------------------------------------------------------------------------------------------------
@@ -145,9 +151,8 @@ class MeansByCount(BoundAverage):
 
     def _sums(self, taps: Codes, inside: Array, count: Int64) -> tuple[Int64, Int64]:
         """Return the sums of (code - zero point), 0 for an empty window, and the divisors in the same shape."""
-        raw = raw_sum(taps, inside)
-        present = np.broadcast_to(inside.sum(axis=0), raw.shape)
-        return raw - int(self.x.zero_point) * present, np.broadcast_to(np.maximum(count, 1), raw.shape)
+        sums = centered_sum(taps, inside, int(self.x.zero_point))
+        return sums, np.broadcast_to(np.maximum(count, 1), sums.shape)
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
         sums, divisors = self._sums(taps, inside, count)
@@ -207,7 +212,7 @@ class Divided(BoundAverage):
     rounding: str
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
-        raw = padded_sum(taps, inside, count, self.y.zero_point)
+        raw = padded_sum(taps, inside, count, int(self.y.zero_point))
         divisors = np.broadcast_to(count, raw.shape)
 
         def exact(index: Index) -> Fraction:
@@ -216,7 +221,7 @@ class Divided(BoundAverage):
         return [StageValue("sum", raw), *clipped(divided(raw, divisors, self.rounding), self.y, exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
-        raw = padded_sum(taps, inside, count, self.y.zero_point)
+        raw = padded_sum(taps, inside, count, int(self.y.zero_point))
         return signs(raw, half_of(raw, count))
 
 
@@ -257,10 +262,10 @@ class ReciprocalProduct(BoundAverage):
         return Quotient(raw * numbers["R"][place], numbers["shift"][place])
 
     def stages(self, taps: Codes, inside: Array, count: Int64) -> list[StageValue]:
-        raw = padded_sum(taps, inside, count, self.y.zero_point)
+        raw = padded_sum(taps, inside, count, int(self.y.zero_point))
         mean = self._mean(raw, count)
         return [StageValue("sum", raw), *clipped(mean.rounded(self.rule.tie), self.y, mean.exact)]
 
     def ties(self, taps: Codes, inside: Array, count: Int64) -> Signs:
-        mean = self._mean(padded_sum(taps, inside, count, self.y.zero_point), count)
+        mean = self._mean(padded_sum(taps, inside, count, int(self.y.zero_point)), count)
         return signs(mean.value, mean.is_tie())

@@ -12,7 +12,7 @@ from qdqnp.numerics.choices import choice, part
 from qdqnp.numerics.multiplier import Fixed
 from qdqnp.numerics.rounding import Quotient
 from qdqnp.numerics.rule import Rule
-from qdqnp.numerics.rules.average import AverageFunction, BoundAverage, padded_sum, raw_sum
+from qdqnp.numerics.rules.average import AverageFunction, BoundAverage, centered_sum, padded_sum
 from qdqnp.numerics.rules.lookup import IdentityFunction, LookupRule
 from qdqnp.numerics.stages import Stage
 from qdqnp.numerics.status import ESTABLISHED, INFERRED, STATUSES
@@ -66,11 +66,8 @@ class ReciprocalScaled(BoundAverage):
 
     def _operands(self, taps: Codes, inside: Array, count: Int64) -> tuple[Int64, Fixed]:
         """Return the sums and the reciprocals of their counts."""
-        zero = self.x.zero_point
-        if self.rule.centered:
-            total = raw_sum(taps, inside) - int(zero) * np.broadcast_to(inside.sum(axis=0), taps.shape[1:])
-        else:
-            total = padded_sum(taps, inside, count, zero)
+        zero = int(self.x.zero_point)
+        total = centered_sum(taps, inside, zero) if self.rule.centered else padded_sum(taps, inside, count, zero)
         counts, place = np.unique(np.broadcast_to(np.maximum(count, 1), total.shape), return_inverse=True)
         numbers, place = self.numbers(counts), place.reshape(total.shape)
         return total, Fixed(numbers["multiplier"][place], numbers["shift"][place])
