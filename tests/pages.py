@@ -7,7 +7,7 @@ What a block is, its first line says:
 - `python`: pasted into one interpreter, the same for the whole page.
 - `sh`: commands, none of which may fail.
 - `console`: commands behind `$ `, each with what it prints; `...` stands for what is left out. A command may fail only
-  if what it prints is shown.
+  if what it prints is shown. A line that ends with a backslash goes on in the next one.
 - `text`: what the block before it prints, or the end of that.
 - `c`, `toml`, and `python FILE`: a file. The name stands behind the language, or in the first comment.
 - `... not run: REASON`: shown only.
@@ -124,7 +124,7 @@ def _programs() -> tempfile.TemporaryDirectory[str]:
 
 def _follow_console(block: Block) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-        command, _, shown = part.partition("\n")
+        command, _, shown = re.sub(r"\\\n\s*", "", part).partition("\n")  # a command goes on behind a backslash
         printed, code = _shell(command)
         told = f"{block.where}: {command}: exit code {code}, printed\n{printed}"
         assert "Traceback" not in printed and code in (0, 1, 2), told

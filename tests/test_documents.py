@@ -8,18 +8,21 @@ from pathlib import Path
 import pytest
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
-PAGES = sorted(DOCUMENTS.glob("*.md"))
+PAGES = sorted(DOCUMENTS.rglob("*.md"))
 ROOT = DOCUMENTS.parent
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
 def test_the_index_lists_every_page() -> None:
     listed = set(LINK.findall((DOCUMENTS / "index.md").read_text(encoding="utf-8")))
-    assert {name for name in listed if "/" not in name} == {page.name for page in PAGES} - {"index.md"}
+    pages = {page.relative_to(DOCUMENTS).as_posix() for page in PAGES}
+    assert {name for name in listed if not name.startswith("../")} == pages - {"index.md"}
     assert "(docs/index.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []

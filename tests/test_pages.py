@@ -15,7 +15,7 @@ from tests.pages import ROOT, Block, blocks, follow
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "tools/README.md"),
-    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md")),
 ]
 # What they say is said in the root of the repository, and writes nothing there.
 IN_THE_REPOSITORY = ("CONTRIBUTING.md", "SECURITY.md", "tools/README.md")
@@ -94,6 +94,7 @@ def followed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "```console\n$ echo one\ntwo\n```\n",
         "```console\n$ echo one two three\none ... two ... four\n```\n",
         "```console\n$ exit 2\n```\n",
+        "```console\n$ echo one \\\n  two\none three\n```\n",
         "```console\n$ echo one; exit 3\none\n```\n",
         "```python\nprint(1)\n```\n\n```text\n2\n```\n",
         "```\nqdqnp demo\n```\n",
@@ -120,6 +121,9 @@ from a
 file
 $ echo a b c d; exit 1
 a ... d
+$ echo e \\
+    f
+e f
 ```
 
 ```sh not run: takes minutes
