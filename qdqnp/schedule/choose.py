@@ -16,6 +16,7 @@ from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Quant, all_codes
+from qdqnp.schedule.depthwise import Depthwise, is_depthwise
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import CodeTable, Joined, Rescaling, rescale
@@ -28,7 +29,7 @@ from qdqnp.schedule.rows import KernelRows, fits
 from qdqnp.schedule.store import Shortcut, addition
 from qdqnp.schedule.winograd import Winograd, winograd_proof
 
-Convolved = Pointwise | Planes | KernelRows
+Convolved = Pointwise | Planes | Depthwise | KernelRows
 
 
 class Chooser:
@@ -160,6 +161,7 @@ def exact_forms(layer: ConvolvedLayer, from_codes: bool) -> list[type[Convolved]
     fitting: dict[type[Convolved], bool] = {
         Planes: from_codes and is_planar(layer),
         Pointwise: is_pointwise(layer),
+        Depthwise: is_depthwise(layer),
         Winograd: fits(layer) and bool(winograd_proof(layer)),
         KernelRows: fits(layer),
     }

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdqnp.executor.fast.sums import Linear
 from qdqnp.kernels.certify import CertifiedLine
-from qdqnp.kernels.finish import CertifiedFinish, FloatFinish
+from qdqnp.kernels.finish import CertifiedFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import LIMIT32
-from qdqnp.quant import Array, Float32
+from qdqnp.numerics.rules.requantize.protocol import FloatExpression
+from qdqnp.numerics.width import wrap
+from qdqnp.quant import EIGHT_BIT, Array, Float32, Int64, code_range
 
 #: Values in a row of numbers that belong to channels: repeated over pixels, so that NumPy's inner loops are long. It
 #: was measured and decides speed only.
@@ -42,6 +45,24 @@ def repeated(values: Array, channels: int) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
+class Large:
+    """Channels whose bias is larger than float32 holds: their accumulators are int32, which may wrap.
+
+    Quantizers give a bias of nearly 2^31 to channels whose weights are all but zero.
+    """
+
+    channels: NDArray[np.intp]
+    #: Of these channels.
+    bias: Int64
+    multiplier: Float32
+
+    def __call__(self, pixels: Array) -> Array:
+        """Return f32(acc) * multiplier of the channels, for sums (pixels, all channels)."""
+        acc = wrap(pixels[:, self.channels].astype(np.int64) + self.bias, 32)
+        return np.asarray(acc.astype(np.float32) * self.multiplier)
+
+
+@dataclass(frozen=True, eq=False)
 class Direct:
     """rint(clip(f32(sum + bias) * multiplier)): ONNX Runtime's rule, whose code less zero point needs no zero point."""
 
@@ -50,16 +71,21 @@ class Direct:
     multiplier: Float32
     low: np.float32
     high: np.float32
+    channels: int
+    large: Large | None = None
 
     def bind(self, tile: Array, wide: Array) -> Call:
         """Return what turns the sums of a flat tile, in place, into values whose rint is the code less zero point."""
-        rows = tile.reshape(-1, self.bias.size)
-        biased = bool(self.bias.any())
+        rows, pixels = tile.reshape(-1, self.bias.size), tile.reshape(-1, self.channels)
+        biased, large = bool(self.bias.any()), self.large
 
         def finish() -> None:
+            others = None if large is None else large(pixels)
             if biased:
                 np.add(rows, self.bias, out=rows)
             np.multiply(rows, self.multiplier, out=rows)
+            if large is not None:
+                pixels[:, large.channels] = others
             tile.clip(self.low, self.high, out=tile)
 
         return finish
@@ -127,15 +153,9 @@ Finish = Direct | Certified
 
 def finish_of(layer: Linear) -> Finish | None:
     """Return how a layer's sums of (code - zero point) become codes; None where only the definition is proven."""
-    channels, found = layer.correction.size, layer.finish
-    if isinstance(found, FloatFinish):
-        bias = layer.requantizer.bias
-        offset = np.zeros(channels) if bias is None else np.broadcast_to(np.ravel(bias), (channels,))
-        # float32 holds every integer to 2^24; the sum of two such is rounded once, as the conversion of int32 is
-        if np.abs(offset).max(initial=0) > LIMIT32:
-            return None
-        rows = repeated(offset.astype(np.float32), channels), repeated(found.multiplier, channels)
-        return Direct(*rows, found.low, found.high)
+    channels, found, expression = layer.correction.size, layer.finish, layer.requantizer.expression
+    if expression is not None:
+        return _direct(layer, expression)
     if isinstance(found, CertifiedFinish) and found.centered is not None:
         line = found.centered
         shaped = replace(
@@ -149,6 +169,22 @@ def finish_of(layer: Linear) -> Finish | None:
         low, high = np.float32(line.low.min()), np.float32(line.high.max())
         return Certified(shaped, low, high, _each(line.low, channels), _each(line.high, channels), early)
     return None
+
+
+def _direct(layer: Linear, expression: FloatExpression) -> Direct | None:
+    """Return the finish of a rule that is one float32 expression; None where it does not make codes of 8 bits."""
+    channels, dtype = layer.correction.size, expression.dtype
+    if dtype not in EIGHT_BIT or not np.isfinite(expression.multiplier).all():
+        return None
+    given = 0 if layer.requantizer.bias is None else np.ravel(layer.requantizer.bias)
+    bias = np.broadcast_to(np.asarray(given, np.int64), (channels,))
+    multiplier = np.broadcast_to(np.ravel(expression.multiplier), (channels,))
+    low, high = (np.float32(code - expression.zero_point) for code in code_range(dtype))
+    # float32 holds every integer to 2^24; the sum of two such is rounded once, as the conversion of int32 is
+    which = np.flatnonzero(np.abs(bias) > LIMIT32)
+    large = Large(which, bias[which], multiplier[which]) if which.size else None
+    rows = repeated(bias.astype(np.float32), channels), repeated(multiplier, channels)
+    return Direct(*rows, low, high, channels, large)
 
 
 def _each(limits: Array, channels: int) -> Array | None:

@@ -18,6 +18,7 @@ from qdqnp.quant import Array
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
+from qdqnp.schedule.finish import Direct
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.pointwise import Pointwise
@@ -64,7 +65,11 @@ def random_layer(net: Builder, rng: np.random.Generator, x: str) -> str:
     """A convolution of any window and any groups, as far as the builder has them."""
     channels = net.channels[x]
     group = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
-    out = group * int(rng.integers(1, 1 + max(1, 40 // group)))
+    return windowed(net, rng, x, group * int(rng.integers(1, 1 + max(1, 40 // group))), group)
+
+
+def windowed(net: Builder, rng: np.random.Generator, x: str, out: int, group: int) -> str:
+    """A convolution of these groups and any window."""
     kernel, stride = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 7])), int(rng.choice([1, 1, 2, 3]))
     y = net.conv(x, out, kernel, stride, group)
     node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
@@ -109,6 +114,44 @@ def test_random_convolutions_give_the_codes_of_the_steps(profile: str) -> None:
         check(model, x, profile, outputs)
     if profile in ("ort", "exact", "tflite"):
         assert {"Pointwise", "Planes", "KernelRows", "Winograd", "Joined", "Maxima"} <= set(seen), seen
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite", "cmsis-nn"))
+def test_depthwise_convolutions_of_any_window(profile: str) -> None:
+    """Every stride, dilation and padding; few channels and many; an addition behind it, a part of a joined image."""
+    seen: Counter[str] = Counter()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        net = Builder(seed, dtype=np.int8 if rng.integers(2) else np.uint8, per_channel=bool(rng.integers(2)))
+        channels = int(rng.choice([1, 2, 3, 12, 16, 40, 72]))
+        y = windowed(net, rng, net.conv(net.quantized("input", channels, 1.0), channels), channels, channels)
+        z = net.add(net.conv(y, channels, 3, group=channels), net.conv(y, channels))
+        size = [int(side) for side in rng.integers(16, 60, 2)]
+        x = rng.normal(0, 1.2, (1, channels, *size)).astype(np.float32)
+        try:
+            model = qdqnp.load(net.model(net.conv(net.concat(y, z), 8), [1, channels, *size]))
+            model.run(x, profile=profile)
+        except qdqnp.QdqnpError:
+            continue
+        seen += forms(check(model, x, profile))
+        check(model, x, profile, model.plan(profile).program.outputs)
+    assert seen["Depthwise"] > 20, seen
+
+
+def test_channels_whose_bias_float32_does_not_hold() -> None:
+    """Quantizers give channels without weights a bias of nearly 2^31; where weights are left, the accumulator wraps."""
+    net = Builder(3)
+    y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+    z = net.conv(net.conv(y, 16, 3, group=16), 8)
+    for name, values in net.constants.items():
+        if name.startswith("b_codes"):
+            values[[1, 4, 6]] = 2**31 - 1, -(2**31) + 300, 2**24 + 1
+    model = qdqnp.load(net.model(z, [1, 3, 24, 24]))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 24, 24)).astype(np.float32)
+    schedule = check(model, x, "ort", model.plan().program.outputs)
+    finishes = [layer.finish for layer in layers(schedule)]
+    assert len(finishes) == 3
+    assert all(isinstance(finish, Direct) and finish.large is not None for finish in finishes)
 
 
 @pytest.mark.parametrize("group", [1, 2, 8])

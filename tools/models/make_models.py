@@ -2,6 +2,7 @@
 
     python -m tools.models.make_models cifar10 SHARED              the files in qdqnp/data
     python -m tools.models.make_models imagenet PICTURES OUTPUT    224x224, seeded weights, every recipe
+    python -m tools.models.make_models known OUTPUT                MobileNetV2, ResNet-50, a detector's neck: the same
 
 SHARED holds `models/dla_cifar10/*.npz`, `images/cifar10_calibration.npz` and `images/cifar10_test.npz`.
 """
@@ -24,6 +25,8 @@ from tools.models.dla import ARCHITECTURES
 from tools.models.dla_onnx import build_model
 from tools.models.dla_weights import seeded_weights
 from tools.models.files import write_bytes, write_model, write_npz
+from tools.models.known_nets import NETWORKS as KNOWN
+from tools.models.make_zoo import batches
 from tools.models.quantize import Recipe, prepared, preprocess, quantize
 
 NETWORKS = ("dla46_c", "dla46x_c", "dla60x_c")
@@ -117,6 +120,24 @@ def imagenet(pictures: Path, output: Path, seed: int, count: int) -> None:
             for name, recipe in RECIPES.items():
                 path = output / f"{network}_{name}.onnx"
                 write_quantized(path, model, source, preparation(crop=size), recipe)
+    except QdqnpError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("output", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--network", "networks", multiple=True, type=click.Choice(sorted(KNOWN)), help="[default: all]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def known(output: Path, networks: Sequence[str], seed: int) -> None:
+    """Build networks of well-known architectures with seeded weights, calibrated on noise: int8 and uint8."""
+    try:
+        for network in networks or KNOWN:
+            model = preprocess(KNOWN[network](seed))
+            write_model(output / f"{network}_float.onnx", model)
+            for name in ("s8_pc", "u8_pt"):
+                path = output / f"{network}_{name}.onnx"
+                write_model(path, quantize(model, batches(model, seed + 1), RECIPES[name]))
+                click.echo(path.name)
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

@@ -52,15 +52,17 @@ class Net:
     def ints(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 
-    def weights(self, *shape: int, fan_in: int) -> str:
+    def weights(self, *shape: int, fan_in: float) -> str:
         return self.constant((self.rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32))
 
     def bias(self, size: int) -> str:
         return self.constant((self.rng.standard_normal(size) * 0.2).astype(np.float32))
 
-    def conv(self, x: str, out: int, kernel: int = 1, stride: int = 1, group: int = 1) -> str:
+    def conv(self, x: str, out: int, kernel: int = 1, stride: int = 1, group: int = 1, gain: float = 1) -> str:
+        """Append a convolution that keeps a square picture's size but for the stride. gain: what its weights are
+        multiplied with."""
         inner = self.channels[x] // group
-        weights = self.weights(out, inner, kernel, kernel, fan_in=inner * kernel * kernel)
+        weights = self.weights(out, inner, kernel, kernel, fan_in=inner * kernel * kernel / gain**2)
         return self.node(
             "Conv",
             x,
