@@ -19,9 +19,10 @@ from qdqnp.quant import EIGHT_BIT, Quant, all_codes
 from qdqnp.schedule.depthwise import Depthwise, is_depthwise
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
-from qdqnp.schedule.joined import CodeTable, Joined, Rescaling, rescale
+from qdqnp.schedule.joined import CodeTable, Joined, Rescaling, composed, rescale
 from qdqnp.schedule.layer import ConvolvedLayer, layer_of
 from qdqnp.schedule.maxima import Maxima
+from qdqnp.schedule.moved import Move, moves
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import FEW, Planes, is_planar
 from qdqnp.schedule.pointwise import Pointwise, is_pointwise
@@ -66,6 +67,12 @@ class Chooser:
         if isinstance(bound.kernel, FastSingles):
             return self._joined(bound)
         return self._convolution(bound)
+
+    def moves(self, bound: BoundStep) -> tuple[Image, list[Move]] | None:
+        """Return which image a step moves, and what of it; None where it does something else."""
+        x = self._there(bound.step.inputs[0]) if bound.step.inputs else None
+        found = moves(bound, x) if x is not None else None
+        return None if x is None or found is None else (x, found)
 
     def _is_picture(self, name: str) -> bool:
         shape = self._shapes[name]
@@ -173,3 +180,14 @@ def with_addition(form: Convolved, added: Added) -> Convolved:
     mine = added.inputs.index(form.output.name)
     shortcut = Shortcut(added.reads[1 - mine], added.addition if mine == 0 else added.addition.swapped())
     return type(form)(form.layer.with_shortcut(shortcut, added.output))
+
+
+def function_with_addition(form: Joined, added: Added) -> Joined | None:
+    """Return x * f(x) as one function of x, for the form of f and what reads x and f(x); None where it is not that."""
+    found, mine = form.function_of(), added.inputs.index(form.output.name)
+    if found is None or added.inputs[1 - mine] != found[0].name:
+        return None
+    x, function = found
+    return Joined(
+        added.label, [x], added.output, [composed(x, function, added.addition if mine else added.addition.swapped())]
+    )

@@ -9,10 +9,11 @@ from qdqnp.graph import Sizes
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
 from qdqnp.quant import Array
 from qdqnp.schedule.arena import Span, offsets, rounded
-from qdqnp.schedule.choose import Chooser, Convolved, with_addition
+from qdqnp.schedule.choose import Chooser, Convolved, function_with_addition, with_addition
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined
+from qdqnp.schedule.moved import Move, Taken
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.schedule import Action, ArenaPlace, Compiled, Defined, Entered, Left, Schedule
@@ -79,6 +80,10 @@ class _Compiler:
 
     def add(self, bound: BoundStep) -> None:
         """Add one step."""
+        moved = self._chooser.moves(bound)
+        if moved is not None:
+            self._move(bound.step.label, *moved)
+            return
         form = self._chooser.form(bound)
         if form is None:
             for name in bound.step.input_names:
@@ -96,6 +101,18 @@ class _Compiler:
             self._append(form)
         if form.output.name in self._wanted:
             self._leave(form.output.name)
+
+    def _move(self, label: str, x: Image, moved: Sequence[Move]) -> None:
+        """Let parts of an image be images where they are, and take the rows and columns of others."""
+        for move in moved:
+            name = move.output.name
+            if move.is_part(x):
+                self._images[name], self._made[name] = move.output, self._made[x.name]
+                self._inside[name] = (x.name, move.first)
+            else:
+                self._append(Taken(label, x, move))
+            if name in self._wanted:
+                self._leave(name)
 
     def _append(self, form: Form) -> None:
         self._images[form.output.name] = form.output
@@ -116,21 +133,21 @@ class _Compiler:
             self._actions.append(Entered(image))
 
     def _fused(self, added: Added) -> bool:
-        """Let the convolution that made one operand compute the addition, if it alone reads that and has the other."""
+        """Let the step that made one operand compute the addition, if it alone reads that and can have the other."""
         for mine, other in (added.inputs, added.inputs[::-1]):
             at, before = self._made.get(mine, -1), self._made.get(other, -1)
             if not 0 <= before < at or mine == other:
                 continue
             action = self._actions[at]
             alone = self._readers[mine] == 1 and mine not in self._wanted and mine not in self._codes
-            if not alone or not isinstance(action, Compiled) or not isinstance(action.form, Convolved):
-                continue
-            if action.form.layer.shortcut is None:
-                self._actions[at] = Compiled(with_addition(action.form, added))
-                del self._images[mine], self._made[mine]
-                self._images[added.output.name] = added.output
-                self._made[added.output.name] = at
-                return True
+            if alone and isinstance(action, Compiled) and action.form.output.name == mine:
+                form = _with_addition(action.form, added)
+                if form is not None:
+                    self._actions[at] = Compiled(form)
+                    del self._images[mine], self._made[mine]
+                    self._images[added.output.name] = added.output
+                    self._made[added.output.name] = at
+                    return True
         return False
 
     def _make_in_place(self, joined: Joined) -> None:
@@ -190,3 +207,10 @@ class _Compiler:
             rows = image.height + sum(borders[owner])
             found.append(Span(owner, rows * image.width * image.channels, first[owner], last[owner]))
         return found
+
+
+def _with_addition(form: Form, added: Added) -> Form | None:
+    """Return a form that also computes an addition that reads its output; None where it cannot."""
+    if isinstance(form, Convolved):
+        return with_addition(form, added) if form.layer.shortcut is None else None
+    return function_with_addition(form, added) if isinstance(form, Joined) else None

@@ -12,6 +12,7 @@ from qdqnp.quant import Array, Codes, Float32, Quant
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage, centered
 from qdqnp.schedule.pointwise import TILE
+from qdqnp.schedule.store import Addition, PairTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,15 @@ def rescale(x: Quant, y: Quant, answers: Codes) -> Rescaling | CodeTable:
     return CodeTable(wanted[np.argsort(values)], values.min())
 
 
+def composed(x: Image, function: Rescaling | CodeTable, addition: Addition | PairTable) -> CodeTable:
+    """Return one table in place of two steps: `addition` of an image and a function of it, as x * Sigmoid(x)."""
+    values = np.arange(x.range[0], x.range[1] + 1, dtype=np.float32)
+    made, total, work = (np.empty_like(values) for _ in range(3))
+    function(values, work, made)
+    addition(values, made, total, work)
+    return CodeTable(np.rint(total), values[0])
+
+
 class Joined(Form):
     kind = "joined in place"
     proof = "codes are copied, or equal to the rule on all 256 codes; or looked up in its answers to them"
@@ -93,6 +103,10 @@ class Joined(Form):
         self.work = (self._bands[0][1] * y.width * max(part.channels for part in parts),)
         #: Names of the parts that their makers write in place: the compiler says which.
         self.in_place: set[str] = set()
+
+    def function_of(self) -> tuple[Image, Rescaling | CodeTable] | None:
+        """Return the image of which this is a function, and the function; None where several are joined."""
+        return (self.reads[0], self._rescales[0]) if len(self.reads) == 1 else None
 
     def unchanged(self) -> list[tuple[str, int]]:
         """Return the parts whose values stay what they are, which may be made in place, and their first channels."""

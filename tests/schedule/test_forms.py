@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from itertools import product
+from typing import Any
 
 import numpy as np
 import onnx
@@ -240,6 +242,56 @@ def test_functions_of_codes_stay_images() -> None:
     model = qdqnp.load(net.model(z, [1, 3, 20, 20]))
     for profile in ("ort", "tflite", "exact"):
         assert forms(check(model, x, profile, model.plan(profile).program.outputs))["Joined"] == 1
+
+
+def test_a_function_and_a_product_with_it_are_one_table() -> None:
+    """x * Sigmoid(x) is looked up at once, whichever operand comes first; not where another step reads the Sigmoid."""
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+    for order, others in product((False, True), (False, True)):
+        net = Builder(7)
+        y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+        made, times = net.name("sigmoid"), net.name("times")
+        net.nodes.append(helper.make_node("Sigmoid", [y], [made]))
+        gate = net.quantized(made, 16, 1.0)
+        net.nodes.append(helper.make_node("Mul", [gate, y] if order else [y, gate], [times]))
+        z = net.conv(net.quantized(times, 16, 1.0), 16, 3)
+        model = qdqnp.load(net.model(net.add(z, gate) if others else z, [1, 3, 20, 20]))
+        for profile in ("ort", "tflite", "exact"):
+            found = forms(check(model, x, profile, model.plan(profile).program.outputs))
+            assert found["Joined"] == 1
+            assert found["Added"] == int(others)
+            check(model, x, profile)
+
+
+def test_steps_that_move_elements_stay_images() -> None:
+    """Halves of the channels are views; Resize takes pixels; what moves otherwise is computed on codes."""
+    net = Builder(8)
+    y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+    scales = net.constant("scales", np.array([1, 1, 2, 1.5], np.float32))
+
+    def moved(op: str, source: str, *inputs: str, outputs: int = 1, channels: int = 8, **attributes: Any) -> list[str]:
+        names = [net.name(op.lower()) for _ in range(outputs)]
+        net.nodes.append(helper.make_node(op, [source, *inputs], names, **attributes))
+        return [net.quantized(name, channels, 1.0, like=source) for name in names]
+
+    first, second = moved("Split", y, net.constant("parts", np.array([8, 8])), outputs=2, axis=1)
+    ends = [net.constant("ends", np.array(values)) for values in ([1, 3, 5], [7, 20, 19], [1, 2, 3])]
+    (cut,) = moved("Slice", second, ends[0], ends[1], ends[2], channels=6)
+    (large,) = moved("Resize", cut, "", scales, channels=6, mode="nearest", coordinate_transformation_mode="asymmetric")
+    (turned,) = moved("Transpose", large, channels=6, perm=[0, 1, 3, 2])
+    halves = net.concat(net.add(net.conv(first, 8, 3), second), first)
+    deep = net.conv(net.conv(turned, 8, 3), 8)
+    proto = net.model(deep, [1, 3, 20, 20])
+    proto.graph.output.append(helper.make_tensor_value_info(halves, TensorProto.FLOAT, None))
+    model = qdqnp.load(proto)
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+    for profile in ("ort", "tflite"):
+        schedule = check(model, x, profile, model.plan(profile).program.outputs)
+        assert forms(schedule)["Taken"] == 2
+        steps = {action.bound.step.op for action in schedule.actions if isinstance(action, Defined)}
+        assert "Transpose" in steps
+        assert not {"Split", "Slice", "Resize"} & steps
+        check(model, x, profile)
 
 
 def test_images_that_are_read_more_than_once_keep_their_values() -> None:
