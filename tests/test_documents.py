@@ -26,3 +26,11 @@ def test_the_index_lists_every_page() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_each_of_the_ten_tasks_is_one_click_from_the_front_page() -> None:
+    headings = re.findall(r"^## (\d+\. .+)$", (DOCUMENTS / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    index = (DOCUMENTS / "index.md").read_text(encoding="utf-8")
+    assert len(anchors) == 10
+    assert [anchor for anchor in anchors if f"](python.md#{anchor})" not in index] == []

@@ -15,10 +15,13 @@ from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.ops.operator import Operator
 from qdqnp.reader.proto import CutModel, Source, source_name
 
+#: A path.
 AnyPath: TypeAlias = "str | os.PathLike[str]"
+#: What qdqnp.load returned, or what it takes: a path, bytes, or an onnx.ModelProto.
 AnyModel: TypeAlias = "Model | Source"
 #: Classes of operators that qdqnp does not have, as qdqnp.load takes them.
 Operators: TypeAlias = "Sequence[type | Operator]"
+#: An arithmetic: the name of a profile, a .toml file, or a Profile.
 AnyProfile: TypeAlias = "str | Profile"
 #: One text with commas, or several texts.
 Texts: TypeAlias = "str | Iterable[str]"

@@ -1,0 +1,56 @@
+"""The pages of the API reference: which public names stand on which."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import qdqnp
+from qdqnp import api, backend, golden_sets, ort, pytest_plugin, stimuli
+from qdqnp.api import arguments, compare, dumps, explain, inputs
+from qdqnp.api.result import Result
+
+
+def public(module: ModuleType) -> list[str]:
+    """Return the dotted names that a module offers."""
+    return [f"{module.__name__}.{name}" for name in module.__all__ if not name.startswith("__")]
+
+
+def _results() -> list[str]:
+    """Return the result of each function of the front door."""
+    names = {f"{found.__module__}.{found.__name__}" for found in Result.__subclasses__()}
+    return [f"{Result.__module__}.Result", *sorted(name for name in names if name.startswith(f"{api.__name__}."))]
+
+
+def _arguments() -> list[str]:
+    """Return the names of what functions of the front door take."""
+    modules = (arguments, inputs, dumps, compare, explain)
+    return [f"{m.__name__}.{name}" for m in modules for name, kind in m.__annotations__.items() if kind == "TypeAlias"]
+
+
+def pages() -> dict[str, tuple[str, str, list[str]]]:
+    """Return the pages by file: the title, a sentence, and the names in their order."""
+    names = public(qdqnp)
+    objects = {name: getattr(qdqnp, name.removeprefix("qdqnp.")) for name in names}
+    errors = [name for name in names if name.endswith("Error")]
+    functions = [name for name in names if inspect.isfunction(objects[name])]
+    classes = [name for name in names if name not in {*errors, *functions}]
+    seen = ["qdqnp.layers.ModelLayer", "qdqnp.layers.ModelTensor", "qdqnp.trace.TracedLayer"]
+    plugin = [f"{pytest_plugin.__name__}.{name}" for name in ("assert_bit_exact", "golden_set", "GoldenLayer")]
+    return {
+        "functions.md": ("Functions", "One for each question; the commands have the same names.", functions),
+        "classes.md": ("Models, traces, sessions", "What `qdqnp.load` and `Model.trace` return.", [*classes, *seen]),
+        "arguments.md": ("Arguments", "What functions take; signatures link here.", _arguments()),
+        "results.md": ("Results", "Each prints as a sentence and shows as a table.", _results()),
+        "errors.md": ("Errors", "Everything that qdqnp raises on purpose.", errors),
+        "golden_sets.md": ("qdqnp.golden_sets", "Golden sets, read and written.", public(golden_sets)),
+        "stimuli.md": ("qdqnp.stimuli", "Inputs worth testing with.", public(stimuli)),
+        "ort.md": ("qdqnp.ort", "The names of onnxruntime that a script uses.", public(ort)),
+        "backend.md": ("qdqnp.backend", "ONNX's backend interface.", [backend.__name__]),
+        "pytest_plugin.md": ("qdqnp.pytest_plugin", "Fixtures and assertions for pytest.", plugin),
+    }
+
+
+def text(title: str, sentence: str, names: list[str]) -> str:
+    """Return one page: mkdocstrings puts the documentation of each name in the place of its line."""
+    return "\n\n".join([f"# {title}", sentence, *(f"::: {name}" for name in names)]) + "\n"
