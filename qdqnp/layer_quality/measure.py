@@ -137,6 +137,9 @@ class Bench:
         self.clamps: dict[str, Clamp] = {
             pair.codes: both(self.real_wiring.clamp(pair.real), pair.clamp) for pair in self.pairs
         }
+        #: By measured tensor, an earlier one that stands for the same tensor of the float network, where one of the two
+        #: is only rescaled into the other, as around a Relu that keeps its own scale.
+        self.before = self._before()
         #: By input of the int8 network, its name in the float network.
         self.inputs = _inputs(real, codes)
 
@@ -153,6 +156,15 @@ class Bench:
             real = weights_of(self.real_wiring, pair.real)
             if made is not None and real is not None:
                 found[pair.codes] = (made, real)
+        return found
+
+    def _before(self) -> dict[str, TensorPair]:
+        by_name, found = {pair.codes: pair for pair in self.pairs}, {}
+        for pair in self.pairs:
+            read = [name for step in self.codes_wiring.chain(pair.codes) for name in step.input_names]
+            same = [by_name[name] for name in read if name in by_name and by_name[name].real == pair.real]
+            if same:
+                found[pair.codes] = same[0]
         return found
 
     def source(self, name: str) -> str:
@@ -194,7 +206,11 @@ class Bench:
             real = clamped(wanted[pair.real], pair.clamp)
             alone = clamped(self._real(pair, single[pair.codes]), pair.clamp)
             sums.single.add(real, alone)
-            sums.own.add(clamped(same[pair.real], pair.clamp), alone)
+            before = self.before.get(pair.codes)
+            exact = (
+                same[pair.real] if before is None else clamped(self._real(before, known[before.codes]), before.clamp)
+            )
+            sums.own.add(clamped(exact, pair.clamp), alone)
             sums.add_values(real, self.quants[pair.codes])
         return found, values
 

@@ -132,7 +132,7 @@ def int8_net(
     kept_relu: whether the Relu stays behind a quantizer of its own.
     """
     quants = {name: (scale * (rescaled or {}).get(name, 1.0), zero) for name, (scale, zero) in QUANTS.items()}
-    quants["c1"] = quants["r1"]
+    quants["c1"] = quants["r1"][0] * (rescaled or {}).get("c1", 1.0), quants["r1"][1]
     net = Quantized(quants=quants)
     x = net.qdq("x")
     weights1, scales1 = net.weights("w1", 0, w1)

@@ -185,6 +185,14 @@ def test_a_kept_relu_hides_what_it_cuts_off() -> None:
     assert rows["c1_q"].sums.saturated == rows["r1_q"].sums.saturated or rows["r1_q"].sums.saturated == 0
 
 
+def test_a_kept_relu_answers_for_its_own_scale_alone() -> None:
+    same = measured(rescaled={"x": 0.25}, kept_relu=True)  # the inputs are cut off
+    assert same["x_q"].findings and not same["r1_q"].findings
+    assert same["r1_q"].sums.own.noise == 0 and same["c1_q"].sums.own.noise > 0  # as its scale is the Conv's
+    wide = measured(rescaled={"r1": 1.7, "c1": 1 / 1.7}, kept_relu=True)["r1_q"].sums
+    assert wide.own.sqnr == pytest.approx(10 * np.log10(float(wide.single.signal / wide.rounding)), abs=2)
+
+
 def test_the_same_report_for_any_order_of_the_data() -> None:
     models = _bytes(float_net()), _bytes(int8_net())
     forward, backward = (quality(*models, given).as_json() for given in (data(), data()[::-1]))
