@@ -37,16 +37,19 @@ def versions_here() -> Versions:
     return ("qdqnp", version.__version__), ("numpy", np.__version__)
 
 
-def other_versions(theirs: Mapping[str, str | None], where: str = "a worker") -> EngineError:
+def other_versions(
+    theirs: Mapping[str, str | None], where: str = "a worker", ours: Mapping[str, str] | None = None
+) -> EngineError:
     """Return the error that refuses a worker.
 
     theirs: its versions; None for what it does not have.
     where: which worker it is.
+    ours: the versions that it should have; None for those of `versions_here`.
     """
     problems = [
-        Problem(where, f"{name} {ours}, as here", f"{name} {theirs.get(name) or 'missing'}")
-        for name, ours in versions_here()
-        if theirs.get(name) != ours
+        Problem(where, f"{name} {wanted}, as here", f"{name} {theirs.get(name) or 'missing'}")
+        for name, wanted in (ours or dict(versions_here())).items()
+        if theirs.get(name) != wanted
     ]
     return EngineError("a worker has other versions, so that its results may differ", problems)
 

@@ -16,15 +16,15 @@ from qdqnp.files.npy import Arrays, Header
 from qdqnp.files.paths import reason
 from qdqnp.files.regular import read_bytes
 from qdqnp.inputs.arrays import input_arrays
+from qdqnp.inputs.labels import NAMES, labels_name
 from qdqnp.limits import MAX_PICTURE_BYTES
-from qdqnp.quant import Array
 
-#: The arrays of an .npz file that are no inputs: the classes, and their names.
-LABELS, NAMES = "y", "classes"
+#: The array of an .npz file with the names of the classes.
+CLASS_NAMES = "classes"
 
 
 def npz_data(path: Path) -> DataSet:
-    """Return what an .npz file holds: `y`, the classes as integers, and the inputs.
+    """Return what an .npz file holds: `y` (or `label`, `labels`), the classes as integers, and the inputs.
 
         path: the file. Its inputs are one array of pictures, uint8 (N, height, width, 1 or 3), of any name; or arrays
             by the names of the model's inputs, (N, ...). `classes`, the names of the classes, may be there too.
@@ -33,9 +33,11 @@ def npz_data(path: Path) -> DataSet:
     """
     with input_arrays(path) as arrays:
         headers = {name: arrays.header(name) for name in arrays.names}
-        labels = _labels(path, arrays, headers)
-        names = [str(name) for name in arrays.read(NAMES)] if _is_names(headers.get(NAMES)) else None
-    inputs = {name: header for name, header in headers.items() if name not in (LABELS, NAMES)}
+        stated = _labels_name(path, arrays, headers)
+        labels = arrays.read(stated)
+        named = _is_names(headers.get(CLASS_NAMES))
+        names = [str(name) for name in arrays.read(CLASS_NAMES)] if named else None
+    inputs = {name: header for name, header in headers.items() if name not in (stated, CLASS_NAMES)}
     pictured = [name for name, header in inputs.items() if is_pixels(header.dtype, header.shape[1:])]
     chosen = pictured if len(pictured) == 1 else list(inputs)
     problems = Problems()
@@ -56,18 +58,19 @@ def npz_data(path: Path) -> DataSet:
                 yield Sample(index, f"{path.name}[{index}]", label, content)
 
     span = int(labels.min()), int(labels.max())
-    told_by = f"the array {LABELS}"
+    told_by = f"the array {stated}"
     return DataSet(path.name, len(labels), samples, told_by, len(pictured) == 1, class_names=names, span=span)
 
 
-def _labels(path: Path, arrays: Arrays, headers: Mapping[str, Header]) -> Array:
-    header = headers.get(LABELS)
-    if header is None or header.dtype.kind not in "iu" or len(header.shape) != 1:
-        got = str(header or "none") if arrays.packed else "an array alone"
-        hint = f"np.savez(FILE, x=pictures, {LABELS}=classes) writes such a file."
-        problem = Problem(f"array '{LABELS}' of {path.name}", "integers (N,), the classes of the inputs", got, hint)
-        raise InputError("the inputs have no classes", [problem])
-    return arrays.read(LABELS)
+def _labels_name(path: Path, arrays: Arrays, headers: Mapping[str, Header]) -> str:
+    name = labels_name(arrays)
+    if name is None:
+        there = next((f"'{name}' {headers[name]}" for name in NAMES if name in headers), "none")
+        got = there if arrays.packed else "an array alone"
+        hint = f"np.savez(FILE, x=pictures, {NAMES[0]}=classes) writes such a file."
+        expected = f"an array {', '.join(NAMES[:-1])} or {NAMES[-1]} of integers (N,), the classes of the inputs"
+        raise InputError("the inputs have no classes", [Problem(f"file {path.name}", expected, got, hint)])
+    return name
 
 
 def _is_names(header: Header | None) -> bool:

@@ -50,7 +50,7 @@ def column_from(text: str) -> ModelColumn:
 
     What follows the last colon is an arithmetic if no file has the whole name, and it is the name of a profile or a
     session, ends in .toml, or stands behind a file's name. Without NAME, the column has the file's name without its
-    ending, and the arithmetic.
+    ending, and the arithmetic. Raises InputError where one of the three is announced and empty.
 
     >>> column = column_from("board=nets/int8.onnx:neural-art")
     >>> column.name, column.model.as_posix(), column.arithmetic
@@ -60,11 +60,15 @@ def column_from(text: str) -> ModelColumn:
     """
     name, equals, rest = text.partition("=")
     if not equals or kind_of(Path(text)) == FILE:
-        name, rest = "", text
+        name, equals, rest = "", "", text
     before, colon, after = rest.rpartition(":")
     stated = bool(colon) and kind_of(Path(rest)) != FILE and (_is_arithmetic(after) or kind_of(Path(before)) == FILE)
     arithmetic = after if stated else None
-    path = Path(rest if arithmetic is None else before)
+    model = rest if arithmetic is None else before
+    if (equals and not name) or not model or arithmetic == "":
+        hint = "Without NAME the column has the file's name, without ARITHMETIC that of the default."
+        raise InputError("a column is not clear", [Problem("column", "NAME=MODEL:ARITHMETIC", f"'{text}'", hint)])
+    path = Path(model)
     made = path.stem + ("" if arithmetic is None else f":{Path(arithmetic).stem}")
     return ModelColumn(name or made, path, arithmetic)
 
@@ -220,6 +224,9 @@ def _arithmetic(column: ModelColumn, model: Model) -> tuple[Profile | None, str]
     if isinstance(stated, str) and stated in SESSIONS:
         import_onnxruntime()
         return None, stated
+    if isinstance(stated, str) and not _is_arithmetic(stated):
+        expected = f"a profile ({', '.join(PROFILES)}), a .toml file, or ONNX Runtime's session ({', '.join(SESSIONS)})"
+        raise InputError("no arithmetic", [Problem("arithmetic", expected, f"'{stated}'")])
     return profile_from(stated), ""
 
 

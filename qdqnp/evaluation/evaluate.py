@@ -19,6 +19,7 @@ from qdqnp.evaluation.columns import OpenColumn, columns_of, open_columns
 from qdqnp.evaluation.counts import Counts, no_counts
 from qdqnp.evaluation.folders import folder_data
 from qdqnp.evaluation.job import EvaluationJob, shards_of
+from qdqnp.evaluation.libraries import libraries_of
 from qdqnp.evaluation.result import BadInputsError, ColumnResult, Evaluation, top5_of
 from qdqnp.evaluation.sample import DataSet
 from qdqnp.files.paths import FOLDER, kind_of
@@ -86,7 +87,8 @@ def evaluate(
 
         models: a path, bytes or an onnx.ModelProto; a sequence of these or of ModelColumns; or a mapping of column
             names to models, or to pairs of a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
-        data: a folder of pictures, an .npz file with `y`, or any iterable of pairs of an input and its class.
+        data: a folder of pictures, an .npz file with `y`, `label` or `labels`, or any iterable of pairs of an input and
+            its class.
         preprocessing: what is done to pictures; None leaves them at 0 to 255.
         labels: a file that says the class of each picture of a folder; None looks for one.
         class_names: the names of the classes, in order; None takes those that the data have.
@@ -129,7 +131,8 @@ def evaluate(
         if notify is not None:
             notify(counts)
 
-    job = EvaluationJob(tuple(columns), held, offset, batch, threads)
+    libraries = libraries_of(columns)
+    job = EvaluationJob(tuple(columns), held, offset, batch, threads, tuple(libraries.items()))
     for _ in each_shard(
         job,
         shards_of(given, batch * BATCHES_A_SHARD),
@@ -140,7 +143,9 @@ def evaluate(
         progress=progress,
     ):
         pass
-    made = _result(given, columns, counts, names, classes, offset, batch, notes, time.perf_counter() - began)
+    versions = {"qdqnp": __version__, "numpy": np.__version__, **libraries}
+    seconds = time.perf_counter() - began
+    made = _result(given, columns, counts, names, classes, offset, batch, notes, versions, seconds)
     if made.bad and not skip_bad:
         raise BadInputsError(made)
     if not made.inputs:
@@ -207,6 +212,7 @@ def _result(
     offset: int,
     batch: int,
     notes: Sequence[str],
+    versions: Mapping[str, str],
     seconds: float,
 ) -> Evaluation:
     made = []
@@ -242,10 +248,6 @@ def _result(
         bad=tuple(sorted([*data.bad, *counts.bad])),
         remarks=tuple(sorted([*data.remarks, *counts.remarks])),
         notes=tuple(notes),
-        versions=_versions(),
+        versions=versions,
         seconds=seconds,
     )
-
-
-def _versions() -> Mapping[str, str]:
-    return {"qdqnp": __version__, "numpy": np.__version__}

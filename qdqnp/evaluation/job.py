@@ -17,6 +17,7 @@ from qdqnp.errors import QdqnpError
 from qdqnp.evaluation.columns import OpenColumn
 from qdqnp.evaluation.counts import Counts, no_counts
 from qdqnp.evaluation.feeds import Feeder, MisfitError, decoded
+from qdqnp.evaluation.libraries import check_libraries
 from qdqnp.evaluation.sample import (
     DAMAGED,
     MISFIT,
@@ -52,6 +53,8 @@ class EvaluationJob:
     batch: int
     #: Threads in each worker.
     threads: int = 1
+    #: Releases of the libraries that a worker must have, by name.
+    libraries: tuple[tuple[str, str], ...] = ()
 
     def identity(self) -> Mapping[str, Any]:
         columns = [
@@ -64,12 +67,14 @@ class EvaluationJob:
             }
             for column in self.columns
         ]
-        return {"what": "evaluation", "columns": columns, "offset": self.offset, "batch": self.batch}
+        settings = {"offset": self.offset, "batch": self.batch, "libraries": dict(self.libraries)}
+        return {"what": "evaluation", "columns": columns, **settings}
 
     def blobs(self) -> Mapping[str, bytes]:
         return self.models
 
     def prepare(self, blobs: Mapping[str, bytes]) -> Callable[[Sequence[Sample]], dict[str, Any]]:
+        check_libraries(dict(self.libraries), self.columns)
         models = {key: load(data) for key, data in blobs.items()}
         runners = [_Runner(column, models[column.key], blobs[column.key], self.threads) for column in self.columns]
         return _Evaluator(self, runners)

@@ -178,7 +178,7 @@ class BadInputsError(InputError):
             Problem(f"'{one.name}'", "an input that can be evaluated", f"{one.kind}: {one.why}")
             for one in evaluation.bad[:100]
         ]
-        counted = ", ".join(f"{len(ones)} times {kind}" for kind, ones in evaluation.about_bad().items())
+        counted = ", ".join(f"{len(ones)} x {kind}" for kind, ones in evaluation.about_bad().items())
         super().__init__(f"{len(evaluation.bad)} inputs were not evaluated: {counted}", problems, ADVICE)
 
 

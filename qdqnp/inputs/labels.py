@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qdqnp.errors import InputError, Problem
+from qdqnp.files.npy import Arrays
 from qdqnp.inputs.arrays import input_arrays
 from qdqnp.inputs.runs import Run
 from qdqnp.quant import Array
@@ -40,9 +41,15 @@ def labels_of(paths: Iterable[Path], runs: Sequence[Run]) -> list[Array] | None:
 
 def _labels_in(path: Path) -> Array | None:
     with input_arrays(path) as arrays:
-        for name in NAMES:
-            if name in arrays.names:
-                labels = arrays.read(name)
-                if labels.ndim == 1 and labels.dtype.kind in "iu":
-                    return labels
+        name = labels_name(arrays)
+        return None if name is None else arrays.read(name)
+
+
+def labels_name(arrays: Arrays) -> str | None:
+    """Return the name of the array of labels: the first of NAMES that holds integers (N,); None where none does."""
+    for name in NAMES:
+        if name in arrays.names:
+            header = arrays.header(name)
+            if len(header.shape) == 1 and header.dtype.kind in "iu":
+                return name
     return None

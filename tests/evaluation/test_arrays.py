@@ -39,6 +39,16 @@ def test_inputs_by_name(tmp_path: Path) -> None:
     assert only[0] == "" and only[1].tolist() == [0, 1, 2]
 
 
+def test_the_classes_may_have_other_names(tmp_path: Path) -> None:
+    a, real = np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32)
+    for name in ("label", "labels"):
+        np.savez(tmp_path / "d.npz", a=a, y=real, **{name: [1, 0]})  # y is an input here
+        data = npz_data(tmp_path / "d.npz")
+        first = next(data.samples(None))
+        assert data.told_by == f"the array {name}" and first.label == 1
+        assert isinstance(first.content, dict) and sorted(first.content) == ["a", "y"]
+
+
 @pytest.mark.parametrize(
     ("arrays", "why"),
     [

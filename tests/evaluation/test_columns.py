@@ -43,6 +43,14 @@ def test_a_file_with_the_whole_name_goes_first(tmp_path: Path, monkeypatch: pyte
     assert column_from("plain.onnx:tflit").arithmetic == "tflit"  # which is then refused by its name
 
 
+@pytest.mark.parametrize("text", ["", "=net.onnx", "a=", "a=net.onnx:", ":tflite", "a=:tflite"])
+def test_a_column_with_an_empty_part(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "net.onnx", network())
+    with pytest.raises(InputError, match="expected NAME=MODEL:ARITHMETIC, got '" + text):
+        column_from(text)
+
+
 def test_what_python_may_pass() -> None:
     model = network()
     assert [one.name for one in columns_of("a/net.onnx")] == ["net"]
@@ -68,6 +76,7 @@ def test_every_bad_column_is_listed() -> None:
     with pytest.raises(InputError) as caught:
         open_columns(columns, None, True)
     text = str(caught.value)
+    assert "tflite" in text and "session-x64" in text and "got 'tflit'" in text  # what there is
     assert [f"column '{name}'" in text for name in ("lost", "odd", "good", "unknown", "damaged", "undefined")] == [
         *(True, True, False, True, True, True)
     ]
