@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from qdqnp.cli.engine import given
+from qdqnp.cli.labelled import evaluation_options
 from qdqnp.cli.options import (
     PATH,
     ModelFile,
@@ -38,7 +41,6 @@ from qdqnp.render.model_card import html, markdown
     "--st", multiple=True, type=PATH, metavar="DIR", help="A folder that ST's compiler left; may be given again."
 )
 @click.option("--data", type=PATH, metavar="D", help="Labelled inputs for the accuracy, as `qdqnp eval` takes them.")
-@click.option("--labels", type=PATH, metavar="FILE", help="The class of each picture: lines of name and class.")
 @click.option(
     "--column",
     "columns",
@@ -47,6 +49,7 @@ from qdqnp.render.model_card import html, markdown
     help="Another model or arithmetic whose accuracy stands beside; may be given again.",
 )
 @picture_options
+@evaluation_options
 @click.option(
     "--float-ends", is_flag=True, help="Count float inputs and outputs, and their conversions, as the device's."
 )
@@ -61,8 +64,8 @@ def card_command(
     device: str | None,
     st: tuple[Path, ...],
     data: Path | None,
-    labels: Path | None,
     columns: tuple[str, ...],
+    how: Mapping[str, Any],
     float_ends: bool,
     markdown_file: Path | None,
     html_file: Path | None,
@@ -87,8 +90,8 @@ def card_command(
         float_ends=float_ends,
         data=data,
         preprocessing=settings_of(options.pop("preprocess"), options),
-        labels=labels,
         columns=[column_from(text) for text in columns],
+        **(how if data is not None else {name: value for name, value in how.items() if given(name)}),
     )
     if markdown_out is not None:
         write_text(markdown_out, markdown(card))

@@ -9,16 +9,15 @@ from typing import Any
 
 import click
 
-from qdqnp.cli.engine import engine_options
-from qdqnp.cli.options import PATH, force_option, host_float_option, json_option, threads_option
+from qdqnp.cli.labelled import evaluation_options
+from qdqnp.cli.options import PATH, force_option, host_float_option, json_option
 from qdqnp.cli.pictures import PICTURE_KEYS, picture_options, settings_of
 from qdqnp.evaluation.columns import column_from
 from qdqnp.evaluation.counts import Counts
-from qdqnp.evaluation.evaluate import BATCH, Notify, data_of, evaluate
+from qdqnp.evaluation.evaluate import Notify, data_of, evaluate
 from qdqnp.evaluation.result import BadInputsError
 from qdqnp.evaluation.thumbnails import thumbnails
 from qdqnp.files.atomic import target, write_text
-from qdqnp.inspection.outputs import read_labels
 from qdqnp.peers.ort.users import SESSIONS
 from qdqnp.render.console import name, print_json, progress
 from qdqnp.render.evaluation import csv_text, markdown, print_evaluation
@@ -38,30 +37,9 @@ from qdqnp.render.evaluation_html import evaluation_html
 @click.option(
     "--data", required=True, type=PATH, metavar="D", help="A folder of pictures, or .npz with y, the classes."
 )
-@click.option("--labels", type=PATH, metavar="FILE", help="The class of each picture: lines of name and class.")
-@click.option("--class-names", type=PATH, metavar="FILE", help="Class names, one a line.")
-@click.option(
-    "--class-offset",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="The class of the scores that is class 0 of the labels: 1 where class 0 is a background.",
-)
-@click.option(
-    "--scores", metavar="NAME", help="The output that holds the scores.  [default: the only one (N, classes)]"
-)
 @host_float_option
 @picture_options
-@click.option(
-    "--batch",
-    type=click.IntRange(min=1),
-    default=BATCH,
-    show_default=True,
-    metavar="N",
-    help="Inputs that are computed together where a model takes any number.",
-)
-@threads_option
-@engine_options()
-@click.option("--skip-bad", is_flag=True, help="Accept a result without the inputs that cannot be evaluated.")
+@evaluation_options
 @json_option
 @click.option("--csv", "csv_file", type=PATH, metavar="FILE", help="Write a line for each column.")
 @click.option("--markdown", "markdown_file", type=PATH, metavar="FILE", help="Write the table as Markdown.")
@@ -71,15 +49,8 @@ def eval_command(
     models: tuple[Path, ...],
     columns: tuple[str, ...],
     data: Path,
-    labels: Path | None,
-    class_names: Path | None,
-    class_offset: int | None,
-    scores: str | None,
     host_float: bool,
-    batch: int,
-    threads: int,
-    where: Mapping[str, Any],
-    skip_bad: bool,
+    how: Mapping[str, Any],
     as_json: bool,
     csv_file: Path | None,
     markdown_file: Path | None,
@@ -104,8 +75,7 @@ def eval_command(
         raise click.UsageError("expected a MODEL, or --column NAME=MODEL")
     wanted = ((csv_file, "the figures"), (markdown_file, "the table"), (html_file, "the page"))
     csv_out, markdown_out, html_out = (None if f is None else target(f, what, force) for f, what in wanted)
-    names = None if class_names is None else read_labels(class_names)
-    given = data_of(data, labels, names)
+    given = data_of(data, how["labels"], how["class_names"])
     bad: BadInputsError | None = None
     with _shown(given.size, [column.name for column in chosen], not as_json) as notify:
         try:
@@ -113,15 +83,9 @@ def eval_command(
                 chosen,
                 given,
                 preprocessing=settings,
-                class_names=names,
-                class_offset=class_offset,
-                scores=scores,
                 host_float=host_float,
-                batch=batch,
-                threads=threads,
-                skip_bad=skip_bad,
                 notify=notify,
-                **where,
+                **how,
             )
         except BadInputsError as error:
             found, bad = error.evaluation, error

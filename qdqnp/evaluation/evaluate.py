@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.engine.job import Workplace
 from qdqnp.engine.run import each_shard
 from qdqnp.errors import InputError, Problem, Problems
 from qdqnp.evaluation.arrays import npz_data, pairs_data
@@ -33,6 +34,25 @@ _IMAGENET = 1000
 
 #: Called with what is counted so far.
 Notify = Callable[[Counts], None]
+
+
+class EvaluationOptions(Workplace, total=False):
+    """Keyword arguments of `evaluate` that functions pass on to it: what the classes are, and where it is computed."""
+
+    #: A file that says the class of each picture of a folder.
+    labels: str | os.PathLike[str] | None
+    #: The names of the classes, in order.
+    class_names: Sequence[str] | None
+    #: The class of the scores that is class 0 of the labels.
+    class_offset: int | None
+    #: The output that holds the scores.
+    scores: str | None
+    #: Inputs that are computed together where a model takes any number.
+    batch: int
+    #: Inputs that each worker computes at a time.
+    threads: int
+    #: Whether inputs that cannot be evaluated are only listed.
+    skip_bad: bool
 
 
 def data_of(given: object, labels: Path | None = None, class_names: Sequence[str] | None = None) -> DataSet:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import onnx
 
 from qdqnp.errors import InputError, Problem
 from qdqnp.evaluation.columns import ModelColumn
-from qdqnp.evaluation.evaluate import evaluate
+from qdqnp.evaluation.evaluate import EvaluationOptions, evaluate
 from qdqnp.evaluation.result import Evaluation
 from qdqnp.executor.plan import Plan
 from qdqnp.inputs.pictures import Preprocessing
@@ -155,8 +155,8 @@ def model_card(
     float_ends: bool = False,
     data: object = None,
     preprocessing: Preprocessing | None = None,
-    labels: str | Path | None = None,
     columns: Sequence[ModelColumn] = (),
+    **how: Unpack[EvaluationOptions],
 ) -> ModelCard:
     """Fill in a model card.
 
@@ -169,8 +169,8 @@ def model_card(
             codes and outputs leave as codes.
         data: labelled inputs, as `evaluate` takes them, for the accuracy; None leaves it out.
         preprocessing: what is done to pictures.
-        labels: a file that says the class of each picture.
         columns: other models and arithmetics whose accuracy stands beside that of the model under the profile.
+        how: keyword arguments of `evaluate` that say what the classes are, and where it is computed.
 
     Raises ModelError and ProfileError as `load` and `plan` do, InputError for a device or folder that is not one; what
     `evaluate` raises.
@@ -209,7 +209,7 @@ def model_card(
         memory=() if found is None else tuple(_need(found, *how, alignment) for how in SHARING),
         time=None if found is None or figures is None else time_estimate(plan, found, figures),
         compiled=tuple(uses),
-        accuracy=_accuracy(model, arithmetic, host_float, columns, data, preprocessing, labels),
+        accuracy=_accuracy(model, arithmetic, host_float, columns, data, preprocessing, how),
     )
 
 
@@ -220,11 +220,11 @@ def _accuracy(
     columns: Sequence[ModelColumn],
     data: object,
     preprocessing: Preprocessing | None,
-    labels: str | Path | None,
+    how: EvaluationOptions,
 ) -> Evaluation | None:
     """Return the accuracy of the model under the profile, and of the other columns; None without data."""
     if data is None:
-        if columns or preprocessing is not None or labels is not None:
+        if columns or preprocessing is not None or any(value is not None for value in how.values()):
             problem = Problem("data", "labelled inputs", "none", "Give --data, or leave out what is said of them.")
             raise InputError("there is nothing to evaluate", [problem])
         return None
@@ -232,7 +232,7 @@ def _accuracy(
         problem = Problem("model", "a file, its bytes, or an onnx.ModelProto", "one that is loaded, or cut")
         raise InputError("the accuracy is that of a whole model's file", [problem])
     mine = ModelColumn(profile.name, model, profile)
-    return evaluate([mine, *columns], data, preprocessing=preprocessing, labels=labels, host_float=host_float)
+    return evaluate([mine, *columns], data, preprocessing=preprocessing, host_float=host_float, **how)
 
 
 def _name(model: object) -> str:

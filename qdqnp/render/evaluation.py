@@ -27,15 +27,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
         _print_flips(column, evaluation)
     for line in remarks(evaluation):
         print_sentence(line, style="yellow")
-    for kind, ones in evaluation.about_bad().items():
-        listed = ", ".join(name(one.name) for one in ones[:MOST_NAMES])
-        print_sentence(f"not evaluated: {_count(len(ones), 'input')}: {kind}: {listed}{_more(ones)}", style="bold red")
+    for line in left_out(evaluation):
+        print_sentence(line, style="bold red")
 
 
 def cells(column: ColumnResult, evaluation: Evaluation) -> list[str]:
     """Return the cells of a column's row, behind its name and its arithmetic."""
     low, high = column.interval(column.top1) or (0.0, 1.0)
-    speed = f"{evaluation.inputs / column.seconds:.3g}" if column.seconds else "-"
+    speed = _speed(evaluation.inputs / column.seconds) if column.seconds else "-"
     return [
         _percent(column.share(column.top1)),
         f"{100 * low:.2f} to {100 * high:.2f}",
@@ -44,6 +43,10 @@ def cells(column: ColumnResult, evaluation: Evaluation) -> list[str]:
         _percent(column.share(column.same_bits)),
         speed,
     ]
+
+
+def _speed(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _percent(share: float | None) -> str:
@@ -66,6 +69,15 @@ def remarks(evaluation: Evaluation) -> list[str]:
     for text, ones in evaluation.about_remarks().items():
         listed = ", ".join(name(one.name) for one in ones[:MOST_NAMES])
         found.append(f"{len(ones)} x {text}: {listed}{_more(ones)}")
+    return found
+
+
+def left_out(evaluation: Evaluation) -> list[str]:
+    """Return what was not evaluated by the kind of fault, each with the names of the first."""
+    found = []
+    for kind, ones in evaluation.about_bad().items():
+        listed = ", ".join(name(one.name) for one in ones[:MOST_NAMES])
+        found.append(f"not evaluated: {_count(len(ones), 'input')}: {kind}: {listed}{_more(ones)}")
     return found
 
 
@@ -96,8 +108,7 @@ def markdown(evaluation: Evaluation) -> str:
     """Return the table of the columns as Markdown, with what the figures are of below it."""
     lines = [_row(HEADS), "|" + "---|" * 2 + "--:|" * (len(HEADS) - 2)]
     lines += [_row((one.name, one.arithmetic, *cells(one, evaluation))) for one in evaluation.columns]
-    about = [_escaped(text) for text in (*sentences(evaluation), *remarks(evaluation))]
-    about += [f"not evaluated: {len(ones)} x {kind}" for kind, ones in evaluation.about_bad().items()]
+    about = [_escaped(text) for text in (*sentences(evaluation), *remarks(evaluation), *left_out(evaluation))]
     return "\n".join([*lines, "", *(f"{line}  " for line in about)]) + "\n"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from qdqnp.errors import printable, shorten
 from qdqnp.model_card.card import ModelCard, SharedNeed
 from qdqnp.model_card.roofline import ASSUMPTIONS, COMPUTE, TimeEstimate
-from qdqnp.render.evaluation import HEADS, cells, remarks, sentences
+from qdqnp.render.evaluation import HEADS, cells, left_out, remarks, sentences
 from qdqnp.render.html import template
 from qdqnp.render.memory_map import memory_map
 from qdqnp.version import __version__
@@ -136,7 +136,7 @@ def _accuracy(card: ModelCard) -> list[CardSection]:
         for column in card.accuracy.columns
     )
     text = tuple(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences(card.accuracy))
-    notes = tuple(remarks(card.accuracy))
+    notes = (*remarks(card.accuracy), *left_out(card.accuracy))
     return [CardSection("Accuracy", text, CardTable(HEADS[:-1], rows, HEADS[2:-1]), notes)]
 
 

@@ -12,6 +12,8 @@ from qdqnp.cli import cli
 from qdqnp.inputs.shipped import pictures_path, shipped_model
 from qdqnp.model_card import model_card
 from qdqnp.render.model_card import html, markdown
+from tests.evaluation.kit import class_folders, save
+from tests.evaluation.kit import network as colours
 from tests.networks import dla
 
 
@@ -73,3 +75,27 @@ def test_the_accuracy_of_labelled_pictures() -> None:
     output = run(model, "--data", pictures_path(), *scaled, *column).output
     assert "## Accuracy" in output and output.count("87.50") >= 1 and "`float`" in output
     assert run(model, "--resize", "32").exit_code == 2
+
+
+def test_it_takes_what_eval_takes(tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", colours())
+    folders = class_folders(tmp_path / "d")
+    (tmp_path / "names.txt").write_text("a red\nb green\nc blue\n")
+    words = (tmp_path / "net.onnx", "--data", folders, "--scale", "1/8", "--class-names", tmp_path / "names.txt")
+    alone = run(*words, "--json", "--workers", 1, "--results", tmp_path / "kept")
+    assert json.loads(alone.output)["accuracy"]["columns"][0]["top1"]["count"] == 4
+    assert alone.output == run(*words, "--json", "--workers", 2, "--batch", 16).output
+    (kept,) = (tmp_path / "kept").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert run(*words, "--json", "--workers", 1, "--results", tmp_path / "kept").output == alone.output
+    assert kept.stat().st_mtime_ns == before
+    (folders / "a red" / "cut.png").write_bytes(b"")
+    refused, accepted = run(*words, "--workers", 1), run(*words, "--workers", 1, "--skip-bad")
+    assert refused.exit_code == 2 and "a red/cut.png" in refused.stderr and accepted.exit_code == 0
+    assert "cut.png" in accepted.output
+
+
+@pytest.mark.parametrize("words", [("--labels", "l.csv"), ("--class-offset", "0"), ("--workers", "2")])
+def test_what_is_said_of_data_needs_data(network: Path, words: tuple[str, str]) -> None:
+    result = run(network, *words)
+    assert result.exit_code == 2 and "there is nothing to evaluate" in result.stderr
