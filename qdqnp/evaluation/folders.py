@@ -25,8 +25,31 @@ from qdqnp.inputs.pictures import SUFFIXES
 from qdqnp.limits import MAX_PICTURE_BYTES
 
 
-def folder_data(path: Path, labels: Path | None = None, class_names: Sequence[str] | None = None) -> DataSet:
-    """Return the pictures of a folder, and of the folders in it, sorted by name, with their classes.
+@dataclass(frozen=True)
+class FolderPictures:
+    """The pictures of a folder with their classes."""
+
+    #: The folder.
+    path: Path
+    #: The pictures, by their names inside the folder, in order.
+    names: tuple[str, ...]
+    #: The class of each; those without a class are left out.
+    labels: Mapping[str, int]
+    #: How the classes were told, in words.
+    told_by: str
+    #: What is no picture with a class, but should be.
+    bad: tuple[BadInput, ...]
+    #: Files and folders that have nothing to evaluate.
+    remarks: tuple[Remark, ...]
+    #: The names of the classes, in order; None where there are none.
+    class_names: Sequence[str] | None
+
+
+def folder_pictures(
+    path: Path, labels: Path | None = None, class_names: Sequence[str] | None = None
+) -> FolderPictures | None:
+    """Return the pictures of a folder, and of the folders in it, sorted by name, with their classes; None where nothing
+    tells the classes of any.
 
         path: the folder.
         labels: a file that says the class of each picture, as `read_label_file` reads it; None looks for labels.csv and
@@ -34,8 +57,8 @@ def folder_data(path: Path, labels: Path | None = None, class_names: Sequence[st
         class_names: the names of the classes, in order; None where there are none.
 
     Without a label file the folders are the classes: folders whose names are all class names, or all numbers, are these
-    classes; others are classes 0, 1, 2 ... in the order of their names. Raises InputError where there is no picture, or
-    the classes cannot be told.
+    classes; others are classes 0, 1, 2 ... in the order of their names. Raises InputError where there is no picture,
+    and for labels and folders that are no classes.
     """
     found = _listed(path)
     file = labels or _label_file(path, found)
@@ -44,7 +67,40 @@ def folder_data(path: Path, labels: Path | None = None, class_names: Sequence[st
         raise InputError("a folder holds no picture", [Problem(f"folder {path}", expected, "none")])
     if file is not None:
         return _by_file(path, found, file, class_names)
+    if all("/" not in name for name in found.pictures):
+        return None
     return _by_folders(path, found, class_names)
+
+
+def folder_data(path: Path, labels: Path | None = None, class_names: Sequence[str] | None = None) -> DataSet:
+    """Return the pictures of a folder as a data set; `folder_pictures` says which those are, and what their classes.
+
+    Raises InputError as it does, and where nothing tells the classes.
+    """
+    found = folder_pictures(path, labels, class_names)
+    if found is None:
+        expected = "class folders with pictures, or a label file: " + " or ".join(BESIDE)
+        hint = "A label file has another name or place: --labels FILE."
+        problem = Problem(f"folder {path}", expected, "pictures without classes", hint)
+        raise InputError("the classes of the pictures are not known", [problem])
+
+    def samples(wanted: Collection[int] | None) -> Iterator[Sample]:
+        for index, name in enumerate(found.names):
+            if wanted is None or index in wanted:
+                yield Sample(index, _shown(name), found.labels.get(name), _content(path / name))
+
+    numbers = found.labels.values()
+    return DataSet(
+        name=_shown(path.absolute().name),
+        size=len(found.names),
+        samples=samples,
+        told_by=found.told_by,
+        pictures=True,
+        bad=found.bad,
+        remarks=found.remarks,
+        class_names=found.class_names,
+        span=(min(numbers), max(numbers)) if numbers else None,
+    )
 
 
 @dataclass
@@ -98,7 +154,7 @@ def _label_file(path: Path, found: _Listed) -> Path | None:
     return there[0] if there else None
 
 
-def _by_file(path: Path, found: _Listed, file: Path, class_names: Sequence[str] | None) -> DataSet:
+def _by_file(path: Path, found: _Listed, file: Path, class_names: Sequence[str] | None) -> FolderPictures:
     stated = read_label_file(file, class_names)
     there = set(found.pictures)
     absent = [name for name in stated if name not in there]
@@ -108,23 +164,18 @@ def _by_file(path: Path, found: _Listed, file: Path, class_names: Sequence[str] 
     known = {name: number for name, number in stated.items() if name in there}
     own = {name for name in found.others if (path / name).absolute() == file.absolute()}
     told_by = f"the label file {_shown(file.name)}"
-    return _data(path, found, known, told_by, bad, class_names, own)
+    return _pictures(path, found, known, told_by, bad, class_names, own)
 
 
-def _by_folders(path: Path, found: _Listed, class_names: Sequence[str] | None) -> DataSet:
+def _by_folders(path: Path, found: _Listed, class_names: Sequence[str] | None) -> FolderPictures:
     outside = [name for name in found.pictures if "/" not in name]
-    if not found.folders or len(outside) == len(found.pictures):
-        expected = "class folders with pictures, or a label file: " + " or ".join(BESIDE)
-        hint = "A label file has another name or place: --labels FILE."
-        problem = Problem(f"folder {path}", expected, f"{len(found.pictures)} pictures without classes", hint)
-        raise InputError("the classes of the pictures are not known", [problem])
     classes, told_by, names = _classes(found.folders, class_names, path)
     bad = [BadInput(-1, _shown(name), NO_CLASS, "the picture is in no class folder") for name in outside]
     bad += _nested(found)
     inside = [name for name in found.pictures if "/" in name]
     kept = _Listed(inside, found.folders, found.nested, found.others)
     known = {name: classes[name.partition("/")[0]] for name in inside}
-    return _data(path, kept, known, told_by, bad, names, set())
+    return _pictures(path, kept, known, told_by, bad, names, set())
 
 
 def _classes(
@@ -158,7 +209,7 @@ def _nested(found: _Listed) -> list[BadInput]:
     return [BadInput(-1, _shown(name), NESTED, why) for name in found.nested]
 
 
-def _data(
+def _pictures(
     path: Path,
     found: _Listed,
     known: Mapping[str, int],
@@ -166,28 +217,19 @@ def _data(
     bad: Sequence[BadInput],
     class_names: Sequence[str] | None,
     own: Collection[str],
-) -> DataSet:
+) -> FolderPictures:
     """own: files of the folder that are read as something else than pictures."""
     remarks = [Remark(-1, _shown(name), NOT_A_PICTURE) for name in found.others if name not in own]
     filled = {name.partition("/")[0] for name in found.pictures if "/" in name}
     remarks += [Remark(-1, _shown(name), EMPTY_FOLDER) for name in found.folders if name not in filled]
-
-    def samples(wanted: Collection[int] | None) -> Iterator[Sample]:
-        for index, name in enumerate(found.pictures):
-            if wanted is None or index in wanted:
-                yield Sample(index, _shown(name), known.get(name), _content(path / name))
-
-    numbers = known.values()
-    return DataSet(
-        name=_shown(path.absolute().name),
-        size=len(found.pictures),
-        samples=samples,
+    return FolderPictures(
+        path=path,
+        names=tuple(found.pictures),
+        labels=known,
         told_by=told_by,
-        pictures=True,
         bad=tuple(sorted(bad)),
         remarks=tuple(sorted(remarks)),
         class_names=class_names,
-        span=(min(numbers), max(numbers)) if numbers else None,
     )
 
 
