@@ -6,43 +6,61 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from qdqnp.cli import net
 from qdqnp.files.regular import noting_inputs
 from qdqnp.interrupts import leaving_at_once
 from qdqnp.version import __version__
 
-#: The commands, in the order in which help lists them: each is `NAME_command` in the module of its name.
-COMMANDS = (
-    "verify",
-    "inspect",
-    "card",
-    "run",
-    "eval",
-    "stimulate",
-    "diff",
-    "quality",
-    "explain",
-    "identify",
-    "capture",
-    "probe",
-    "golden",
-    "compare",
-    "st",
-    "conformance",
-    "reduce",
-    "profiles",
-    "operators",
-    "host",
-    "doctor",
-    "schema",
-    "demo",
-)
+#: The commands by the question that they answer, in the order of `qdqnp --help`, each with what it does in one line of
+#: 80 columns. Each is `NAME_command` in the module of its name.
+QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "Is it right?": {
+        "demo": "Compare a shipped network with ONNX Runtime: does all work?",
+        "verify": "Compare every tensor of a model with ONNX Runtime's, as bits.",
+        "compare": "Find the layer in which a device's tensors are wrong, and why.",
+        "conformance": "Make cases of each integer operator; score a runtime on them.",
+    },
+    "Where do they differ, and why?": {
+        "diff": "Show where and by how much arithmetics part, layer by layer.",
+        "identify": "Find the arithmetic of a device from its tensors.",
+        "explain": "Show how one output element comes about, step by step.",
+        "reduce": "Find the smallest model for which a command still fails.",
+    },
+    "How good is it, and what does it cost?": {
+        "eval": "Measure accuracy on labelled inputs, arithmetic by arithmetic.",
+        "quality": "Find the layers that lose the accuracy of the float network.",
+        "card": "Fill in a model card: flash, memory, accuracy, time.",
+    },
+    "What is in it, and what does it compute?": {
+        "inspect": "Show what a model becomes: layers, scales, MACs, proofs.",
+        "run": "Run a model on arrays or pictures.",
+    },
+    "Where do test vectors come from?": {
+        "golden": "Write every layer's inputs, parameters and outputs.",
+        "schema": "Print the JSON Schema of a golden set's manifest.",
+        "stimulate": "Make inputs that drive a layer to where arithmetics differ.",
+    },
+    "How do I get at my device?": {
+        "probe": "Write small models that let a device tell its arithmetic.",
+        "capture": "Run a device on inputs, and write each tensor that it shows.",
+        "st": "Read what ST's compiler left; make the board send its tensors.",
+    },
+    "What is there, and what is here?": {
+        "profiles": "List the arithmetics, established or inferred.",
+        "operators": "List the operators, and why others are missing.",
+        "host": "Say what onnxruntime computes on this machine.",
+        "doctor": "Say what qdqnp computes with here, and what makes it slow.",
+    },
+}
+SUMMARIES: Mapping[str, str] = {name: text for those in QUESTIONS.values() for name, text in those.items()}
+COMMANDS = tuple(SUMMARIES)
 
 
 class Commands(click.Group):
@@ -57,6 +75,20 @@ class Commands(click.Group):
         with leaving_at_once():
             found: click.Command = getattr(import_module(f"qdqnp.cli.{cmd_name}"), f"{cmd_name}_command")
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by question, without importing one."""
+        width = max(map(len, COMMANDS))
+        for question, those in QUESTIONS.items():
+            formatter.write_paragraph()
+            formatter.write(f"{question}\n")
+            with formatter.indentation():
+                formatter.write_dl([(name.ljust(width), text) for name, text in those.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, without importing one; and the options of qdqnp itself."""
+        found = [CompletionItem(name, help=text) for name, text in SUMMARIES.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def main(
         self,

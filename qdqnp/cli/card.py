@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli import completing
 from qdqnp.cli.engine import given
 from qdqnp.cli.labelled import evaluation_options
 from qdqnp.cli.options import (
@@ -35,6 +36,7 @@ from qdqnp.render.model_card import html, markdown
 @click.option(
     "--device",
     metavar="NAME",
+    shell_complete=completing.devices,
     help=f"Estimate the time on a device: one of {', '.join(device_names())}, or a .toml file of your own.",
 )
 @click.option(

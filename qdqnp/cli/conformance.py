@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from qdqnp.cli import completing
 from qdqnp.cli.options import PATH, force_option, json_option, listed, out_option, profile_with
 from qdqnp.conformance.make import PackReport, make
 from qdqnp.conformance.scoring import TIMEOUT, VERDICTS, Score, score
@@ -20,7 +21,12 @@ from qdqnp.render.console import CONSOLE, ERROR_CONSOLE, name, print_json, print
 MOST_SHOWN = 10
 
 operator_option = click.option(
-    "--operator", "operators", multiple=True, metavar="NAME,NAME...", help="These integer operators alone."
+    "--operator",
+    "operators",
+    multiple=True,
+    metavar="NAME,NAME...",
+    shell_complete=completing.conformance_operators,
+    help="These integer operators alone.",
 )
 limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N cases, evenly spread.")
 
@@ -34,7 +40,7 @@ def conformance_command() -> None:
     """
 
 
-@conformance_command.command("make")
+@conformance_command.command("make", short_help="Write a pack: models of one layer, inputs, expected outputs.")
 @out_option
 @click.option(
     "--profile",
@@ -43,8 +49,9 @@ def conformance_command() -> None:
     multiple=True,
     default=("ort",),
     show_default="ort",
-    metavar="NAME,NAME...",
-    help="The arithmetics whose outputs are expected.",
+    metavar="NAMES",
+    shell_complete=completing.profiles,
+    help="The arithmetics whose outputs are expected, separated by commas.",
 )
 @operator_option
 @click.option(
@@ -74,15 +81,22 @@ def make_command(
         print_made(made)
 
 
-@conformance_command.command("run")
+@conformance_command.command("run", short_help="Score a runtime on a pack.")
 @click.argument("pack", metavar="DIR", type=PATH)
 @click.option(
     "--runtime",
     required=True,
     metavar="NAME|COMMAND",
+    shell_complete=completing.runtimes,
     help=f"One of {', '.join(RUNTIMES)}; or a command, which gets MODEL, a folder of inputs and one for outputs.",
 )
-@click.option("--profile", default="", metavar="NAME", help="The arithmetic to hold it against.  [default: the only]")
+@click.option(
+    "--profile",
+    default="",
+    metavar="NAME",
+    shell_complete=completing.profile,
+    help="The arithmetic to hold it against.  [default: the only]",
+)
 @operator_option
 @limit_option
 @click.option(

@@ -13,6 +13,7 @@ from qdqnp.api.arguments import listed as listed
 from qdqnp.api.arguments import profile_with as profile_with
 from qdqnp.api.arguments import profiles_of as profiles_of
 from qdqnp.api.arguments import shapes_of as shapes_of
+from qdqnp.cli import completing
 from qdqnp.cli.python_files import operators_in
 from qdqnp.diagnosis.dumps.storage import CODES, REAL
 from qdqnp.golden_sets import FORMATS
@@ -95,6 +96,7 @@ format_option = click.option(
     metavar="F,F...",
     default=("npz",),
     show_default="npz",
+    shell_complete=completing.golden_formats,
     help=f"One or more of {', '.join(FORMATS)}.",
 )
 mapping_option = click.option(
@@ -118,8 +120,8 @@ def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--layout`, `--dtype`, `--offset` and `--values`: how a dump is stored."""
     for option in reversed(
         (
-            click.option("--layout", metavar="nhwc", help="Order of the dump's axes: nchw, nhwc, chwn ..."),
-            click.option("--dtype", metavar="NAME", help="Element type of the dump: int8, uint8, int32, float32 ..."),
+            click.option("--layout", metavar="nhwc", help="Order of the dump's axes, such as nchw or chwn."),
+            click.option("--dtype", metavar="NAME", help="Element type of the dump, such as int8 or float32."),
             click.option("--offset", type=int, metavar="N", help="What the dump adds to each code, such as 128."),
             click.option(
                 "--values", type=click.Choice((CODES, REAL)), help="Whether the dump has codes or real values."
@@ -132,7 +134,14 @@ def form_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def profile_option(help: str = "The arithmetic: a name, or a .toml file.", default: str | None = "ort") -> Decorator:
     """Add `--profile`: one arithmetic."""
-    return click.option("--profile", default=default, show_default=default is not None, metavar="NAME", help=help)
+    return click.option(
+        "--profile",
+        default=default,
+        show_default=default is not None,
+        metavar="NAME",
+        shell_complete=completing.profile,
+        help=help,
+    )
 
 
 def profiles_option(help: str, default: tuple[str, ...] = (), *, required: bool = False) -> Decorator:
@@ -140,14 +149,21 @@ def profiles_option(help: str, default: tuple[str, ...] = (), *, required: bool 
     shown: Any = ",".join(default) or None
     names = ("--profiles", "listed")
     return click.option(
-        *names, multiple=True, default=default, show_default=shown, required=required, metavar="NAME,NAME...", help=help
+        *names,
+        multiple=True,
+        default=default,
+        show_default=shown,
+        required=required,
+        metavar="NAME,NAME...",
+        shell_complete=completing.profiles,
+        help=help,
     )
 
 
 def layer_option(*, required: bool = False) -> Decorator:
     """Add `--layer`: one layer, as qdqnp.find names it."""
     help = LAYER if required else f"{LAYER}  [default: the whole network]"
-    return click.option("--layer", required=required, metavar="NAME", help=help)
+    return click.option("--layer", required=required, metavar="NAME", shell_complete=completing.layers, help=help)
 
 
 layers_option = click.option(
@@ -156,6 +172,7 @@ layers_option = click.option(
     "layers",
     multiple=True,
     metavar="NAME",
+    shell_complete=completing.layers,
     help=f"{LAYER[:-1].replace(', or', ',')}, or operator type; may be given again.  [default: all]",
 )
 

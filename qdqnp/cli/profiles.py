@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qdqnp.cli import completing
 from qdqnp.cli.options import json_option
 from qdqnp.inspection.coverage import covered, rule_document, summary
 from qdqnp.numerics.profile import Profile, rule_names
@@ -31,8 +32,8 @@ def profiles_command(ctx: click.Context, as_json: bool) -> None:
         _print_list()
 
 
-@profiles_command.command("show")
-@click.argument("profile", metavar="NAME")
+@profiles_command.command("show", short_help="Show the rule of each operator, or all as TOML.")
+@click.argument("profile", metavar="NAME", shell_complete=completing.profile)
 @click.option("--toml", "as_toml", is_flag=True, help="Print it as TOML: a starting point for a device of your own.")
 @json_option
 def show_command(profile: str, as_toml: bool, as_json: bool) -> None:

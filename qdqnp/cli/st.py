@@ -35,7 +35,7 @@ def st_command() -> None:
     """
 
 
-@st_command.command("read")
+@st_command.command("read", short_help="Show the integers that the compiler chose for each layer.")
 @click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, metavar="FILE.toml", help="Write a profile with these integers.")
 @click.option("--graph", type=PATH, metavar="FILE.onnx", help="Write the compiled graph with its integers, as QDQ.")
@@ -66,7 +66,7 @@ def read_command(
         _print(network)
 
 
-@st_command.command("dump-hook")
+@st_command.command("dump-hook", short_help="Write the C file by which a board sends its tensors.")
 @click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, metavar="FILE.c", help="The file to write.")
 @click.option(
@@ -94,7 +94,7 @@ def hook_command(folders: tuple[Path, ...], out: Path, model_file: Path | None, 
     )
 
 
-@st_command.command("memory")
+@st_command.command("memory", short_help="Show what lies in which memory, and the fullest epoch.")
 @click.argument("folders", metavar="DIR...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--model", "model_file", type=PATH, help="The model that was compiled: what it needs at least stands beside."

@@ -88,7 +88,7 @@ def test_usage_errors_are_those_of_click() -> None:
     assert lines[:3] == ["Usage: qdqnp inspect [OPTIONS] MODEL", "Try 'qdqnp inspect --help' for help.", ""]
     assert lines[3].startswith("Error: No such option") and "--js\\x1bon" in lines[3] and len(lines) == 4
     bare = CliRunner().invoke(cli, [], prog_name="qdqnp")
-    assert bare.exit_code == 2 and "Commands:" in bare.stderr
+    assert bare.exit_code == 2 and "Is it right?" in bare.stderr
 
 
 def test_below_the_net_everything_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
