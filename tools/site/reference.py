@@ -53,4 +53,10 @@ def pages() -> dict[str, tuple[str, str, list[str]]]:
 
 def text(title: str, sentence: str, names: list[str]) -> str:
     """Return one page: mkdocstrings puts the documentation of each name in the place of its line."""
-    return "\n\n".join([f"# {title}", sentence, *(f"::: {name}" for name in names)]) + "\n"
+    return "\n\n".join([f"# {title}", sentence, *map(_documented, names)]) + "\n"
+
+
+def _documented(name: str) -> str:
+    """Return the line that stands for a name; what is not imported by its whole name is headed by its last part."""
+    short = "\n    options:\n      show_root_full_path: false" if name.startswith(f"{api.__name__}.") else ""
+    return f"::: {name}{short}"
