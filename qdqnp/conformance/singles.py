@@ -9,12 +9,14 @@ import numpy as np
 
 from qdqnp.conformance.drawn import (
     LOW,
+    MIDDLE,
     SIGNED,
     UNSIGNED,
     F,
     ParameterKind,
     choices,
     codes,
+    generator,
     input_scale,
     zero_point,
 )
@@ -34,6 +36,14 @@ WINDOWS: tuple[tuple[tuple[int, ...], Mapping[str, Any]], ...] = (
     ((8, 8, 9), {"kernel_shape": (4,), "strides": (2,), "ceil_mode": 1}),
 )
 PLANES = ((1, 3, 4, 4), (2, 2, 5, 5), (1, 4, 7, 7))
+#: Functions whose values are hardly ever halves: scales of input and output, and the place of the output's zero point,
+#: under which they meet some, and both ends of the codes. sigmoid(0) is 1/2; tanh(16) is 1 in float32.
+HALVES = {
+    "QLinearSigmoid": (F(1 / 16), F(1), LOW),
+    "QLinearHardSigmoid": (F(1 / 16), F(1), LOW),
+    "QLinearTanh": (F(1 / 8), F(2), MIDDLE),
+    "QLinearSoftmax": (F(1 / 16), F(1), LOW),  # of two equal codes each is 1/2
+}
 
 
 def _unary(x: Any, kind: ParameterKind, rng: np.random.Generator, scale: Any = None) -> dict[str, Array]:
@@ -44,6 +54,14 @@ def _unary(x: Any, kind: ParameterKind, rng: np.random.Generator, scale: Any = N
     """
     ys = np.asarray(OUTPUT_SCALES[kind.name] if scale is None else scale, F)
     return {"xs": input_scale(kind, rng), "xz": zero_point(x, kind.x), "ys": ys, "yz": zero_point(x, kind.x)}
+
+
+def _halves(op: str, shape: tuple[int, ...]) -> Iterator[dict[str, Array]]:
+    """Yield the arrays of a layer of HALVES, for each type."""
+    xs, ys, where = HALVES[op]
+    for x in TYPES:
+        arrays = {"x": codes(generator(op, "halves", x.name), x, shape), "xs": np.asarray(xs), "ys": np.asarray(ys)}
+        yield {**arrays, "xz": zero_point(x, MIDDLE), "yz": zero_point(x, where)}
 
 
 def pairs(op: str, domain: str = MICROSOFT) -> Iterator[LayerCase]:
@@ -85,6 +103,9 @@ def lookups(op: str, domain: str = MICROSOFT, attributes: Mapping[str, Any] | No
         if fixed is not None and kind.name == "odd":
             arrays["ys"] = np.asarray(fixed * F(1.3), F)
         yield LayerCase(op, domain, arrays, ("x",), attributes or {}, note=kind.name)
+    if op in HALVES:
+        for arrays in _halves(op, (256,)):
+            yield LayerCase(op, domain, arrays, ("x",), attributes or {}, note="half")
 
 
 def softmaxes(op: str) -> Iterator[LayerCase]:
@@ -95,6 +116,8 @@ def softmaxes(op: str) -> Iterator[LayerCase]:
         arrays = {"x": codes(rng, x, shape), **_unary(x, kind, rng, np.asarray(scale))}
         arrays["yz"] = zero_point(x, LOW)
         yield LayerCase(op, MICROSOFT, arrays, ("x",), {"axis": axis, "opset": 13}, note=kind.name)
+    for arrays in _halves(op, (3, 2)):
+        yield LayerCase(op, MICROSOFT, arrays, ("x",), {"axis": -1, "opset": 13}, note="half")
 
 
 def averages(op: str) -> Iterator[LayerCase]:

@@ -2,12 +2,14 @@
 
     python -m tools.verify.conformance_table --scores scores --write docs/conformance.md --tickets tickets
 
-Runtimes that are not installed are named and left out. Scores that are in the folder already are not made again. The
-tickets are models of one layer for what seems a fault of a runtime, each run here.
+Runtimes that are not installed are named and left out. Other runtimes are scored on the pack of profile ort, qdqnp on
+the pack of each of its profiles. Scores in the folder that are of the same pack are not made again: an interrupted
+run goes on. The tickets are models of one layer for what seems a fault of a runtime, each run here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -22,16 +24,19 @@ import onnx
 from onnx import helper, numpy_helper
 
 from qdqnp.conformance.make import make
+from qdqnp.conformance.pack import PACK
 from qdqnp.conformance.scoring import VERDICTS, opened, score
 from qdqnp.conformance.verdict import CLASSES, FORM, ROUNDING, SATURATION, SPECIFICATION
 from qdqnp.errors import PeerError
 from qdqnp.files.npy import npy_bytes
+from qdqnp.numerics.profiles import PROFILES
 from qdqnp.peers.runtimes.names import RUNTIMES
 from qdqnp.peers.runtimes.outcome import Ran
 from qdqnp.quant import Array
 from tools.verify.node_tests import with_section
 
 BEGIN, END = "<!-- scores, by tools.verify.conformance_table -->", "<!-- end of scores -->"
+OWN = "qdqnp"
 F, U8, I8 = np.float32, np.uint8, np.int8
 Document = dict[str, Any]
 
@@ -127,22 +132,50 @@ REASONS: tuple[tuple[str, str, str, str, str], ...] = (
 
 # -- scores ------------------------------------------------------------------------------------------------------------
 def scores_of(pack: Path, folder: Path | None, limit: int | None) -> Iterator[Document]:
-    """Yield the score of each runtime that is installed, as JSON has it."""
+    """Yield the score of each other runtime that is installed, as JSON has it."""
     for name in RUNTIMES:
-        kept = None if folder is None else folder / f"{name}.json"
-        if kept is not None and kept.exists():
-            yield json.loads(kept.read_text(encoding="utf-8"))
+        if name == OWN:
             continue
         try:
-            found = score(pack, name, "ort", limit=limit).as_json()
+            yield kept(pack, folder, name, "ort", limit)
         except PeerError as error:
             click.echo(f"left out: {error.problems[0]}", err=True)
-            continue
-        click.echo(f"{name}: {found['counts']}", err=True)
-        if kept is not None:
-            kept.parent.mkdir(exist_ok=True)
-            kept.write_text(json.dumps(found), encoding="utf-8")
-        yield found
+
+
+def own_scores(folder: Path | None, limit: int | None) -> Iterator[tuple[Document, Document]]:
+    """Yield, for each profile of qdqnp, its score on the pack of that profile, and what pack.json says."""
+    for profile in dict.fromkeys(profile.name for profile in PROFILES.values()):
+        with tempfile.TemporaryDirectory() as place:
+            made = make(Path(place) / "pack", [profile], limit=limit)
+            yield kept(made.out, folder, OWN, profile, None), made.as_json()
+
+
+def kept(pack: Path, folder: Path | None, name: str, profile: str, limit: int | None) -> Document:
+    """Return the score of a runtime on a pack: the one in the folder where that is of the same pack, else a new one."""
+    of = {"pack": hashlib.sha256((pack / PACK).read_bytes()).hexdigest(), "limit": limit}
+    path = None if folder is None else folder / f"{name}-under-{profile}.json"
+    if path is not None and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["of"] == of:
+            found: Document = before["score"]
+            return found
+    found = score(pack, name, profile, limit=limit).as_json()
+    click.echo(f"{name} under {profile}: {found['counts']}", err=True)
+    if path is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"of": of, "score": found}), encoding="utf-8")
+    return found
+
+
+def own_summary(scores: Sequence[tuple[Document, Document]]) -> list[str]:
+    """Return a row for each profile: its cases, and how many layers have none because the profile does not define or
+    promise them."""
+    lines = [f"| profile | cases | layers without | {' | '.join(VERDICTS)} |", f"|---|--:|--:|{'--:|' * len(VERDICTS)}"]
+    for one, made in scores:
+        without = sum(left["layers"] or 0 for left in made["left_out"])
+        counts = " | ".join(f"{one['counts'][verdict]:,}" for verdict in VERDICTS)
+        lines.append(f"| `{one['profile']}` | {made['count']:,} | {without} | {counts} |")
+    return lines
 
 
 def summary(scores: Sequence[Document]) -> list[str]:
@@ -179,7 +212,12 @@ def differences(scores: Sequence[Document]) -> list[str]:
 def reason_of(runtime: str, op: str, form: str, kind: str) -> str:
     """Return why a runtime's answers are wrong in this way; the class alone where nothing is known."""
     for name, operator, shape, of_class, why in REASONS:
-        if kind == of_class and name in ("", runtime) and operator in ("", op) and shape in ("", form):
+        if (
+            kind == of_class
+            and name in ("", runtime, runtime.removesuffix("-default"))
+            and operator in ("", op)
+            and shape in ("", form)
+        ):
             return why
     return {ROUNDING: "rounded otherwise", FORM: CLASSES[FORM]}.get(kind, "not explained")
 
@@ -325,7 +363,7 @@ def tickets(folder: Path) -> list[str]:
             path.write_bytes(npy_bytes(ticket.inputs[name]))
         (place / "output_y.npy").write_bytes(npy_bytes(ticket.expected))
         got = [f"`{name}`: {_answer(name, place / 'model.onnx', files)}" for name in ("onnxruntime", *ticket.runtimes)]
-        wanted = " ".join(map(str, ticket.expected.reshape(-1)))
+        wanted = told(ticket.expected)
         title = f"{', '.join(f'`{name}`' for name in ticket.runtimes)}: {ticket.title}"
         lines.append(f"| {ticket.name} | {title} | {ticket.because} | {wanted} | {'; '.join(got)} |")
     return lines
@@ -340,7 +378,17 @@ def _answer(runtime: str, model: Path, files: Mapping[str, Path]) -> str:
         outcome = opened_runtime.run(model, files)
     finally:
         opened_runtime.close()
-    return " ".join(map(str, outcome.outputs["y"].reshape(-1))) if isinstance(outcome, Ran) else outcome.reason[:60]
+    return told(outcome.outputs["y"]) if isinstance(outcome, Ran) else outcome.reason[:60]
+
+
+def told(values: Array) -> str:
+    """Return numbers as a ticket shows them: one that is repeated is said once.
+
+    >>> told(np.array([1, 2])), told(np.full((1, 10), 26))
+    ('1 2', '26, 10 times')
+    """
+    each = [str(value) for value in values.reshape(-1)]
+    return f"{each[0]}, {len(each)} times" if len(each) > 2 and len(set(each)) == 1 else " ".join(each)
 
 
 @click.command(help=__doc__)
@@ -357,6 +405,7 @@ def main(pack: Path | None, scores: Path | None, place: Path | None, limit: int 
             pack = Path(folder) / "pack"
             make(pack)
         found = list(scores_of(pack, scores, limit))
+        own = list(own_scores(scores, limit))
         rows = tickets(place or Path(folder) / "tickets")
     total = sum(found[0]["counts"].values()) if found else 0
     section = "\n".join(
@@ -364,6 +413,11 @@ def main(pack: Path | None, scores: Path | None, place: Path | None, limit: int 
             f"{total:,} cases under `ort`. Rounding and saturation are defined [above](#score-a-runtime).",
             "",
             *summary(found),
+            "",
+            "qdqnp itself, in a process of its own, under each of its profiles, on the pack of that profile. Layers",
+            "without cases are those that the profile does not define, or whose every bit it does not promise.",
+            "",
+            *own_summary(own),
             "",
             "What is refused:",
             "",

@@ -7,8 +7,9 @@
 
 A model goes through inspect, card, run, diff, golden in every format, stimulate, explain of every layer at several
 elements, and, with its own tensors as the dump and with one fault planted after the other, through compare (table,
-JSON, HTML, JUnit) and identify. A finding is an exception that is not ours, a warning of NumPy, an exit code that is
-not documented, or a verdict of compare that is wrong. Prints a Markdown table; exits 1 where anything was found.
+JSON, HTML, JUnit) and identify; it is reduced, and the conformance cases of its operators are made and scored. A
+finding is an exception that is not ours, a warning of NumPy, an exit code that is not documented, or a verdict of
+compare that is wrong. Prints a Markdown table; exits 1 where anything was found.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from numpy.typing import NDArray
 import qdqnp
 from qdqnp.cli import cli
 from qdqnp.cli.net import DONE, MISMATCH, REFUSED
+from qdqnp.conformance.table import LAYERS
 from qdqnp.errors import QdqnpError
 from qdqnp.golden_sets.formats import formats
 from qdqnp.inputs.random_inputs import random_feeds
@@ -52,6 +54,8 @@ Tensors = dict[str, Array]
 PROFILES = "ort,tflite,exact"
 # A model with more layers is not explained layer by layer, but at as many of them; the second: in the short form.
 MOST_LAYERS, FEWEST_LAYERS = 12, 2
+#: A command that fails whatever its arguments are.
+NEVER = "false"
 OPERATORS = {**CASES, **{f"float {name}": case for name, case in (*BITWISE.items(), *CLOSE.items())}}
 
 
@@ -145,6 +149,8 @@ class Course:
             return
         inputs = self._npz("inputs", feeds)
         self._plain(feeds, inputs)
+        if not self._short:
+            self.take_apart(loaded)
         for profile in PROFILES.split(",")[: 1 if self._short else None]:
             self._golden(loaded, feeds, inputs, profile)
 
@@ -160,6 +166,16 @@ class Course:
         self._run("eval", self._model, "--data", labelled, "--workers", 1, "--json")
         self._run("golden", self._model, "--random", 2, "--out", self._new("g"), "--format", ",".join(formats()))
         self._run("stimulate", self._model, "--out", self._new("s"), "--count", 1, "--steps", 2, "--json")
+
+    def take_apart(self, loaded: Model) -> None:
+        """Reduce the model under a command that always fails; make and score a case of each operator in it."""
+        self._run("reduce", self._model, "--while", NEVER, "--out", self._new("r.onnx"), "--json")
+        for op in sorted({step.op for step in loaded.program().steps} & set(LAYERS)):
+            pack = self._new("pack")
+            made = self._run("conformance", "make", "--operator", op, "--limit", 1, "--out", pack, "--json")
+            if made == "0":
+                for words in ([NEVER, "--all", "--junit", self._new("p.xml")], ["qdqnp", "--json"]):
+                    self._run("conformance", "run", pack, "--runtime", *words)
 
     def _golden(self, model: Model, feeds: Tensors, inputs: Path, profile: str) -> None:
         """Write a golden set under a profile, then hold dumps against it, and explain what they show."""

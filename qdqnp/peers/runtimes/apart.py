@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,7 @@ class ApartRuntime:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # so that what the runtime starts ends with it: it holds the pipes open
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._lines), daemon=True).start()
@@ -120,13 +122,21 @@ class ApartRuntime:
             return 0
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.2)  # one that crashed tells how
-        process.kill()
+        _kill(process)
         code = process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
         return code
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _pump(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:

@@ -50,7 +50,16 @@ RUNTIMES: Mapping[str, RuntimeName] = {
         RuntimeName("onnxruntime-x64", "ONNX Runtime as a user opens it", "sessions", "ort-x64", "qdqnp[ort]"),
         RuntimeName("onnxruntime-unfused", "ONNX Runtime, optimization off", "sessions", "ort-unfused", "qdqnp[ort]"),
         RuntimeName("reference", "onnx's ReferenceEvaluator", "evaluator", "", "onnx"),
-        RuntimeName("openvino", "OpenVINO on the CPU", "openvino_cpu", "", "openvino"),
+        RuntimeName(
+            "openvino",
+            "OpenVINO on the CPU, in float32, activations not quantized while it runs",
+            "openvino_cpu",
+            "exact",
+            "openvino",
+        ),
+        RuntimeName(
+            "openvino-default", "OpenVINO on the CPU as a user opens it", "openvino_cpu", "default", "openvino"
+        ),
         RuntimeName("tract", "tract", "tract_onnx", "", "tract"),
         RuntimeName("qdqnp", "qdqnp itself, under the case's profile", "own", "", "qdqnp"),
     )

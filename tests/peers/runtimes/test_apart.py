@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_every_runtime_answers_and_refuses(name: str, model: Path) -> None:
-    if name.startswith("onnxruntime") or name in ("openvino", "tract"):
+    if name.partition("-")[0] in ("onnxruntime", "openvino", "tract"):
         pytest.importorskip(name.partition("-")[0])
     runtime = ApartRuntime(name, "ort", 60)
     try:
@@ -84,6 +86,37 @@ def test_a_crash_and_a_hang_are_no_answers_and_the_next_case_runs(
                 assert (f"signal {signal.SIGABRT}" if flag == "crash" else "within 2 s") in outcome.reason
     finally:
         runtime.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+def test_what_a_runtime_leaves_behind_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
+) -> None:
+    """A process that the runtime forked holds its pipes open; OpenVINO's package did that, and closing waited."""
+    body = (
+        "child = os.fork()\n"
+        "        time.sleep(60) if not child else None\n"
+        "        pathlib.Path(model).with_suffix('.pid').write_text(str(child))"
+    )
+    runtime = planted(monkeypatch, tmp_path, body)
+    outcome = runtime.run(model, {"x": model.parent / "x.npy"})
+    began = time.monotonic()
+    runtime.close()
+    assert isinstance(outcome, Ran) and time.monotonic() - began < 10
+    left = int(model.with_suffix(".pid").read_text())
+    for _ in range(50):
+        if not running(left):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {left} still runs")
+
+
+def running(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and that nobody asked after does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from qdqnp.conformance.pack import spread
 from qdqnp.conformance.table import layers_of
 from qdqnp.numerics.profiles import profile_named
 from tools.verify.conformance_mutants import (
+    CANNOT,
     CLAMP,
     KINDS,
     MULTIPLIER,
@@ -18,8 +19,10 @@ from tools.verify.conformance_mutants import (
     ZERO,
     Noticed,
     markdown,
+    missed,
     noticed_by,
     rounding,
+    unnoticed,
 )
 
 
@@ -63,3 +66,25 @@ def test_mutants_have_names_of_their_own_and_a_kind() -> None:
     assert set(ROUNDINGS) == {one.name for one in MUTANTS if one.kind == TIE}
     assert Noticed("x").kind(TIE) is None
     assert list(spread(layers_of("QLinearMatMul"), 1))
+
+
+@pytest.mark.parametrize("op", ["QLinearTanh", "QLinearSigmoid", "QLinearHardSigmoid", "QLinearSoftmax"])
+def test_functions_whose_values_are_hardly_ever_halves_meet_some(op: str) -> None:
+    layers = len(layers_of(op))
+    found = noticed_by(op, profile_named("ort"), layers)
+    assert missed([found]) == []
+    silent = [name for name, (_, noticed) in found.counts.items() if not noticed]
+    assert not set(silent) & {*ROUNDINGS, "highest code", "lowest code", "yz"}
+
+
+def test_what_no_input_can_show_has_a_reason_and_is_not_noticed() -> None:
+    """Of ArgMax; and a reason that does not hold, and a kind that nobody notices, are told."""
+    found = noticed_by("ArgMax", profile_named("ort"), 2)
+    assert found.counts == {"xz": [found.counts["xz"][0], 0]} and found.counts["xz"][0] > 10
+    assert missed([found]) == [] and "no input shows it" in markdown([found], "ort")
+    assert f"| ArgMax | xz | {CANNOT['ArgMax', 'xz']} |" in unnoticed([found])
+    found.counts["xz"] = [5, 1]
+    assert missed([found]) == ["noticed, though no input can show it: ArgMax: xz"]
+    other = Noticed("QLinearMul", 5, {"xs +1 ulp": [5, 0], "xs -1 ulp": [5, 0], "yz": [5, 2]}, exhaustive=False)
+    assert missed([other]) == ["noticed by no case: QLinearMul: multiplier by one"]
+    assert "| QLinearMul | xs +1 ulp, xs -1 ulp | no value" in "\n".join(unnoticed([other]))

@@ -10,10 +10,20 @@ import onnx
 import pytest
 
 import qdqnp
+from qdqnp.conformance.make import make
 from qdqnp.conformance.table import LAYERS
 from qdqnp.conformance.verdict import CLASSES
 from qdqnp.peers.runtimes.names import RUNTIMES
-from tools.verify.conformance_table import REASONS, TICKETS, differences, reason_of, refusals, scores_of, summary
+from tools.verify.conformance_table import (
+    REASONS,
+    TICKETS,
+    differences,
+    kept,
+    own_summary,
+    reason_of,
+    refusals,
+    summary,
+)
 
 
 def test_reasons_name_runtimes_operators_and_classes_that_there_are() -> None:
@@ -47,6 +57,19 @@ def test_rows(tmp_path: Path) -> None:
     assert summary([score])[-1] == "| `reference` | onnx 1 | 3 | 1 | 1 | 0 | rounding 1 |"
     assert "| MaxPool | qdq | rounding | 1 | `exact` |" in differences([score])[-1]
     assert refusals([score])[-1] == "| `reference` | 1 | QGemm (integer) 1 |"
-    for name in RUNTIMES:
-        (tmp_path / f"{name}.json").write_text(json.dumps({"runtime": name}))
-    assert [found["runtime"] for found in scores_of(tmp_path, tmp_path, None)] == list(RUNTIMES)
+
+
+def test_scores_that_are_there_are_kept_while_the_pack_is_the_same(tmp_path: Path) -> None:
+    pack, folder = tmp_path / "pack", tmp_path / "scores"
+    make(pack, operators=["Flatten"], limit=2)
+    first = kept(pack, folder, "qdqnp", "ort", None)
+    assert first["counts"] == {"right": 2, "wrong": 0, "refused": 0, "failed": 0}
+    (path,) = folder.iterdir()
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "score": "as it was"}))
+    assert kept(pack, folder, "qdqnp", "ort", None) == "as it was"
+    make(tmp_path / "other", operators=["Flatten"], limit=1)
+    assert kept(tmp_path / "other", folder, "qdqnp", "ort", None)["counts"]["right"] == 1
+    left_out = [{"layers": 3, "operator": "QGemm", "profile": "ort", "reason": "why"}]
+    row = own_summary([(first, {"count": 2, "left_out": left_out})])[-1]
+    assert row == "| `ort` | 2 | 3 | 2 | 0 | 0 | 0 |"

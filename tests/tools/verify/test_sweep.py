@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +16,10 @@ from qdqnp.element_types import plain
 from qdqnp.model import load
 from tests.networks import dla
 from tools.verify import sweep as module
-from tools.verify.sweep import FAULTS, OPERATORS, Subject, Tally, main, operator_subjects, sweep
+from tools.verify.sweep import FAULTS, OPERATORS, Course, Subject, Tally, main, operator_subjects, sweep
 
 # Those of which no command of the sweep runs: they need ONNX Runtime, a device, or no model.
 LEFT_OUT = {
-    "conformance",
-    "reduce",
     "verify",
     "capture",
     "probe",
@@ -30,6 +31,8 @@ LEFT_OUT = {
     "operators",
     "st",
 }
+# Those that only the long form runs: they start processes.
+OF_THE_LONG_FORM = {"conformance", "reduce"}
 
 
 def found(tally: Tally) -> str:
@@ -54,7 +57,7 @@ def test_every_operator_through_every_command(name: str) -> None:
     if not any(values):
         assert tally.ends["golden", "0"]
         return
-    assert models == 1 and {command for command, _ in tally.ends} == set(COMMANDS) - LEFT_OUT
+    assert models == 1 and {command for command, _ in tally.ends} == set(COMMANDS) - LEFT_OUT - OF_THE_LONG_FORM
     assert tally.ends["golden", "0"] and tally.ends["explain", "0"] and tally.ends["compare", "1"]
 
 
@@ -62,6 +65,22 @@ def test_a_network_through_every_command() -> None:
     tally, _ = sweep([Subject("dla", dla(size=8).SerializeToString())], 0, short=True)
     assert not tally.findings, found(tally)
     assert tally.ends["compare", "1"] >= len(FAULTS) - 2 and tally.ends["compare", "0"]
+
+
+@pytest.mark.skipif(shutil.which("false") is None, reason="needs the command false")
+def test_the_long_form_reduces_a_model_and_scores_its_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (subject,) = operator_subjects(["QLinearMul"], 1, 0)
+    tally = Tally()
+    course = Course(subject, tally, random.Random(0), tmp_path, short=False)
+    monkeypatch.setattr(course, "_golden", lambda *_: None)  # what the short form shows, more often
+    monkeypatch.setattr(course, "_plain", lambda *_: None)
+    course.take()
+    assert not tally.findings, found(tally)
+    assert {command for command, _ in tally.ends} >= OF_THE_LONG_FORM
+    assert tally.ends["reduce", "0"] == 1
+    assert (tally.ends["conformance", "0"], tally.ends["conformance", "1"]) == (2, 1)  # made, by qdqnp; by NEVER
 
 
 @pytest.mark.parametrize("fault", FAULTS)
