@@ -13,6 +13,7 @@ from qdqnp.golden_sets.schema import schema_text
 from qdqnp.golden_sets.tensor import GoldenTensor
 from qdqnp.golden_sets.writing import write
 
+#: The formats of `write`, by name.
 FORMATS = formats()
 
 __all__ = [

@@ -10,6 +10,7 @@ from qdqnp.errors import GoldenError, Problems
 from qdqnp.golden_sets.formats import WRITERS, formats
 from qdqnp.golden_sets.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 
+#: What a tensor of a set can be.
 ROLES = (
     "network_input",
     "network_output",
@@ -28,6 +29,7 @@ HARNESSES = ("cmsis-nn",)
 HARNESS_ROLES = ("network_input", "output", "network_output")
 HARNESS_ORDERS = {"activations": "NHWC", "weights": "OHWI", "depthwise": "1HWC"}
 SKELETONS = ("main", "ctest", "unity", "ztest", "gtest")
+#: The most bytes of a set, unless more are allowed.
 LIMIT_BYTES = 4 * 2**30
 
 

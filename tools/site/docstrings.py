@@ -18,6 +18,7 @@ import qdqnp
 ERRORS = sorted(name for name in qdqnp.__all__ if name.endswith("Error"))
 _ERROR = re.compile(rf"(?<![`\w\[.])({'|'.join(ERRORS)})(?![`\w\]])")
 _PARAMETER = re.compile(r"    \*{0,2}(\w+)(?:, \w+)*: ")
+_NAME = re.compile(r"(\w+): ")
 _ITEM = re.compile(r"^ {4}(?! )([^:\n]+): ", re.MULTILINE)
 
 
@@ -59,6 +60,17 @@ def _block(block: str, signature: Collection[str] | None) -> str:
     if listed := _PARAMETER.match(block):
         known = signature is None or listed[1] in signature
         block = f"Args:\n{block}" if known else _ITEM.sub(r"- **\1:** ", block)
+    elif (opened := _NAME.match(block)) and opened[1] in (signature or ()):
+        block = f"Args:\n{_indented(block, signature or ())}"
     elif block.startswith("    "):
         return block  # code
     return _ERROR.sub(r"[\1][qdqnp.\1]", block)
+
+
+def _indented(block: str, signature: Collection[str]) -> str:
+    """Return parameters that stand without indentation as a list: other lines go on with the one before."""
+    lines = block.splitlines()
+    starts = [(found := _NAME.match(line)) is not None and found[1] in signature for line in lines]
+    return "\n".join(
+        f"{'    ' if start else '        '}{line.strip()}" for start, line in zip(starts, lines, strict=True)
+    )

@@ -6,9 +6,31 @@ import inspect
 from types import ModuleType
 
 import qdqnp
-from qdqnp import api, backend, golden_sets, ort, pytest_plugin, stimuli
+from qdqnp import api, backend, conformance, engine, golden_sets, model_card, ort, pytest_plugin, reduction, stimuli
 from qdqnp.api import arguments, compare, dumps, explain, inputs
 from qdqnp.api.result import Result
+
+#: What a script imports from further inside: docs/capture.md and docs/adding.md have the examples.
+DEVICES = [
+    "qdqnp.peers.devices.serial_port.SerialSource",
+    "qdqnp.peers.devices.c_library.CLibrary",
+    "qdqnp.peers.devices.ai_runner.AiRunnerSource",
+    "qdqnp.peers.devices.frames.Frame",
+    "qdqnp.peers.devices.frames.encode",
+    "qdqnp.peers.devices.frames.decode",
+]
+EXTENDING = [
+    "qdqnp.ops.operator.Operator",
+    "qdqnp.ops.operator.Inferred",
+    "qdqnp.ops.operator.Binding",
+    "qdqnp.ops.node_check.NodeCheck",
+    "qdqnp.numerics.rule.Rule",
+    "qdqnp.numerics.values.BoundRule",
+    "qdqnp.numerics.choices.choice",
+    "qdqnp.golden_sets.formats.Writer",
+    "qdqnp.program.Program",
+    "qdqnp.program.Step",
+]
 
 
 def public(module: ModuleType) -> list[str]:
@@ -45,6 +67,13 @@ def pages() -> dict[str, tuple[str, str, list[str]]]:
         "errors.md": ("Errors", "Everything that qdqnp raises on purpose.", errors),
         "golden_sets.md": ("qdqnp.golden_sets", "Golden sets, read and written.", public(golden_sets)),
         "stimuli.md": ("qdqnp.stimuli", "Inputs worth testing with.", public(stimuli)),
+        "packages.md": (
+            "Other packages",
+            "Model cards, smallest failing models, the conformance pack, many inputs at once.",
+            [name for package in (model_card, reduction, conformance, engine) for name in public(package)],
+        ),
+        "devices.md": ("Devices", "Where `capture` gets tensors from.", DEVICES),
+        "extending.md": ("For operators, rules and formats of your own", "What these are made of.", EXTENDING),
         "ort.md": ("qdqnp.ort", "The names of onnxruntime that a script uses.", public(ort)),
         "backend.md": ("qdqnp.backend", "ONNX's backend interface.", [backend.__name__]),
         "pytest_plugin.md": ("qdqnp.pytest_plugin", "Fixtures and assertions for pytest.", plugin),

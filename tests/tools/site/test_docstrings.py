@@ -41,6 +41,13 @@ def test_a_list_of_other_names_gets_bullets() -> None:
     assert sections(text).startswith("Return a function.\n\nArgs:\n    path")
 
 
+def test_parameters_without_indentation_are_a_list_too() -> None:
+    text = "Add.\n\nx: the first,\n    which goes\non.\ny: the second.\n\nnote: prose."
+    expected = "Add.\n\nArgs:\n    x: the first,\n        which goes\n        on.\n    y: the second.\n\nnote: prose."
+    assert sections(text, {"x", "y"}) == expected
+    assert sections(text) == text
+
+
 def test_griffe_reads_the_parameters_that_it_is_given(tmp_path: Path) -> None:
     source = f'def add(x: int, y: int) -> int:\n    """{DOCSTRING}"""\n'
     (tmp_path / "sums.py").write_text(source, encoding="utf-8")
