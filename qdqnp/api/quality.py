@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
 from qdqnp.layer_quality.job import UNFUSED
+from qdqnp.layer_quality.quality import MOST_GREEDY
 from qdqnp.layer_quality.quality import quality as measured
 from qdqnp.layer_quality.report import QualityReport
 from qdqnp.quant import Array
@@ -54,8 +56,12 @@ def quality(
     profile: AnyProfile = "ort",
     mapping: AnyPath | Mapping[str, str] | None = None,
     what_if: bool = False,
-    greedy: int = 0,
+    greedy: int | None = None,
     preprocess: AnyPreprocessing | None = None,
+    workers: int | None = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    results: AnyPath | None = None,
     progress: Progress | None = None,
 ) -> QualityResult:
     """Measure what quantization costs, layer by layer, as `qdqnp quality` does.
@@ -67,11 +73,16 @@ def quality(
         profile: the arithmetic of the int8 network.
         mapping: by tensor or layer of the int8 network, that of the float network: a file, or names by name.
         what_if: whether to make each layer float by itself, and to say what the outputs regain.
-        greedy: how many layers to make float one after another.
+        greedy: how many layers to make float one after another, from 1 to 100; None for none.
         preprocess: what is done to pictures: a TOML file, its values by name, or a Preprocessing.
+        workers: processes that compute; 1 is this one, None is one for each processor.
+        scheduler: the address of a Dask cluster to compute on instead.
+        executor: a concurrent.futures.Executor to compute in instead.
+        results: a folder that keeps what is finished, from which an interrupted run goes on.
         progress: called with how many runs are done, and of how many.
 
-    Raises ModelError where the networks do not fit each other, InputError for data that do not fit.
+    Raises ModelError where the networks do not fit each other, InputError for data that do not fit and a `greedy` out
+    of its range.
 
     >>> import numpy as np
     >>> import qdqnp
@@ -83,6 +94,9 @@ def quality(
     """
     if data is None:
         raise InputError("no data", [Problem("data", "inputs like those that the network is for", "none")])
+    if greedy is not None and not 1 <= greedy <= MOST_GREEDY:
+        problem = Problem("greedy", f"1 to {MOST_GREEDY} layers, or None", str(greedy))
+        raise InputError("no such number of layers", [problem])
     real, codes = opened(float_model), opened(int8_model)
     given = inputs_of(data, None, 0, preprocess)
     runs = given.runs(real.program(UNFUSED))
@@ -100,7 +114,11 @@ def quality(
         profile=profile_with(profile),
         mapping=names,
         what_if=what_if,
-        greedy=greedy,
+        greedy=greedy or 0,
+        workers=workers,
+        scheduler=scheduler,
+        executor=executor,
+        results=None if results is None else Path(results),
         advance=lambda done, total: None if progress is None else progress(done, total or None),
     )
     return QualityResult(name_of(float_model), name_of(int8_model), report)

@@ -18,6 +18,7 @@ from qdqnp.inputs.runs import AllFeeds
 from qdqnp.layer_quality import quality
 from qdqnp.layer_quality.findings import percent
 from qdqnp.layer_quality.job import UNFUSED
+from qdqnp.layer_quality.quality import MOST_GREEDY
 from qdqnp.layer_quality.report import QualityReport, QualityRow
 from qdqnp.model import load
 from qdqnp.numerics.profile_toml import profile_from
@@ -41,7 +42,7 @@ HELP = (
 @click.option("--mapping", type=PATH, metavar="FILE", help="Which tensor stands for which, .toml or .json.")
 @click.option("--what-if", is_flag=True, help="Make each layer float by itself: what do the outputs regain?")
 @click.option(
-    "--greedy", type=click.IntRange(1, 100), metavar="K", help="The best K layers in float, one after another."
+    "--greedy", type=click.IntRange(1, MOST_GREEDY), metavar="K", help="The best K layers in float, one after another."
 )
 @click.option("--all", "show_all", is_flag=True, help="Show every layer, not the worst only.")
 @engine_options(workers=1)

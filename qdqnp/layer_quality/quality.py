@@ -24,6 +24,8 @@ from qdqnp.reader.proto import Source
 
 #: Is told how many inputs are done, and how many there are in all rounds; 0 where nobody knows.
 Advance = Callable[[int, int], None]
+#: The most layers that are made float one after another.
+MOST_GREEDY = 100
 
 
 def quality(

@@ -24,12 +24,15 @@ from qdqnp.files.paths import FILE, FOLDER, below, kind_of
 from qdqnp.files.regular import open_inside, open_regular, read_all
 from qdqnp.golden_sets import GoldenSet, read
 from qdqnp.golden_sets.formats import readers
+from qdqnp.golden_sets.options import Options
 from qdqnp.golden_sets.tensor import INNER_ROLES, GoldenTensor
 from qdqnp.golden_sets.texts import MAX_TEXT, TEXTS
 
 #: Roles of the tensors that a board has checksums of.
 ROLES = ("network_input", "output", "network_output")
 
+# What macros begin with where nothing else is said.
+PREFIX = Options().prefix
 # The format c-crc is four files.
 MOST_FILES = 100
 
@@ -90,7 +93,8 @@ def read_crc_log(path: Path, golden: GoldenSet) -> CrcLog | None:
         data = read_all(file, MAX_TEXT)
     if b"\0" in data[:4096]:
         return None
-    return crc_log(data.decode("utf-8", "replace"), tensors)
+    prefix = str(golden.manifest.get("options", {}).get("prefix", PREFIX))
+    return crc_log(data.decode("utf-8", "replace"), tensors, prefix)
 
 
 def has_table(folder: Path) -> bool:
@@ -128,16 +132,19 @@ def _of_table(text: str, tensors: Sequence[GoldenTensor]) -> CrcLog | None:
     return log
 
 
-def crc_log(text: str, tensors: Sequence[GoldenTensor]) -> CrcLog | None:
-    """Return what a log says of tensors; None where it names none of them."""
-    known, log = _names(tensors), CrcLog()
+def crc_log(text: str, tensors: Sequence[GoldenTensor], prefix: str = PREFIX) -> CrcLog | None:
+    """Return what a log says of tensors; None where it names none of them.
+
+    prefix: what the macros of the set begin with, as `--prefix` said when it was written.
+    """
+    known, log = _names(tensors, prefix), CrcLog()
     for line in text.splitlines():
         log.whole = log.whole or bool(_COUNTED.search(line))
         crcs = [int(crc, 16) for crc in _CRC.findall(line)]
         verdict = None if crcs else _verdict(line)
         if not crcs and verdict is None:
             continue
-        tensor, case = _meant(line, tensors, known)
+        tensor, case = _meant(line, tensors, known, prefix)
         if tensor is None:
             if crcs and re.search(r"crc", line, re.IGNORECASE):
                 log.unknown.append(line.strip())
@@ -169,14 +176,14 @@ def _next(log: CrcLog, tensor: GoldenTensor) -> int:
 
 
 def _meant(
-    line: str, tensors: Sequence[GoldenTensor], known: Mapping[str, GoldenTensor]
+    line: str, tensors: Sequence[GoldenTensor], known: Mapping[str, GoldenTensor], prefix: str
 ) -> tuple[GoldenTensor | None, int | None]:
     """Return the tensor and the case that a line is about."""
     said = _CASE.search(line)
     case = int(said[1]) if said else None
     for word in _words(line):
-        if _plain(word) in known:
-            return known[_plain(word)], case
+        if _plain(word, prefix) in known:
+            return known[_plain(word, prefix)], case
     number = _NUMBER.search(line)
     if number is None or int(number[1]) >= len(tensors):
         return None, case
@@ -191,19 +198,19 @@ def _words(line: str) -> Iterator[str]:
     yield from sorted((word.strip("'\":()[]") for word in words), key=len, reverse=True)
 
 
-def _names(tensors: Iterable[GoldenTensor]) -> dict[str, GoldenTensor]:
+def _names(tensors: Iterable[GoldenTensor], prefix: str) -> dict[str, GoldenTensor]:
     """Return tensors by everything that they may be called; names that two have tell nothing."""
     found: dict[str, GoldenTensor | None] = {}
     for tensor in tensors:
-        for text in {_plain(name) for name in (tensor.key, tensor.name, tensor.layer)} - {""}:
+        for text in {_plain(name, prefix) for name in (tensor.key, tensor.name, tensor.layer)} - {""}:
             found[text] = None if text in found else tensor
     return {text: tensor for text, tensor in found.items() if tensor is not None}
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, prefix: str) -> str:
     """Return the letters and digits of a name, without what macros add; '' for a number."""
-    plain = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
+    plain, start = (re.sub(r"[^0-9a-z]+", "_", part.lower()).strip("_") for part in (text, prefix))
     for end in ("_crc", "_id", "_output"):
         plain = plain.removesuffix(end)
-    plain = plain.removeprefix("golden_").removeprefix("network_")
+    plain = plain.removeprefix(f"{start}_").removeprefix("network_")
     return "" if plain.isdigit() else plain

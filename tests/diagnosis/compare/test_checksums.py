@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 from qdqnp import golden_sets
 from qdqnp.cli import cli
 from qdqnp.diagnosis.compare.checksums import EQUAL, OWN, UNKNOWN, compare_checksums
-from qdqnp.diagnosis.dumps.crc_log import checked_tensors, crc_log
+from qdqnp.diagnosis.dumps.crc_log import checked_tensors, crc_log, read_crc_log
 from qdqnp.golden_sets import GoldenSet
 from qdqnp.golden_sets.tensor import GoldenTensor
 from tests.diagnosis.compare.test_sets import cube, write
@@ -73,6 +74,23 @@ def test_every_way_to_print_them(found: GoldenSet, form: str) -> None:
     assert report.exit_code == 1 and report.first is not None and report.first.label == "depthwise"
     assert report.first.wrong == (1,) and "which are right" in report.verdict()[0] and "'fc'" in report.verdict()[1]
     assert "LSB" not in json.dumps(report.as_json())
+
+
+@pytest.mark.parametrize("prefix", ["mine", "Net__2_"])
+def test_macros_of_another_prefix_are_known(tmp_path: Path, prefix: str) -> None:
+    """Each macro that the set itself defines, with the right checksum, as a board prints it."""
+    path = write(tmp_path / "set", cube(), 1, formats=("c-crc",), prefix=prefix, roles=TENSORS)
+    made = golden_sets.read(path)
+    header = (path / "c-crc" / f"{prefix}_crc.h").read_text()
+    macros = re.findall(r"#define (\w+_ID) (\d+)", header)
+    tensors = checked_tensors(made)
+    assert len(macros) >= len(tensors) > 3 and all(macro.startswith(f"{prefix.upper()}_") for macro, _ in macros)
+    text = "".join(f"{macro} {tensors[int(number)].crc32[0]}\n" for macro, number in macros)
+    (tmp_path / "board.log").write_text(text)
+    log = read_crc_log(tmp_path / "board.log", made)
+    assert log is not None and not log.unknown
+    assert log.found == {(tensor.key, 0): int(tensor.crc32[0], 16) for tensor in tensors}
+    assert crc_log(text, tensors) is None  # as if it had been golden's
 
 
 def test_a_log_of_what_is_wrong_alone(found: GoldenSet) -> None:
