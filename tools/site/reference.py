@@ -6,7 +6,7 @@ import inspect
 from types import ModuleType
 
 import qdqnp
-from qdqnp import api, backend, conformance, engine, golden_sets, model_card, ort, pytest_plugin, reduction, stimuli
+from qdqnp import api, backend, conformance, engine, golden_sets, model_card, ort, reduction, stimuli
 from qdqnp.api import arguments, compare, dumps, explain, inputs
 from qdqnp.api.result import Result
 
@@ -19,6 +19,8 @@ DEVICES = [
     "qdqnp.peers.devices.frames.encode",
     "qdqnp.peers.devices.frames.decode",
 ]
+#: Not imported: pytest is in no extra of the site.
+PLUGIN = [f"qdqnp.pytest_plugin.{name}" for name in ("assert_bit_exact", "golden_set", "GoldenLayer", "golden_layers")]
 EXTENDING = [
     "qdqnp.ops.operator.Operator",
     "qdqnp.ops.operator.Inferred",
@@ -58,7 +60,6 @@ def pages() -> dict[str, tuple[str, str, list[str]]]:
     functions = [name for name in names if inspect.isfunction(objects[name])]
     classes = [name for name in names if name not in {*errors, *functions}]
     seen = ["qdqnp.layers.ModelLayer", "qdqnp.layers.ModelTensor", "qdqnp.trace.TracedLayer"]
-    plugin = [f"{pytest_plugin.__name__}.{name}" for name in ("assert_bit_exact", "golden_set", "GoldenLayer")]
     return {
         "functions.md": ("Functions", "One for each question; the commands have the same names.", functions),
         "classes.md": ("Models, traces, sessions", "What `qdqnp.load` and `Model.trace` return.", [*classes, *seen]),
@@ -76,7 +77,7 @@ def pages() -> dict[str, tuple[str, str, list[str]]]:
         "extending.md": ("For operators, rules and formats of your own", "What these are made of.", EXTENDING),
         "ort.md": ("qdqnp.ort", "The names of onnxruntime that a script uses.", public(ort)),
         "backend.md": ("qdqnp.backend", "ONNX's backend interface.", [backend.__name__]),
-        "pytest_plugin.md": ("qdqnp.pytest_plugin", "Fixtures and assertions for pytest.", plugin),
+        "pytest_plugin.md": ("qdqnp.pytest_plugin", "Fixtures and assertions for pytest.", PLUGIN),
     }
 
 
