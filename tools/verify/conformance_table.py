@@ -37,6 +37,8 @@ from tools.verify.node_tests import with_section
 
 BEGIN, END = "<!-- scores, by tools.verify.conformance_table -->", "<!-- end of scores -->"
 OWN = "qdqnp"
+#: The end of a runtime's name that is another one as a user opens it.
+DEFAULT = "-default"
 F, U8, I8 = np.float32, np.uint8, np.int8
 Document = dict[str, Any]
 
@@ -142,12 +144,12 @@ def scores_of(pack: Path, folder: Path | None, limit: int | None) -> Iterator[Do
             click.echo(f"left out: {error.problems[0]}", err=True)
 
 
-def own_scores(folder: Path | None, limit: int | None) -> Iterator[tuple[Document, Document]]:
-    """Yield, for each profile of qdqnp, its score on the pack of that profile, and what pack.json says."""
-    for profile in dict.fromkeys(profile.name for profile in PROFILES.values()):
+def own_scores(folder: Path | None, limit: int | None) -> Iterator[Document]:
+    """Yield, for each profile of qdqnp, its score on the pack of that profile."""
+    for profile in PROFILES:
         with tempfile.TemporaryDirectory() as place:
             made = make(Path(place) / "pack", [profile], limit=limit)
-            yield kept(made.out, folder, OWN, profile, None), made.as_json()
+            yield kept(made.out, folder, OWN, profile, None)
 
 
 def kept(pack: Path, folder: Path | None, name: str, profile: str, limit: int | None) -> Document:
@@ -167,14 +169,12 @@ def kept(pack: Path, folder: Path | None, name: str, profile: str, limit: int | 
     return found
 
 
-def own_summary(scores: Sequence[tuple[Document, Document]]) -> list[str]:
-    """Return a row for each profile: its cases, and how many layers have none because the profile does not define or
-    promise them."""
-    lines = [f"| profile | cases | layers without | {' | '.join(VERDICTS)} |", f"|---|--:|--:|{'--:|' * len(VERDICTS)}"]
-    for one, made in scores:
-        without = sum(left["layers"] or 0 for left in made["left_out"])
+def own_summary(scores: Sequence[Document]) -> list[str]:
+    """Return a row for each profile."""
+    lines = [f"| profile | cases | {' | '.join(VERDICTS)} |", f"|---|--:|{'--:|' * len(VERDICTS)}"]
+    for one in scores:
         counts = " | ".join(f"{one['counts'][verdict]:,}" for verdict in VERDICTS)
-        lines.append(f"| `{one['profile']}` | {made['count']:,} | {without} | {counts} |")
+        lines.append(f"| `{one['profile']}` | {sum(one['counts'].values()):,} | {counts} |")
     return lines
 
 
@@ -192,12 +192,16 @@ def summary(scores: Sequence[Document]) -> list[str]:
 
 
 def differences(scores: Sequence[Document]) -> list[str]:
-    """Return a row for each operator, form and class in which a runtime is wrong, with the reason."""
+    """Return a row for each operator, form and class in which a runtime is wrong, with the reason; of a runtime that is
+    another with its default options, those rows alone that the other one does not have."""
     lines = ["| runtime | operator | form | class | cases | as | why |", "|---|---|---|---|--:|---|---|"]
+    groups = {one["runtime"]: _wrong_in(one) for one in scores}
     for one in scores:
         wrong = [case for case in one["cases"] if case["verdict"] == "wrong"]
-        groups = Counter((case["case"].split("/")[1], case["form"], case["kind"]) for case in wrong)
-        for (op, form, kind), count in sorted(groups.items()):
+        same = groups.get(one["runtime"].removesuffix(DEFAULT), {}) if one["runtime"].endswith(DEFAULT) else {}
+        for (op, form, kind), count in sorted(groups[one["runtime"]].items()):
+            if same.get((op, form, kind)) == count:
+                continue
             those = [
                 case for case in wrong if (case["case"].split("/")[1], case["form"], case["kind"]) == (op, form, kind)
             ]
@@ -209,12 +213,18 @@ def differences(scores: Sequence[Document]) -> list[str]:
     return lines
 
 
+def _wrong_in(one: Document) -> Counter[tuple[str, str, str]]:
+    """Return how many wrong answers there are, by operator, form and class."""
+    wrong = (case for case in one["cases"] if case["verdict"] == "wrong")
+    return Counter((case["case"].split("/")[1], case["form"], case["kind"]) for case in wrong)
+
+
 def reason_of(runtime: str, op: str, form: str, kind: str) -> str:
     """Return why a runtime's answers are wrong in this way; the class alone where nothing is known."""
     for name, operator, shape, of_class, why in REASONS:
         if (
             kind == of_class
-            and name in ("", runtime, runtime.removesuffix("-default"))
+            and name in ("", runtime, runtime.removesuffix(DEFAULT))
             and operator in ("", op)
             and shape in ("", form)
         ):
@@ -391,6 +401,38 @@ def told(values: Array) -> str:
     return f"{each[0]}, {len(each)} times" if len(each) > 2 and len(set(each)) == 1 else " ".join(each)
 
 
+def section(found: Sequence[Document], own: Sequence[Document], rows: Sequence[str]) -> str:
+    """Return the section of docs/conformance.md: the scores, those of qdqnp under its profiles, and the tickets."""
+    total = sum(found[0]["counts"].values()) if found else 0
+    return "\n".join(
+        [
+            f"{total:,} cases under `ort`. Rounding and saturation are defined [above](#score-a-runtime).",
+            "",
+            *summary(found),
+            "",
+            "qdqnp itself, in a process of its own, under each of its profiles, on the pack of that profile. A pack",
+            "has the layers that its profile defines and promises every bit of.",
+            "",
+            *own_summary(own),
+            "",
+            "What is refused:",
+            "",
+            *refusals(found),
+            "",
+            "Each difference; `as` names an arithmetic of qdqnp that gives the same answers in some of the cases. Of",
+            "`openvino-default` these are the rows that differ from those of `openvino`:",
+            "",
+            *differences(found),
+            "",
+            "## What seems a fault",
+            "",
+            "Each is a model of one layer, which `--tickets` writes with its input and the expected output.",
+            "",
+            *rows,
+        ]
+    )
+
+
 @click.command(help=__doc__)
 @click.option("--pack", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A pack that is there.")
 @click.option("--scores", type=click.Path(file_okay=False, path_type=Path), help="Where scores are kept.")
@@ -407,36 +449,10 @@ def main(pack: Path | None, scores: Path | None, place: Path | None, limit: int 
         found = list(scores_of(pack, scores, limit))
         own = list(own_scores(scores, limit))
         rows = tickets(place or Path(folder) / "tickets")
-    total = sum(found[0]["counts"].values()) if found else 0
-    section = "\n".join(
-        [
-            f"{total:,} cases under `ort`. Rounding and saturation are defined [above](#score-a-runtime).",
-            "",
-            *summary(found),
-            "",
-            "qdqnp itself, in a process of its own, under each of its profiles, on the pack of that profile. Layers",
-            "without cases are those that the profile does not define, or whose every bit it does not promise.",
-            "",
-            *own_summary(own),
-            "",
-            "What is refused:",
-            "",
-            *refusals(found),
-            "",
-            "Each difference; `as` names an arithmetic of qdqnp that gives the same answers in some of the cases:",
-            "",
-            *differences(found),
-            "",
-            "## What seems a fault",
-            "",
-            "Each is a model of one layer, which `--tickets` writes with its input and the expected output.",
-            "",
-            *rows,
-        ]
-    )
-    click.echo(section)
+    text = section(found, own, rows)
+    click.echo(text)
     if write is not None:
-        write.write_text(with_section(write.read_text(encoding="utf-8"), section, BEGIN, END), encoding="utf-8")
+        write.write_text(with_section(write.read_text(encoding="utf-8"), text, BEGIN, END), encoding="utf-8")
 
 
 if __name__ == "__main__":
