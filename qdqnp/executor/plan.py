@@ -11,6 +11,7 @@ import numpy as np
 from qdqnp.errors import InputError, ModelError, Problem, Problems, ProfileError, QdqnpError
 from qdqnp.executor.fast import kernel_for
 from qdqnp.executor.fast.kernel import Answered, Kernel
+from qdqnp.executor.freed import keep_freed_memory
 from qdqnp.executor.host import float_work, why_float
 from qdqnp.executor.shapes import Key, Settled, deciding, settle
 from qdqnp.executor.work import Budget, given_bytes, shapes_of
@@ -168,6 +169,7 @@ class Plan:
         self.profile = profile
         self.strategy = strategy
         self.scratch = ScratchPool()
+        keep_freed_memory()  # of this plan's runs
         self.consts = {name: t.const for name, t in program.tensors.items() if t.const is not None}
         #: The bound steps, in order.
         self.steps = self._bind()

@@ -8,6 +8,7 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.graph import Sizes
 from qdqnp.schedule.batch import Batch
+from qdqnp.schedule.chain import Chain
 from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered
 from qdqnp.schedule.schedules import Schedules
 
@@ -33,7 +34,10 @@ def scheduled(plan: Plan) -> dict[str, Any]:
     if schedule is None:
         return {"bytes": 0, "actions": [_defined(bound.step.label) for bound in plan.steps]}
     one, together = (schedule.one, schedule.together) if isinstance(schedule, Batch) else (schedule, ())
-    actions = [*map(_described, one.actions), *(_defined(bound.step.label) for bound in together)]
+    actions = [
+        *(row for action in one.actions for row in _described(action)),
+        *(_defined(bound.step.label) for bound in together),
+    ]
     return {"bytes": one.nbytes, "actions": actions}
 
 
@@ -51,11 +55,13 @@ def _defined(label: str) -> dict[str, str]:
     return {"step": label, "form": "on codes", "proof": ""}
 
 
-def _described(action: Action) -> dict[str, str]:
+def _described(action: Action) -> list[dict[str, str]]:
+    """Return a row; of a chain, one for each of its forms."""
     if isinstance(action, Compiled):
-        form = action.form
-        return {"step": form.label, "form": form.kind, "proof": form.proof}
+        forms = action.form.forms if isinstance(action.form, Chain) else (action.form,)
+        ways = [*(f"{form.kind}, band by band with the next" for form in forms[:-1]), forms[-1].kind]
+        return [{"step": form.label, "form": way, "proof": form.proof} for form, way in zip(forms, ways, strict=True)]
     if isinstance(action, Defined):
-        return _defined(action.bound.step.label)
+        return [_defined(action.bound.step.label)]
     way = "codes become an image" if isinstance(action, Entered) else "an image becomes codes"
-    return {"step": action.image.name, "form": way, "proof": ""}
+    return [{"step": action.image.name, "form": way, "proof": ""}]

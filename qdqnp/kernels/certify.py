@@ -73,7 +73,8 @@ class CertifiedLine:
         real: sums in the carrier's dtype.
         """
         self.first(real)
-        self.floors(real, scratch)
+        side = None if self.nudge is None else scratch.take("nudge", real.shape, self.carrier)
+        self.floors(real, side)
         if self.low.ndim == self.high.ndim == 0:
             real.clip(self.low, self.high, out=real)
         else:  # clip takes six times as long with limits of their own for each channel
@@ -88,12 +89,15 @@ class CertifiedLine:
             np.add(sums, sums.dtype.type(0.5), out=sums)
             np.floor(sums, out=sums)
 
-    def floors(self, real: Array, scratch: Scratch) -> None:
-        """Overwrite what `first` left with codes that are yet to be clipped."""
+    def floors(self, real: Array, side: Array | None) -> None:
+        """Overwrite what `first` left with codes that are yet to be clipped.
+
+        side: memory of the shape and dtype of `real`, which a nudge needs.
+        """
         np.multiply(real, self.multiplier, out=real)
         np.add(real, self.offset, out=real)
         if self.nudge is not None:
-            side = scratch.take("nudge", real.shape, self.carrier)
+            assert side is not None
             np.subtract(real, self.carrier.type(self.pivot), out=side)
             np.copysign(self.nudge, side, out=side)
             np.add(real, side, out=real)

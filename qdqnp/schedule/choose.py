@@ -9,25 +9,27 @@ import numpy as np
 from qdqnp.executor.fast.tables import NOTHING, FastPairs, FastSingles
 from qdqnp.executor.plan import BoundStep
 from qdqnp.graph import Sizes
-from qdqnp.numerics.questions import Pairs
+from qdqnp.numerics.questions import Means, Pairs
 from qdqnp.ops.geometry.pool import PoolAttributes
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import IntegerOperator
 from qdqnp.ops.integer.unary import SinglesOperator
 from qdqnp.program import Operand
 from qdqnp.quant import EIGHT_BIT, Quant, all_codes
+from qdqnp.schedule.addition import addition
 from qdqnp.schedule.depthwise import Depthwise, is_depthwise
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import CodeTable, Joined, Rescaling, composed, rescale
 from qdqnp.schedule.layer import ConvolvedLayer, layer_of
 from qdqnp.schedule.maxima import Maxima
+from qdqnp.schedule.means import averaged
 from qdqnp.schedule.moved import Move, moves
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.planes import FEW, Planes, is_planar
 from qdqnp.schedule.pointwise import Pointwise, is_pointwise
 from qdqnp.schedule.rows import KernelRows, fits
-from qdqnp.schedule.store import Shortcut, addition
+from qdqnp.schedule.store import Shortcut
 from qdqnp.schedule.winograd import Winograd, winograd_proof
 
 Convolved = Pointwise | Planes | Depthwise | KernelRows
@@ -66,6 +68,8 @@ class Chooser:
             return self._added(bound)
         if isinstance(bound.kernel, FastSingles):
             return self._joined(bound)
+        if isinstance(bound.operator, IntegerOperator) and bound.operator.asks is Means:
+            return self._averaged(bound)
         return self._convolution(bound)
 
     def moves(self, bound: BoundStep) -> tuple[Image, list[Move]] | None:
@@ -119,6 +123,16 @@ class Chooser:
             return None
         y = Image(bound.step.output_names[0], height, width, channels, x.dtype, x.zero_point)
         return Maxima(bound.step.label, x, y, window)
+
+    def _averaged(self, bound: BoundStep) -> Form | None:
+        x, y = self._there(bound.step.inputs[0]), self._made(bound.step.outputs[0])
+        if x is None or (y.height, y.width) != (1, 1) or y.channels != x.channels:
+            return None
+        assert isinstance(bound.operator, IntegerOperator)
+        codes = np.zeros((1, x.channels, x.height, x.width), x.dtype)
+        (part,) = bound.operator.questions(bound.step, codes)
+        assert isinstance(part.question, Means)
+        return averaged(bound.step.label, x, y, part.question, bound.profile)
 
     def _added(self, bound: BoundStep) -> Form | None:
         left, right = (self._there(operand) for operand in bound.step.inputs)

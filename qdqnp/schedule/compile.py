@@ -9,8 +9,9 @@ from qdqnp.graph import Sizes
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
 from qdqnp.quant import Array
 from qdqnp.schedule.arena import Span, offsets, rounded
+from qdqnp.schedule.chain import Chain
 from qdqnp.schedule.choose import Chooser, Convolved, function_with_addition, with_addition
-from qdqnp.schedule.form import Form
+from qdqnp.schedule.form import Banded, Form
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined
 from qdqnp.schedule.moved import Move, Taken
@@ -48,6 +49,10 @@ def compile_plan(
         if not all(name in given or name in fixed for name in bound.step.output_names):
             compiler.add(bound)
     return compiler.schedule() if always or compiler.worth() else None
+
+
+#: Floats of an image that is worth a chain: smaller ones stay in cache as they are. Measured; it decides speed only.
+CHAINED = 64 * 1024
 
 
 class _Compiler:
@@ -157,7 +162,29 @@ class _Compiler:
                 self._inside[name] = (joined.output.name, first)
                 joined.in_place.add(name)
 
+    def _chain(self) -> None:
+        """Join forms whose large images nothing else reads, so that these are made and read band by band."""
+        forms = [action.form if isinstance(action, Compiled) else None for action in self._actions]
+        makers = {form.output.name: at for at, form in enumerate(forms) if isinstance(form, Banded)}
+        shared = {*self._inside, *(owner for owner, _ in self._inside.values()), *self._codes}
+        chains: dict[int, list[int]] = {}
+        for at, form in enumerate(forms):
+            if isinstance(form, Banded) and not form.codes:
+                image = form.reads[0]
+                alone = self._readers[image.name] == 1 and image.name in makers and image.name not in shared
+                if alone and image.size >= CHAINED:
+                    maker = makers[image.name]
+                    chains[at] = [*chains.pop(maker, [maker]), at]
+        for at, members in chains.items():
+            joined = [form for form in (forms[member] for member in members) if isinstance(form, Banded)]
+            for form in joined[:-1]:
+                del self._images[form.output.name]
+            self._actions[at] = Compiled(Chain(joined))
+        gone = {member for members in chains.values() for member in members[:-1]}
+        self._actions = [action for at, action in enumerate(self._actions) if at not in gone]
+
     def schedule(self) -> Schedule:
+        self._chain()
         computed = [action.form for action in self._actions if isinstance(action, Compiled)]
         owners = {name: self._owner(name) for name in self._images}
         borders = dict.fromkeys(self._images, (0, 0))

@@ -12,7 +12,7 @@ import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import ROW, tile_floats
-from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import view
@@ -30,7 +30,7 @@ def is_depthwise(layer: ConvolvedLayer) -> bool:
     return inner == outer and not (layer.weights * (1 - np.eye(inner, dtype=np.int32))).any()
 
 
-class Depthwise(Form):
+class Depthwise(Banded):
     """sums = over the taps: a run of pixels times the tap's weights, repeated along the run."""
 
     kind = "taps times weights"
@@ -40,9 +40,9 @@ class Depthwise(Form):
         self.proof = layer.proof
         y, window = layer.y, layer.window
         (rows, columns), (down, across), (tall, wide) = window.kernel, window.strides, window.dilations
-        top = window.pads[0]
-        last = (y.height - 1) * down + (rows - 1) * tall - top
-        self.borders = top, max(0, last + 1 - layer.x.height)
+        self.rows_read = (rows, down, tall, window.pads[0])
+        start, stop = self.needs(0, y.height)
+        self.borders = -start, max(0, stop - layer.x.height)
         #: Columns of a kernel whose taps lie at one distance from each other: those of one remainder of the stride.
         self._alike = [
             [column for column in range(columns) if column * wide % across == phase] for phase in range(across)
@@ -55,33 +55,35 @@ class Depthwise(Form):
         self._out_pitch = self._runs * self._run
         self._pitch = self._out_pitch + (columns - 1) * wide // across
         per_row = y.channels * (across * down * self._pitch + 2 * self._out_pitch)
-        self._bands = bands(y.height, BAND // max(1, per_row))
-        self._rows = (self._bands[0][1] - 1) * down + (rows - 1) * tall + 1
-        tile = tile_floats(self._bands[0][1] * self._out_pitch, y.channels)
+        self.bands = bands(y.height, BAND // max(1, per_row))
+        self._rows = (self.bands[0][1] - 1) * down + (rows - 1) * tall + 1
+        tile = tile_floats(self.bands[0][1] * self._out_pitch, y.channels)
         source = across * self._rows * self._pitch * y.channels
         self.work = (source, tile, tile, layer.finish.wide_floats * tile)
         each = np.diagonal(layer.weights, axis1=3, axis2=4).transpose(1, 2, 0, 3).reshape(rows, columns, y.channels)
         self._weights = np.tile(each.astype(np.float32), self._run)
 
-    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+    def _source(self, flat: Array) -> Array:
+        """View work memory as (remainders of the stride, rows, pixels, channels)."""
+        return flat.reshape(self.layer.window.strides[1], self._rows, self._pitch, self.output.channels)
+
+    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+        return [self._padded(self._source(work[0]))]
+
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y = self.layer, self.output
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
-        finish = layer.finish.bind(tile, wide)
-        across = layer.window.strides[1]
-        source = flat.reshape(across, self._rows, self._pitch, y.channels)
-        calls: list[Call] = [self._padded(source)]
-        for first, count in self._bands:
-            size = count * self._out_pitch * y.channels
-            taps = [
-                self._taps(flat, columns, count, spare if index else tile)
-                for index, columns in enumerate(columns for columns in self._alike if columns)
-            ]
-            sums = tile[:size].reshape(count, self._out_pitch, y.channels)[:, : y.width]
-            last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
-            copies = self._copies(placed[layer.x.name], source, first, count)
-            calls.append(_band(copies, taps, tile[:size], spare[:size], finish, last))
-        return calls
+        size = count * self._out_pitch * y.channels
+        taps = [
+            self._taps(flat, columns, count, spare if index else tile)
+            for index, columns in enumerate(columns for columns in self._alike if columns)
+        ]
+        sums = tile[:size].reshape(count, self._out_pitch, y.channels)[:, : y.width]
+        finish = layer.finish.bind(tile[: tile_floats(count * self._out_pitch, y.channels)], wide)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
+        return _band(copies, taps, tile[:size], spare[:size], finish, last)
 
     def _inside(self, phase: int) -> tuple[int, int, int]:
         """Return which pixels of a remainder's rows are no padding, first and stop, and the first one's column of the
@@ -104,10 +106,8 @@ class Depthwise(Form):
 
     def _copies(self, x: PlacedImage, source: Array, first: int, count: int) -> list[tuple[Array, Array]]:
         """Return (to, from) of the input's pixels that `count` rows of output from `first` on read."""
-        window, across = self.layer.window, self.layer.window.strides[1]
-        begin = first * window.strides[0] - window.pads[0]
-        rows = (count - 1) * window.strides[0] + (window.kernel[0] - 1) * window.dilations[0] + 1
-        read, found = x.rows(begin, begin + rows), []
+        across, (begin, stop_row) = self.layer.window.strides[1], self.needs(first, count)
+        rows, read, found = stop_row - begin, x.rows(begin, stop_row), []
         for phase, columns in enumerate(self._alike):
             if columns:
                 into, stop, start = self._inside(phase)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from qdqnp.executor.fast.sums import Linear
 from qdqnp.kernels.certify import CertifiedLine
 from qdqnp.kernels.finish import CertifiedFinish
-from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.numerics.rules.requantize.protocol import FloatExpression
 from qdqnp.numerics.width import wrap
@@ -114,17 +113,20 @@ class Certified:
 
     @property
     def wide_floats(self) -> int:
-        """How many floats of work memory each element of a tile takes."""
-        return 2 if self.expression.carrier == np.float64 else 0
+        """How many floats of work memory each element of a tile takes: two for a float64, and as many for a nudge."""
+        each = 2 if self.expression.carrier == np.float64 else 1
+        return (each if each == 2 else 0) + (each if self.expression.nudge is not None else 0)
 
     def bind(self, tile: Array, wide: Array) -> Call:
         """Return what turns the sums of a flat tile, in place, into codes less their zero point, yet to be clipped.
 
         wide: work memory, `wide_floats` for each element.
         """
-        real = wide[: 2 * tile.size].view(np.float64) if self.wide_floats else tile
+        carrier, early = self.expression.carrier, self.first_in_float32
+        wide = wide.view(carrier)
+        real, side = (wide[: tile.size], wide[tile.size :]) if carrier == np.float64 else (tile, wide)
         rows = real.reshape(-1, self.expression.multiplier.size)
-        scratch, early = Scratch(), self.first_in_float32
+        beside = None if self.expression.nudge is None else side[: tile.size].reshape(rows.shape)
 
         def finish() -> None:
             if early:
@@ -133,7 +135,7 @@ class Certified:
                 np.copyto(real, tile)
             if not early:
                 self.expression.first(real)
-            self.expression.floors(rows, scratch)
+            self.expression.floors(rows, beside)
             if real is not tile:
                 np.copyto(tile, real, casting="same_kind")
             for limit, limits in ((np.maximum, self.lows), (np.minimum, self.highs)):

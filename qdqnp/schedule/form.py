@@ -45,6 +45,34 @@ class Form(ABC):
         """
 
 
+class Banded(Form):
+    """A form that computes any rows of its output by themselves; between two bands its work memory may be written."""
+
+    #: The window of a row of output, in rows of the first input: (kernel, stride, dilation, rows of padding above).
+    rows_read: tuple[int, int, int, int] = (1, 1, 1, 0)
+    #: Rows of the output that are computed at a time, (first, count) of each; more do not fit into the work memory.
+    bands: Sequence[tuple[int, int]]
+    #: What the rows of a band are a multiple of, but for the last one's.
+    multiple = 1
+
+    def needs(self, first: int, count: int) -> tuple[int, int]:
+        """Return the rows of the first input, from and to, that some rows of output read; outside of it are zeros."""
+        kernel, down, dilation, top = self.rows_read
+        start = first * down - top
+        return start, start + (count - 1) * down + (kernel - 1) * dilation + 1
+
+    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+        """Return what makes work memory of any content ready for bands."""
+        return ()
+
+    @abstractmethod
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
+        """Return what computes `count` rows of the output from `first` on. The arguments are those of `bind`."""
+
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+        return [*self.prepare(work), *(self.band(placed, work, *rows) for rows in self.bands)]
+
+
 def bands(rows: int, most: int, multiple: int = 1) -> list[tuple[int, int]]:
     """Cut rows into bands of nearly equal height, (first, count) of each.
 

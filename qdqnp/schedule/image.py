@@ -12,6 +12,9 @@ from qdqnp.quant import EIGHT_BIT, Array, Codes, Float32, Quant, all_codes, code
 #: Values that are made codes at a time, so that they stay in cache. The number was measured and decides speed only.
 PIECE = 32 * 1024
 
+#: Codes that go from channels last to channels first at a time, so that they stay in the nearest cache; likewise.
+TURNED = 24 * 1024
+
 
 def centered(quant: Quant) -> Float32:
     """Return all codes less the zero point, in the order of their bytes."""
@@ -80,10 +83,12 @@ class PlacedImage:
     def codes(self) -> Codes:
         """Return the image's codes (1, C, H, W)."""
         image = self.image
-        narrow = self._narrow()
-        found = np.empty((1, image.channels, image.height, image.width), image.dtype)
-        np.copyto(found[0], narrow.transpose(2, 0, 1))
-        return found
+        pixels = self._narrow().reshape(-1, image.channels)
+        found = np.empty((image.channels, len(pixels)), image.dtype)
+        count = max(1, TURNED // image.channels)
+        for first in range(0, len(pixels), count):
+            found[:, first : first + count] = pixels[first : first + count].T
+        return found.reshape(1, image.channels, image.height, image.width)
 
     def _narrow(self) -> Codes:
         """Return the image's codes, channels last."""

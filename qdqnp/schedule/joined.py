@@ -9,10 +9,10 @@ import numpy as np
 
 from qdqnp.kernels.tables import look_up
 from qdqnp.quant import Array, Codes, Float32, Quant
+from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage, centered
 from qdqnp.schedule.pointwise import TILE
-from qdqnp.schedule.store import Addition, PairTable
 
 
 @dataclass(frozen=True, eq=False)

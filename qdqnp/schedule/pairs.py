@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qdqnp.quant import Array
+from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
-from qdqnp.schedule.store import Addition, PairTable
 
 
 class Added(Form):

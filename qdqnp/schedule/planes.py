@@ -7,13 +7,12 @@ follow each other there, so that all its taps are one matrix without another cop
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import tile_floats
-from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.pointwise import TILE
@@ -29,7 +28,7 @@ def is_planar(layer: ConvolvedLayer) -> bool:
     return len(layer.weights) == 1 and layer.window.dilations[0] == 1
 
 
-class Planes(Form):
+class Planes(Banded):
     """sums of an output row = taps (channels * kernel, width) transposed @ weights; it reads codes, not an image."""
 
     kind = "rows of taps, from codes"
@@ -39,68 +38,49 @@ class Planes(Form):
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
         x, y, window = layer.x, layer.y, layer.window
         (rows, columns), (down, across) = window.kernel, window.strides
-        self._bands = bands(y.height, TILE // max(1, y.width * (y.channels + down * x.channels * columns)))
-        floats = tile_floats(self._bands[0][1] * y.width, y.channels)
-        #: Of the padded picture: as far as windows reach, and at least all of it.
-        top, left, bottom, right = window.pads
-        self._height = max((y.height - 1) * down + rows, top + x.height + bottom)
+        self.bands = bands(y.height, TILE // max(1, y.width * (y.channels + down * x.channels * columns)))
+        floats = tile_floats(self.bands[0][1] * y.width, y.channels)
+        _, left, _, right = window.pads
         reach = (y.width - 1) * across + window.dilations[1] * (columns - 1) + 1
+        #: Of a padded row: as far as windows reach, and at least all of it.
         self._width = max(reach, left + x.width + right)
-        self._rows = (self._bands[0][1] - 1) * down + rows
-        picture = x.channels * self._height * self._width
-        taps = self._rows * x.channels * columns * y.width
+        most = (self.bands[0][1] - 1) * down + rows
+        picture = x.channels * most * self._width
+        taps = most * x.channels * columns * y.width
         self.work = (picture, taps, floats, floats, layer.finish.wide_floats * floats)
         # (kernel rows, channels, kernel columns) are the terms
         self._weights = layer.weights[0].transpose(0, 2, 1, 3).reshape(-1, y.channels).astype(np.float32)
 
-    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, x, y = self.layer, self.layer.x, self.output
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         (rows, columns), (down, across) = layer.window.kernel, layer.window.strides
         whole, taps, tile, spare, wide = work
-        height, width = self._height, self._width
-        picture = whole.reshape(x.channels, height, width)
         top, left = layer.window.pads[:2]
-        inside = picture[:, top : top + x.height, left : left + x.width]
-        finish = layer.finish.bind(tile, wide)
-        zero = np.float32(x.zero_point)
-        # a view of the picture: (rows, channels, kernel columns, width)
-        shifted = view(
-            whole,
-            0,
-            (height, x.channels, columns, y.width),
-            (width, height * width, layer.window.dilations[1], across),
-        )
+        # the rows of the padded picture that windows reach, of which rows of the input are a part
+        start, height = first * down - top, (count - 1) * down + rows
+        begin, stop = max(0, start), max(0, min(x.height, start + height))
+        picture = whole[: x.channels * height * self._width].reshape(x.channels, height, self._width)
+        inside = picture[:, begin - start : max(begin, stop) - start, left : left + x.width]
+        # a view of them: (rows, channels, kernel columns, width)
+        shape = (height, x.channels, columns, y.width)
+        source = view(whole, 0, shape, (self._width, height * self._width, layer.window.dilations[1], across))
+        target = taps[: source.size].reshape(shape)
         per_row = x.channels * columns * y.width
+        matrices = view(taps, 0, (count, y.width, rows * x.channels * columns), (down * per_row, 1, y.width))
+        sums = tile[: count * y.width * y.channels].reshape(count, y.width, y.channels)
+        finish = layer.finish.bind(tile[: tile_floats(count * y.width, y.channels)], wide)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        zero = np.float32(x.zero_point)
 
-        def read(values: Mapping[str, Array]) -> None:
+        def call(values: Mapping[str, Array]) -> None:
             picture[...] = 0
-            np.copyto(inside, values[x.name][0])
+            np.copyto(inside, values[x.name][0][:, begin:stop])
             if zero:
                 np.subtract(inside, zero, out=inside)
+            np.copyto(target, source)
+            np.matmul(matrices, self._weights, out=sums)
+            finish()
+            last()
 
-        calls: list[Call] = [read]
-        for first, count in self._bands:
-            sums = tile[: count * y.width * y.channels].reshape(count, y.width, y.channels)
-            need = (count - 1) * down + rows
-            terms = rows * x.channels * columns
-            left_ = view(taps, 0, (count, y.width, terms), (down * per_row, 1, y.width))
-            source = shifted[first * down : first * down + need]
-            target = taps[: need * per_row].reshape(source.shape)
-            last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
-
-            def call(
-                _: Mapping[str, Array],
-                source: Array = source,
-                target: Array = target,
-                left: Array = left_,
-                sums: Array = sums,
-                last: Any = last,
-            ) -> None:
-                np.copyto(target, source)
-                np.matmul(left, self._weights, out=sums)
-                finish()
-                last()
-
-            calls.append(call)
-        return calls
+        return call

@@ -8,14 +8,14 @@ import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import tile_floats
-from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, products
 from qdqnp.schedule.store import stored
 
 #: Floats of a tile, which should stay in the cache of a core. Measured; it decides speed only.
-TILE = 128 * 1024
+TILE = 256 * 1024
 
 
 def is_pointwise(layer: ConvolvedLayer) -> bool:
@@ -24,7 +24,7 @@ def is_pointwise(layer: ConvolvedLayer) -> bool:
     return window.kernel == (1, 1) and window.strides == (1, 1) and not any(window.pads) and len(layer.weights) == 1
 
 
-class Pointwise(Form):
+class Pointwise(Banded):
     """sums = pixels (rows * width, C) @ weights (C, M)."""
 
     kind = "1x1 in place"
@@ -34,26 +34,23 @@ class Pointwise(Form):
         self.proof = layer.proof
         self._weights = layer.weights[0, 0, 0].astype(np.float32)
         out = layer.y
-        self._bands = bands(out.height, TILE // max(1, out.width * out.channels))
-        floats = tile_floats(self._bands[0][1] * out.width, out.channels)
+        self.bands = bands(out.height, TILE // max(1, out.width * out.channels))
+        floats = tile_floats(self.bands[0][1] * out.width, out.channels)
         self.work = (floats, floats, layer.finish.wide_floats * floats)
 
-    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, out = self.layer, self.output
         x, y = placed[layer.x.name], placed[out.name]
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         tile, spare, wide = work
-        finish = layer.finish.bind(tile, wide)
-        calls = []
-        for first, rows in self._bands:
-            pixels = rows * out.width
-            left = x.rows(first, first + rows).reshape(pixels, layer.x.channels)
-            sums = tile[: pixels * out.channels]
-            made = products(left, self._weights, sums.reshape(pixels, out.channels))
-            made_here = sums.reshape(rows, out.width, out.channels)
-            last = stored(made_here, layer.finish.settle, first, y, layer.shortcut, other, spare)
-            calls.append(banded(made, finish, last))
-        return calls
+        pixels = count * out.width
+        left = x.rows(first, first + count).reshape(pixels, layer.x.channels)
+        sums = tile[: pixels * out.channels]
+        made = products(left, self._weights, sums.reshape(pixels, out.channels))
+        made_here = sums.reshape(count, out.width, out.channels)
+        finish = layer.finish.bind(tile[: tile_floats(pixels, out.channels)], wide)
+        last = stored(made_here, layer.finish.settle, first, y, layer.shortcut, other, spare)
+        return banded(made, finish, last)
 
 
 def banded(made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]) -> Call:

@@ -14,14 +14,14 @@ import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import tile_floats
-from qdqnp.schedule.form import Call, Form, bands
+from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, products, view
 from qdqnp.schedule.store import stored
 
 #: Floats that a band works on, which should stay in the cache of a core. Measured; it decides speed only.
-BAND = 256 * 1024
+BAND = 512 * 1024
 
 
 def fits(layer: ConvolvedLayer) -> bool:
@@ -29,7 +29,7 @@ def fits(layer: ConvolvedLayer) -> bool:
     return layer.window.dilations[1] == 1 or layer.window.kernel[1] == 1
 
 
-class KernelRows(Form):
+class KernelRows(Banded):
     """sums = over kernel rows, and for each block: runs (pixels, kernel columns * C) @ weights, added up."""
 
     kind = "kernel rows in place"
@@ -55,14 +55,14 @@ class KernelRows(Form):
         self.places = [(shift % down, shift // down) for shift in shifts]
         #: Columns of the input that are copied.
         self.columns = min(-(-layer.x.width // self.skip), self.pitch - self.left)
+        self.rows_read = (kernel_rows, down, layer.window.dilations[0], layer.window.pads[0])
         self.borders = self._borders(y.height)
         self._plan()
 
     def _borders(self, rows: int) -> tuple[int, int]:
         """Return the rows of zeros that `rows` rows of output read above and below the input."""
-        top, down = self.layer.window.pads[0], self.layer.window.strides[0]
-        last = (rows - 1) * down + (self.layer.window.kernel[0] - 1) * self.layer.window.dilations[0] - top
-        return top, max(0, last + 1 - self.layer.x.height)
+        start, stop = self.needs(0, rows)
+        return -start, max(0, stop - self.layer.x.height)
 
     def _plan(self) -> None:
         """Choose bands, and size the work memory."""
@@ -94,27 +94,30 @@ class KernelRows(Form):
             start = first * down + buffer - top
             read = x.rows(start, start + (rows - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
             read = read.reshape(rows, self.columns, self.blocks, self.inner).transpose(2, 0, 1, 3)
-            found.append((source[:, buffer, :rows, self.left : self.left + self.columns], read))
+            into = source[:, buffer, :rows, self.left : self.left + self.columns]
+            if self.blocks > 1:  # the channels of a block are moved as one element: NumPy's loops are longer
+                run = np.dtype((np.void, 4 * self.inner))
+                into, read = into.view(run), read.view(run)
+            found.append((into, read))
         return found
 
-    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+        return [borders_cleared(self._source(work[0]), self.left, self.left + self.columns)]
+
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y = self.layer, self.output
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
-        source = self._source(flat)
-        finish = layer.finish.bind(tile, wide)
-        calls: list[Call] = [borders_cleared(source, self.left, self.left + self.columns)]
-        for first, count in self.bands:
-            pixels = count * self.out_pitch
-            parts: list[list[Product]] = []
-            for (buffer, down), weights in zip(self.places, self.weights, strict=True):
-                out = tile if not parts else spare
-                parts.append(self._products(flat, buffer, down, weights, out, pixels))
-            sums = tile[: pixels * y.channels].reshape(count, self.out_pitch, y.channels)[:, : y.width]
-            last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
-            copies = self._copies(placed[layer.x.name], source, first, count)
-            calls.append(_band(copies, parts, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last))
-        return calls
+        pixels = count * self.out_pitch
+        parts: list[list[Product]] = []
+        for (buffer, down), weights in zip(self.places, self.weights, strict=True):
+            out = tile if not parts else spare
+            parts.append(self._products(flat, buffer, down, weights, out, pixels))
+        sums = tile[: pixels * y.channels].reshape(count, self.out_pitch, y.channels)[:, : y.width]
+        finish = layer.finish.bind(tile[: tile_floats(pixels, y.channels)], wide)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
+        return _band(copies, parts, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last)
 
     def _products(self, flat: Array, buffer: int, down: int, weights: Array, out: Array, pixels: int) -> list[Product]:
         """Return the products of one kernel row, in the buffer and rows down in it, for so many output pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -34,6 +35,7 @@ class Winograd(KernelRows):
     """Rows of sums in pairs: p0 + p1 + p2 and p1 - p2 - p3, as `proof.py: winograd` names them."""
 
     kind = "kernel rows by F(2, 3)"
+    multiple = 2
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         super().__init__(layer)
@@ -45,8 +47,9 @@ class Winograd(KernelRows):
         self.bands = bands(y.height, BAND // max(1, per_row), 2)
         rows = -(-self.bands[0][1] // 2) * 2
         self.pairs, self.rows = rows // 2, rows + 2
-        self.borders = self._borders(-(-y.height // 2) * 2)  # a last odd row is computed as a pair
-        source = self.blocks * self.rows * self.pitch * self.inner
+        #: With one block, rows are transformed where they lie; the runs of several are gathered first.
+        self._gathered = self.blocks > 1
+        source = self.blocks * self.rows * self.pitch * self.inner if self._gathered else 0
         plane = self.pairs * self.pitch
         slack = (self.layer.window.kernel[1] + self.unit) * self.inner
         tile = tile_floats(2 * plane, y.channels)
@@ -57,30 +60,46 @@ class Winograd(KernelRows):
         forms = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
         self.forms = forms.reshape(4, self.blocks, 1, -1, self.outer).astype(np.float32)
 
-    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+    def needs(self, first: int, count: int) -> tuple[int, int]:
+        return super().needs(first, count + count % 2)  # a last odd row is computed as a pair
+
+    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+        if self._gathered:
+            return super().prepare(work)
+        return [borders_cleared(self._transformed(work[1]), self.left, self.left + self.columns)]
+
+    def _transformed(self, flat: Array) -> Array:
+        """View work memory as (forms, blocks, pairs, pixels, channels of a block)."""
+        shape = (4, self.blocks, self.pairs, self.pitch, self.inner)
+        return flat[: math.prod(shape)].reshape(shape)
+
+    def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y, outer = self.layer, self.output, self.output.channels
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, transformed, sums, spare, wide = work
-        source = self._source(flat)
-        calls: list[Call] = [borders_cleared(source, self.left, self.left + self.columns)]
-        finish = layer.finish.bind(sums[: tile_floats(2 * self.pairs * self.pitch, outer)], wide)
-        for first, count in self.bands:
-            pairs = -(-count // 2)
+        pairs, x = -(-count // 2), placed[layer.x.name]
+        v = self._transformed(transformed)[:, :, :pairs]
+        copies: list[tuple[Array, Array]] = []
+        if self._gathered:
+            source = self._source(flat)
+            copies = self._copies(x, source, first, 2 * pairs)
             d = [source[:, 0, at : at + 2 * pairs : 2] for at in range(4)]
-            v = [part.reshape(d[0].shape) for part in _quarters(transformed, d[0].size)]
-            p = _quarters(sums, pairs * self.pitch * outer)
-            area = spare[: p[0].size]
-            lasts = []
-            for at in range(2):
-                tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
-                if len(tile):
-                    lasts.append(
-                        stored(tile, layer.finish.settle, first + at, placed[y.name], layer.shortcut, other, area, 2)
-                    )
-            copies = self._copies(placed[layer.x.name], source, first, 2 * pairs)
-            made = self._four_products(transformed, sums, pairs)
-            calls.append(_band(copies, d, v, made, p, area, finish, lasts))
-        return calls
+        else:
+            start, _ = self.needs(first, 2 * pairs)
+            d = [x.rows(start + at, start + at + 2 * pairs - 1, 2)[:, : self.columns] for at in range(4)]
+            v = v[:, 0, :, self.left : self.left + self.columns]
+        p = _quarters(sums, pairs * self.pitch * outer)
+        area = spare[: p[0].size]
+        lasts = []
+        for at in range(2):
+            tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
+            if len(tile):
+                lasts.append(
+                    stored(tile, layer.finish.settle, first + at, placed[y.name], layer.shortcut, other, area, 2)
+                )
+        made = self._four_products(transformed, sums, pairs)
+        finish = layer.finish.bind(sums[: tile_floats(2 * pairs * self.pitch, outer)], wide)
+        return _band(copies, d, list(v), made, p, area, finish, lasts)
 
     def _four_products(self, transformed: Array, sums: Array, pairs: int) -> list[Product]:
         """Return the products of all four forms for so many pairs of rows."""
@@ -90,7 +109,7 @@ class Winograd(KernelRows):
             transformed,
             0,
             (4, self.blocks, self.phases, rows, terms),
-            (self.blocks * pairs * run, pairs * run, self.inner, self.unit * self.inner, 1),
+            (self.blocks * self.pairs * run, self.pairs * run, self.inner, self.unit * self.inner, 1),
         )
         made = view(
             sums,

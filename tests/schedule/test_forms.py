@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,17 +17,25 @@ import qdqnp
 from qdqnp.errors import ProfileError
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
-from qdqnp.quant import Array
+from qdqnp.numerics.profiles import profile_named
+from qdqnp.numerics.questions import Means
+from qdqnp.quant import Array, Quant
+from qdqnp.schedule import chain as chains
 from qdqnp.schedule import compile as compiling
+from qdqnp.schedule import depthwise, rows, winograd
+from qdqnp.schedule.addition import PairTable
+from qdqnp.schedule.chain import Chain
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.finish import Direct
+from qdqnp.schedule.form import Form
+from qdqnp.schedule.image import Image
 from qdqnp.schedule.layer import ConvolvedLayer
+from qdqnp.schedule.means import averaged
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.pointwise import Pointwise
 from qdqnp.schedule.rows import KernelRows
 from qdqnp.schedule.schedule import Compiled, Defined, Schedule
-from qdqnp.schedule.store import PairTable
 from qdqnp.schedule.winograd import Winograd
 from tests.networks import Builder, dla
 from tests.ops.cases import CASES
@@ -37,7 +46,16 @@ NAMES = ("QLinearConv", "QLinearAdd", "QLinearMul", "QLinearConcat", "MaxPool", 
 
 def forms(schedule: Schedule) -> Counter[str]:
     """How many steps take each compiled form."""
-    return Counter(type(action.form).__name__ for action in schedule.actions if isinstance(action, Compiled))
+    return Counter(type(form).__name__ for form in computed(schedule))
+
+
+def computed(schedule: Schedule) -> list[Form]:
+    """The compiled forms, those of chains too, each chain before its own."""
+    found: list[Form] = []
+    for action in schedule.actions:
+        if isinstance(action, Compiled):
+            found += [action.form, *(action.form.forms if isinstance(action.form, Chain) else ())]
+    return found
 
 
 def check(
@@ -118,6 +136,83 @@ def test_random_convolutions_give_the_codes_of_the_steps(profile: str) -> None:
         assert {"Pointwise", "Planes", "KernelRows", "Winograd", "Joined", "Maxima"} <= set(seen), seen
 
 
+@pytest.mark.parametrize("profile", ("ort", "tflite", "neural-art"))
+def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every image that one convolution reads lies between two forms, however small; in bands of few rows."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    seen: Counter[str] = Counter()
+    lengths: Counter[int] = Counter()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        monkeypatch.setattr(chains, "BETWEEN", int(rng.choice([1, 2000, 10**9])))
+        for room in (rows, winograd, depthwise):
+            monkeypatch.setattr(room, "BAND", int(rng.choice([1, 20_000, 10**9])))
+        net = Builder(seed, dtype=np.int8 if rng.integers(2) else np.uint8, per_channel=bool(rng.integers(2)))
+        channels = int(rng.choice([1, 3, 16, 24]))
+        y = net.quantized("input", channels, 1.0)
+        for _ in range(int(rng.integers(2, 6))):
+            kind = int(rng.integers(4))
+            if kind == 0:
+                y = net.conv(y, int(rng.choice([8, 16])))
+            elif kind == 1:
+                y = net.conv(y, net.channels[y], 3, int(rng.choice([1, 2])), net.channels[y])
+            elif kind == 2:
+                y = net.conv(y, int(rng.choice([8, 16])), 3)
+            else:
+                y = random_layer(net, rng, y)
+        size = [int(side) for side in rng.integers(16, 60, 2)]
+        x = rng.normal(0, 1.2, (1, channels, *size)).astype(np.float32)
+        try:
+            model = qdqnp.load(net.model(net.conv(y, 8), [1, channels, *size]))
+            model.run(x, profile=profile)
+        except qdqnp.QdqnpError:
+            continue
+        found = check(model, x, profile, model.plan(profile).program.outputs)
+        seen += forms(found)
+        lengths.update(len(form.forms) for form in computed(found) if isinstance(form, Chain))
+    assert {"Chain", "Pointwise", "Planes", "KernelRows", "Winograd", "Depthwise"} <= set(seen), seen
+    assert len(lengths) > 2, lengths
+
+
+def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shortcut, a join, and an output are read as whole images."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    net = Builder(4)
+    y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+    z = net.conv(y, 16, 3)
+    both = net.concat(z, net.conv(net.conv(net.add(net.conv(z, 16, 3), z), 16, 3), 16))
+    model = qdqnp.load(net.model(net.conv(both, 8), [1, 3, 24, 24]))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 24, 24)).astype(np.float32)
+    outputs = model.plan().program.outputs
+    assert forms(check(model, x, "ort", outputs))["Chain"] == 2
+    second = model.layer(model.plan().steps[1].step.label).name
+    assert forms(check(model, x, "ort", [*outputs, second]))["Chain"] == 1
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_means_of_images(profile: str) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        net = Builder(seed, dtype=np.int8 if seed % 2 else np.uint8)
+        y = net.conv(net.quantized("input", 3, 1.0), 16, 3)
+        made = net.name("mean")
+        net.nodes.append(helper.make_node("GlobalAveragePool", [y], [made]))
+        size = [int(side) for side in rng.integers(3, 30, 2)]
+        x = rng.normal(0, 2, (1, 3, *size)).astype(np.float32)
+        model = qdqnp.load(net.model(net.conv(net.quantized(made, 16, 0.3), 8), [1, 3, *size]))
+        found = forms(check(model, x, profile, model.plan(profile).program.outputs))
+        assert profile not in ("ort", "exact", "tflite", "neural-art") or found["Averaged"] == 1
+
+
+def test_sums_of_pixels_that_float32_does_not_hold_are_the_steps() -> None:
+    x = Image("x", 256, 258, 4, np.dtype(np.int8), -128)  # 66,048 pixels of up to 255
+    y = Image("y", 1, 1, 4, np.dtype(np.int8), 0)
+    scale = Quant(np.dtype(np.int8), np.float32(0.1), np.array(-128, np.int8))
+    question = Means("mean", scale, scale, 256 * 258, np.zeros(4, np.int64))
+    assert averaged("mean", x, y, question, profile_named("ort")) is None
+    assert averaged("mean", replace(x, width=256), y, replace(question, count=256 * 256), profile_named("ort"))
+
+
 @pytest.mark.parametrize("profile", ("ort", "tflite", "cmsis-nn"))
 def test_depthwise_convolutions_of_any_window(profile: str) -> None:
     """Every stride, dilation and padding; few channels and many; an addition behind it, a part of a joined image."""
@@ -196,8 +291,7 @@ def joined(net: Builder, parts: list[str], like: str) -> str:
 
 
 def layers(schedule: Schedule) -> list[ConvolvedLayer]:
-    found = [action.form for action in schedule.actions if isinstance(action, Compiled)]
-    return [form.layer for form in found if isinstance(form, Convolved)]
+    return [form.layer for form in computed(schedule) if isinstance(form, Convolved)]
 
 
 @pytest.mark.parametrize("profile", ("ort", "tflite"))

@@ -13,6 +13,7 @@ from qdqnp.schedule.image import Image, PlacedImage
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_codes_become_an_image_and_codes_again(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "PIECE", 40)
+    monkeypatch.setattr(images, "TURNED", 7)
     rng = np.random.default_rng(1)
     for zero in all_codes(np.dtype(dtype)):
         height, width, channels, more = (int(size) for size in rng.integers(1, 6, 4))

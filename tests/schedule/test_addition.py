@@ -10,9 +10,9 @@ import pytest
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.questions import Pairs
 from qdqnp.quant import Quant
+from qdqnp.schedule.addition import Addition, PairTable, addition
 from qdqnp.schedule.image import centered
 from qdqnp.schedule.joined import CodeTable, rescale
-from qdqnp.schedule.store import PairTable, addition
 
 NOTHING = np.zeros(0, np.uint8)
 
@@ -50,6 +50,15 @@ def test_pairs_are_answered_as_by_the_rule(rule: str, profile: str) -> None:
             np.testing.assert_array_equal(np.rint(tile).reshape(-1), wanted - int(y.zero_point))
     if (rule, profile) == ("add", "neural-art-1.1.3"):
         assert seen == {PairTable.__name__: 6}
+
+
+def test_sums_near_to_a_half_are_moved_to_the_side_of_the_rule() -> None:
+    # the ratios of these scales alone round a pair the other way, with whatever factors nearby
+    scales = (np.float32(0.9), np.float32(1 / 6), np.float32(1))
+    quants = tuple(Quant(np.dtype(np.int8), scale, np.array(-128, np.int8)) for scale in scales)
+    found = addition(Pairs("add", "layer", quants, NOTHING, NOTHING), PROFILES["ort"])
+    assert isinstance(found, Addition)
+    assert found.offset
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
