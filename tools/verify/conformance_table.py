@@ -131,6 +131,16 @@ REASONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("openvino", "", "qdq", ROUNDING, "the float operator runs with its quantization folded in, rounded otherwise"),
 )
 
+#: Why a model is refused, by what a runtime says of it.
+REFUSED: Mapping[str, str] = {
+    "from domain 'com.microsoft' is unknown": "it does not have the operator",
+    "Unimplemented(": "it does not have the operator",
+    "No conversion rule found": "it does not have the operator",
+    "number of dequantization scale elements": "scales of weights by channel are sought along axis 1, not 0 (ticket)",
+    "Scalar value can't be derived": "scales of weights by column are not taken",
+    "No suitable implementations": "its CPU plugin has no kernel for what it made of the layer",
+}
+
 
 # -- scores ------------------------------------------------------------------------------------------------------------
 def scores_of(pack: Path, folder: Path | None, limit: int | None) -> Iterator[Document]:
@@ -233,15 +243,22 @@ def reason_of(runtime: str, op: str, form: str, kind: str) -> str:
 
 
 def refusals(scores: Sequence[Document]) -> list[str]:
-    """Return a row for each runtime: the operators that it refuses, by form, with the number of cases."""
-    lines = ["| runtime | refused | operators |", "|---|--:|---|"]
+    """Return a row for each runtime and reason: the operators that it refuses, by form, with the number of cases."""
+    lines = ["| runtime | refused | why | operators |", "|---|--:|---|---|"]
     for one in scores:
         refused = [case for case in one["cases"] if case["verdict"] in ("refused", "failed")]
-        groups = Counter((case["case"].split("/")[1], case["form"]) for case in refused)
-        if groups:
-            told = ", ".join(f"{op} ({form}) {count}" for (op, form), count in sorted(groups.items()))
-            lines.append(f"| `{one['runtime']}` | {len(refused)} | {told} |")
+        whys = {case["case"]: why_refused(case["told"]) for case in refused}
+        for why, count in Counter(whys.values()).most_common():
+            those = (case for case in refused if whys[case["case"]] == why)
+            groups = Counter((case["case"].split("/")[1], case["form"]) for case in those)
+            told = ", ".join(f"{op} ({form}) {number}" for (op, form), number in sorted(groups.items()))
+            lines.append(f"| `{one['runtime']}` | {count} | {why} | {told} |")
     return lines
+
+
+def why_refused(told: str) -> str:
+    """Return why a runtime refuses a model, by what it says."""
+    return next((why for text, why in REFUSED.items() if text in told), "not explained")
 
 
 # -- tickets -----------------------------------------------------------------------------------------------------------
@@ -280,6 +297,7 @@ FAR = {"x": np.array([3e38, -3e38], F)}
 EVEN = {"x": np.array([0, 255, 2.5], F)}
 BIG = {"x": np.array([200], U8), "w": np.array([200], U8)}
 PLANE = {"x": np.full((1, 1, 2, 2), -128, I8)}
+CHANNEL = {"x": np.array([[[[2]]]], U8)}
 ALIKE = {"x": np.zeros((1, 10), U8)}
 TICKETS = (
     Ticket(
@@ -308,6 +326,27 @@ TICKETS = (
         lambda: _model([_node("DynamicQuantizeLinear", "x", "y s z")], EVEN, U8, [3], {}),
         EVEN,
         np.array([0, 255, 2], U8),
+    ),
+    Ticket(
+        "conv_channels",
+        ("openvino",),
+        "QLinearConv whose weights have a scale for each output channel is refused",
+        "ONNX: w_scale is a scalar, or has the size of output channels; w has the shape (M, C / group, kH, kW)",
+        lambda: _model(
+            [_node("QLinearConv", "x s z w ws wz s z", "y")],
+            CHANNEL,
+            U8,
+            [1, 2, 1, 1],
+            {
+                "s": F(1),
+                "z": U8(0),
+                "w": np.array([3, 3], I8).reshape(2, 1, 1, 1),
+                "ws": np.array([1, 2], F),
+                "wz": np.zeros(2, I8),
+            },
+        ),
+        CHANNEL,
+        np.array([6, 12], U8).reshape(1, 2, 1, 1),
     ),
     Ticket(
         "add_beyond",
@@ -388,7 +427,11 @@ def _answer(runtime: str, model: Path, files: Mapping[str, Path]) -> str:
         outcome = opened_runtime.run(model, files)
     finally:
         opened_runtime.close()
-    return told(outcome.outputs["y"]) if isinstance(outcome, Ran) else outcome.reason[:60]
+    return (
+        told(outcome.outputs["y"])
+        if isinstance(outcome, Ran)
+        else f"refused: {why_refused(outcome.reason).removesuffix(' (ticket)')}"
+    )
 
 
 def told(values: Array) -> str:

@@ -24,6 +24,7 @@ from tools.verify.conformance_table import (
     refusals,
     section,
     summary,
+    why_refused,
 )
 
 
@@ -51,7 +52,7 @@ def test_what_tickets_expect_is_what_onnxruntime_and_qdqnp_give(ticket: object) 
 def test_rows(tmp_path: Path) -> None:
     cases = [
         {"case": "ort/MaxPool/a", "form": "qdq", "verdict": "wrong", "kind": "rounding", "as_profile": "exact"},
-        {"case": "ort/QGemm/b", "form": "integer", "verdict": "refused", "kind": "", "as_profile": ""},
+        {"case": "ort/QGemm/b", "form": "integer", "verdict": "refused", "told": "TractError: Unimplemented(QGemm) x"},
     ]
     one = {"runtime": "reference", "version": "onnx 1", "counts": {"right": 3, "wrong": 1, "refused": 1, "failed": 0}}
     score = {**one, "classes": {"rounding": 1}, "cases": cases}
@@ -61,7 +62,8 @@ def test_rows(tmp_path: Path) -> None:
     assert len(differences([score, twin])) == len(differences([score])) == 3
     more = {**twin, "cases": [*cases, {**cases[0], "case": "ort/MaxPool/c"}]}
     assert "| `reference-default` | MaxPool | qdq | rounding | 2 |" in differences([score, more])[-1]
-    assert refusals([score])[-1] == "| `reference` | 1 | QGemm (integer) 1 |"
+    assert refusals([score])[-1] == "| `reference` | 1 | it does not have the operator | QGemm (integer) 1 |"
+    assert why_refused("some other text") == "not explained"
 
 
 def test_scores_that_are_there_are_kept_while_the_pack_is_the_same(tmp_path: Path) -> None:
