@@ -187,7 +187,12 @@ def runs_of_files(
 
 def _is_plain(paths: tuple[Path, ...]) -> bool:
     """Tell whether a file, or a folder, is neither one of several inputs nor a golden set, nor a case of one."""
-    return len(paths) == 1 and _set_of(paths[0]) is None
+    return len(paths) == 1 and not is_golden_set(paths[0])
+
+
+def is_golden_set(path: Path) -> bool:
+    """Tell whether a path is a golden set, or a case of one."""
+    return _set_of(path) is not None
 
 
 def _set_of(path: Path) -> Path | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 
 from qdqnp.api.arguments import AnyModel, AnyPath, AnyProfile, name_of, opened, profile_with
 from qdqnp.api.inputs import AnyInputs, AnyPreprocessing, inputs_of
+from qdqnp.api.labelled import labelled_runs
 from qdqnp.api.progress import LOG, Progress
 from qdqnp.api.result import Result
 from qdqnp.diagnosis.mapping import read_mapping
 from qdqnp.errors import InputError, Problem
-from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
 from qdqnp.layer_quality.job import UNFUSED
 from qdqnp.layer_quality.quality import MOST_GREEDY
@@ -52,7 +53,9 @@ def quality(
     int8_model: AnyModel,
     data: AnyInputs,
     *,
-    labels: Iterable[Array | int] | None = None,
+    labels: Iterable[Array | int] | AnyPath | None = None,
+    class_names: Sequence[str] | None = None,
+    class_offset: int | None = None,
     profile: AnyProfile = "ort",
     mapping: AnyPath | Mapping[str, str] | None = None,
     what_if: bool = False,
@@ -69,7 +72,10 @@ def quality(
         float_model: the float network: a path, bytes, an onnx.ModelProto, or what qdqnp.load returned.
         int8_model: the quantized network, likewise.
         data: inputs like those that the network is for: an array, arrays by name, a file, or several of these.
-        labels: for each input the class, or the classes of its rows; None takes those that .npz files have.
+        labels: for each input the class, or the classes of its rows; or the label file of a folder of pictures. None
+            takes those that .npz files have, and those that class folders or a label file tell, as `evaluate` does.
+        class_names: the names of the classes of a folder, in order.
+        class_offset: the class of the scores that is class 0 of labels in files.
         profile: the arithmetic of the int8 network.
         mapping: by tensor or layer of the int8 network, that of the float network: a file, or names by name.
         what_if: whether to make each layer float by itself, and to say what the outputs regain.
@@ -99,18 +105,18 @@ def quality(
         raise InputError("no such number of layers", [problem])
     real, codes = opened(float_model), opened(int8_model)
     given = inputs_of(data, None, 0, preprocess)
-    runs = given.runs(real.program(UNFUSED))
-    known = labels_of(given.files, runs) if labels is None and given.files else labels
+    stated, known = (labels, None) if isinstance(labels, str | os.PathLike) else (None, labels)
+    found = labelled_runs(real.program(UNFUSED), given, stated, class_names, class_offset)
     if isinstance(mapping, Mapping) or mapping is None:
         names = dict(mapping or {})
     else:
         names = {key: mapped.entry for key, mapped in read_mapping(Path(mapping)).items()}
-    LOG.info("measuring: %d inputs", len(runs))
+    LOG.info("measuring: %d inputs", len(found.runs))
     report = measured(
         real,
         codes,
-        AllFeeds(runs),
-        labels=known,
+        AllFeeds(found.runs),
+        labels=found.labels if known is None else known,
         profile=profile_with(profile),
         mapping=names,
         what_if=what_if,

@@ -20,6 +20,12 @@ labels_option = click.option(
     "--labels", type=PATH, metavar="FILE", help="The class of each picture: lines of name and class."
 )
 class_names_option = click.option("--class-names", type=PATH, metavar="FILE", help="Class names, one a line.")
+class_offset_option = click.option(
+    "--class-offset",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The class of the scores that is class 0 of the labels: 1 where class 0 is a background.",
+)
 
 
 def evaluation_options(command: Command) -> Command:
@@ -56,12 +62,7 @@ def evaluation_options(command: Command) -> Command:
         (
             labels_option,
             class_names_option,
-            click.option(
-                "--class-offset",
-                type=click.IntRange(min=0),
-                metavar="N",
-                help="The class of the scores that is class 0 of the labels: 1 where class 0 is a background.",
-            ),
+            class_offset_option,
             click.option(
                 "--scores",
                 metavar="NAME",

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
+from qdqnp.api.labelled import labelled_runs
 from qdqnp.cli.engine import engine_options
-from qdqnp.cli.inputs import Inputs, input_options, runs_of_files
+from qdqnp.cli.inputs import Inputs, input_options
+from qdqnp.cli.labelled import class_names_option, class_offset_option, labels_option
 from qdqnp.cli.options import PATH, force_option, json_option, node_data_option, profile_option
 from qdqnp.diagnosis.mapping import read_mapping
 from qdqnp.engine import Workplace
 from qdqnp.files.atomic import target, write_text
-from qdqnp.inputs.labels import labels_of
 from qdqnp.inputs.runs import AllFeeds
+from qdqnp.inspection.outputs import read_labels
 from qdqnp.layer_quality import quality
 from qdqnp.layer_quality.findings import percent
 from qdqnp.layer_quality.job import UNFUSED
@@ -29,8 +31,9 @@ from qdqnp.render.quality import quality_page
 #: Rows that are shown without --all, and findings, unmatched tensors and gains that are listed.
 SHOWN, LISTED = 12, 5
 HELP = (
-    "Inputs like those that the network is for: .npy or .npz files (with labels as y), pictures, folders of them, a "
-    "golden set. Random numbers say nothing of a trained network, and are not offered."
+    "Inputs like those that the network is for: .npy or .npz files (with labels as y), pictures, folders of them (with "
+    "a folder for each class, or a label file), a golden set. Random numbers say nothing of a trained network, and are "
+    "not offered."
 )
 
 
@@ -38,6 +41,9 @@ HELP = (
 @click.argument("float_model", type=PATH, metavar="FLOAT.onnx")
 @click.argument("int8_model", type=PATH, metavar="INT8.onnx")
 @input_options(HELP, required=True, option=("--data", "--input"))
+@labels_option
+@class_names_option
+@class_offset_option
 @profile_option("The arithmetic of the int8 network: a name, or a .toml file.")
 @click.option("--mapping", type=PATH, metavar="FILE", help="Which tensor stands for which, .toml or .json.")
 @click.option("--what-if", is_flag=True, help="Make each layer float by itself: what do the outputs regain?")
@@ -54,6 +60,9 @@ def quality_command(
     float_model: Path,
     int8_model: Path,
     inputs: Inputs,
+    labels: Path | None,
+    class_names: Path | None,
+    class_offset: int | None,
     profile: str,
     mapping: Path | None,
     what_if: bool,
@@ -85,14 +94,24 @@ def quality_command(
     arithmetic = profile_from(profile)
     chosen = {} if mapping is None else {key: mapped.entry for key, mapped in read_mapping(mapping).items()}
     real, coded = load(float_model), load(int8_model)
-    runs = runs_of_files(real.program(UNFUSED), inputs.files, inputs.pictures)
+    names = None if class_names is None else read_labels(class_names)
     with progress(disable=as_json) as shown:
+        reading = shown.add_task("reading", total=None)
+        found = labelled_runs(
+            real.program(UNFUSED),
+            inputs,
+            labels,
+            names,
+            class_offset,
+            lambda done, total: shown.update(reading, completed=done, total=total),
+        )
+        shown.remove_task(reading)
         task = shown.add_task("measuring", total=None)
         report = quality(
             real,
             coded,
-            AllFeeds(runs),
-            labels=labels_of(inputs.files, runs),
+            AllFeeds(found.runs),
+            labels=found.labels,
             profile=arithmetic,
             mapping=chosen,
             what_if=what_if,

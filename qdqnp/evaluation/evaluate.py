@@ -140,7 +140,7 @@ def evaluate(
     given = data_of(data, None if labels is None else Path(labels), class_names)
     columns, held = open_columns(columns_of(models), preprocessing, given.pictures, scores, host_float)
     names = class_names if class_names is not None else given.class_names
-    offset, notes = _offset(columns, given, names, class_offset)
+    offset, notes = offset_of([column.scores.classes for column in columns], names, given.span, class_offset)
     classes = _classes(columns, names, offset)
     if any(column.preprocessing is not None and _unscaled(column.preprocessing) for column in columns):
         notes.append("pictures are passed as 0 to 255, unscaled")
@@ -186,22 +186,32 @@ def _unscaled(settings: Preprocessing) -> bool:
     return settings.dtype == "float32" and not settings.scales
 
 
-def _offset(
-    columns: Sequence[OpenColumn], data: DataSet, names: Sequence[str] | None, stated: int | None
+def offset_of(
+    sizes: Iterable[int], names: Sequence[str] | None, span: tuple[int, int] | None, stated: int | None
 ) -> tuple[int, list[str]]:
-    """Return the class of the scores that is class 0 of the labels, and what is to be said of it."""
+    """Return the class of the scores that is class 0 of the labels, and what is to be said of it.
+
+        sizes: how many classes scores have.
+        names: the names of the classes of the labels; None where there are none.
+        span: the smallest and the largest label; None where they are not known.
+        stated: what the user says; None where nothing is said.
+
+    Raises InputError where it is not clear.
+
+    >>> offset_of([10], None, (0, 9), None), offset_of([1001], None, (0, 999), None)[0]
+    ((0, []), 1)
+    """
     if stated is not None:
         return stated, [f"class 0 of the labels is class {stated} of the scores, as stated"] if stated else []
-    sizes = {column.scores.classes for column in columns}
-    if sizes != {_IMAGENET + 1}:
+    if set(sizes) != {_IMAGENET + 1}:
         return 0, []
-    if (names is not None and len(names) == _IMAGENET) or data.span == (0, _IMAGENET - 1):
+    if (names is not None and len(names) == _IMAGENET) or span == (0, _IMAGENET - 1):
         return 1, ["the scores have 1001 classes and the labels 1000: class 0 of the scores is taken for a background"]
-    if (names is not None and len(names) == _IMAGENET + 1) or (data.span is not None and data.span[1] == _IMAGENET):
+    if (names is not None and len(names) == _IMAGENET + 1) or (span is not None and span[1] == _IMAGENET):
         return 0, []
     hint = "State it: --class-offset 1 if class 0 is a background that no label counts, else --class-offset 0."
-    span = "unknown" if data.span is None else f"{data.span[0]} to {data.span[1]}"
-    problem = Problem("scores of 1001 classes", "labels that show whether class 0 is a background", span, hint)
+    got = "unknown" if span is None else f"{span[0]} to {span[1]}"
+    problem = Problem("scores of 1001 classes", "labels that show whether class 0 is a background", got, hint)
     raise InputError("the class of a label is not clear", [problem])
 
 

@@ -59,13 +59,15 @@ def runs_of(program: Program, paths: Iterable[Path], settings: Preprocessing | N
     for pictured, group in groupby(paths, lambda path: settings is not None or is_picture(path)):
         if pictured:
             pictures = [picture for path in group for picture in list_pictures(path)]
-            runs += _picture_runs(program, pictures, settings)
+            runs += picture_runs(program, pictures, settings)
         else:
             runs += [run for path in group for run in _array_runs(program, path)]
     return runs
 
 
-def _picture_runs(program: Program, pictures: Sequence[Picture], settings: Preprocessing | None) -> list[Run]:
+def picture_runs(program: Program, pictures: Sequence[Picture], settings: Preprocessing | None) -> list[Run]:
+    """Return the runs of pictures, as many in each as the model's batch has. Raises InputError for pictures that do not
+    fill the last one, and for preprocessing that does not fit the model."""
     chosen = resolved(settings or Preprocessing(), program)
     unscaled = chosen.dtype == "float32" and not chosen.scales
     return [

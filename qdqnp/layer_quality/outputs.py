@@ -71,6 +71,13 @@ class OutputSums:
         return {"sqnr": self.error.sqnr, "cosine": self.error.cosine, "accuracy": self.accuracy, **counts}
 
 
+def classes_of(program: Program) -> int | None:
+    """Return the number of classes of a model whose first output is (N, classes); None of another, and where it is
+    open."""
+    shape = program.tensors[program.outputs[0]].shape if program.outputs else ()
+    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) and shape[1] > 1 else None
+
+
 def real_outputs(program: Program, values: Mapping[str, Array], consts: Mapping[str, Array]) -> list[Array]:
     """Return the outputs of a run in order, codes as the real values that they stand for."""
     found = []

@@ -9,10 +9,11 @@ import numpy as np
 
 from qdqnp.element_types import is_float
 from qdqnp.engine import Shard, Workplace, digest, each_shard
-from qdqnp.errors import InputError, Problem
+from qdqnp.errors import InputError, Problem, shorten
 from qdqnp.feeds import Inputs, feeds_for
 from qdqnp.layer_quality.findings import findings_of, range_use, widest_scale
 from qdqnp.layer_quality.job import Items, Networks, QualityJob, QualitySums
+from qdqnp.layer_quality.outputs import classes_of
 from qdqnp.layer_quality.report import GreedyStep, QualityReport, QualityRow
 from qdqnp.layer_quality.weights import weight_error
 from qdqnp.layer_quality.what_if import FloatForms
@@ -95,24 +96,31 @@ def quality(
 
 
 def _shards(networks: Networks, data: Iterable[Inputs], labels: Sequence[Array | int] | None) -> Iterator[Shard]:
+    size = classes_of(networks.real.program)
     for index, inputs in enumerate(data):
         names = networks.real.program.inputs
         given = dict(inputs) if isinstance(inputs, Mapping) else dict(zip(names, [np.asarray(inputs)], strict=False))
         if not isinstance(inputs, Mapping) and len(names) != 1:
             feeds_for(networks.real, inputs)  # says why not
-        classes = _classes(index, given, labels)
+        classes = _classes(index, given, labels, size)
         items: Items = (given, classes)
         yield Shard(index, items, digest(given, classes))
 
 
-def _classes(number: int, given: Mapping[str, Array], labels: Sequence[Array | int] | None) -> Array | None:
-    """Return the classes of an input's rows. Raises InputError where there are not as many."""
+def _classes(
+    number: int, given: Mapping[str, Array], labels: Sequence[Array | int] | None, size: int | None
+) -> Array | None:
+    """Return the classes of an input's rows. Raises InputError where there are not as many, or one is no class of the
+    `size` that the scores have."""
     if labels is None:
         return None
     rows = next((len(array) for array in given.values() if np.ndim(array)), 1)
     found = np.asarray(labels[number] if number < len(labels) else []).reshape(-1)
     if found.size != rows or found.dtype.kind not in "iu":
         problem = Problem(f"labels of input {number}", f"{rows} integers", f"{found.size} {found.dtype}")
+        raise InputError("the labels do not fit the data", [problem])
+    if size is not None and not all(0 <= label < size for label in found.tolist()):
+        problem = Problem(f"labels of input {number}", f"classes from 0 to {size - 1}", shorten(str(found.tolist())))
         raise InputError("the labels do not fit the data", [problem])
     return found
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 import qdqnp
 from qdqnp.cli import cli
+from tests.evaluation.kit import class_folders, network, save
 from tests.layer_quality.nets import data, float_net, int8_net
 
 CHROMIUM = next(
@@ -55,6 +56,19 @@ def test_the_verdict_comes_first_and_names_the_layer(place: Path) -> None:
     table = next(line for line in rest if line.startswith("layer "))
     assert table.split() == ["layer", "entire", "single", "own", "max", "sat", "range", "weights"]
     assert rest[rest.index(table) + 1].startswith("c2_node ")
+
+
+def test_class_folders_are_counted_and_what_is_wrong_with_them_is_listed(tmp_path: Path) -> None:
+    real, int8 = save(tmp_path / "f.onnx", network(quantized=False)), save(tmp_path / "i.onnx", network())
+    folder = class_folders(tmp_path / "d")
+    words = ["quality", *map(str, (real, int8)), "--data", str(folder), "--scale", "1/8"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0 and "right: float 4, int8 4 of 4" in result.stdout, result.output
+    (folder / "a red" / "cut.png").write_bytes(b"")
+    (folder / "stray.png").write_bytes(b"")
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2 and not result.stdout and "2 of the inputs" in result.stderr
+    assert "cut.png" in result.stderr and "stray.png" in result.stderr
 
 
 def test_a_healthy_network_says_so(place: Path) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.errors import InputError, ModelError
 from qdqnp.layer_quality import QualityReport, QualityRow, quality
-from tests.layer_quality.nets import CHANNELS, QUANTS, SIDE, data, float_net, int8_net, weights
+from tests.layer_quality.nets import CHANNELS, CLASSES, QUANTS, SIDE, data, float_net, int8_net, weights
 
 Array = np.ndarray[Any, Any]
 
@@ -216,7 +216,10 @@ def test_labels_are_counted() -> None:
     report = report_on(best)
     assert report.float_correct == len(best) == report.outputs.labelled
     assert report.outputs.correct == report.outputs.agreeing
-    assert report_on([9] * len(best)).outputs.correct == 0
+    assert report_on([(one + 1) % CLASSES for one in best]).float_correct == 0
+    for label in (-1, CLASSES):
+        with pytest.raises(InputError, match=rf"labels of input 0: expected classes from 0 to 4, got \[{label}\]"):
+            report_on([label] * len(best))
 
 
 def test_what_does_not_fit_is_refused() -> None:
