@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,29 @@ def test_what_is_finished_is_not_computed_again(tmp_path: Path, monkeypatch: pyt
         run(network(), changed, **options)
     with pytest.raises(TypeError):  # and so is every shard under another preprocessing
         run(network(), data, **options | {"preprocessing": Preprocessing(divisor=4)})
+
+
+class FirstComesLast(ThreadPoolExecutor):
+    """Has what it is given first wait for all else."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        first = not hasattr(self, "_others")
+        if first:
+            self._others: list[Future[Any]] = []
+        made = super().submit(lambda: (first and time.sleep(0.5), fn(*args, **kwargs))[1])
+        self._others.append(made)
+        return made
+
+
+def test_the_order_in_which_shards_end_does_not_change_the_result(tmp_path: Path) -> None:
+    data = [(picture(number % 3, 100 + number), number % 3) for number in range(12)]
+    data[1], data[9] = (b"", 0), (b"", 0)
+    models = {"a": network(), "b": network(SWAPPED)}
+    options = {"batch": 1, "skip_bad": True}
+    with FirstComesLast(2) as executor:
+        found = run(models, data, executor=executor, **options)
+    assert [one.index for one in found.bad] == [1, 9] and len(found.columns[1].flips) > 4
+    assert text(found) == text(run(models, data, **options))
 
 
 def test_progress_says_what_is_counted_so_far(npz: Path) -> None:
