@@ -23,8 +23,8 @@ from qdqnp.evaluation.job import EvaluationJob, shards_of
 from qdqnp.evaluation.libraries import libraries_of
 from qdqnp.evaluation.result import BadInputsError, ColumnResult, Evaluation, top5_of
 from qdqnp.evaluation.sample import DataSet
-from qdqnp.files.paths import FOLDER, kind_of
-from qdqnp.inputs.pictures import Preprocessing
+from qdqnp.files.paths import FILE, FOLDER, kind_of
+from qdqnp.inputs.pictures import Preprocessing, is_picture
 from qdqnp.version import __version__
 
 #: Inputs that are computed together where a model takes any number, and batches of a shard.
@@ -72,6 +72,10 @@ def data_of(given: object, labels: Path | None = None, class_names: Sequence[str
         path = Path(given)
         if kind_of(path) == FOLDER:
             return folder_data(path, labels, class_names)
+        if kind_of(path) != FILE or is_picture(path):
+            got = "nothing there" if not kind_of(path) else "a picture" if kind_of(path) == FILE else "no file"
+            expected = "a folder of pictures with their classes, or an .npz file of inputs and classes"
+            raise InputError("no data", [Problem(f"data {path}", expected, got)])
         if labels is not None:
             problem = Problem("labels", "none beside a file of arrays, which has its own", str(labels))
             raise InputError("labels that nothing has", [problem])

@@ -238,6 +238,13 @@ def test_data_that_are_none() -> None:
         run(network(), [])
 
 
+def test_a_path_that_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(png(0))
+    for name, got in (("nowhere", "nothing there"), ("one.png", "a picture")):
+        with pytest.raises(InputError, match=rf"data .*{name}: expected a folder of pictures .*, got {got}"):
+            run(network(), tmp_path / name)
+
+
 # -- thumbnails --------------------------------------------------------------------------------------------------------
 def test_thumbnails_are_of_what_flipped(tmp_path: Path) -> None:
     data = data_of(class_folders(tmp_path, [0, 1, 2]))
