@@ -5,12 +5,15 @@
 Of shards that do nothing, what a shard costs; of a network on pictures, what a picture costs in one process and in
 more. Every worker's first shard is left out: what it takes is what starting takes. Numbers of workers take turns, and
 medians are shown. Times of the wall depend on what else the machine does, which processor time hardly does.
+What `qdqnp eval` does to hand a shard out is measured apart: it reads the pictures, hashes them for the key, and
+pickles them.
 The projection is arithmetic, and is printed as such.
 """
 
 from __future__ import annotations
 
 import math
+import pickle
 import resource
 import statistics
 import tempfile
@@ -23,6 +26,8 @@ from typing import Any
 import click
 
 from qdqnp.engine import Blobs, Job, Shard, key_of, run_shards
+from qdqnp.evaluation.arrays import pairs_data
+from qdqnp.evaluation.job import shards_of as evaluation_shards
 from qdqnp.inputs.pictures import is_picture, read_preprocessing
 from tools.bench.scale_jobs import Classify, Nothing
 from tools.bench.tables import Table, host_facts, load_average
@@ -91,6 +96,20 @@ def shards_of(items: Sequence[str], size: int) -> list[Shard]:
     return [Shard(index, part, key_of(list(part))) for index, part in enumerate(parts)]
 
 
+def handing_out(names: Sequence[str], size: int = IN_A_SHARD) -> float:
+    """Return the seconds of this process to read, to hash and to pickle a shard of so many pictures, as `qdqnp eval`
+    does.
+
+    names: paths of pictures.
+    size: pictures of a shard.
+    """
+    before, pictures = _own(), 0
+    for shard in evaluation_shards(pairs_data([(name, 0) for name in names]), size):
+        pickle.dumps(shard.items)
+        pictures += len(shard.items)
+    return (_own() - before) / pictures * size
+
+
 def projection(start: float, picture: float, shard: float, cores: int) -> tuple[float, str]:
     """Return how long PICTURES take on so many cores, in seconds, and the arithmetic.
 
@@ -141,12 +160,19 @@ def main(
     names = sorted(str(path) for path in folder.iterdir() if is_picture(path))[:count]
     job = Classify(Blobs(model.read_bytes()), profile, read_preprocessing(preprocess))
     of_pictures = observations(job, shards_of(names, size), numbers, turns)
-    _show_shards(of_shards, _kept(nothing), _clustered(nothing, scheduler))
+    handed = min(handing_out(names) for _ in range(turns))
+    clustered = _clustered(nothing, scheduler)
+    _show_shards(of_shards, _kept(nothing), clustered)
     _show_pictures(of_pictures, size)
     most = of_pictures[numbers[-1]]
+    sent = (of_shards[numbers[-1]] if clustered is None else clustered).here
+    click.echo(
+        f"To hand out {IN_A_SHARD} pictures takes this process {1000 * handed:.1f} ms to read, hash and pickle them, "
+        f"and {1000 * sent:.1f} ms to send them{'' if clustered is None else ' to a cluster'} and to take the result.\n"
+    )
     click.echo(f"{PICTURES:,} pictures, {IN_A_SHARD} in a shard:\n")
     for cores in CORES:
-        seconds, text = projection(most.start, most.item, of_shards[numbers[-1]].here, cores)
+        seconds, text = projection(most.start, most.item, handed + sent, cores)
         click.echo(f"- {cores} cores: {seconds:,.0f} s = {text}")
     click.echo()
     for name, value in host_facts(before).items():

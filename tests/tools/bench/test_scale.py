@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.networks import dla
-from tools.bench.scale import PICTURES, main, observe, projection, shards_of
+from tools.bench.scale import PICTURES, handing_out, main, observe, projection, shards_of
 from tools.bench.scale_jobs import Nothing, timed
 
 Image = pytest.importorskip("PIL.Image")
@@ -34,6 +34,13 @@ def test_the_projection_is_bound_by_the_workers_or_by_who_hands_out() -> None:
     assert seconds == 2 + 1563 + 3.2
 
 
+def test_handing_out_reads_every_picture(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{index}.png") for index in range(5)]
+    for name in names:
+        Image.new("RGB", (4, 4)).save(name)
+    assert 0 < handing_out(names, 2) < 1
+
+
 def test_command_line(tmp_path: Path) -> None:
     onnx.save(dla(), tmp_path / "net.onnx")
     (tmp_path / "pre.toml").write_text("resize = [16, 16]\ndivisor = 255\n")
@@ -44,6 +51,7 @@ def test_command_line(tmp_path: Path) -> None:
     words = [str(tmp_path / "net.onnx"), str(tmp_path / "pictures"), "--preprocess", str(tmp_path / "pre.toml")]
     result = CliRunner().invoke(main, [*words, "--workers", "1", "--shard", "1", "--empty", "9", "--turns", "1"])
     assert result.exit_code == 0, result.output
-    assert "| 1, results kept |" in result.output and "- 256 cores: " in result.output
+    assert "| 1, results kept |" in result.output and "To hand out 32 pictures takes this process " in result.output
+    assert "- 256 cores: " in result.output
     refused = CliRunner().invoke(main, [*words, "--workers", "2"])
     assert refused.exit_code == 2 and "begins with 1" in refused.output
