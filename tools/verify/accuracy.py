@@ -36,8 +36,8 @@ INT8 = {
     "ONNX Runtime, unfused": "session-unfused",
     "`tflite`": "tflite",
     "`cmsis-nn`": "cmsis-nn",
-    "`neural-art`": "neural-art",
     "`neural-art-1.1.3`": "neural-art-1.1.3",
+    "`neural-art-1.1.1`": "neural-art-1.1.1",
 }
 FLOAT, SAME = "float, ONNX Runtime", "ONNX Runtime, int8 allowed"
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from qdqnp import load
 from qdqnp.inputs.pictures import prepare, resolved
 from qdqnp.inputs.shipped import CIFAR10, pictures_path, shipped_model
+from qdqnp.numerics.profiles import profile_named
 from qdqnp.peers.ort.users import UserSession
 from qdqnp.quant import Array
 from tools.verify import accuracy
@@ -29,6 +30,12 @@ def few(tmp_path: Path) -> Path:
     with np.load(pictures_path()) as arrays:
         np.savez(tmp_path / "few.npz", x=arrays["x"][:COUNT], y=arrays["y"][:COUNT])
     return tmp_path / "few.npz"
+
+
+def test_no_arithmetic_is_measured_twice() -> None:
+    names = [profile_named(name).name for name in INT8.values() if not name.startswith("session")]
+    assert len(set(names)) == len(names)
+    assert {"neural-art-1.1.1", "neural-art-1.1.3"} <= set(names)
 
 
 def invoke(*options: object) -> tuple[int, str]:
