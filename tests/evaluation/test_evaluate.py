@@ -48,6 +48,7 @@ def test_what_is_counted(npz: Path) -> None:
     assert [(one.index, one.label, one.first, one.here) for one in swapped.flips] == [
         *((0, 0, 0, 1), (1, 1, 1, 0), (3, 0, 0, 1), (4, 1, 1, 0), (6, 2, 0, 1))
     ]
+    assert [one.name for one in swapped.flips] == [f"d.npz[{number}]" for number in (0, 1, 3, 4, 6)]
     assert right.confusion == ((0, 0, 2), (1, 1, 2), (1, 2, 1), (2, 0, 1), (2, 2, 1))
     assert sum(count for _, _, count in swapped.confusion) == 7
     assert right.interval(right.top1) == pytest.approx((0.3589, 0.9178), abs=1e-4)

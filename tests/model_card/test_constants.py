@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -63,3 +64,14 @@ def test_a_constant_that_two_layers_read_counts_once() -> None:
     graph = helper.make_graph(nodes, "twice", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert flash_need(qdqnp.load(model).plan()).float_weights == 100
+
+
+def test_two_codes_of_four_bits_take_a_byte() -> None:
+    codes = np.arange(-7, 8, dtype=np.int8).reshape(3, 5).astype(ml_dtypes.int4)
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s"], ["wd"]), helper.make_node("MatMul", ["x", "wd"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("x", 3), ("y", 5))]
+    held = [numpy_helper.from_array(codes, "w"), numpy_helper.from_array(np.float32(0.1), "s")]
+    graph = helper.make_graph(nodes, "four bits", ends[:1], ends[1:], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    found = flash_need(qdqnp.load(model).plan("ort-unfused"))
+    assert found.total == 8 + 4 + 1  # 15 codes, a scale, a zero point

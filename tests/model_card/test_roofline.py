@@ -55,6 +55,20 @@ def test_one_layer_by_hand() -> None:
     assert dict(made.used) == {"ram": 80, "slow": 0, "flash": 18} and made.without_room == made.left_out == ()
 
 
+def test_a_tensor_that_a_layer_takes_twice_is_read_once() -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "s", "z"], ["d"]),
+        helper.make_node("Add", ["d", "d"], ["sum"]),
+        helper.make_node("QuantizeLinear", ["sum", "s", "z"], ["y"]),
+    ]
+    held = [numpy_helper.from_array(np.asarray(v), n) for n, v in (("s", np.float32(0.1)), ("z", np.int8(0)))]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.INT8, [1, 32]) for name in "xy")
+    graph = helper.make_graph(nodes, "twice", [x], [y], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (layer,) = estimated(qdqnp.load(model).plan()).layers
+    assert layer.parts["ram"] == pytest.approx((32 + 32) / 100e6)
+
+
 def test_what_does_not_fit_goes_to_the_next_memory() -> None:
     plan = qdqnp.load(convolution()).plan()
     made = estimated(plan, ram=50)
