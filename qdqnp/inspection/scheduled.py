@@ -9,7 +9,7 @@ from qdqnp.executor.plan import Plan
 from qdqnp.graph import Sizes
 from qdqnp.schedule.batch import Batch
 from qdqnp.schedule.chain import Chain
-from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered
+from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered, Looked
 from qdqnp.schedule.schedules import Schedules
 
 
@@ -63,5 +63,7 @@ def _described(action: Action) -> list[dict[str, str]]:
         return [{"step": form.label, "form": way, "proof": form.proof} for form, way in zip(forms, ways, strict=True)]
     if isinstance(action, Defined):
         return [_defined(action.bound.step.label)]
+    if isinstance(action, Looked):
+        return [{"step": action.label, "form": "codes looked up", "proof": "the steps' answers to all 256 codes"}]
     way = "codes become an image" if isinstance(action, Entered) else "an image becomes codes"
     return [{"step": action.image.name, "form": way, "proof": ""}]

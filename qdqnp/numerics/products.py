@@ -101,7 +101,7 @@ def blocked_sums(left: Float32, right: Float32, start: Float32 | None, parts: tu
     for begin, end in pairwise(parts):
         sums = fused_sums(left[:, :, begin:end], right[:, begin:end])
         if factor == 1:  # the fused step is an addition
-            result = sums if result is None else sums + result
+            result = sums if result is None else np.add(sums, result, out=sums)
         else:
             result = sums * factor if result is None else fma32(sums, factor, result)
     assert result is not None

@@ -10,7 +10,7 @@ import numpy as np
 from qdqnp.kernels.tables import look_up
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Pairs
-from qdqnp.quant import Array, Float32
+from qdqnp.quant import Array, Codes, Float32, Quant
 from qdqnp.schedule.image import centered
 
 #: Units in the last place by which the factors of an addition are moved, and what is added to its sums, until one has
@@ -78,12 +78,20 @@ class PairTable:
 
 def addition(question: Pairs, profile: Profile) -> Addition | PairTable:
     """Return what answers the question for every pair of codes: an expression where there is one, else the table."""
-    a, b, y = question.quants
-    answers = np.asarray(question.everything().answer(profile)).astype(np.float32).reshape(256, 256)
-    wanted = answers - np.float32(int(y.zero_point))
+    return of_pairs(question.quants, np.asarray(question.everything().answer(profile)))
+
+
+def of_pairs(quants: tuple[Quant, Quant, Quant], answers: Codes) -> Addition | PairTable:
+    """Return what gives the answers to all pairs of codes: an expression where there is one, else the table.
+
+    quants: of both operands, and of the answers.
+    answers: (65536,), in the order of the bytes of the first operand and then of the second.
+    """
+    a, b, y = quants
+    wanted = answers.astype(np.float32).reshape(256, 256) - np.float32(int(y.zero_point))
     left, right = centered(a), centered(b)
     with np.errstate(all="ignore"):
-        for found in _candidates(left, right, wanted, question):
+        for found in _candidates(left, right, wanted, quants):
             total, other = np.empty((256, 256), np.float32), np.empty((1, 256), np.float32)
             found(left[:, None], right[None, :], total, other)
             if np.array_equal(np.rint(total), wanted):
@@ -93,13 +101,15 @@ def addition(question: Pairs, profile: Profile) -> Addition | PairTable:
     return PairTable(table, (int(left.min()), int(right.min())))
 
 
-def _candidates(left: Float32, right: Float32, wanted: Float32, question: Pairs) -> Iterator[Addition]:
+def _candidates(
+    left: Float32, right: Float32, wanted: Float32, quants: tuple[Quant, Quant, Quant]
+) -> Iterator[Addition]:
     """Return additions that may have the wanted sums: the ratios of the scales, then those right on hard pairs.
 
     Which way a sum near to a half is rounded depends on how float32 rounds two products and their sum, that is on the
     last places of the factors; so one is found by trying.
     """
-    a, b, y = question.quants
+    a, b, y = quants
     low, high = (np.float32(code - int(y.zero_point)) for code in y.range)
     one, two = (np.float32(quant.scale / y.scale) for quant in (a, b))
     yield Addition(one, two, OFFSETS[0], low, high)

@@ -60,8 +60,9 @@ class Chooser:
         step = bound.step
         if len(step.outputs) != 1 or not self._is_picture(step.output_names[0]):
             return None
-        if isinstance(step.attributes, PoolAttributes) and bound.operator.monotone:
-            return self._maxima(bound)
+        if is_maximum(bound):
+            x = self._there(step.inputs[0])
+            return None if x is None else self.maxima(bound, x, step.output_names[0])
         if step.outputs[0].quant is None or not self._eight_bit(step.outputs[0].quant):
             return None
         if isinstance(bound.kernel, FastPairs):
@@ -113,15 +114,15 @@ class Chooser:
         """Return the image of an operand if it is one so far: only convolutions are worth a conversion."""
         return self._image(operand) if operand is not None and operand.name in self._images else None
 
-    def _maxima(self, bound: BoundStep) -> Form | None:
-        x = self._there(bound.step.inputs[0])
-        if x is None or len(bound.step.attributes.kernel_shape) != 2:
+    def maxima(self, bound: BoundStep, x: Image, name: str) -> Maxima | None:
+        """Return what takes the maximum of an image under a step's windows, under a name; None where it is none."""
+        if len(bound.step.attributes.kernel_shape) != 2:
             return None
         _, channels, height, width = self._shapes[bound.step.output_names[0]]
         window = window_for(bound.step.attributes, bound.step.attributes.kernel_shape, (x.height, x.width))
         if min(window.pads) < 0:
             return None
-        y = Image(bound.step.output_names[0], height, width, channels, x.dtype, x.zero_point)
+        y = Image(name, height, width, channels, x.dtype, x.zero_point)
         return Maxima(bound.step.label, x, y, window)
 
     def _averaged(self, bound: BoundStep) -> Form | None:
@@ -158,6 +159,11 @@ class Chooser:
         x = bound.step.quant(index)
         question = bound.operator.single(bound.step, index, all_codes(x.dtype))
         return rescale(x, bound.step.y, np.asarray(question.answer(bound.profile)))
+
+
+def is_maximum(bound: BoundStep) -> bool:
+    """Tell whether a step is the maximum under windows."""
+    return isinstance(bound.step.attributes, PoolAttributes) and bound.operator.monotone
 
 
 def _same_size(a: Image, b: Image) -> bool:

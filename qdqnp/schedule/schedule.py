@@ -14,6 +14,7 @@ from qdqnp.executor.plan import BoundStep
 from qdqnp.executor.threads import one_blas_thread
 from qdqnp.executor.walk import fold
 from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.tables import UnaryTable
 from qdqnp.quant import Array
 from qdqnp.schedule.arena import aligned, carve, rounded
 from qdqnp.schedule.form import Call, Form
@@ -73,7 +74,23 @@ class Left:
         return (self.image.name,)
 
 
-Action = Compiled | Defined | Entered | Left
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Codes that are a function of others are looked up."""
+
+    #: The label of the step that quantizes them.
+    label: str
+    source: str
+    made: str
+    table: UnaryTable
+    images: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return (self.source,)
+
+
+Action = Compiled | Defined | Entered | Left | Looked
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +149,8 @@ class Schedule:
         for action in self.actions:
             if isinstance(action, Left):
                 yield action.image.name
+            elif isinstance(action, Looked):
+                yield action.made
             elif isinstance(action, Defined) and not action.bound.operator.views:
                 yield from action.bound.step.output_names
 
@@ -159,6 +178,8 @@ class Schedule:
                         values.update(evaluated.made)
                 elif isinstance(action, Left):
                     values[action.image.name] = arena.placed[action.image.name].codes()
+                elif isinstance(action, Looked):
+                    values[action.made] = action.table(values[action.source])
                 else:
                     with np.errstate(all="ignore"):
                         for call in calls:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qdqnp.executor.fast.float_sums import FloatConvolution
 from qdqnp.executor.fast.kernel import Definition, Kernel
 from qdqnp.executor.fast.scales import scaled_kernel
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.fast.tables import FastPairs, FastSingles
 from qdqnp.numerics.choices import of_layer
 from qdqnp.numerics.questions import Pairs, Question, Singles, Sums
+from qdqnp.ops.float.conv import Conv
 from qdqnp.ops.integer.asking import IntegerOperator, has_wide_codes
 from qdqnp.ops.operator import Binding, Operator
 
@@ -45,4 +47,6 @@ def kernel_for(operator: Operator, binding: Binding, strategy: str, certified: b
             if issubclass(operator.asks, asked):
                 made: Kernel = fast(operator, binding, strategy, certified)
                 return made
+    if type(operator) is Conv:
+        return FloatConvolution(operator, binding)
     return scaled_kernel(operator, binding) or Definition(operator, binding)

@@ -62,6 +62,12 @@ class Conv(Operator):
         return conv_work(attributes, inputs[0], inputs[1], output)
 
     def compute(self, binding: Binding, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, ...]:
+        return self.compute_in(Scratch(), binding, x, w, bias)
+
+    def compute_in(
+        self, scratch: Scratch, binding: Binding, x: Array, w: Array, bias: Array | None = None
+    ) -> tuple[Array, ...]:
+        """Compute in memory that is lent: new memory comes page by page, which takes as long as a product."""
         attributes, rule = binding.step.attributes, binding.profile.float_sum
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
         grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
@@ -82,7 +88,7 @@ class Conv(Operator):
             return tile
 
         for image, window, part in planar(attributes, x, w.shape[2:], out, 0):
-            convolve(image, 0, weights, window, finish, part, Scratch(), product)
+            convolve(image, 0, weights, window, finish, part, scratch, product)
         return (out,)
 
     def origin(self, step: Step, output: int, index: Index, x: Array, w: Array, bias: Array | None = None) -> Any:

@@ -72,6 +72,8 @@ class Broadcast(Operator):
     """An operator from two arrays of one dtype that broadcast to one."""
 
     elementwise = True
+    #: Whether an element is one operation of NumPy on its operands, wherever it lies.
+    plain: ClassVar[bool] = False
     arity = (2, 2)
     #: The dtypes that the inputs may have.
     dtypes: ClassVar[tuple[Any, ...]] = (F,)
@@ -173,13 +175,13 @@ def with_attributes(
 
 
 def binary(op: str, function: Callable[[Array, Array], Array], *dtypes: Any, result: Any = None) -> type[Operator]:
-    """Define an operator of two arrays of one dtype.
+    """Define an operator of two arrays of one dtype, each element of which is one operation of NumPy.
 
     dtypes: the dtypes that its inputs may have, float32 by default.
     result: the dtype of its output; None for that of its inputs.
     """
     fields = {"op": op, "apply": lambda self, a, b: function(a, b), "dtypes": dtypes or (F,), "result": result}
-    return type(op, (Broadcast,), fields)
+    return type(op, (Broadcast,), {**fields, "plain": True})
 
 
 def relu(x: Array) -> Array:
