@@ -7,6 +7,7 @@ DequantizeLinear convention).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ SIXTEEN_BIT: tuple[np.dtype[Any], ...] = tuple(np.dtype(t) for t in (np.int16, n
 ACTIVATIONS = (*EIGHT_BIT, *SIXTEEN_BIT)
 
 
+@cache
 def code_range(dtype: np.dtype[Any]) -> tuple[int, int]:
     """Return the smallest and the largest code of an integer dtype.
 

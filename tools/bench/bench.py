@@ -29,6 +29,7 @@ import numpy as np
 from qdqnp import Model, load
 from qdqnp.diagnosis.tally import compared
 from qdqnp.errors import Problem, QdqnpError
+from qdqnp.executor.walk import walk
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort.session import KINDS, import_onnxruntime
 from qdqnp.quant import Array
@@ -38,8 +39,9 @@ from tools.bench.shapes import resized
 from tools.bench.tables import Table, host_facts, load_average, milliseconds, write_results
 from tools.bench.timing import Run, Timing, take_turns
 
-QDQNP, TRACE, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
+QDQNP, STEPS, TRACE, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
     "qdqnp",
+    "qdqnp_steps",
     "qdqnp_trace",
     "ort_int8",
     "ort_default",
@@ -49,6 +51,7 @@ QDQNP, TRACE, ORT_INT8, ORT_DEFAULT, ORT_UINT8, ORT_FLOAT, REFERENCE = (
 )
 LABELS = {
     QDQNP: "qdqnp",
+    STEPS: "qdqnp, step by step",
     TRACE: "qdqnp, trace",
     ORT_INT8: "ONNX Runtime, int8 allowed",
     ORT_DEFAULT: "ONNX Runtime, default session",
@@ -110,7 +113,8 @@ class Case:
     #: Pictures of a run, and their height and width; None for those of the file.
     batch: int | None = None
     size: int | None = None
-    #: Whether `trace` is timed too, and the floor is measured.
+    #: Whether the run without a schedule and `trace` are timed too, and the floor is measured.
+    steps: bool = False
     trace: bool = False
     floor: bool = False
 
@@ -136,7 +140,9 @@ class Case:
             options += ["--profile", name]
         for name, number in (("--batch", self.batch), ("--size", self.size)):
             options += [] if number is None else [name, str(number)]
-        options += [f"--{name}" for name, on in (("trace", self.trace), ("floor", self.floor)) if on]
+        options += [
+            f"--{name}" for name, on in (("steps", self.steps), ("trace", self.trace), ("floor", self.floor)) if on
+        ]
         return [sys.executable, "-m", "tools.bench.bench", str(self.model), *options]
 
 
@@ -159,6 +165,9 @@ def _measured(case: Case, name: str) -> dict[str, Any]:
     elements = require_equal(name, runs[QDQNP](), runs[ORT_INT8]())
     others = ((ORT_DEFAULT, case.model), (ORT_UINT8, case.uint8), (ORT_FLOAT, case.float))
     runs |= {name: ort_run(path, feeds, case.threads) for name, path in others if path and name not in case.skip}
+    if case.steps:
+        outputs = model.program().outputs
+        runs[STEPS] = lambda: walk(model.plan(), feeds, outputs, hold_blas=True)
     if case.trace:
         runs[TRACE] = lambda: model.trace(feeds, threads=case.threads)
     notes: dict[str, str] = {}
@@ -382,6 +391,7 @@ _RESULT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--profile", "profiles", multiple=True, help="Time another profile of qdqnp too.")
 @click.option("--batch", "batches", type=click.IntRange(1), multiple=True, help="Pictures of a run.")
 @click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="Height and width of the pictures.")
+@click.option("--steps", is_flag=True, help="Time the run without a schedule too.")
 @click.option("--trace", is_flag=True, help="Time `trace` too.")
 @click.option("--floor", is_flag=True, help="Measure what the products alone take.")
 @click.option("--skip", multiple=True, type=click.Choice([ORT_DEFAULT, REFERENCE]), help="Leave a candidate out.")
@@ -397,6 +407,7 @@ def main(
     profiles: tuple[str, ...],
     batches: tuple[int, ...],
     sizes: tuple[int, ...],
+    steps: bool,
     trace: bool,
     floor: bool,
     skip: tuple[str, ...],
@@ -406,7 +417,7 @@ def main(
 ) -> None:
     """Time each MODEL in qdqnp and in ONNX Runtime. --uint8 and --float may be given once for each MODEL, in order."""
     cases = [
-        Case(model, count, repeats, uint8, real, frozenset(skip), profiles, batch, size, trace, floor)
+        Case(model, count, repeats, uint8, real, frozenset(skip), profiles, batch, size, steps, trace, floor)
         for model, uint8, real in zip(
             models, variants(models, uint8s, "--uint8"), variants(models, floats, "--float"), strict=True
         )

@@ -202,15 +202,16 @@ def test_command_line_of_the_layers(tmp_path: Path) -> None:
 
 
 def test_sizes_batches_traces_and_the_floor(folder: Path, tmp_path: Path) -> None:
-    options = ["--size", "24", "--batch", "3", "--threads", "1", "--trace", "--floor", "--repeats", "1"]
+    options = ["--size", "24", "--batch", "3", "--threads", "1", "--steps", "--trace", "--floor", "--repeats", "1"]
     onnx.save(dla(batch="N"), tmp_path / "net.onnx")
     files = ["--json", str(tmp_path / "r.json"), "--skip", REFERENCE]
     result = CliRunner().invoke(main, [str(tmp_path / "net.onnx"), *options, *files])
     assert result.exit_code == 0, result.output
     (found,) = json.loads((tmp_path / "r.json").read_text())["results"]
     assert (found["model"], found["batch"], found["size"], found["equal_elements"]) == ("net.onnx", 3, 24, 30)
-    assert [timing["name"] for timing in found["candidates"]] == [QDQNP, ORT_INT8, ORT_DEFAULT, TRACE]
+    assert [timing["name"] for timing in found["candidates"]] == [QDQNP, ORT_INT8, ORT_DEFAULT, STEPS, TRACE]
     assert found["floor_ms"] > 0
+    assert "| net.onnx (3 pictures, 24 x 24) | 1 | qdqnp, step by step |" in result.output
     assert "| net.onnx (3 pictures, 24 x 24) | 1 | qdqnp, trace |" in result.output
 
 
