@@ -21,6 +21,7 @@ from tools.bench.bench import (
     ORT_UINT8,
     QDQNP,
     REFERENCE,
+    STEPS,
     THREAD_VARIABLES,
     TRACE,
     BenchError,
@@ -92,7 +93,7 @@ def test_command_line_reports_every_candidate_on_every_thread_count(folder: Path
     assert markdown in result.output
     rows = [line.split(" | ") for line in markdown.splitlines() if line.startswith("| int8.onnx")]
     assert [row[1:3] for row in rows] == [
-        [threads, label] for threads in "12" for name, label in LABELS.items() if name != TRACE
+        [threads, label] for threads in "12" for name, label in LABELS.items() if name not in (STEPS, TRACE)
     ]
     assert all(f"- {fact}: {text}" in markdown for fact, text in report["host"].items())
     assert "cannot run this model" in markdown
