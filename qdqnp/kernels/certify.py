@@ -24,6 +24,9 @@ Requantize = Callable[[Int64], Codes]  # sums (..., channels) -> codes
 # How far around a step the two functions are compared. An expression whose step is off by more is not a candidate.
 AROUND = np.arange(-2, 4)
 
+# Sums that are asked for at a time: a rule's stages are a dozen arrays of as many. It decides memory only.
+PIECE = 64 * 1024
+
 
 @dataclass(frozen=True, eq=False)
 class CertifiedLine:
@@ -110,7 +113,7 @@ class Steps:
 
     #: (points, channels), ascending, from the least to the largest sum that is reached.
     sums: Int64
-    codes: Int64
+    codes: NDArray[np.int32]
     #: Whether a channel's codes change nowhere but between neighbouring sums that are both here.
     flat: NDArray[np.bool_]
     #: Which code stands for 0.
@@ -137,7 +140,7 @@ class Steps:
         low, high: the reachable sums, shape (channels,).
         """
         sums = _points(multiplier, offset, first_shift, dtype, low, high)
-        codes = requantize(sums).astype(np.int64)
+        codes = np.concatenate([requantize(sums[part]).astype(np.int32) for part in _pieces(sums)])
         flat = (sums[1:] - sums[:-1] <= 1) | (codes[1:] == codes[:-1])
         return cls(sums, codes, flat.all(axis=0), zero)
 
@@ -179,12 +182,20 @@ def certify(
             first_shift,
             carrier,
         )
-        got = attempt(steps.sums.astype(carrier), Scratch())
-        equal = (got == steps.codes).all(axis=0) & steps.flat
+        equal = steps.flat.copy()
+        for part in _pieces(steps.sums):
+            got = attempt(steps.sums[part].astype(carrier), Scratch())
+            equal &= (got == steps.codes[part]).all(axis=0)
         best = attempt if best is None else _merged(best, attempt, equal & ~proven)
         proven |= equal
     assert best is not None
     return best, proven
+
+
+def _pieces(sums: Int64) -> list[slice]:
+    """Cut sums (points, channels) into rows of points."""
+    rows = max(1, PIECE // max(1, sums.shape[1]))
+    return [slice(first, first + rows) for first in range(0, len(sums), rows)]
 
 
 def _points(multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[Any], low: Int64, high: Int64) -> Int64:
