@@ -60,8 +60,8 @@ def evaluate(
 ) -> EvaluateResult:
     """Compute labelled inputs with one or more models and arithmetics, and count what is right and what differs.
 
-        models: a path, bytes or an onnx.ModelProto; several of these; or by the name of a column a model, or a pair of
-            a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
+        models: a path, bytes, an onnx.ModelProto, or what qdqnp.load returned; several of these; or by the name of a
+            column a model, or a pair of a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
         data: a folder of pictures, an .npz file with `y`, `label` or `labels`, or pairs of an input and its class.
         preprocess: what is done to pictures: a TOML file, its values by name, or a Preprocessing.
         labels: a file that says the class of each picture of a folder; None looks for one.

@@ -23,9 +23,10 @@ from qdqnp.peers.ort.session import import_onnxruntime
 from qdqnp.peers.ort.users import SESSIONS, described
 from qdqnp.program import Program
 from qdqnp.reader.embed import single_file
+from qdqnp.reader.proto import Source, operators_of, source_name
 
-#: A model as Python names it: a path, bytes, or a ModelProto.
-ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+#: A model as Python names it: a path, bytes, a ModelProto, or what qdqnp.load returned.
+ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | Model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class ModelColumn:
 
     #: The column's name.
     name: str
-    #: A path, bytes, or a ModelProto.
+    #: A path, bytes, a ModelProto, or what qdqnp.load returned.
     model: ModelSource
     #: A profile, its name or a path that ends in .toml; one of `SESSIONS`, for ONNX Runtime itself; or None: 'ort', but
     #: for a model without any quantization 'session', where onnxruntime is installed.
@@ -80,8 +81,8 @@ def _is_arithmetic(text: str) -> bool:
 def columns_of(given: object) -> list[ModelColumn]:
     """Return the columns that a caller of `evaluate` names: one model or column, several, or models by column name.
 
-        given: a path, bytes, a ModelProto or a ModelColumn; a sequence of these; or a mapping of names to these, or to
-            pairs of a model and an arithmetic.
+        given: a path, bytes, a ModelProto, a Model or a ModelColumn; a sequence of these; or a mapping of names to
+            these, or to pairs of a model and an arithmetic.
 
     Raises InputError for a name that two columns have, and for anything else.
 
@@ -113,7 +114,13 @@ def _named(name: str, given: Any) -> ModelColumn:
 def _one(given: Any, number: int) -> ModelColumn:
     if isinstance(given, ModelColumn):
         return given
-    return ModelColumn(Path(given).stem if isinstance(given, str | os.PathLike) else f"model {number}", given)
+    return ModelColumn(Path(_file_name(given)).stem or f"model {number}", given)
+
+
+def _file_name(model: Any) -> str:
+    """Return the name of a model's file; '' where it has none."""
+    source = model.source if isinstance(model, Model) else model
+    return "" if source is None else source_name(source)
 
 
 @dataclass(frozen=True)
@@ -174,10 +181,17 @@ def open_columns(
 
 
 def _bytes(column: ModelColumn) -> bytes:
-    if not isinstance(column.model, str | os.PathLike | bytes | onnx.ModelProto):
-        got = f"a {type(column.model).__name__}"
-        raise ModelError("no model", [Problem("model", "a path, bytes or an onnx.ModelProto", got)])
-    return single_file(column.model)
+    """Return the model as the bytes of one file, which are sent to workers."""
+    expected = "a path, bytes, an onnx.ModelProto, or what qdqnp.load returned"
+    if not isinstance(column.model, str | os.PathLike | bytes | onnx.ModelProto | Model):
+        raise ModelError("no model", [Problem("model", expected, f"a {type(column.model).__name__}")])
+    source: Source | None = column.model.source if isinstance(column.model, Model) else column.model
+    if source is None:
+        raise ModelError("no model", [Problem("model", expected, "a Model of a graph alone")])
+    if given := operators_of(source):
+        got = ", ".join(dict.fromkeys(one.op for one in given))
+        raise ModelError("no model", [Problem("model", "no operators of your own, which workers do not get", got)])
+    return single_file(source)
 
 
 def _opened(
@@ -205,7 +219,7 @@ def _opened(
                 raise
     return OpenColumn(
         name=column.name,
-        model=Path(column.model).name if isinstance(column.model, str | os.PathLike) else "",
+        model=_file_name(column.model),
         key=key_of(data),
         profile=profile,
         session=session,

@@ -109,8 +109,8 @@ def evaluate(
 ) -> Evaluation:
     """Compute labelled inputs with one or more models and arithmetics, and count what is right and what differs.
 
-        models: a path, bytes or an onnx.ModelProto; a sequence of these or of ModelColumns; or a mapping of column
-            names to models, or to pairs of a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
+        models: a path, bytes, an onnx.ModelProto or a Model; a sequence of these or of ModelColumns; or a mapping of
+            column names to models, or to pairs of a model and an arithmetic: a profile, or 'session' for ONNX Runtime.
         data: a folder of pictures, an .npz file with `y`, `label` or `labels`, or any iterable of pairs of an input and
             its class.
         preprocessing: what is done to pictures; None leaves them at 0 to 255.

@@ -68,6 +68,13 @@ def source_name(source: Source) -> str:
     return Path(source).name if isinstance(source, (str, os.PathLike)) else ""
 
 
+def operators_of(source: Source) -> tuple[Operator, ...]:
+    """Return the operators that come with a source, beside those that qdqnp has."""
+    if isinstance(source, EquippedModel):
+        return source.operators + operators_of(source.source)
+    return operators_of(source.source) if isinstance(source, CutModel | EditedModel) else ()
+
+
 Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | CutModel | EditedModel | EquippedModel"
 
 # Formats that people hand over by mistake: (offset, the bytes there, the format in words).

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import qdqnp
 from qdqnp.errors import InputError
 from qdqnp.evaluation.columns import ModelColumn, column_from, columns_of, open_columns
 from qdqnp.numerics.profiles import profile_named
+from qdqnp.quant import Array
 from tests.evaluation.kit import network, save
 
 
@@ -61,6 +63,40 @@ def test_what_python_may_pass() -> None:
         columns_of(["a/net.onnx", "b/net.onnx"])
     with pytest.raises(InputError, match="one or more"):
         columns_of([])
+
+
+def test_a_loaded_model_is_what_its_file_is(tmp_path: Path) -> None:
+    file = save(tmp_path / "net.onnx", network())
+    columns, held = open_columns(columns_of([qdqnp.load(file)]), None, True)
+    (from_file,), in_file = open_columns(columns_of(file), None, True)
+    assert columns == [from_file] and columns[0].name == "net" and columns[0].model == "net.onnx"
+    assert dict(held) == dict(in_file)
+
+
+def test_a_changed_model_is_evaluated_as_it_was_changed() -> None:
+    model = qdqnp.load(network())
+    layer = next(layer.label for layer in model.layers if layer.op == "QLinearConv")
+    blind = model.replace(layer, weight=np.zeros((3, 3, 1, 1), np.int8))
+    red, blue = (np.zeros((3, 4, 4), np.float32) for _ in range(2))
+    red[0], blue[2] = 20, 20
+    found = qdqnp.evaluate({"seeing": model, "blind": (blind, "ort-x64")}, [(red, 0), (blue, 2)])
+    assert [(column.model, column.top1) for column in found.report.columns] == [("", 2), ("", 1)]
+
+
+def test_a_model_that_cannot_be_sent_to_workers_is_refused() -> None:
+    class Twice:
+        op_domain = "com.vendor"
+
+        def _run(self, x: Array) -> tuple[Array]:
+            return (x + x,)
+
+    model = network()
+    equipped = qdqnp.load(model, operators=[Twice])
+    for one in (equipped, equipped.between(end=equipped.layers[0].label)):
+        with pytest.raises(InputError, match=r"column 'a', model: expected no operators of your own, .* got Twice"):
+            open_columns(columns_of({"a": one}), None, True)
+    with pytest.raises(InputError, match=r"column 'a', model: expected a path, .* got a Model of a graph alone"):
+        open_columns(columns_of({"a": qdqnp.Model(equipped.graph)}), None, True)
 
 
 def test_every_bad_column_is_listed() -> None:
