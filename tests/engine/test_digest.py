@@ -99,3 +99,9 @@ def test_a_model_and_a_profile_have_one_hash_in_every_process() -> None:
     assert digest(pickle.loads(pickle.dumps(model)).graph, *PROFILES.values()) == other
     assert digest(qdqnp.load(dla(seed=2)).graph) != digest(model.graph)
     assert len({digest(profile) for profile in PROFILES.values()}) == len(PROFILES)
+
+
+def test_the_order_of_a_set_is_not_part_of_it() -> None:
+    one, other = {0, 8}, {8, 0}
+    assert list(one) != list(other)  # they share a place in CPython's table
+    assert digest(one) == digest(other) == digest(frozenset(one)) != digest({0, 9})

@@ -65,6 +65,12 @@ class Slow(Sums):
         return super()._sum(items, more)
 
 
+def test_after_a_shard_that_failed_no_other_is_begun(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as executor, pytest.raises(InputError, match="number 4"):
+        run_shards(Slow(tmp_path, wrong=4), shards(20), executor=executor, workers=1)  # 4 is of the second shard
+    assert [path.name.split(".")[0] for path in tmp_path.glob("done-*")] == ["done-0"]
+
+
 def test_no_more_is_done_ahead_of_a_slow_shard_than_a_little(tmp_path: Path) -> None:
     done: list[int] = []
     with ThreadPoolExecutor(2) as executor:
