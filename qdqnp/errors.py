@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Self
 
 
@@ -142,6 +143,16 @@ def shorten(text: str, limit: int = 200) -> str:
         return text
     half = (limit - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the hint that says which of the names are near another one; '' where none is.
+
+    >>> did_you_mean("tflit", ["ort", "tflite", "tflm"])
+    "Did you mean 'tflite', 'tflm'?"
+    """
+    near = get_close_matches(shorten(name, 60), list(names), 3, 0.5)
+    return f"Did you mean {', '.join(map(repr, near))}?" if near else ""
 
 
 def printable(text: str) -> str:

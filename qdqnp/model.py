@@ -90,8 +90,16 @@ class Model:
 
     def __getitem__(self, name: str) -> ModelLayer:
         if not isinstance(name, str):  # for Python takes what has items by number for a sequence
-            raise TypeError(f"a layer is named by a text, such as model['conv1'], not by {type(name).__name__}")
+            what = "a layer is named by a text, such as model['conv1'] or model['0']"
+            raise TypeError(f"{what}, not by {type(name).__name__}")
         return self.layer(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether `layer` finds a layer of that name."""
+        try:
+            return isinstance(name, str) and bool(self.layer(name))
+        except InputError:
+            return False
 
     def between(self, start: str | None = None, end: str | None = None) -> Model:
         """Return the part of the model from one layer to another, both included, as a model of its own.
@@ -114,7 +122,8 @@ class Model:
         given = () if first is None else given_inputs(self.graph, first)
         outputs = self.graph.outputs if end is None else program.steps[find_step(program, end)].output_names
         found = load(CutModel(self._known_source(), outputs, given))
-        unused = [one.name for one in given if one.name not in found.graph.inputs]
+        passed = found.graph.outputs if end is not None else ()  # an input that is an output: `end` is before `start`
+        unused = [one.name for one in given if one.name not in found.graph.inputs or one.name in passed]
         if unused:
             where = "the outputs" if end is None else f"'{end}'"
             problem = Problem(f"layer '{start}'", f"one that {where} depends on", f"'{unused[0]}' does not lead there")

@@ -50,6 +50,8 @@ def test_unknown_names_suggest(model: qdqnp.Model) -> None:
         model[0]  # type: ignore[index]
     with pytest.raises(TypeError):
         list(model)  # type: ignore[call-overload]
+    assert label in model and model.layer(label).name in model and "0" in model
+    assert label + "x" not in model and 0 not in model and "*" not in model  # the glob fits several
 
 
 def test_a_profile_has_steps_of_its_own(model: qdqnp.Model) -> None:

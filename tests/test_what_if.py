@@ -68,6 +68,11 @@ def test_no_way_back(model: qdqnp.Model) -> None:
     names = convs(model)
     with pytest.raises(qdqnp.InputError, match=f"layer '{names[3]}': expected one that '{names[0]}' depends on"):
         model.between(names[3], names[0])
+    beside = next(
+        one for one in model.layers if one.inputs[0].name == model[names[0]].name
+    )  # reads what the other makes
+    with pytest.raises(qdqnp.InputError, match=f"expected one that '{names[0]}' depends on"):
+        model.between(beside.label, names[0])
     with pytest.raises(qdqnp.InputError, match="Did you mean"):
         model.between(names[0] + "x")
     with pytest.raises(qdqnp.InputError, match="the model's file is not known"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from qdqnp.api.arguments import AnyModel, AnyProfile, Operators, Texts, name_of, opened, profile_with
 from qdqnp.api.result import Result
-from qdqnp.errors import InputError, Problem
+from qdqnp.errors import InputError, Problem, did_you_mean
 from qdqnp.inspection.layers import inspect as inspected
 from qdqnp.inspection.scheduled import scheduled
 from qdqnp.inspection.what_became import counts, fates
@@ -104,7 +104,10 @@ def inspect(
     loaded, name = opened(model, outputs, operators), name_of(model)
     if lowering is not None:
         if lowering not in LOWERINGS:
-            raise InputError("no such lowering", [Problem("lowering", f"one of {', '.join(LOWERINGS)}", lowering)])
+            hint = did_you_mean(lowering, LOWERINGS)
+            raise InputError(
+                "no such lowering", [Problem("lowering", f"one of {', '.join(LOWERINGS)}", lowering, hint)]
+            )
         program = loaded.program(lowering=lowering)
         nodes = [asdict(fate) for fate in fates(loaded.graph, program)]
         return InspectResult(name, {"lowering": lowering, "nodes": nodes, "operators": counts(program)})

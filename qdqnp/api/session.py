@@ -12,7 +12,7 @@ from onnx import helper
 
 from qdqnp.api.arguments import AnyModel, AnyProfile, name_of, opened, profile_with, source_of
 from qdqnp.api.progress import LOG
-from qdqnp.errors import InputError, Problem, UnknownNameError, shorten
+from qdqnp.errors import InputError, Problem, UnknownNameError, did_you_mean, shorten
 from qdqnp.graph import Shape
 from qdqnp.quant import Array
 from qdqnp.reader.proto import open_model
@@ -247,7 +247,9 @@ class InferenceSession:
         """Refuse what onnxruntime refuses, and `Model.run` does not: codes in the place of real values."""
         missing = [name for name in self._model.graph.inputs if name not in feeds]
         if missing:
-            problems = [Problem(f"input '{shorten(name, 60)}'", "an array", "nothing") for name in missing[:20]]
+            named = ", ".join(f"'{shorten(str(name), 60)}'" for name in list(feeds)[:20])
+            got = f"{named} alone" if named else "nothing"
+            problems = [Problem(f"input '{shorten(name, 60)}'", "an array", got) for name in missing[:20]]
             raise MissingInputError("required inputs are missing from the feed", problems)
         for given in self.get_inputs():
             expected = self._model.graph.values[given.name].dtype
@@ -273,8 +275,9 @@ def _type(dtype: np.dtype[Any]) -> str:
 
 
 def _refuse_output(name: str, known: Sequence[str]) -> NoReturn:
-    listed = ", ".join(f"'{one}'" for one in known[:20])
-    problem = Problem(f"output '{shorten(str(name), 60)}'", "an output of the model", "another name", listed)
+    listed = ", ".join(f"'{shorten(one, 60)}'" for one in known[:20])
+    hint = f"{did_you_mean(str(name), known)} The model's outputs: {listed}".strip()
+    problem = Problem(f"output '{shorten(str(name), 60)}'", "an output of the model", "another name", hint)
     raise UnknownNameError("no such output", [problem])
 
 

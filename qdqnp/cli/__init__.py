@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from qdqnp.cli import net
+from qdqnp.errors import did_you_mean
 from qdqnp.files.regular import noting_inputs
 from qdqnp.interrupts import leaving_at_once
 from qdqnp.version import __version__
@@ -75,6 +76,18 @@ class Commands(click.Group):
         with leaving_at_once():
             found: click.Command = getattr(import_module(f"qdqnp.cli.{cmd_name}"), f"{cmd_name}_command")
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; the error of an unknown name says which are near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = "" if args[0].startswith("-") else did_you_mean(args[0], COMMANDS)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} {near}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by question, without importing one."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import onnx
 
 from qdqnp.engine.job import Blobs, key_of
-from qdqnp.errors import InputError, ModelError, PeerError, Problem, Problems, QdqnpError
+from qdqnp.errors import InputError, ModelError, PeerError, Problem, Problems, QdqnpError, did_you_mean
 from qdqnp.evaluation.scores import Scores, scores_of
 from qdqnp.files.paths import FILE, kind_of
 from qdqnp.inputs.pictures import Preprocessing, resolved
@@ -240,7 +240,8 @@ def _arithmetic(column: ModelColumn, model: Model) -> tuple[Profile | None, str]
         return None, stated
     if isinstance(stated, str) and not _is_arithmetic(stated):
         expected = f"a profile ({', '.join(PROFILES)}), a .toml file, or ONNX Runtime's session ({', '.join(SESSIONS)})"
-        raise InputError("no arithmetic", [Problem("arithmetic", expected, f"'{stated}'")])
+        hint = did_you_mean(stated, [*PROFILES, *ALIASES, *SESSIONS])
+        raise InputError("no arithmetic", [Problem("arithmetic", expected, f"'{stated}'", hint)])
     return profile_from(stated), ""
 
 

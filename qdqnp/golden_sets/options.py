@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qdqnp.errors import GoldenError, Problems
+from qdqnp.errors import GoldenError, Problems, did_you_mean
 from qdqnp.golden_sets.formats import WRITERS, formats
 from qdqnp.golden_sets.layouts import ACTIVATIONS, DEPTHWISE, WEIGHTS
 
@@ -93,7 +93,8 @@ class Options:
         ):
             for value in values:
                 if value not in allowed:
-                    problems.add(f"option {name}", f"one of {', '.join(allowed)}", repr(value))
+                    hint = did_you_mean(str(value), allowed)
+                    problems.add(f"option {name}", f"one of {', '.join(allowed)}", repr(value), hint)
         if not self.formats:
             problems.add("option formats", "at least one", "none")
         if self.hex_width < 8 or self.hex_width > 4096 or self.hex_width % 8:

@@ -70,7 +70,7 @@ def test_diff_that_proves(path: Path) -> None:
         ({"profiles": "ort"}, "two or more"),
         ({"profiles": "ort,tflite", "shape": (1, 3, 16, 16)}, "They go with prove"),
         ({"profiles": "ort,tflite", "prove": True, "random": 2}, "a proof is about all inputs"),
-        ({"profiles": "ort,tflute"}, "no such profile"),
+        ({"profiles": "ort,tflute"}, r"got 'tflute'\. Did you mean 'tflite'"),
         ({"profiles": "ort,tflite", "random": 0}, "at least 1"),
         ({"profiles": "ort,tflite", "inputs": []}, "at least one"),
         ({"profiles": "ort,tflite", "inputs": [3]}, "an array, arrays by name, or a file"),
@@ -89,7 +89,7 @@ def test_inspect(path: Path) -> None:
     found = qdqnp.inspect(path, lowering="ort-x64")
     same(found, command("inspect", path, "--lowering", "ort-x64", "--json"))
     assert found.columns == ("node", "op", "became") and found.rows()
-    with pytest.raises(qdqnp.InputError, match="ort-x64"):
+    with pytest.raises(qdqnp.InputError, match="Did you mean 'ort', 'ort-x64'"):
         qdqnp.inspect(path, lowering="ort-z80")
 
 

@@ -82,8 +82,14 @@ def test_outputs_come_in_the_order_that_is_asked_for() -> None:
     ("names", "feeds", "kind", "text"),
     [
         (None, {}, ValueError, "required inputs are missing"),
-        (None, {"inptu": X}, ValueError, "'input'"),
+        (None, {"inptu": X}, ValueError, "'input': expected an array, got 'inptu' alone"),
         (["x"], {"input": X}, qdqnp.InputError, "output 'x'"),
+        (
+            ["flat_239"],
+            {"input": X},
+            qdqnp.InputError,
+            r"Did you mean 'flat_239_dq'\? The model's outputs: 'flat_239_dq'",
+        ),
         (None, {"input": X.astype(np.float64)}, qdqnp.InputError, "expected float32, got float64"),
         (None, {"input": np.zeros(X.shape, np.int8)}, qdqnp.InputError, "expected float32, got int8"),
         (None, {"input": X[..., :5]}, qdqnp.InputError, "axis 3: expected 16, got 5"),

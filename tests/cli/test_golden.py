@@ -161,6 +161,7 @@ def test_every_option_reaches_the_set(path: Path, tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["--format", "csv"], "option formats"),
+        (["--format", "npzz"], "got 'npzz'. Did you mean 'npz'"),
         (["--roles", "codes"], "option roles"),
         (["--layer", "nothing"], "no such layer"),
         (["--profile", "nothing"], "no such profile"),

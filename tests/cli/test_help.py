@@ -61,6 +61,13 @@ def test_help_lists_every_command_once_under_its_question() -> None:
     } >= set(COMMANDS)
 
 
+def test_an_unknown_command_suggests_others() -> None:
+    assert "No such command 'veryfy'. Did you mean 'verify'?" in CliRunner().invoke(cli, ["veryfy"]).stderr
+    far = CliRunner().invoke(cli, ["xyzzy"])
+    assert far.exit_code == 2 and far.stderr.endswith("No such command 'xyzzy'.\n")
+    assert "Did you mean" not in CliRunner().invoke(cli, ["--nonsense"]).stderr
+
+
 def test_the_readme_has_every_command_in_the_order_of_help() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = [line for line in text.splitlines() if line.startswith("| ")]

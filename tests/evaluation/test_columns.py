@@ -112,7 +112,7 @@ def test_every_bad_column_is_listed() -> None:
     with pytest.raises(InputError) as caught:
         open_columns(columns, None, True)
     text = str(caught.value)
-    assert "tflite" in text and "session-x64" in text and "got 'tflit'" in text  # what there is
+    assert "tflite" in text and "session-x64" in text and "got 'tflit'. Did you mean 'tflite'" in text
     assert [f"column '{name}'" in text for name in ("lost", "odd", "good", "unknown", "damaged", "undefined")] == [
         *(True, True, False, True, True, True)
     ]

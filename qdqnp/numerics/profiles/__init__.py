@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Mapping
 from types import ModuleType
 
-from qdqnp.errors import Problem, ProfileError
+from qdqnp.errors import Problem, ProfileError, did_you_mean
 from qdqnp.numerics.profile import Profile
 
 
@@ -40,7 +40,8 @@ def profile_named(profile: str | Profile) -> Profile:
         return profile
     name = ALIASES.get(profile, profile)
     if name not in PROFILES:
-        known = ", ".join(sorted([*PROFILES, *ALIASES]))
-        hint = "Read a file with qdqnp.numerics.profile_toml.load_profile." if profile.endswith(".toml") else ""
-        raise ProfileError("no such profile", [Problem("profile", f"one of {known}", repr(profile), hint)])
+        known = sorted([*PROFILES, *ALIASES])
+        read = "Read a file with qdqnp.numerics.profile_toml.load_profile."
+        hint = read if profile.endswith(".toml") else did_you_mean(profile, known)
+        raise ProfileError("no such profile", [Problem("profile", f"one of {', '.join(known)}", repr(profile), hint)])
     return PROFILES[name]
