@@ -145,13 +145,13 @@ def shorten(text: str, limit: int = 200) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return the hint that says which of the names are near another one; '' where none is.
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """Return the hint that says which of the names are near another one; '' where none is, or it is no text.
 
     >>> did_you_mean("tflit", ["ort", "tflite", "tflm"])
     "Did you mean 'tflite', 'tflm'?"
     """
-    near = get_close_matches(shorten(name, 60), list(names), 3, 0.5)
+    near = get_close_matches(shorten(name, 60), list(names), 3, 0.5) if isinstance(name, str) else ()
     return f"Did you mean {', '.join(map(repr, near))}?" if near else ""
 
 

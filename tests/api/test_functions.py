@@ -91,6 +91,8 @@ def test_inspect(path: Path) -> None:
     assert found.columns == ("node", "op", "became") and found.rows()
     with pytest.raises(qdqnp.InputError, match="Did you mean 'ort', 'ort-x64'"):
         qdqnp.inspect(path, lowering="ort-z80")
+    with pytest.raises(qdqnp.InputError, match="no such lowering"):
+        qdqnp.inspect(path, lowering=3)
 
 
 def test_compare_of_arrays_and_of_their_file(path: Path, vectors: Path, device: dict[str, Array]) -> None:
