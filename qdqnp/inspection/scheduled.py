@@ -8,7 +8,7 @@ from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.graph import Sizes
 from qdqnp.schedule.batch import Batch
-from qdqnp.schedule.chain import Chain
+from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered, Looked
 from qdqnp.schedule.schedules import Schedules
 
@@ -58,7 +58,7 @@ def _defined(label: str) -> dict[str, str]:
 def _described(action: Action) -> list[dict[str, str]]:
     """Return a row; of a chain, one for each of its forms."""
     if isinstance(action, Compiled):
-        forms = action.form.forms if isinstance(action.form, Chain) else (action.form,)
+        forms = action.form.forms if isinstance(action.form, FormChain) else (action.form,)
         ways = [*(f"{form.kind}, band by band with the next" for form in forms[:-1]), forms[-1].kind]
         return [{"step": form.label, "form": way, "proof": form.proof} for form, way in zip(forms, ways, strict=True)]
     if isinstance(action, Defined):

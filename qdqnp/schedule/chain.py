@@ -38,7 +38,7 @@ class _Part:
         return self.stop - self.first
 
 
-class Chain(Form):
+class FormChain(Form):
     """Two forms or more."""
 
     def __init__(self, forms: Sequence[Banded]) -> None:

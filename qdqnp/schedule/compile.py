@@ -15,10 +15,10 @@ from qdqnp.ops.movement.concat import Concat
 from qdqnp.quant import Array
 from qdqnp.schedule.addition import of_pairs
 from qdqnp.schedule.arena import Span, offsets, rounded
-from qdqnp.schedule.chain import Chain
+from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Chooser, Convolved, function_with_addition, is_maximum, with_addition
 from qdqnp.schedule.form import Banded, Form
-from qdqnp.schedule.functions import Function, Source, function_of
+from qdqnp.schedule.functions import CodeFunction, CodeSource, function_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined, rescale
 from qdqnp.schedule.moved import Move, Taken, moves
@@ -95,9 +95,9 @@ class _Compiler:
                 self._users.setdefault(name, []).append(bound)
         self._readers = {name: len(users) for name, users in self._users.items()}
         #: What is a function of codes, the steps that were not computed yet for that reason, and joined functions.
-        self._known: dict[str, Function] = {}
+        self._known: dict[str, CodeFunction] = {}
         self._pending: dict[str, BoundStep] = {}
-        self._parts: dict[str, list[tuple[Function, Image]]] = {}
+        self._parts: dict[str, list[tuple[CodeFunction, Image]]] = {}
         self._constant = {*plan.consts, *fixed}
         constants = sum(array.nbytes for array in plan.consts.values())
         room = max(SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE * constants)
@@ -187,14 +187,14 @@ class _Compiler:
         addition = of_pairs((first.quant, others[0].quant, function.quant), answers)
         self._add(Added(label, images[0], images[1], made, addition))
 
-    def _image_of(self, source: Source) -> Image | None:
+    def _image_of(self, source: CodeSource) -> Image | None:
         """Return the image of a source; None where it is none, or is read with another zero point."""
         there = self._images.get(source.name)
         if there is None or (there.dtype, there.zero_point) != (source.quant.dtype, int(source.quant.zero_point)):
             return None
         return there
 
-    def _function_of_image(self, name: str) -> tuple[Function, Image] | None:
+    def _function_of_image(self, name: str) -> tuple[CodeFunction, Image] | None:
         """Return a tensor that is a function of one image, and the image."""
         function = self._known.get(name)
         if function is None or function.quant is not None or len(function.sources) > 1:
@@ -227,7 +227,7 @@ class _Compiler:
         self._know(name, bound, found[0], form.output)
         return True
 
-    def _know(self, name: str, bound: BoundStep, function: Function, image: Image) -> None:
+    def _know(self, name: str, bound: BoundStep, function: CodeFunction, image: Image) -> None:
         """Note that a tensor is what a function makes of another image than its own source."""
         source = replace(function.sources[0], name=image.name, readers=2)
         self._known[name], self._pending[name] = replace(function, bound=bound, sources=(source,)), bound
@@ -247,7 +247,7 @@ class _Compiler:
         self._parts[name] = found
         return True
 
-    def _join(self, bound: BoundStep, parts: Sequence[tuple[Function, Image]]) -> None:
+    def _join(self, bound: BoundStep, parts: Sequence[tuple[CodeFunction, Image]]) -> None:
         """Quantize functions of images, and join what that makes."""
         (name,), y = bound.step.output_names, bound.step.y
         rescales = [rescale(part.sources[0].quant, y, part.then(bound).everything()) for part, _ in parts]
@@ -325,7 +325,7 @@ class _Compiler:
             joined = [form for form in (forms[member] for member in members) if isinstance(form, Banded)]
             for form in joined[:-1]:
                 del self._images[form.output.name]
-            self._actions[at] = Compiled(Chain(joined))
+            self._actions[at] = Compiled(FormChain(joined))
         gone = {member for members in chains.values() for member in members[:-1]}
         self._actions = [action for at, action in enumerate(self._actions) if at not in gone]
 

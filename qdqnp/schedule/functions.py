@@ -23,7 +23,7 @@ PIECE = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class CodeSource:
     """A tensor of 8-bit codes."""
 
     name: str
@@ -33,11 +33,11 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Function:
+class CodeFunction:
     """A tensor whose elements are functions of the codes at their place in one tensor, or in two."""
 
     bound: BoundStep
-    sources: tuple[Source, ...]
+    sources: tuple[CodeSource, ...]
     #: From arrays of codes of the sources, all of one shape, to the tensor's elements.
     of: Callable[..., Array]
 
@@ -73,17 +73,17 @@ class Function:
         every = np.argsort(all_codes(self.sources[0].quant.dtype))
         return bool((np.diff(self.everything()[every]) >= 0).all())
 
-    def then(self, bound: BoundStep) -> Function:
+    def then(self, bound: BoundStep) -> CodeFunction:
         """Return what a step of one input makes of the tensor, under whatever name."""
         return _function(bound, {bound.step.input_names[0]: self}, 1)
 
 
 def function_of(
     bound: BoundStep,
-    known: Mapping[str, Function],
+    known: Mapping[str, CodeFunction],
     shapes: Mapping[str, Sizes],
     readers: Mapping[str, int],
-) -> Function | None:
+) -> CodeFunction | None:
     """Return the output of a step as a function of codes; None where it is not known to be one.
 
     known: the functions so far, by name.
@@ -97,8 +97,8 @@ def function_of(
     many = readers.get(output, 0)
     if isinstance(bound.kernel, Dequantized) and not known.keys() & names:
         (name,) = names
-        source = Source(name, step.quant(0), max(many, readers.get(name, 0)))
-        return Function(bound, (source,), lambda codes: bound.compute({name: codes})[output])
+        source = CodeSource(name, step.quant(0), max(many, readers.get(name, 0)))
+        return CodeFunction(bound, (source,), lambda codes: bound.compute({name: codes})[output])
     plain = isinstance(bound.kernel, Quantized | Dequantized) or bound.operator.elementwise
     alike = all(shapes[name] == shapes[output] for name in names)
     single = all(const.size == 1 for const in bound.consts.values())
@@ -108,13 +108,13 @@ def function_of(
     return found if len(found.sources) <= 2 and found.steady() else None
 
 
-def _function(bound: BoundStep, parts: Mapping[str, Function], readers: int) -> Function:
+def _function(bound: BoundStep, parts: Mapping[str, CodeFunction], readers: int) -> CodeFunction:
     """Return what a step makes of functions, by the names of its inputs."""
-    sources: dict[str, Source] = {}
+    sources: dict[str, CodeSource] = {}
     for part in parts.values():
         for source in part.sources:
             before = sources.get(source.name, source)
-            sources[source.name] = Source(source.name, source.quant, max(before.readers, source.readers, readers))
+            sources[source.name] = CodeSource(source.name, source.quant, max(before.readers, source.readers, readers))
     order = list(sources)
 
     def of(*codes: Codes) -> Array:
@@ -122,4 +122,4 @@ def _function(bound: BoundStep, parts: Mapping[str, Function], readers: int) -> 
         made = {name: part.of(*(given[each.name] for each in part.sources)) for name, part in parts.items()}
         return bound.compute(made)[bound.step.output_names[0]]
 
-    return Function(bound, tuple(sources.values()), of)
+    return CodeFunction(bound, tuple(sources.values()), of)

@@ -24,7 +24,7 @@ from qdqnp.schedule import chain as chains
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule import depthwise, rows, winograd
 from qdqnp.schedule.addition import PairTable
-from qdqnp.schedule.chain import Chain
+from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.finish import Direct
@@ -54,7 +54,7 @@ def computed(schedule: Schedule) -> list[Form]:
     found: list[Form] = []
     for action in schedule.actions:
         if isinstance(action, Compiled):
-            found += [action.form, *(action.form.forms if isinstance(action.form, Chain) else ())]
+            found += [action.form, *(action.form.forms if isinstance(action.form, FormChain) else ())]
     return found
 
 
@@ -169,8 +169,8 @@ def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.Mo
             continue
         found = check(model, x, profile, model.plan(profile).program.outputs)
         seen += forms(found)
-        lengths.update(len(form.forms) for form in computed(found) if isinstance(form, Chain))
-    assert {"Chain", "Pointwise", "Planes", "KernelRows", "Winograd", "Depthwise"} <= set(seen), seen
+        lengths.update(len(form.forms) for form in computed(found) if isinstance(form, FormChain))
+    assert {"FormChain", "Pointwise", "Planes", "KernelRows", "Winograd", "Depthwise"} <= set(seen), seen
     assert len(lengths) > 2, lengths
 
 
@@ -184,9 +184,9 @@ def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -
     model = qdqnp.load(net.model(net.conv(both, 8), [1, 3, 24, 24]))
     x = np.random.default_rng(2).normal(0, 1, (1, 3, 24, 24)).astype(np.float32)
     outputs = model.plan().program.outputs
-    assert forms(check(model, x, "ort", outputs))["Chain"] == 2
+    assert forms(check(model, x, "ort", outputs))["FormChain"] == 2
     second = model.layer(model.plan().steps[1].step.label).name
-    assert forms(check(model, x, "ort", [*outputs, second]))["Chain"] == 1
+    assert forms(check(model, x, "ort", [*outputs, second]))["FormChain"] == 1
 
 
 @pytest.mark.parametrize("profile", PROFILES)

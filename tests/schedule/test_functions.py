@@ -13,7 +13,7 @@ import qdqnp
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
 from qdqnp.schedule.compile import compile_plan
-from qdqnp.schedule.functions import Function, function_of
+from qdqnp.schedule.functions import CodeFunction, function_of
 from qdqnp.schedule.schedule import Defined, Looked, Schedule
 from tests.networks import Builder
 from tests.schedule.test_forms import check, forms
@@ -102,7 +102,7 @@ def test_which_tensors_are_functions_of_codes() -> None:
         summed, before = net.name("summed"), summed
         net.nodes.append(helper.make_node("Add", [before, real], [summed]))
     plan = qdqnp.load(net.model(net.quantized(summed, 3, 1.0), [1, 3, 20, 20])).plan("ort-unfused")
-    shapes, known = plan.shapes({"input": X.shape}), dict[str, Function]()
+    shapes, known = plan.shapes({"input": X.shape}), dict[str, CodeFunction]()
     readers = Counter(name for bound in plan.steps for name in bound.step.input_names)
     for bound in plan.steps:
         found = function_of(bound, known, shapes, readers)
