@@ -235,6 +235,20 @@ def test_depthwise_convolutions_of_any_window(profile: str) -> None:
     assert seen["Depthwise"] > 20, seen
 
 
+def test_depthwise_strides_and_dilations_together() -> None:
+    """Taps of one remainder of the stride lie at distances that depend on both."""
+    for stride, dilation in product((1, 2, 3, 4), (1, 2, 3, 4)):
+        net = Builder(stride)
+        y = net.conv(net.conv(net.quantized("input", 3, 1.0), 12), 12, 3, stride, 12)
+        node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
+        kept = [attribute for attribute in node.attribute if attribute.name != "dilations"]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute("dilations", [dilation, dilation])])
+        model = qdqnp.load(net.model(net.conv(y, 8), [1, 3, 24, 26]))
+        x = np.random.default_rng(2).normal(0, 1, (1, 3, 24, 26)).astype(np.float32)
+        assert forms(check(model, x, "ort", model.plan().program.outputs))["Depthwise"] == 1
+
+
 def test_channels_whose_bias_float32_does_not_hold() -> None:
     """Quantizers give channels without weights a bias of nearly 2^31; where weights are left, the accumulator wraps."""
     net = Builder(3)
