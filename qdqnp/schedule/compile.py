@@ -389,9 +389,8 @@ class _Compiler:
 
 def _alike(images: Sequence[Image | None]) -> bool:
     """Tell whether all are images of one size."""
-    return len(
-        {(image.height, image.width, image.channels) if image else None for image in images} | {None}
-    ) == 2 and all(images)
+    sizes = {None if image is None else (image.height, image.width, image.channels) for image in images}
+    return len(sizes) == 1 and None not in sizes
 
 
 def _with_addition(form: Form, added: Added) -> Form | None:

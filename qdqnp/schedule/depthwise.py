@@ -6,7 +6,8 @@ over runs of pixels as long as a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import view
-from qdqnp.schedule.rows import BAND
+from qdqnp.schedule.rows import BAND, added_up
 from qdqnp.schedule.store import stored
 
 #: The taps of some kernel columns (kernel rows, columns, output rows, runs, floats of a run), their weights (kernel
@@ -83,7 +84,8 @@ class Depthwise(Banded):
         finish = layer.finish.bind(tile[: tile_floats(count * self._out_pitch, y.channels)], wide)
         last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
         copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
-        return _band(copies, taps, tile[:size], spare[:size], finish, last)
+        made = [partial(np.einsum, "ijrnk,ijk->rnk", *each, out=sums_of) for *each, sums_of in taps]
+        return added_up(copies, made, tile[:size], spare[:size], finish, last)
 
     def _inside(self, phase: int) -> tuple[int, int, int]:
         """Return which pixels of a remainder's rows are no padding, first and stop, and the first one's column of the
@@ -126,24 +128,3 @@ class Depthwise(Banded):
         shape = (window.kernel[0], len(columns), count, self._runs, step)
         taps = view(flat, begin, shape, (tall * row, apart, down * row, step, 1))
         return taps, self._weights[:, columns], out[: count * self._runs * step].reshape(shape[2:])
-
-
-def _band(
-    copies: Sequence[tuple[Array, Array]],
-    parts: Sequence[Taps],
-    tile: Array,
-    spare: Array,
-    finish: Callable[[], None],
-    last: Callable[[], None],
-) -> Call:
-    def call(_: Mapping[str, Array]) -> None:
-        for into, read in copies:
-            np.copyto(into, read)
-        for index, (taps, weights, sums) in enumerate(parts):
-            np.einsum("ijrnk,ijk->rnk", taps, weights, out=sums)
-            if index:
-                np.add(tile, spare, out=tile)
-        finish()
-        last()
-
-    return call

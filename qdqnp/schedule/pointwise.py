@@ -11,7 +11,7 @@ from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
-from qdqnp.schedule.products import Product, products
+from qdqnp.schedule.products import Product, multiplied, products
 from qdqnp.schedule.store import stored
 
 #: Floats of a tile, which should stay in the cache of a core. Measured; it decides speed only.
@@ -57,8 +57,7 @@ def banded(made: Sequence[Product], finish: Callable[[], None], last: Callable[[
     """Return what computes products, finishes and stores them."""
 
     def call(_: Mapping[str, Array]) -> None:
-        for left, right, out in made:
-            np.matmul(left, right, out=out)
+        multiplied(made)
         finish()
         last()
 

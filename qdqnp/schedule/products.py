@@ -41,6 +41,12 @@ def products(left: Array, right: Array, out: Array) -> list[Product]:
     return calls
 
 
+def multiplied(parts: Sequence[Product]) -> None:
+    """Compute products."""
+    for left, right, out in parts:
+        np.matmul(left, right, out=out)
+
+
 def _by_rows(array: Array, block: int) -> Array:
     """View the first rows of (..., L, K) as (..., L // block, block, K)."""
     *lead, rows, columns = array.shape

@@ -9,6 +9,8 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
-from qdqnp.schedule.products import Product, products, view
+from qdqnp.schedule.products import Product, multiplied, products, view
 from qdqnp.schedule.store import stored
 
 #: Floats that a band works on, which should stay in the cache of a core. Measured; it decides speed only.
@@ -117,7 +119,8 @@ class KernelRows(Banded):
         finish = layer.finish.bind(tile[: tile_floats(pixels, y.channels)], wide)
         last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
         copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
-        return _band(copies, parts, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last)
+        made = [partial(multiplied, part) for part in parts]
+        return added_up(copies, made, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last)
 
     def _products(self, flat: Array, buffer: int, down: int, weights: Array, out: Array, pixels: int) -> list[Product]:
         """Return the products of one kernel row, in the buffer and rows down in it, for so many output pixels."""
@@ -150,20 +153,25 @@ def borders_cleared(source: Array, left: int, right: int) -> Call:
     return clear
 
 
-def _band(
+def added_up(
     copies: Sequence[tuple[Array, Array]],
-    parts: Sequence[Sequence[Product]],
+    parts: Sequence[Callable[[], Any]],
     tile: Array,
     spare: Array,
     finish: Callable[[], None],
     last: Callable[[], None],
 ) -> Call:
+    """Return what computes a band whose sums are added up from parts.
+
+    copies: (to, from) of what is read.
+    parts: the first writes to `tile`, each other to `spare`.
+    """
+
     def call(_: Mapping[str, Array]) -> None:
         for into, read in copies:
             np.copyto(into, read)
-        for index, made in enumerate(parts):
-            for left, right, out in made:
-                np.matmul(left, right, out=out)
+        for index, part in enumerate(parts):
+            part()
             if index:
                 np.add(tile, spare, out=tile)
         finish()

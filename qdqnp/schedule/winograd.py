@@ -12,7 +12,7 @@ from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
-from qdqnp.schedule.products import Product, products, view
+from qdqnp.schedule.products import Product, multiplied, products, view
 from qdqnp.schedule.proof import winograd
 from qdqnp.schedule.rows import BAND, KernelRows, borders_cleared
 from qdqnp.schedule.store import stored
@@ -148,8 +148,7 @@ def _band(
         np.add(d[1], d[2], out=v[1])
         np.subtract(d[2], d[1], out=v[2])
         np.subtract(d[1], d[3], out=v[3])
-        for left, right, out in made:
-            np.matmul(left, right, out=out)
+        multiplied(made)
         np.add(p[1], p[2], out=spare)
         np.subtract(p[1], p[2], out=p[1])
         np.add(p[0], spare, out=p[0])
