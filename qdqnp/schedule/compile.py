@@ -14,7 +14,7 @@ from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
 from qdqnp.ops.movement.concat import Concat
 from qdqnp.quant import Array
 from qdqnp.schedule.addition import of_pairs
-from qdqnp.schedule.arena import Span, offsets, rounded
+from qdqnp.schedule.arena import rounded
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Chooser, Convolved, function_with_addition, is_maximum, with_addition
 from qdqnp.schedule.form import Banded, Form
@@ -23,8 +23,9 @@ from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined, rescale
 from qdqnp.schedule.moved import Move, Taken, moves
 from qdqnp.schedule.pairs import Added
+from qdqnp.schedule.places import places_of
 from qdqnp.schedule.planes import Planes
-from qdqnp.schedule.schedule import Action, ArenaPlace, Compiled, Defined, Entered, Left, Looked, Schedule
+from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered, Left, Looked, Schedule
 
 #: How many elements convolutions must make for each that is converted between codes and images. Measured; it decides
 #: speed only.
@@ -331,21 +332,8 @@ class _Compiler:
 
     def schedule(self) -> Schedule:
         self._chain()
+        places, floats = places_of(self._actions, self._images, self._inside)
         computed = [action.form for action in self._actions if isinstance(action, Compiled)]
-        owners = {name: self._owner(name) for name in self._images}
-        borders = dict.fromkeys(self._images, (0, 0))
-        for form in computed:
-            if form.borders != (0, 0):
-                owner, _ = owners[form.inputs[0]]
-                borders[owner] = tuple(map(max, borders[owner], form.borders))  # type: ignore[assignment]
-        spans = self._spans(owners, borders)
-        starts, floats = offsets(spans)
-        places = {}
-        for name, (owner, channel) in owners.items():
-            above, below = borders[owner]
-            places[name] = ArenaPlace(
-                self._images[name], starts[owner], self._images[owner].channels, channel, above, below
-            )
         work = max((sum(map(rounded, form.work)) for form in computed), default=0)
         return Schedule(self._actions, places, floats, work, self._wanted, self._fixed)
 
@@ -361,30 +349,6 @@ class _Compiler:
         forms = [action.form for action in self._actions if isinstance(action, Compiled)]
         made = sum(form.output.size for form in forms if isinstance(form, Convolved))
         return made > WORTH * converted
-
-    def _owner(self, name: str) -> tuple[str, int]:
-        """Return in whose memory an image lies, and its first channel there."""
-        channel = 0
-        while name in self._inside:
-            name, first = self._inside[name]
-            channel += first
-        return name, channel
-
-    def _spans(self, owners: Mapping[str, tuple[str, int]], borders: Mapping[str, tuple[int, int]]) -> list[Span]:
-        """Return which memory is needed from where to where."""
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        for at, action in enumerate(self._actions):
-            for name in action.images:
-                owner, _ = owners[name]
-                first.setdefault(owner, at)
-                last[owner] = at
-        found = []
-        for owner in first:
-            image = self._images[owner]
-            rows = image.height + sum(borders[owner])
-            found.append(Span(owner, rows * image.width * image.channels, first[owner], last[owner]))
-        return found
 
 
 def _alike(images: Sequence[Image | None]) -> bool:

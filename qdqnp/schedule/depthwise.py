@@ -6,7 +6,7 @@ over runs of pixels as long as a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,10 +19,6 @@ from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import view
 from qdqnp.schedule.rows import BAND, added_up
 from qdqnp.schedule.store import stored
-
-#: The taps of some kernel columns (kernel rows, columns, output rows, runs, floats of a run), their weights (kernel
-#: rows, columns, floats of a run), and the sums (output rows, runs, floats of a run).
-Taps = tuple[Array, Array, Array]
 
 
 def is_depthwise(layer: ConvolvedLayer) -> bool:
@@ -77,15 +73,14 @@ class Depthwise(Banded):
         flat, tile, spare, wide = work
         size = count * self._out_pitch * y.channels
         taps = [
-            self._taps(flat, columns, count, spare if index else tile)
+            self._sums(flat, columns, count, spare if index else tile)
             for index, columns in enumerate(columns for columns in self._alike if columns)
         ]
         sums = tile[:size].reshape(count, self._out_pitch, y.channels)[:, : y.width]
         finish = layer.finish.bind(tile[: tile_floats(count * self._out_pitch, y.channels)], wide)
         last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
         copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
-        made = [partial(np.einsum, "ijrnk,ijk->rnk", *each, out=sums_of) for *each, sums_of in taps]
-        return added_up(copies, made, tile[:size], spare[:size], finish, last)
+        return added_up(copies, taps, tile[:size], spare[:size], finish, last)
 
     def _inside(self, phase: int) -> tuple[int, int, int]:
         """Return which pixels of a remainder's rows are no padding, first and stop, and the first one's column of the
@@ -117,7 +112,7 @@ class Depthwise(Banded):
                 found.append((source[phase, :rows, into:stop], pixels))
         return found
 
-    def _taps(self, flat: Array, columns: Sequence[int], count: int, out: Array) -> Taps:
+    def _sums(self, flat: Array, columns: Sequence[int], count: int, out: Array) -> Callable[[], Array]:
         """Return what computes `count` rows of sums of the taps in some kernel columns of one remainder."""
         window, channels = self.layer.window, self.output.channels
         (down, across), (tall, wide) = window.strides, window.dilations
@@ -125,6 +120,8 @@ class Depthwise(Banded):
         phase = columns[0] * wide % across
         begin = phase * self._rows * row + columns[0] * wide // across * channels
         apart = (columns[-1] - columns[0]) * wide // across // max(1, len(columns) - 1) * channels
+        # (kernel rows, columns, output rows, runs, floats of a run)
         shape = (window.kernel[0], len(columns), count, self._runs, step)
         taps = view(flat, begin, shape, (tall * row, apart, down * row, step, 1))
-        return taps, self._weights[:, columns], out[: count * self._runs * step].reshape(shape[2:])
+        sums = out[: count * self._runs * step].reshape(shape[2:])
+        return partial(np.einsum, "ijrnk,ijk->rnk", taps, self._weights[:, columns], out=sums)
