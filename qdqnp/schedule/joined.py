@@ -17,7 +17,10 @@ from qdqnp.schedule.pointwise import TILE
 
 @dataclass(frozen=True, eq=False)
 class Rescaling:
-    """rint(clip(value * factor)) of a code less zero point: equal to the rule on all 256 codes."""
+    """rint(clip(value * factor)) of a code less zero point, where it is equal to the rule on all 256 codes.
+
+    Of a mean, the value is the sum of such codes, and the rule is that expression.
+    """
 
     #: None where nothing changes.
     factor: np.float32 | None
@@ -44,11 +47,11 @@ class Rescaling:
 
 @dataclass(frozen=True, eq=False)
 class CodeTable:
-    """The rule's answers to all codes, where no `Rescaling` gives them."""
+    """The rule's answers to all codes, or to all sums of them, where no `Rescaling` gives them."""
 
-    #: Codes less their zero point; the first is that of the least code.
+    #: Codes less their zero point; the first is that of the least code or sum.
     table: Float32
-    #: The least code, less its zero point.
+    #: The least code, less its zero point, or the least sum of such.
     least: np.float32
     copies = False
 

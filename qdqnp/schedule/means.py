@@ -1,8 +1,13 @@
-"""The mean of each channel of an image: its pixels are added up, and the rule answers."""
+"""The mean of each channel of an image: its pixels are added up, and the rule's answer to the sum is the code.
+
+Float32 holds every sum, so a rule that is one float32 expression is computed as that. Where there are few sums, the
+answers of another rule to all of them are known before a run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,26 +16,41 @@ from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Means
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.quant import Array
+from qdqnp.quant import EIGHT_BIT, Array
 from qdqnp.schedule.form import Call, Form
 from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.joined import CodeTable, Rescaling
+
+#: Sums whose answers are all kept, at most: those of 256 pixels of 8 bits.
+FEW = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The rule itself, asked in each run."""
+
+    rule: Requantizer
+    zero_point: np.float32
+
+    def __call__(self, sums: Array, work: Array, out: Array) -> None:
+        """Write the codes less their zero point to out."""
+        np.subtract(self.rule(sums.astype(np.int64)), self.zero_point, out=out, dtype=np.float32)
 
 
 class Averaged(Form):
     kind = "sums of pixels, and the rule"
 
-    def __init__(self, label: str, x: Image, y: Image, requantize: Requantizer) -> None:
-        self.label, self.reads, self.output, self._requantize = label, (x,), y, requantize
+    def __init__(self, label: str, x: Image, y: Image, answer: Rescaling | CodeTable | Asked) -> None:
+        self.label, self.reads, self.output, self.answer = label, (x,), y, answer
         self.proof = f"|sum| <= {_reach(x)} <= 2^24"
+        self.work = (x.channels,)
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
-        pixels, out = placed[self.inputs[0]].inside, placed[self.output.name].inside
-        zero = np.float32(self.output.zero_point)
+        pixels, out, (sums,) = placed[self.inputs[0]].inside, placed[self.output.name].inside[0, 0], work
 
         def call(_: Mapping[str, Array]) -> None:
-            sums = np.add.reduce(pixels, axis=(0, 1))
-            codes = self._requantize(sums.astype(np.int64))
-            np.subtract(codes, zero, out=out[0, 0], dtype=np.float32)
+            np.add.reduce(pixels, axis=(0, 1), out=sums)
+            self.answer(sums, sums, out)
 
         return [call]
 
@@ -47,10 +67,20 @@ def averaged(label: str, x: Image, y: Image, question: Means, profile: Profile) 
     """
     if _reach(x) > LIMIT32:
         return None
-    ends = x.height * x.width * np.array(x.range, np.int64)
+    low, high = (x.height * x.width * end for end in x.range)
+    ends, zero = np.array([low, high]), np.float32(y.zero_point)
+    few = high - low < FEW
     try:
-        requantize = question.with_sums(ends).bind(getattr(profile, question.rule))
-        requantize(ends)
+        rule = question.with_sums(ends).bind(getattr(profile, question.rule))
+        codes = rule(np.arange(low, high + 1) if few else ends)
     except QdqnpError:
         return None
-    return Averaged(label, x, y, requantize)
+    expression = rule.expression
+    answer: Rescaling | CodeTable | Asked
+    if expression is not None and rule.bias is None and expression.dtype in EIGHT_BIT:
+        answer = Rescaling(np.float32(expression.multiplier), True, *map(np.float32, y.range))
+    elif few:
+        answer = CodeTable(codes.astype(np.float32) - zero, np.float32(low))
+    else:
+        answer = Asked(rule, zero)
+    return Averaged(label, x, y, answer)

@@ -22,16 +22,17 @@ from qdqnp.numerics.questions import Means
 from qdqnp.quant import Array, Quant
 from qdqnp.schedule import chain as chains
 from qdqnp.schedule import compile as compiling
-from qdqnp.schedule import depthwise, rows, winograd
+from qdqnp.schedule import depthwise, means, rows, winograd
 from qdqnp.schedule.addition import PairTable
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.finish import Direct
 from qdqnp.schedule.form import Form
-from qdqnp.schedule.image import Image
+from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.joined import CodeTable, Rescaling
 from qdqnp.schedule.layer import ConvolvedLayer
-from qdqnp.schedule.means import averaged
+from qdqnp.schedule.means import Asked, averaged
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.pointwise import Pointwise
 from qdqnp.schedule.rows import KernelRows
@@ -202,6 +203,28 @@ def test_means_of_images(profile: str) -> None:
         model = qdqnp.load(net.model(net.conv(net.quantized(made, 16, 0.3), 8), [1, 3, *size]))
         found = forms(check(model, x, profile, model.plan(profile).program.outputs))
         assert profile not in ("ort", "exact", "tflite", "neural-art") or found["Averaged"] == 1
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("profile", ("ort", "exact", "tflite", "cmsis-nn", "neural-art"))
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_a_mean_of_every_sum(dtype: type, profile: str, few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel for each sum that 2 x 3 pixels may have: by an expression, by the table of answers, by the rule."""
+    quants = [Quant(np.dtype(dtype), np.float32(scale), np.array(zero, dtype)) for scale, zero in ((0.1, 5), (0.07, 9))]
+    low, high = (6 * (code - 5) for code in quants[0].range)
+    sums = np.arange(low, high + 1)
+    x = Image("x", 2, 3, len(sums), np.dtype(dtype), 5)
+    y = Image("y", 1, 1, len(sums), np.dtype(dtype), 9)
+    monkeypatch.setattr(means, "FEW", len(sums) if few else 1)
+    question = Means("mean", *quants, 6, sums)
+    form = averaged("mean", x, y, question, profile_named(profile))
+    assert form is not None
+    assert type(form.answer) is (Rescaling if profile == "ort" else CodeTable if few else Asked)
+    pixels = (sums // 6 + (np.arange(6)[:, None] < sums % 6)).astype(np.float32).reshape(2, 3, -1)
+    placed = {"x": PlacedImage(x, pixels, 0), "y": PlacedImage(y, np.zeros((1, 1, len(sums)), np.float32), 0)}
+    (call,) = form.bind(placed, [np.full(form.work, np.nan, np.float32)])
+    call({})
+    np.testing.assert_array_equal(placed["y"].array[0, 0] + 9, question.answer(profile_named(profile)))
 
 
 def test_sums_of_pixels_that_float32_does_not_hold_are_the_steps() -> None:
