@@ -438,6 +438,17 @@ def test_rooms_of_the_public_api_are_there_when_asked_for(name: str) -> None:
     assert done.stdout.split() == ["False", f"qdqnp.{name}"]
 
 
+def test_a_run_imports_no_hashes_no_random_numbers_and_no_pool_of_threads() -> None:
+    """OpenSSL alone, which hashes bring with them, would take 3.5 MB of memory."""
+    code = (
+        "import sys, numpy, qdqnp; from qdqnp.inputs.shipped import shipped_model; "
+        "model = qdqnp.load(shipped_model('dla46_c_int8')); model.run(numpy.zeros((1, 3, 32, 32), numpy.float32)); "
+        "print({'hashlib', '_hashlib', 'secrets', 'numpy.random', 'concurrent.futures', 'logging'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_the_example_of_stimuli_works_after_importing_qdqnp_alone() -> None:
     code = "import qdqnp; print(callable(qdqnp.stimuli.for_layer), callable(qdqnp.golden_sets.read))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,12 +11,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qdqnp.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 ONE = 1
 
@@ -84,7 +86,9 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], threads: int
     if count == ONE:
         yield from map(function, items)
         return
-    pool, waiting = ThreadPoolExecutor(count, "qdqnp"), deque[Future[Result]]()
+    from concurrent.futures import ThreadPoolExecutor  # with logging, which one thread does without
+
+    pool, waiting = ThreadPoolExecutor(count, "qdqnp"), deque["Future[Result]"]()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -7,7 +7,6 @@ name, is asked what it is: nobody can exchange it in between. What cannot be ope
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -167,6 +166,8 @@ def read_inside(folder: Path, name: str, limit: int) -> bytes:
 
 def sha256(file: BinaryIO) -> str:
     """Return the sha256 of the rest of an open file, in hexadecimal digits."""
+    import hashlib  # it brings OpenSSL with it, 3.5 MB that a run of a model does without
+
     found = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         found.update(chunk)

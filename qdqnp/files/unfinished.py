@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -74,7 +73,7 @@ def _locked(folder: Path, make: Callable[[Path], int | None]) -> tuple[Path, int
     """Make something under a random name, and lock it. Another run that looks for left-overs may come in between, and
     take it for one: then the next name is tried."""
     for _ in range(_TRIES):
-        path = folder / f".qdqnp-{secrets.token_hex(8)}{TMP}"
+        path = folder / f".qdqnp-{os.urandom(8).hex()}{TMP}"
         try:
             descriptor = make(path)
         except FileExistsError:

@@ -16,7 +16,8 @@ import numpy as np
 from qdqnp.kernels.pairs import SaturatingPairs
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import FLOAT32, FLOAT64, INT64, SPLIT, Proof
-from qdqnp.quant import Array, Codes, Int64
+from qdqnp.lazy import lazy
+from qdqnp.quant import Array, Codes
 
 # (tile of raw sums, shape (channels, positions) or (positions, channels); work memory) -> the codes, same shape, in
 # any dtype that holds them. The tile may be overwritten, and returned.
@@ -57,17 +58,24 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Weights ready for a proven product."""
+    """Weights of a proven product."""
 
     proof: Proof
-    #: Shape (groups, channels per group, K), in the product's dtype.
-    array: Array
+    #: Makes the weights less their zero points, shape (groups, channels per group, K), in any dtype that holds them.
+    centered: Callable[[], Array]
     #: The correction for profiles whose products saturate in pairs; None where sums are exact.
     pairs: SaturatingPairs | None = None
 
     @classmethod
-    def of(cls, centered: Int64, proof: Proof, pairs: SaturatingPairs | None = None) -> Weights:
-        return cls(proof, np.ascontiguousarray(centered, _PRODUCT_DTYPE[proof.kind]), pairs)
+    def of(cls, centered: Array, proof: Proof) -> Weights:
+        """Return weights (groups, channels per group, K) that are there already."""
+        return cls(proof, lambda: centered)
+
+    @lazy
+    def array(self) -> Array:
+        """The weights, shape (groups, channels per group, K), in the product's dtype. They are made at the first
+        product: a layer that a schedule computes has its own form of them, and never needs these."""
+        return np.ascontiguousarray(self.centered(), self.product_dtype)
 
     @property
     def product_dtype(self) -> np.dtype[Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.plan import BoundStep
@@ -15,13 +15,13 @@ from qdqnp.kernels.sums import Window
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
-from qdqnp.quant import Int64
+from qdqnp.quant import Array, Int64
 from qdqnp.schedule.finish import Finish, finish_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.store import Shortcut
 
-#: Bytes that a layer takes for each weight of its blocks, at most: int32, and float32 in four forms of three rows.
-BYTES_PER_WEIGHT = 10
+#: Bytes that a layer takes for each weight of its blocks, at most: int16, and float32 in four forms of three rows.
+BYTES_PER_WEIGHT = 8
 #: Channels of a block of groups: what one product handles at once. Measured; it decides speed only.
 BLOCK = 16
 
@@ -34,8 +34,8 @@ class ConvolvedLayer:
     y: Image
     window: Window
     #: Weights less zero points, (blocks, kernel rows, kernel columns, channels in, channels out of a block). Groups
-    #: that share a block have zeros for each other's channels.
-    weights: NDArray[np.int32]
+    #: that share a block have zeros for each other's channels. They are kept, in integers as narrow as hold them.
+    weights: Array
     finish: Finish
     #: Why sums are exact in any order.
     proof: str
@@ -69,7 +69,7 @@ def layer_of(bound: BoundStep, x: Image, y: Image, room: int) -> ConvolvedLayer 
     step, zero = bound.step, x.zero_point
     if int(step.quant(0).zero_point) != zero or step.quant(0).dtype != x.dtype:
         return None
-    grouped = made.weights.array.astype(np.int64)
+    grouped = made.weights.centered().astype(np.int64, copy=False)
     proof = prove(grouped, *x.range, AUTO)
     finish = finish_of(made)
     if proof.kind != FLOAT32 or finish is None:
@@ -88,14 +88,21 @@ def _together(grouped: Int64, size: tuple[int, ...]) -> int:
     return max(count for count in range(1, min(groups, most) + 1) if groups % count == 0)
 
 
-def _blocks(grouped: Int64, size: tuple[int, ...]) -> NDArray[np.int32]:
+def _blocks(grouped: Int64, size: tuple[int, ...]) -> Array:
     """Return grouped weights (groups, channels out, channels in * kernel) in blocks of groups."""
     groups, out, terms = grouped.shape
     rows, columns = size
     inner, together = terms // (rows * columns), _together(grouped, size)
-    blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), np.int32)
+    blocks = np.zeros((groups // together, rows, columns, together * inner, together * out), narrowest(grouped))
     each = grouped.reshape(groups // together, together, out, inner, rows, columns)
     for group in range(together):
         into = blocks[..., group * inner : (group + 1) * inner, group * out : (group + 1) * out]
         into[...] = each[:, group].transpose(0, 3, 4, 2, 1)
     return blocks
+
+
+def narrowest(values: Int64) -> np.dtype[Any]:
+    """Return the narrowest signed dtype that holds the values."""
+    least, most = int(values.min(initial=0)), int(values.max(initial=0))
+    kinds = (np.iinfo(kind) for kind in (np.int8, np.int16, np.int32))
+    return next((kind.dtype for kind in kinds if kind.min <= least and most <= kind.max), np.dtype(np.int64))

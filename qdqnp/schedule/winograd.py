@@ -56,9 +56,10 @@ class Winograd(KernelRows):
         sums = max(4 * plane * y.channels, tile)
         transformed = 4 * plane * channels + slack
         self.work = (source, transformed, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
-        g0, g1, g2 = (self.layer.weights[:, row].astype(np.float64) for row in range(3))
+        # sums of three weights, and halves of them, are float32
+        g0, g1, g2 = (self.layer.weights[:, row].astype(np.float32) for row in range(3))
         forms = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
-        self.forms = forms.reshape(4, self.blocks, 1, -1, self.outer).astype(np.float32)
+        self.forms = forms.reshape(4, self.blocks, 1, -1, self.outer)
 
     def needs(self, first: int, count: int) -> tuple[int, int]:
         return super().needs(first, count + count % 2)  # a last odd row is computed as a pair

@@ -7,7 +7,7 @@ the sums of the question by a constant for each channel, which the finish adds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,13 +99,23 @@ class FastSums(Kernel):
     def _constant_layer(self) -> Linear | None:
         """Make the layer where weights and bias are constants."""
         step, consts = self.binding.step, self.binding.consts
-        if not self.operator.fixed(self.binding):
+        weights = self._constant_weights() if self.operator.fixed(self.binding) else None
+        if weights is None:
             return None
-        weights = self.operator.weights(step, consts[step.input_names[1]])
         bias = step.inputs[2] if len(step.inputs) > 2 else None
-        return None if weights is None else self._layer(weights, consts[bias.name] if bias is not None else None)
 
-    def _layer(self, weights: SumWeights, bias: Codes | None) -> Linear:
+        def again() -> Int64:
+            found = self._constant_weights()
+            assert found is not None
+            return found.centered
+
+        return self._layer(weights, consts[bias.name] if bias is not None else None, again)
+
+    def _constant_weights(self) -> SumWeights | None:
+        step = self.binding.step
+        return self.operator.weights(step, self.binding.consts[step.input_names[1]])
+
+    def _layer(self, weights: SumWeights, bias: Codes | None, again: Callable[[], Int64] | None = None) -> Linear:
         step, profile = self.binding.step, self.binding.profile
         context = self.operator.context(step, weights, bias)
         requantizer = getattr(profile, self.operator.rule).bind(context)
@@ -120,6 +130,7 @@ class FastSums(Kernel):
             self._strategy,
             pairs,
             self._certified,
+            again,
         )
 
 
@@ -167,6 +178,7 @@ def make_layer(
     strategy: str,
     pairs: SaturatingPairs | None = None,
     certified: bool = True,
+    again: Callable[[], Int64] | None = None,
 ) -> Linear:
     """Make the layer: prove its product, and choose how its sums become codes.
 
@@ -178,12 +190,13 @@ def make_layer(
         pairs: what keeps the sums from being exact; it only makes them smaller, pair by pair, so the proof's bound
             holds for them too.
         certified: whether a cheap form of the rule is looked for.
+        again: makes the centered weights again, so that they need not be kept; None where they are.
 
     Raises ProofError for a strategy that is not exact for the weights.
     """
     low, high = code_range(x.dtype)
     proof = prove(grouped, low, high, strategy)
-    weights = Weights.of(grouped, proof, pairs)
+    weights = Weights(proof, again or (lambda: grouped), pairs)
     correction = -int(x.zero_point) * grouped.sum(axis=-1).reshape(-1)
     channels = correction.size
     exact = IntegerFinish(requantizer, _along(correction, channel_axis), channel_axis)

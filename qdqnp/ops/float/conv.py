@@ -71,7 +71,7 @@ class Conv(Operator):
         attributes, rule = binding.step.attributes, binding.profile.float_sum
         out = np.empty(concrete(conv_shape(attributes, x.shape, w.shape)), np.float32)
         grouped = w.reshape(attributes.group, w.shape[0] // attributes.group, math.prod(w.shape[1:]))
-        weights = Weights(_NO_PROOF, np.ascontiguousarray(grouped))
+        weights = Weights.of(grouped, _NO_PROOF)
         offset: Any = 0 if bias is None else bias[:, None]
         positions = math.prod(out.shape[2:])
         if x.ndim < 5 and _whole_rows(attributes, x.shape, w.shape):
@@ -105,7 +105,7 @@ class Conv(Operator):
         grouped = np.abs(w).astype(np.float64).reshape(shape)
         added: Any = 0 if bias is None else np.abs(bias[:, None])
         for image, window, part in planar(attributes, np.abs(x).astype(np.float64), w.shape[2:], magnitude, 0):
-            convolve(image, 0, Weights(_WIDE, grouped), window, lambda tile, _: np.add(tile, added), part, Scratch())
+            convolve(image, 0, Weights.of(grouped, _WIDE), window, lambda tile, _: np.add(tile, added), part, Scratch())
         return sums_apart(magnitude, grouped.shape[2] + 1)
 
 
