@@ -125,7 +125,7 @@ def test_one_loop_evaluates_steps() -> None:
     found = set()
     for path, tree in trees().items():
         for bound, over, loop in loops(tree):
-            for call in (*calls(loop, "evaluate"), *calls(loop, "compute")):
+            for call in (call for name in ("evaluate", "compute", "compute_in_run") for call in calls(loop, name)):
                 root = ast.unparse(call.func).split(".")[0].split("[")[0]
                 if root in bound or re.search(r"\bsteps\b", over):
                     found.add(path)

@@ -69,11 +69,24 @@ class BoundStep:
 
         Raises InputError where an input is missing.
         """
+        with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
+            return self._made(inputs, scratch or Scratch())
+
+    def compute_in_run(self, values: Mapping[str, Array], scratch: Scratch) -> dict[str, Array]:
+        """Compute as a part of a run, in which floating-point errors are ignored already.
+
+        Raises ProfileError with the step's label, InputError where an input is missing.
+        """
+        try:
+            return self._made(values, scratch)
+        except ProfileError as error:
+            raise error.within(f"step {self.step.label}") from error
+
+    def _made(self, inputs: Mapping[str, Array], scratch: Scratch) -> dict[str, Array]:
         arrays = self.arrays(inputs)
         outputs = self._nothing(arrays)
         if outputs is None:
-            with np.errstate(all="ignore"):  # overflow to infinity and NaN are values here, with defined codes
-                outputs = self.kernel(arrays, scratch or Scratch())
+            outputs = self.kernel(arrays, scratch)
         return dict(zip(self.step.output_names, outputs, strict=True))
 
     def questions(self, inputs: Mapping[str, Array]) -> Sequence[Part]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from qdqnp.errors import ProfileError
 from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.events import Events, events
 from qdqnp.executor.plan import BoundStep, Plan, accumulators
@@ -79,10 +78,8 @@ def fold(
     values = {**given, **forced}
     for index, bound in enumerate(steps):
         if not all(name in given for name in bound.step.output_names):
-            try:
-                made = bound.compute(values, work)
-            except ProfileError as error:
-                raise error.within(f"step {bound.step.label}") from error
+            with np.errstate(all="ignore"):
+                made = bound.compute_in_run(values, work)
             values.update(made)
             values.update(forced)
             yield Evaluated(index, bound, values, made)

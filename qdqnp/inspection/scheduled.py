@@ -7,9 +7,9 @@ from typing import Any
 from qdqnp.errors import InputError, Problem
 from qdqnp.executor.plan import Plan
 from qdqnp.graph import Sizes
+from qdqnp.schedule.actions import Action, Compiled, Defined, Entered, Left, Looked, Reshaped
 from qdqnp.schedule.batch import Batch
 from qdqnp.schedule.chain import FormChain
-from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered, Looked
 from qdqnp.schedule.schedules import Schedules
 
 
@@ -65,5 +65,8 @@ def _described(action: Action) -> list[dict[str, str]]:
         return [_defined(action.bound.step.label)]
     if isinstance(action, Looked):
         return [{"step": action.label, "form": "codes looked up", "proof": "the steps' answers to all 256 codes"}]
+    if isinstance(action, Reshaped):
+        return [{"step": action.label, "form": "another shape", "proof": "elements stay in their order"}]
+    assert isinstance(action, Entered | Left)
     way = "codes become an image" if isinstance(action, Entered) else "an image becomes codes"
     return [{"step": action.image.name, "form": way, "proof": ""}]

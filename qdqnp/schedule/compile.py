@@ -13,6 +13,7 @@ from qdqnp.kernels.tables import UnaryTable
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE
 from qdqnp.ops.movement.concat import Concat
 from qdqnp.quant import Array
+from qdqnp.schedule.actions import Action, Compiled, Defined, Entered, Left, Looked, Reshaped
 from qdqnp.schedule.addition import of_pairs
 from qdqnp.schedule.arena import rounded
 from qdqnp.schedule.chain import FormChain
@@ -21,11 +22,11 @@ from qdqnp.schedule.form import Banded, Form
 from qdqnp.schedule.functions import CodeFunction, CodeSource, function_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined, rescale
-from qdqnp.schedule.moved import Move, Taken, moves
+from qdqnp.schedule.moved import Move, Taken, moves, reshapes
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.places import places_of
 from qdqnp.schedule.planes import Planes
-from qdqnp.schedule.schedule import Action, Compiled, Defined, Entered, Left, Looked, Schedule
+from qdqnp.schedule.schedule import Schedule
 
 #: How many elements convolutions must make for each that is converted between codes and images. Measured; it decides
 #: speed only.
@@ -128,8 +129,14 @@ class _Compiler:
         else:
             for name in bound.step.input_names:
                 self._leave(name)
-            self._actions.append(Defined(bound))
+            self._actions.append(self._on_codes(bound))
             self._codes.update(bound.step.output_names)
+
+    def _on_codes(self, bound: BoundStep) -> Action:
+        """Return what computes a step on codes."""
+        (x, *_), (y, *_) = bound.step.input_names or ("",), bound.step.output_names
+        shape = reshapes(bound, self._shapes.get(x, ()))
+        return Defined(bound) if shape is None else Reshaped(bound.step.label, x, y, shape)
 
     def _add(self, form: Form) -> None:
         """Add a form, or let the one that makes its input compute it."""

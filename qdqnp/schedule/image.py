@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qdqnp.lazy import lazy
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Float32, Quant, all_codes, code_range
 
 #: Values that are made codes at a time, so that they stay in cache. The number was measured and decides speed only.
@@ -48,6 +49,18 @@ class Image:
     def size(self) -> int:
         return self.height * self.width * self.channels
 
+    @lazy
+    def zero(self) -> np.float32:
+        """The zero point."""
+        return np.float32(self.zero_point)
+
+    @lazy
+    def held(self) -> np.dtype[Any] | None:
+        """The dtype of a byte that holds every value; None where none does."""
+        low, high = self.range
+        fitting = [dtype for dtype in EIGHT_BIT if code_range(dtype)[0] <= low and high <= code_range(dtype)[1]]
+        return fitting[0] if fitting else None
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedImage:
@@ -59,7 +72,7 @@ class PlacedImage:
     #: Rows of zeros above.
     above: int
 
-    @property
+    @lazy
     def inside(self) -> Array:
         """The image without the rows of zeros, (height, width, channels)."""
         return self.rows(0, self.image.height)
@@ -78,36 +91,33 @@ class PlacedImage:
         inside = self.inside
         np.copyto(inside, codes[0].transpose(1, 2, 0))
         if self.image.zero_point:
-            np.subtract(inside, np.float32(self.image.zero_point), out=inside)
+            np.subtract(inside, self.image.zero, out=inside)
 
     def codes(self) -> Codes:
         """Return the image's codes (1, C, H, W)."""
-        image = self.image
-        pixels = self._narrow().reshape(-1, image.channels)
+        image, narrow = self.image, self._narrow()
+        shape = (1, image.channels, image.height, image.width)
+        if image.height * image.width == 1:
+            return narrow.reshape(shape)
+        pixels = narrow.reshape(-1, image.channels)
         found = np.empty((image.channels, len(pixels)), image.dtype)
         count = max(1, TURNED // image.channels)
         for first in range(0, len(pixels), count):
             found[:, first : first + count] = pixels[first : first + count].T
-        return found.reshape(1, image.channels, image.height, image.width)
+        return found.reshape(shape)
 
     def _narrow(self) -> Codes:
         """Return the image's codes, channels last."""
         image, inside = self.image, self.inside
         narrow = np.empty(inside.shape, image.dtype)
-        held = next((dtype for dtype in EIGHT_BIT if _holds(dtype, image.range)), None)
-        if held is not None:  # bytes are added modulo 256, which is cheaper than floats
-            np.copyto(narrow.view(held), inside, casting="unsafe")
+        if image.held is not None:  # bytes are added modulo 256, which is cheaper than floats
+            np.copyto(narrow.view(image.held), inside, casting="unsafe")
             np.add(narrow.view(np.uint8), np.uint8(image.zero_point % 256), out=narrow.view(np.uint8))
             return narrow
-        rows = max(1, PIECE // max(1, image.width * image.channels))
+        rows = min(image.height, max(1, PIECE // max(1, image.width * image.channels)))
         shifted = np.empty((rows, *inside.shape[1:]), np.float32)
         for first in range(0, image.height, rows):
             part = inside[first : first + rows]
-            part = np.add(part, np.float32(image.zero_point), out=shifted[: len(part)])
+            part = np.add(part, image.zero, out=shifted[: len(part)])
             np.copyto(narrow[first : first + rows], part, casting="unsafe")
         return narrow
-
-
-def _holds(dtype: np.dtype[Any], values: tuple[int, int]) -> bool:
-    low, high = code_range(dtype)
-    return low <= values[0] and values[1] <= high

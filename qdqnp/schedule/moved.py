@@ -1,10 +1,12 @@
 """Steps that only move elements: parts of the channels, which stay where they are, and rows and columns that are taken.
 
-What a step moves is not read from its attributes: it is asked what it makes of an image of numbers, all different.
+What a step moves is not read from its attributes: it is asked what it makes of an image of numbers, all different. So
+it is with steps that only give codes another shape.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdqnp.executor.plan import BoundStep
+from qdqnp.graph import Sizes
 from qdqnp.ops.movement.resize import Resize
 from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form, bands
@@ -46,6 +49,19 @@ def moves(bound: BoundStep, x: Image) -> list[Move] | None:
     made, again = (operator.compute(bound.binding, given, *others) for given in (numbers, numbers + x.size))
     found = [_move(name, x, *pair) for name, *pair in zip(step.output_names, made, again, strict=True)]
     return None if None in found else [move for move in found if move is not None]
+
+
+def reshapes(bound: BoundStep, shape: Sizes) -> Sizes | None:
+    """Return the shape that a step gives its only input; None where elements do not stay in their order, or are none.
+
+    shape: of the input.
+    """
+    step, operator = bound.step, bound.operator
+    if not operator.arranges or len(step.inputs) != 1 or len(step.outputs) != 1 or 0 in shape:
+        return None
+    numbers = np.arange(math.prod(shape))
+    (made,) = operator.compute(bound.binding, numbers.reshape(shape))
+    return made.shape if np.array_equal(made.reshape(-1), numbers) else None
 
 
 def _move(name: str, x: Image, numbers: Array, again: Array) -> Move | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from qdqnp.schedule.actions import Action, Compiled
 from qdqnp.schedule.arena import Span, offsets
 from qdqnp.schedule.image import Image
-from qdqnp.schedule.schedule import Action, ArenaPlace, Compiled
+from qdqnp.schedule.schedule import ArenaPlace
 
 #: Images that are made in the place of another: by name, that image's name and the first channel there.
 Inside = Mapping[str, tuple[str, int]]

@@ -13,11 +13,12 @@ from qdqnp.graph import Sizes
 from qdqnp.kernels.strategy import AUTO
 from qdqnp.limits import SCHEDULE_BYTES, SCHEDULES_KEPT
 from qdqnp.quant import Array
+from qdqnp.schedule.actions import Defined
 from qdqnp.schedule.batch import Batch
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.fixed import fixed_tensors
 from qdqnp.schedule.pictures import picture_steps
-from qdqnp.schedule.schedule import Defined, Schedule
+from qdqnp.schedule.schedule import Schedule
 
 Key = tuple[tuple[tuple[str, Sizes], ...], frozenset[str]]
 

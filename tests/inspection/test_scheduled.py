@@ -19,7 +19,7 @@ def test_every_layer_is_listed_with_its_form() -> None:
     found = scheduled(plan)
     listed = [action["step"] for action in found["actions"]]
     forms = {action["form"] for action in found["actions"]}
-    assert found["bytes"] > 0 and {"1x1 in place", "kernel rows by F(2, 3)", "on codes"} <= forms
+    assert found["bytes"] > 0 and {"1x1 in place", "kernel rows by F(2, 3)", "on codes", "another shape"} <= forms
     fused = [bound.step.label for bound in plan.steps if bound.step.label not in listed]
     assert all(label.startswith("Add") for label in fused)
 

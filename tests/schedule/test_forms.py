@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.errors import ProfileError
@@ -23,6 +23,7 @@ from qdqnp.quant import Array, Quant
 from qdqnp.schedule import chain as chains
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule import depthwise, means, rows, winograd
+from qdqnp.schedule.actions import Compiled, Defined, Reshaped
 from qdqnp.schedule.addition import PairTable
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Convolved
@@ -36,7 +37,7 @@ from qdqnp.schedule.means import Asked, averaged
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.pointwise import Pointwise
 from qdqnp.schedule.rows import KernelRows
-from qdqnp.schedule.schedule import Compiled, Defined, Schedule
+from qdqnp.schedule.schedule import Schedule
 from qdqnp.schedule.winograd import Winograd
 from tests.networks import Builder, dla
 from tests.ops.cases import CASES
@@ -423,6 +424,28 @@ def test_steps_that_move_elements_stay_images() -> None:
         assert "Transpose" in steps
         assert not {"Split", "Slice", "Resize"} & steps
         check(model, x, profile)
+
+
+def test_steps_that_leave_elements_in_their_order_are_another_shape() -> None:
+    """What they make is a view, and a copy where it is wanted; what is turned or a part is computed."""
+    rows, first, last, ones = np.array([16, 3]), np.array([0]), np.array([3]), np.array([1])
+    kept = [("Reshape", rows), ("Unsqueeze", first), ("Squeeze", first), ("Flatten",), ("Slice", first, rows[1:])]
+    others = [("Transpose",), ("Slice", first, ones, last), ("Slice", last, -9 * ones, last, -ones)]
+    nodes, constants = [], []
+    for at, (op, *given) in enumerate((*kept, *others)):
+        names = [f"c{at}_{index}" for index in range(len(given))]
+        constants += [numpy_helper.from_array(array, name) for array, name in zip(given, names, strict=True)]
+        nodes.append(helper.make_node(op, ["x", *names], [f"y{at}"]))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)
+    values = [helper.make_tensor_value_info(f"y{at}", TensorProto.FLOAT, None) for at in range(len(nodes))]
+    read = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)]
+    graph = helper.make_graph(nodes, "shapes", read, values, constants)
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    schedule = check(model, x, "ort")
+    assert [type(action) for action in schedule.actions] == [Reshaped] * len(kept) + [Defined] * len(others)
+    found = schedule.run({"x": x})
+    for name, other in product(found, ("x", *found)):
+        assert name == other or not np.shares_memory(found[name], {"x": x, **found}[other])
 
 
 def test_images_that_are_read_more_than_once_keep_their_values() -> None:

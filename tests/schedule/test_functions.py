@@ -12,9 +12,10 @@ from onnx import helper
 import qdqnp
 from qdqnp.executor.walk import walk
 from qdqnp.model import feeds_for
+from qdqnp.schedule.actions import Defined, Looked
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.functions import CodeFunction, function_of
-from qdqnp.schedule.schedule import Defined, Looked, Schedule
+from qdqnp.schedule.schedule import Schedule
 from tests.networks import Builder
 from tests.schedule.test_forms import check, forms
 

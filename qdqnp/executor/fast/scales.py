@@ -45,25 +45,29 @@ def _one_scale(quant: Quant) -> bool:
 class Quantized(Definition):
     """rint(clip(x / scale)) + zero point; a NaN becomes the lowest code."""
 
+    def __init__(self, operator: Operator, binding: Binding) -> None:
+        super().__init__(operator, binding)
+        y = binding.step.y
+        self._scale, self._dtype, self._zero = y.scale, y.dtype, np.float32(int(y.zero_point))
+        self._limits = clamp_limits(y.dtype, y.zero_point)
+
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
         (x,) = arrays
         if x is None or x.dtype != np.float32 or not x.flags.c_contiguous:
             return super().__call__(arrays, scratch)
-        y = self.binding.step.y
-        low, high = clamp_limits(y.dtype, y.zero_point)
-        zero = np.float32(int(y.zero_point))
-        made, flat = np.empty(x.shape, y.dtype), x.reshape(-1)
+        low, high = self._limits
+        made, flat = np.empty(x.shape, self._dtype), x.reshape(-1)
         out, work = made.reshape(-1), scratch.take("scaled", (min(PIECE, x.size),), np.float32)
         for start in range(0, x.size, PIECE):
             piece = flat[start : start + PIECE]
             real = work[: piece.size]
-            np.divide(piece, y.scale, out=real)
+            np.divide(piece, self._scale, out=real)
             real.clip(low, high, out=real)
             if np.isnan(real.min()):
                 real[np.isnan(real)] = low
             np.rint(real, out=real)
-            if zero:
-                np.add(real, zero, out=real)
+            if self._zero:
+                np.add(real, self._zero, out=real)
             np.copyto(out[start : start + PIECE], real, casting="unsafe")
         return (made,)
 
@@ -71,18 +75,21 @@ class Quantized(Definition):
 class Dequantized(Definition):
     """(code - zero point) * scale."""
 
+    def __init__(self, operator: Operator, binding: Binding) -> None:
+        super().__init__(operator, binding)
+        x = binding.step.quant(0)
+        self._scale, self._zero = x.scale, np.float32(int(x.zero_point))
+
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
         (codes,) = arrays
         if codes is None or not codes.flags.c_contiguous:
             return super().__call__(arrays, scratch)
-        x = self.binding.step.quant(0)
-        zero = np.float32(int(x.zero_point))
         made, flat = np.empty(codes.shape, np.float32), codes.reshape(-1)
         out = made.reshape(-1)
         for start in range(0, codes.size, PIECE):
             real = out[start : start + PIECE]
             np.copyto(real, flat[start : start + PIECE])
-            if zero:
-                np.subtract(real, zero, out=real)
-            np.multiply(real, x.scale, out=real)
+            if self._zero:
+                np.subtract(real, self._zero, out=real)
+            np.multiply(real, self._scale, out=real)
         return (made,)

@@ -1,0 +1,194 @@
+"""What is done in a run, one action after the other. An action is bound to memory once, and then called in each run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from qdqnp.executor.plan import BoundStep
+from qdqnp.graph import Sizes
+from qdqnp.kernels.scratch import Scratch
+from qdqnp.kernels.tables import UnaryTable
+from qdqnp.quant import Array
+from qdqnp.schedule.arena import carve
+from qdqnp.schedule.form import Form
+from qdqnp.schedule.image import Image, PlacedImage
+
+#: Does a part of an action. It is given the tensors of codes by name, and adds those that it makes.
+Act = Callable[[dict[str, Array]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class RunMemory:
+    """The memory of one run at a time."""
+
+    #: The images by name.
+    placed: Mapping[str, PlacedImage]
+    #: Flat floats that the forms share.
+    work: Array
+    #: What steps on codes share.
+    scratch: Scratch
+
+
+class Action(ABC):
+    """One thing that is done."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that are read or made, by name."""
+        return ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The tensors of codes that are read, by name."""
+        return ()
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """The tensors of codes that are made, by name, in arrays that share no memory with others."""
+        return ()
+
+    @abstractmethod
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        """Return what does it, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled(Action):
+    """A step is computed in its compiled form, on images."""
+
+    form: Form
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (*self.form.inputs, self.form.output.name)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return self.form.codes
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        form = self.form
+        calls = form.bind(memory.placed, carve(memory.work, form.work))
+        return [*_cleared(memory.placed[form.output.name]), *calls]
+
+
+@dataclass(frozen=True, eq=False)
+class Defined(Action):
+    """A step without a compiled form is computed on codes."""
+
+    bound: BoundStep
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return self.bound.step.input_names
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        return () if self.bound.operator.views else self.bound.step.output_names
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        return [lambda values: values.update(self.bound.compute_in_run(values, memory.scratch))]
+
+
+@dataclass(frozen=True, eq=False)
+class Entered(Action):
+    """Codes become an image."""
+
+    image: Image
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        name, placed = self.image.name, memory.placed[self.image.name]
+        return [*_cleared(placed), lambda values: placed.take(values[name])]
+
+
+@dataclass(frozen=True, eq=False)
+class Left(Action):
+    """An image becomes codes."""
+
+    image: Image
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        return (self.image.name,)
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        name, placed = self.image.name, memory.placed[self.image.name]
+
+        def leave(values: dict[str, Array]) -> None:
+            values[name] = placed.codes()
+
+        return [leave]
+
+
+@dataclass(frozen=True, eq=False)
+class Looked(Action):
+    """Codes that are a function of others are looked up."""
+
+    #: The label of the step that quantizes them.
+    label: str
+    source: str
+    made: str
+    table: UnaryTable
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        return (self.made,)
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        def look(values: dict[str, Array]) -> None:
+            values[self.made] = self.table(values[self.source])
+
+        return [look]
+
+
+@dataclass(frozen=True, eq=False)
+class Reshaped(Action):
+    """A tensor of codes gets another shape; its elements stay in their order."""
+
+    label: str
+    source: str
+    made: str
+    shape: Sizes
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        def reshape(values: dict[str, Array]) -> None:
+            values[self.made] = values[self.source].reshape(self.shape)
+
+        return [reshape]
+
+
+def forgotten(names: Sequence[str]) -> Sequence[Act]:
+    """Return what lets go of tensors of codes; nothing where there are none."""
+
+    def forget(values: dict[str, Array]) -> None:
+        for name in names:
+            values.pop(name, None)
+
+    return [forget] if names else []
+
+
+def _cleared(placed: PlacedImage) -> Sequence[Act]:
+    """Return what writes the rows of zeros around an image; nothing where there are none."""
+    return [lambda _: placed.clear_borders()] if len(placed.array) > placed.image.height else []
