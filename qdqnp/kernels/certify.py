@@ -9,7 +9,7 @@ step, and to see that between any two neighbouring points that were compared nei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,15 +109,18 @@ class CertifiedLine:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What is known of a requantization: sums around its steps with their codes, and between which it has none."""
+    """What is known of a requantization: the codes of sums around its steps, and between which sums it has none."""
 
-    #: (points, channels), ascending, from the least to the largest sum that is reached.
-    sums: Int64
-    codes: NDArray[np.int32]
-    #: Whether a channel's codes change nowhere but between neighbouring sums that are both here.
+    points: Points
+    #: For each piece of the points, their codes, in integers that hold them.
+    codes: tuple[Array, ...]
+    #: Whether a channel's codes change nowhere but between neighbouring sums that are both points.
     flat: NDArray[np.bool_]
     #: Which code stands for 0.
     zero: int
+    #: What is added to the points, shape (channels,), and taken from their codes.
+    shift: Int64
+    less: int = 0
 
     @classmethod
     def of(
@@ -139,14 +142,27 @@ class Steps:
         dtype: the dtype of the codes.
         low, high: the reachable sums, shape (channels,).
         """
-        sums = _points(multiplier, offset, first_shift, dtype, low, high)
-        codes = np.concatenate([requantize(sums[part]).astype(np.int32) for part in _pieces(sums)])
-        flat = (sums[1:] - sums[:-1] <= 1) | (codes[1:] == codes[:-1])
-        return cls(sums, codes, flat.all(axis=0), zero)
+        points = Points.of(multiplier, offset, first_shift, dtype, low, high)
+        narrow = np.int16 if dtype.itemsize == 1 else np.int32
+        codes, flat = [], np.ones(multiplier.shape, bool)
+        for sums in points.pieces():
+            found = requantize(sums).astype(narrow)
+            flat &= ((sums[1:] - sums[:-1] <= 1) | (found[1:] == found[:-1])).all(axis=0)
+            codes.append(found)
+        return cls(points, tuple(codes), flat, zero, np.zeros(multiplier.shape, np.int64))
 
     def centered(self, correction: Int64) -> Steps:
         """Return the steps of sums that `correction`, shape (channels,), was added to, as codes less the zero point."""
-        return Steps(self.sums + correction, self.codes - self.zero, self.flat, 0)
+        return replace(self, zero=0, shift=self.shift + correction, less=self.less + self.zero)
+
+    def ends(self) -> tuple[Array, Array]:
+        """Return the codes of the least and of the largest sum."""
+        return self.codes[0][0] - self.less, self.codes[-1][-1] - self.less
+
+    def pieces(self) -> Iterator[tuple[Int64, Array]]:
+        """Yield sums and their codes, (points, channels) each."""
+        for sums, codes in zip(self.points.pieces(), self.codes, strict=True):
+            yield sums + self.shift, codes - self.less if self.less else codes
 
 
 def certify(
@@ -166,13 +182,11 @@ def certify(
     one_clip: whether all channels must have the same limits.
     """
     # the codes that the ends reach are the limits: an inner saturation shows as a clip of the output
-    least, most = (steps.codes[end].astype(carrier) for end in (0, -1))
+    least, most = (codes.astype(carrier) for codes in steps.ends())
     if one_clip:
         least, most = np.full_like(least, least.min()), np.full_like(most, most.max())
-    best: CertifiedLine | None = None
-    proven = np.zeros(multiplier.shape, bool)
-    for plain, signed in _nudges(nudges, multiplier.shape):
-        attempt = CertifiedLine(
+    attempts = [
+        CertifiedLine(
             multiplier.astype(carrier),
             (offset + 0.5 + plain).astype(carrier),
             signed.astype(carrier),
@@ -182,39 +196,68 @@ def certify(
             first_shift,
             carrier,
         )
-        equal = steps.flat.copy()
-        for part in _pieces(steps.sums):
-            got = attempt(steps.sums[part].astype(carrier), Scratch())
-            equal &= (got == steps.codes[part]).all(axis=0)
-        best = attempt if best is None else _merged(best, attempt, equal & ~proven)
-        proven |= equal
-    assert best is not None
+        for plain, signed in _nudges(nudges, multiplier.shape)
+    ]
+    equal = [steps.flat.copy() for _ in attempts]
+    for sums, codes in steps.pieces():
+        for attempt, same in zip(attempts, equal, strict=True):
+            same &= (attempt(sums.astype(carrier), Scratch()) == codes).all(axis=0)
+    best, proven = attempts[0], equal[0]
+    for attempt, same in zip(attempts[1:], equal[1:], strict=True):
+        best = _merged(best, attempt, same & ~proven)
+        proven = proven | same
     return best, proven
 
 
-def _pieces(sums: Int64) -> list[slice]:
-    """Cut sums (points, channels) into rows of points."""
-    rows = max(1, PIECE // max(1, sums.shape[1]))
-    return [slice(first, first + rows) for first in range(0, len(sums), rows)]
+@dataclass(frozen=True, eq=False)
+class Points:
+    """The sums to compare at: the ends, and some around each step. They are made piece by piece: all at once would take
+    more memory than the network whose layer it is."""
 
+    #: Sums at steps, (steps, channels), ascending.
+    at: Int64
+    #: Where points lie around a step.
+    around: Int64
+    #: The reachable sums, shape (channels,).
+    low: Int64
+    high: Int64
 
-def _points(multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[Any], low: Int64, high: Int64) -> Int64:
-    """Return the sums to compare at, (points, channels), ascending: the ends, and some around each step."""
-    first, last = code_range(dtype)
-    steps = np.arange(first, last) + 0.5
-    with np.errstate(all="ignore"):
-        at = (steps[:, None] - offset) / multiplier
-    scale = 1 << first_shift
-    at = np.nan_to_num(np.asarray(at, np.float64), nan=0.0, posinf=2.0**50, neginf=-(2.0**50)) * scale
-    base: Int64 = np.floor(np.clip(at, low - 8.0 * scale, high + 8.0 * scale)).astype(np.int64)
-    if first_shift:  # steps lie where the first rounding changes: half a unit before each multiple of 2^first_shift
-        base = ((base >> first_shift) << first_shift) + (scale >> 1)
-        around = np.concatenate([AROUND[:, None] * scale - 1, AROUND[:, None] * scale], axis=0).reshape(-1)
-    else:
-        around = AROUND
-    inner = (base[:, None, :] + around[None, :, None]).reshape(-1, multiplier.size)
-    points = np.concatenate([low[None], np.clip(inner, low, high), high[None]])
-    return np.sort(points, axis=0)
+    @classmethod
+    def of(
+        cls, multiplier: Real, offset: Real, first_shift: int, dtype: np.dtype[Any], low: Int64, high: Int64
+    ) -> Points:
+        first, last = code_range(dtype)
+        scale = 1 << first_shift
+        with np.errstate(all="ignore"):
+            real = np.subtract(np.arange(first, last)[:, None] + 0.5, offset)
+            np.divide(real, multiplier, out=real)
+        np.nan_to_num(real, copy=False, nan=0.0, posinf=2.0**50, neginf=-(2.0**50))
+        np.multiply(real, scale, out=real)
+        np.clip(real, low - 8.0 * scale, high + 8.0 * scale, out=real)
+        at: Int64 = np.floor(real, out=real).astype(np.int64)
+        if not first_shift:
+            return cls(np.sort(at, axis=0), AROUND, low, high)
+        # steps lie where the first rounding changes: half a unit before each multiple of 2^first_shift
+        at = ((at >> first_shift) << first_shift) + (scale >> 1)
+        around = np.concatenate([AROUND[:, None] * scale - 1, AROUND[:, None] * scale], axis=1).reshape(-1)
+        return cls(np.sort(at, axis=0), around, low, high)
+
+    def pieces(self) -> Iterator[Int64]:
+        """Yield the points, (points, channels) each, ascending; the last of a piece are the first of the next."""
+        last = self.low
+        rows = max(1, PIECE // max(1, self.low.size * self.around.size))
+        starts = range(0, len(self.at), rows)
+        for first in starts:
+            at = self.at[first : first + rows]
+            inner = at[:, None, :] + self.around[:, None]
+            # where steps are near each other: points up to the last of the step before are among that step's
+            before = np.concatenate([last[None], at[:-1] + self.around[-1]])
+            np.maximum(inner, before[:, None, :], out=inner)
+            np.clip(inner, self.low, self.high, out=inner)
+            end = [self.high[None]] if first == starts[-1] else []
+            piece = np.concatenate([last[None], inner.reshape(-1, self.low.size), *end])
+            last = piece[-1]
+            yield piece
 
 
 def _nudges(nudges: tuple[Real, ...], shape: tuple[int, ...]) -> Iterator[tuple[Real, Real]]:

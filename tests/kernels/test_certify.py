@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import qdqnp.kernels.certify as certifying
 from qdqnp.executor.fast.sums import make_layer
-from qdqnp.kernels.certify import CertifiedLine, Steps, certify
+from qdqnp.kernels.certify import CertifiedLine, Points, Steps, certify
 from qdqnp.kernels.finish import CertifiedFinish, IntegerFinish
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
@@ -19,6 +22,8 @@ from qdqnp.quant import Quant
 
 BOUND = 20_000
 CHANNELS = 24
+#: More sums than the points of any layer here.
+WHOLE = 2**20
 SMALL, LARGE = np.dtype(np.float32), np.dtype(np.float64)
 NAMES = (
     "tflite",
@@ -111,8 +116,10 @@ def test_what_is_proven_of_centred_codes_holds_on_every_integer(name: str, one_c
         ends = np.full(CHANNELS, -BOUND), np.full(CHANNELS, BOUND)
         steps = Steps.of(bound, *wide, slope.first_shift, zero, y.dtype, *ends)
         # the rule of sums less the correction is that of raw sums: its steps lie elsewhere by as much
-        moved = Steps(steps.sums - correction, steps.codes, steps.flat, zero).centered(correction)
-        np.testing.assert_array_equal(moved.sums, steps.sums)
+        moved = replace(steps, shift=-correction).centered(correction)
+        for (sums, codes), (before, was) in zip(moved.pieces(), steps.pieces(), strict=True):
+            np.testing.assert_array_equal(sums, before)
+            np.testing.assert_array_equal(codes, was - np.int16(zero))
         line, proven = certify(moved, wide[0], wide[1] - zero, nudges, slope.first_shift, LARGE, one_clip)
         found = Found(lambda sums, rule=bound, zero=zero: rule(sums).astype(np.int64) - zero, line, proven, None)
         found.sums = np.arange(-BOUND, BOUND + 1)[:, None] + np.zeros(CHANNELS, np.int64)
@@ -205,6 +212,55 @@ def test_a_step_between_two_points_that_were_compared_is_not_proven() -> None:
     expression, proven = certify(steps, *line, (np.array([-3 / 7]),), 0, LARGE)
     assert not proven.any()
     assert expression.multiplier.shape == (1,)
+
+
+@pytest.mark.parametrize("first_shift", [0, 3])
+@pytest.mark.parametrize("piece", [1, 3000, WHOLE])
+def test_the_points_are_the_ends_and_those_around_each_step(
+    piece: int, first_shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the size of a piece; steps near each other and far apart, falling, and none at all."""
+    monkeypatch.setattr(certifying, "PIECE", piece)
+    multiplier, offset = np.array([0.013, 0.4, 3.0, -0.2, 0.0]), np.array([0.3, -7.0, 0.0, 1.5, 2.0])
+    low, high = np.array([-900, -400, -300, -500, -60]), np.array([1000, 410, 290, 400, 70])
+    points = Points.of(multiplier, offset, first_shift, np.dtype(np.int8), low, high)
+    pieces = list(points.pieces())
+    assert (len(pieces) == 1) == (piece == WHOLE)
+    scale = 1 << first_shift
+    for channel in range(5):
+        wanted = {int(low[channel]), int(high[channel])}
+        for code in range(-128, 127) if multiplier[channel] else ():
+            at = int(np.floor((code + 0.5 - offset[channel]) / multiplier[channel] * scale))
+            at = at // scale * scale + scale // 2
+            around = [scale * n - less for n in range(-2, 4) for less in ((0, 1) if first_shift else (0,))]
+            wanted |= {min(max(at + each, int(low[channel])), int(high[channel])) for each in around}
+        found = np.concatenate([sums[:, channel] for sums in pieces])
+        assert (np.diff(found) >= 0).all()
+        assert wanted <= set(found.tolist())
+        if multiplier[channel]:
+            assert wanted == set(found.tolist())
+    for one, next_ in itertools.pairwise(pieces):
+        np.testing.assert_array_equal(one[-1], next_[0])
+
+
+def test_a_certificate_of_many_channels_takes_little_memory(rng: np.random.Generator) -> None:
+    """All points at once would be 1,532 sums of 8 bytes for each channel, and several such arrays."""
+    channels = 1000
+    multiplier, offset = rng.uniform(0.001, 0.9, channels), rng.uniform(-5, 5, channels)
+    low, high = np.full(channels, -BOUND), np.full(channels, BOUND)
+
+    def rule(sums: Any) -> Any:
+        return np.clip(np.floor(sums * multiplier + (offset + 0.5)), -128, 127)
+
+    tracemalloc.start()
+    try:
+        steps = Steps.of(rule, multiplier, offset, 0, 0, np.dtype(np.int8), low, high)
+        _, proven = certify(steps, multiplier, offset, (), 0, LARGE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert proven.all()
+    assert peak < 1532 * 8 * channels
 
 
 # -- the finish ------------------------------------------------------------------------------------------------------
