@@ -9,10 +9,11 @@ import numpy as np
 from qdqnp.kernels.sums import SMALL_PRODUCT
 from qdqnp.quant import Array
 
-#: Small products are worth their calls where each has so many rows, and fewer terms than this: with more terms, what
-#: BLAS packs is used often enough. Both were measured and decide speed only.
-FEWEST_ROWS = 32
-FEW_TERMS = 256
+#: Channels of a small product, at most, and what they are a multiple of; a product of fewer rows is not worth its call.
+#: All were measured and decide speed only.
+MOST_CHANNELS = 64
+CHANNELS_OF = 16
+FEWEST_ROWS = 4
 
 #: left (..., L, K), right (..., K, M), out (..., L, M).
 Product = tuple[Array, Array, Array]
@@ -28,17 +29,25 @@ def products(left: Array, right: Array, out: Array) -> list[Product]:
 
     left: (..., L, K); right: (..., K, M) or a broadcast of it; out: (..., L, M).
     """
-    rows, terms = left.shape[-2:]
-    block = SMALL_PRODUCT // max(1, terms * right.shape[-1])
-    if block >= rows or block < FEWEST_ROWS or terms >= FEW_TERMS:
+    (rows, terms), channels = left.shape[-2:], right.shape[-1]
+    if rows * terms * channels <= SMALL_PRODUCT:
         return [(left, right, out)]
-    count = -(-rows // block)
-    block = -(-rows // count)
+    channels = _channels(channels)
+    block = min(rows, SMALL_PRODUCT // max(1, terms * channels))
+    if block < min(rows, FEWEST_ROWS):
+        return [(left, right, out)]
+    block = -(-rows // -(-rows // block))
     whole = rows // block * block
-    calls = [(_by_rows(left, block), right[..., None, :, :], _by_rows(out, block))]
-    if whole < rows:
-        calls.append((left[..., whole:, :], right, out[..., whole:, :]))
-    return calls
+    right = _by_channels(right, channels)
+    parts = [(slice(whole), block)] + [(slice(whole, None), rows - whole)] * (whole < rows)
+    return [
+        (
+            _by_rows(left[..., part, :], count)[..., None, :, :],
+            right[..., None, :, :, :],
+            _by_channels(_by_rows(out[..., part, :], count), channels),
+        )
+        for part, count in parts
+    ]
 
 
 def multiplied(parts: Sequence[Product]) -> None:
@@ -47,9 +56,23 @@ def multiplied(parts: Sequence[Product]) -> None:
         np.matmul(left, right, out=out)
 
 
+def _channels(channels: int) -> int:
+    """Return the channels of a small product: the most that divide all."""
+    fitting = range(CHANNELS_OF, min(channels, MOST_CHANNELS) + 1, CHANNELS_OF)
+    return max((count for count in fitting if channels % count == 0), default=channels)
+
+
 def _by_rows(array: Array, block: int) -> Array:
-    """View the first rows of (..., L, K) as (..., L // block, block, K)."""
+    """View (..., L, K) as (..., L // block, block, K)."""
     *lead, rows, columns = array.shape
     *before, row, column = array.strides
     shape, strides = (*lead, rows // block, block, columns), (*before, block * row, row, column)
     return np.lib.stride_tricks.as_strided(array, shape, strides)
+
+
+def _by_channels(array: Array, channels: int) -> Array:
+    """View (..., K, M) as (..., M // channels, K, channels)."""
+    *lead, rows, columns = array.shape
+    *before, row, column = array.strides
+    shape = (*lead, columns // channels, rows, channels)
+    return np.lib.stride_tricks.as_strided(array, shape, (*before, channels * column, row, column))
