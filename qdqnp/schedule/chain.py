@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from qdqnp.quant import Array
 from qdqnp.schedule.arena import carve, rounded
 from qdqnp.schedule.form import Banded, Call, Form, bands
-from qdqnp.schedule.image import PlacedImage
+from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.strips import PlacedStrips, Strips
 
 #: Floats of an image that are new in a band, at most. Measured; it decides speed only.
 BETWEEN = 256 * 1024
@@ -38,6 +40,27 @@ class _Part:
         return self.stop - self.first
 
 
+@dataclass(frozen=True)
+class _Buffer:
+    """What holds rows of an image between two forms: as strips where the second reads those."""
+
+    image: Image
+    rows: int
+    strips: Strips | None
+
+    @property
+    def floats(self) -> int:
+        if self.strips is not None:
+            return self.strips.floats(self.rows)
+        return self.rows * self.image.width * self.image.channels
+
+    def place(self, flat: Array, low: int) -> PlacedImage:
+        """Return the buffer in flat memory, when its first row is the image's row `low`."""
+        if self.strips is not None:
+            return self.strips.place(self.image, flat, self.rows, low)
+        return PlacedImage(self.image, flat.reshape(self.rows, self.image.width, self.image.channels), -low)
+
+
 class FormChain(Form):
     """Two forms or more."""
 
@@ -50,14 +73,17 @@ class FormChain(Form):
         self.reads = (*first.reads, *(image for form in forms[1:] for image in form.reads[1:]))
         self.output, self.borders, self.codes = last.output, first.borders, first.codes
         self._bands = self._parts(bands(last.output.height, self._most(), last.multiple))
-        #: The images between two forms, and the shapes of their buffers.
-        self._between = [form.output for form in forms[:-1]]
-        self._shapes = [
-            (max(max(parts[at].high, parts[at].stop) - parts[at].low for parts in self._bands), y.width, y.channels)
-            for at, y in enumerate(self._between)
-        ]
+        self._buffers = [self._buffer(at) for at in range(len(forms) - 1)]
         shared = max(sum(map(rounded, form.work)) for form in forms)
-        self.work = (*(rows * width * channels for rows, width, channels in self._shapes), shared)
+        self.work = (*(buffer.floats for buffer in self._buffers), shared)
+
+    def _buffer(self, at: int) -> _Buffer:
+        """Return the buffer between a form and the next."""
+        y, reader = self.forms[at].output, self.forms[at + 1]
+        rows = max(max(parts[at].high, parts[at].stop) - parts[at].low for parts in self._bands)
+        aligned = all(parts[at].low == reader.needs(parts[at + 1].first, 1)[0] for parts in self._bands)
+        one_block = reader.strips is not None and reader.strips.blocks == 1  # of others, runs would be short to write
+        return _Buffer(y, rows, reader.strips if aligned and one_block else None)
 
     def _most(self) -> int:
         """Return the rows of a band: as many as no form needs two bands of its own for, and buffers stay small."""
@@ -85,38 +111,44 @@ class FormChain(Form):
         return found
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
-        buffers = [flat.reshape(shape) for flat, shape in zip(work, self._shapes, strict=False)]
         works = [carve(work[-1], form.work) for form in self.forms]
+        before = here = dict(placed)
         calls: list[Call] = []
         for at, parts in enumerate(self._bands):
-            here = dict(placed)
-            for image, buffer, part, before in zip(
-                self._between, buffers, parts, self._bands[max(0, at - 1)], strict=False
-            ):
-                here[image.name] = PlacedImage(image, buffer, -part.low)
-                calls.extend(_kept(buffer, before, part))
-                calls.extend(_zeros(buffer, part, image.height))
+            before, here = here, dict(placed)
+            for buffer, part, flat in zip(self._buffers, parts, work, strict=False):
+                name, now = buffer.image.name, buffer.place(flat, part.low)
+                if isinstance(now, PlacedStrips) and not at:
+                    calls.append(_ends_cleared(now))
+                here[name] = now
+                calls.extend(_kept(before.get(name, now), now, part))
+                calls.extend(_zeros(now, part))
             for form, part, memory in zip(self.forms, parts, works, strict=True):
                 calls.extend(_made(form, part, here, memory))
         return calls
 
 
-def _kept(buffer: Array, before: _Part, part: _Part) -> Iterator[Call]:
-    """Return what moves the rows that were made, and are read again, to their new places.
-
-    before: the band before; the first band is its own.
-    """
-    first, stop = max(0, part.low), part.first
-    if part.low > before.low and first < stop:
-        into, rows = buffer[first - part.low : stop - part.low], buffer[first - before.low : stop - before.low]
-        yield lambda _: np.copyto(into, rows)
+def _ends_cleared(strips: PlacedStrips) -> Call:
+    return lambda _: strips.clear_ends()
 
 
-def _zeros(buffer: Array, part: _Part, height: int) -> Iterator[Call]:
+def _kept(before: PlacedImage, now: PlacedImage, part: _Part) -> Iterator[Call]:
+    """Return what moves the rows that were made, and are read again, from where they were to where they are now."""
+    first = max(0, part.low)
+    if now.above < before.above and first < part.first:
+        for into, rows in zip(now.pieces(first, part.first), before.pieces(first, part.first), strict=True):
+            yield partial(_moved, into, rows)
+
+
+def _moved(into: Array, rows: Array, _: Mapping[str, Array]) -> None:
+    np.copyto(into, rows)
+
+
+def _zeros(now: PlacedImage, part: _Part) -> Iterator[Call]:
     """Return what writes the rows of zeros above and below an image."""
-    for area in (buffer[: max(0, -part.low)], buffer[max(0, height - part.low) : max(0, part.high - part.low)]):
-        if len(area):
-            yield _filled(area)
+    for first, stop in ((part.low, min(0, part.high)), (max(now.image.height, part.low), part.high)):
+        if first < stop:
+            yield from (_filled(piece) for piece in now.pieces(first, stop))
 
 
 def _filled(area: Array) -> Call:
@@ -127,6 +159,6 @@ def _made(form: Banded, part: _Part, placed: Mapping[str, PlacedImage], work: Se
     """Return what makes the new rows of one form. Its work memory was written by others."""
     most = form.bands[0][1]
     if part.count:
-        yield from form.prepare(work)
+        yield from form.prepare(placed, work)
     for first in range(part.first, part.stop, most):
         yield form.band(placed, work, first, min(most, part.stop - first))

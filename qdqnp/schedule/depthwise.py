@@ -64,7 +64,7 @@ class Depthwise(Banded):
         """View work memory as (remainders of the stride, rows, pixels, channels)."""
         return flat.reshape(self.layer.window.strides[1], self._rows, self._pitch, self.output.channels)
 
-    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+    def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         return [self._padded(self._source(work[0]))]
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from qdqnp.quant import Array
 from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.strips import Strips
 
 #: Computes a part of a step. It is given the tensors of codes by name, of which only a form that reads codes makes use.
 Call = Callable[[Mapping[str, Array]], None]
@@ -54,6 +55,8 @@ class Banded(Form):
     bands: Sequence[tuple[int, int]]
     #: What the rows of a band are a multiple of, but for the last one's.
     multiple = 1
+    #: How rows of the first input may lie as well; None where the form reads an image only.
+    strips: Strips | None = None
 
     def needs(self, first: int, count: int) -> tuple[int, int]:
         """Return the rows of the first input, from and to, that some rows of output read; outside of it are zeros."""
@@ -61,8 +64,8 @@ class Banded(Form):
         start = first * down - top
         return start, start + (count - 1) * down + (kernel - 1) * dilation + 1
 
-    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
-        """Return what makes work memory of any content ready for bands."""
+    def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+        """Return what makes work memory of any content ready for bands. The arguments are those of `bind`."""
         return ()
 
     @abstractmethod
@@ -70,7 +73,7 @@ class Banded(Form):
         """Return what computes `count` rows of the output from `first` on. The arguments are those of `bind`."""
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
-        return [*self.prepare(work), *(self.band(placed, work, *rows) for rows in self.bands)]
+        return [*self.prepare(placed, work), *(self.band(placed, work, *rows) for rows in self.bands)]
 
 
 def bands(rows: int, most: int, multiple: int = 1) -> list[tuple[int, int]]:

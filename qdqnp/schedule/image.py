@@ -81,6 +81,18 @@ class PlacedImage:
         """Return rows of the image, counted without the rows of zeros, which -1 and height reach."""
         return self.array[self.above + first : self.above + stop : step]
 
+    def parts(self, values: Array, first: int, step: int = 1) -> list[tuple[Array, Array]]:
+        """Return what is to be copied, (to, from), so that values (rows, width, channels) are rows of the image.
+
+        first: the first row; the others are each `step` below.
+        """
+        pieces = self.pieces(first, first + (len(values) - 1) * step + 1, step)
+        return [(piece, values[at :: len(pieces)].reshape(piece.shape)) for at, piece in enumerate(pieces)]
+
+    def pieces(self, first: int, stop: int, step: int = 1) -> list[Array]:
+        """Return rows of the image in pieces, each an array: with n of them, a piece has every n-th of the rows."""
+        return [self.rows(first, stop, step)]
+
     def clear_borders(self) -> None:
         """Write the rows of zeros: the memory may have held another image."""
         self.array[: self.above] = 0

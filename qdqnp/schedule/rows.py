@@ -1,9 +1,10 @@
 """A convolution by the rows of its kernel, without im2col.
 
-A band of rows is copied to a buffer whose rows have zeros at both ends. There, the taps of one kernel row lie side by
-side: pixels x to x + kernel columns are one run of floats. Every q-th output pixel's runs do not overlap, so that they
-are the rows of a matrix, and q such matrices (`phases`) are all output pixels. Rows of a stride go to buffers of their
-own.
+The rows of a band are strips, which have zeros at both ends (`strips.py`); an image is copied to strips, and who makes
+the input may make them instead. There, the taps of one kernel row lie side by side: pixels x to x + kernel columns are
+one run of floats. Every q-th output pixel's runs do not overlap, so that they are the rows of a matrix, and q such
+matrices (`phases`) are all output pixels. Matrices go on from strip to strip: of the sums, those between two rows mean
+nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, multiplied, products, view
 from qdqnp.schedule.store import stored
+from qdqnp.schedule.strips import PlacedStrips, Strips
+
+#: (to, from) of what is copied.
+Copies = list[tuple[Array, Array]]
 
 #: Floats that a band works on, which should stay in the cache of a core. Measured; it decides speed only.
 BAND = 512 * 1024
@@ -49,7 +54,7 @@ class KernelRows(Banded):
         #: Pixels from one row of a phase's matrix to the next.
         self.unit = self.phases * across
         y = layer.y
-        self.pitch = -(-((y.width - 1) * across + kernel_columns) // self.unit) * self.unit
+        self.pitch = -(-((y.width - 1) * across + kernel_columns) // across) * across
         #: Output pixels of a row, of which the first `y.width` are meant.
         self.out_pitch = self.pitch // across
         #: For each kernel row: the buffer among those of the stride, and rows down in it.
@@ -57,6 +62,11 @@ class KernelRows(Banded):
         self.places = [(shift % down, shift // down) for shift in shifts]
         #: Columns of the input that are copied.
         self.columns = min(-(-layer.x.width // self.skip), self.pitch - self.left)
+        remainders, behind = 1 + max(at for at, _ in self.places), kernel_columns + self.unit
+        #: How the rows lie that the taps are read from.
+        self.lines = Strips(self.blocks, down, remainders, self.pitch, self.left, self.columns, self.inner, behind)
+        if self.columns == layer.x.width and remainders == down:
+            self.strips = self.lines
         self.rows_read = (kernel_rows, down, layer.window.dilations[0], layer.window.pads[0])
         self.borders = self._borders(y.height)
         self._plan()
@@ -68,71 +78,76 @@ class KernelRows(Banded):
 
     def _plan(self) -> None:
         """Choose bands, and size the work memory."""
-        y, buffers = self.output, 1 + max(buffer for buffer, _ in self.places)
-        per_row = self.pitch * self.layer.x.channels * buffers + self.out_pitch * y.channels * 2
+        y, lines = self.output, self.lines
+        per_row = self.pitch * self.layer.x.channels * lines.remainders + self.out_pitch * y.channels * 2
         self.bands = bands(y.height, BAND // max(1, per_row))
         rows = self.bands[0][1]
-        self.rows = rows + max(down for _, down in self.places)
-        source = self.blocks * buffers * self.rows * self.pitch * self.inner
-        tile = tile_floats(rows * self.out_pitch, y.channels)
-        slack = (self.layer.window.kernel[1] + self.unit) * self.inner
-        self.work = (source + slack, tile, tile, self.layer.finish.wide_floats * tile)
+        #: Rows of the input that a band reads.
+        self.rows = (rows + max(shift for _, shift in self.places)) * lines.down
+        tile = tile_floats(self._pixels(rows), y.channels)
+        self.work = (lines.floats(self.rows), tile, tile, self.layer.finish.wide_floats * tile)
         weights = self.layer.weights.astype(np.float32)
         shape = (self.blocks, 1, -1, self.outer)
         self.weights = [np.ascontiguousarray(weights[:, row]).reshape(shape) for row in range(weights.shape[1])]
 
-    def _source(self, flat: Array) -> Array:
-        """View work memory as (blocks, buffers of the stride, rows, pixels, channels of a block)."""
-        buffers = 1 + max(buffer for buffer, _ in self.places)
-        shape = (self.blocks, buffers, self.rows, self.pitch, self.inner)
-        return flat[: int(np.prod(shape))].reshape(shape)
+    def _pixels(self, rows: int) -> int:
+        """Return how many sums are made for so many rows: all phases have as many."""
+        return -(-rows * self.out_pitch // self.phases) * self.phases
 
-    def _copies(self, x: PlacedImage, source: Array, first: int, count: int) -> list[tuple[Array, Array]]:
-        """Return (to, from) of the input's rows that `count` rows of output from `first` on read."""
-        top, down = self.layer.window.pads[0], self.layer.window.strides[0]
-        found = []
-        for buffer in sorted({buffer for buffer, _ in self.places}):
-            rows = count + max(shift for at, shift in self.places if at == buffer)
-            start = first * down + buffer - top
-            read = x.rows(start, start + (rows - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
-            read = read.reshape(rows, self.columns, self.blocks, self.inner).transpose(2, 0, 1, 3)
-            into = source[:, buffer, :rows, self.left : self.left + self.columns]
-            if self.blocks > 1:  # the channels of a block are moved as one element: NumPy's loops are longer
-                run = np.dtype((np.void, 4 * self.inner))
-                into, read = into.view(run), read.view(run)
-            found.append((into, read))
-        return found
+    def _read(self, x: PlacedImage, flat: Array, first: int, count: int) -> tuple[PlacedStrips, Copies]:
+        """Return strips of what `count` rows of output from `first` on read, and (to, from) of what is copied there.
 
-    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
-        return [borders_cleared(self._source(work[0]), self.left, self.left + self.columns)]
+        x: the input; strips of it are read where they lie, an image is copied.
+        flat: work memory for them.
+        """
+        if isinstance(x, PlacedStrips):
+            return x, []
+        start, down = self.needs(first, 1)[0], self.lines.down
+        strips = self.lines.place(self.layer.x, flat, self.rows, start)
+        found: Copies = []
+        for remainder in sorted({at for at, _ in self.places}):
+            begin, most = start + remainder, max(shift for at, shift in self.places if at == remainder)
+            read = x.rows(begin, begin + (count + most - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
+            found += strips.parts(read, begin, down)
+        if self.blocks > 1:  # the channels of a block are moved as one element: NumPy's loops are longer
+            run = np.dtype((np.void, 4 * self.inner))
+            found = [(into.view(run), read.view(run)) for into, read in found]
+        return strips, found
+
+    def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+        if isinstance(placed[self.layer.x.name], PlacedStrips):
+            return []
+        strips = self.lines.place(self.layer.x, work[0], self.rows, 0)
+        return [lambda _: strips.clear_ends()]
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y = self.layer, self.output
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
-        pixels = count * self.out_pitch
+        strips, copies = self._read(placed[layer.x.name], flat, first, count)
+        start, pixels = self.needs(first, count)[0], self._pixels(count)
         parts: list[list[Product]] = []
-        for (buffer, down), weights in zip(self.places, self.weights, strict=True):
+        for (remainder, shift), weights in zip(self.places, self.weights, strict=True):
             out = tile if not parts else spare
-            parts.append(self._products(flat, buffer, down, weights, out, pixels))
-        sums = tile[: pixels * y.channels].reshape(count, self.out_pitch, y.channels)[:, : y.width]
+            line = start + shift * self.lines.down + remainder
+            parts.append(self._products(strips, line, weights, out, pixels))
+        size = count * self.out_pitch * y.channels
+        sums = tile[:size].reshape(count, self.out_pitch, y.channels)[:, : y.width]
         finish = layer.finish.bind(tile[: tile_floats(pixels, y.channels)], wide)
         last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
-        copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
         made = [partial(multiplied, part) for part in parts]
-        return added_up(copies, made, tile[: pixels * y.channels], spare[: pixels * y.channels], finish, last)
+        return added_up(copies, made, tile[:size], spare[:size], finish, last)
 
-    def _products(self, flat: Array, buffer: int, down: int, weights: Array, out: Array, pixels: int) -> list[Product]:
-        """Return the products of one kernel row, in the buffer and rows down in it, for so many output pixels."""
-        plane = self.rows * self.pitch * self.inner
-        buffers = 1 + max(at for at, _ in self.places)
+    def _products(self, strips: PlacedStrips, line: int, weights: Array, out: Array, pixels: int) -> list[Product]:
+        """Return the products of one kernel row, which lies over row `line` at first, for so many sums."""
         channels = self.output.channels
         rows, terms = pixels // self.phases, weights.shape[-2]
+        begin, block = strips.line(line)
         left = view(
-            flat,
-            buffer * plane + down * self.pitch * self.inner,
+            strips.flat,
+            begin,
             (self.blocks, self.phases, rows, terms),
-            (buffers * plane, self.across * self.inner, self.unit * self.inner, 1),
+            (block, self.across * self.inner, self.unit * self.inner, 1),
         )
         made = view(
             out,
@@ -141,16 +156,6 @@ class KernelRows(Banded):
             (self.outer, channels, self.phases * channels, 1),
         )
         return products(left, weights, made)
-
-
-def borders_cleared(source: Array, left: int, right: int) -> Call:
-    """Return what zeroes the columns of a buffer that no input column takes, before `left` and from `right` on."""
-
-    def clear(_: Mapping[str, Array]) -> None:
-        source[..., :left, :] = 0
-        source[..., right:, :] = 0
-
-    return clear
 
 
 def added_up(

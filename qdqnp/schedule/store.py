@@ -5,7 +5,7 @@ To settle is the last operation to codes less their zero point, which the layer'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,20 +26,31 @@ class Shortcut:
     addition: Addition | PairTable
 
 
-def store(tile: Array, settle: Settle, out: Array) -> Callable[[], None]:
-    """Return what writes a tile to `out`."""
-    return lambda: settle(tile, out)
+def store(settle: Settle, parts: Sequence[tuple[Array, Array]]) -> Callable[[], None]:
+    """Return what settles parts of a tile in their places. parts: (to, from) of each."""
+
+    def write() -> None:
+        for out, tile in parts:
+            settle(tile, out)
+
+    return write
 
 
 def add_and_store(
-    tile: Array, settle: Settle, other: Array, addition: Addition | PairTable, work: Array, out: Array
+    tile: Array,
+    settle: Settle,
+    other: Array,
+    addition: Addition | PairTable,
+    work: Array,
+    parts: Sequence[tuple[Array, Array]],
 ) -> Callable[[], None]:
-    """Return what settles a tile, adds `other`, and writes the rounded sums to `out`. All have one shape."""
+    """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places."""
 
     def write() -> None:
         settle(tile, tile)
         addition(tile, other, tile, work)
-        np.rint(tile, out=out)
+        for out, sums in parts:
+            np.rint(sums, out=out)
 
     return write
 
@@ -60,9 +71,8 @@ def stored(
     shortcut: the addition that comes before; `other` is its right operand.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
-    stop = first + (len(tile) - 1) * step + 1
-    rows = out.rows(first, stop, step)
+    parts = out.parts(tile, first, step)
     if shortcut is None or other is None:
-        return store(tile, settle, rows)
-    spare = work[: tile.size].reshape(tile.shape)
-    return add_and_store(tile, settle, other.rows(first, stop, step), shortcut.addition, spare, rows)
+        return store(settle, parts)
+    spare, stop = work[: tile.size].reshape(tile.shape), first + (len(tile) - 1) * step + 1
+    return add_and_store(tile, settle, other.rows(first, stop, step), shortcut.addition, spare, parts)

@@ -14,7 +14,7 @@ from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, multiplied, products, view
 from qdqnp.schedule.proof import winograd
-from qdqnp.schedule.rows import BAND, KernelRows, borders_cleared
+from qdqnp.schedule.rows import BAND, Copies, KernelRows
 from qdqnp.schedule.store import stored
 
 
@@ -47,14 +47,15 @@ class Winograd(KernelRows):
         self.bands = bands(y.height, BAND // max(1, per_row), 2)
         rows = -(-self.bands[0][1] // 2) * 2
         self.pairs, self.rows = rows // 2, rows + 2
-        #: With one block, rows are transformed where they lie; the runs of several are gathered first.
+        #: With one block, rows are transformed where they lie; the runs of several are strips first.
         self._gathered = self.blocks > 1
-        source = self.blocks * self.rows * self.pitch * self.inner if self._gathered else 0
-        plane = self.pairs * self.pitch
-        slack = (self.layer.window.kernel[1] + self.unit) * self.inner
+        if not self._gathered:
+            self.strips = None
+        source = self.lines.floats(self.rows) if self._gathered else 0
+        plane = self._pixels(self.pairs)
         tile = tile_floats(2 * plane, y.channels)
         sums = max(4 * plane * y.channels, tile)
-        transformed = 4 * plane * channels + slack
+        transformed = 4 * self.pairs * self.pitch * channels + self.lines.behind * self.inner
         self.work = (source, transformed, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
         # sums of three weights, and halves of them, are float32
         g0, g1, g2 = (self.layer.weights[:, row].astype(np.float32) for row in range(3))
@@ -64,10 +65,16 @@ class Winograd(KernelRows):
     def needs(self, first: int, count: int) -> tuple[int, int]:
         return super().needs(first, count + count % 2)  # a last odd row is computed as a pair
 
-    def prepare(self, work: Sequence[Array]) -> Sequence[Call]:
+    def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         if self._gathered:
-            return super().prepare(work)
-        return [borders_cleared(self._transformed(work[1]), self.left, self.left + self.columns)]
+            return super().prepare(placed, work)
+        transformed = self._transformed(work[1])
+
+        def clear(_: Mapping[str, Array]) -> None:
+            transformed[..., : self.left, :] = 0
+            transformed[..., self.left + self.columns :, :] = 0
+
+        return [clear]
 
     def _transformed(self, flat: Array) -> Array:
         """View work memory as (forms, blocks, pairs, pixels, channels of a block)."""
@@ -80,17 +87,18 @@ class Winograd(KernelRows):
         flat, transformed, sums, spare, wide = work
         pairs, x = -(-count // 2), placed[layer.x.name]
         v = self._transformed(transformed)[:, :, :pairs]
-        copies: list[tuple[Array, Array]] = []
+        copies: Copies = []
+        start, _ = self.needs(first, 2 * pairs)
         if self._gathered:
-            source = self._source(flat)
-            copies = self._copies(x, source, first, 2 * pairs)
-            d = [source[:, 0, at : at + 2 * pairs : 2] for at in range(4)]
+            strips, copies = self._read(x, flat, first, 2 * pairs)
+            whole = strips.array[:, 0, strips.above + start :]
+            d = [whole[:, at : at + 2 * pairs - 1 : 2] for at in range(4)]
         else:
-            start, _ = self.needs(first, 2 * pairs)
             d = [x.rows(start + at, start + at + 2 * pairs - 1, 2)[:, : self.columns] for at in range(4)]
             v = v[:, 0, :, self.left : self.left + self.columns]
-        p = _quarters(sums, pairs * self.pitch * outer)
-        area = spare[: p[0].size]
+        plane, size = self._pixels(pairs) * outer, pairs * self.pitch * outer
+        p = [sums[at * plane : at * plane + size] for at in range(4)]
+        area = spare[:size]
         lasts = []
         for at in range(2):
             tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
@@ -99,13 +107,13 @@ class Winograd(KernelRows):
                     stored(tile, layer.finish.settle, first + at, placed[y.name], layer.shortcut, other, area, 2)
                 )
         made = self._four_products(transformed, sums, pairs)
-        finish = layer.finish.bind(sums[: tile_floats(2 * pairs * self.pitch, outer)], wide)
+        finish = layer.finish.bind(sums[: tile_floats(2 * self._pixels(pairs), outer)], wide)
         return _band(copies, d, list(v), made, p, area, finish, lasts)
 
     def _four_products(self, transformed: Array, sums: Array, pairs: int) -> list[Product]:
         """Return the products of all four forms for so many pairs of rows."""
         run, channels = self.pitch * self.inner, self.output.channels
-        rows, terms = pairs * self.pitch // self.phases, self.forms.shape[-2]
+        rows, terms = self._pixels(pairs) // self.phases, self.forms.shape[-2]
         left = view(
             transformed,
             0,
@@ -116,17 +124,13 @@ class Winograd(KernelRows):
             sums,
             0,
             (4, self.blocks, self.phases, rows, self.outer),
-            (pairs * self.pitch * channels, self.outer, channels, self.phases * channels, 1),
+            (self._pixels(pairs) * channels, self.outer, channels, self.phases * channels, 1),
         )
         return products(left, self.forms, made)
 
 
-def _quarters(flat: Array, size: int) -> list[Array]:
-    return [flat[at * size : (at + 1) * size] for at in range(4)]
-
-
 def _band(
-    copies: Sequence[tuple[Array, Array]],
+    copies: Copies,
     d: Sequence[Array],
     v: Sequence[Array],
     made: Sequence[Product],
