@@ -31,8 +31,16 @@ def winograd_proof(layer: ConvolvedLayer) -> str:
     return max(reasons) if all(reasons) else ""
 
 
+#: What is made of four rows of values d0 to d3, and the two rows of sums that are made of four products p0 to p3.
+FORTH = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
+BACK = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
+
+
 class Winograd(KernelRows):
-    """Rows of sums in pairs: p0 + p1 + p2 and p1 - p2 - p3, as `proof.py: winograd` names them."""
+    """Rows of sums in pairs: p0 + p1 + p2 and p1 - p2 - p3, as `proof.py: winograd` names them.
+
+    What is added up on the way is a product with a small matrix, too: BLAS reads each value once.
+    """
 
     kind = "kernel rows by F(2, 3)"
     multiple = 2
@@ -52,11 +60,10 @@ class Winograd(KernelRows):
         if not self._gathered:
             self.strips = None
         source = self.lines.floats(self.rows) if self._gathered else 0
-        plane = self._pixels(self.pairs)
-        tile = tile_floats(2 * plane, y.channels)
-        sums = max(4 * plane * y.channels, tile)
         transformed = 4 * self.pairs * self.pitch * channels + self.lines.behind * self.inner
-        self.work = (source, transformed, sums, plane * y.channels, self.layer.finish.wide_floats * tile)
+        tile = tile_floats(rows * self.pitch, y.channels)
+        sums = max(4 * self._pixels(self.pairs) * y.channels, tile)
+        self.work = (source, transformed, sums, tile, self.layer.finish.wide_floats * tile)
         # sums of three weights, and halves of them, are float32
         g0, g1, g2 = (self.layer.weights[:, row].astype(np.float32) for row in range(3))
         forms = np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
@@ -84,31 +91,27 @@ class Winograd(KernelRows):
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y, outer = self.layer, self.output, self.output.channels
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
-        flat, transformed, sums, spare, wide = work
+        flat, transformed, products_of, tile, wide = work
         pairs, x = -(-count // 2), placed[layer.x.name]
         v = self._transformed(transformed)[:, :, :pairs]
         copies: Copies = []
-        start, _ = self.needs(first, 2 * pairs)
+        start, stop = self.needs(first, 2 * pairs)
         if self._gathered:
             strips, copies = self._read(x, flat, first, 2 * pairs)
-            whole = strips.array[:, 0, strips.above + start :]
-            d = [whole[:, at : at + 2 * pairs - 1 : 2] for at in range(4)]
+            lines = strips.array[:, 0, strips.above + start : strips.above + stop]
         else:
-            d = [x.rows(start + at, start + at + 2 * pairs - 1, 2)[:, : self.columns] for at in range(4)]
-            v = v[:, 0, :, self.left : self.left + self.columns]
-        plane, size = self._pixels(pairs) * outer, pairs * self.pitch * outer
-        p = [sums[at * plane : at * plane + size] for at in range(4)]
-        area = spare[:size]
-        lasts = []
-        for at in range(2):
-            tile = p[at].reshape(pairs, self.pitch, outer)[: (count + 1 - at) // 2, : y.width]
-            if len(tile):
-                lasts.append(
-                    stored(tile, layer.finish.settle, first + at, placed[y.name], layer.shortcut, other, area, 2)
-                )
-        made = self._four_products(transformed, sums, pairs)
-        finish = layer.finish.bind(sums[: tile_floats(2 * self._pixels(pairs), outer)], wide)
-        return _band(copies, d, list(v), made, p, area, finish, lasts)
+            lines = x.rows(start, stop)[None, :, : self.columns]
+            v = v[:, :, :, self.left : self.left + self.columns]
+        size = 2 * pairs * self.pitch * outer
+        sums = tile[:size].reshape(2 * pairs, self.pitch, outer)[:count, : y.width]
+        row = self.pitch * outer
+        p = view(products_of, 0, (pairs, 4, row), (row, self._pixels(pairs) * outer, 1))
+        back = (BACK, p, tile[:size].reshape(pairs, 2, row))
+        forth = (FORTH, *_in_pairs(lines, v))
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, products_of)
+        made = [forth, *self._four_products(transformed, products_of, pairs), back]
+        finish = layer.finish.bind(tile[: tile_floats(2 * pairs * self.pitch, outer)], wide)
+        return _band(copies, made, finish, last)
 
     def _four_products(self, transformed: Array, sums: Array, pairs: int) -> list[Product]:
         """Return the products of all four forms for so many pairs of rows."""
@@ -129,37 +132,34 @@ class Winograd(KernelRows):
         return products(left, self.forms, made)
 
 
-def _band(
-    copies: Copies,
-    d: Sequence[Array],
-    v: Sequence[Array],
-    made: Sequence[Product],
-    p: Sequence[Array],
-    spare: Array,
-    finish: Callable[[], None],
-    lasts: Sequence[Callable[[], None]],
-) -> Call:
-    """Return what computes a band.
+def _in_pairs(lines: Array, v: Array) -> tuple[Array, Array]:
+    """View rows, and what is made of them, as matrices whose rows are d0 to d3 and what the forms are multiplied with.
 
-    d: the rows of the input, of which each pair of rows of sums reads one of each.
-    v: what the forms are multiplied with.
-    p: the four products, of which the first two become the rows of sums.
+    lines: (blocks, 2 * pairs + 2, pixels, channels); v: (4, blocks, pairs, pixels, channels).
     """
+    blocks, rows, pixels, channels = lines.shape
+    pairs = rows // 2 - 1
+    block, row, pixel, channel = lines.strides
+    form, of_block, pair, of_pixel, _ = v.strides
+    runs = 1 if pixel == of_pixel == channels * channel else pixels  # matrices as long as their memory goes on
+    length = pixels * channels // runs
+    strided = np.lib.stride_tricks.as_strided
+    return (
+        strided(lines, (blocks, pairs, runs, 4, length), (block, 2 * row, pixel, row, channel)),
+        strided(v, (blocks, pairs, runs, 4, length), (of_block, pair, of_pixel, form, channel)),
+    )
+
+
+def _band(
+    copies: Copies, made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]
+) -> Call:
+    """Return what computes a band."""
 
     def call(_: Mapping[str, Array]) -> None:
         for into, read in copies:
             np.copyto(into, read)
-        np.subtract(d[0], d[2], out=v[0])
-        np.add(d[1], d[2], out=v[1])
-        np.subtract(d[2], d[1], out=v[2])
-        np.subtract(d[1], d[3], out=v[3])
         multiplied(made)
-        np.add(p[1], p[2], out=spare)
-        np.subtract(p[1], p[2], out=p[1])
-        np.add(p[0], spare, out=p[0])
-        np.subtract(p[1], p[3], out=p[1])
         finish()
-        for last in lasts:
-            last()
+        last()
 
     return call
