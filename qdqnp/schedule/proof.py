@@ -7,6 +7,8 @@ or 1/2, and so is every partial sum; if reach / unit <= 2^24, float32 holds all 
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from qdqnp.kernels.strategy import LIMIT32
@@ -32,8 +34,8 @@ def winograd(weights: Int64, low: int, high: int) -> str:
         u0 = g0, u1 = (g0 + g1 + g2) / 2, u2 = (g0 - g1 + g2) / 2, u3 = g2   with
         d0 - d2, d1 + d2, d2 - d1, d1 - d3.
 
-    They are p0 to p3, and two rows of sums are p0 + p1 + p2 and p1 - p2 - p3. All are multiples of 1/2: twice every
-    magnitude is held against 2^24.
+    They are p0 to p3, and two rows of sums are p0 + p1 + p2 and p1 - p2 - p3, in any order. All are multiples of 1/2:
+    twice every magnitude is held against 2^24.
     """
     g0, g1, g2 = weights
     u0, u1, u2, u3 = 2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2  # twice the coefficients
@@ -43,12 +45,10 @@ def winograd(weights: Int64, low: int, high: int) -> str:
         reach(u1, 2 * low, 2 * high),
     )
     none = np.zeros_like(u0)
-    # each sum on the way, as coefficients of d0, d1, d2, d3
-    forms = (
-        (none, u1 - u2, u1 + u2, none),  # p1 + p2
-        (none, u1 + u2, u1 - u2, none),  # p1 - p2
-        (u0, u1 - u2, u1 + u2 - u0, none),  # p0 + p1 + p2
-        (none, u1 + u2 - u3, u1 - u2, u3),  # p1 - p2 - p3
-    )
-    bound = max(*products, *(reach(np.concatenate(form, axis=-1), low, high) for form in forms))
+    # each product as coefficients of d0, d1, d2, d3
+    p0, p1, p2, p3 = (u0, none, -u0, none), (none, u1, u1, none), (none, -u2, u2, none), (none, u3, none, -u3)
+    negated = [tuple(-each for each in product) for product in (p2, p3)]
+    forms = [some for row in ((p0, p1, p2), (p1, *negated)) for count in (2, 3) for some in combinations(row, count)]
+    sums = (np.concatenate([sum(each) for each in zip(*some, strict=True)], axis=-1) for some in forms)
+    bound = max(*products, *(reach(some, low, high) for some in sums))
     return f"F(2, 3): twice every partial |sum| <= {bound} <= 2^24" if bound <= LIMIT32 else ""
