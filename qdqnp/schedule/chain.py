@@ -77,6 +77,11 @@ class FormChain(Form):
         shared = max(sum(map(rounded, form.work)) for form in forms)
         self.work = (*(buffer.floats for buffer in self._buffers), shared)
 
+    @property
+    def in_strips(self) -> list[Banded]:
+        """Return the forms that read strips where they lie."""
+        return [form for form, buffer in zip(self.forms[1:], self._buffers, strict=True) if buffer.strips is not None]
+
     def _buffer(self, at: int) -> _Buffer:
         """Return the buffer between a form and the next."""
         y, reader = self.forms[at].output, self.forms[at + 1]

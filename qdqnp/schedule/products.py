@@ -34,7 +34,7 @@ def products(left: Array, right: Array, out: Array) -> list[Product]:
         return [(left, right, out)]
     channels = _channels(channels)
     block = min(rows, SMALL_PRODUCT // max(1, terms * channels))
-    if block < min(rows, FEWEST_ROWS):
+    if block < FEWEST_ROWS:
         return [(left, right, out)]
     block = -(-rows // -(-rows // block))
     whole = rows // block * block

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from qdqnp.quant import Array
 from qdqnp.schedule.image import Image, PlacedImage
 

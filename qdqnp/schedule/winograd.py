@@ -150,9 +150,7 @@ def _in_pairs(lines: Array, v: Array) -> tuple[Array, Array]:
     )
 
 
-def _band(
-    copies: Copies, made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]
-) -> Call:
+def _band(copies: Copies, made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]) -> Call:
     """Return what computes a band."""
 
     def call(_: Mapping[str, Array]) -> None:

@@ -144,6 +144,7 @@ def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(compiling, "CHAINED", 1)
     seen: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
+    strided = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
         monkeypatch.setattr(chains, "BETWEEN", int(rng.choice([1, 2000, 10**9])))
@@ -171,9 +172,14 @@ def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.Mo
             continue
         found = check(model, x, profile, model.plan(profile).program.outputs)
         seen += forms(found)
-        lengths.update(len(form.forms) for form in computed(found) if isinstance(form, FormChain))
+        chained = [form for form in computed(found) if isinstance(form, FormChain)]
+        lengths.update(len(form.forms) for form in chained)
+        strided += sum(
+            form.strips is not None and form.strips.down > 1 for chain in chained for form in chain.in_strips
+        )
     assert {"FormChain", "Pointwise", "Planes", "KernelRows", "Winograd", "Depthwise"} <= set(seen), seen
     assert len(lengths) > 2, lengths
+    assert strided, "no image lies in strips"
 
 
 def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
