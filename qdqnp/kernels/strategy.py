@@ -8,7 +8,6 @@ round at all; 2^53 does the same for float64. `@` on 8-bit integers wraps silent
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,6 +27,8 @@ LIMIT32 = 2**24
 LIMIT64 = 2**53
 # Beyond this many parts one float64 product, which costs about two float32 ones, is cheaper.
 MOST_PARTS = 3
+#: Weights that a proof looks at at a time. It decides memory only.
+PIECE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -62,24 +63,38 @@ def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
     Raises ProofError when the forced strategy is not exact for these weights, or its name is unknown.
     """
     terms = weights.shape[-1]
-    shape = (math.prod(weights.shape[:-1]), terms)
-    largest = np.maximum(np.maximum(weights * low, weights * high), 0).reshape(shape)
-    smallest = np.minimum(np.minimum(weights * low, weights * high), 0).reshape(shape)
-    bound = _magnitude(largest, smallest)
-    parts = _split(largest, smallest) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
+    bound = reach(weights, low, high)
+    parts = _split(weights, low, high) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
     if strategy == SPLIT and len(parts) == 2 and terms > 1:
         parts = (0, terms // 2, terms)  # the split is forced where it is not needed: split all the same
-    part_bound = max(_magnitude(largest[:, a:b], smallest[:, a:b]) for a, b in pairwise(parts))
+    part_bound = max(reach(weights[..., a:b], low, high) for a, b in pairwise(parts))
     kind = _cheapest(bound, parts, part_bound) if strategy == AUTO else strategy
     proof = Proof(kind, bound, terms, parts, part_bound)
     _check(proof)
     return proof
 
 
-def _magnitude(largest: Int64, smallest: Int64) -> int:
-    if largest.size == 0:
+def reach(weights: Int64, low: int, high: int) -> int:
+    """Return the largest magnitude of any partial sum of weights (..., K) times values in [low, high]."""
+    if weights.size == 0:
         return 0
-    return int(max(largest.sum(axis=1).max(), -smallest.sum(axis=1).min()))
+    rows, found = weights.reshape(-1, weights.shape[-1]), 0
+    for part in pieces(len(rows), rows.shape[1]):
+        largest, smallest = _products(rows[part], low, high)
+        found = max(found, int(largest.sum(axis=1).max()), -int(smallest.sum(axis=1).min()))
+    return found
+
+
+def _products(weights: Int64, low: int, high: int) -> tuple[Int64, Int64]:
+    """Return the largest product of each weight, at least 0, and the smallest, at most 0."""
+    ends = weights * low, weights * high
+    return np.maximum(np.maximum(*ends), 0), np.minimum(np.minimum(*ends), 0)
+
+
+def pieces(count: int, size: int) -> list[slice]:
+    """Cut so many rows of a size into pieces of PIECE elements."""
+    step = max(1, PIECE // max(1, size))
+    return [slice(first, first + step) for first in range(0, count, step)]
 
 
 def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
@@ -90,10 +105,11 @@ def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
     return FLOAT64 if bound <= LIMIT64 else INT64
 
 
-def _split(largest: Int64, smallest: Int64) -> tuple[int, ...]:
+def _split(weights: Int64, low: int, high: int) -> tuple[int, ...]:
     """Return greedy boundaries over K such that each part of every channel stays within float32."""
+    terms, start, parts = weights.shape[-1], 0, [0]
+    largest, smallest = _products(weights.reshape(-1, terms), low, high)
     up, down = np.cumsum(largest, axis=1), np.cumsum(-smallest, axis=1)
-    terms, start, parts = largest.shape[1], 0, [0]
     while start < terms:
         base_up = up[:, start - 1 : start] if start else 0
         base_down = down[:, start - 1 : start] if start else 0

@@ -11,23 +11,14 @@ from itertools import combinations
 
 import numpy as np
 
-from qdqnp.kernels.strategy import LIMIT32
-from qdqnp.quant import Int64
+from qdqnp.kernels.strategy import LIMIT32, pieces, reach
+from qdqnp.quant import Array, Int64
 
 
-def reach(coefficients: Int64, low: int, high: int) -> int:
-    """Return the largest magnitude of any partial sum of coefficients (..., K) times values in [low, high]."""
-    if coefficients.size == 0:
-        return 0
-    up = np.maximum(np.maximum(coefficients * low, coefficients * high), 0).sum(axis=-1).max()
-    down = np.minimum(np.minimum(coefficients * low, coefficients * high), 0).sum(axis=-1).min()
-    return int(max(up, -down))
-
-
-def winograd(weights: Int64, low: int, high: int) -> str:
+def winograd(weights: Array, low: int, high: int) -> str:
     """Say why F(2, 3) down the rows is exact; '' where that is not proven.
 
-    weights: (3, channels, K), the kernel's rows first; each row of K times a row of values d in [low, high].
+    weights: (3, channels, K), integers, the kernel's rows first; each row of K times a row of values d in [low, high].
 
     With rows g0, g1, g2 of weights and four rows d0 to d3 of values, the products are of
 
@@ -37,6 +28,13 @@ def winograd(weights: Int64, low: int, high: int) -> str:
     They are p0 to p3, and two rows of sums are p0 + p1 + p2 and p1 - p2 - p3, in any order. All are multiples of 1/2:
     twice every magnitude is held against 2^24.
     """
+    parts = pieces(weights.shape[1], 4 * weights.shape[2])  # a sum has coefficients of four rows of values
+    bound = max((_twice(weights[:, part].astype(np.int64), low, high) for part in parts), default=0)
+    return f"F(2, 3): twice every partial |sum| <= {bound} <= 2^24" if bound <= LIMIT32 else ""
+
+
+def _twice(weights: Int64, low: int, high: int) -> int:
+    """Return twice the largest magnitude of any partial sum of F(2, 3)."""
     g0, g1, g2 = weights
     u0, u1, u2, u3 = 2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2  # twice the coefficients
     width = high - low
@@ -50,5 +48,4 @@ def winograd(weights: Int64, low: int, high: int) -> str:
     negated = [tuple(-each for each in product) for product in (p2, p3)]
     forms = [some for row in ((p0, p1, p2), (p1, *negated)) for count in (2, 3) for some in combinations(row, count)]
     sums = (np.concatenate([sum(each) for each in zip(*some, strict=True)], axis=-1) for some in forms)
-    bound = max(*products, *(reach(some, low, high) for some in sums))
-    return f"F(2, 3): twice every partial |sum| <= {bound} <= 2^24" if bound <= LIMIT32 else ""
+    return max(*products, *(reach(some, low, high) for some in sums))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.numerics.profiles import PROFILES
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, SumContext
 from qdqnp.quant import Quant
+from tests.memory import peak_memory
 
 BOUND = 20_000
 CHANNELS = 24
@@ -252,15 +252,11 @@ def test_a_certificate_of_many_channels_takes_little_memory(rng: np.random.Gener
     def rule(sums: Any) -> Any:
         return np.clip(np.floor(sums * multiplier + (offset + 0.5)), -128, 127)
 
-    tracemalloc.start()
-    try:
+    with peak_memory() as peak:
         steps = Steps.of(rule, multiplier, offset, 0, 0, np.dtype(np.int8), low, high)
         _, proven = certify(steps, multiplier, offset, (), 0, LARGE)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
     assert proven.all()
-    assert peak < 1532 * 8 * channels
+    assert peak() < 1532 * 8 * channels
 
 
 # -- the finish ------------------------------------------------------------------------------------------------------

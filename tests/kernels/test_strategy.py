@@ -13,6 +13,7 @@ from qdqnp.errors import ProofError
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import AUTO, FLOAT32, FLOAT64, INT64, LIMIT32, LIMIT64, SPLIT, Proof, prove
 from qdqnp.kernels.sums import Weights, multiply
+from tests.memory import peak_memory
 
 RANGES = [(-128, 127), (0, 255)]
 
@@ -113,6 +114,14 @@ def test_every_channel_counts() -> None:
     mixed = np.zeros((1, 2, 516), np.int64)
     mixed[0, 0, :258], mixed[0, 1, 258:] = 255, -255
     assert prove(mixed, 0, 255).kind == FLOAT32
+
+
+def test_a_proof_takes_less_memory_than_the_weights() -> None:
+    """Of int64 weights; several arrays of as many products would be made of them."""
+    weights = np.ones((1, 512, 2048), np.int64)
+    with peak_memory() as peak:
+        assert prove(weights, -128, 127).bound == 2048 * 128
+    assert peak() < weights.nbytes / 2
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 0), (1, 0, 4), (0, 2, 4), (1, 0, 0)])

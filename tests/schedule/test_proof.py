@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 
-from qdqnp.schedule.proof import reach, winograd
+from qdqnp.kernels.strategy import reach
+from qdqnp.schedule.proof import winograd
+from tests.memory import peak_memory
 
 
 def test_reach_is_met_by_the_worst_codes(rng: np.random.Generator) -> None:
@@ -38,6 +41,23 @@ def test_values_of_winograd_stay_within_its_bound(rng: np.random.Generator) -> N
             assert max(np.abs(2 * value).max() for value in sums) <= bound
             np.testing.assert_array_equal(sum(rows[0]), (weights * d[:3, None]).sum(axis=(0, 2)))
             np.testing.assert_array_equal(sum(rows[1]), (weights * d[1:, None]).sum(axis=(0, 2)))
+
+
+@pytest.mark.parametrize("at", [0, 1, 199])
+def test_every_channel_counts_in_winograd(at: int) -> None:
+    """Channels that are looked at in pieces: one alone has large weights."""
+    weights = np.zeros((3, 200, 300), np.int8)
+    assert winograd(weights, -128, 127)
+    weights[:, at] = 127
+    assert not winograd(weights, -128, 127)
+
+
+def test_the_proof_of_winograd_takes_little_memory(rng: np.random.Generator) -> None:
+    """Less than the weights as int64; all forms of all channels at once would take ten times as much as they."""
+    weights = rng.integers(-9, 10, (3, 512, 1536), np.int8)
+    with peak_memory() as peak:
+        assert winograd(weights, -128, 127)
+    assert peak() < 8 * weights.size / 2
 
 
 def test_winograd_is_refused_where_a_value_leaves_float32() -> None:

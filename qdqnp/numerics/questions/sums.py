@@ -24,14 +24,19 @@ Index = tuple[int, ...]
 class SumWeights:
     """The weights of a layer that sums, by groups of output channels that read the same inputs."""
 
-    #: Codes, int64, shape (groups, channels per group, K).
-    raw: Int64
-    #: Codes less their zero points, the same shape.
+    #: Shape (groups, channels per group, K).
+    codes: Codes
+    #: Codes less their zero points, int64, the same shape.
     centered: Int64
     #: The positions of K in the order in which a CPU that saturates pairs of products takes them.
     pairing: Int64
     #: Whether each channel reads one input channel of its own.
     depthwise: bool = False
+
+    @lazy
+    def raw(self) -> Int64:
+        """The codes as int64, which sums that saturate are made of."""
+        return self.codes.astype(np.int64)
 
     @lazy
     def rows(self) -> Int64:
