@@ -78,17 +78,15 @@ def reach(weights: Int64, low: int, high: int) -> int:
     """Return the largest magnitude of any partial sum of weights (..., K) times values in [low, high]."""
     if weights.size == 0:
         return 0
+    low, high = min(low, 0), max(high, 0)  # a partial sum may be without any product
     rows, found = weights.reshape(-1, weights.shape[-1]), 0
     for part in pieces(len(rows), rows.shape[1]):
-        largest, smallest = _products(rows[part], low, high)
-        found = max(found, int(largest.sum(axis=1).max()), -int(smallest.sum(axis=1).min()))
+        total, size = rows[part].sum(axis=1), np.abs(rows[part]).sum(axis=1)
+        if int(size.max()) * max(high, -low) >= 2**62:  # int64 may not hold the products
+            total, size = total.astype(object), size.astype(object)
+        up, down = (size + total) // 2, (size - total) // 2  # of the positive weights; of the others, without sign
+        found = max(found, int((up * high - down * low).max()), int((down * high - up * low).max()))
     return found
-
-
-def _products(weights: Int64, low: int, high: int) -> tuple[Int64, Int64]:
-    """Return the largest product of each weight, at least 0, and the smallest, at most 0."""
-    ends = weights * low, weights * high
-    return np.maximum(np.maximum(*ends), 0), np.minimum(np.minimum(*ends), 0)
 
 
 def pieces(count: int, size: int) -> list[slice]:
@@ -108,8 +106,9 @@ def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
 def _split(weights: Int64, low: int, high: int) -> tuple[int, ...]:
     """Return greedy boundaries over K such that each part of every channel stays within float32."""
     terms, start, parts = weights.shape[-1], 0, [0]
-    largest, smallest = _products(weights.reshape(-1, terms), low, high)
-    up, down = np.cumsum(largest, axis=1), np.cumsum(-smallest, axis=1)
+    rows = weights.reshape(-1, terms)
+    up = np.cumsum(np.maximum(np.maximum(rows * low, rows * high), 0), axis=1)
+    down = np.cumsum(-np.minimum(np.minimum(rows * low, rows * high), 0), axis=1)
     while start < terms:
         base_up = up[:, start - 1 : start] if start else 0
         base_down = down[:, start - 1 : start] if start else 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qdqnp.errors import ProofError
 from qdqnp.kernels.scratch import Scratch
-from qdqnp.kernels.strategy import AUTO, FLOAT32, FLOAT64, INT64, LIMIT32, LIMIT64, SPLIT, Proof, prove
+from qdqnp.kernels.strategy import AUTO, FLOAT32, FLOAT64, INT64, LIMIT32, LIMIT64, SPLIT, Proof, prove, reach
 from qdqnp.kernels.sums import Weights, multiply
 from tests.memory import peak_memory
 
@@ -114,6 +114,30 @@ def test_every_channel_counts() -> None:
     mixed = np.zeros((1, 2, 516), np.int64)
     mixed[0, 0, :258], mixed[0, 1, 258:] = 255, -255
     assert prove(mixed, 0, 255).kind == FLOAT32
+
+
+@pytest.mark.parametrize(
+    ("weights", "low", "high", "wanted"),
+    [
+        ([[3, -2]], 5, 9, 27),  # the first product alone
+        ([[3, -2]], -9, -5, 27),
+        ([[2**60, 1], [0, -1]], 0, 255, 255 * 2**60 + 255),  # no int64
+        ([[2**55, 1]], -128, 0, 2**62 + 128),
+        ([[0, 0]], -128, 127, 0),
+    ],
+)
+def test_the_reach_of_sums(weights: list[list[int]], low: int, high: int, wanted: int) -> None:
+    assert reach(np.array(weights, np.int64), low, high) == wanted
+
+
+@pytest.mark.parametrize("piece", [1, 9, 10**6])
+def test_the_reach_of_sums_is_that_of_every_row(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are looked at in pieces: the largest is the first, in the middle, the last."""
+    monkeypatch.setattr("qdqnp.kernels.strategy.PIECE", piece)
+    for at in range(7):
+        weights = np.ones((7, 4), np.int64)
+        weights[at, 1] = -50
+        assert reach(weights, -3, 2) == 50 * 3 + 3 * 2
 
 
 def test_a_proof_takes_less_memory_than_the_weights() -> None:
