@@ -26,8 +26,8 @@ def scheduled(plan: Plan) -> dict[str, Any]:
     >>> import qdqnp
     >>> from qdqnp.inputs.shipped import shipped_model
     >>> found = scheduled(qdqnp.load(shipped_model("dla46_c_int8")).plan())
-    >>> found["actions"][1]["step"], found["actions"][1]["form"]
-    ('base_layer.0', 'rows of taps, from codes')
+    >>> found["actions"][0]["step"], found["actions"][0]["form"]
+    ('input_QuantizeLinear, base_layer.0', 'rows of taps, from real values')
     """
     shapes = {name: _sizes(plan, name) for name in plan.program.inputs}
     schedule = Schedules(plan).schedule(shapes, plan.program.outputs)

@@ -337,7 +337,23 @@ class _Compiler:
         gone = {member for members in chains.values() for member in members[:-1]}
         self._actions = [action for at, action in enumerate(self._actions) if at not in gone]
 
+    def _read_reals(self) -> None:
+        """Let convolutions read real values in place of the codes that nothing else reads."""
+        readers = Counter(name for action in self._actions for name in action.codes)
+        makers = {action.fresh: action for action in self._actions if isinstance(action, Defined)}
+        gone: list[Action] = []
+        for at, action in enumerate(self._actions):
+            maker = makers.get(action.codes)
+            if maker is None or not isinstance(action, Compiled) or not isinstance(action.form, Planes):
+                continue
+            form = action.form.of_reals(maker.bound)
+            if form is not None and readers[form.layer.x.name] == 1 and form.layer.x.name not in self._wanted:
+                self._actions[at] = Compiled(form)
+                gone.append(maker)
+        self._actions = [action for action in self._actions if action not in gone]
+
     def schedule(self) -> Schedule:
+        self._read_reals()
         self._chain()
         places, floats = places_of(self._actions, self._images, self._inside)
         computed = [action.form for action in self._actions if isinstance(action, Compiled)]

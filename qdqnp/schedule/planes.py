@@ -1,4 +1,4 @@
-"""A convolution of few channels, straight from codes, as of a picture.
+"""A convolution of few channels, straight from codes, as of a picture; or from the real values that become the codes.
 
 The taps of a kernel's row are laid out side by side, (rows, channels, kernel columns, width). The rows of one window
 follow each other there, so that all its taps are one matrix without another copy.
@@ -7,9 +7,12 @@ follow each other there, so that all its taps are one matrix without another cop
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 
+from qdqnp.executor.fast.scales import Quantized
+from qdqnp.executor.plan import BoundStep
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import tile_floats
 from qdqnp.schedule.form import Banded, Call, bands
@@ -18,6 +21,9 @@ from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.pointwise import TILE
 from qdqnp.schedule.products import view
 from qdqnp.schedule.store import stored
+
+#: How often each row of real values may become codes, as bands overlap: it is then cheaper than codes and their copies.
+MOST_READ = 2
 
 #: Channels up to which pixels are too short to be rows of a product.
 FEW = 8
@@ -36,6 +42,8 @@ class Planes(Banded):
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.output, self.proof = layer, layer.label, layer.y, layer.proof
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
+        #: What makes the codes of real values; None where codes are read.
+        self._quantized: Quantized | None = None
         x, y, window = layer.x, layer.y, layer.window
         (rows, columns), (down, across) = window.kernel, window.strides
         self.bands = bands(y.height, TILE // max(1, y.width * (y.channels + down * x.channels * columns)))
@@ -46,10 +54,35 @@ class Planes(Banded):
         self._width = max(reach, left + x.width + right)
         most = (self.bands[0][1] - 1) * down + rows
         picture = x.channels * most * self._width
-        taps = most * x.channels * columns * y.width
+        taps = most * x.channels * max(columns * y.width, x.width)
         self.work = (picture, taps, floats, floats, layer.finish.wide_floats * floats)
         # (kernel rows, channels, kernel columns) are the terms
         self._weights = layer.weights[0].transpose(0, 2, 1, 3).reshape(-1, y.channels).astype(np.float32)
+
+    def of_reals(self, bound: BoundStep) -> Planes | None:
+        """Return the form that also computes the step that makes its codes.
+
+        None where that is not a QuantizeLinear of float32 values with one scale, or rows would be read too often.
+        """
+        name, kernel = bound.step.input_names[0], bound.kernel
+        if not isinstance(kernel, Quantized) or bound.tensors[name].dtype != np.float32:
+            return None
+        read = sum(stop - start for start, stop in (self._rows(*rows) for rows in self.bands))
+        if read > MOST_READ * self.layer.x.height:
+            return None
+        made = copy(self)
+        made.label, made.kind = f"{bound.step.label}, {self.label}", "rows of taps, from real values"
+        made.codes, made._quantized = (name,), kernel
+        return made
+
+    def _rows(self, first: int, count: int) -> tuple[int, int]:
+        """Return the rows of the input, from and to, that some rows of output read."""
+        start, height = first * self.layer.window.strides[0] - self.layer.window.pads[0], self._reach(count)
+        return max(0, start), max(0, start, min(self.layer.x.height, start + height))
+
+    def _reach(self, count: int) -> int:
+        """Return the rows that windows of so many rows of output reach."""
+        return (count - 1) * self.layer.window.strides[0] + self.layer.window.kernel[0]
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, x, y = self.layer, self.layer.x, self.output
@@ -58,10 +91,12 @@ class Planes(Banded):
         whole, taps, tile, spare, wide = work
         top, left = layer.window.pads[:2]
         # the rows of the padded picture that windows reach, of which rows of the input are a part
-        start, height = first * down - top, (count - 1) * down + rows
-        begin, stop = max(0, start), max(0, min(x.height, start + height))
+        height, (begin, stop) = self._reach(count), self._rows(first, count)
+        above, below = begin - first * down + top, stop - first * down + top
         picture = whole[: x.channels * height * self._width].reshape(x.channels, height, self._width)
-        inside = picture[:, begin - start : max(begin, stop) - start, left : left + x.width]
+        inside = picture[:, above:below, left : left + x.width]
+        sides = picture[:, above:below, :left], picture[:, above:below, left + x.width :]
+        borders = [part for part in (picture[:, :above], picture[:, below:], *sides) if part.size]
         # a view of them: (rows, channels, kernel columns, width)
         shape = (height, x.channels, columns, y.width)
         source = view(whole, 0, shape, (self._width, height * self._width, layer.window.dilations[1], across))
@@ -71,13 +106,18 @@ class Planes(Banded):
         sums = tile[: count * y.width * y.channels].reshape(count, y.width, y.channels)
         finish = layer.finish.bind(tile[: tile_floats(count * y.width, y.channels)], wide)
         last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
-        zero = np.float32(x.zero_point)
+        (given,), quantized = self.codes, self._quantized
+        real = taps[: inside.size].reshape(inside.shape)
 
         def call(values: Mapping[str, Array]) -> None:
-            picture[...] = 0
-            np.copyto(inside, values[x.name][0][:, begin:stop])
-            if zero:
-                np.subtract(inside, zero, out=inside)
+            for part in borders:
+                part.fill(0)
+            planes = values[given][0][:, begin:stop]
+            if quantized is None:
+                np.subtract(planes, x.zero, out=inside, dtype=np.float32)
+            else:
+                quantized.centered(planes, real)
+                np.copyto(inside, real)
             np.copyto(target, source)
             np.matmul(matrices, self._weights, out=sums)
             finish()

@@ -55,21 +55,26 @@ class Quantized(Definition):
         (x,) = arrays
         if x is None or x.dtype != np.float32 or not x.flags.c_contiguous:
             return super().__call__(arrays, scratch)
-        low, high = self._limits
         made, flat = np.empty(x.shape, self._dtype), x.reshape(-1)
         out, work = made.reshape(-1), scratch.take("scaled", (min(PIECE, x.size),), np.float32)
         for start in range(0, x.size, PIECE):
             piece = flat[start : start + PIECE]
             real = work[: piece.size]
-            np.divide(piece, self._scale, out=real)
-            real.clip(low, high, out=real)
-            if np.isnan(real.min()):
-                real[np.isnan(real)] = low
-            np.rint(real, out=real)
+            self.centered(piece, real)
             if self._zero:
                 np.add(real, self._zero, out=real)
             np.copyto(out[start : start + PIECE], real, casting="unsafe")
         return (made,)
+
+    def centered(self, x: Array, out: Array) -> None:
+        """Write the codes of float32 values, less their zero point, to float32 memory without gaps."""
+        low, high = self._limits
+        np.divide(x, self._scale, out=out)
+        out.clip(low, high, out=out)
+        flat = out.reshape(-1)
+        if np.isnan(np.dot(flat, flat)):  # the squares of what is clipped are finite: a NaN is one of the elements
+            flat[np.isnan(flat)] = low
+        np.rint(out, out=out)
 
 
 class Dequantized(Definition):
