@@ -25,6 +25,10 @@ from qdqnp.quant import EIGHT_BIT, Array
 #: Numbers that leave the other operand as it is, by operator; and whether they may be the first operand.
 NEUTRAL = {"Add": (0, True), "Sub": (0, False), "Mul": (1, True), "Div": (1, False)}
 
+#: The most axes of a tensor that says sizes, scales or the like, as blocks of a matrix have scales. What a
+#: DequantizeLinear makes with more axes are the weights of a convolution, which would be computed and kept for nobody.
+PARAMETER_AXES = 2
+
 
 class Knowledge:
     """What is known of the tensors of one graph. The work that goes into it is bounded."""
@@ -59,6 +63,8 @@ class Knowledge:
         if any(array is None for array in arrays.values()) or operator.rule or _reads_profile(operator):
             return None
         if any(not isinstance(size, int) for shape in shapes_made for size in shape):
+            return None
+        if operator.op == "DequantizeLinear" and len(shapes_made[0]) > PARAMETER_AXES:
             return None
         sizes = [array.size for array in arrays.values() if array is not None]
         sizes += [math.prod(size for size in shape if isinstance(size, int)) for shape in shapes_made]

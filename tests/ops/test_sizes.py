@@ -188,6 +188,17 @@ def test_weights_leave_enough_for_sizes() -> None:
     assert qdqnp.load(model).program().tensors["y"].shape == (2, 12)
 
 
+@pytest.mark.parametrize(("shape", "known"), [((12, 12), True), ((12, 12, 1), False), ((4, 4, 3, 3), False)])
+def test_weights_of_convolutions_are_not_computed_when_a_model_is_loaded(shape: tuple[int, ...], known: bool) -> None:
+    """Scales may be what a DequantizeLinear makes, so those of matrices are."""
+    nodes = [node("DequantizeLinear", "w", "s", to="d"), node("Identity", "x", to="y")]
+    graph = qdqnp.load(made(nodes, [2], w=np.full(shape, 3, np.int8), s=F(0.5))).graph
+    found = graph.values["d"].known
+    assert (found is not None) == known
+    if found is not None:
+        np.testing.assert_array_equal(found, np.full(shape, F(1.5)), strict=True)
+
+
 @pytest.mark.parametrize("profile", ["ort", "ort-x64", "ort-unfused"])
 @pytest.mark.parametrize("code", [np.int8, np.uint8])
 def test_a_shape_is_no_use_of_codes(code: type, profile: str) -> None:
