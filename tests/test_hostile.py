@@ -121,7 +121,7 @@ def test_work_out_of_proportion_is_refused_before_it_starts(what: str, monkeypat
     nodes, constants = UNREASONABLE[what]
     monkeypatch.setattr("qdqnp.executor.work.RUN_ELEMENTS_PER_BYTE", 64)
     made = model(nodes, **constants)
-    for run in ("schedule.fold", "batch.fold", "schedules.walk"):
+    for run in ("schedule.Schedule.run", "batch.fold", "schedules.walk"):
         monkeypatch.setattr(f"qdqnp.schedule.{run}", None)
     refused(made, ONE, TOO_MUCH, "at most", "elements")
 

@@ -25,13 +25,13 @@ def test_a_layer_whose_fast_form_is_wrong_is_named(monkeypatch: pytest.MonkeyPat
     ((_, proto),) = made(("mlp",), ("quantizer_qdq",))
     model = qdqnp.load(proto)
     assert differing_layers(model, "ort", 1, 0) == []
-    right = BoundStep.compute
+    right = BoundStep.compute_in_run
 
     def wrong(self: BoundStep, *args: object) -> dict[str, np.ndarray]:
         made_ = right(self, *args)  # type: ignore[arg-type]
         return {name: array ^ 1 if self.step.op == "QLinearMatMul" else array for name, array in made_.items()}
 
-    monkeypatch.setattr(BoundStep, "compute", wrong)
+    monkeypatch.setattr(BoundStep, "compute_in_run", wrong)
     labels = {step.label for step in model.program("ort").steps if step.op == "QLinearMatMul"}
     assert labels and set(differing_layers(model, "ort", 1, 0)) == labels
 
