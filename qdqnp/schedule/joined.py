@@ -13,6 +13,7 @@ from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage, centered
 from qdqnp.schedule.pointwise import TILE
+from qdqnp.schedule.runs import Copy, copied, copy_of, read, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,19 +120,35 @@ class Joined(Form):
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         out, calls = placed[self.output.name], []
         for first, rows in self._bands:
-            todo = []
+            todo: list[Part] = []
             for name, start, each in zip(self.inputs, self.starts, self._rescales, strict=True):
                 if name not in self.in_place:
                     values = placed[name].rows(first, first + rows)
                     into = out.rows(first, first + rows)[:, :, start : start + values.shape[2]]
-                    todo.append((each, values, work[0][: values.size].reshape(values.shape), into))
+                    todo.append(_part(each, values, work[0][: values.size].reshape(values.shape), into))
             calls.append(_joined(todo))
         return calls
 
 
-def _joined(todo: Sequence[tuple[Rescaling | CodeTable, Array, Array, Array]]) -> Call:
+#: What is copied, rescaled if there is a function (it, from, work memory, to), and copied then.
+Part = tuple[Sequence[Copy], tuple[Rescaling | CodeTable, Array, Array, Array] | None, Sequence[Copy]]
+
+
+def _part(rescale: Rescaling | CodeTable, values: Array, spare: Array, into: Array) -> Part:
+    """Return what makes a part of a joined image."""
+    if rescale.copies:
+        return [copy_of(into, values)], None, []
+    (near, before), (out, after) = read(values, spare), written(into, spare)
+    return before, (rescale, near, spare, out), after
+
+
+def _joined(todo: Sequence[Part]) -> Call:
     def call(_: Mapping[str, Array]) -> None:
-        for rescale, values, spare, into in todo:
-            rescale(values, spare, into)
+        for before, rescaled, after in todo:
+            copied(before)
+            if rescaled is not None:
+                rescale, values, spare, out = rescaled
+                rescale(values, spare, out)
+            copied(after)
 
     return call

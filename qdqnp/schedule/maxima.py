@@ -11,6 +11,7 @@ from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
+from qdqnp.schedule.runs import copy_of
 
 
 class Maxima(Form):
@@ -41,7 +42,7 @@ class Maxima(Form):
             flat, best = work[0][:size], work[1][:size]
             shifts = [column * window.dilations[1] * channels for column in range(window.kernel[1])]
             chosen = best.reshape(count, self._pitch, channels)[:, : (self.output.width - 1) * window.strides[1] + 1]
-            chosen, out = chosen[:, :: window.strides[1]], y.rows(first, first + count)
+            out, chosen = copy_of(y.rows(first, first + count), chosen[:, :: window.strides[1]])
 
             def call(
                 _: Mapping[str, Array],

@@ -11,6 +11,8 @@ from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.form import Call, Form, bands
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.pointwise import TILE
+from qdqnp.schedule.runs import copied, read
+from qdqnp.schedule.store import store
 
 
 class Added(Form):
@@ -30,17 +32,16 @@ class Added(Form):
             part = (rows, self.output.width, self.output.channels)
             total, other = (piece[: int(np.prod(part))].reshape(part) for piece in work)
             a, b, out = (image.rows(first, first + rows) for image in (left, right, y))
-
-            def call(
-                _: Mapping[str, Array],
-                a: Array = a,
-                b: Array = b,
-                total: Array = total,
-                other: Array = other,
-                out: Array = out,
-            ) -> None:
-                self.addition(a, b, total, other)
-                np.rint(total, out=out)
-
-            calls.append(call)
+            calls.append(self._band(a, b, total, other, out))
         return calls
+
+    def _band(self, a: Array, b: Array, total: Array, other: Array, out: Array) -> Call:
+        (a, of_a), (b, of_b), last = read(a, total), read(b, other), store(np.rint, [(out, total)])
+
+        def call(_: Mapping[str, Array]) -> None:
+            copied(of_a)
+            copied(of_b)
+            self.addition(a, b, total, other)
+            last()
+
+        return call

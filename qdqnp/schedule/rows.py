@@ -21,6 +21,7 @@ from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, multiplied, products, view
+from qdqnp.schedule.runs import copy_of
 from qdqnp.schedule.store import stored
 from qdqnp.schedule.strips import PlacedStrips, Strips
 
@@ -109,10 +110,7 @@ class KernelRows(Banded):
             begin, most = start + remainder, max(shift for at, shift in self.places if at == remainder)
             read = x.rows(begin, begin + (count + most - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
             found += strips.parts(read, begin, down)
-        if self.blocks > 1:  # the channels of a block are moved as one element: NumPy's loops are longer
-            run = np.dtype((np.void, 4 * self.inner))
-            found = [(into.view(run), read.view(run)) for into, read in found]
-        return strips, found
+        return strips, [copy_of(into, read) for into, read in found]
 
     def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         if isinstance(placed[self.layer.x.name], PlacedStrips):

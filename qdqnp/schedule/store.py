@@ -13,6 +13,7 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.runs import copied, read, written
 
 #: Writes what a finish left of a tile, as codes less their zero point, to another place.
 Settle = Callable[[Array, Array], None]
@@ -29,9 +30,12 @@ class Shortcut:
 def store(settle: Settle, parts: Sequence[tuple[Array, Array]]) -> Callable[[], None]:
     """Return what settles parts of a tile in their places. parts: (to, from) of each."""
 
+    where = [(tile, *written(out, tile)) for out, tile in parts]
+
     def write() -> None:
-        for out, tile in parts:
+        for tile, out, copies in where:
             settle(tile, out)
+            copied(copies)
 
     return write
 
@@ -46,11 +50,14 @@ def add_and_store(
 ) -> Callable[[], None]:
     """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places."""
 
+    last = store(np.rint, parts)
+    near, copies = read(other, work)
+
     def write() -> None:
         settle(tile, tile)
-        addition(tile, other, tile, work)
-        for out, sums in parts:
-            np.rint(sums, out=out)
+        copied(copies)
+        addition(tile, near, tile, work)
+        last()
 
     return write
 
