@@ -66,7 +66,7 @@ class FormChain(Form):
 
     def __init__(self, forms: Sequence[Banded]) -> None:
         first, last = forms[0], forms[-1]
-        self.forms = tuple(forms)
+        self.forms = list(forms)
         self.label = ", ".join(form.label for form in forms)
         self.kind = ", ".join(form.kind for form in forms)
         self.proof = "; ".join(dict.fromkeys(form.proof for form in forms))
@@ -74,7 +74,7 @@ class FormChain(Form):
         self.output, self.borders, self.codes = last.output, first.borders, first.codes
         self._bands = self._parts(bands(last.output.height, self._most(), last.multiple))
         self._buffers = [self._buffer(at) for at in range(len(forms) - 1)]
-        shared = max(sum(map(rounded, form.work)) for form in forms)
+        shared = max(sum(map(rounded, form.work)) for form in self.forms)
         self.work = (*(buffer.floats for buffer in self._buffers), shared)
 
     @property
@@ -83,12 +83,16 @@ class FormChain(Form):
         return [form for form, buffer in zip(self.forms[1:], self._buffers, strict=True) if buffer.strips is not None]
 
     def _buffer(self, at: int) -> _Buffer:
-        """Return the buffer between a form and the next."""
+        """Return the buffer between a form and the next, and let the form write strips where the next reads them."""
         y, reader = self.forms[at].output, self.forms[at + 1]
         rows = max(max(parts[at].high, parts[at].stop) - parts[at].low for parts in self._bands)
         aligned = all(parts[at].low == reader.needs(parts[at + 1].first, 1)[0] for parts in self._bands)
-        one_block = reader.strips is not None and reader.strips.blocks == 1  # of others, runs would be short to write
-        return _Buffer(y, rows, reader.strips if aligned and one_block else None)
+        strips = reader.strips if aligned else None
+        writer = None if strips is None else self.forms[at].in_blocks(strips.blocks)
+        if writer is None:
+            return _Buffer(y, rows, None)
+        self.forms[at] = writer
+        return _Buffer(y, rows, strips)
 
     def _most(self) -> int:
         """Return the rows of a band: as many as no form needs two bands of its own for, and buffers stay small."""

@@ -37,10 +37,20 @@ def tile_floats(pixels: int, channels: int) -> int:
     return -(-pixels // row) * row * channels
 
 
-def repeated(values: Array, channels: int) -> Array:
-    """Return values of channels, or one value for all, as a row (1, pixels * channels)."""
-    each = np.broadcast_to(np.ravel(values), (channels,))
-    return np.tile(each, pixels_of_a_row(channels))[None]
+def repeated(values: Array, channels: int, blocks: int = 1) -> Array:
+    """Return values of channels, or one value for all, as rows (blocks, 1, pixels * channels of a block)."""
+    each = np.broadcast_to(np.ravel(values), (channels,)).reshape(blocks, 1, -1)
+    return np.tile(each, pixels_of_a_row(channels // blocks))
+
+
+def _in_blocks(row: Array, channels: int, blocks: int) -> Array:
+    """Return what `repeated` made for one block, for several."""
+    return repeated(row[0, 0, :channels], channels, blocks)
+
+
+def _rows(tile: Array, values: Array) -> Array:
+    """View a flat tile as rows of numbers that `values`, as `repeated` makes them, are for."""
+    return tile.reshape(len(values), -1, values.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +85,7 @@ class Direct:
 
     def bind(self, tile: Array, wide: Array) -> Call:
         """Return what turns the sums of a flat tile, in place, into values whose rint is the code less zero point."""
-        rows, pixels = tile.reshape(-1, self.bias.size), tile.reshape(-1, self.channels)
+        rows, pixels = _rows(tile, self.bias), tile.reshape(-1, self.channels)
         biased, large = bool(self.bias.any()), self.large
 
         def finish() -> None:
@@ -91,6 +101,13 @@ class Direct:
 
     wide_floats = 0
 
+    def in_blocks(self, blocks: int) -> Direct | None:
+        """Return the finish of tiles whose channels lie in blocks; None where it has none."""
+        if self.large is not None:
+            return None
+        bias, multiplier = (_in_blocks(row, self.channels, blocks) for row in (self.bias, self.multiplier))
+        return replace(self, bias=bias, multiplier=multiplier)
+
     def settle(self, tile: Array, out: Array) -> None:
         """Write codes less their zero point."""
         np.rint(tile, out=out)
@@ -102,6 +119,7 @@ class Certified:
 
     #: All rows as `repeated` makes them.
     expression: CertifiedLine
+    channels: int
     #: The limits of all channels.
     low: np.float32
     high: np.float32
@@ -125,7 +143,7 @@ class Certified:
         carrier, early = self.expression.carrier, self.first_in_float32
         wide = wide.view(carrier)
         real, side = (wide[: tile.size], wide[tile.size :]) if carrier == np.float64 else (tile, wide)
-        rows = real.reshape(-1, self.expression.multiplier.size)
+        rows = _rows(real, self.expression.multiplier)
         beside = None if self.expression.nudge is None else side[: tile.size].reshape(rows.shape)
 
         def finish() -> None:
@@ -140,10 +158,22 @@ class Certified:
                 np.copyto(tile, real, casting="same_kind")
             for limit, limits in ((np.maximum, self.lows), (np.minimum, self.highs)):
                 if limits is not None:
-                    narrow = tile.reshape(-1, limits.size)
+                    narrow = _rows(tile, limits)
                     limit(narrow, limits, out=narrow)
 
         return finish
+
+    def in_blocks(self, blocks: int) -> Certified:
+        """Return the finish of tiles whose channels lie in blocks, (blocks, pixels, channels)."""
+        line, parts = self.expression, (self.channels, blocks)
+        shaped = replace(
+            line,
+            multiplier=_in_blocks(line.multiplier, *parts),
+            offset=_in_blocks(line.offset, *parts),
+            nudge=None if line.nudge is None else _in_blocks(line.nudge, *parts),
+        )
+        lows, highs = (None if row is None else _in_blocks(row, *parts) for row in (self.lows, self.highs))
+        return replace(self, expression=shaped, lows=lows, highs=highs)
 
     def settle(self, tile: Array, out: Array) -> None:
         """Write codes less their zero point. Integers that float32 rounded are clipped as they were: order is kept."""
@@ -169,7 +199,7 @@ def finish_of(layer: Linear) -> Finish | None:
         reach = layer.weights.proof.bound + int(np.abs(layer.correction).max(initial=0))
         early = reach + (1 << line.first_shift) <= LIMIT32
         low, high = np.float32(line.low.min()), np.float32(line.high.max())
-        return Certified(shaped, low, high, _each(line.low, channels), _each(line.high, channels), early)
+        return Certified(shaped, channels, low, high, _each(line.low, channels), _each(line.high, channels), early)
     return None
 
 

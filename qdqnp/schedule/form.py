@@ -64,6 +64,11 @@ class Banded(Form):
         start = first * down - top
         return start, start + (count - 1) * down + (kernel - 1) * dilation + 1
 
+    def in_blocks(self, blocks: int) -> Banded | None:
+        """Return the form that makes its output in so many blocks of channels, for who reads strips of them (then not
+        for an image); None where it has none."""
+        return self if blocks == 1 else None
+
     def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         """Return what makes work memory of any content ready for bands. The arguments are those of `bind`."""
         return ()

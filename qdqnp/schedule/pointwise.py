@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,31 +26,44 @@ def is_pointwise(layer: ConvolvedLayer) -> bool:
 
 
 class Pointwise(Banded):
-    """sums = pixels (rows * width, C) @ weights (C, M)."""
+    """sums = pixels (rows * width, C) @ weights (C, M); for blocks of output channels one after the other."""
 
     kind = "1x1 in place"
 
-    def __init__(self, layer: ConvolvedLayer) -> None:
+    def __init__(self, layer: ConvolvedLayer, blocks: int = 1) -> None:
+        """Make the form. blocks: of the output's channels, in each of which channels lie next to each other."""
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
         self.proof = layer.proof
-        self._weights = layer.weights[0, 0, 0].astype(np.float32)
-        out = layer.y
+        out, self._blocks = layer.y, blocks
+        self._inner = out.channels // blocks
+        weights = layer.weights[0, 0, 0].astype(np.float32)
+        self._weights = np.ascontiguousarray(weights.reshape(-1, blocks, self._inner).transpose(1, 0, 2))
         self.bands = bands(out.height, TILE // max(1, out.width * out.channels))
-        floats = tile_floats(self.bands[0][1] * out.width, out.channels)
+        floats = blocks * tile_floats(self.bands[0][1] * out.width, self._inner)
         self.work = (floats, floats, layer.finish.wide_floats * floats)
+
+    def in_blocks(self, blocks: int) -> Pointwise | None:
+        if blocks == 1:
+            return self
+        finish = self.layer.finish.in_blocks(blocks)
+        if finish is None or self.layer.shortcut is not None:
+            return None
+        return Pointwise(replace(self.layer, finish=finish), blocks)
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, out = self.layer, self.output
         x, y = placed[layer.x.name], placed[out.name]
         other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
-        tile, spare, wide = work
+        flat, spare, wide = work
         pixels = count * out.width
         left = x.rows(first, first + count).reshape(pixels, layer.x.channels)
-        sums = tile[: pixels * out.channels]
-        made = products(left, self._weights, sums.reshape(pixels, out.channels))
-        made_here = sums.reshape(count, out.width, out.channels)
-        finish = layer.finish.bind(tile[: tile_floats(pixels, out.channels)], wide)
-        last = stored(made_here, layer.finish.settle, first, y, layer.shortcut, other, spare)
+        tile = flat[: self._blocks * tile_floats(pixels, self._inner)]
+        sums = tile.reshape(self._blocks, -1, self._inner)[:, :pixels]
+        made = products(left[None], self._weights, sums)
+        by_pixel = sums.reshape(self._blocks, count, out.width, self._inner).transpose(1, 2, 0, 3)
+        rows = by_pixel if self._blocks > 1 else by_pixel[:, :, 0]
+        finish = layer.finish.bind(tile, wide)
+        last = stored(rows, layer.finish.settle, first, y, layer.shortcut, other, spare)
         return banded(made, finish, last)
 
 

@@ -20,9 +20,9 @@ LONG = 512
 
 
 def run(array: Array) -> int:
-    """Return how many elements lie next to each other at the end of an array."""
+    """Return how many elements lie next to each other, in the order of memory."""
     found = 1
-    for size, stride in zip(array.shape[::-1], array.strides[::-1], strict=True):
+    for stride, size in sorted(zip(array.strides, array.shape, strict=True)):
         if size > 1 and stride != found * array.itemsize:
             break
         found *= size
@@ -31,7 +31,7 @@ def run(array: Array) -> int:
 
 def is_long(array: Array) -> bool:
     """Tell whether loops over an array are long, or there is no pixel to copy as one element."""
-    return run(array) >= min(LONG, array.size) or run(array) < array.shape[-1]
+    return run(array) >= min(LONG, array.size) or array.strides[-1] != array.itemsize
 
 
 def copy_of(into: Array, values: Array) -> Copy:

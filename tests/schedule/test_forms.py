@@ -144,7 +144,6 @@ def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(compiling, "CHAINED", 1)
     seen: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
-    strided = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
         monkeypatch.setattr(chains, "BETWEEN", int(rng.choice([1, 2000, 10**9])))
@@ -174,12 +173,35 @@ def test_chains_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.Mo
         seen += forms(found)
         chained = [form for form in computed(found) if isinstance(form, FormChain)]
         lengths.update(len(form.forms) for form in chained)
-        strided += sum(
-            form.strips is not None and form.strips.down > 1 for chain in chained for form in chain.in_strips
-        )
     assert {"FormChain", "Pointwise", "Planes", "KernelRows", "Winograd", "Depthwise"} <= set(seen), seen
     assert len(lengths) > 2, lengths
-    assert strided, "no image lies in strips"
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art"])
+def test_strips_between_forms_give_the_codes_of_the_steps(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes the input of a window, of one group or several, writes rows as its kernel reads them."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    seen: Counter[tuple[bool, bool]] = Counter()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        monkeypatch.setattr(chains, "BETWEEN", int(rng.choice([1, 2000, 10**9])))
+        for room in (rows, winograd):
+            monkeypatch.setattr(room, "BAND", int(rng.choice([1, 20_000, 10**9])))
+        net = Builder(seed, dtype=np.int8 if rng.integers(2) else np.uint8, per_channel=bool(rng.integers(2)))
+        y = net.conv(net.conv(net.quantized("input", 5, 1.0), 8), 32, int(rng.choice([1, 1, 3])))
+        y = windowed(net, rng, y, int(rng.choice([32, 64])), int(rng.choice([1, 2, 4])))
+        height, width = (int(side) for side in rng.integers(12, 40, 2))
+        x = rng.normal(0, 1.2, (1, 5, height, width)).astype(np.float32)
+        try:
+            model = qdqnp.load(net.model(net.conv(y, 8), [1, 5, height, width]))
+            model.run(x, profile=profile)
+        except qdqnp.QdqnpError:
+            continue
+        found = computed(check(model, x, profile, model.plan(profile).program.outputs))
+        readers = [form for chain in found if isinstance(chain, FormChain) for form in chain.in_strips]
+        layouts = [form.strips for form in readers if form.strips is not None]
+        seen.update((layout.down > 1, layout.blocks > 1) for layout in layouts)
+    assert len(seen) == 4, f"strips with and without a stride, of one block and of several: {seen}"
 
 
 def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
