@@ -41,7 +41,7 @@ class Proof:
     bound: int
     #: K, the products per sum.
     terms: int
-    #: Boundaries 0 = k_0 < k_1 < ... = K of the split.
+    #: Boundaries 0 = k_0 < k_1 < ... = K of the split; (0, K) where there is none.
     parts: tuple[int, ...]
     #: The largest bound of a part.
     part_bound: int
@@ -64,7 +64,8 @@ def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
     """
     terms = weights.shape[-1]
     bound = reach(weights, low, high)
-    parts = _split(weights, low, high) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
+    most = MOST_PARTS if strategy == AUTO else terms
+    parts = _split(weights, low, high, most) if strategy in (AUTO, SPLIT) and bound > LIMIT32 else (0, terms)
     if strategy == SPLIT and len(parts) == 2 and terms > 1:
         parts = (0, terms // 2, terms)  # the split is forced where it is not needed: split all the same
     part_bound = max(reach(weights[..., a:b], low, high) for a, b in pairwise(parts))
@@ -103,20 +104,26 @@ def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
     return FLOAT64 if bound <= LIMIT64 else INT64
 
 
-def _split(weights: Int64, low: int, high: int) -> tuple[int, ...]:
-    """Return greedy boundaries over K such that each part of every channel stays within float32."""
-    terms, start, parts = weights.shape[-1], 0, [0]
+def _split(weights: Int64, low: int, high: int, most: int) -> tuple[int, ...]:
+    """Return greedy boundaries over K such that each part of every channel stays within float32, but that a part has at
+    least one term; those of one part where that takes more than `most`."""
+    terms, parts = weights.shape[-1], [0]
     rows = weights.reshape(-1, terms)
-    up = np.cumsum(np.maximum(np.maximum(rows * low, rows * high), 0), axis=1)
-    down = np.cumsum(-np.minimum(np.minimum(rows * low, rows * high), 0), axis=1)
-    while start < terms:
-        base_up = up[:, start - 1 : start] if start else 0
-        base_down = down[:, start - 1 : start] if start else 0
-        inside = (np.maximum(up - base_up, down - base_down) <= LIMIT32).all(axis=0)
-        inside[: start + 1] = True
-        start = int(np.argmin(inside)) if not inside.all() else terms
-        parts.append(start)
+    while parts[-1] < terms:
+        if len(parts) > most:
+            return (0, terms)
+        start = parts[-1]
+        parts.append(start + min(_fitting(rows[part, start:], low, high) for part in pieces(len(rows), terms)))
     return tuple(parts)
+
+
+def _fitting(weights: Int64, low: int, high: int) -> int:
+    """Return how many first terms of all rows (rows, K) stay within float32 together; at least 1."""
+    ends = weights * low, weights * high
+    up = np.cumsum(np.maximum(np.maximum(*ends), 0), axis=1)
+    down = np.cumsum(np.minimum(np.minimum(*ends), 0), axis=1)
+    inside = (np.maximum(up, -down) <= LIMIT32).all(axis=0)
+    return weights.shape[1] if inside.all() else max(1, int(np.argmin(inside)))
 
 
 def _check(proof: Proof) -> None:

@@ -140,12 +140,30 @@ def test_the_reach_of_sums_is_that_of_every_row(piece: int, monkeypatch: pytest.
         assert reach(weights, -3, 2) == 50 * 3 + 3 * 2
 
 
-def test_a_proof_takes_less_memory_than_the_weights() -> None:
+@pytest.mark.parametrize(("weight", "kind"), [(1, FLOAT32), (127, SPLIT)])
+def test_a_proof_takes_less_memory_than_the_weights(weight: int, kind: str) -> None:
     """Of int64 weights; several arrays of as many products would be made of them."""
-    weights = np.ones((1, 512, 2048), np.int64)
+    weights = np.full((1, 512, 2048), weight, np.int64)
     with peak_memory() as peak:
-        assert prove(weights, -128, 127).bound == 2048 * 128
+        proof = prove(weights, -128, 127)
+    assert proof.kind == kind
+    assert proof.bound == 2048 * 128 * weight
     assert peak() < weights.nbytes / 2
+
+
+def test_parts_that_are_too_many_are_not_counted() -> None:
+    """Sums of 16-bit codes would have one part for every four terms."""
+    proof = prove(np.full((1, 2, 4000), 127), -(2**15), 2**15 - 1)
+    assert (proof.kind, proof.parts, proof.part_bound) == (FLOAT64, (0, 4000), proof.bound)
+    assert len(prove(np.full((1, 1, 40), 127), -(2**15), 2**15 - 1, SPLIT).parts) == 11
+
+
+def test_parts_fit_every_channel_of_every_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdqnp.kernels.strategy.PIECE", 1)
+    for at in range(3):
+        weights = np.zeros((1, 3, 600), np.int64)
+        weights[0, at] = 255
+        assert prove(weights, 0, 255).parts == (0, 258, 516, 600)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 0), (1, 0, 4), (0, 2, 4), (1, 0, 0)])

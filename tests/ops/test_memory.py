@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tracemalloc
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,9 @@ import pytest
 
 import qdqnp
 from qdqnp.executor.work import shapes_of
+from qdqnp.ops.geometry.conv import conv_weights
+from qdqnp.quant import Quant
+from tests.memory import peak_memory
 from tests.ops.case import Case, one_node
 from tests.ops.cases import CASES, Generator
 from tests.ops.cases.device import DEVICE_CASES
@@ -58,12 +60,9 @@ def peak(case: Case) -> tuple[int, float]:
         handled = sum(math.prod(shapes[name]) for name in (*bound.step.input_names, *bound.step.output_names))
         handled += bound.operator.work(bound.step.attributes, *shapes_of(bound.step, shapes))
         declared += handled * bound.operator.bytes_per_element
-    tracemalloc.start()
-    try:
+    with peak_memory() as found:
         model.run(case.inputs)
-        return tracemalloc.get_traced_memory()[1], declared
-    finally:
-        tracemalloc.stop()
+    return found(), declared
 
 
 #: Cases whose inputs say sizes, so that more of them is no more of anything.
@@ -87,6 +86,15 @@ def test_memory_grows_no_faster_than_declared(name: str) -> None:
     assert compared, "no case that can grow"
 
 
+def test_weights_of_a_convolution_are_made_of_codes_in_one_array() -> None:
+    """int64, of which a network's largest layer has megabytes."""
+    kernel = np.zeros((256, 256, 3, 3), np.int8)
+    quant = Quant(np.dtype(np.int8), np.ones(256, np.float32), np.zeros(256, np.int8), 0)
+    with peak_memory() as peak:
+        made = conv_weights(kernel, quant, 1).centered
+    assert made.nbytes <= peak() < 1.2 * made.nbytes
+
+
 @pytest.mark.parametrize("count", [2**14, 2**16])
 def test_what_is_filled_in_takes_no_more_than_declared(count: int) -> None:
     """ConstantOfShape and Range make as much as an input says."""
@@ -94,9 +102,7 @@ def test_what_is_filled_in_takes_no_more_than_declared(count: int) -> None:
         names = [f"n{index}" for index in range(len(values))]
         dims = (np.array([value] if op == "ConstantOfShape" else value, np.int64) for value in values)
         case = one_node(op, list(zip(names, dims, strict=True)), names, output=np.float32 if len(names) == 1 else None)
-        tracemalloc.start()
-        try:
+        qdqnp.load(case.model).run(case.inputs)  # what a process does once
+        with peak_memory() as peak:
             made = qdqnp.load(case.model).run(case.inputs)["y"]
-            assert tracemalloc.get_traced_memory()[1] < 2**20 + 32 * made.size
-        finally:
-            tracemalloc.stop()
+        assert peak() < 2**20 + 32 * made.size

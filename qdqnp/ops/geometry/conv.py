@@ -92,7 +92,9 @@ def conv_weights(kernel: Codes, quant: Quant, group: int) -> SumWeights:
     """Return the weights (M, C / group, kernel ...) of a convolution by groups."""
     shape = (group, kernel.shape[0] // group, math.prod(kernel.shape[1:]))
     depthwise = shape[1] == kernel.shape[1] == 1
-    return SumWeights(kernel.reshape(shape), quant.centered(kernel).reshape(shape), _pixels_first(kernel), depthwise)
+    centered = kernel.astype(np.int64)
+    centered -= quant.aligned(kernel.shape).zero_point.astype(np.int64)
+    return SumWeights(kernel.reshape(shape), centered.reshape(shape), _pixels_first(kernel), depthwise)
 
 
 def _pixels_first(kernel: Codes) -> Int64:
