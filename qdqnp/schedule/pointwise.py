@@ -16,7 +16,7 @@ from qdqnp.schedule.products import Product, multiplied, products
 from qdqnp.schedule.store import stored
 
 #: Floats of a tile, which should stay in the cache of a core. Measured; it decides speed only.
-TILE = 256 * 1024
+TILE = 512 * 1024
 
 
 def is_pointwise(layer: ConvolvedLayer) -> bool:

@@ -29,7 +29,7 @@ from qdqnp.schedule.strips import PlacedStrips, Strips
 Copies = list[tuple[Array, Array]]
 
 #: Floats that a band works on, which should stay in the cache of a core. Measured; it decides speed only.
-BAND = 512 * 1024
+BAND = 1024 * 1024
 
 
 def fits(layer: ConvolvedLayer) -> bool:
