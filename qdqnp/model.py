@@ -42,6 +42,8 @@ class Model:
         self.source = source
         self._programs: dict[Lowering, Program] = {}
         self._plans: dict[tuple[Profile, Lowering, str], Plan] = {}
+        #: The same plans by what they were asked for with: a profile takes longer to hash than its name.
+        self._asked: dict[tuple[str | Profile, str | Lowering | None, str], Plan] = {}
         self._settled: dict[tuple[Profile, Lowering], Lowering] = {}
         self._schedules: dict[Plan, Schedules] = {}
 
@@ -209,11 +211,15 @@ class Model:
         >>> [(name, array.shape) for name, array in made.items()]
         [('base_layer.2_QuantizeLinear_Output', (1, 16, 32, 32))]
         """
-        named = profile_named(profile)
-        key = (named, self._lowering(named, lowering), strategy)
-        if key not in self._plans:
-            self._plans.setdefault(key, Plan(self.program(named, lowering), named, strategy))
-        return self._plans[key]
+        asked = (profile, lowering, strategy)
+        found = self._asked.get(asked)
+        if found is None:
+            named = profile_named(profile)
+            key = (named, self._lowering(named, lowering), strategy)
+            if key not in self._plans:
+                self._plans.setdefault(key, Plan(self.program(named, lowering), named, strategy))
+            found = self._asked[asked] = self._plans[key]
+        return found
 
     def _lowering(self, profile: Profile, lowering: str | Lowering | None) -> Lowering:
         """Return the lowering that the profile's steps come from."""

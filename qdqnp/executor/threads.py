@@ -35,26 +35,36 @@ class _Holders:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count = 0
-        self._limit: Any = None
+        #: What had more than one thread, and how many.
+        self._held: list[tuple[Any, int]] = []
 
     def enter(self, controller: Any) -> None:
         with self._lock:
             if self._count == 0:
-                self._limit = controller.limit(limits=ONE, user_api="blas")
+                counts = [(library, library.num_threads) for library in controller.lib_controllers]
+                self._held = [(library, count) for library, count in counts if count != ONE]
+                for library, _ in self._held:
+                    library.set_num_threads(ONE)
             self._count += 1
 
     def after_fork(self) -> None:
         """Forget the parent's runs: they do not go on in the child, and the thread that held the lock is not there."""
-        held, limit = self._count, self._limit
+        count, held = self._count, self._held
         self.__init__()  # type: ignore[misc]
-        if held:
-            limit.restore_original_limits()
+        if count:
+            _give_back(held)
 
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
             if self._count == 0:
-                self._limit.restore_original_limits()
+                _give_back(self._held)
+
+
+def _give_back(held: Iterable[tuple[Any, int]]) -> None:
+    """Give libraries the threads that they had."""
+    for library, count in held:
+        library.set_num_threads(count)
 
 
 _HOLDERS = _Holders()
@@ -120,14 +130,14 @@ def one_blas_thread(hold: bool = True) -> Iterator[None]:
 def blas_libraries() -> list[dict[str, Any]]:
     """Return threadpoolctl's account of every BLAS in the process; empty where threadpoolctl is not installed."""
     controller = _controller()
-    return [] if controller is None else [one for one in controller.info() if one["user_api"] == "blas"]
+    return [] if controller is None else list(controller.info())
 
 
 @cache  # it looks through all loaded libraries
 def _controller() -> Any:
-    """Return threadpoolctl's view of the BLAS that NumPy uses; None where it is not installed."""
+    """Return threadpoolctl's view of every BLAS in the process; None where it is not installed."""
     try:
         import threadpoolctl
     except ImportError:
         return None
-    return threadpoolctl.ThreadpoolController()
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")

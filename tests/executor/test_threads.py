@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +14,24 @@ from qdqnp.executor.threads import each, one_blas_thread
 from tests.networks import dla
 
 
-class Controller:
-    """In place of threadpoolctl's: what is set and restored, in order."""
+class Library:
+    """In place of threadpoolctl's view of a BLAS: what is set, in order."""
 
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
+    def __init__(self, num_threads: int) -> None:
+        self.num_threads = num_threads
+        self.seen: list[int] = []
 
-    def limit(self, limits: int, user_api: str) -> Any:
-        self.seen.append((user_api, limits))
-        return SimpleNamespace(restore_original_limits=lambda: self.seen.append("restored"))
+    def set_num_threads(self, count: int) -> None:
+        self.num_threads = count
+        self.seen.append(count)
 
 
 @pytest.fixture
-def controller(monkeypatch: pytest.MonkeyPatch) -> Controller:
-    made = Controller()
-    monkeypatch.setattr(threads, "_controller", lambda: made)
+def blas(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A BLAS of four threads, beside one that has a single thread and is never set."""
+    made, single = Library(4), Library(1)
+    monkeypatch.setattr(threads, "_controller", lambda: SimpleNamespace(lib_controllers=[single, made]))
+    monkeypatch.setattr(single, "set_num_threads", None)
     return made
 
 
@@ -37,26 +39,26 @@ def net() -> tuple[qdqnp.Model, np.ndarray]:
     return qdqnp.load(dla(seed=2)), np.random.default_rng(0).standard_normal((1, 3, 16, 16), np.float32)
 
 
-def test_runs_and_traces_hold_blas_to_one_thread_unless_told_otherwise(controller: Controller) -> None:
+def test_runs_and_traces_hold_blas_to_one_thread_unless_told_otherwise(blas: Library) -> None:
     model, x = net()
     model.run(x)
     model.trace(x)
-    assert controller.seen == [("blas", 1), "restored"] * 2
-    controller.seen.clear()
+    assert blas.seen == [1, 4] * 2
+    blas.seen.clear()
     model.run(x, threads=3)
-    assert controller.seen == [("blas", 1), "restored"]
-    controller.seen.clear()
+    assert blas.seen == [1, 4]
+    blas.seen.clear()
     model.run(x, threads=None)
-    assert controller.seen == []
+    assert blas.seen == []
 
 
-def test_the_limit_is_lifted_after_an_error(controller: Controller) -> None:
+def test_the_limit_is_lifted_after_an_error(blas: Library) -> None:
     with pytest.raises(KeyError), one_blas_thread():
         raise KeyError
-    assert controller.seen == [("blas", 1), "restored"]
+    assert blas.seen == [1, 4]
 
 
-def test_of_runs_at_the_same_time_the_first_sets_the_limit_and_the_last_lifts_it(controller: Controller) -> None:
+def test_of_runs_at_the_same_time_the_first_sets_the_limit_and_the_last_lifts_it(blas: Library) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -68,10 +70,10 @@ def test_of_runs_at_the_same_time_the_first_sets_the_limit_and_the_last_lifts_it
     with one_blas_thread():
         thread.start()
         assert entered.wait(10)
-    assert controller.seen == [("blas", 1)]
+    assert blas.seen == [1]
     leave.set()
     thread.join(10)
-    assert controller.seen == [("blas", 1), "restored"]
+    assert blas.seen == [1, 4]
 
 
 def test_wrong_numbers_are_named_and_threadpoolctl_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
