@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from qdqnp.errors import Problem, ProofError
-from qdqnp.quant import Int64
+from qdqnp.quant import Array, Int64
 
 AUTO = "auto"
 FLOAT32 = "float32"  # one float32 BLAS product
@@ -55,7 +55,7 @@ class Proof:
         return f"{self.kind}: every partial |sum| <= {self.bound} <= {limit}"
 
 
-def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
+def prove(weights: Array, low: int, high: int, strategy: str = AUTO) -> Proof:
     """Prove the strategy for sums over the last axis of `weights`, shape (..., K), times codes in [low, high].
 
         strategy: AUTO takes the cheapest that is provably exact; any other is forced.
@@ -75,14 +75,15 @@ def prove(weights: Int64, low: int, high: int, strategy: str = AUTO) -> Proof:
     return proof
 
 
-def reach(weights: Int64, low: int, high: int) -> int:
-    """Return the largest magnitude of any partial sum of weights (..., K) times values in [low, high]."""
+def reach(weights: Array, low: int, high: int) -> int:
+    """Return the largest magnitude of any partial sum of integers (..., K) times values in [low, high]."""
     if weights.size == 0:
         return 0
     low, high = min(low, 0), max(high, 0)  # a partial sum may be without any product
     rows, found = weights.reshape(-1, weights.shape[-1]), 0
     for part in pieces(len(rows), rows.shape[1]):
-        total, size = rows[part].sum(axis=1), np.abs(rows[part]).sum(axis=1)
+        wide = rows[part].astype(np.int64, copy=False)
+        total, size = wide.sum(axis=1), np.abs(wide).sum(axis=1)
         if int(size.max()) * max(high, -low) >= 2**62:  # int64 may not hold the products
             total, size = total.astype(object), size.astype(object)
         up, down = (size + total) // 2, (size - total) // 2  # of the positive weights; of the others, without sign
@@ -104,7 +105,7 @@ def _cheapest(bound: int, parts: tuple[int, ...], part_bound: int) -> str:
     return FLOAT64 if bound <= LIMIT64 else INT64
 
 
-def _split(weights: Int64, low: int, high: int, most: int) -> tuple[int, ...]:
+def _split(weights: Array, low: int, high: int, most: int) -> tuple[int, ...]:
     """Return greedy boundaries over K such that each part of every channel stays within float32, but that a part has at
     least one term; those of one part where that takes more than `most`."""
     terms, parts = weights.shape[-1], [0]
@@ -113,7 +114,9 @@ def _split(weights: Int64, low: int, high: int, most: int) -> tuple[int, ...]:
         if len(parts) > most:
             return (0, terms)
         start = parts[-1]
-        parts.append(start + min(_fitting(rows[part, start:], low, high) for part in pieces(len(rows), terms)))
+        parts.append(
+            start + min(_fitting(rows[part, start:].astype(np.int64), low, high) for part in pieces(len(rows), terms))
+        )
     return tuple(parts)
 
 

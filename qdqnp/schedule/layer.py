@@ -15,7 +15,7 @@ from qdqnp.kernels.sums import Window
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
-from qdqnp.quant import Array, Int64
+from qdqnp.quant import Array
 from qdqnp.schedule.finish import Finish, finish_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.store import Shortcut
@@ -69,7 +69,7 @@ def layer_of(bound: BoundStep, x: Image, y: Image, room: int) -> ConvolvedLayer 
     step, zero = bound.step, x.zero_point
     if int(step.quant(0).zero_point) != zero or step.quant(0).dtype != x.dtype:
         return None
-    grouped = made.weights.centered().astype(np.int64, copy=False)
+    grouped = made.weights.centered()
     proof = prove(grouped, *x.range, AUTO)
     finish = finish_of(made)
     if proof.kind != FLOAT32 or finish is None:
@@ -81,14 +81,14 @@ def layer_of(bound: BoundStep, x: Image, y: Image, room: int) -> ConvolvedLayer 
     return ConvolvedLayer(step.label, x, y, window, _blocks(grouped, size), finish, str(proof))
 
 
-def _together(grouped: Int64, size: tuple[int, ...]) -> int:
+def _together(grouped: Array, size: tuple[int, ...]) -> int:
     """Return how many groups share a block."""
     groups, out, terms = grouped.shape
     most = max(1, BLOCK // max(out, terms // math.prod(size), 1))
     return max(count for count in range(1, min(groups, most) + 1) if groups % count == 0)
 
 
-def _blocks(grouped: Int64, size: tuple[int, ...]) -> Array:
+def _blocks(grouped: Array, size: tuple[int, ...]) -> Array:
     """Return grouped weights (groups, channels out, channels in * kernel) in blocks of groups."""
     groups, out, terms = grouped.shape
     rows, columns = size
@@ -101,7 +101,7 @@ def _blocks(grouped: Int64, size: tuple[int, ...]) -> Array:
     return blocks
 
 
-def narrowest(values: Int64) -> np.dtype[Any]:
+def narrowest(values: Array) -> np.dtype[Any]:
     """Return the narrowest signed dtype that holds the values."""
     least, most = int(values.min(initial=0)), int(values.max(initial=0))
     kinds = (np.iinfo(kind) for kind in (np.int8, np.int16, np.int32))

@@ -10,10 +10,12 @@ import onnx
 import pytest
 
 import qdqnp
+from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.work import shapes_of
 from qdqnp.ops.geometry.conv import conv_weights
 from qdqnp.quant import Quant
 from tests.memory import peak_memory
+from tests.networks import dla
 from tests.ops.case import Case, one_node
 from tests.ops.cases import CASES, Generator
 from tests.ops.cases.device import DEVICE_CASES
@@ -93,6 +95,17 @@ def test_weights_of_a_convolution_are_made_of_codes_in_one_array() -> None:
     with peak_memory() as peak:
         made = conv_weights(kernel, quant, 1).centered
     assert made.nbytes <= peak() < 1.2 * made.nbytes
+
+
+def test_weights_of_a_product_are_made_without_wide_integers() -> None:
+    """float32 of int16, in the first run of a step alone."""
+    steps = qdqnp.load(dla(1, size=16)).plan().steps
+    layers = [bound.kernel.layer for bound in steps if isinstance(bound.kernel, FastSums)]
+    largest = max((layer.weights for layer in layers if layer is not None), key=lambda found: found.centered().size)
+    with peak_memory() as peak:
+        size = largest.array.nbytes
+    assert size > 40_000
+    assert peak() < 1.6 * size
 
 
 @pytest.mark.parametrize("count", [2**14, 2**16])

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from qdqnp.errors import ModelError
+from qdqnp.ops.geometry.conv import conv_weights
+from qdqnp.ops.geometry.matrix import matrix_weights
+from qdqnp.quant import Quant
 from tests.ops.case import MS, Case, check, check_accumulators, computed, one_node
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -194,3 +197,22 @@ def test_nothing_to_sum_or_nothing_to_fill(a: tuple[int, ...], b: tuple[int, ...
     assert (found == 4).all()
     for strategy in ("float32-split", "float64", "int64"):
         assert computed(case, strategy).tolist() == found.tolist()
+
+
+@pytest.mark.parametrize(("dtype", "narrow"), [(np.int8, np.int16), (np.uint8, np.int16), (np.int16, np.int64)])
+@pytest.mark.parametrize("one", [False, True])
+def test_weights_less_their_zero_points(dtype: type, narrow: type, one: bool, rng: np.random.Generator) -> None:
+    """By groups and output channels, or columns; codes and zero points at both ends of the type."""
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    zero = np.array(high if one else rng.choice([low, 0, high], 6), dtype)
+    quant = Quant(np.dtype(dtype), np.ones(zero.shape, np.float32), zero, None if one else 0)
+    kernel = rng.choice([low, 0, high], (6, 2, 3, 3)).astype(dtype)
+    wide = np.broadcast_to(zero.astype(np.int64), 6)
+    convolved = (
+        conv_weights(kernel, quant, 2),
+        (kernel.astype(np.int64).reshape(6, -1) - wide[:, None]).reshape(2, 3, 18),
+    )
+    product = matrix_weights(kernel.reshape(6, -1).T, quant), (kernel.reshape(6, -1) - wide[:, None])[None]
+    for made, wanted in (convolved, product):
+        np.testing.assert_array_equal(made.centered, wanted, strict=True)
+        np.testing.assert_array_equal(made.narrow(), wanted.astype(narrow), strict=True)

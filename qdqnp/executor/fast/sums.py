@@ -104,10 +104,10 @@ class FastSums(Kernel):
             return None
         bias = step.inputs[2] if len(step.inputs) > 2 else None
 
-        def again() -> Int64:
+        def again() -> Array:
             found = self._constant_weights()
             assert found is not None
-            return found.centered
+            return found.narrow()
 
         return self._layer(weights, consts[bias.name] if bias is not None else None, again)
 
@@ -115,7 +115,7 @@ class FastSums(Kernel):
         step = self.binding.step
         return self.operator.weights(step, self.binding.consts[step.input_names[1]])
 
-    def _layer(self, weights: SumWeights, bias: Codes | None, again: Callable[[], Int64] | None = None) -> Linear:
+    def _layer(self, weights: SumWeights, bias: Codes | None, again: Callable[[], Array] | None = None) -> Linear:
         step, profile = self.binding.step, self.binding.profile
         context = self.operator.context(step, weights, bias)
         requantizer = getattr(profile, self.operator.rule).bind(context)
@@ -178,7 +178,7 @@ def make_layer(
     strategy: str,
     pairs: SaturatingPairs | None = None,
     certified: bool = True,
-    again: Callable[[], Int64] | None = None,
+    again: Callable[[], Array] | None = None,
 ) -> Linear:
     """Make the layer: prove its product, and choose how its sums become codes.
 

@@ -15,7 +15,7 @@ from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions.question import Summed, rows_of
 from qdqnp.numerics.rules.accumulate import AccumulateRule, ExactSum, SumTerms
 from qdqnp.numerics.rules.requantize.protocol import Requantizer, RequantizeRule, SumContext
-from qdqnp.quant import Array, Codes, Int64, Quant
+from qdqnp.quant import EIGHT_BIT, Array, Codes, Int64, Quant
 
 Index = tuple[int, ...]
 
@@ -26,8 +26,8 @@ class SumWeights:
 
     #: Shape (groups, channels per group, K).
     codes: Codes
-    #: Codes less their zero points, int64, the same shape.
-    centered: Int64
+    #: Their zero points, broadcastable to the codes.
+    zero_point: Codes
     #: The positions of K in the order in which a CPU that saturates pairs of products takes them.
     pairing: Int64
     #: Whether each channel reads one input channel of its own.
@@ -37,6 +37,20 @@ class SumWeights:
     def raw(self) -> Int64:
         """The codes as int64, which sums that saturate are made of."""
         return self.codes.astype(np.int64)
+
+    @lazy
+    def centered(self) -> Int64:
+        """The codes less their zero points as int64."""
+        return self._less_zero_points(np.dtype(np.int64))
+
+    def narrow(self) -> Array:
+        """Return the codes less their zero points: those of 8 bits as int16, in little memory, others as int64."""
+        return self._less_zero_points(np.dtype(np.int16 if self.codes.dtype in EIGHT_BIT else np.int64))
+
+    def _less_zero_points(self, dtype: np.dtype[Any]) -> Array:
+        centered: Array = self.codes.astype(dtype, order="C")
+        centered -= self.zero_point.astype(dtype)  # in place: weights are large
+        return centered
 
     @lazy
     def rows(self) -> Int64:

@@ -89,12 +89,16 @@ def conv_work(attributes: ConvAttributes, x: Sizes, w: Sizes, out: Sizes) -> int
 
 
 def conv_weights(kernel: Codes, quant: Quant, group: int) -> SumWeights:
-    """Return the weights (M, C / group, kernel ...) of a convolution by groups."""
+    """Return the weights (M, C / group, kernel ...) of a convolution by groups.
+
+    quant: its zero points, if several, go by output channel.
+    """
     shape = (group, kernel.shape[0] // group, math.prod(kernel.shape[1:]))
     depthwise = shape[1] == kernel.shape[1] == 1
-    centered = kernel.astype(np.int64)
-    centered -= quant.aligned(kernel.shape).zero_point.astype(np.int64)
-    return SumWeights(kernel.reshape(shape), centered.reshape(shape), _pixels_first(kernel), depthwise)
+    zero = quant.aligned(kernel.shape).zero_point
+    if zero.size > 1:  # of each output channel
+        zero = zero.reshape(*shape[:2], 1)
+    return SumWeights(kernel.reshape(shape), zero, _pixels_first(kernel), depthwise)
 
 
 def _pixels_first(kernel: Codes) -> Int64:

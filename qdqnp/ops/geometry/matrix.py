@@ -64,9 +64,7 @@ def batches(a: Array, b: Array) -> tuple[Array, Array]:
 
 def matrix_weights(b: Codes, quant: Quant) -> SumWeights:
     """Return the weights (K, N) of a matrix product as one group; zero points, if several, go by column."""
-    centered = b.T.astype(np.int64, order="C")
-    centered -= quant.zero_point.astype(np.int64).reshape(-1, 1)
-    return SumWeights(b.T[None], centered[None], np.arange(b.shape[0]))
+    return SumWeights(b.T[None], quant.zero_point.reshape(-1, 1), np.arange(b.shape[0]))
 
 
 def integer_matmul(a: Codes, b: Codes, a_zero: Array, b_zero: Array, accumulate: AccumulateRule) -> Array:
