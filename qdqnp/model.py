@@ -246,9 +246,9 @@ class Model:
             profile: the arithmetic, by name or as a value.
             lowering: the lowering to use instead of the one that the profile names.
             strategy: how integer sums are computed; 'auto', or one that must be provable for every layer.
-            threads: how many pictures of a batch are computed at a time, None for as many as there are processors. One
-                picture is computed by one thread, and BLAS is held to one where threadpoolctl is installed, but for
-                None where no batch is divided. No result depends on it.
+            threads: how many compute at a time, None for as many as there are processors: the pictures of a batch, or
+                rows of one picture in layers that are large enough. BLAS is held to one thread where threadpoolctl is
+                installed, but for None where the model is computed step by step. No result depends on it.
             codes: if True, return the integer codes of each output instead of its float32 values.
 
         Raises InputError for inputs that do not fit, ModelError and ProfileError where the model cannot run under the

@@ -62,7 +62,7 @@ class InferenceSession:
         providers: likewise.
         provider_options: likewise.
         profile: the arithmetic; 'ort' is that of onnxruntime's session on x86-64 with VNNI.
-        threads: pictures of a batch that are computed at a time.
+        threads: how many compute at a time, as in `Model.run`.
 
     Raises ModelError where the model cannot be read (onnxruntime: NoSuchFile, InvalidProtobuf, InvalidGraph),
     ProfileError where the profile does not define it (onnxruntime: NotImplemented).

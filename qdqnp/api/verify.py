@@ -73,7 +73,7 @@ def verify(
         random: number of seeded random inputs; one where there are no inputs.
         seed: their seed.
         preprocess: what is done to pictures: a TOML file, its values by name, or a Preprocessing.
-        threads: pictures of a batch that are computed at a time.
+        threads: how many compute at a time, as in `Model.run`.
         progress: called with how many inputs are done, and of how many.
 
     Raises ProfileError for a profile that no session computes, PeerError where ONNX Runtime is missing or refuses the

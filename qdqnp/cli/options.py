@@ -45,7 +45,7 @@ threads_option = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Pictures of a batch that are computed at a time.",
+    help="Threads, for the pictures of a batch or the rows of one.",
 )
 out_option = click.option("--out", required=True, type=PATH, metavar="DIR", help="The folder to make.")
 outputs_option = click.option(

@@ -199,7 +199,7 @@ def verify(
         peer: a session of the profile's kind.
         inputs: arrays by input name, as the model file declares them.
         profile: name of the profile.
-        threads: how many pictures of a batch are computed at a time here, as in `Model.run`.
+        threads: how many compute at a time here, as in `Model.run`.
 
     Raises PeerError and InputError.
     """

@@ -1,8 +1,9 @@
 """How many threads a run may use: one, unless told otherwise.
 
-Threads share the pictures of a batch, and BLAS is held to one thread: the products of a quantized network are small, so
-that its own threads gain little on an idle machine, and on a busy one they wait for each other. Holding it takes
-threadpoolctl, which is optional; without it BLAS does as it likes, which `qdqnp doctor` says.
+Threads share the pictures of a batch, or the rows of one picture, and BLAS is held to one thread: the products of a
+quantized network are small, so that its own threads gain little on an idle machine, and on a busy one they wait for
+each other. Holding it takes threadpoolctl, which is optional; without it BLAS does as it likes, which `qdqnp doctor`
+says.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qdqnp.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 ONE = 1
 
@@ -108,6 +109,39 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], threads: int
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Crew:
+    """Threads that compute parts of one run at the same time: the caller's, and others while `at_work` lasts."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Have the threads while the context lasts."""
+        if self._threads == ONE:
+            yield
+            return
+        from concurrent.futures import ThreadPoolExecutor  # as in `each`
+
+        with ThreadPoolExecutor(self._threads - 1, "qdqnp") as self._pool:
+            yield
+        self._pool = None
+
+    def together(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """Do jobs, one in each thread at most, and return when all are done. An exception of one is raised then."""
+        assert self._pool is not None, "the threads are not at work"
+        first, *others = jobs
+        waiting = [self._pool.submit(job) for job in others]
+        try:
+            first()
+        finally:
+            for future in waiting:
+                future.exception()  # others write to memory that is lent
+        for future in waiting:
+            future.result()
 
 
 @contextmanager

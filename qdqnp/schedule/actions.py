@@ -5,8 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
+
+from qdqnp.executor.buffer import small_buffer
 from qdqnp.executor.plan import BoundStep
+from qdqnp.executor.threads import Crew
 from qdqnp.graph import Sizes
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.tables import UnaryTable
@@ -14,6 +19,9 @@ from qdqnp.quant import Array
 from qdqnp.schedule.arena import carve
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image, PlacedImage
+
+#: Products that a form computes, at least, that are worth to be divided among threads. Measured; it decides speed only.
+FEWEST_PRODUCTS = 25_000_000
 
 #: Does a part of an action. It is given the tensors of codes by name, and adds those that it makes.
 Act = Callable[[dict[str, Array]], None]
@@ -25,8 +33,10 @@ class RunMemory:
 
     #: The images by name.
     placed: Mapping[str, PlacedImage]
-    #: Flat floats that the forms share.
-    work: Array
+    #: For each thread, flat floats that the forms share.
+    works: Sequence[Array]
+    #: The threads.
+    crew: Crew
     #: What steps on codes share.
     scratch: Scratch
 
@@ -53,6 +63,10 @@ class Action(ABC):
     def bind(self, memory: RunMemory) -> Sequence[Act]:
         """Return what does it, in order."""
 
+    def shared(self, threads: int) -> Action:
+        """Return what does it in several threads where that pays, else the action itself."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Compiled(Action):
@@ -70,8 +84,37 @@ class Compiled(Action):
 
     def bind(self, memory: RunMemory) -> Sequence[Act]:
         form = self.form
-        calls = form.bind(memory.placed, carve(memory.work, form.work))
+        calls = form.bind(memory.placed, carve(memory.works[0], form.work))
         return [*_cleared(memory.placed[form.output.name]), *calls]
+
+    def shared(self, threads: int) -> Action:
+        shares = self.form.shares(threads) if threads > 1 and self.form.products >= FEWEST_PRODUCTS else []
+        return Shared(self.form, shares) if len(shares) > 1 else self
+
+
+@dataclass(frozen=True, eq=False)
+class Shared(Compiled):
+    """A step is computed by several threads, some rows of its output each."""
+
+    shares: Sequence[Form]
+
+    def bind(self, memory: RunMemory) -> Sequence[Act]:
+        each = [
+            share.bind(memory.placed, carve(work, share.work))
+            for share, work in zip(self.shares, memory.works, strict=False)
+        ]
+        return [*_cleared(memory.placed[self.form.output.name]), partial(_together, memory.crew, each)]
+
+
+def _together(crew: Crew, each: Sequence[Sequence[Act]], values: dict[str, Array]) -> None:
+    """Let each thread make its calls."""
+    crew.together([partial(_made, calls, values) for calls in each])
+
+
+def _made(calls: Sequence[Act], values: dict[str, Array]) -> None:
+    with small_buffer(), np.errstate(all="ignore"):  # both are of a thread
+        for call in calls:
+            call(values)
 
 
 @dataclass(frozen=True, eq=False)

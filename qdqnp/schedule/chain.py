@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from qdqnp.quant import Array
-from qdqnp.schedule.arena import carve, rounded
-from qdqnp.schedule.form import Banded, Call, Form, bands
+from qdqnp.schedule.arena import carve
+from qdqnp.schedule.form import Banded, Call, Form, bands, floats_of, shared
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.strips import PlacedStrips, Strips
 
@@ -64,18 +64,21 @@ class _Buffer:
 class FormChain(Form):
     """Two forms or more."""
 
-    def __init__(self, forms: Sequence[Banded]) -> None:
+    def __init__(self, forms: Sequence[Banded], rows: tuple[int, int] | None = None) -> None:
+        """Make a chain. rows: of the last form, (first, count); None for all."""
         first, last = forms[0], forms[-1]
-        self.forms = list(forms)
+        self._given, self.forms = forms, list(forms)
         self.label = ", ".join(form.label for form in forms)
         self.kind = ", ".join(form.kind for form in forms)
         self.proof = "; ".join(dict.fromkeys(form.proof for form in forms))
         self.reads = (*first.reads, *(image for form in forms[1:] for image in form.reads[1:]))
         self.output, self.borders, self.codes = last.output, first.borders, first.codes
-        self._bands = self._parts(bands(last.output.height, self._most(), last.multiple))
+        begin, count = rows or (0, last.output.height)
+        self._bands = self._parts([(begin + at, some) for at, some in bands(count, self._most(), last.multiple)])
         self._buffers = [self._buffer(at) for at in range(len(forms) - 1)]
-        shared = max(sum(map(rounded, form.work)) for form in self.forms)
-        self.work = (*(buffer.floats for buffer in self._buffers), shared)
+        self.products = sum(form.products for form in forms)
+        common = max(floats_of(form) for form in self.forms)
+        self.work = (*(buffer.floats for buffer in self._buffers), common)
 
     @property
     def in_strips(self) -> list[Banded]:
@@ -106,7 +109,7 @@ class FormChain(Form):
     def _parts(self, last: Sequence[tuple[int, int]]) -> list[list[_Part]]:
         """Return what each form does in each band of the last one's rows."""
         found: list[list[_Part]] = []
-        made = [0] * len(self.forms)
+        made = self._begin(last[0][0])
         for first, count in last:
             parts = [_Part(first, first + count)]
             for at in range(len(self.forms) - 2, -1, -1):
@@ -118,6 +121,17 @@ class FormChain(Form):
             made = [part.stop for part in parts]
             found.append(parts)
         return found
+
+    def _begin(self, first: int) -> list[int]:
+        """Return the first row that each form makes, where the last one's is `first`."""
+        begin = [first]
+        for form in self.forms[:0:-1]:
+            begin.insert(0, max(0, form.needs(begin[0], 1)[0]))
+        return begin
+
+    def shares(self, count: int) -> Sequence[Form]:
+        last = self.forms[-1]
+        return [FormChain(self._given, rows) for rows in shared(last.output.height, count, last.multiple)]
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         works = [carve(work[-1], form.work) for form in self.forms]

@@ -15,10 +15,9 @@ from qdqnp.ops.movement.concat import Concat
 from qdqnp.quant import Array
 from qdqnp.schedule.actions import Action, Compiled, Defined, Entered, Left, Looked, Reshaped
 from qdqnp.schedule.addition import of_pairs
-from qdqnp.schedule.arena import rounded
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Chooser, Convolved, function_with_addition, is_maximum, with_addition
-from qdqnp.schedule.form import Banded, Form
+from qdqnp.schedule.form import Banded, Form, floats_of
 from qdqnp.schedule.functions import CodeFunction, CodeSource, function_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined, rescale
@@ -357,7 +356,7 @@ class _Compiler:
         self._chain()
         places, floats = places_of(self._actions, self._images, self._inside)
         computed = [action.form for action in self._actions if isinstance(action, Compiled)]
-        work = max((sum(map(rounded, form.work)) for form in computed), default=0)
+        work = max(map(floats_of, computed), default=0)
         return Schedule(self._actions, places, floats, work, self._wanted, self._fixed)
 
     def worth(self) -> bool:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 from qdqnp.quant import Array
+from qdqnp.schedule.arena import rounded
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.strips import Strips
 
@@ -37,6 +38,9 @@ class Form(ABC):
         """The names of the images that are read."""
         return tuple(image.name for image in self.reads)
 
+    #: How many products of numbers are computed; 0 where there are few.
+    products = 0
+
     @abstractmethod
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         """Return what computes the step, band of rows by band of rows.
@@ -44,6 +48,11 @@ class Form(ABC):
         placed: inputs and output by name.
         work: flat float32 memory, a piece for each of `self.work`, with any content.
         """
+
+    def shares(self, count: int) -> Sequence[Form]:
+        """Return forms that compute some rows of the output each, which threads may do at the same time: `count` at
+        most, and one where rows are not computed by themselves."""
+        return [self]
 
 
 class Banded(Form):
@@ -79,6 +88,32 @@ class Banded(Form):
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         return [*self.prepare(placed, work), *(self.band(placed, work, *rows) for rows in self.bands)]
+
+    def shares(self, count: int) -> Sequence[Form]:
+        return [BandedRows(self, *rows) for rows in shared(self.output.height, count, self.multiple)]
+
+
+class BandedRows(Form):
+    """Some rows of a banded form's output."""
+
+    def __init__(self, form: Banded, first: int, count: int) -> None:
+        self._form, self.label, self.kind, self.proof = form, form.label, form.kind, form.proof
+        self.reads, self.output, self.work, self.codes = form.reads, form.output, form.work, form.codes
+        self._bands = [(first + at, rows) for at, rows in bands(count, form.bands[0][1], form.multiple)]
+
+    def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
+        form = self._form
+        return [*form.prepare(placed, work), *(form.band(placed, work, *rows) for rows in self._bands)]
+
+
+def floats_of(form: Form) -> int:
+    """Return the floats of a form's work memory, as `carve` divides it."""
+    return sum(map(rounded, form.work))
+
+
+def shared(rows: int, count: int, multiple: int) -> list[tuple[int, int]]:
+    """Cut rows into `count` parts at most, (first, count) of each; all but the last of a multiple."""
+    return bands(rows, -(-rows // count), multiple)
 
 
 def bands(rows: int, most: int, multiple: int = 1) -> list[tuple[int, int]]:

@@ -48,6 +48,11 @@ class ConvolvedLayer:
         return BYTES_PER_WEIGHT * self.weights.size
 
     @property
+    def products(self) -> int:
+        """How many products of numbers the layer computes, those with the zeros of blocks among them."""
+        return self.weights.size * self.y.height * self.y.width
+
+    @property
     def reads(self) -> tuple[Image, ...]:
         """The images that are read: the input, and what is added."""
         return (self.x, *((self.shortcut.other,) if self.shortcut is not None else ()))

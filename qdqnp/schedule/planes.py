@@ -41,6 +41,7 @@ class Planes(Banded):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.output, self.proof = layer, layer.label, layer.y, layer.proof
+        self.products = layer.products
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
         #: What makes the codes of real values; None where codes are read.
         self._quantized: Quantized | None = None

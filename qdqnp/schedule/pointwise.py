@@ -33,7 +33,7 @@ class Pointwise(Banded):
     def __init__(self, layer: ConvolvedLayer, blocks: int = 1) -> None:
         """Make the form. blocks: of the output's channels, in each of which channels lie next to each other."""
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
-        self.proof = layer.proof
+        self.proof, self.products = layer.proof, layer.products
         out, self._blocks = layer.y, blocks
         self._inner = out.channels // blocks
         weights = layer.weights[0, 0, 0].astype(np.float32)

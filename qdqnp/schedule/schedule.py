@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdqnp.executor.buffer import small_buffer
-from qdqnp.executor.threads import one_blas_thread
+from qdqnp.executor.threads import ONE, Crew, one_blas_thread
 from qdqnp.kernels.scratch import Scratch
+from qdqnp.limits import SCHEDULE_BYTES
 from qdqnp.quant import Array
-from qdqnp.schedule.actions import Action, RunMemory, forgotten
+from qdqnp.schedule.actions import Action, Compiled, RunMemory, Shared, forgotten
 from qdqnp.schedule.arena import aligned, carve, rounded
+from qdqnp.schedule.form import floats_of
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.products import view
 
@@ -60,14 +62,24 @@ class Schedule:
         self._wanted = frozenset(wanted)
         #: Tensors that do not depend on the inputs.
         self._fixed = fixed
-        self._free: deque[_Arena] = deque()
+        #: Arenas that no run has, by number of threads.
+        self._free: dict[int, deque[_Arena]] = {}
         #: The tensors of codes whose arrays share no memory with others.
         self._fresh = frozenset(name for action in self.actions for name in action.fresh)
 
     @property
     def nbytes(self) -> int:
-        """The bytes of an arena."""
+        """The bytes of an arena of one thread."""
         return 4 * (self.floats + self.work)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether any step is computed on images."""
+        return any(isinstance(action, Compiled) for action in self.actions)
+
+    def shared(self, threads: int) -> tuple[Action, ...]:
+        """Return the actions, divided among threads where that pays."""
+        return tuple(action.shared(threads) for action in self.actions)
 
     def last_reads(self) -> list[list[str]]:
         """Return, for each action, the tensors of codes that nothing after it reads."""
@@ -78,17 +90,18 @@ class Schedule:
                 done[at].append(name)
         return done
 
-    def run(self, feeds: Mapping[str, Array], hold_blas: bool = True) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], threads: int = ONE, hold_blas: bool = True) -> dict[str, Array]:
         """Return the wanted tensors by name; they share no memory with inputs or arena.
 
             feeds: the tensors that the run starts from, for one picture.
+            threads: how many compute at a time, at most; each has work memory.
             hold_blas: whether BLAS is held to one thread.
 
         Raises ProfileError with the step's label where a value leaves the profile's domain.
         """
         values = {**self._fixed, **feeds}
         ignored = np.errstate(all="ignore")  # overflow to infinity and NaN are values here, with defined codes
-        with one_blas_thread(hold_blas), small_buffer(), ignored, self._lend() as arena:
+        with one_blas_thread(hold_blas), small_buffer(), ignored, self._lend(self._most(threads)) as arena:
             for calls in arena.calls:
                 for call in calls:
                     call(values)
@@ -98,25 +111,37 @@ class Schedule:
         """Return an array that nothing else holds: a copy, where its maker does not give a fresh one."""
         return np.asarray(array, order="C") if name in self._fresh else np.array(array, order="C")
 
+    def _most(self, threads: int) -> int:
+        """Return how many of so many threads have work memory within the limit of an arena."""
+        return max(ONE, min(threads, (SCHEDULE_BYTES // 4 - self.floats) // max(1, self.work)))
+
     @contextmanager
-    def _lend(self) -> Iterator[_Arena]:
-        """Lend an arena. A deque's `append` and `pop` are atomic: no lock, which a fork would leave locked."""
+    def _lend(self, threads: int) -> Iterator[_Arena]:
+        """Lend an arena. What dicts and deques do here is atomic: no lock, which a fork would leave locked."""
+        free = self._free.setdefault(threads, deque())
         try:
-            arena = self._free.pop()
+            arena = free.pop()
         except IndexError:
-            arena = _Arena(self)
+            arena = _Arena(self, threads)
         try:
-            yield arena
+            with arena.crew.at_work():
+                yield arena
         finally:
-            self._free.append(arena)
+            free.append(arena)
 
 
 class _Arena:
     """The memory of one run at a time, and the actions bound to it."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        images, work = carve(aligned(rounded(schedule.floats) + schedule.work), (schedule.floats, schedule.work))
+    def __init__(self, schedule: Schedule, threads: int) -> None:
+        actions = schedule.shared(threads)
+        shared = [action for action in actions if isinstance(action, Shared)]
+        count = max((len(action.shares) for action in shared), default=ONE)
+        floats = max((floats_of(share) for action in shared for share in action.shares), default=0)
+        sizes = (schedule.floats, *[max(schedule.work, floats)] * count)
+        images, *works = carve(aligned(sum(map(rounded, sizes))), sizes)
         placed = {name: place.put(images) for name, place in schedule.places.items()}
-        memory = RunMemory(placed, work, Scratch())
-        each = zip(schedule.actions, schedule.last_reads(), strict=True)
+        self.crew = Crew(count)
+        memory = RunMemory(placed, works, self.crew, Scratch())
+        each = zip(actions, schedule.last_reads(), strict=True)
         self.calls = [[*action.bind(memory), *forgotten(done)] for action, done in each]

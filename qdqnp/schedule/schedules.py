@@ -37,8 +37,8 @@ class Schedules:
     def run(self, feeds: Mapping[str, Array], wanted: Collection[str], threads: int | None) -> dict[str, Array]:
         """Return the wanted tensors by name, as `walk` does: by a schedule where there is one, else step by step.
 
-            threads: how many pictures of a batch are computed at a time, None for as many as there are processors.
-                Elsewhere None leaves BLAS as it is, which is held to one thread otherwise.
+            threads: how many compute at a time, the pictures of a batch or rows of one picture; None for as many as
+                there are processors. Step by step, None leaves BLAS as it is, which is held to one thread otherwise.
 
         Other arguments and errors are those of `walk`.
         """
@@ -52,7 +52,7 @@ class Schedules:
     def _run(schedule: Schedule | Batch, feeds: Mapping[str, Array], threads: int | None) -> dict[str, Array]:
         if isinstance(schedule, Batch):
             return schedule.run(feeds, threads)
-        return schedule.run(feeds, hold_blas=threads is not None)
+        return schedule.run(feeds, checked_threads(threads), threads is not None or schedule.compiled)
 
     def trace(self, feeds: Mapping[str, Array], notes: Notes, threads: int | None) -> dict[str, Array]:
         """Return every tensor that is not a constant, by name: the feeds, then all in the order in which they are made.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import qdqnp
 from qdqnp.executor import threads
-from qdqnp.executor.threads import each, one_blas_thread
+from qdqnp.executor.threads import Crew, each, one_blas_thread
 from tests.networks import dla
 
 
@@ -49,7 +50,26 @@ def test_runs_and_traces_hold_blas_to_one_thread_unless_told_otherwise(blas: Lib
     assert blas.seen == [1, 4]
     blas.seen.clear()
     model.run(x, threads=None)
+    assert blas.seen == [1, 4]
+    blas.seen.clear()
+    model.run(x, strategy="float64", threads=None)  # step by step
     assert blas.seen == []
+
+
+def test_jobs_are_done_at_the_same_time_and_all_are_done_when_one_fails() -> None:
+    crew, meet, done = Crew(3), threading.Barrier(3, timeout=60), []
+
+    def job(number: int) -> None:
+        meet.wait()
+        if number == 1:
+            raise KeyError(number)
+        done.append(number)
+
+    with crew.at_work(), pytest.raises(KeyError, match="1"):
+        crew.together([partial(job, number) for number in range(3)])
+    assert sorted(done) == [0, 2]
+    with Crew(1).at_work():  # the caller's thread alone: there is nothing to do together
+        pass
 
 
 def test_the_limit_is_lifted_after_an_error(blas: Library) -> None:

@@ -1,0 +1,127 @@
+"""The rows of one picture, divided among threads, against the steps one after the other."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import qdqnp
+from qdqnp.executor.walk import walk
+from qdqnp.feeds import feeds_for
+from qdqnp.schedule import actions
+from qdqnp.schedule import compile as compiling
+from qdqnp.schedule import schedule as scheduling
+from qdqnp.schedule.actions import Shared
+from qdqnp.schedule.chain import FormChain
+from qdqnp.schedule.compile import compile_plan
+from tests.networks import dla
+from tests.schedule.test_forms import chain
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small, images are between the forms of a chain, and rows are divided."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    monkeypatch.setattr(actions, "FEWEST_PRODUCTS", 1)
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art"])
+def test_every_number_of_threads_gives_the_codes_of_the_steps(profile: str, divided: None) -> None:
+    """Of random convolutions, alone and in chains, every tensor: the number of shares is that of rows at most."""
+    shares: dict[str, int] = {}
+    for seed in range(25):
+        made, x = chain(seed, profile)
+        try:
+            model = qdqnp.load(made)
+            plan = model.plan(profile)
+            feeds = feeds_for(plan, x)
+            expected = walk(plan, feeds, None)
+        except qdqnp.QdqnpError:
+            continue
+        for wanted in (plan.program.outputs, [name for name in expected if name not in feeds]):
+            shapes = plan.shapes({plan.program.inputs[0]: x.shape})
+            schedule = compile_plan(plan, plan.steps, shapes, feeds, wanted, {}, always=True)
+            assert schedule is not None
+            for threads in (2, 3, 100):
+                for action in schedule.shared(threads):
+                    if isinstance(action, Shared):
+                        assert len(action.shares) <= min(threads, action.form.output.height)
+                        kind = type(action.form).__name__
+                        shares[kind] = max(shares.get(kind, 0), len(action.shares))
+                found = schedule.run(feeds, threads)
+                for name in wanted:
+                    np.testing.assert_array_equal(found[name], expected[name], strict=True, err_msg=f"{seed} {name}")
+    assert min(shares[kind] for kind in ("Pointwise", "KernelRows", "FormChain")) > 3, shares
+
+
+def test_threads_of_a_run_do_not_outlive_it(divided: None) -> None:
+    model, x = qdqnp.load(dla(2, size=32)), np.random.default_rng(0).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
+    (want,) = model.run(x).values()
+    before = threading.active_count()
+    for threads in (2, 5, None):
+        (found,) = model.run(x, threads=threads).values()
+        np.testing.assert_array_equal(found, want, strict=True)
+        assert threading.active_count() == before
+
+
+def test_an_error_in_a_share_ends_the_run_and_the_next_one_is_right(
+    divided: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = qdqnp.load(dla(2, size=32)), np.random.default_rng(0).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
+    (want,) = model.run(x, threads=2).values()
+    whole = actions._made
+
+    def fails(calls: list[actions.Act], values: dict[str, np.ndarray]) -> None:
+        whole(calls, values)
+        if threading.current_thread() is not threading.main_thread():
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "_made", fails)
+        fresh = qdqnp.load(dla(2, size=32))
+        with pytest.raises(ZeroDivisionError):
+            fresh.run(x, threads=2)
+    np.testing.assert_array_equal(*model.run(x, threads=2).values(), want, strict=True)
+
+
+def test_work_memory_of_all_threads_stays_within_the_limit(divided: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
+    plan = model.plan("ort")
+    feeds = feeds_for(plan, x)
+    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
+    schedule = compile_plan(plan, plan.steps, shapes, feeds, plan.program.outputs, {}, always=True)
+    assert schedule is not None
+    room = 4 * (schedule.floats + 3 * schedule.work)
+    monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", room)
+    assert schedule._most(10**9) == 3
+    monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", 1)
+    assert schedule._most(10**9) == 1
+
+
+def test_small_layers_and_one_thread_are_not_divided() -> None:
+    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
+    plan = model.plan("ort")
+    feeds = feeds_for(plan, x)
+    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
+    schedule = compile_plan(plan, plan.steps, shapes, feeds, plan.program.outputs, {}, always=True)
+    assert schedule is not None
+    assert schedule.shared(4) == schedule.actions
+    assert not any(isinstance(action, Shared) for action in schedule.shared(1))
+
+
+def test_shares_of_a_chain_make_all_rows_once(divided: None) -> None:
+    """Rows of the last form, none left out and none twice."""
+    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
+    plan = model.plan("ort")
+    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
+    schedule = compile_plan(plan, plan.steps, shapes, feeds_for(plan, x), plan.program.outputs, {}, always=True)
+    assert schedule is not None
+    chains = [action.form for action in schedule.shared(3) if isinstance(action, Shared)]
+    made = [form for form in chains if isinstance(form, FormChain)]
+    assert made
+    for form in made:
+        rows = [parts[-1] for share in form.shares(3) if isinstance(share, FormChain) for parts in share._bands]
+        assert [part.first for part in rows] == [0, *(part.stop for part in rows[:-1])]
+        assert rows[-1].stop == form.output.height
