@@ -29,6 +29,8 @@ class Kernel(ABC):
     def __init__(self, operator: Operator, binding: Binding) -> None:
         self.operator = operator
         self.binding = binding
+        if not isinstance(operator, IntegerOperator):  # it asks nothing
+            self.numbers = {}
 
     @abstractmethod
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
@@ -41,9 +43,8 @@ class Kernel(ABC):
         return self.operator.questions(self.binding.step, *arrays)
 
     def parameters(self, arrays: Sequence[Array | None]) -> Mapping[str, Any]:
-        """Return the numbers that the step's arithmetic uses, by name; {} for operators that ask nothing."""
-        if not isinstance(self.operator, IntegerOperator):
-            return {}
+        """Return the numbers that the step's arithmetic uses, by name, where `numbers` is None."""
+        assert isinstance(self.operator, IntegerOperator)
         return self.operator.parameters(self.binding, self.questions(arrays))
 
 
