@@ -70,6 +70,11 @@ class Winograd(KernelRows):
     def needs(self, first: int, count: int) -> tuple[int, int]:
         return super().needs(first, count + count % 2)  # a last odd row is computed as a pair
 
+    def _borders(self, rows: int) -> tuple[int, int]:
+        # threads and chains may begin with an odd row: the last pair then goes beyond the last row
+        start, stop = super().needs(0, rows + 1)
+        return -start, max(0, stop - self.layer.x.height)
+
     def prepare(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
         if self._gathered:
             return super().prepare(placed, work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.finish import Direct
-from qdqnp.schedule.form import Form
+from qdqnp.schedule.form import Banded, Form
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.joined import CodeTable, Rescaling
 from qdqnp.schedule.layer import ConvolvedLayer
@@ -202,6 +202,26 @@ def test_strips_between_forms_give_the_codes_of_the_steps(profile: str, monkeypa
         layouts = [form.strips for form in readers if form.strips is not None]
         seen.update((layout.down > 1, layout.blocks > 1) for layout in layouts)
     assert len(seen) == 4, f"strips with and without a stride, of one block and of several: {seen}"
+
+
+def test_what_any_rows_read_beyond_an_image_are_its_rows_of_zeros() -> None:
+    """Bands, shares of threads and chains begin and end with any row of output."""
+    seen: Counter[str] = Counter()
+    for seed in range(12):
+        proto, x = chain(seed, "ort")
+        try:
+            schedule = check(qdqnp.load(proto), x, "ort")
+        except qdqnp.QdqnpError:
+            continue
+        for form in computed(schedule):
+            if isinstance(form, Banded) and not form.codes:
+                height, (above, below) = form.output.height, form.borders
+                seen[type(form).__name__] += 1
+                for first, stop in combinations(range(height + 1), 2):
+                    start, end = form.needs(first, stop - first)
+                    assert -above <= start, (type(form), first, stop)
+                    assert end <= form.reads[0].height + below, (type(form), first, stop)
+    assert {"Pointwise", "KernelRows", "Winograd"} <= set(seen), seen
 
 
 def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
