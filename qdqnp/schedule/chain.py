@@ -125,8 +125,9 @@ class FormChain(Form):
     def _begin(self, first: int) -> list[int]:
         """Return the first row that each form makes, where the last one's is `first`."""
         begin = [first]
-        for form in self.forms[:0:-1]:
-            begin.insert(0, max(0, form.needs(begin[0], 1)[0]))
+        for form, before in zip(self.forms[:0:-1], self.forms[-2::-1], strict=True):
+            start, _ = form.needs(begin[0], 1)
+            begin.insert(0, min(before.output.height, max(0, start)))  # windows may lie in the padding alone
         return begin
 
     def shares(self, count: int) -> Sequence[Form]:

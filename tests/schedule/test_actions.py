@@ -16,7 +16,7 @@ from qdqnp.schedule import schedule as scheduling
 from qdqnp.schedule.actions import Shared
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.compile import compile_plan
-from tests.networks import dla
+from tests.networks import Builder, dla
 from tests.schedule.test_forms import chain
 
 
@@ -55,6 +55,23 @@ def test_every_number_of_threads_gives_the_codes_of_the_steps(profile: str, divi
                 for name in wanted:
                     np.testing.assert_array_equal(found[name], expected[name], strict=True, err_msg=f"{seed} {name}")
     assert min(shares[kind] for kind in ("Pointwise", "KernelRows", "FormChain")) > 3, shares
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_rows_whose_windows_lie_in_the_padding_alone(kernel: int, divided: None) -> None:
+    """They read no row of the image between two forms, whichever thread has them."""
+    net = Builder(3)
+    y = net.conv(net.conv(net.conv(net.quantized("input", 8, 1.0), 16, 3), 16, kernel), 8, 3)
+    last = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
+    pads = next(attribute for attribute in last.attribute if attribute.name == "pads")
+    pads.ints[:] = [5, 1, 5, 1]
+    model = qdqnp.load(net.model(y, [1, 8, 4, 5]))
+    x = np.random.default_rng(1).normal(0, 1, (1, 8, 4, 5)).astype(np.float32)
+    plan = model.plan()
+    expected = walk(plan, feeds_for(plan, x), plan.program.outputs)
+    for threads in range(1, 13):
+        for found in model.run(x, threads=threads).values():
+            np.testing.assert_array_equal(found, *expected.values(), strict=True, err_msg=f"{threads}")
 
 
 def test_threads_of_a_run_do_not_outlive_it(divided: None) -> None:
