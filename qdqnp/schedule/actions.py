@@ -19,6 +19,7 @@ from qdqnp.quant import Array
 from qdqnp.schedule.arena import carve
 from qdqnp.schedule.form import Form
 from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.leaving import Leaving
 
 #: Products that a form computes, at least, that are worth to be divided among threads. Measured; it decides speed only.
 FEWEST_PRODUCTS = 25_000_000
@@ -159,20 +160,27 @@ class Left(Action):
     """An image becomes codes."""
 
     image: Image
+    #: Channels whose codes are there already, (first, stop) by the name of the tensor that has them, in order.
+    known: Mapping[str, tuple[int, int]]
 
     @property
     def images(self) -> tuple[str, ...]:
         return (self.image.name,)
 
     @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(self.known)
+
+    @property
     def fresh(self) -> tuple[str, ...]:
         return (self.image.name,)
 
     def bind(self, memory: RunMemory) -> Sequence[Act]:
-        name, placed = self.image.name, memory.placed[self.image.name]
+        name, known = self.image.name, tuple(self.known)
+        codes = Leaving(memory.placed[name], memory.works[0], list(self.known.values()))
 
         def leave(values: dict[str, Array]) -> None:
-            values[name] = placed.codes()
+            values[name] = codes(*(values[part] for part in known))
 
         return [leave]
 

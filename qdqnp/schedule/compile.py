@@ -21,6 +21,7 @@ from qdqnp.schedule.form import Banded, Form, floats_of
 from qdqnp.schedule.functions import CodeFunction, CodeSource, function_of
 from qdqnp.schedule.image import Image
 from qdqnp.schedule.joined import Joined, rescale
+from qdqnp.schedule.leaving import leaving_floats
 from qdqnp.schedule.moved import Move, Taken, moves, reshapes
 from qdqnp.schedule.pairs import Added
 from qdqnp.schedule.places import places_of
@@ -279,8 +280,19 @@ class _Compiler:
     def _leave(self, name: str) -> None:
         """Make codes of an image where there are none."""
         if name not in self._codes:
-            self._actions.append(Left(self._images[name]))
+            self._actions.append(Left(self._images[name], self._known_in(name)))
             self._codes.add(name)
+
+    def _known_in(self, name: str) -> Mapping[str, tuple[int, int]]:
+        """Return the parts of a joined image whose codes are there and the same in it, with their channels."""
+        whole, found, begin = self._images[name], {}, 0
+        inside = sorted((first, part) for part, (owner, first) in self._inside.items() if owner == name)
+        for first, part in inside:
+            image = self._images[part]
+            if part in self._codes and image.alike(whole) and first >= begin:
+                begin = first + image.channels
+                found[part] = first, begin
+        return found
 
     def _enter(self, image: Image) -> None:
         """Make an image of codes where there is none."""
@@ -356,7 +368,8 @@ class _Compiler:
         self._chain()
         places, floats = places_of(self._actions, self._images, self._inside)
         computed = [action.form for action in self._actions if isinstance(action, Compiled)]
-        work = max(map(floats_of, computed), default=0)
+        left = [leaving_floats(action.image) for action in self._actions if isinstance(action, Left)]
+        work = max([*map(floats_of, computed), *left], default=0)
         return Schedule(self._actions, places, floats, work, self._wanted, self._fixed)
 
     def worth(self) -> bool:

@@ -10,12 +10,6 @@ import numpy as np
 from qdqnp.lazy import lazy
 from qdqnp.quant import EIGHT_BIT, Array, Codes, Float32, Quant, all_codes, code_range
 
-#: Values that are made codes at a time, so that they stay in cache. The number was measured and decides speed only.
-PIECE = 32 * 1024
-
-#: Codes that go from channels last to channels first at a time, so that they stay in the nearest cache; likewise.
-TURNED = 24 * 1024
-
 
 def centered(quant: Quant) -> Float32:
     """Return all codes less the zero point, in the order of their bytes."""
@@ -44,6 +38,11 @@ class Image:
         """The least and the largest value: the codes' range less the zero point."""
         low, high = code_range(self.dtype)
         return low - self.zero_point, high - self.zero_point
+
+    def alike(self, other: Image) -> bool:
+        """Tell whether both have the same size and codes, but for the number of channels."""
+        mine, others = ((image.height, image.width, image.dtype, image.zero_point) for image in (self, other))
+        return mine == others
 
     @property
     def size(self) -> int:
@@ -104,32 +103,3 @@ class PlacedImage:
         np.copyto(inside, codes[0].transpose(1, 2, 0))
         if self.image.zero_point:
             np.subtract(inside, self.image.zero, out=inside)
-
-    def codes(self) -> Codes:
-        """Return the image's codes (1, C, H, W)."""
-        image, narrow = self.image, self._narrow()
-        shape = (1, image.channels, image.height, image.width)
-        if image.height * image.width == 1:
-            return narrow.reshape(shape)
-        pixels = narrow.reshape(-1, image.channels)
-        found = np.empty((image.channels, len(pixels)), image.dtype)
-        count = max(1, TURNED // image.channels)
-        for first in range(0, len(pixels), count):
-            found[:, first : first + count] = pixels[first : first + count].T
-        return found.reshape(shape)
-
-    def _narrow(self) -> Codes:
-        """Return the image's codes, channels last."""
-        image, inside = self.image, self.inside
-        narrow = np.empty(inside.shape, image.dtype)
-        if image.held is not None:  # bytes are added modulo 256, which is cheaper than floats
-            np.copyto(narrow.view(image.held), inside, casting="unsafe")
-            np.add(narrow.view(np.uint8), np.uint8(image.zero_point % 256), out=narrow.view(np.uint8))
-            return narrow
-        rows = min(image.height, max(1, PIECE // max(1, image.width * image.channels)))
-        shifted = np.empty((rows, *inside.shape[1:]), np.float32)
-        for first in range(0, image.height, rows):
-            part = inside[first : first + rows]
-            part = np.add(part, image.zero, out=shifted[: len(part)])
-            np.copyto(narrow[first : first + rows], part, casting="unsafe")
-        return narrow

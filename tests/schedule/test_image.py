@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from qdqnp.quant import all_codes
-from qdqnp.schedule import image as images
+from qdqnp.schedule import leaving
 from qdqnp.schedule.image import Image, PlacedImage
+from qdqnp.schedule.leaving import Leaving, leaving_floats
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_codes_become_an_image_and_codes_again(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "PIECE", 40)
-    monkeypatch.setattr(images, "TURNED", 7)
+    monkeypatch.setattr(leaving, "PIECE", 40)
+    monkeypatch.setattr(leaving, "TURNED", 7)
     rng = np.random.default_rng(1)
     for zero in all_codes(np.dtype(dtype)):
         height, width, channels, more = (int(size) for size in rng.integers(1, 6, 4))
@@ -23,5 +24,11 @@ def test_codes_become_an_image_and_codes_again(dtype: type, monkeypatch: pytest.
         placed = PlacedImage(image, memory[..., more:], 1)
         placed.take(codes)
         assert (placed.inside.transpose(2, 0, 1) == codes[0].astype(int) - int(zero)).all()
-        np.testing.assert_array_equal(placed.codes(), codes, strict=True)
+        cuts = [sorted(int(cut) for cut in rng.integers(0, channels + 1, 2)), [channels, channels]]
+        for known in ([], cuts[:1], cuts):
+            work = np.full(leaving_floats(image), np.nan, np.float32)
+            leave = Leaving(placed, work, [(first, stop) for first, stop in known])
+            for _ in range(2):
+                found = leave(*(codes[:, first:stop] for first, stop in known))
+                np.testing.assert_array_equal(found, codes, strict=True)
         assert np.isnan(memory[..., :more]).all()

@@ -1,0 +1,85 @@
+"""An image becomes codes, channels first: floats become bytes in work memory, which are then turned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qdqnp.quant import Array, Codes
+from qdqnp.schedule.form import bands
+from qdqnp.schedule.image import Image, PlacedImage
+
+#: Values that are made codes at a time, so that they stay in cache. The number was measured and decides speed only.
+PIECE = 32 * 1024
+
+#: Codes that go from channels last to channels first at a time, so that they stay in the nearest cache; likewise.
+TURNED = 24 * 1024
+
+
+def leaving_floats(image: Image) -> int:
+    """Return the floats of work memory that an image takes to become codes."""
+    return -(-image.size // 4) + _shifted_floats(image)
+
+
+def _shifted_floats(image: Image) -> int:
+    return 0 if image.held is not None else _rows(image) * image.width * image.channels
+
+
+def _rows(image: Image) -> int:
+    """Return how many rows are made codes at a time."""
+    return min(image.height, max(1, PIECE // max(1, image.width * image.channels)))
+
+
+class Leaving:
+    """Makes the codes of an image in memory."""
+
+    def __init__(self, placed: PlacedImage, work: Array, known: Sequence[tuple[int, int]] = ()) -> None:
+        """Bind an image to memory.
+
+        work: `leaving_floats` floats.
+        known: channels whose codes are there already, (first, stop) in order.
+        """
+        self._image, self._inside, self._known = placed.image, placed.inside, tuple(known)
+        count = -(-self._image.size // 4)
+        flat = work[:count].view(np.uint8)[: self._image.size]
+        self._bytes = flat.reshape(self._inside.shape)
+        self._narrow = self._bytes.view(self._image.dtype)
+        self._shifted = work[count : count + _shifted_floats(self._image)]
+        self._turned = list(self._pieces())
+
+    def _pieces(self) -> Iterator[tuple[slice, slice, Codes]]:
+        """Yield channels, pixels and their bytes, channels first, for all that is not known."""
+        pixels = self._narrow.reshape(-1, self._image.channels)
+        bounds = [0, *(bound for part in self._known for bound in part), self._image.channels]
+        for first, stop in zip(bounds[::2], bounds[1::2], strict=True):
+            if stop > first:
+                for at, count in bands(len(pixels), TURNED // (stop - first)):
+                    yield slice(first, stop), slice(at, at + count), pixels[at : at + count, first:stop].T
+
+    def __call__(self, *known: Codes) -> Codes:
+        """Return the codes (1, C, H, W). known: those of the known channels, (1, channels, H, W) each."""
+        image = self._image
+        found = np.empty((1, image.channels, image.height, image.width), image.dtype)
+        for (first, stop), codes in zip(self._known, known, strict=True):
+            found[:, first:stop] = codes
+        self._fill()
+        flat = found.reshape(image.channels, -1)
+        for channels, pixels, turned in self._turned:
+            flat[channels, pixels] = turned
+        return found
+
+    def _fill(self) -> None:
+        """Make the codes, channels last."""
+        image = self._image
+        if image.held is not None:  # bytes are added modulo 256, which is cheaper than floats
+            np.copyto(self._bytes.view(image.held), self._inside, casting="unsafe")
+            if image.zero_point % 256:
+                np.add(self._bytes, np.uint8(image.zero_point % 256), out=self._bytes)
+            return
+        rows = _rows(image)
+        shifted = self._shifted.reshape(rows, image.width, image.channels)
+        for first in range(0, image.height, rows):
+            part = self._inside[first : first + rows]
+            part = np.add(part, image.zero, out=shifted[: len(part)])
+            np.copyto(self._narrow[first : first + rows], part, casting="unsafe")
