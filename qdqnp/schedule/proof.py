@@ -37,15 +37,10 @@ def _twice(weights: Int64, low: int, high: int) -> int:
     """Return twice the largest magnitude of any partial sum of F(2, 3)."""
     g0, g1, g2 = weights
     u0, u1, u2, u3 = 2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2  # twice the coefficients
-    width = high - low
-    products = (
-        *(reach(u, -width, width) for u in (u0, u2, u3)),
-        reach(u1, 2 * low, 2 * high),
-    )
     none = np.zeros_like(u0)
     # each product as coefficients of d0, d1, d2, d3
     p0, p1, p2, p3 = (u0, none, -u0, none), (none, u1, u1, none), (none, -u2, u2, none), (none, u3, none, -u3)
     negated = [tuple(-each for each in product) for product in (p2, p3)]
-    forms = [some for row in ((p0, p1, p2), (p1, *negated)) for count in (2, 3) for some in combinations(row, count)]
+    forms = [some for row in ((p0, p1, p2), (p1, *negated)) for count in (1, 2, 3) for some in combinations(row, count)]
     sums = (np.concatenate([sum(each) for each in zip(*some, strict=True)], axis=-1) for some in forms)
-    return max(*products, *(reach(some, low, high) for some in sums))
+    return max(reach(some, low, high) for some in sums)

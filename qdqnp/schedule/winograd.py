@@ -60,7 +60,7 @@ class Winograd(KernelRows):
         source = self.lines.floats(self.rows) if self._gathered else 0
         transformed = 4 * self.pairs * self.pitch * channels + self.lines.behind * self.inner
         tile = tile_floats(rows * self.pitch, y.channels)
-        sums = max(4 * self._pixels(self.pairs) * y.channels, tile)
+        sums = 4 * self._pixels(self.pairs) * y.channels
         self.work = (source, transformed, sums, tile, self.layer.finish.wide_floats * tile)
         # sums of three weights, and halves of them, are float32
         g0, g1, g2 = (self.layer.weights[:, row].astype(np.float32) for row in range(3))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections import Counter
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -41,6 +42,29 @@ def test_values_of_winograd_stay_within_its_bound(rng: np.random.Generator) -> N
             assert max(np.abs(2 * value).max() for value in sums) <= bound
             np.testing.assert_array_equal(sum(rows[0]), (weights * d[:3, None]).sum(axis=(0, 2)))
             np.testing.assert_array_equal(sum(rows[1]), (weights * d[1:, None]).sum(axis=(0, 2)))
+
+
+def test_the_bound_of_winograd_is_met_by_the_worst_codes(rng: np.random.Generator) -> None:
+    """It is the largest of any products that are added up first, over all extreme codes: no less, and no more."""
+    largest: Counter[tuple[int, ...]] = Counter()
+    d = np.array(list(product((0, 1), repeat=8))).reshape(-1, 4, 2)
+    for _ in range(300):
+        g, low, high = rng.integers(-9, 10, (3, 2)), -int(rng.integers(0, 9)), int(rng.integers(1, 9))
+        codes = np.where(d, high, low)
+        twice = 2 * g[0], g[0] + g[1] + g[2], g[0] - g[1] + g[2], 2 * g[2]
+        values = [codes[:, a] + sign * codes[:, b] for a, sign, b in ((0, -1, 2), (1, 1, 2), (2, -1, 1), (1, -1, 3))]
+        p0, p1, p2, p3 = ((u * v).sum(axis=1) for u, v in zip(twice, values, strict=True))
+        found = {
+            (at, *some): int(np.abs(sum(row[each] for each in some)).max())
+            for at, row in enumerate(((p0, p1, p2), (p1, -p2, -p3)))
+            for count in (1, 2, 3)
+            for some in combinations(range(3), count)
+        }
+        best = max(found.values())
+        assert int(winograd(g[:, None], low, high).split("<= ")[1]) == best
+        which = [some for some, value in found.items() if value == best]
+        largest.update(which if len(which) == 1 else [])
+    assert {some[0] for some in largest} == {0, 1}, f"both rows of sums count: {largest}"
 
 
 @pytest.mark.parametrize("at", [0, 1, 199])
