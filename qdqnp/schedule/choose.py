@@ -30,7 +30,7 @@ from qdqnp.schedule.planes import FEW, Planes, is_planar
 from qdqnp.schedule.pointwise import Pointwise, is_pointwise
 from qdqnp.schedule.rows import KernelRows, fits
 from qdqnp.schedule.store import Shortcut
-from qdqnp.schedule.winograd import Winograd, winograd_proof
+from qdqnp.schedule.winograd import Winograd
 
 Convolved = Pointwise | Planes | Depthwise | KernelRows
 
@@ -189,7 +189,7 @@ def exact_forms(layer: ConvolvedLayer, from_codes: bool) -> list[type[Convolved]
         Planes: from_codes and is_planar(layer),
         Pointwise: is_pointwise(layer),
         Depthwise: is_depthwise(layer),
-        Winograd: fits(layer) and bool(winograd_proof(layer)),
+        Winograd: fits(layer) and bool(layer.winograd_proof),
         KernelRows: fits(layer),
     }
     return [form for form, fit in fitting.items() if fit]

@@ -12,12 +12,14 @@ from qdqnp.executor.fast.sums import FastSums
 from qdqnp.executor.plan import BoundStep
 from qdqnp.kernels.strategy import AUTO, FLOAT32, prove
 from qdqnp.kernels.sums import Window
+from qdqnp.lazy import lazy
 from qdqnp.ops.geometry.conv import Convolution
 from qdqnp.ops.geometry.windows import window_for
 from qdqnp.ops.integer.asking import SumOperator
 from qdqnp.quant import Array
 from qdqnp.schedule.finish import Finish, finish_of
 from qdqnp.schedule.image import Image
+from qdqnp.schedule.proof import winograd
 from qdqnp.schedule.store import Shortcut
 
 #: Bytes that a layer takes for each weight of its blocks, at most: int16, and float32 in four forms of three rows.
@@ -46,6 +48,18 @@ class ConvolvedLayer:
     def weight_bytes(self) -> int:
         """The bytes that the weights take in any form, at most."""
         return BYTES_PER_WEIGHT * self.weights.size
+
+    @lazy
+    def winograd_proof(self) -> str:
+        """Why `winograd.py` is exact for the layer (`proof.py: winograd` has the equations); '' where it may not be
+        used."""
+        window = self.window
+        if window.kernel[0] != 3 or window.strides != (1, 1) or window.dilations[0] != 1:
+            return ""
+        blocks, _, columns, inner, outer = self.weights.shape
+        # kernel rows, blocks, channels out, kernel columns, channels in
+        by_row = np.moveaxis(self.weights, (1, 4), (0, 2)).reshape(3, blocks * outer, columns * inner)
+        return winograd(by_row, *self.x.range)
 
     @property
     def products(self) -> int:

@@ -21,12 +21,9 @@ from qdqnp.schedule.form import Banded, Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, multiplied, products, view
-from qdqnp.schedule.runs import copy_of
+from qdqnp.schedule.runs import Copy, copied, copy_of
 from qdqnp.schedule.store import stored
 from qdqnp.schedule.strips import PlacedStrips, Strips
-
-#: (to, from) of what is copied.
-Copies = list[tuple[Array, Array]]
 
 #: Floats that a band works on, which should stay in the cache of a core. Measured; it decides speed only.
 BAND = 1024 * 1024
@@ -95,7 +92,7 @@ class KernelRows(Banded):
         """Return how many sums are made for so many rows: all phases have as many."""
         return -(-rows * self.out_pitch // self.phases) * self.phases
 
-    def _read(self, x: PlacedImage, flat: Array, first: int, count: int) -> tuple[PlacedStrips, Copies]:
+    def _read(self, x: PlacedImage, flat: Array, first: int, count: int) -> tuple[PlacedStrips, list[Copy]]:
         """Return strips of what `count` rows of output from `first` on read, and (to, from) of what is copied there.
 
         x: the input; strips of it are read where they lie, an image is copied.
@@ -105,7 +102,7 @@ class KernelRows(Banded):
             return x, []
         start, down = self.needs(first, 1)[0], self.lines.down
         strips = self.lines.place(self.layer.x, flat, self.rows, start)
-        found: Copies = []
+        found: list[Copy] = []
         for remainder in sorted({at for at, _ in self.places}):
             begin, most = start + remainder, max(shift for at, shift in self.places if at == remainder)
             read = x.rows(begin, begin + (count + most - 1) * down + 1, down)[:, :: self.skip][:, : self.columns]
@@ -157,7 +154,7 @@ class KernelRows(Banded):
 
 
 def added_up(
-    copies: Sequence[tuple[Array, Array]],
+    copies: Sequence[Copy],
     parts: Sequence[Callable[[], Any]],
     tile: Array,
     spare: Array,
@@ -171,8 +168,7 @@ def added_up(
     """
 
     def call(_: Mapping[str, Array]) -> None:
-        for into, read in copies:
-            np.copyto(into, read)
+        copied(copies)
         for index, part in enumerate(parts):
             part()
             if index:

@@ -13,21 +13,9 @@ from qdqnp.schedule.form import Call, bands
 from qdqnp.schedule.image import PlacedImage
 from qdqnp.schedule.layer import ConvolvedLayer
 from qdqnp.schedule.products import Product, multiplied, products, view
-from qdqnp.schedule.proof import winograd
-from qdqnp.schedule.rows import BAND, Copies, KernelRows
+from qdqnp.schedule.rows import BAND, KernelRows
+from qdqnp.schedule.runs import Copy, copied
 from qdqnp.schedule.store import stored
-
-
-def winograd_proof(layer: ConvolvedLayer) -> str:
-    """Say why the form is exact for the layer (`proof.py: winograd` has the equations); '' where it may not be used."""
-    window = layer.window
-    if window.kernel[0] != 3 or window.strides != (1, 1) or window.dilations[0] != 1:
-        return ""
-    blocks, _, columns, inner, outer = layer.weights.shape
-    # kernel rows, blocks, channels out, kernel columns, channels in
-    by_row = np.moveaxis(layer.weights, (1, 4), (0, 2)).reshape(3, blocks * outer, columns * inner)
-    return winograd(by_row, *layer.x.range)
-
 
 #: What is made of four rows of values d0 to d3, and the two rows of sums that are made of four products p0 to p3.
 FORTH = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
@@ -45,7 +33,7 @@ class Winograd(KernelRows):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         super().__init__(layer)
-        self.proof = winograd_proof(layer)
+        self.proof = layer.winograd_proof
 
     def _plan(self) -> None:
         y, channels = self.output, self.layer.x.channels
@@ -97,7 +85,7 @@ class Winograd(KernelRows):
         flat, transformed, products_of, tile, wide = work
         pairs, x = -(-count // 2), placed[layer.x.name]
         v = self._transformed(transformed)[:, :, :pairs]
-        copies: Copies = []
+        copies: list[Copy] = []
         start, stop = self.needs(first, 2 * pairs)
         if self._gathered:
             strips, copies = self._read(x, flat, first, 2 * pairs)
@@ -153,12 +141,13 @@ def _in_pairs(lines: Array, v: Array) -> tuple[Array, Array]:
     )
 
 
-def _band(copies: Copies, made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]) -> Call:
+def _band(
+    copies: Sequence[Copy], made: Sequence[Product], finish: Callable[[], None], last: Callable[[], None]
+) -> Call:
     """Return what computes a band."""
 
     def call(_: Mapping[str, Array]) -> None:
-        for into, read in copies:
-            np.copyto(into, read)
+        copied(copies)
         multiplied(made)
         finish()
         last()
