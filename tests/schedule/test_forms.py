@@ -478,7 +478,12 @@ def test_steps_that_leave_elements_in_their_order_are_another_shape() -> None:
     """What they make is a view, and a copy where it is wanted; what is turned or a part is computed."""
     rows, first, last, ones = np.array([16, 3]), np.array([0]), np.array([3]), np.array([1])
     kept = [("Reshape", rows), ("Unsqueeze", first), ("Squeeze", first), ("Flatten",), ("Slice", first, rows[1:])]
-    others = [("Transpose",), ("Slice", first, ones, last), ("Slice", last, -9 * ones, last, -ones)]
+    others = [
+        ("Transpose",),
+        ("Slice", first, ones, last),
+        ("Slice", last, -9 * ones, last, -ones),
+        ("Slice", first, 2 * ones, ones),  # lies together, and is a view
+    ]
     nodes, constants = [], []
     for at, (op, *given) in enumerate((*kept, *others)):
         names = [f"c{at}_{index}" for index in range(len(given))]
