@@ -4,9 +4,9 @@
     python -m tools.verify.blas_table --python ~/numpy20/bin/python --python ~/newest/bin/python --threads 1 --threads 2
 
 OPENBLAS_CORETYPE chooses the kernel when NumPy is imported: each row is a process of its own. Every tensor of a batch
-is traced under every profile; the definitions, step by step and without BLAS, say what it must be. A kernel without
-fused multiply-adds must be found out by the probes (`numerics/chain.py`). Prints Markdown; exits 1 where a tensor
-differs or a probe is wrong.
+is traced under every profile, and its first picture is run alone, in chains whose rows threads share; the definitions,
+step by step and without BLAS, say what tensors and outputs must be. A kernel without fused multiply-adds must be found
+out by the probes (`numerics/chain.py`). Prints Markdown; exits 1 where a tensor differs or a probe is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -29,7 +29,8 @@ from qdqnp.kernels.scratch import Scratch
 from qdqnp.model import feeds_for
 from qdqnp.numerics import chain
 from qdqnp.quant import Array
-from qdqnp.schedule import schedules
+from qdqnp.schedule import actions, schedules
+from qdqnp.schedule import compile as compiling
 from tests.networks import dla
 from tools.bench.tables import Table, blas_kernel
 
@@ -56,34 +57,48 @@ def defined() -> Digests:
     """Return the digest of every tensor as the definitions compute it, by profile and network, then by name."""
     asked, chain.is_openblas = chain.is_openblas, lambda: False  # type: ignore[assignment]
     try:
-        return {
-            f"{profile}, groups of {group}": _defined(*network(group), profile)
-            for profile in PROFILES
-            for group in (1, 2)
-        }
+        return {key: _digests(*found) for key, found in _all_defined()}
     finally:
         chain.is_openblas = asked
 
 
-def _defined(model: qdqnp.Model, x: Array, profile: str) -> dict[str, str]:
+def _all_defined() -> Iterator[tuple[str, tuple[Mapping[str, Array], Mapping[str, Array]]]]:
+    for profile in PROFILES:
+        for group in (1, 2):
+            model, x = network(group)
+            alone = _defined(model, x[:1], profile)
+            outputs = {name: alone[name] for name in model.program().outputs}
+            yield f"{profile}, groups of {group}", (_defined(model, x, profile), outputs)
+
+
+def _digests(tensors: Mapping[str, Array], outputs: Mapping[str, Array]) -> dict[str, str]:
+    """Return the digests of a batch's tensors and of the outputs for its first picture."""
+    whole = {name: digest(array) for name, array in tensors.items()}
+    return {**whole, **{f"{name}, one picture": digest(array) for name, array in outputs.items()}}
+
+
+def _defined(model: qdqnp.Model, x: Array, profile: str) -> dict[str, Array]:
     plan = model.plan(profile)
     values = dict(feeds_for(plan, x))
     for bound in plan.steps:
         with np.errstate(all="ignore"):
             made = Definition(bound.operator, bound.binding)(bound.arrays(values), Scratch())
         values.update(zip(bound.step.output_names, made, strict=True))
-    return {name: digest(array) for name, array in values.items()}
+    return values
 
 
 def traced(threads: int) -> dict[str, Any]:
-    """Return the digest of every tensor as a trace holds it, by profile and network; and what the probes say."""
-    schedules.FEWEST_PRODUCTS = 0  # the pictures are small
+    """Return the digests of what traces and runs hold, by profile and network; and what the probes say."""
+    # the pictures are small
+    schedules.FEWEST_PRODUCTS = actions.FEWEST_PRODUCTS = 0
+    compiling.CHAINED = 1
     found: Digests = {}
     for group in (1, 2):
         model, x = network(group)
         for profile in PROFILES:
             trace = model.trace(x, profile=profile, threads=threads)
-            found[f"{profile}, groups of {group}"] = {name: digest(array) for name, array in trace.items()}
+            outputs = model.run(x[:1], profile=profile, threads=threads)
+            found[f"{profile}, groups of {group}"] = _digests(trace, outputs)
     shapes = [shape for shape in PRODUCTS.values() if shape[0] > 1]
     chains = sum(chain.tiling_for(*shape) is not None for shape in shapes)
     return {
