@@ -129,7 +129,8 @@ def _in_pairs(lines: Array, v: Array) -> tuple[Array, Array]:
     lines: (blocks, 2 * pairs + 2, pixels, channels); v: (4, blocks, pairs, pixels, channels).
     """
     blocks, rows, pixels, channels = lines.shape
-    pairs = rows // 2 - 1
+    pairs = v.shape[2]
+    assert rows == 2 * pairs + 2, "views never leave the rows that are there"
     block, row, pixel, channel = lines.strides
     form, of_block, pair, of_pixel, _ = v.strides
     runs = 1 if pixel == of_pixel == channels * channel else pixels  # matrices as long as their memory goes on
