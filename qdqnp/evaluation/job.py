@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -120,10 +121,12 @@ class _Runner:
         parts = [feeds[start : start + size] for start in range(0, len(feeds), size)]
         if self._session is not None:
             with self._lock:
-                return np.concatenate([self._compute(part) for part in parts])
-        return np.concatenate(list(each(self._compute, parts, self._threads if len(parts) > 1 else 1)))
+                return np.concatenate([self._compute(part, self._threads) for part in parts])
+        # threads have runs of their own, or share one: each of them does not have others in turn
+        runs, in_each = (self._threads, 1) if len(parts) > 1 else (1, self._threads)
+        return np.concatenate(list(each(partial(self._compute, threads=in_each), parts, runs)))
 
-    def _compute(self, part: Sequence[Feeds]) -> Array:
+    def _compute(self, part: Sequence[Feeds], threads: int) -> Array:
         filled = [*part, *[part[-1]] * (self.column.batch - len(part))]  # the last run of a fixed batch
         joined = {name: np.concatenate([one[name] for one in filled]) for name in part[0]}
         wanted, profile = self.column.scores, self.column.profile
@@ -131,7 +134,7 @@ class _Runner:
             made = self._session.outputs([wanted.name], joined)
         else:
             assert profile is not None
-            made = self._model.run(joined, profile=profile, threads=self._threads)
+            made = self._model.run(joined, profile=profile, threads=threads)
         return wanted.rows(made[wanted.name], len(part))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import qdqnp
 from qdqnp.errors import InputError
 from qdqnp.evaluation.counts import Counts
 from qdqnp.evaluation.evaluate import BATCHES_A_SHARD, data_of, evaluate
@@ -98,6 +99,24 @@ def test_workers_and_batches_do_not_change_the_result(tmp_path: Path) -> None:
         assert text(run(models, tmp_path / "d.npz", batch=4, executor=executor)) == text(first)
     other = run(models, tmp_path / "d.npz", batch=7)
     assert [one.top1 for one in other.columns] == [one.top1 for one in first.columns]
+
+
+def test_threads_have_pictures_or_share_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of one of several threads has one thread: threads of threads would wait for each other."""
+    used: set[tuple[int, int]] = set()
+    whole = qdqnp.Model.run
+
+    def note(self: qdqnp.Model, inputs: Any, **options: Any) -> dict[str, Any]:
+        used.add((len(next(iter(inputs.values()))), options["threads"]))
+        return whole(self, inputs, **options)
+
+    monkeypatch.setattr("qdqnp.model.Model.run", note)
+    data = [(picture(number % 3, 100 + number), number % 3) for number in range(8)]
+    run(network(), data, batch=4, threads=3)
+    assert used == {(1, 1)}
+    used.clear()
+    run(network(batch="N"), data, batch=4, threads=3)
+    assert used == {(4, 3)}
 
 
 def test_what_is_finished_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
