@@ -126,20 +126,18 @@ class Crew:
             return
         from concurrent.futures import ThreadPoolExecutor  # as in `each`
 
-        with ThreadPoolExecutor(self._threads - 1, "qdqnp") as self._pool:
+        with ThreadPoolExecutor(self._threads - 1, "qdqnp") as self._pool:  # waits for all, after an error too
             yield
-        self._pool = None
 
     def together(self, jobs: Sequence[Callable[[], None]]) -> None:
-        """Do jobs, one in each thread at most, and return when all are done. An exception of one is raised then."""
+        """Do jobs, one in each thread at most, and return when all are done.
+
+        Raises the exception of one; others may then be at work until `at_work` ends.
+        """
         assert self._pool is not None, "the threads are not at work"
         first, *others = jobs
         waiting = [self._pool.submit(job) for job in others]
-        try:
-            first()
-        finally:
-            for future in waiting:
-                future.exception()  # others write to memory that is lent
+        first()
         for future in waiting:
             future.result()
 

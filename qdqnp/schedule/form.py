@@ -87,7 +87,13 @@ class Banded(Form):
         """Return what computes `count` rows of the output from `first` on. The arguments are those of `bind`."""
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
-        return [*self.prepare(placed, work), *(self.band(placed, work, *rows) for rows in self.bands)]
+        return self.bind_bands(placed, work, self.bands)
+
+    def bind_bands(
+        self, placed: Mapping[str, PlacedImage], work: Sequence[Array], rows: Sequence[tuple[int, int]]
+    ) -> Sequence[Call]:
+        """Return what computes these bands, (first, count) of each; the other arguments are those of `bind`."""
+        return [*self.prepare(placed, work), *(self.band(placed, work, *band) for band in rows)]
 
     def shares(self, count: int) -> Sequence[Form]:
         return [BandedRows(self, *rows) for rows in shared(self.output.height, count, self.multiple)]
@@ -102,8 +108,7 @@ class BandedRows(Form):
         self._bands = [(first + at, rows) for at, rows in bands(count, form.bands[0][1], form.multiple)]
 
     def bind(self, placed: Mapping[str, PlacedImage], work: Sequence[Array]) -> Sequence[Call]:
-        form = self._form
-        return [*form.prepare(placed, work), *(form.band(placed, work, *rows) for rows in self._bands)]
+        return self._form.bind_bands(placed, work, self._bands)
 
 
 def floats_of(form: Form) -> int:

@@ -16,6 +16,7 @@ from qdqnp.schedule import schedule as scheduling
 from qdqnp.schedule.actions import Shared
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.compile import compile_plan
+from qdqnp.schedule.schedule import Schedule
 from tests.networks import Builder, dla
 from tests.schedule.test_forms import chain
 
@@ -101,16 +102,21 @@ def test_an_error_in_a_share_ends_the_run_and_the_next_one_is_right(
         fresh = qdqnp.load(dla(2, size=32))
         with pytest.raises(ZeroDivisionError):
             fresh.run(x, threads=2)
-    np.testing.assert_array_equal(*model.run(x, threads=2).values(), want, strict=True)
+    np.testing.assert_array_equal(*fresh.run(x, threads=2).values(), want, strict=True)
+
+
+def compiled() -> Schedule:
+    """Return the schedule of a small network, for one picture."""
+    plan = qdqnp.load(dla(2, size=32)).plan("ort")
+    x = np.zeros((1, 3, 32, 32), np.float32)
+    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
+    schedule = compile_plan(plan, plan.steps, shapes, feeds_for(plan, x), plan.program.outputs, {}, always=True)
+    assert schedule is not None
+    return schedule
 
 
 def test_work_memory_of_all_threads_stays_within_the_limit(divided: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
-    plan = model.plan("ort")
-    feeds = feeds_for(plan, x)
-    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
-    schedule = compile_plan(plan, plan.steps, shapes, feeds, plan.program.outputs, {}, always=True)
-    assert schedule is not None
+    schedule = compiled()
     room = 4 * (schedule.floats + 3 * schedule.work)
     monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", room)
     assert schedule._most(10**9) == 3
@@ -119,23 +125,14 @@ def test_work_memory_of_all_threads_stays_within_the_limit(divided: None, monkey
 
 
 def test_small_layers_and_one_thread_are_not_divided() -> None:
-    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
-    plan = model.plan("ort")
-    feeds = feeds_for(plan, x)
-    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
-    schedule = compile_plan(plan, plan.steps, shapes, feeds, plan.program.outputs, {}, always=True)
-    assert schedule is not None
+    schedule = compiled()
     assert schedule.shared(4) == schedule.actions
     assert not any(isinstance(action, Shared) for action in schedule.shared(1))
 
 
 def test_shares_of_a_chain_make_all_rows_once(divided: None) -> None:
     """Rows of the last form, none left out and none twice."""
-    model, x = qdqnp.load(dla(2, size=32)), np.zeros((1, 3, 32, 32), np.float32)
-    plan = model.plan("ort")
-    shapes = plan.shapes({plan.program.inputs[0]: x.shape})
-    schedule = compile_plan(plan, plan.steps, shapes, feeds_for(plan, x), plan.program.outputs, {}, always=True)
-    assert schedule is not None
+    schedule = compiled()
     chains = [action.form for action in schedule.shared(3) if isinstance(action, Shared)]
     made = [form for form in chains if isinstance(form, FormChain)]
     assert made
