@@ -79,13 +79,19 @@ class Trace(Mapping[str, Array]):
         self.accumulators: dict[str, Array] = notes.accumulators or {}
         #: What was counted inside the layer; empty unless asked for.
         self.events: dict[str, Events] = notes.events or {}
-        #: The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2).
-        self.parameters: dict[str, Mapping[str, Any]] = notes.parameters
+        self._steps = tuple(notes.steps)
         self._program: Program | None = program
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what is known of the layers in the place of the program, which has every constant."""
-        return {**self.__dict__, "layers": self.layers, "_known": self._known, "_program": None}
+        known = {"layers": self.layers, "parameters": self.parameters, "_known": self._known}
+        return {**self.__dict__, **known, "_steps": (), "_program": None}
+
+    @lazy
+    def parameters(self) -> dict[str, Mapping[str, Any]]:
+        """The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2)."""
+        used = {bound.step.output_names[0]: bound.parameters(self._tensors) for bound in self._steps}
+        return {name: numbers for name, numbers in used.items() if numbers}
 
     @lazy
     def layers(self) -> tuple[ModelLayer, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -24,10 +23,11 @@ class Notes:
     accumulators: dict[str, Array] | None = None
     #: Events of the same steps.
     events: dict[str, Events] | None = None
-    #: The numbers that each step's arithmetic uses, by name.
-    parameters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: The steps that were evaluated, in order.
+    steps: list[BoundStep] = field(default_factory=list)
 
     def add(self, bound: BoundStep, values: Mapping[str, Array]) -> None:
+        self.steps.append(bound)
         name = bound.step.output_names[0]
         if self.accumulators is not None:
             found = accumulators(bound, values)
@@ -37,9 +37,6 @@ class Notes:
             counted = events(bound.questions(values), bound.profile)
             if counted is not None:
                 self.events[name] = counted
-        used = bound.parameters(values)
-        if used:
-            self.parameters[name] = used
 
 
 @dataclass(frozen=True, eq=False)
