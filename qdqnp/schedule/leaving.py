@@ -46,16 +46,19 @@ class Leaving:
         self._bytes = flat.reshape(self._inside.shape)
         self._narrow = self._bytes.view(self._image.dtype)
         self._shifted = work[count : count + _shifted_floats(self._image)]
-        self._turned = list(self._pieces())
+        self._turned = list(self._parts())
 
-    def _pieces(self) -> Iterator[tuple[slice, slice, Codes]]:
-        """Yield channels, pixels and their bytes, channels first, for all that is not known."""
+    def _parts(self) -> Iterator[tuple[slice, list[tuple[slice, Codes]]]]:
+        """Yield channels of which nothing is known, with pixels and their bytes, channels first."""
         pixels = self._narrow.reshape(-1, self._image.channels)
         bounds = [0, *(bound for part in self._known for bound in part), self._image.channels]
         for first, stop in zip(bounds[::2], bounds[1::2], strict=True):
             if stop > first:
-                for at, count in bands(len(pixels), TURNED // (stop - first)):
-                    yield slice(first, stop), slice(at, at + count), pixels[at : at + count, first:stop].T
+                pieces = bands(len(pixels), TURNED // (stop - first))
+                yield (
+                    slice(first, stop),
+                    [(slice(at, at + count), pixels[at : at + count, first:stop].T) for at, count in pieces],
+                )
 
     def __call__(self, *known: Codes) -> Codes:
         """Return the codes (1, C, H, W). known: those of the known channels, (1, channels, H, W) each."""
@@ -65,8 +68,11 @@ class Leaving:
             found[:, first:stop] = codes
         self._fill()
         flat = found.reshape(image.channels, -1)
-        for channels, pixels, turned in self._turned:
-            flat[channels, pixels] = turned
+        for channels, pieces in self._turned:
+            rows = flat[channels]
+            rows.fill(0)  # in order, which brings the memory into cache; what is turned goes to all rows in turn
+            for pixels, turned in pieces:
+                rows[:, pixels] = turned
         return found
 
     def _fill(self) -> None:
