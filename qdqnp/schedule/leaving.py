@@ -40,12 +40,15 @@ class Leaving:
         work: `leaving_floats` floats.
         known: channels whose codes are there already, (first, stop) in order.
         """
-        self._image, self._inside, self._known = placed.image, placed.inside, tuple(known)
-        count = -(-self._image.size // 4)
-        flat = work[:count].view(np.uint8)[: self._image.size]
-        self._bytes = flat.reshape(self._inside.shape)
-        self._narrow = self._bytes.view(self._image.dtype)
-        self._shifted = work[count : count + _shifted_floats(self._image)]
+        image = self._image = placed.image
+        self._inside, self._known = placed.inside, tuple(known)
+        self._shape = (1, image.channels, image.height, image.width)
+        count = -(-image.size // 4)
+        self._bytes = work[:count].view(np.uint8)[: image.size].reshape(self._inside.shape)
+        self._narrow = self._bytes.view(image.dtype)
+        self._held = None if image.held is None else self._bytes.view(image.held)
+        self._added = np.uint8(image.zero_point % 256)
+        self._pieces = list(self._shifted(work[count : count + _shifted_floats(image)]))
         self._turned = list(self._parts())
 
     def _parts(self) -> Iterator[tuple[slice, list[tuple[slice, Codes]]]]:
@@ -55,19 +58,16 @@ class Leaving:
         for first, stop in zip(bounds[::2], bounds[1::2], strict=True):
             if stop > first:
                 pieces = bands(len(pixels), TURNED // (stop - first))
-                yield (
-                    slice(first, stop),
-                    [(slice(at, at + count), pixels[at : at + count, first:stop].T) for at, count in pieces],
-                )
+                turned = [(slice(at, at + count), pixels[at : at + count, first:stop].T) for at, count in pieces]
+                yield slice(first, stop), turned
 
     def __call__(self, *known: Codes) -> Codes:
         """Return the codes (1, C, H, W). known: those of the known channels, (1, channels, H, W) each."""
-        image = self._image
-        found = np.empty((1, image.channels, image.height, image.width), image.dtype)
+        found = np.empty(self._shape, self._narrow.dtype)
         for (first, stop), codes in zip(self._known, known, strict=True):
             found[:, first:stop] = codes
         self._fill()
-        flat = found.reshape(image.channels, -1)
+        flat = found.reshape(self._shape[1], -1)
         for channels, pieces in self._turned:
             rows = flat[channels]
             rows.fill(0)  # in order, which brings the memory into cache; what is turned goes to all rows in turn
@@ -77,15 +77,19 @@ class Leaving:
 
     def _fill(self) -> None:
         """Make the codes, channels last."""
-        image = self._image
-        if image.held is not None:  # bytes are added modulo 256, which is cheaper than floats
-            np.copyto(self._bytes.view(image.held), self._inside, casting="unsafe")
-            if image.zero_point % 256:
-                np.add(self._bytes, np.uint8(image.zero_point % 256), out=self._bytes)
+        if self._held is not None:  # bytes are added modulo 256, which is cheaper than floats
+            np.copyto(self._held, self._inside, casting="unsafe")
+            if self._added:
+                np.add(self._bytes, self._added, out=self._bytes)
             return
-        rows = _rows(image)
-        shifted = self._shifted.reshape(rows, image.width, image.channels)
-        for first in range(0, image.height, rows):
-            part = self._inside[first : first + rows]
-            part = np.add(part, image.zero, out=shifted[: len(part)])
-            np.copyto(self._narrow[first : first + rows], part, casting="unsafe")
+        for values, shifted, codes in self._pieces:
+            np.add(values, self._image.zero, out=shifted)
+            np.copyto(codes, shifted, casting="unsafe")
+
+    def _shifted(self, work: Array) -> Iterator[tuple[Array, Array, Codes]]:
+        """Yield rows of the image, memory for their codes as floats, and for the codes; nothing where a byte holds the
+        image's values."""
+        image, rows = self._image, _rows(self._image)
+        for first, count in bands(image.height, rows) if self._held is None else ():
+            shifted = work[: count * image.width * image.channels].reshape(count, image.width, image.channels)
+            yield self._inside[first : first + count], shifted, self._narrow[first : first + count]
