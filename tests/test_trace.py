@@ -112,6 +112,7 @@ def test_a_trace_is_pickled_with_its_layers_and_without_the_weights(model: qdqnp
     again = pickle.loads(data)
     assert again.rows() == trace.rows() and list(again) == list(trace)
     np.testing.assert_array_equal(again.real("1"), trace.real("1"))
+    np.testing.assert_equal(again.parameters, trace.parameters)
     weights = sum(value.const.nbytes for value in model.graph.values.values() if value.const is not None)
     assert len(data) < sum(array.nbytes for array in trace.values()) + weights // 2 + 100_000
     assert repr(again) == repr(trace) and f"{len(trace)} tensors" in repr(trace)
