@@ -80,6 +80,7 @@ class Trace(Mapping[str, Array]):
         #: What was counted inside the layer; empty unless asked for.
         self.events: dict[str, Events] = notes.events or {}
         self._steps = tuple(notes.steps)
+        self._numbers = notes.numbers
         self._program: Program | None = program
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,7 +91,10 @@ class Trace(Mapping[str, Array]):
     @lazy
     def parameters(self) -> dict[str, Mapping[str, Any]]:
         """The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2)."""
-        used = {bound.step.output_names[0]: bound.parameters(self._tensors) for bound in self._steps}
+        used: dict[str, Mapping[str, Any]] = {}
+        for bound in self._steps:
+            name = bound.step.output_names[0]
+            used[name] = self._numbers[name] if name in self._numbers else bound.parameters({})
         return {name: numbers for name, numbers in used.items() if numbers}
 
     @lazy

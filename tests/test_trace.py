@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.trace import COLUMNS
@@ -62,6 +63,38 @@ def test_a_layer_has_all_that_is_known_of_it(model: qdqnp.Model, trace: qdqnp.Tr
     without = model.trace(X).layer(name)
     assert without.accumulators is None and without.events is None
     assert repr(found).startswith("<traced <layer 1 ")
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art", "ort-avx2"])
+def test_numbers_that_a_user_overwrites_are_not_those_that_the_model_uses(profile: str) -> None:
+    model = qdqnp.load(dla())
+    first, again = model.trace(X, profile=profile), model.trace(X, profile=profile)
+    arrays = [value for used in first.parameters.values() for value in used.values() if isinstance(value, np.ndarray)]
+    for array in arrays:
+        array[...] = 0
+    assert len(arrays) > 10
+    np.testing.assert_equal(again.parameters, qdqnp.load(dla()).trace(X, profile=profile).parameters)
+    for bound in model.plan(profile).steps:
+        for name, made in bound.compute(again).items():
+            np.testing.assert_array_equal(made, again[name], strict=True)
+
+
+def test_numbers_are_those_of_the_run_also_where_its_arrays_were_changed_since() -> None:
+    """Weights that are inputs decide how far Neural-ART's arithmetic narrows their sums."""
+    fixed = {"scale": np.float32(0.1), "zero": np.uint8(3)}
+    node = helper.make_node("QLinearMatMul", ["a", "scale", "zero", "b", "scale", "zero", "scale", "zero"], ["y"])
+    inputs = [helper.make_tensor_value_info(name, TensorProto.UINT8, [8, 8]) for name in "ab"]
+    output = helper.make_tensor_value_info("y", TensorProto.UINT8, [8, 8])
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in fixed.items()]
+    graph = helper.make_graph([node], "net", inputs, [output], constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = qdqnp.load(proto)
+    feeds = {name: np.full((8, 8), code, np.uint8) for name, code in (("a", 200), ("b", 250))}
+    trace = model.trace(feeds, profile="neural-art")
+    feeds["b"][...] = 4
+    other = model.trace(feeds, profile="neural-art").parameters["y"]
+    trace["b"][...] = 4
+    assert trace.parameters["y"]["S1"] > other["S1"]
 
 
 def test_unknown_names_suggest(trace: qdqnp.Trace) -> None:

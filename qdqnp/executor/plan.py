@@ -113,14 +113,15 @@ class BoundStep:
         )
 
     def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
-        """Return the numbers that the step's arithmetic uses, by name.
+        """Return the numbers that the step's arithmetic uses, by name, in arrays that it does not use itself.
 
         inputs: arrays by ONNX name; may be empty where weights are constants.
         """
-        if self.kernel.numbers is not None:
-            return self.kernel.numbers
-        with np.errstate(all="ignore"):
-            return self.kernel.parameters(self.arrays(inputs))
+        used = self.kernel.numbers
+        if used is None:
+            with np.errstate(all="ignore"):
+                used = self.kernel.parameters(self.arrays(inputs))
+        return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in used.items()}
 
     def under(self, profile: Profile) -> BoundStep:
         """Return the step with another profile's arithmetic; making it is quick.

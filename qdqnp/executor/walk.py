@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +26,14 @@ class Notes:
     events: dict[str, Events] | None = None
     #: The steps that were evaluated, in order.
     steps: list[BoundStep] = field(default_factory=list)
+    #: The numbers of those steps that have them from their inputs, by name.
+    numbers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def add(self, bound: BoundStep, values: Mapping[str, Array]) -> None:
         self.steps.append(bound)
         name = bound.step.output_names[0]
+        if bound.kernel.numbers is None:
+            self.numbers[name] = bound.parameters(values)
         if self.accumulators is not None:
             found = accumulators(bound, values)
             if found is not None:
