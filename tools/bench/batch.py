@@ -21,9 +21,9 @@ from qdqnp.errors import QdqnpError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.quant import Array
 from qdqnp.render.console import tracked
-from tools.bench.bench import publish, require_equal, threads_text
+from tools.bench.candidates import require_equal, threads_text
 from tools.bench.shapes import resized
-from tools.bench.tables import Table, load_average, milliseconds
+from tools.bench.tables import Table, load_average, milliseconds, publish
 from tools.bench.timing import Run, take_turns
 
 

@@ -20,18 +20,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from qdqnp.errors import QdqnpError
-from tools.bench.bench import (
-    LABELS,
-    ORT_DEFAULT,
-    ORT_INT8,
-    ORT_UINT8,
-    QDQNP,
-    REFERENCE,
-    Case,
-    measure_apart,
-    publish,
-)
-from tools.bench.tables import Table, load_average, milliseconds
+from tools.bench.bench import measure_apart
+from tools.bench.candidates import LABELS, ORT_DEFAULT, ORT_INT8, ORT_UINT8, QDQNP, REFERENCE, Case, why_slow
+from tools.bench.tables import Table, load_average, milliseconds, publish
 from tools.models.files import write_model
 
 CANDIDATES = (QDQNP, ORT_INT8, ORT_UINT8)
@@ -170,7 +161,7 @@ def main(
     load_before = load_average()
     try:
         results = [measure_layer(layer, count, repeats) for layer in layers for count in threads]
-        publish(layers_table(results), results, load_before, json_path, markdown_path)
+        publish(layers_table(results), results, load_before, json_path, markdown_path, why_slow())
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

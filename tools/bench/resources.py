@@ -23,8 +23,9 @@ from qdqnp.errors import Problem, QdqnpError
 from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.model import load
 from qdqnp.peers.ort.session import KINDS
-from tools.bench.bench import environment, publish
-from tools.bench.tables import Table, load_average, milliseconds
+from tools.bench.bench import environment
+from tools.bench.candidates import why_slow
+from tools.bench.tables import Table, load_average, milliseconds, publish
 
 #: Runs in a process, so that what a run keeps for the next one counts.
 RUNS = 3
@@ -127,7 +128,7 @@ def main(models: tuple[Path, ...], repeats: int, json_path: Path | None, markdow
     load_before = load_average()
     try:
         results = [measure_model(model, repeats) for model in models]
-        publish(resources_table(results), results, load_before, json_path, markdown_path)
+        publish(resources_table(results), results, load_before, json_path, markdown_path, why_slow())
     except QdqnpError as error:
         raise click.ClickException(str(error)) from error
 

@@ -107,3 +107,37 @@ def _cpu_name() -> str:
 
 def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def report(
+    facts: Mapping[str, str], table: Table, results: Sequence[Mapping[str, Any]], remarks: Sequence[str] = ()
+) -> str:
+    """Return the table with all that belongs to it, as Markdown."""
+    notes = {
+        f"{timing['label']}: {result['model']}: {timing['note']}": None
+        for result in results
+        for timing in result["candidates"]
+        if timing["note"]
+    }
+    equal = sum(result["equal_elements"] for result in results)
+    lines = [*(f"{key}: {value}" for key, value in facts.items()), *remarks, *notes]
+    if equal:
+        equality = f"all {equal} output elements of qdqnp and ONNX Runtime, int8 allowed, were equal bit for bit"
+        lines.append(f"Before timing, {equality}.")
+    return table.markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def publish(
+    table: Table,
+    results: Sequence[Mapping[str, Any]],
+    load_before: str,
+    json_path: Path | None,
+    markdown_path: Path | None,
+    remarks: Sequence[str] = (),
+) -> None:
+    """Show the table and what belongs to it, and write the files that were asked for."""
+    facts = host_facts(load_before)
+    markdown = report(facts, table, results, remarks)
+    table.show()
+    click.echo(markdown.removeprefix(table.markdown()).lstrip())
+    write_results({"host": facts, "results": list(results)}, markdown, json_path, markdown_path)

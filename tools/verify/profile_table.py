@@ -26,7 +26,7 @@ from qdqnp.numerics.profile_toml import profile_from
 from qdqnp.numerics.status import INFERRED
 from qdqnp.quant import Array
 from qdqnp.render.console import tracked
-from tools.bench.bench import Table, write_results
+from tools.bench.tables import Table, write_results
 from tools.models.calibration import preparation
 from tools.verify.labelled import Labelled, read_labelled
 

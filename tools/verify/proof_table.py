@@ -32,7 +32,7 @@ from qdqnp.render.console import tracked
 from qdqnp.stimuli.find import input_shapes
 from qdqnp.stimuli.subject import asks
 from qdqnp.stimuli.sums import sums_of
-from tools.bench.bench import Table, write_results
+from tools.bench.tables import Table, write_results
 from tools.verify.profile_table import networks
 
 PROFILES = ("ort", "tflite", "cmsis-nn-single", "neural-art", "neural-art-1.1.1")

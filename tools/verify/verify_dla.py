@@ -26,7 +26,7 @@ from qdqnp.peers.ort.peer import OrtPeer
 from qdqnp.peers.ort.session import KINDS
 from qdqnp.quant import Array
 from qdqnp.render.console import tracked
-from tools.bench.bench import Table, write_results
+from tools.bench.tables import Table, write_results
 from tools.models.calibration import preparation, spread
 
 

@@ -27,7 +27,7 @@ from qdqnp.inputs.random_inputs import random_feeds
 from qdqnp.peers.ort.peer import KINDS, OrtPeer
 from qdqnp.program import Program
 from qdqnp.render.console import tracked
-from tools.bench.bench import Table, write_results
+from tools.bench.tables import Table, write_results
 from tools.verify.verify_dla import quantized_models
 
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")

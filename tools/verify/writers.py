@@ -36,7 +36,7 @@ import qdqnp
 from qdqnp import golden_sets
 from qdqnp.cli import COMMANDS, cli
 from tests.st.writing import random_network, write_folder
-from tools.bench.bench import Table, write_results
+from tools.bench.tables import Table, write_results
 
 Contents = dict[str, bytes | None]
 KIB = 1024

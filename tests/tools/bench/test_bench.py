@@ -13,7 +13,11 @@ from onnx import TensorProto, helper
 from qdqnp import Model, load
 from qdqnp.inputs.random_inputs import random_feeds
 from tests.networks import dla
-from tools.bench.bench import (
+from tools.bench import bench
+from tools.bench.bench import THREAD_VARIABLES, environment, main
+from tools.bench.bench_conv import LAYERS, ConvLayer, build_layer
+from tools.bench.bench_conv import main as conv_main
+from tools.bench.candidates import (
     LABELS,
     ORT_DEFAULT,
     ORT_FLOAT,
@@ -22,18 +26,13 @@ from tools.bench.bench import (
     QDQNP,
     REFERENCE,
     STEPS,
-    THREAD_VARIABLES,
     TRACE,
     BenchError,
     Case,
-    environment,
     fit,
-    main,
     measure,
     require_equal,
 )
-from tools.bench.bench_conv import LAYERS, ConvLayer, build_layer
-from tools.bench.bench_conv import main as conv_main
 from tools.bench.floor import floor_ms
 from tools.bench.tables import Table, blas_kernel
 from tools.bench.timing import Timing, take_turns
@@ -125,7 +124,7 @@ def test_what_a_measuring_process_says_is_passed_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, message: str
 ) -> None:
     child = [sys.executable, "-c", f"print({printed!r}); raise SystemExit(1)"]
-    monkeypatch.setattr(Case, "command", lambda case: child)
+    monkeypatch.setattr(bench, "command", lambda case: child)
     options = ["--threads", "2", "--json", str(tmp_path / "r.json")]
     result = CliRunner().invoke(main, [str(folder / "int8.onnx"), *options])
     assert result.exit_code == 1
