@@ -219,7 +219,8 @@ class Trace(Mapping[str, Array]):
         write_npz(target(file, "the trace", force), self._tensors)
 
     def __repr__(self) -> str:
-        first, last = (shorten(name, 60) for name in (list(self) or [""])[:: max(1, len(self) - 1)][:2])
+        names = list(self) or [""]
+        first, last = shorten(names[0], 60), shorten(names[-1], 60)
         return f"<Trace: {len(self)} tensors of {len(self.layers)} layers, from '{first}' to '{last}'>"
 
 

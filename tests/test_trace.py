@@ -149,3 +149,17 @@ def test_a_trace_is_pickled_with_its_layers_and_without_the_weights(model: qdqnp
     weights = sum(value.const.nbytes for value in model.graph.values.values() if value.const is not None)
     assert len(data) < sum(array.nbytes for array in trace.values()) + weights // 2 + 100_000
     assert repr(again) == repr(trace) and f"{len(trace)} tensors" in repr(trace)
+
+
+@pytest.mark.parametrize("op", ["Shape", "ConstantOfShape"])
+def test_a_trace_of_one_tensor_or_none_says_so(op: str) -> None:
+    """What does not depend on the elements of an input is a constant."""
+    given = [helper.make_tensor_value_info("x", TensorProto.INT64, [3])] if op == "Shape" else []
+    constants = [] if given else [numpy_helper.from_array(np.array([3], np.int64), "x")]
+    output = helper.make_tensor_value_info("y", TensorProto.INT64 if given else TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node(op, ["x"], ["y"])], "net", given, [output], constants)
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    trace = model.trace({"x": np.zeros(3, np.int64)} if given else {})
+    assert (
+        repr(trace) == f"<Trace: {len(given)} tensors of 0 layers, from '{'x' * len(given)}' to '{'x' * len(given)}'>"
+    )

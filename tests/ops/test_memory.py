@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -86,6 +88,29 @@ def test_memory_grows_no_faster_than_declared(name: str) -> None:
         if compared == each:
             return
     assert compared, "no case that can grow"
+
+
+X = np.ones((1, 3), np.float32)
+#: Nodes that have nothing to compute: NumPy gives a view of the input.
+IDLE = {
+    "idle ReduceSum": one_node("ReduceSum", [("x", X)], noop_with_empty_axes=1),
+    "idle ReduceProd": one_node("ReduceProd", [("x", X)], opset=18, noop_with_empty_axes=1),
+    "idle Einsum": one_node("Einsum", [("x", X)], equation="kj->jk"),
+    "idle GatherND": one_node("GatherND", [("x", X), ("i", np.array([0]))]),
+}
+
+
+def test_what_a_run_returns_shares_no_memory() -> None:
+    """Else a tensor would change with an input or with another tensor."""
+    cases = {name: [make(np.random.default_rng(seed)) for seed in range(3)] for name, make in GENERATORS.items()}
+    for name, each in [*cases.items(), *((name, [case]) for name, case in IDLE.items())]:
+        for case in each:
+            model = qdqnp.load(case.model)
+            with contextlib.suppress(qdqnp.QdqnpError):  # as of a division by zero
+                returned = [*model.trace(case.inputs).values(), *model.run(case.inputs).values()]
+                for one, other in itertools.combinations(returned, 2):
+                    assert not np.may_share_memory(one, other), name
+                assert not any(np.may_share_memory(a, b) for a in returned for b in case.inputs.values()), name
 
 
 def test_weights_of_a_convolution_are_made_of_codes_in_one_array() -> None:

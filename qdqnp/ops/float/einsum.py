@@ -35,6 +35,7 @@ class EinsumAttributes:
 class Einsum(Operator):
     op = "Einsum"
     reads = ("float_sum",)
+    views = True  # of one input that keeps its labels
     arity = (1, MANY)
     Attributes = EinsumAttributes
     example: ClassVar[Mapping[str, Any]] = {"equation": "...->..."}

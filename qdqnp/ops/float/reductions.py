@@ -71,6 +71,7 @@ class Reduction(Operator):
     arity = (1, 2)
     Attributes = ReduceAttributes
     reads = ("float_sum",)
+    views = True  # where no axis goes
     #: The opset from which on the axes are an input.
     axes_since: ClassVar[int] = 18
     #: The dtypes that the input may have.

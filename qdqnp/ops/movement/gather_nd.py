@@ -25,6 +25,7 @@ class GatherND(Indexed):
     index_dtypes = (np.int64,)
     Attributes = GatherNDAttributes
     monotone = True
+    views = True  # of one row of indices
 
     def shape(self, attributes: GatherNDAttributes, x: Shape, indices: Shape, *updates: Shape) -> Shape:
         batch = attributes.batch_dims
