@@ -16,7 +16,7 @@ from qdqnp.kernels.strategy import LIMIT32
 from qdqnp.numerics.profile import Profile
 from qdqnp.numerics.questions import Means
 from qdqnp.numerics.rules.requantize.protocol import Requantizer
-from qdqnp.quant import EIGHT_BIT, Array
+from qdqnp.quant import Array
 from qdqnp.schedule.form import Call, Form
 from qdqnp.schedule.image import Image, PlacedImage
 from qdqnp.schedule.joined import CodeTable, Rescaling
@@ -68,16 +68,15 @@ def averaged(label: str, x: Image, y: Image, question: Means, profile: Profile) 
     if _reach(x) > LIMIT32:
         return None
     low, high = (x.height * x.width * end for end in x.range)
-    ends, zero = np.array([low, high]), np.float32(y.zero_point)
-    few = high - low < FEW
+    few, zero = high - low < FEW, np.float32(y.zero_point)
     try:
-        rule = question.with_sums(ends).bind(getattr(profile, question.rule))
-        codes = rule(np.arange(low, high + 1) if few else ends)
+        rule = question.bind(getattr(profile, question.rule))
+        codes = rule(np.arange(low, high + 1) if few else np.array([low, high]))
     except QdqnpError:
         return None
     expression = rule.expression
     answer: Rescaling | CodeTable | Asked
-    if expression is not None and rule.bias is None and expression.dtype in EIGHT_BIT:
+    if expression is not None:
         answer = Rescaling(np.float32(expression.multiplier), True, *map(np.float32, y.range))
     elif few:
         answer = CodeTable(codes.astype(np.float32) - zero, np.float32(low))

@@ -14,8 +14,9 @@ import qdqnp
 from qdqnp.errors import InputError, Problem, ProfileError
 from qdqnp.executor import buffer
 from qdqnp.executor.plan import BoundStep, Plan
-from qdqnp.executor.walk import fold, made_by, walk
+from qdqnp.executor.walk import Notes, fold, made_by, walk
 from qdqnp.model import feeds_for
+from qdqnp.schedule import actions
 from tests.networks import dla
 
 PACKAGE = Path(qdqnp.__file__).parent
@@ -125,3 +126,17 @@ def test_the_ufunc_buffer_is_small_during_a_run_and_the_callers_after_it(monkeyp
             run()
         assert seen == [buffer.ELEMENTS] * 4
         assert np.getbufsize() == before
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_overflow_is_a_value_whatever_the_caller_makes_of_it(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step by step way, and that of a schedule, whose threads have settings of their own."""
+    monkeypatch.setattr(actions, "FEWEST_PRODUCTS", 1)
+    image = np.full((1, 3, 16, 16), 3e38, np.float32)
+    model = qdqnp.load(dla(seed=1))
+    with np.errstate(all="raise"):
+        kept = walk(model.plan(), {"input": image}, None, Notes({}, {}))
+        (made,) = model.run(image, threads=threads).values()
+    assert kept["input_q"].min() == 127
+    np.testing.assert_array_equal(made, kept[model.plan().program.outputs[0]])

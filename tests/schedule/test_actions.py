@@ -10,7 +10,7 @@ import pytest
 import qdqnp
 from qdqnp.executor.walk import walk
 from qdqnp.feeds import feeds_for
-from qdqnp.schedule import actions
+from qdqnp.schedule import actions, depthwise, pointwise, rows, winograd
 from qdqnp.schedule import compile as compiling
 from qdqnp.schedule import schedule as scheduling
 from qdqnp.schedule.actions import Shared
@@ -30,10 +30,15 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("profile", ["ort", "tflite", "neural-art"])
-def test_every_number_of_threads_gives_the_codes_of_the_steps(profile: str, divided: None) -> None:
-    """Of random convolutions, alone and in chains, every tensor: the number of shares is that of rows at most."""
+def test_every_number_of_threads_gives_the_codes_of_the_steps(
+    profile: str, divided: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of random convolutions, alone and in chains, every tensor, in bands of few rows and of all: the number of shares
+    is that of rows at most."""
     shares: dict[str, int] = {}
     for seed in range(25):
+        for room, size in ((rows, "BAND"), (winograd, "BAND"), (depthwise, "BAND"), (pointwise, "TILE")):
+            monkeypatch.setattr(room, size, (2_000, 20_000, 10**9)[seed % 3])
         made, x = chain(seed, profile)
         try:
             model = qdqnp.load(made)
@@ -105,9 +110,9 @@ def test_an_error_in_a_share_ends_the_run_and_the_next_one_is_right(
     np.testing.assert_array_equal(*fresh.run(x, threads=2).values(), want, strict=True)
 
 
-def compiled() -> Schedule:
+def compiled(profile: str = "ort") -> Schedule:
     """Return the schedule of a small network, for one picture."""
-    plan = qdqnp.load(dla(2, size=32)).plan("ort")
+    plan = qdqnp.load(dla(2, size=32)).plan(profile)
     x = np.zeros((1, 3, 32, 32), np.float32)
     shapes = plan.shapes({plan.program.inputs[0]: x.shape})
     schedule = compile_plan(plan, plan.steps, shapes, feeds_for(plan, x), plan.program.outputs, {}, always=True)
@@ -120,8 +125,30 @@ def test_work_memory_of_all_threads_stays_within_the_limit(divided: None, monkey
     room = 4 * (schedule.floats + 3 * schedule.work)
     monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", room)
     assert schedule._most(10**9) == 3
+    monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", room - 4)
+    assert schedule._most(10**9) == 2
     monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", 1)
     assert schedule._most(10**9) == 1
+
+
+def test_runs_at_a_time_have_arenas_of_their_own_and_later_ones_take_them() -> None:
+    schedule = compiled()
+    with schedule._lend(1) as one, schedule._lend(1) as other:
+        assert one is not other
+    with schedule._lend(1) as third, schedule._lend(1) as fourth:
+        assert {third, fourth} == {one, other}
+
+
+def test_tensors_of_codes_are_let_go_of_after_their_last_reader() -> None:
+    schedule = compiled("ort-unfused")
+    forgotten = schedule.last_reads()
+    read = {name for action in schedule.actions for name in action.codes}
+    assert len(read) > 3
+    made = schedule.run({"input": np.zeros((1, 3, 32, 32), np.float32)})
+    for name in read:
+        readers = [at for at, action in enumerate(schedule.actions) if name in action.codes]
+        wanted = name in made
+        assert [at for at, names in enumerate(forgotten) if name in names] == ([] if wanted else readers[-1:]), name
 
 
 def test_small_layers_and_one_thread_are_not_divided() -> None:

@@ -276,13 +276,24 @@ def test_a_mean_of_every_sum(dtype: type, profile: str, few: bool, monkeypatch: 
     np.testing.assert_array_equal(placed["y"].array[0, 0] + 9, question.answer(profile_named(profile)))
 
 
-def test_sums_of_pixels_that_float32_does_not_hold_are_the_steps() -> None:
-    x = Image("x", 256, 258, 4, np.dtype(np.int8), -128)  # 66,048 pixels of up to 255
+@pytest.mark.parametrize("zero", [-128, 127])
+def test_sums_of_pixels_that_float32_does_not_hold_are_the_steps(zero: int) -> None:
+    """Of values of up to 255 or down to -255, as the zero point is."""
+    x = Image("x", 256, 258, 4, np.dtype(np.int8), zero)  # 66,048 pixels
     y = Image("y", 1, 1, 4, np.dtype(np.int8), 0)
-    scale = Quant(np.dtype(np.int8), np.float32(0.1), np.array(-128, np.int8))
+    scale = Quant(np.dtype(np.int8), np.float32(0.1), np.array(zero, np.int8))
     question = Means("mean", scale, scale, 256 * 258, np.zeros(4, np.int64))
     assert averaged("mean", x, y, question, profile_named("ort")) is None
     assert averaged("mean", replace(x, width=256), y, replace(question, count=256 * 256), profile_named("ort"))
+
+
+def test_a_mean_that_the_rule_refuses_is_the_steps() -> None:
+    """ONNX Runtime's kernel takes multipliers below 256."""
+    x, y = (Image(name, side, side, 4, np.dtype(np.int8), 0) for name, side in (("x", 2), ("y", 1)))
+    fine, coarse = (Quant(np.dtype(np.int8), np.float32(scale), np.array(0, np.int8)) for scale in (1e-3, 1))
+    question = Means("mean", coarse, fine, 4, np.zeros(4, np.int64))
+    assert averaged("mean", x, y, question, profile_named("ort")) is not None
+    assert averaged("mean", x, y, replace(question, count=3), profile_named("ort")) is None
 
 
 @pytest.mark.parametrize("profile", ("ort", "tflite", "cmsis-nn"))
