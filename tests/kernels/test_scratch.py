@@ -58,7 +58,7 @@ def test_threads_never_share_one() -> None:
 
     def borrow() -> None:
         with pool.lend() as scratch:
-            barrier.wait(timeout=10)  # all eight hold theirs now
+            barrier.wait(timeout=60)  # all eight hold theirs now
             lent.append(scratch)
 
     threads = [threading.Thread(target=borrow) for _ in range(8)]

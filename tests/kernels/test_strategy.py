@@ -142,13 +142,13 @@ def test_the_reach_of_sums_is_that_of_every_row(piece: int, monkeypatch: pytest.
 
 @pytest.mark.parametrize(("weight", "kind"), [(1, FLOAT32), (127, SPLIT)])
 def test_a_proof_takes_less_memory_than_the_weights(weight: int, kind: str) -> None:
-    """Of int64 weights; several arrays of as many products would be made of them."""
+    """Of int64 weights; all at once would take one to seven times as much as they."""
     weights = np.full((1, 512, 2048), weight, np.int64)
     with peak_memory() as peak:
         proof = prove(weights, -128, 127)
     assert proof.kind == kind
     assert proof.bound == 2048 * 128 * weight
-    assert peak() < weights.nbytes / 2
+    assert peak() < 0.9 * weights.nbytes
 
 
 def test_parts_that_are_too_many_are_not_counted() -> None:

@@ -302,6 +302,6 @@ def test_long_lists_are_cut() -> None:
 def test_large_graphs_take_linear_time() -> None:
     names = ["x", *(f"t{i}" for i in range(5000)), "y"]
     made = model([node("Relu", [a], [b]) for a, b in pairwise(names)]).SerializeToString()
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(read(made).nodes) == 5001
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

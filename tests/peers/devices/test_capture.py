@@ -298,7 +298,7 @@ class Line:
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
-        end.settimeout(5)
+        end.settimeout(60)
 
     def read(self, size: int) -> bytes:
         return self.end.recv(min(size, 97))
@@ -315,7 +315,7 @@ def with_board(board: Callable[[Line], None], ask: Callable[[SerialSource], Any]
         return ask(SerialSource(Line(near)))
     finally:
         near.close()
-        thread.join(5)
+        thread.join(60)
         far.close()
 
 

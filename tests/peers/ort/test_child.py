@@ -104,7 +104,7 @@ def test_a_child_ends_with_its_object() -> None:
     process = child._process
     del child
     gc.collect()
-    for _ in range(100):
+    for _ in range(1200):
         if process.poll() is not None:
             break
         time.sleep(0.05)

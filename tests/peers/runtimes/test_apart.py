@@ -105,10 +105,10 @@ def test_what_a_runtime_leaves_behind_ends_with_it(
     left = int(model.with_suffix(".pid").read_text())
     closing = threading.Thread(target=runtime.close, daemon=True)
     closing.start()
-    closing.join(10)
+    closing.join(30)
     try:
         assert isinstance(outcome, Ran) and not closing.is_alive()
-        for _ in range(50):
+        for _ in range(300):
             if not running(left):
                 return
             time.sleep(0.1)
