@@ -34,6 +34,7 @@ class Depthwise(Banded):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
+        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         y, window = layer.y, layer.window
         (rows, columns), (down, across), (tall, wide) = window.kernel, window.strides, window.dilations
@@ -69,7 +70,6 @@ class Depthwise(Banded):
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y = self.layer, self.output
-        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
         size = count * self._out_pitch * y.channels
         taps = [
@@ -78,7 +78,7 @@ class Depthwise(Banded):
         ]
         sums = tile[:size].reshape(count, self._out_pitch, y.channels)[:, : y.width]
         finish = layer.finish.bind(tile[: tile_floats(count * self._out_pitch, y.channels)], wide)
-        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, placed, spare)
         copies = self._copies(placed[layer.x.name], self._source(flat), first, count)
         return added_up(copies, taps, tile[:size], spare[:size], finish, last)
 

@@ -43,6 +43,7 @@ class Planes(Banded):
         self.layer, self.label, self.output, self.proof = layer, layer.label, layer.y, layer.proof
         self.products = layer.products
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
+        self.also = layer.also
         #: What makes the codes of real values; None where codes are read.
         self._quantized: Quantized | None = None
         x, y, window = layer.x, layer.y, layer.window
@@ -87,7 +88,6 @@ class Planes(Banded):
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, x, y = self.layer, self.layer.x, self.output
-        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         (rows, columns), (down, across) = layer.window.kernel, layer.window.strides
         whole, taps, tile, spare, wide = work
         top, left = layer.window.pads[:2]
@@ -106,7 +106,7 @@ class Planes(Banded):
         matrices = view(taps, 0, (count, y.width, rows * x.channels * columns), (down * per_row, 1, y.width))
         sums = tile[: count * y.width * y.channels].reshape(count, y.width, y.channels)
         finish = layer.finish.bind(tile[: tile_floats(count * y.width, y.channels)], wide)
-        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, placed, spare)
         (given,), quantized = self.codes, self._quantized
         real = taps[: inside.size].reshape(inside.shape)
 

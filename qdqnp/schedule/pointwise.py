@@ -33,6 +33,7 @@ class Pointwise(Banded):
     def __init__(self, layer: ConvolvedLayer, blocks: int = 1) -> None:
         """Make the form. blocks: of the output's channels, in each of which channels lie next to each other."""
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
+        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         out, self._blocks = layer.y, blocks
         self._inner = out.channels // blocks
@@ -53,7 +54,6 @@ class Pointwise(Banded):
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, out = self.layer, self.output
         x, y = placed[layer.x.name], placed[out.name]
-        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, spare, wide = work
         pixels = count * out.width
         left = x.rows(first, first + count).reshape(pixels, layer.x.channels)
@@ -63,7 +63,7 @@ class Pointwise(Banded):
         by_pixel = sums.reshape(self._blocks, count, out.width, self._inner).transpose(1, 2, 0, 3)
         rows = by_pixel if self._blocks > 1 else by_pixel[:, :, 0]
         finish = layer.finish.bind(tile, wide)
-        last = stored(rows, layer.finish.settle, first, y, layer.shortcut, other, spare)
+        last = stored(rows, layer.finish.settle, first, y, layer.shortcut, placed, spare)
         return banded(made, finish, last)
 
 

@@ -41,6 +41,7 @@ class KernelRows(Banded):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
+        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         (kernel_rows, kernel_columns), (down, across) = layer.window.kernel, layer.window.strides
         self.blocks, _, _, self.inner, self.outer = layer.weights.shape
@@ -117,7 +118,6 @@ class KernelRows(Banded):
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y = self.layer, self.output
-        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, tile, spare, wide = work
         strips, copies = self._read(placed[layer.x.name], flat, first, count)
         start, pixels = self.needs(first, count)[0], self._pixels(count)
@@ -129,7 +129,7 @@ class KernelRows(Banded):
         size = count * self.out_pitch * y.channels
         sums = tile[:size].reshape(count, self.out_pitch, y.channels)[:, : y.width]
         finish = layer.finish.bind(tile[: tile_floats(pixels, y.channels)], wide)
-        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, spare)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, placed, spare)
         made = [partial(multiplied, part) for part in parts]
         return added_up(copies, made, tile[:size], spare[:size], finish, last)
 

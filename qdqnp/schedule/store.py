@@ -5,7 +5,7 @@ To settle is the last operation to codes less their zero point, which the layer'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.image import Image, PlacedImage
-from qdqnp.schedule.runs import copied, read, written
+from qdqnp.schedule.runs import copied, copy_of, read, written
 
 #: Writes what a finish left of a tile, as codes less their zero point, to another place.
 Settle = Callable[[Array, Array], None]
@@ -25,6 +25,8 @@ class Shortcut:
 
     other: Image
     addition: Addition | PairTable
+    #: Where the convolution's own values are stored as well; None where nothing else needs them.
+    own: Image | None = None
 
 
 def store(settle: Settle, parts: Sequence[tuple[Array, Array]]) -> Callable[[], None]:
@@ -47,14 +49,20 @@ def add_and_store(
     addition: Addition | PairTable,
     work: Array,
     parts: Sequence[tuple[Array, Array]],
+    own: Sequence[tuple[Array, Array]] = (),
 ) -> Callable[[], None]:
-    """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places."""
+    """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places.
+
+    own: where the settled tile is written to before that, (to, from).
+    """
 
     last = store(np.rint, parts)
     near, copies = read(other, work)
+    kept = [copy_of(place, values) for place, values in own]
 
     def write() -> None:
         settle(tile, tile)
+        copied(kept)
         copied(copies)
         addition(tile, near, tile, work)
         last()
@@ -68,18 +76,19 @@ def stored(
     first: int,
     out: PlacedImage,
     shortcut: Shortcut | None,
-    other: PlacedImage | None,
+    placed: Mapping[str, PlacedImage],
     work: Array,
-    step: int = 1,
 ) -> Callable[[], None]:
-    """Return what stores a tile (rows, columns, channels) as rows of an image: `first`, and then every `step`-th.
+    """Return what stores a tile (rows, columns, channels) as rows of an image, from the row `first` on.
 
     settle: the last operation of the layer's finish.
-    shortcut: the addition that comes before; `other` is its right operand.
+    shortcut: the addition that comes before.
+    placed: images by name, its own among them.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
-    parts = out.parts(tile, first, step)
-    if shortcut is None or other is None:
+    parts = out.parts(tile, first)
+    if shortcut is None:
         return store(settle, parts)
-    spare, stop = work[: tile.size].reshape(tile.shape), first + (len(tile) - 1) * step + 1
-    return add_and_store(tile, settle, other.rows(first, stop, step), shortcut.addition, spare, parts)
+    spare, other = work[: tile.size].reshape(tile.shape), placed[shortcut.other.name]
+    own = placed[shortcut.own.name].parts(tile, first) if shortcut.own is not None else []
+    return add_and_store(tile, settle, other.rows(first, first + len(tile)), shortcut.addition, spare, parts, own)

@@ -81,7 +81,6 @@ class Winograd(KernelRows):
 
     def band(self, placed: Mapping[str, PlacedImage], work: Sequence[Array], first: int, count: int) -> Call:
         layer, y, outer = self.layer, self.output, self.output.channels
-        other = placed[layer.shortcut.other.name] if layer.shortcut is not None else None
         flat, transformed, products_of, tile, wide = work
         pairs, x = -(-count // 2), placed[layer.x.name]
         v = self._transformed(transformed)[:, :, :pairs]
@@ -99,7 +98,7 @@ class Winograd(KernelRows):
         p = view(products_of, 0, (pairs, 4, row), (row, self._pixels(pairs) * outer, 1))
         back = (BACK, p, tile[:size].reshape(pairs, 2, row))
         forth = (FORTH, *_in_pairs(lines, v))
-        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, other, products_of)
+        last = stored(sums, layer.finish.settle, first, placed[y.name], layer.shortcut, placed, products_of)
         made = [forth, *self._four_products(transformed, products_of, pairs), back]
         finish = layer.finish.bind(tile[: tile_floats(2 * pairs * self.pitch, outer)], wide)
         return _band(copies, made, finish, last)
