@@ -77,7 +77,7 @@ class Compiled(Action):
 
     @property
     def images(self) -> tuple[str, ...]:
-        return (*self.form.inputs, self.form.output.name, *(image.name for image in self.form.also))
+        return (*self.form.inputs, self.form.output.name)
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -195,14 +195,10 @@ def exact_forms(layer: ConvolvedLayer, from_codes: bool) -> list[type[Convolved]
     return [form for form, fit in fitting.items() if fit]
 
 
-def with_addition(form: Convolved, added: Added, keep: bool) -> Convolved:
-    """Return a convolution that also adds another image to its output, as `added` does.
-
-    keep: whether its output is made as well.
-    """
+def with_addition(form: Convolved, added: Added) -> Convolved:
+    """Return a convolution that also adds another image to its output, as `added` does."""
     mine = added.inputs.index(form.output.name)
-    addition = added.addition if mine == 0 else added.addition.swapped()
-    shortcut = Shortcut(added.reads[1 - mine], addition, form.output if keep else None)
+    shortcut = Shortcut(added.reads[1 - mine], added.addition if mine == 0 else added.addition.swapped())
     return type(form)(form.layer.with_shortcut(shortcut, added.output))
 
 

@@ -302,19 +302,18 @@ class _Compiler:
             self._actions.append(Entered(image))
 
     def _fused(self, added: Added) -> bool:
-        """Let the step that made one operand compute the addition, if no other reads that and it can have the other."""
+        """Let the step that made one operand compute the addition, if it alone reads that and can have the other."""
         for mine, other in (added.inputs, added.inputs[::-1]):
             at, before = self._made.get(mine, -1), self._made.get(other, -1)
             if not 0 <= before < at or mine == other:
                 continue
             action = self._actions[at]
-            if self._readers[mine] == 1 and isinstance(action, Compiled) and action.form.output.name == mine:
-                keep = mine in self._wanted or mine in self._codes
-                form = _with_addition(action.form, added, keep)
+            alone = self._readers[mine] == 1 and mine not in self._wanted and mine not in self._codes
+            if alone and isinstance(action, Compiled) and action.form.output.name == mine:
+                form = _with_addition(action.form, added)
                 if form is not None:
                     self._actions[at] = Compiled(form)
-                    if not keep:
-                        del self._images[mine], self._made[mine]
+                    del self._images[mine], self._made[mine]
                     self._images[added.output.name] = added.output
                     self._made[added.output.name] = at
                     return True
@@ -330,12 +329,12 @@ class _Compiler:
     def _chain(self) -> None:
         """Join forms whose large images nothing else reads, so that these are made and read band by band."""
         forms = [action.form if isinstance(action, Compiled) else None for action in self._actions]
-        makers = {form.output.name: at for at, form in enumerate(forms) if isinstance(form, Banded) and not form.also}
+        makers = {form.output.name: at for at, form in enumerate(forms) if isinstance(form, Banded)}
         readers = Counter(name for form in forms if form is not None for name in form.inputs)
         shared = {*self._inside, *(owner for owner, _ in self._inside.values()), *self._codes}
         chains: dict[int, list[int]] = {}
         for at, form in enumerate(forms):
-            if isinstance(form, Banded) and not form.codes and not form.also:
+            if isinstance(form, Banded) and not form.codes:
                 image = form.reads[0]
                 alone = readers[image.name] == 1 and image.name in makers and image.name not in shared
                 if alone and image.size >= CHAINED:
@@ -393,11 +392,8 @@ def _alike(images: Sequence[Image | None]) -> bool:
     return len(sizes) == 1 and None not in sizes
 
 
-def _with_addition(form: Form, added: Added, keep: bool) -> Form | None:
-    """Return a form that also computes an addition that reads its output; None where it cannot.
-
-    keep: whether it makes that output as well.
-    """
+def _with_addition(form: Form, added: Added) -> Form | None:
+    """Return a form that also computes an addition that reads its output; None where it cannot."""
     if isinstance(form, Convolved):
-        return with_addition(form, added, keep) if form.layer.shortcut is None else None
-    return function_with_addition(form, added) if isinstance(form, Joined) and not keep else None
+        return with_addition(form, added) if form.layer.shortcut is None else None
+    return function_with_addition(form, added) if isinstance(form, Joined) else None

@@ -34,7 +34,6 @@ class Depthwise(Banded):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
-        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         y, window = layer.y, layer.window
         (rows, columns), (down, across), (tall, wide) = window.kernel, window.strides, window.dilations

@@ -26,8 +26,6 @@ class Form(ABC):
     #: The images that are read. The first may need rows of zeros around it.
     reads: tuple[Image, ...]
     output: Image
-    #: What is made besides the output.
-    also: tuple[Image, ...] = ()
     #: Rows of zeros that are needed above and below the first input.
     borders: tuple[int, int] = (0, 0)
     #: Floats of each piece of work memory.

@@ -71,12 +71,6 @@ class ConvolvedLayer:
         """The images that are read: the input, and what is added."""
         return (self.x, *((self.shortcut.other,) if self.shortcut is not None else ()))
 
-    @property
-    def also(self) -> tuple[Image, ...]:
-        """The images that are made besides `y`: the layer's own values, where more than an addition needs them."""
-        own = self.shortcut.own if self.shortcut is not None else None
-        return () if own is None else (own,)
-
     def with_shortcut(self, shortcut: Shortcut, y: Image) -> ConvolvedLayer:
         """Return the layer with an addition behind it."""
         return replace(self, shortcut=shortcut, y=y)

@@ -43,7 +43,6 @@ class Planes(Banded):
         self.layer, self.label, self.output, self.proof = layer, layer.label, layer.y, layer.proof
         self.products = layer.products
         self.reads, self.codes = layer.reads[1:], (layer.x.name,)
-        self.also = layer.also
         #: What makes the codes of real values; None where codes are read.
         self._quantized: Quantized | None = None
         x, y, window = layer.x, layer.y, layer.window

@@ -33,7 +33,6 @@ class Pointwise(Banded):
     def __init__(self, layer: ConvolvedLayer, blocks: int = 1) -> None:
         """Make the form. blocks: of the output's channels, in each of which channels lie next to each other."""
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
-        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         out, self._blocks = layer.y, blocks
         self._inner = out.channels // blocks

@@ -41,7 +41,6 @@ class KernelRows(Banded):
 
     def __init__(self, layer: ConvolvedLayer) -> None:
         self.layer, self.label, self.reads, self.output = layer, layer.label, layer.reads, layer.y
-        self.also = layer.also
         self.proof, self.products = layer.proof, layer.products
         (kernel_rows, kernel_columns), (down, across) = layer.window.kernel, layer.window.strides
         self.blocks, _, _, self.inner, self.outer = layer.weights.shape

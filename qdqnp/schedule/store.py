@@ -13,7 +13,7 @@ import numpy as np
 from qdqnp.quant import Array
 from qdqnp.schedule.addition import Addition, PairTable
 from qdqnp.schedule.image import Image, PlacedImage
-from qdqnp.schedule.runs import copied, copy_of, read, written
+from qdqnp.schedule.runs import copied, read, written
 
 #: Writes what a finish left of a tile, as codes less their zero point, to another place.
 Settle = Callable[[Array, Array], None]
@@ -25,8 +25,6 @@ class Shortcut:
 
     other: Image
     addition: Addition | PairTable
-    #: Where the convolution's own values are stored as well; None where nothing else needs them.
-    own: Image | None = None
 
 
 def store(settle: Settle, parts: Sequence[tuple[Array, Array]]) -> Callable[[], None]:
@@ -49,20 +47,14 @@ def add_and_store(
     addition: Addition | PairTable,
     work: Array,
     parts: Sequence[tuple[Array, Array]],
-    own: Sequence[tuple[Array, Array]] = (),
 ) -> Callable[[], None]:
-    """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places.
-
-    own: where the settled tile is written to before that, (to, from).
-    """
+    """Return what settles a tile, adds `other`, both of one shape, and writes the rounded sums to their places."""
 
     last = store(np.rint, parts)
     near, copies = read(other, work)
-    kept = [copy_of(place, values) for place, values in own]
 
     def write() -> None:
         settle(tile, tile)
-        copied(kept)
         copied(copies)
         addition(tile, near, tile, work)
         last()
@@ -83,12 +75,11 @@ def stored(
 
     settle: the last operation of the layer's finish.
     shortcut: the addition that comes before.
-    placed: images by name, its own among them.
+    placed: images by name, its right operand among them.
     work: flat memory of as many floats as the tile has; it is used by an addition alone.
     """
     parts = out.parts(tile, first)
     if shortcut is None:
         return store(settle, parts)
-    spare, other = work[: tile.size].reshape(tile.shape), placed[shortcut.other.name]
-    own = placed[shortcut.own.name].parts(tile, first) if shortcut.own is not None else []
-    return add_and_store(tile, settle, other.rows(first, first + len(tile)), shortcut.addition, spare, parts, own)
+    other = placed[shortcut.other.name].rows(first, first + len(tile))
+    return add_and_store(tile, settle, other, shortcut.addition, work[: tile.size].reshape(tile.shape), parts)

@@ -20,15 +20,14 @@ from qdqnp.model import feeds_for
 from qdqnp.numerics.profiles import profile_named
 from qdqnp.numerics.questions import Means
 from qdqnp.quant import Array, Quant
-from qdqnp.schedule import actions, depthwise, means, rows, winograd
 from qdqnp.schedule import chain as chains
 from qdqnp.schedule import compile as compiling
+from qdqnp.schedule import depthwise, means, rows, winograd
 from qdqnp.schedule.actions import Compiled, Defined, Reshaped
 from qdqnp.schedule.addition import PairTable
 from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.compile import compile_plan
-from qdqnp.schedule.depthwise import Depthwise
 from qdqnp.schedule.finish import Direct
 from qdqnp.schedule.form import Banded, Form
 from qdqnp.schedule.image import Image, PlacedImage
@@ -67,7 +66,6 @@ def check(
     profile: str,
     wanted: Collection[str] | None = None,
     prefer: type[Convolved] | None = None,
-    threads: int = 1,
 ) -> Schedule:
     """Run a schedule and hold its tensors against the walk's. wanted: of which; all that steps make by default."""
     plan = model.plan(profile)
@@ -79,7 +77,7 @@ def check(
     assert schedule is not None
     expected = walk(plan, feeds, made)
     for _ in range(2):  # the second time, the arena holds what the first run left there
-        found = schedule.run(feeds, threads)
+        found = schedule.run(feeds)
         for name in made:
             np.testing.assert_array_equal(found[name], expected[name], strict=True, err_msg=f"{profile}, {name}")
     return schedule
@@ -239,29 +237,6 @@ def test_an_image_with_other_readers_is_whole(monkeypatch: pytest.MonkeyPatch) -
     assert forms(check(model, x, "ort", outputs))["FormChain"] == 2
     second = model.layer(model.plan().steps[1].step.label).name
     assert forms(check(model, x, "ort", [*outputs, second]))["FormChain"] == 1
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(
-    ("form", "kernel", "group"), [(Pointwise, 1, 1), (Winograd, 3, 1), (KernelRows, 5, 1), (Depthwise, 3, 16)]
-)
-def test_a_convolution_that_adds_stores_its_own_codes_where_they_are_wanted(
-    form: type[Convolved], kernel: int, group: int, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is in no chain then, though it alone reads the image before it, and is alone read by the layer behind it."""
-    monkeypatch.setattr(compiling, "CHAINED", 1)
-    monkeypatch.setattr(actions, "FEWEST_PRODUCTS", 1)
-    net = Builder(6)
-    other = net.conv(net.quantized("input", 3, 1.0), 16, 3)
-    own = net.conv(net.conv(other, 16), 16, kernel, group=group)
-    total = net.add(own, other)
-    model = qdqnp.load(net.model(net.conv(total, 8), [1, 3, 20, 22]))
-    x = np.random.default_rng(5).normal(0, 1, (1, 3, 20, 22)).astype(np.float32)
-    (added,) = (step for step in model.program().steps if step.op == "QLinearAdd")
-    found = check(model, x, "ort", [*model.program().outputs, added.input_names[0]], threads=threads)
-    (adding,) = (made for made in computed(found) if isinstance(made, form) and made.also)
-    assert adding.also[0].name == added.input_names[0] and adding.output.name == added.output_names[0]
-    assert not {"Added", "FormChain"} & set(forms(found))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
