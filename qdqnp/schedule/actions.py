@@ -160,7 +160,7 @@ class Left(Action):
     """An image becomes codes."""
 
     image: Image
-    #: Channels whose codes are there already, (first, stop) by the name of the tensor that has them, in order.
+    #: Channels whose codes are there already, (first, stop) by the name of the tensor that has them, by their first.
     known: Mapping[str, tuple[int, int]]
 
     @property

@@ -100,7 +100,6 @@ class _Compiler:
         self._known: dict[str, CodeFunction] = {}
         self._pending: dict[str, BoundStep] = {}
         self._parts: dict[str, list[tuple[CodeFunction, Image]]] = {}
-        self._constant = {*plan.consts, *fixed}
         constants = sum(array.nbytes for array in plan.consts.values())
         room = max(SCHEDULE_BYTES, SCHEDULE_BYTES_PER_BYTE * constants)
         self._chooser = Chooser(shapes, self._images, room, prefer)
@@ -160,7 +159,7 @@ class _Compiler:
             return self._as_images and (self._defer_moves(bound) or self._defer_pool(bound) or self._defer_join(bound))
         images = [self._image_of(source) for source in found.sources]
         pair = len(found.sources) == 2
-        if any(source.name in self._constant for source in found.sources) or (pair and not _alike(images)):
+        if pair and None in images:
             return False
         (name,) = bound.step.output_names
         self._known[name], self._pending[name] = found, bound
@@ -179,7 +178,7 @@ class _Compiler:
             return
         label, answers = bound.step.label, function.everything()
         images = [image for source in function.sources if (image := self._image_of(source)) is not None]
-        if not images or len(self._shapes[name]) != 4:
+        if not images:
             (source,) = function.sources
             self._leave(source.name)
             self._actions.append(Looked(label, source.name, name, UnaryTable(answers.tobytes(), answers.dtype)))
@@ -245,12 +244,9 @@ class _Compiler:
         parts = [self._function_of_image(name) for name in bound.step.input_names]
         name, found = bound.step.output_names[0], [part for part in parts if part is not None]
         quantized = all(isinstance(user.kernel, Quantized) for user in self._users.get(name, ()))
-        shape = self._shapes[name]
         if not isinstance(bound.operator, Concat) or len(found) < len(parts) or not quantized or name in self._wanted:
             return False
-        if len(shape) != 4 or any(image.height * image.width != shape[2] * shape[3] for _, image in found):
-            return False
-        if sum(image.channels for _, image in found) != shape[1]:
+        if sum(image.channels for _, image in found) != self._shapes[name][1]:  # joined along another axis
             return False
         self._parts[name] = found
         return True
@@ -285,13 +281,12 @@ class _Compiler:
 
     def _known_in(self, name: str) -> Mapping[str, tuple[int, int]]:
         """Return the parts of a joined image whose codes are there and the same in it, with their channels."""
-        whole, found, begin = self._images[name], {}, 0
+        whole, found = self._images[name], {}
         inside = sorted((first, part) for part, (owner, first) in self._inside.items() if owner == name)
         for first, part in inside:
             image = self._images[part]
-            if part in self._codes and image.alike(whole) and first >= begin:
-                begin = first + image.channels
-                found[part] = first, begin
+            if part in self._codes and image.alike(whole):
+                found[part] = first, first + image.channels
         return found
 
     def _enter(self, image: Image) -> None:
@@ -305,10 +300,10 @@ class _Compiler:
         """Let the step that made one operand compute the addition, if it alone reads that and can have the other."""
         for mine, other in (added.inputs, added.inputs[::-1]):
             at, before = self._made.get(mine, -1), self._made.get(other, -1)
-            if not 0 <= before < at or mine == other:
+            if not 0 <= before < at:
                 continue
             action = self._actions[at]
-            alone = self._readers[mine] == 1 and mine not in self._wanted and mine not in self._codes
+            alone = self._readers[mine] == 1 and mine not in self._codes
             if alone and isinstance(action, Compiled) and action.form.output.name == mine:
                 form = _with_addition(action.form, added)
                 if form is not None:
@@ -331,7 +326,7 @@ class _Compiler:
         forms = [action.form if isinstance(action, Compiled) else None for action in self._actions]
         makers = {form.output.name: at for at, form in enumerate(forms) if isinstance(form, Banded)}
         readers = Counter(name for form in forms if form is not None for name in form.inputs)
-        shared = {*self._inside, *(owner for owner, _ in self._inside.values()), *self._codes}
+        shared = {*(owner for owner, _ in self._inside.values()), *self._codes}
         chains: dict[int, list[int]] = {}
         for at, form in enumerate(forms):
             if isinstance(form, Banded) and not form.codes:
@@ -384,12 +379,6 @@ class _Compiler:
         forms = [action.form for action in self._actions if isinstance(action, Compiled)]
         made = sum(form.output.size for form in forms if isinstance(form, Convolved))
         return made > WORTH * converted
-
-
-def _alike(images: Sequence[Image | None]) -> bool:
-    """Tell whether all are images of one size."""
-    sizes = {None if image is None else (image.height, image.width, image.channels) for image in images}
-    return len(sizes) == 1 and None not in sizes
 
 
 def _with_addition(form: Form, added: Added) -> Form | None:

@@ -38,7 +38,7 @@ class Leaving:
         """Bind an image to memory.
 
         work: `leaving_floats` floats.
-        known: channels whose codes are there already, (first, stop) in order.
+        known: channels whose codes are there already, (first, stop) in the order of the first; they may overlap.
         """
         image = self._image = placed.image
         self._inside, self._known = placed.inside, tuple(known)

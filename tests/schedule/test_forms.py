@@ -94,14 +94,18 @@ def windowed(net: Builder, rng: np.random.Generator, x: str, out: int, group: in
     """A convolution of these groups and any window."""
     kernel, stride = int(rng.choice([1, 2, 3, 3, 3, 4, 5, 7])), int(rng.choice([1, 1, 2, 3]))
     y = net.conv(x, out, kernel, stride, group)
-    node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
     pads = [int(pad) for pad in rng.integers(0, kernel, 4)]
     dilation = [int(rng.choice([1, 1, 2])), int(rng.choice([1, 1, 1, 2]))]
-    changed = {"pads": pads, "dilations": dilation, "strides": [stride, int(rng.choice([1, stride]))]}
+    change_window(net, pads=pads, dilations=dilation, strides=[stride, int(rng.choice([1, stride]))])
+    return y
+
+
+def change_window(net: Builder, **changed: list[int]) -> None:
+    """Give the last convolution other attributes."""
+    node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
     kept = [attribute for attribute in node.attribute if attribute.name not in changed]
     del node.attribute[:]
     node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in changed.items())])
-    return y
 
 
 def chain(seed: int, profile: str) -> tuple[onnx.ModelProto, Array]:
@@ -202,6 +206,53 @@ def test_strips_between_forms_give_the_codes_of_the_steps(profile: str, monkeypa
         layouts = [form.strips for form in readers if form.strips is not None]
         seen.update((layout.down > 1, layout.blocks > 1) for layout in layouts)
     assert len(seen) == 4, f"strips with and without a stride, of one block and of several: {seen}"
+
+
+def test_who_adds_a_shortcut_or_a_large_bias_does_not_write_strips_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    x = np.random.default_rng(2).normal(0, 1, (1, 5, 12, 17)).astype(np.float32)
+    for how in ("plain", "shortcut", "bias"):
+        net = Builder(3)
+        before = net.conv(net.quantized("input", 5, 1.0), 8)
+        y = net.conv(before, 32)
+        if how == "bias":
+            last = [values for name, values in net.constants.items() if name.startswith("b_codes")][-1]
+            last[:2] = 2**31 - 1, 2**24 + 1
+        if how == "shortcut":
+            y = net.add(y, net.conv(before, 32))
+        model = qdqnp.load(net.model(net.conv(net.conv(y, 32, 3, 1, 4), 8), [1, 5, 12, 17]))
+        found = computed(check(model, x, "ort", model.plan().program.outputs))
+        readers = [form for made in found if isinstance(made, FormChain) for form in made.in_strips]
+        blocks = [form.strips.blocks for form in readers if form.strips is not None]
+        assert blocks == ([2] if how == "plain" else []), how
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite"])
+def test_windows_that_end_before_the_last_column(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes the image writes whole rows all the same."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    x = np.random.default_rng(2).normal(0, 1, (1, 5, 12, 17)).astype(np.float32)
+    for kernel, stride in ((1, 2), (2, 2), (3, 3), (4, 5)):
+        net = Builder(stride)
+        y = net.conv(net.conv(net.conv(net.quantized("input", 5, 1.0), 8), 16), 16, kernel, stride)
+        change_window(net, pads=[0] * 4)
+        model = qdqnp.load(net.model(net.conv(y, 8), [1, 5, 12, 17]))
+        schedule = check(model, x, profile, model.plan(profile).program.outputs, KernelRows)
+        assert forms(schedule)["FormChain"], (kernel, stride)
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite"])
+def test_windows_of_one_pixel_with_padding(profile: str) -> None:
+    """They are no products of pixels where they lie; a stride leaves out columns, of which the padding has some."""
+    x = np.random.default_rng(2).normal(0, 1, (1, 12, 9, 10)).astype(np.float32)
+    for pads, strides in product(([1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 1, 1]), ([1, 1], [2, 3])):
+        net = Builder(3)
+        y = net.conv(net.conv(net.quantized("input", 12, 1.0), 16), 16)
+        change_window(net, pads=pads, strides=strides)
+        model = qdqnp.load(net.model(net.conv(y, 8), [1, 12, 9, 10]))
+        for form in (None, KernelRows):
+            schedule = check(model, x, profile, model.plan(profile).program.outputs, form)
+            assert len(layers(schedule)) == 3
 
 
 def test_what_any_rows_read_beyond_an_image_are_its_rows_of_zeros() -> None:
@@ -323,10 +374,7 @@ def test_depthwise_strides_and_dilations_together() -> None:
     for stride, dilation in product((1, 2, 3, 4), (1, 2, 3, 4)):
         net = Builder(stride)
         y = net.conv(net.conv(net.quantized("input", 3, 1.0), 12), 12, 3, stride, 12)
-        node = next(node for node in reversed(net.nodes) if node.op_type == "Conv")
-        kept = [attribute for attribute in node.attribute if attribute.name != "dilations"]
-        del node.attribute[:]
-        node.attribute.extend([*kept, helper.make_attribute("dilations", [dilation, dilation])])
+        change_window(net, dilations=[dilation, dilation])
         model = qdqnp.load(net.model(net.conv(y, 8), [1, 3, 24, 26]))
         x = np.random.default_rng(2).normal(0, 1, (1, 3, 24, 26)).astype(np.float32)
         assert forms(check(model, x, "ort", model.plan().program.outputs))["Depthwise"] == 1
@@ -377,6 +425,7 @@ def test_images_joined_in_place(profile: str) -> None:
         model = qdqnp.load(proto)
         check(model, x, profile)
         schedule = check(model, x, profile, model.plan(profile).program.outputs)
+        check(model, x, profile, [*model.plan(profile).program.outputs, outer.replace("_dq", "_q")])
         if profile == "ort":
             assert any(place.pitch > place.image.channels for place in schedule.places.values())
 
@@ -435,8 +484,10 @@ def test_functions_of_codes_stay_images() -> None:
         assert forms(check(model, x, profile, model.plan(profile).program.outputs))["Joined"] == 1
 
 
-def test_a_function_and_a_product_with_it_are_one_table() -> None:
-    """x * Sigmoid(x) is looked up at once, whichever operand comes first; not where another step reads the Sigmoid."""
+@pytest.mark.parametrize("op", ["Mul", "Add"])
+def test_a_function_and_what_is_made_with_it_are_one_table(op: str) -> None:
+    """x * Sigmoid(x) or x + Sigmoid(x) is looked up at once, whichever operand comes first; not where another step
+    reads the Sigmoid."""
     x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
     for order, others in product((False, True), (False, True)):
         net = Builder(7)
@@ -444,7 +495,7 @@ def test_a_function_and_a_product_with_it_are_one_table() -> None:
         made, times = net.name("sigmoid"), net.name("times")
         net.nodes.append(helper.make_node("Sigmoid", [y], [made]))
         gate = net.quantized(made, 16, 1.0)
-        net.nodes.append(helper.make_node("Mul", [gate, y] if order else [y, gate], [times]))
+        net.nodes.append(helper.make_node(op, [gate, y] if order else [y, gate], [times]))
         z = net.conv(net.quantized(times, 16, 1.0), 16, 3)
         model = qdqnp.load(net.model(net.add(z, gate) if others else z, [1, 3, 20, 20]))
         for profile in ("ort", "tflite", "exact"):
@@ -483,6 +534,52 @@ def test_steps_that_move_elements_stay_images() -> None:
         assert "Transpose" in steps
         assert not {"Split", "Slice", "Resize"} & steps
         check(model, x, profile)
+
+
+def sliced(net: Builder, x: str, first: int, stop: int) -> str:
+    """Some channels of a tensor, quantized as they are."""
+    name, ends = net.name("slice"), [net.constant("end", np.array([value])) for value in (first, stop, 1)]
+    net.nodes.append(helper.make_node("Slice", [x, *ends], [name]))
+    return net.quantized(name, stop - first, 1.0, like=x)
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite"))
+def test_parts_of_an_image_and_the_whole(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that overlap, one that is added to, and one of an image that is else between two forms alone."""
+    monkeypatch.setattr(compiling, "CHAINED", 1)
+    values = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+    for also in (False, True):
+        net = Builder(4)
+        before = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+        y = net.conv(before, 12)
+        first, second = sliced(net, y, 0, 8), sliced(net, y, 4, 12)
+        summed = net.conv(net.add(before, first), 8, 3)
+        z = net.conv(net.add(summed, net.add(net.conv(y, 8, 3), net.conv(second, 8, 3))), 8)
+        turned = net.name("turned")
+        if also:
+            net.nodes.append(helper.make_node("Transpose", [y], [turned], perm=[0, 2, 3, 1]))
+            turned = net.quantized(turned, 20, 1.0, like=y)
+        proto = net.model(z, [1, 3, 20, 20])
+        if also:
+            proto.graph.output.append(helper.make_tensor_value_info(turned, TensorProto.FLOAT, None))
+        model = qdqnp.load(proto)
+        outputs = model.plan(profile).program.outputs
+        check(model, values, profile)
+        check(model, values, profile, outputs)
+        check(model, values, profile, [*outputs, first.replace("_dq", "_q"), second.replace("_dq", "_q")])
+
+
+@pytest.mark.parametrize("profile", ("ort", "tflite", "neural-art"))
+def test_a_convolution_computes_one_addition(profile: str) -> None:
+    """What is added to its sum with a shortcut is added by itself."""
+    net = Builder(4)
+    y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    total = net.add(net.add(net.conv(y, 8), y), net.conv(y, 8))
+    more = net.add(net.add(y, net.conv(y, 8)), y)
+    model = qdqnp.load(net.model(net.conv(net.concat(total, more), 8), [1, 3, 20, 20]))
+    x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
+    found = check(model, x, profile, model.plan(profile).program.outputs)
+    assert forms(found)["Added"] == 1
 
 
 def test_steps_that_leave_elements_in_their_order_are_another_shape() -> None:

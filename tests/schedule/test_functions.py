@@ -158,3 +158,93 @@ def test_a_function_whose_ends_are_computed_otherwise_is_computed() -> None:
     assert all(np.array_equal(made[name], wanted[name]) for name in outputs)
     assert found["Sigmoid"] == 0
     assert found["Elu"] == 1
+
+
+def test_an_operand_that_two_functions_read_stays() -> None:
+    """They read what a Sigmoid makes of a convolution's codes: it may not be subtracted from in its place."""
+    net = Builder(1, dtype=np.uint8)
+    y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    gate = net.name("gate")
+    net.nodes.append(helper.make_node("Sigmoid", [net.conv(y, 8)], [gate]))
+    last = net.add(step(net, "Sub", gate, y, channels=8), step(net, "Sub", y, gate, channels=8))
+    model = qdqnp.load(net.model(net.conv(last, 8), [1, 3, 20, 20]))
+    schedule = check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
+    assert forms(schedule)["Added"] == 3
+
+
+def test_a_maximum_of_what_falls_is_computed() -> None:
+    """It is taken of the image where the function rises, and quantized then."""
+    for op, forms_of in (("Neg", 0), ("Tanh", 1)):
+        net = Builder(1, dtype=np.uint8)
+        y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+        made, pooled = net.name("made"), net.name("pooled")
+        net.nodes.append(helper.make_node(op, [y], [made]))
+        net.nodes.append(helper.make_node("MaxPool", [made], [pooled], kernel_shape=[3, 3], pads=[1] * 4))
+        z = net.conv(step(net, "Sigmoid", pooled, channels=8), 8)
+        model = qdqnp.load(net.model(z, [1, 3, 20, 20]))
+        schedule = check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
+        assert forms(schedule)["Maxima"] == forms_of
+
+
+def test_a_function_of_two_images_that_is_moved_is_computed() -> None:
+    """What moves, joins or takes the maximum of a function of one image does not do so of two."""
+    for op in ("MaxPool", "Slice", "Concat"):
+        net = Builder(1, dtype=np.uint8)
+        y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+        different = net.name("different")
+        net.nodes.append(helper.make_node("Sub", [y, net.conv(y, 8)], [different]))
+        ends = [net.constant("end", np.array([value])) for value in (0, 8, 1)]
+        if op == "MaxPool":
+            z = step(net, op, different, channels=8, kernel_shape=[3, 3], pads=[1] * 4)
+        elif op == "Slice":
+            z = step(net, op, different, *ends, channels=8)
+        else:
+            z = step(net, op, different, different, channels=16, axis=1)
+        model = qdqnp.load(net.model(net.conv(z, 8), [1, 3, 20, 20]))
+        check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
+
+
+def test_codes_that_are_read_with_another_zero_point() -> None:
+    """A function of codes is not one of the image, which holds codes less the zero point that their maker has."""
+    net = Builder(1, dtype=np.uint8)
+    y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    codes = next(node for node in net.nodes if node.output[0] == y).input[0]
+    again = net.name("again")
+    zero = np.array(net.zero[y] + 9, np.uint8)
+    parameters = [net.constant("scale", net.scale[y]), net.constant("zero", zero)]
+    net.nodes.append(helper.make_node("DequantizeLinear", [codes, *parameters], [again]))
+    z = step(net, "Tanh", again, channels=8)
+    model = qdqnp.load(net.model(net.conv(net.add(z, net.conv(y, 8)), 8), [1, 3, 20, 20]))
+    check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
+
+
+def test_codes_of_another_type_that_stand_for_the_same_numbers() -> None:
+    """The image stays what it is; the codes of one type are not those of the other."""
+    net = Builder(1, dtype=np.uint8)
+    y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    fallen, risen, codes, again = (net.name(name) for name in ("fallen", "risen", "codes", "again"))
+    zero = np.array(net.zero[y] - 128, np.int8)
+    parameters = [net.constant("scale", net.scale[y]), net.constant("zero", zero)]
+    net.nodes.append(helper.make_node("Neg", [y], [fallen]))
+    net.nodes.append(helper.make_node("Neg", [fallen], [risen]))
+    net.nodes.append(helper.make_node("QuantizeLinear", [risen, *parameters], [codes]))
+    net.nodes.append(helper.make_node("DequantizeLinear", [codes, *parameters], [again]))
+    z = step(net, "Tanh", again, channels=8)
+    check(qdqnp.load(net.model(net.conv(z, 8), [1, 3, 20, 20])), X, "ort")
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_functions_that_are_joined_and_not_quantized_then(axis: int) -> None:
+    """What is quantized at once is joined as an image, along the channels; other joins are computed."""
+    for last in ("", "Tanh"):
+        net = Builder(1, dtype=np.uint8)
+        y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+        first, second, joined = (net.name(name) for name in ("first", "second", "joined"))
+        net.nodes.append(helper.make_node("Tanh", [y], [first]))
+        net.nodes.append(helper.make_node("Neg", [y], [second]))
+        net.nodes.append(helper.make_node("Concat", [first, second], [joined], axis=axis))
+        channels = 16 if axis == 1 else 8
+        z = step(net, last, joined, channels=channels) if last else net.quantized(joined, channels, 1.0)
+        model = qdqnp.load(net.model(net.conv(z, 8), [1, 3, 20, 20]))
+        check(model, X, "ort-x64")
+        check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)

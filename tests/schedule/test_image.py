@@ -24,11 +24,16 @@ def test_codes_become_an_image_and_codes_again(dtype: type, monkeypatch: pytest.
         placed = PlacedImage(image, memory[..., more:], 1)
         placed.take(codes)
         assert (placed.inside.transpose(2, 0, 1) == codes[0].astype(int) - int(zero)).all()
-        cuts = [sorted(int(cut) for cut in rng.integers(0, channels + 1, 2)), [channels, channels]]
-        for known in ([], cuts[:1], cuts):
+        ends = [int(end) for end in rng.integers(0, channels + 1, 4)]
+        apart = [sorted(ends)[:2], sorted(ends)[2:]]
+        overlapping = sorted([sorted(ends[:2]), sorted(ends[2:])])
+        for known, other in (([], 0), (apart[:1], 1), (apart, 1), (overlapping, 0)):
             work = np.full(leaving_floats(image), np.nan, np.float32)
             leave = Leaving(placed, work, [(first, stop) for first, stop in known])
-            for _ in range(2):
-                found = leave(*(codes[:, first:stop] for first, stop in known))
-                np.testing.assert_array_equal(found, codes, strict=True)
+            wanted = codes.copy()
+            for first, stop in known:
+                wanted[:, first:stop] ^= other  # what is known is taken as it is given
+            found = [leave(*(wanted[:, first:stop] for first, stop in known)) for _ in range(2)]
+            np.testing.assert_array_equal(found, [wanted] * 2, strict=True)
+            assert not np.shares_memory(*found)
         assert np.isnan(memory[..., :more]).all()
