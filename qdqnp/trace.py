@@ -107,8 +107,7 @@ class Trace(Mapping[str, Array]):
     def _known(self) -> dict[str, ModelTensor]:
         """Every tensor of the run by name."""
         assert self._program is not None
-        made = {tensor.name: tensor for layer in self.layers for tensor in layer.outputs}
-        return {name: made.get(name) or tensor_of(self._program, name) for name in self._tensors}
+        return {name: tensor_of(self._program, name) for name in self._tensors}
 
     def __getitem__(self, name: str) -> Array:
         try:

@@ -117,7 +117,29 @@ def test_the_table_has_a_row_for_each_tensor(trace: qdqnp.Trace) -> None:
     row = next(row for row in rows if row["op"] == "QLinearConv")
     codes = trace[row["tensor"]]
     assert (row["least"], row["largest"]) == (codes.min(), codes.max())
-    assert row["real_largest"] == pytest.approx(float(trace.real(row["tensor"]).max()))
+    real = trace.real(row["tensor"])
+    assert (row["real_least"], row["real_largest"]) == pytest.approx((float(real.min()), float(real.max())))
+
+
+def test_a_step_of_several_outputs_and_a_tensor_without_elements() -> None:
+    """All have their step's label, and what has no elements has no ends."""
+    nodes = [helper.make_node("Split", ["x", "sizes"], ["whole", "nothing"], name="cut")]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("whole", "nothing")]
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3])]
+    sizes = numpy_helper.from_array(np.array([4, 0]), "sizes")
+    graph = helper.make_graph(nodes, "net", given, value, [sizes])
+    model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
+    rows = {row["tensor"]: row for row in model.trace(np.ones((4, 3), np.float32)).rows()}
+    assert [rows[name]["label"] for name in ("x", "whole", "nothing")] == ["", "cut", "cut"]
+    assert (rows["whole"]["least"], rows["whole"]["real_largest"]) == (1, 1)
+    assert rows["nothing"]["least"] is rows["nothing"]["real_largest"] is None
+
+
+def test_parameters_are_those_of_layers_that_use_numbers(model: qdqnp.Model, trace: qdqnp.Trace) -> None:
+    assert all(trace.parameters.values())
+    assert list(trace.parameters) == [name for name in trace if name in trace.parameters]
+    pool = next(layer for layer in model.layers if layer.op == "MaxPool")
+    assert trace.layer(pool.label).parameters == {} and pool.name not in trace.parameters
 
 
 def test_the_table_is_a_frame_where_pandas_is(trace: qdqnp.Trace) -> None:

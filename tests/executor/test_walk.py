@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import qdqnp
 from qdqnp.errors import InputError, Problem, ProfileError
@@ -62,6 +64,45 @@ def test_later_steps_read_what_is_known_and_its_maker_runs_all_the_same() -> Non
                 assert not np.array_equal(kept[output], array)
             return
     raise AssertionError("no step reads the tensor")
+
+
+def test_what_is_known_takes_the_place_of_what_is_given_too() -> None:
+    ((name, x),) = given().items()
+    other = made_by(plan().steps, {name: x + 1})
+    known = made_by(plan().steps, {name: x}, {name: x + 1})
+    assert other.keys() == known.keys()
+    assert all(np.array_equal(known[one], array) for one, array in other.items())
+
+
+def moving() -> Plan:
+    """A plan of steps that only move what they are given."""
+    nodes = [
+        helper.make_node("Split", ["x"], ["first", "second"], axis=0),
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node("Transpose", ["x"], ["turned"]),
+        helper.make_node("Identity", ["x"], ["same"]),
+    ]
+    names = [name for node in nodes for name in node.output]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3])
+    graph = helper.make_graph(nodes, "moving", [x], values)
+    return qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)).plan()
+
+
+def test_a_step_of_which_one_output_is_not_given_is_evaluated() -> None:
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    made = made_by(moving().steps, {"x": x, "first": x[:2]})
+    np.testing.assert_array_equal(made["second"], x[2:])
+
+
+def test_what_a_walk_returns_shares_no_memory() -> None:
+    """Neither with the inputs nor with each other, also where steps give views; rows follow each other in it."""
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    kept = walk(moving(), {"x": x}, None)
+    assert set(kept) == {"x", "first", "second", "flat", "turned", "same"}
+    arrays = [x, *kept.values()]
+    assert all(array.flags.c_contiguous for array in arrays)
+    assert not any(np.shares_memory(one, other) for one, other in combinations(arrays, 2))
 
 
 def test_tensors_are_let_go_after_their_last_use() -> None:

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.executor.walk import walk
@@ -129,6 +130,20 @@ def test_work_memory_of_all_threads_stays_within_the_limit(divided: None, monkey
     assert schedule._most(10**9) == 2
     monkeypatch.setattr(scheduling, "SCHEDULE_BYTES", 1)
     assert schedule._most(10**9) == 1
+
+
+def test_outputs_that_no_step_makes() -> None:
+    """A constant, and an input, which is a copy."""
+    net = dla(2, size=32)
+    constant = np.arange(3, dtype=np.float32)
+    net.graph.initializer.append(numpy_helper.from_array(constant, "constant"))
+    net.graph.output.append(helper.make_tensor_value_info("constant", TensorProto.FLOAT, [3]))
+    net.graph.output.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 32, 32]))
+    x = np.ones((1, 3, 32, 32), np.float32)
+    found = qdqnp.load(net).run(x)
+    np.testing.assert_array_equal(found["constant"], constant, strict=True)
+    np.testing.assert_array_equal(found["input"], x, strict=True)
+    assert not np.shares_memory(found["input"], x)
 
 
 def test_runs_at_a_time_have_arenas_of_their_own_and_later_ones_take_them() -> None:
