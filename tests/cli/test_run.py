@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -392,6 +393,22 @@ def test_bad_usage(path: Path, tmp_path: Path) -> None:
     assert "top" in message(run("run", path, "--input", tmp_path / "x.npy", "--top", "0"))
     message(run("run", tmp_path / "none.onnx", "--input", tmp_path / "x.npy"))
     message(run("run", path, "--input", tmp_path / "x.npy", "--preprocess", tmp_path / "none.toml"))
+
+
+def test_threads_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, compute, trace = [], qdqnp.Model.run, qdqnp.Model.trace
+
+    def counted(method: Any) -> Any:
+        return lambda *args, **options: (asked.append(options["threads"]), method(*args, **options))[1]
+
+    monkeypatch.setattr(qdqnp.Model, "run", counted(compute))
+    monkeypatch.setattr(qdqnp.Model, "trace", counted(trace))
+    onnx.save(dla(), tmp_path / "net.onnx")
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 16, 16), np.float32))
+    for command in ("run", "verify"):
+        assert run(command, tmp_path / "net.onnx", "--input", tmp_path / "x.npy", "--threads", 3).exit_code == 0
+        assert asked and set(asked) == {3}, command
+        asked.clear()
 
 
 def test_threads_change_no_output(tmp_path: Path) -> None:

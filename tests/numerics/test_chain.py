@@ -172,3 +172,12 @@ def test_other_orders_are_refused(way: Way, terms: int) -> None:
 
 def test_a_margin_leaves_out_what_is_added_otherwise() -> None:
     assert admits(ends_in_two_sums, 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"), [("scipy-openblas", True), ("openblas64", True), ("mkl", False), ("", False)]
+)
+def test_what_blas_it_is_is_what_numpy_was_built_with(name: str, is_it: bool) -> None:
+    built = {"Build Dependencies": {"blas": {"name": name}}} if name else {}
+    with mock.patch.object(chain, "numpy_built", return_value=built):
+        assert chain.is_openblas.__wrapped__() is is_it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qdqnp
 from qdqnp.errors import InputError, ProfileError
 from qdqnp.executor.walk import Notes, walk
+from qdqnp.limits import SCHEDULES_KEPT
 from qdqnp.model import feeds_for
 from qdqnp.ops.integer.pairwise import PairwiseOperator
 from qdqnp.ops.integer.unary import UnaryOperator
@@ -255,3 +257,19 @@ def test_a_trace_holds_what_the_steps_make_in_their_order(profile: str, pictures
     if profile in ("ort", "tflite"):
         shapes = {name: array.shape for name, array in feeds_for(plan, x).items()}
         assert Schedules(plan).schedule(shapes, list(want)) is not None
+        with mock.patch.object(schedules, "walk", side_effect=AssertionError("step by step")):
+            model.trace(x, profile=profile)
+
+
+def test_schedules_are_made_once_and_few_are_kept() -> None:
+    model = qdqnp.load(dla(1, size=16, batch="N"))
+    made = Schedules(model.plan())
+    first = [
+        made.schedule({"input": (count, 3, 16, 16)}, model.graph.outputs) for count in range(1, SCHEDULES_KEPT + 1)
+    ]
+    assert first[0] is not None
+    assert all(
+        made.schedule({"input": (count, 3, 16, 16)}, model.graph.outputs) is one for count, one in enumerate(first, 1)
+    )
+    made.schedule({"input": (SCHEDULES_KEPT + 1, 3, 16, 16)}, model.graph.outputs)
+    assert len(made._kept) <= SCHEDULES_KEPT

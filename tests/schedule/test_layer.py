@@ -8,7 +8,7 @@ import pytest
 import qdqnp
 from qdqnp.executor.fast.sums import FastSums
 from qdqnp.schedule.choose import Convolved
-from qdqnp.schedule.layer import narrowest
+from qdqnp.schedule.layer import _blocks, narrowest
 from qdqnp.schedule.schedule import Schedule
 from tests.networks import dla
 from tests.schedule.test_forms import computed
@@ -50,3 +50,13 @@ def test_weights_are_kept_in_narrow_integers() -> None:
 )
 def test_the_narrowest_integers_that_hold_values(values: list[int], dtype: str) -> None:
     assert narrowest(np.array(values, np.int64)) == dtype
+
+
+@pytest.mark.parametrize(
+    ("groups", "channels", "kernel", "together"),
+    [(32, 4, 3, 4), (32, 1, 1, 16), (6, 4, 3, 3), (5, 4, 3, 1), (4, 16, 3, 1), (4, 24, 1, 1), (1, 8, 3, 1)],
+)
+def test_groups_share_blocks_of_at_most_16_channels(groups: int, channels: int, kernel: int, together: int) -> None:
+    """As many as divide all groups: a product of four channels takes about as long as one of sixteen."""
+    weights = np.zeros((groups, channels, channels * kernel * kernel), np.int8)
+    assert _blocks(weights, (kernel, kernel)).shape[0] == groups // together
