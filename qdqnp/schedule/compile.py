@@ -141,8 +141,6 @@ class _Compiler:
         """Add a form, or let the one that makes its input compute it."""
         if isinstance(form, Added) and self._fused(form):
             return
-        if isinstance(form, Planes):
-            self._leave(form.layer.x.name)
         for image in form.reads:
             self._enter(image)
         if isinstance(form, Joined):

@@ -545,15 +545,16 @@ def sliced(net: Builder, x: str, first: int, stop: int) -> str:
 
 @pytest.mark.parametrize("profile", ("ort", "tflite"))
 def test_parts_of_an_image_and_the_whole(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts that overlap, one that is added to, and one of an image that is else between two forms alone."""
-    monkeypatch.setattr(compiling, "CHAINED", 1)
+    """Parts that overlap, one that is added to what is made earlier, and one of an image that is else between two
+    forms alone."""
     values = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
-    for also in (False, True):
+    for also, chained in product((False, True), (1, compiling.CHAINED)):
+        monkeypatch.setattr(compiling, "CHAINED", chained)
         net = Builder(4)
         before = net.conv(net.quantized("input", 3, 1.0), 8, 3)
-        y = net.conv(before, 12)
+        early, y = net.conv(before, 8), net.conv(before, 12)
         first, second = sliced(net, y, 0, 8), sliced(net, y, 4, 12)
-        summed = net.conv(net.add(before, first), 8, 3)
+        summed = net.conv(net.add(early, first), 8, 3)
         z = net.conv(net.add(summed, net.add(net.conv(y, 8, 3), net.conv(second, 8, 3))), 8)
         turned = net.name("turned")
         if also:
@@ -571,11 +572,12 @@ def test_parts_of_an_image_and_the_whole(profile: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("profile", ("ort", "tflite", "neural-art"))
 def test_a_convolution_computes_one_addition(profile: str) -> None:
-    """What is added to its sum with a shortcut is added by itself."""
+    """What is added to its sum with a shortcut is added by itself, also what is made before it."""
     net = Builder(4)
     y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    early = net.conv(y, 8)
     total = net.add(net.add(net.conv(y, 8), y), net.conv(y, 8))
-    more = net.add(net.add(y, net.conv(y, 8)), y)
+    more = net.add(early, net.add(y, net.conv(y, 8)))
     model = qdqnp.load(net.model(net.conv(net.concat(total, more), 8), [1, 3, 20, 20]))
     x = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
     found = check(model, x, profile, model.plan(profile).program.outputs)
