@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -235,16 +236,29 @@ def test_codes_of_another_type_that_stand_for_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("axis", [1, 2, 3])
 def test_functions_that_are_joined_and_not_quantized_then(axis: int) -> None:
-    """What is quantized at once is joined as an image, along the channels; other joins are computed."""
-    for last in ("", "Tanh"):
+    """What is quantized at once is joined as an image, along the channels; other joins, and those of what is no
+    function of codes, are computed."""
+    for last, op in product(("", "Tanh"), ("Neg", "Mul")):
         net = Builder(1, dtype=np.uint8)
         y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
         first, second, joined = (net.name(name) for name in ("first", "second", "joined"))
         net.nodes.append(helper.make_node("Tanh", [y], [first]))
-        net.nodes.append(helper.make_node("Neg", [y], [second]))
+        scales = net.constant("scales", np.linspace(0.5, 2, 8, dtype=np.float32).reshape(1, 8, 1, 1))
+        net.nodes.append(helper.make_node(op, [y, scales] if op == "Mul" else [y], [second]))
         net.nodes.append(helper.make_node("Concat", [first, second], [joined], axis=axis))
         channels = 16 if axis == 1 else 8
         z = step(net, last, joined, channels=channels) if last else net.quantized(joined, channels, 1.0)
         model = qdqnp.load(net.model(net.conv(z, 8), [1, 3, 20, 20]))
         check(model, X, "ort-x64")
         check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
+
+
+def test_what_mixes_a_function_of_codes_is_computed() -> None:
+    """It has one input of the output's shape, as a join of one part has."""
+    net = Builder(1, dtype=np.uint8)
+    y = net.conv(net.quantized("input", 3, 1.0), 8, 3)
+    fallen = net.name("fallen")
+    net.nodes.append(helper.make_node("Neg", [y], [fallen]))
+    z = step(net, "Softmax", fallen, channels=8, axis=1)
+    model = qdqnp.load(net.model(net.conv(z, 8), [1, 3, 20, 20]))
+    check(model, X, "ort-x64", model.plan("ort-x64").program.outputs)
