@@ -57,6 +57,7 @@ def test_a_layer_has_all_that_is_known_of_it(model: qdqnp.Model, trace: qdqnp.Tr
     found = trace.layer(name)
     assert found.layer.label == name and found.codes is trace[found.layer.name]
     assert list(found.inputs) == [found.layer.inputs[0].name] and found.accumulators is not None
+    assert found.accumulators.dtype == np.int32
     assert found.events is not None and "multiplier" in found.parameters
     np.testing.assert_array_equal(found.real, trace.real(found.layer.name))
     np.testing.assert_array_equal(trace.real(name), found.real)
@@ -129,7 +130,10 @@ def test_a_step_of_several_outputs_and_a_tensor_without_elements() -> None:
     sizes = numpy_helper.from_array(np.array([4, 0]), "sizes")
     graph = helper.make_graph(nodes, "net", given, value, [sizes])
     model = qdqnp.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
-    rows = {row["tensor"]: row for row in model.trace(np.ones((4, 3), np.float32)).rows()}
+    trace = model.trace(np.ones((4, 3), np.float32))
+    cut = trace.layer("cut")
+    assert list(cut.outputs) == ["whole", "nothing"] and cut.real is cut.codes is trace["whole"]
+    rows = {row["tensor"]: row for row in trace.rows()}
     assert [rows[name]["label"] for name in ("x", "whole", "nothing")] == ["", "cut", "cut"]
     assert (rows["whole"]["least"], rows["whole"]["real_largest"]) == (1, 1)
     assert rows["nothing"]["least"] is rows["nothing"]["real_largest"] is None
