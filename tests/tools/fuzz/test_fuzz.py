@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,15 @@ def test_memory_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(fuzz, "shrink", lambda case, *_: case)
     tally = planted(monkeypatch, tmp_path, lambda: bytearray(3 * 2**30))
     assert [kind.split(":")[0] for kind in tally.findings] == ["MemoryError"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say what address space a process has")
+def test_address_space_of_the_parent_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a machine with many processors it has much."""
+    with mmap.mmap(-1, 3 * 2**30, mmap.MAP_PRIVATE, mmap.PROT_READ):
+        assert fuzz_case.address_space() > 3 * 2**30
+        tally = planted(monkeypatch, tmp_path, lambda: bytearray(2**20), files=20)
+    assert tally.files == 20 and not tally.findings
 
 
 def test_time_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
