@@ -96,10 +96,12 @@ def test_a_step_of_which_one_output_is_not_given_is_evaluated() -> None:
 
 
 def test_what_a_walk_returns_shares_no_memory() -> None:
-    """Neither with the inputs nor with each other, also where steps give views; rows follow each other in it."""
+    """It is what is kept, and it shares none with the inputs or itself, also where steps give views; rows follow each
+    other in it."""
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     kept = walk(moving(), {"x": x}, None)
     assert set(kept) == {"x", "first", "second", "flat", "turned", "same"}
+    assert set(walk(moving(), {"x": x}, ["x", "turned"])) == {"x", "turned"}
     arrays = [x, *kept.values()]
     assert all(array.flags.c_contiguous for array in arrays)
     assert not any(np.shares_memory(one, other) for one, other in combinations(arrays, 2))
