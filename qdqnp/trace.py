@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qdqnp.element_types import plain
 from qdqnp.errors import InputError, Problem, UnknownNameError, shorten
 from qdqnp.executor.events import Events
+from qdqnp.executor.plan import copied_numbers
 from qdqnp.executor.walk import Notes
 from qdqnp.files.atomic import target
 from qdqnp.files.npy import write_npz
@@ -79,23 +80,18 @@ class Trace(Mapping[str, Array]):
         self.accumulators: dict[str, Array] = notes.accumulators or {}
         #: What was counted inside the layer; empty unless asked for.
         self.events: dict[str, Events] = notes.events or {}
-        self._steps = tuple(notes.steps)
         self._numbers = notes.numbers
         self._program: Program | None = program
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what is known of the layers in the place of the program, which has every constant."""
         known = {"layers": self.layers, "parameters": self.parameters, "_known": self._known}
-        return {**self.__dict__, **known, "_steps": (), "_program": None}
+        return {**self.__dict__, **known, "_numbers": {}, "_program": None}
 
     @lazy
     def parameters(self) -> dict[str, Mapping[str, Any]]:
         """The numbers that the layer's arithmetic used (multiplier and shift; A, BC, S1, S2)."""
-        used: dict[str, Mapping[str, Any]] = {}
-        for bound in self._steps:
-            name = bound.step.output_names[0]
-            used[name] = self._numbers[name] if name in self._numbers else bound.parameters({})
-        return {name: numbers for name, numbers in used.items() if numbers}
+        return {name: copied_numbers(used) for name, used in self._numbers.items()}
 
     @lazy
     def layers(self) -> tuple[ModelLayer, ...]:

@@ -112,16 +112,19 @@ class BoundStep:
             np.zeros(concrete(shape), self.tensors[name].dtype) for name, shape in zip(names, made, strict=False)
         )
 
-    def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
-        """Return the numbers that the step's arithmetic uses, by name, in arrays that it does not use itself.
+    def numbers(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
+        """Return the numbers that the step's arithmetic uses, by name, in the very arrays that it uses.
 
         inputs: arrays by ONNX name; may be empty where weights are constants.
         """
-        used = self.kernel.numbers
-        if used is None:
-            with np.errstate(all="ignore"):
-                used = self.kernel.parameters(self.arrays(inputs))
-        return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in used.items()}
+        if self.kernel.numbers is not None:
+            return self.kernel.numbers
+        with np.errstate(all="ignore"):
+            return self.kernel.parameters(self.arrays(inputs))
+
+    def parameters(self, inputs: Mapping[str, Array]) -> Mapping[str, Any]:
+        """Return what `numbers` returns, to give away."""
+        return copied_numbers(self.numbers(inputs))
 
     def under(self, profile: Profile) -> BoundStep:
         """Return the step with another profile's arithmetic; making it is quick.
@@ -353,6 +356,11 @@ def _check_array(array: Array, tensor: Tensor, problems: Problems) -> None:
     sizes = zip(array.shape, tensor.shape, strict=False)
     if array.ndim != len(tensor.shape) or any(isinstance(want, int) and size != want for size, want in sizes):
         problems.add(f"input '{tensor.name}'", f"shape {list(tensor.shape)}", list(array.shape))
+
+
+def copied_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers that an arithmetic uses in arrays that it does not use."""
+    return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in numbers.items()}
 
 
 def accumulators(bound: BoundStep, values: Mapping[str, Array]) -> Array | None:

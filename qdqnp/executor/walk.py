@@ -24,16 +24,14 @@ class Notes:
     accumulators: dict[str, Array] | None = None
     #: Events of the same steps.
     events: dict[str, Events] | None = None
-    #: The steps that were evaluated, in order.
-    steps: list[BoundStep] = field(default_factory=list)
-    #: The numbers of those steps that have them from their inputs, by name.
+    #: The numbers that each step's arithmetic uses, by name, in the very arrays that it uses.
     numbers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def add(self, bound: BoundStep, values: Mapping[str, Array]) -> None:
-        self.steps.append(bound)
         name = bound.step.output_names[0]
-        if bound.kernel.numbers is None:
-            self.numbers[name] = bound.parameters(values)
+        used = bound.numbers(values)
+        if used:
+            self.numbers[name] = used
         if self.accumulators is not None:
             found = accumulators(bound, values)
             if found is not None:
