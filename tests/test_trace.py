@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qdqnp
 from qdqnp.trace import COLUMNS
-from tests.networks import dla
+from tests.networks import Builder, dla
 
 X = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
 
@@ -189,3 +189,18 @@ def test_a_trace_of_one_tensor_or_none_says_so(op: str) -> None:
     assert (
         repr(trace) == f"<Trace: {len(given)} tensors of 0 layers, from '{'x' * len(given)}' to '{'x' * len(given)}'>"
     )
+
+
+@pytest.mark.parametrize("profile", ["ort", "tflite", "cmsis-nn", "neural-art", "exact"])
+def test_numbers_of_a_mean_are_those_of_the_pictures_size(profile: str) -> None:
+    """They depend on how many elements it is of, and are kept for the next run."""
+    net = Builder(3)
+    net.nodes.append(helper.make_node("GlobalAveragePool", [net.conv(net.quantized("input", 3, 1.0), 8, 3)], ["mean"]))
+    proto = net.model(net.quantized("mean", 8, 0.3), [1, 3, "H", "W"])
+    model, seen = qdqnp.load(proto), []
+    for size, seed in ((6, 0), (9, 1), (9, 2), (6, 3)):
+        x = np.random.default_rng(seed).normal(0, 1, (1, 3, size, size)).astype(np.float32)
+        found = model.trace(x, profile=profile).parameters
+        np.testing.assert_equal(found, qdqnp.load(proto).trace(x, profile=profile).parameters)
+        seen.append(str(found))
+    assert seen[0] == seen[3] != seen[1] == seen[2]

@@ -33,6 +33,8 @@ class Schedules:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._kept: dict[Key, Schedule | Batch | None] = {}
+        #: By the names of a trace's feeds: the steps that are evaluated, and the names of all tensors in their order.
+        self._traced: dict[tuple[str, ...], tuple[list[BoundStep], list[str]]] = {}
 
     def run(self, feeds: Mapping[str, Array], wanted: Collection[str], threads: int | None) -> dict[str, Array]:
         """Return the wanted tensors by name, as `walk` does: by a schedule where there is one, else step by step.
@@ -62,8 +64,7 @@ class Schedules:
         Other arguments and errors are those of `run`.
         """
         checked_threads(threads)
-        steps = [bound for bound in self._plan.steps if any(name not in feeds for name in bound.step.output_names)]
-        names = dict.fromkeys((*feeds, *(name for bound in steps for name in bound.step.output_names)))
+        steps, names = self._traced.get(tuple(feeds)) or self._of_trace(tuple(feeds))
         schedule = self.schedule({name: array.shape for name, array in feeds.items()}, names)
         if schedule is None:
             return walk(self._plan, feeds, None, notes, hold_blas=threads is not None)
@@ -72,6 +73,16 @@ class Schedules:
             for bound in steps:
                 notes.add(bound, found)
         return {name: found[name] for name in names}
+
+    def _of_trace(self, feeds: tuple[str, ...]) -> tuple[list[BoundStep], list[str]]:
+        """Return the steps that a trace evaluates, and the names of all its tensors in order."""
+        given = set(feeds)
+        steps = [bound for bound in self._plan.steps if not given.issuperset(bound.step.output_names)]
+        names = list(dict.fromkeys((*feeds, *(name for bound in steps for name in bound.step.output_names))))
+        if len(self._traced) >= SCHEDULES_KEPT:
+            self._traced.clear()
+        self._traced[feeds] = steps, names
+        return steps, names
 
     def schedule(self, feeds: Mapping[str, Sizes], wanted: Collection[str]) -> Schedule | Batch | None:
         """Return what is done for feeds of these shapes; None where the steps are better computed one by one.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from qdqnp.executor.fast.certificate import Certificate
+from qdqnp.graph import Sizes
 from qdqnp.kernels.scratch import Scratch
 from qdqnp.kernels.strategy import Proof
 from qdqnp.ops.integer.asking import IntegerOperator, Part
@@ -31,6 +32,8 @@ class Kernel(ABC):
         self.binding = binding
         if not isinstance(operator, IntegerOperator):  # it asks nothing
             self.numbers = {}
+        #: Shapes of inputs, and the numbers for them, of an operator whose numbers depend on the shapes alone.
+        self._for_shapes: tuple[list[Sizes | None], Mapping[str, Any]] | None = None
 
     @abstractmethod
     def __call__(self, arrays: Sequence[Array | None], scratch: Scratch) -> tuple[Array, ...]:
@@ -45,7 +48,13 @@ class Kernel(ABC):
     def parameters(self, arrays: Sequence[Array | None]) -> Mapping[str, Any]:
         """Return the numbers that the step's arithmetic uses, by name, where `numbers` is None."""
         assert isinstance(self.operator, IntegerOperator)
-        return self.operator.parameters(self.binding, self.questions(arrays))
+        if not self.operator.numbers_of_shapes:
+            return self.operator.parameters(self.binding, self.questions(arrays))
+        shapes = [None if array is None else array.shape for array in arrays]
+        found = self._for_shapes
+        if found is None or found[0] != shapes:
+            found = self._for_shapes = shapes, self.operator.parameters(self.binding, self.questions(arrays))
+        return found[1]
 
 
 class Answered(Kernel):

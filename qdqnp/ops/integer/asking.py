@@ -83,6 +83,8 @@ class IntegerOperator(Operator):
 
     #: The kind of question that the operator usually asks; a fast form is chosen by it.
     asks: ClassVar[type[Question]]
+    #: Whether the numbers that the arithmetic uses depend on the inputs' shapes alone.
+    numbers_of_shapes: ClassVar[bool] = False
 
     @abstractmethod
     def questions(self, step: Step, *inputs: Any, **_: Any) -> Sequence[Part]:

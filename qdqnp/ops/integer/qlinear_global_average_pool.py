@@ -32,6 +32,7 @@ class QLinearGlobalAveragePool(FromOneInput):
     ignored = frozenset({"channels_last"})
     asks = Means
     rule = "global_average_pool"
+    numbers_of_shapes = True  # of how many elements a mean is made
 
     def attributes(self, check: NodeCheck) -> Any:
         check.channels_first()
