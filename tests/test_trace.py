@@ -204,3 +204,14 @@ def test_numbers_of_a_mean_are_those_of_the_pictures_size(profile: str) -> None:
         np.testing.assert_equal(found, qdqnp.load(proto).trace(x, profile=profile).parameters)
         seen.append(str(found))
     assert seen[0] == seen[3] != seen[1] == seen[2]
+
+
+def test_a_trace_of_codes_is_one_of_values_without_these(trace: qdqnp.Trace, model: qdqnp.Model) -> None:
+    """The steps before the codes are not evaluated; a trace of values before that changes nothing."""
+    values, codes = list(trace)[:2]
+    for _ in range(2):
+        found = model.trace({values: trace[codes]})
+        assert list(found) == [name for name in trace if name != values]
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, trace[name], strict=True)
+        assert list(model.trace({values: trace[values]})) == list(trace)
