@@ -19,7 +19,7 @@ from qdqnp.schedule.chain import FormChain
 from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.schedule import Schedule
 from tests.networks import Builder, dla
-from tests.schedule.test_forms import chain
+from tests.schedule.compiled import chain
 
 
 @pytest.fixture

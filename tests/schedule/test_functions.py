@@ -18,7 +18,7 @@ from qdqnp.schedule.compile import compile_plan
 from qdqnp.schedule.functions import CodeFunction, function_of
 from qdqnp.schedule.schedule import Schedule
 from tests.networks import Builder
-from tests.schedule.test_forms import check, forms
+from tests.schedule.compiled import check, forms
 
 X = np.random.default_rng(2).normal(0, 1, (1, 3, 20, 20)).astype(np.float32)
 

@@ -11,7 +11,7 @@ from qdqnp.schedule.choose import Convolved
 from qdqnp.schedule.layer import _blocks, narrowest
 from qdqnp.schedule.schedule import Schedule
 from tests.networks import dla
-from tests.schedule.test_forms import computed
+from tests.schedule.compiled import computed
 
 
 def convolutions(model: qdqnp.Model, x: np.ndarray) -> list[Convolved]:

@@ -19,7 +19,7 @@ from qdqnp.schedule import planes
 from qdqnp.schedule.actions import Compiled, Defined
 from qdqnp.schedule.planes import Planes
 from qdqnp.schedule.schedule import Schedule
-from tests.schedule.test_forms import check, computed
+from tests.schedule.compiled import check, computed
 
 SHAPE = (1, 3, 6, 5)
 
